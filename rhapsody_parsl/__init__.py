@@ -1,0 +1,55 @@
+"""Run Parsl apps on Dragon, MPI and persistent vLLM services, all inside one batch job.
+
+The public names resolve on first use, so that importing the package costs almost nothing: neither the pilot nor a rank
+pays for Parsl before it opens a payload.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.service import Service, service
+    from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+    from rhapsody_parsl.spec.decorator import MPI, VLLM, Dragon, Policy, annotate
+
+__version__ = "0.1.0"
+
+__all__ = (
+    "MPI",
+    "VLLM",
+    "Dragon",
+    "DragonRuntime",
+    "LocalRuntime",
+    "MPIRuntime",
+    "Policy",
+    "RhapsodyExecutor",
+    "Service",
+    "VLLMRuntime",
+    "VLLMService",
+    "annotate",
+    "service",
+)
+
+_CONFIG = "rhapsody_parsl.spec.config"
+_DECORATOR = "rhapsody_parsl.spec.decorator"
+_HOMES = {
+    **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime", "VLLMRuntime", "VLLMService"), _CONFIG),
+    **dict.fromkeys(("MPI", "VLLM", "Dragon", "Policy", "annotate"), _DECORATOR),
+    "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
+    "Service": "rhapsody_parsl.service",
+    "service": "rhapsody_parsl.service",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,269 @@
+"""Every exception of the package: built from facts, printed as a sentence with the remedy.
+
+Two kinds. An *invalid* request can never succeed as it stands: it is raised by `submit` and a retry is
+pointless. A *lost* task met the end of a process, a runtime or a block: a retry may help.
+
+All of them pickle, and all of them travel between processes as `(class name, facts)`, because the pilot
+never unpickles anything.
+"""
+
+from typing import Any
+
+__all__ = (
+    "BackendFailed",
+    "BlockLost",
+    "IncompatiblePeer",
+    "InvalidTask",
+    "LostTask",
+    "MissingPackage",
+    "PayloadError",
+    "RankFailed",
+    "RhapsodyError",
+    "RuntimeLost",
+    "RuntimeUnavailable",
+    "ServiceFailed",
+    "ServiceNotFound",
+    "ServiceRequestFailed",
+    "TaskCancelled",
+    "UnroutableTask",
+    "WalltimeExceeded",
+    "WorkerLost",
+    "from_wire",
+    "to_wire",
+)
+
+
+class RhapsodyError(Exception):
+    """Root of everything this package raises; `args` are the facts, `str()` is the sentence."""
+
+    def __str__(self) -> str:
+        """Return the sentence; subclasses override `sentence`."""
+        return self.sentence()
+
+    def sentence(self) -> str:
+        """Say what happened and what to do about it."""
+        return " ".join(str(fact) for fact in self.args)
+
+
+class InvalidTask(RhapsodyError):
+    """A request that can never run as written: key, value, what is allowed, and the remedy.
+
+    The executor raises it as Parsl's `InvalidResourceSpecification`.
+    """
+
+    def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
+        super().__init__(key, value, problem, remedy)
+        self.key, self.value, self.problem, self.remedy = key, value, problem, remedy
+
+    def sentence(self) -> str:
+        """Name key, value, limit and remedy."""
+        text = f"{self.key}={self.value!r}: {self.problem}"
+        return f"{text}. {self.remedy}" if self.remedy else f"{text}."
+
+
+class UnroutableTask(InvalidTask):
+    """No configured runtime of the block can ever take the task; `problem` lists each one's reason."""
+
+
+class LostTask(RhapsodyError):
+    """The task's process, runtime or block ended before the task did; running it again may succeed."""
+
+
+class WorkerLost(LostTask):
+    """The process that ran the task died under it."""
+
+    def __init__(self, where: str, reason: str, log: str = "") -> None:
+        super().__init__(where, reason, log)
+
+    def sentence(self) -> str:
+        """Say which worker, why, and where its words are."""
+        where, reason, log = self.args
+        text = (
+            f"The worker that ran this task was lost ({where}): {reason}. "
+            "The task may have run in part. Out of memory and crashes in compiled code are the usual causes; "
+            "set Policy(on_loss='rerun') or Parsl's retries to run it again."
+        )
+        return f"{text} Its last words: {log}" if log else text
+
+
+class RuntimeLost(LostTask):
+    """A whole runtime (a Dragon runtime, an MPI world, a vLLM replica) ended under the task."""
+
+    def __init__(self, runtime: str, reason: str, log: str = "") -> None:
+        super().__init__(runtime, reason, log)
+
+    def sentence(self) -> str:
+        """Say which runtime, why, and where its words are."""
+        runtime, reason, log = self.args
+        text = (
+            f"The {runtime} runtime was lost while it held this task: {reason}. It is started again on the next "
+            "need; set Policy(on_loss='rerun') or Parsl's retries to run the task again."
+        )
+        return f"{text} Its last words: {log}" if log else text
+
+
+class BlockLost(LostTask):
+    """The block (batch job) ended, or its pilot stopped answering, while it held the task."""
+
+    def __init__(self, block: str, reason: str, log: str = "") -> None:
+        super().__init__(block, reason, log)
+
+    def sentence(self) -> str:
+        """Say which block, why, and the end of its standard error."""
+        block, reason, log = self.args
+        text = f"Block {block} was lost while it held this task: {reason}. Parsl's retries run it in another block."
+        return f"{text} End of the block's standard error: {log}" if log else text
+
+
+class TaskCancelled(RhapsodyError):
+    """The task was cancelled by its future's `cancel()`."""
+
+    def sentence(self) -> str:
+        """Say that the user asked for it."""
+        return "The task was cancelled."
+
+
+class WalltimeExceeded(RhapsodyError):
+    """The task ran longer than its policy allows; its whole process tree was ended."""
+
+    def __init__(self, walltime: float) -> None:
+        super().__init__(walltime)
+
+    def sentence(self) -> str:
+        """Name the limit."""
+        return (
+            f"The task ran longer than its walltime of {self.args[0]:g} s and was ended with all its processes. "
+            "Raise Policy(walltime=...) if it needs longer."
+        )
+
+
+class PayloadError(RhapsodyError):
+    """A function, argument or result that cannot be serialized or read back."""
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(what, problem)
+
+    def sentence(self) -> str:
+        """Say which part and why."""
+        what, problem = self.args
+        return (
+            f"The task's {what} could not be serialized or read: {problem}. Return plain data, or write large and "
+            "exotic objects to a file and pass its path."
+        )
+
+
+class MissingPackage(RhapsodyError):
+    """The block's environment lacks what a runtime needs."""
+
+    def __init__(self, package: str, extra: str, where: str) -> None:
+        super().__init__(package, extra, where)
+
+    def sentence(self) -> str:
+        """Name the extra to install."""
+        package, extra, where = self.args
+        return (
+            f"{package} is not installed in the block's Python environment ({where}). "
+            f"Install it there with: pip install 'rhapsody-parsl[{extra}]'"
+        )
+
+
+class RuntimeUnavailable(RhapsodyError):
+    """A configured runtime could not be started in the block."""
+
+    def __init__(self, runtime: str, reason: str) -> None:
+        super().__init__(runtime, reason)
+
+    def sentence(self) -> str:
+        """Say which and why."""
+        return f"The {self.args[0]} runtime cannot run in this block: {self.args[1]}"
+
+
+class BackendFailed(RhapsodyError):
+    """A backend process ended before it was ready."""
+
+    def __init__(self, backend: str, reason: str, log: str = "") -> None:
+        super().__init__(backend, reason, log)
+
+    def sentence(self) -> str:
+        """Say which backend, why, and the end of its log."""
+        backend, reason, log = self.args
+        text = f"{backend} did not start: {reason}."
+        return f"{text} Its last words: {log}" if log else text
+
+
+class RankFailed(RhapsodyError):
+    """A rank of an MPI function failed in a way that left no exception to raise; carries rank, size and host."""
+
+    def __init__(self, rank: int, size: int, host: str, problem: str) -> None:
+        super().__init__(rank, size, host, problem)
+
+    def sentence(self) -> str:
+        """Say which rank of how many, where, and the traceback."""
+        rank, size, host, problem = self.args
+        return f"Rank {rank} of {size} on {host} failed: {problem}"
+
+
+class ServiceNotFound(InvalidTask):
+    """A task names a service that the executor does not have."""
+
+
+class ServiceFailed(RhapsodyError):
+    """A service cannot be started, or ended and was not started again."""
+
+    def __init__(self, service: str, reason: str, log: str = "") -> None:
+        super().__init__(service, reason, log)
+
+    def sentence(self) -> str:
+        """Say which service, why, and the end of its log."""
+        service, reason, log = self.args
+        text = f"Service '{service}' is not available: {reason}."
+        return f"{text} Its last words: {log}" if log else text
+
+
+class ServiceRequestFailed(RhapsodyError):
+    """A service answered one request with an error."""
+
+    def __init__(self, service: str, problem: str) -> None:
+        super().__init__(service, problem)
+
+    def sentence(self) -> str:
+        """Say which service and what it answered."""
+        return f"Service '{self.args[0]}' refused the request: {self.args[1]}"
+
+
+class IncompatiblePeer(RhapsodyError):
+    """Two halves of this package with different versions met."""
+
+    def __init__(self, ours: str, theirs: str) -> None:
+        super().__init__(ours, theirs)
+
+    def sentence(self) -> str:
+        """Name both versions."""
+        ours, theirs = self.args
+        return f"This side runs {ours}, the other {theirs}. Install the same rhapsody-parsl in the block and at the driver."
+
+
+_BY_NAME: dict[str, type[RhapsodyError]] = {
+    name: kind for name, kind in list(globals().items()) if isinstance(kind, type) and issubclass(kind, RhapsodyError)
+}
+
+
+def to_wire(error: RhapsodyError) -> tuple[str, list[Any]]:
+    """Return class name and facts; facts are plain data or become their `repr`.
+
+    Args:
+        error: Any error of this module.
+    """
+    plain = (str, int, float, bool, type(None), list, dict)
+    return type(error).__name__, [fact if isinstance(fact, plain) else repr(fact) for fact in error.args]
+
+
+def from_wire(name: str, facts: list[Any]) -> RhapsodyError:
+    """Rebuild what `to_wire` took apart.
+
+    Args:
+        name: Class name; an unknown one (a newer peer) becomes the root class, facts kept.
+        facts: Constructor arguments.
+    """
+    kind = _BY_NAME.get(name)
+    return kind(*facts) if kind else RhapsodyError(name, *facts)

@@ -1,0 +1,161 @@
+"""Refuse at `submit` what can never run, as soon as that can be known: statically, or from what a block said it holds."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from parsl.executors.errors import InvalidResourceSpecification
+
+from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
+from rhapsody_parsl.executors.functions import FunctionFacts
+from rhapsody_parsl.spec.annotation import merge, parse
+from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime
+from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
+
+__all__ = ("Admission", "Admitted", "InvalidSpecification")
+
+
+class InvalidSpecification(InvalidTask, InvalidResourceSpecification):  # type: ignore[misc]  # both define args and str
+    """Parsl's `InvalidResourceSpecification` with our sentence: key, value, limit, remedy."""
+
+    def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
+        InvalidTask.__init__(self, key, value, problem, remedy)
+        self.invalid_keys = {key}
+        self.message = self.sentence()
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A checked spec, as the pilot wants it: encoded, with the encoded request parameters (or b"")."""
+
+    spec: TaskSpec
+    encoded: bytes
+    request: bytes = b""
+
+
+class Admission:
+    """Checks specs against the executor's runtimes and the blocks seen so far; remembers what it has checked.
+
+    Args:
+        runtimes: The executor's configuration.
+        default_runtime: For specs that name none.
+        nodes_per_block: Nodes of each block, as far as the driver knows.
+    """
+
+    def __init__(self, runtimes: Sequence[RuntimeConfig], default_runtime: str, nodes_per_block: int) -> None:
+        self._runtimes = {runtime.__struct_config__.tag: runtime for runtime in runtimes}
+        self._default = default_runtime
+        self._nodes = nodes_per_block
+        self._services = tuple(s.name for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services)
+        self._known: dict[tuple[str, bool, bytes], Admitted] = {}
+
+    def admit(self, facts: FunctionFacts, specification: Mapping[str, Any] | None) -> Admitted:
+        """Return the checked spec of a call.
+
+        Args:
+            facts: The function's.
+            specification: Call time's dict; overrides the annotation's key by key.
+
+        Raises:
+            InvalidSpecification: It can never run.
+        """
+        given = specification if specification is not None else {}
+        try:
+            layers = msgspec.msgpack.encode((facts.annotation, given))
+        except (TypeError, ValueError, OverflowError):
+            layers = b""
+        key = (facts.name, facts.comm, layers)
+        known = self._known.get(key) if layers else None
+        if known is None:
+            known = self._check(facts, given)
+            if len(self._known) > 10_000:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _check(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
+        try:
+            spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm)
+            self._check_runtime(spec)
+            encoded_request = msgspec.msgpack.encode(request) if request else b""
+        except InvalidTask as error:
+            raise InvalidSpecification(*error.args) from None
+        except TypeError as error:
+            raise InvalidSpecification("request", given, f"a value is not plain data: {error}") from None
+        return Admitted(spec, encode_spec(spec), encoded_request)
+
+    def _check_runtime(self, spec: TaskSpec) -> None:
+        name = spec.runtime or self._default
+        if name not in self._runtimes:
+            known = ", ".join(sorted(self._runtimes))
+            raise InvalidTask(
+                "runtime",
+                name,
+                f"this executor has {known}",
+                f"Add it to RhapsodyExecutor(runtimes=[...]) or use one of: {known}",
+            )
+        if spec.service and spec.service not in self._services:
+            close = difflib.get_close_matches(spec.service, self._services, 1, 0.5)
+            hint = f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(self._services) or 'none'}"
+            raise ServiceNotFound("service", spec.service, "no such service", hint)
+        nodes = spec.resources.num_nodes
+        if nodes > self._nodes:
+            raise InvalidTask(
+                "num_nodes",
+                nodes,
+                f"a block has {self._nodes}",
+                "Raise the provider's nodes_per_block, or ask for fewer",
+            )
+
+    def check_fit(self, spec: TaskSpec, inventories: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse what no block seen so far can ever hold.
+
+        Args:
+            spec: The task's.
+            inventories: What the connected blocks said; empty when none has.
+
+        Raises:
+            InvalidSpecification: It fits in none of them.
+        """
+        problems = [problem for inventory in inventories if (problem := misfit(spec, inventory))]
+        if inventories and len(problems) == len(inventories):
+            raise InvalidSpecification(*problems[0])
+
+
+def misfit(spec: TaskSpec, inventory: Mapping[str, Any]) -> tuple[str, Any, str, str] | None:
+    """Return key, value, problem and remedy of what a block can never hold of a task, or None."""
+    nodes = [node for node in inventory["nodes"] if set(spec.policy.labels) <= set(node["labels"])]
+    if not nodes:
+        return "labels", list(spec.policy.labels), "no node of the block carries them", "Drop them"
+    resources = spec.resources
+    if resources.is_mpi:
+        return _gang_misfit(spec, nodes)
+    for key, limit in (("cores", "cores"), ("gpus", "gpus"), ("memory", "memory")):
+        most = max(node[limit] for node in nodes)
+        if getattr(resources, key) > most:
+            return key, getattr(resources, key), f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most"
+    return None
+
+
+def _gang_misfit(spec: TaskSpec, nodes: Sequence[Mapping[str, Any]]) -> tuple[str, Any, str, str] | None:
+    resources = spec.resources
+    room = [node["cores"] // resources.cores_per_rank for node in nodes]
+    if resources.num_nodes > len(nodes):
+        return "num_nodes", resources.num_nodes, f"the block has {len(nodes)}", "Ask for fewer"
+    if resources.ranks_per_node and sum(r >= resources.ranks_per_node for r in room) < resources.num_nodes:
+        return (
+            "ranks_per_node",
+            resources.ranks_per_node,
+            f"the nodes have room for {max(room)} ranks each",
+            "Ask for fewer",
+        )
+    if resources.num_ranks > sum(room):
+        return "num_ranks", resources.num_ranks, f"the block has room for {sum(room)} ranks in all", "Ask for fewer"
+    if resources.gpus_per_rank > max(node["gpus"] for node in nodes):
+        return (
+            "gpus_per_rank",
+            resources.gpus_per_rank,
+            f"the largest node has {max(n['gpus'] for n in nodes)} GPUs",
+            "Ask for fewer",
+        )
+    return None

@@ -1,0 +1,432 @@
+"""`RhapsodyExecutor`: Parsl's executor contract over pilots that run Dragon, MPI and vLLM in one block."""
+
+import itertools
+import logging
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import typeguard
+from parsl.addresses import get_all_addresses
+from parsl.data_provider.staging import Staging
+from parsl.executors.errors import BadStateException
+from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.states import TERMINAL_STATES, JobStatus
+from parsl.providers import LocalProvider
+from parsl.providers.base import ExecutionProvider
+from parsl.serialize import deserialize, pack_apply_message
+from parsl.utils import RepresentationMixin
+from typing_extensions import Self
+
+from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError, from_wire
+from rhapsody_parsl.executors.admission import Admission
+from rhapsody_parsl.executors.explanation import Explanation, explain
+from rhapsody_parsl.executors.functions import facts_of
+from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.spec.config import (
+    BlockConfig,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    RuntimeConfig,
+    VLLMRuntime,
+    write_config,
+)
+from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
+from rhapsody_parsl.wire.channel import Keys
+from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result, Task
+
+__all__ = ("RhapsodyExecutor", "TaskFuture")
+
+log = logging.getLogger(__name__)
+
+DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
+_GOODBYE_TIMEOUT = 9.0
+_TAG = {LocalRuntime: "local", DragonRuntime: "dragon", MPIRuntime: "mpi", VLLMRuntime: "vllm"}
+
+
+class TaskFuture(Future[Any]):
+    """A task's future; `cancel` works on queued and on running tasks, whose processes end."""
+
+    def __init__(self, task: int, cancel: Callable[[int], None]) -> None:
+        super().__init__()
+        self.parsl_executor_task_id = task
+        self._cancel_task = cancel
+
+    def cancel(self) -> bool:
+        """Cancel the task, queued or running; True unless it has ended."""
+        if self.cancelled():
+            return True
+        if not super().cancel():
+            return False
+        self._cancel_task(self.parsl_executor_task_id)
+        return True
+
+
+class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
+    """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
+
+    Args:
+        label: Name of the executor in the Parsl config.
+        provider: Any Parsl provider; default `LocalProvider()`.
+        runtimes: What the blocks offer; default Dragon alone.
+        default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
+        address: Address of this process as the blocks reach it; default 127.0.0.1 for a LocalProvider, else all of this
+            host's, tried in turn.
+        encrypted: Encrypt and authenticate the line to the blocks (CurveZMQ).
+        working_dir: Where tasks run; default where the block starts.
+        storage_access: Parsl staging providers.
+        block_error_handler: See Parsl.
+        launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
+        heartbeat_period: Seconds between heartbeats on a silent line.
+        heartbeat_threshold: Seconds of silence after which a block counts as lost.
+        cores_per_node: Declared cores of a node, for tests and laptops: declared core i stands on real core i modulo what
+            is there. Default: what is there.
+        gpus_per_node: Declared GPUs of a node. Default: what is there.
+        mem_per_node: Declared GB of a node. Default: what is there.
+        declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
+        ageing: Seconds of waiting that weigh as much as one step of priority.
+    """
+
+    @typeguard.typechecked
+    def __init__(
+        self,
+        label: str = "RhapsodyExecutor",
+        provider: ExecutionProvider | None = None,
+        runtimes: Sequence[DragonRuntime | MPIRuntime | VLLMRuntime | LocalRuntime] = (DragonRuntime(),),
+        default_runtime: str | None = None,
+        address: str | None = None,
+        encrypted: bool = True,
+        working_dir: str | None = None,
+        storage_access: list[Staging] | None = None,
+        block_error_handler: bool | Callable[[BlockProviderExecutor, dict[str, JobStatus]], None] = True,
+        launch_cmd: str | None = None,
+        heartbeat_period: int | float = 2,
+        heartbeat_threshold: int | float = 30,
+        cores_per_node: int | None = None,
+        gpus_per_node: int | None = None,
+        mem_per_node: int | float | None = None,
+        declared_nodes: int | None = None,
+        ageing: int | float = 60,
+    ) -> None:
+        super().__init__(provider=provider if provider else LocalProvider(), block_error_handler=block_error_handler)
+        self.label = label
+        self.runtimes = tuple(runtimes)
+        self.default_runtime = default_runtime or _default_of(self.runtimes)
+        self.address = address
+        self.encrypted = encrypted
+        self.working_dir = working_dir
+        self.storage_access = storage_access
+        self.launch_cmd = launch_cmd or DEFAULT_LAUNCH_CMD
+        self.heartbeat_period, self.heartbeat_threshold = heartbeat_period, heartbeat_threshold
+        self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
+        self.declared_nodes = declared_nodes
+        self.ageing = ageing
+        self._admission = self._check()
+        self._link: Link | None = None
+        self._config_path: Path | None = None
+        self._task_ids = itertools.count(1)
+        self._cut_checks: set[str] = set()
+        self._launched_early: list[str] = []
+        self._closed = False
+
+    def _check(self) -> Admission:
+        """Check what typeguard cannot see: names, doubles, and the fields of the runtimes' configurations."""
+        names = [_TAG[type(runtime)] for runtime in self.runtimes]
+        if not names or len(set(names)) != len(names):
+            raise InvalidTask("runtimes", names, "at least one, and each kind once")
+        if self.default_runtime not in names:
+            raise InvalidTask("default_runtime", self.default_runtime, f"runtimes has {', '.join(names)}")
+        try:
+            msgspec.json.decode(msgspec.json.encode(self.runtimes), type=tuple[RuntimeConfig, ...])
+        except (msgspec.ValidationError, TypeError) as problem:
+            raise InvalidTask("runtimes", names, str(problem)) from None
+        nodes = self.declared_nodes or getattr(self.provider, "nodes_per_block", 1) or 1
+        return Admission(self.runtimes, self.default_runtime, nodes)
+
+    # --- Parsl's contract ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks."""
+        super().start()
+        folder = Path(self.run_dir).absolute() / self.label
+        folder.mkdir(parents=True, exist_ok=True)
+        keys = Keys.create(folder / "certificates") if self.encrypted else None
+        local = self.address is None and isinstance(self.provider, LocalProvider)
+        several = getattr(self.provider, "max_blocks", 1) != 1
+        self._link = Link(
+            "tcp://127.0.0.1" if local else "tcp://*",
+            keys,
+            self,
+            several,
+            self.heartbeat_period,
+            self.heartbeat_threshold,
+        )
+        hosts = ["127.0.0.1"] if local else [self.address] if self.address else sorted(get_all_addresses())
+        config = BlockConfig(
+            label=self.label,
+            addresses=tuple(f"tcp://{host}:{self._link.port}" for host in hosts),
+            runtimes=self.runtimes,
+            default_runtime=self.default_runtime,
+            logs=str(folder),
+            certificates=str(folder / "certificates") if self.encrypted else "",
+            nodes=self.declared_nodes or 0,
+            cores_per_node=self.cores_per_node or 0,
+            gpus_per_node=-1 if self.gpus_per_node is None else self.gpus_per_node,
+            memory_per_node=float(self.mem_per_node or 0),
+            working_dir=self.working_dir or "",
+            heartbeat_period=self.heartbeat_period,
+            heartbeat_threshold=self.heartbeat_threshold,
+            ageing=self.ageing,
+        )
+        self._config_path = folder / "block.json"
+        write_config(config, self._config_path)
+        self._link.start()
+        self._launched_early = self.scale_out_facade(self.provider.init_blocks) if self.provider else []
+
+    def scale_out_facade(self, n: int) -> list[str]:
+        """Start `n` blocks; the initial ones, which `start` has started already, are not started twice.
+
+        Parsl's scaling asks for the initial blocks up to one polling interval (5 s) after `start`; nobody need wait for
+        that.
+        """
+        early, self._launched_early = self._launched_early[:n], []
+        return early + super().scale_out_facade(n - len(early))
+
+    def submit(
+        self, func: Callable[..., Any], resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Submit a call.
+
+        Args:
+            func: The function; its `@annotate` counts.
+            resource_specification: Overrides the annotation key by key.
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+
+        Returns:
+            A future for the result; `cancel()` works on queued and running tasks.
+
+        Raises:
+            InvalidSpecification: The task can never run; a subclass of Parsl's `InvalidResourceSpecification`.
+            PayloadError: The function or an argument cannot be serialized.
+            BadStateException: The executor has failed for good.
+        """
+        if self.bad_state_is_set:
+            raise BadStateException(self, self.executor_exception)
+        if self._link is None or self._closed:
+            raise RhapsodyError(
+                f"Executor {self.label} is not running: start it before submit, or use it in a `with` block."
+            )
+        facts = facts_of(func)
+        admitted = self._admission.admit(facts, resource_specification)
+        self._admission.check_fit(admitted.spec, self._link.blocks.inventories())
+        if SPEC_PARAMETER in kwargs and not facts.takes_spec:
+            del kwargs[SPEC_PARAMETER]
+        try:
+            payload = pack_apply_message(func, args, kwargs, buffer_threshold=1 << 62)
+        except Exception as problem:
+            raise PayloadError("function or arguments", f"{type(problem).__name__}: {problem}") from problem
+        number = next(self._task_ids)
+        future = TaskFuture(number, self._cancel_task)
+        self.tasks[number] = future
+        self._link.put(Task(number, admitted.encoded, payload, admitted.request))
+        return future
+
+    def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
+        """End blocks, those with the least to do first; with `max_idletime` only blocks that hold no task.
+
+        Args:
+            blocks: How many.
+            max_idletime: Given by Parsl's `htex_auto_scale`.
+
+        Returns:
+            The ended blocks.
+        """
+        ids = self._blocks_to_end(blocks, idle_only=max_idletime is not None)
+        if self._link:
+            self._link.stop_blocks(ids, _GOODBYE_TIMEOUT)
+        jobs = [self.blocks_to_job_id[id_] for id_ in ids]
+        if self.provider and jobs:
+            statuses = zip(jobs, self.provider.status(jobs), strict=True)
+            self.provider.cancel([job for job, status in statuses if status.state not in TERMINAL_STATES])
+        return ids
+
+    def shutdown(self) -> None:
+        """End every block and the line; what has not ended by then fails. Idempotent."""
+        if self._closed or self._link is None:
+            self._closed = True
+            return
+        self._closed = True
+        self._link.stop_blocks([block.id for block in self._link.blocks], _GOODBYE_TIMEOUT)
+        self._link.close()
+        for number in list(self.tasks):
+            self.failed(number, BlockLost("of the executor", "the executor was shut down"))
+        super().shutdown()
+
+    def __enter__(self) -> Self:
+        """Start without a DataFlowKernel: the provider's initial blocks start at once."""
+        if self._link is None:
+            self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> Literal[False]:
+        """Shut down, and end the jobs too when there is no DataFlowKernel to do it."""
+        self.scale_in_facade(len(self.blocks_to_job_id))
+        self.shutdown()
+        return False
+
+    def outstanding(self) -> int:
+        """Number of tasks submitted and not ended."""
+        return len(self.tasks)
+
+    @property
+    def workers_per_node(self) -> int | float:
+        """Tasks of one core that a node runs at once: as a block said, as declared, or 1 before either is known."""
+        if self._link:
+            for inventory in self._link.blocks.inventories():
+                return max(1, int(inventory["cores"]) // max(1, len(inventory["nodes"])))
+        return self.cores_per_node or getattr(self.provider, "cores_per_node", None) or 1
+
+    @property
+    def connected_blocks(self) -> list[str]:
+        """Numbers of the blocks whose pilot has said hello."""
+        return [block.id for block in self._link.blocks if block.inventory] if self._link else []
+
+    def monitor_resources(self) -> bool:
+        """Parsl's per-process resource monitor does not fit tasks that share a process."""
+        return False
+
+    def _get_launch_command(self, block_id: str) -> str:
+        python = "python3" if getattr(self.provider, "worker_init", "") else sys.executable
+        return self.launch_cmd.format(
+            python=shlex.quote(python), config=shlex.quote(str(self._config_path)), block_id=block_id
+        )
+
+    def _blocks_to_end(self, count: int, idle_only: bool) -> list[str]:
+        known = {block.id: len(block.tasks) for block in self._link.blocks} if self._link else {}
+        active = [
+            id_
+            for id_, status in self._status.items()
+            if status.state not in TERMINAL_STATES and id_ in self.blocks_to_job_id
+        ]
+        if idle_only:
+            active = [id_ for id_ in active if not known.get(id_, 0)]
+        return sorted(active, key=lambda id_: known.get(id_, 0))[:count]
+
+    # --- how tasks end (the link's `Outcomes`; on its thread) ----------------------------------------------------
+
+    def ended(self, result: Result) -> None:
+        """Complete a future."""
+        future = self.tasks.pop(result.id, None)
+        if future is None or not future.set_running_or_notify_cancel():
+            return
+        try:
+            value, error = _open(result)
+        except Exception as problem:  # noqa: BLE001 - unpickling runs the user's code
+            value, error = None, PayloadError("result", f"{type(problem).__name__}: {problem}")
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def failed(self, task: int, error: RhapsodyError) -> None:
+        """Complete a future with one of our errors."""
+        future = self.tasks.pop(task, None)
+        if future is not None and future.set_running_or_notify_cancel():
+            future.set_exception(error)
+
+    def cut(self, block: str) -> None:
+        """A connection ended: when the block's job has ended too, its tasks need not wait for the heartbeat."""
+        if block not in self._cut_checks and not self._closed:
+            self._cut_checks.add(block)
+            threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True).start()
+
+    def broken(self, error: Exception) -> None:
+        """The link broke: nothing can be completed any more."""
+        self.set_bad_state_and_fail_all(error)
+
+    def _check_job(self, block: str) -> None:
+        done = threading.Event()
+        for _ in range(10):
+            done.wait(0.5)
+            job = self.blocks_to_job_id.get(block)
+            if self._closed or self.provider is None or job is None or self._link is None:
+                break
+            status = self.provider.status([job])[0]
+            if status.state in TERMINAL_STATES:
+                words = (status.stderr_summary or "").strip()[-2000:]
+                self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
+                break
+        self._cut_checks.discard(block)
+
+    def _cancel_task(self, task: int) -> None:
+        self.tasks.pop(task, None)
+        if self._link:
+            self._link.cancel(task)
+
+    # --- for people ----------------------------------------------------------------------------------------------
+
+    def explain(self, spec: dict[str, Any] | Callable[..., Any] | None = None, **keys: Any) -> Explanation:
+        """Say where a call would go, what it would take and why; `print` it, or read its fields.
+
+        Args:
+            spec: A `parsl_resource_specification`, or an annotated function (or app).
+            keys: Further keys, as in the dict.
+
+        Raises:
+            InvalidSpecification: It can never run.
+        """
+        inventories = self._link.blocks.inventories() if self._link else []
+        return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec, keys)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state of all blocks as plain data, as of their last report (twice a second)."""
+        blocks = []
+        for block in self._link.blocks if self._link else []:
+            status = self._status.get(block.id)
+            blocks.append({
+                "id": block.id,
+                "state": "connected" if block.inventory else status.state.name.lower() if status else "unknown",
+                "nodes": block.inventory.get("nodes", []),
+                "cores": block.inventory.get("cores", 0),
+                **block.state,
+            })  # fmt: skip
+        return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """Return the ledger's history: one record a lease and node, ended leases first; times in seconds since the epoch.
+
+        Returns:
+            Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`, `tasks`.
+        """
+        return [
+            {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
+             "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
+             "end": lease.ended or time.time(), "tasks": lease.tasks}
+            for block, lease in (list(self._link.blocks.history) if self._link else [])
+            for share in lease.shares
+        ]  # fmt: skip
+
+
+def _default_of(runtimes: Sequence[RuntimeConfig]) -> str:
+    names = [_TAG[type(runtime)] for runtime in runtimes]
+    return next((name for name in ("dragon", "local", *names) if name in names), "dragon")
+
+
+def _open(result: Result) -> tuple[Any, BaseException | None]:
+    payload = result.payload if isinstance(result.payload, bytes) else b""
+    if result.kind == RESULT:
+        return deserialize(payload), None
+    if result.kind == RAISED:
+        return None, deserialize(payload).get_exception()
+    if result.kind == FAILED:
+        name, facts = msgspec.msgpack.decode(payload)
+        return None, from_wire(name, facts)
+    raise ValueError(f"a result of unknown kind {result.kind}")

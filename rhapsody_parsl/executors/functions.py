@@ -1,0 +1,77 @@
+"""What there is to know of a submitted function: its annotation, and whether it takes `comm`."""
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from rhapsody_parsl.spec.decorator import ATTRIBUTE, SPEC_PARAMETER
+
+__all__ = ("FunctionFacts", "facts_of")
+
+
+class FunctionFacts(msgspec.Struct, frozen=True):
+    """What a function says of itself.
+
+    Attributes:
+        name: For people.
+        annotation: The dict of its `@annotate`, or {}.
+        comm: Whether it has a `comm` parameter.
+        takes_spec: Whether it accepts `parsl_resource_specification`, which Parsl passes on.
+    """
+
+    name: str
+    annotation: dict[str, Any]
+    comm: bool
+    takes_spec: bool
+
+
+_known: "weakref.WeakKeyDictionary[Any, FunctionFacts]" = weakref.WeakKeyDictionary()
+
+
+def facts_of(function: Callable[..., Any]) -> FunctionFacts:
+    """Return the facts of a function as Parsl hands it to an executor, under any number of Parsl's own wrappers."""
+    try:
+        known = _known.get(function)
+    except TypeError:  # not hashable or not weakly referable
+        return _look(function)
+    if known is None:
+        known = _known[function] = _look(function)
+    return known
+
+
+def _look(function: Callable[..., Any]) -> FunctionFacts:
+    layers = list(_layers(function))
+    annotation = next((getattr(layer, ATTRIBUTE) for layer in layers if hasattr(layer, ATTRIBUTE)), {})
+    bash = any(isinstance(layer, functools.partial) for layer in layers)
+    parameters = _parameters(layers[-1])
+    keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    annotated = bool(annotation)
+    return FunctionFacts(
+        name=getattr(layers[-1], "__name__", type(layers[-1]).__name__),
+        annotation=annotation,
+        comm="comm" in parameters and not bash,
+        takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,
+    )
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """Peel Parsl's wrappers: `functools.wraps` layers, and the partial in which a bash app carries the user's function."""
+    while True:
+        yield function
+        if hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif isinstance(function, functools.partial):
+            function = function.args[0] if function.args and callable(function.args[0]) else function.func
+        else:
+            return
+
+
+def _parameters(function: Any) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # builtins without a signature
+        return {}

@@ -1,0 +1,334 @@
+"""The driver's one thread: it talks to all pilots, gives out tasks in batches, and completes futures."""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import zmq
+
+from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
+from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
+from rhapsody_parsl.wire.channel import Gatekeeper, Keys, connection_events, quiet_socket
+from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.messages import (
+    VERSION,
+    Cancel,
+    FromPilot,
+    Goodbye,
+    Hello,
+    Message,
+    Report,
+    Result,
+    Results,
+    Stop,
+    Submit,
+    Task,
+)
+
+__all__ = ("Link", "Outcomes")
+
+log = logging.getLogger(__name__)
+
+_BATCH = 512
+
+
+class Outcomes(Protocol):
+    """Who learns how tasks end; called on the link's thread."""
+
+    def ended(self, result: Result) -> None:
+        """A task ended."""
+
+    def failed(self, task: int, error: RhapsodyError) -> None:
+        """A task was lost."""
+
+    def cut(self, block: str) -> None:
+        """A block's connection ended; it may come back."""
+
+    def broken(self, error: Exception) -> None:
+        """The link itself broke; it serves nobody any more."""
+
+
+class Link(threading.Thread):
+    """Owns the socket, the blocks and the tasks that wait for one.
+
+    Other threads only append to a queue and wake it. Closing: (1) tell pilots to stop, (2) wait for their goodbyes, (3)
+    leave the loop, (4) close the sockets.
+
+    Args:
+        address: `tcp://host` to bind on, a free port is taken.
+        keys: For encryption.
+        outcomes: Who learns how tasks end.
+        several: Whether more than one block can ever be there.
+        period: Seconds between heartbeats.
+        threshold: Seconds of silence after which a block counts as lost.
+    """
+
+    def __init__(
+        self, address: str, keys: Keys | None, outcomes: Outcomes, several: bool, period: float, threshold: float
+    ) -> None:
+        super().__init__(name="rhapsody-link", daemon=True)
+        self._outcomes, self._period, self._threshold = outcomes, period, threshold
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._gate = Gatekeeper(self._context, keys) if keys else None
+        self._socket = quiet_socket(self._context, zmq.ROUTER)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        if keys:
+            keys.guard(self._socket)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.port = self._socket.bind_to_random_port(address)
+        self._codec: Codec[FromPilot] = Codec(FromPilot)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._asleep = False
+        self._incoming: deque[Task | Callable[[], None]] = deque()
+        self._specs: dict[bytes, TaskSpec] = {}
+        self._waiting: deque[Task] = deque()
+        self._gone: set[str] = set()
+        self._stopping = False
+        self.blocks = Blocks(several)
+        self._changed = threading.Condition()
+
+    # --- for other threads ---------------------------------------------------------------------------------------
+
+    def put(self, task: Task) -> None:
+        """Give out a task."""
+        self._incoming.append(task)
+        self._rouse()
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Run something on the link's thread."""
+        self._incoming.append(action)
+        self._rouse()
+
+    def cancel(self, task: int) -> None:
+        """End a task wherever it is."""
+        self.call(lambda: self._cancel(task))
+
+    def stop_blocks(self, ids: Iterable[str], timeout: float, drain: bool = False) -> None:
+        """Tell blocks to leave and wait until they have, `timeout` seconds at most."""
+        wanted = list(ids)
+        self.call(lambda: self._stop_blocks(wanted, drain))
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not any(self.blocks.get(id_) for id_ in wanted) or not self.is_alive(), timeout
+            )
+
+    def lose_block(self, id: str, reason: str, words: str) -> None:  # noqa: A002 - the field's name
+        """A block's job is known to have ended."""
+        self.call(lambda: self._lose_by_id(id, reason, words))
+
+    def close(self) -> None:
+        """End the thread and close the sockets; idempotent."""
+        self._stopping = True
+        self._rouse()
+        if self.is_alive():
+            self.join(10)
+
+    def _rouse(self) -> None:
+        if self._asleep:
+            self._asleep = False
+            os.eventfd_write(self._wake, 1)
+
+    # --- the thread ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until closed; when this breaks, every task fails with the cause."""
+        try:
+            poller = self._poller()
+            beat_at = time.monotonic() + self._period
+            while not self._stopping:
+                self._take_incoming()
+                self._give_out()
+                ready = self._sleep(poller, beat_at)
+                if self._monitor in ready:
+                    self._note_cuts()
+                if self._gate and self._gate.socket in ready:
+                    self._gate.answer()
+                if self._socket in ready:
+                    self._take_messages()
+                if time.monotonic() >= beat_at:
+                    beat_at = time.monotonic() + self._period
+                    self._beat()
+        except Exception as problem:  # noqa: BLE001 - reported to every task; a silent end would hang them
+            log.exception("the link broke")
+            self._outcomes.broken(problem)
+        finally:
+            self._close_sockets()
+
+    def _poller(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        for waker in (self._socket, self._monitor, self._wake, *([self._gate.socket] if self._gate else [])):
+            poller.register(waker, zmq.POLLIN)
+        return poller
+
+    def _sleep(self, poller: zmq.Poller, until: float) -> dict[Any, int]:
+        self._asleep = True
+        if self._incoming or self._stopping:
+            self._asleep = False
+        timeout = max(0.0, until - time.monotonic()) if self._asleep else 0.0
+        ready = dict(poller.poll(timeout * 1000))
+        self._asleep = False
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        return ready
+
+    def _take_incoming(self) -> None:
+        for _ in range(len(self._incoming)):
+            item = self._incoming.popleft()
+            if isinstance(item, Task):
+                self._waiting.append(item)
+            else:
+                item()
+
+    def _give_out(self) -> None:
+        """Give waiting tasks to blocks, in order, in batches; what no block can take now waits on."""
+        batches: dict[str, list[Task]] = {}
+        full: set[bytes] = set()
+        kept: list[Task] = []
+        while self._waiting:
+            task = self._waiting.popleft()
+            block = None if task.spec in full else self.blocks.choose(self._spec_of(task))
+            if block is None:
+                full.add(task.spec)
+                kept.append(task)
+                if len(kept) > _BATCH:
+                    break
+                continue
+            block.tasks[task.id] = task
+            batches.setdefault(block.id, []).append(task)
+        self._waiting.extendleft(reversed(kept))
+        for id_, tasks in batches.items():
+            block = self.blocks.get(id_)
+            for start in range(0, len(tasks), _BATCH):
+                if block:
+                    self._send(block, Submit(tasks[start : start + _BATCH]))
+
+    def _spec_of(self, task: Task) -> TaskSpec:
+        spec = self._specs.get(task.spec)
+        if spec is None:
+            if len(self._specs) > 10_000:
+                self._specs.clear()
+            spec = self._specs[task.spec] = decode_spec(task.spec)
+        return spec
+
+    # --- talking -------------------------------------------------------------------------------------------------
+
+    def _send(self, block: Block, message: Message) -> None:
+        self._put(block, block.session.send(encode(message)))
+
+    def _put(self, block: Block, frames: list[bytes]) -> None:
+        try:
+            self._socket.send_multipart([block.id.encode(), *frames], zmq.NOBLOCK)
+        except zmq.ZMQError:  # its connection is down; the session sends it again when the line is back
+            if not block.cut:
+                block.cut = True
+                self._outcomes.cut(block.id)
+
+    def _take_messages(self) -> None:
+        for _ in range(1000):
+            try:
+                peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._take_frames(peer.decode(), frames)
+
+    def _take_frames(self, id_: str, frames: list[bytes]) -> None:
+        if id_ in self._gone:
+            return  # it was given up; hearing nothing, its pilot leaves by itself
+        block = self.blocks.get(id_)
+        if block is None:
+            block = Block(id_, time.monotonic())
+            self.blocks.add(block)
+        block.heard, block.cut = time.monotonic(), False
+        for body in block.session.receive(frames):
+            self._handle(block, self._codec.decode(body))
+        for reply in block.session.replies:
+            self._put(block, reply)
+        block.session.replies.clear()
+
+    def _handle(self, block: Block, message: FromPilot) -> None:
+        match message:
+            case Results(results=results, leases=leases):
+                self.blocks.history.extend((block.id, lease) for lease in leases)
+                for result in results:
+                    if block.tasks.pop(result.id, None) is not None:
+                        self._outcomes.ended(result)
+            case Report(state=state):
+                block.state = state
+            case Hello():
+                self._welcome(block, message)
+            case Goodbye(reason=reason, begun=begun):
+                self._lose(block, reason, "", frozenset(begun))
+
+    def _welcome(self, block: Block, hello: Hello) -> None:
+        if hello.version != VERSION:
+            log.error("%s", IncompatiblePeer(f"protocol {VERSION}", f"protocol {hello.version} ({hello.package})"))
+            self._send(block, Stop())
+            return
+        block.inventory = hello.inventory
+        log.info("block %s is there: %s", block.id, hello.inventory)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        for block in self.blocks:
+            self._put(block, block.session.beat())
+            if now - block.heard > self._threshold:
+                self._lose(block, f"its pilot was silent for {self._threshold:g} s", "")
+
+    def _note_cuts(self) -> None:
+        """Some connection ended: a heartbeat to each block tells whose."""
+        for _ in connection_events(self._monitor):
+            for block in self.blocks:
+                self._put(block, block.session.beat())
+
+    # --- ends ----------------------------------------------------------------------------------------------------
+
+    def _cancel(self, task: int) -> None:
+        for block in self.blocks:
+            if block.tasks.pop(task, None) is not None:
+                self._send(block, Cancel([task]))
+                return
+        self._waiting = deque(item for item in self._waiting if item.id != task)
+
+    def _stop_blocks(self, ids: list[str], drain: bool) -> None:
+        for id_ in ids:
+            block = self.blocks.get(id_)
+            if block:
+                block.closing = True
+                self._send(block, Stop(drain))
+
+    def _lose_by_id(self, id_: str, reason: str, words: str) -> None:
+        block = self.blocks.get(id_)
+        if block:
+            self._lose(block, reason, words)
+
+    def _lose(self, block: Block, reason: str, words: str, begun: frozenset[int] | None = None) -> None:
+        """A block is gone: what may have begun fails, or waits for another block when its policy says so."""
+        log.info("block %s is gone: %s", block.id, reason)
+        self.blocks.remove(block)
+        self._gone.add(block.id)
+        for task in block.tasks.values():
+            if (begun is not None and task.id not in begun) or self._spec_of(task).policy.on_loss == "rerun":
+                self._waiting.append(task)
+            else:
+                self._outcomes.failed(task.id, BlockLost(block.id, reason, words))
+        with self._changed:
+            self._changed.notify_all()
+
+    def _close_sockets(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close()
+        self._socket.close(linger=500)
+        if self._gate:
+            self._gate.close()
+        self._context.term()
+        os.close(self._wake)
+        with self._changed:
+            self._changed.notify_all()

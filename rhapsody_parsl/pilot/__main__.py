@@ -1,0 +1,53 @@
+"""`python -m rhapsody_parsl.pilot CONFIG BLOCK`: a block's pilot, under a guard of its own."""
+
+import argparse
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rhapsody_parsl.runtimes import guard
+from rhapsody_parsl.spec.config import read_config
+
+_UNDER_GUARD = "RHAPSODY_PILOT_GUARDED"
+
+
+def main() -> None:
+    """Start the pilot; the first process becomes its guard, so that nothing outlives the block."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="written by the executor")
+    parser.add_argument("block", help="the block's number")
+    arguments = parser.parse_args()
+    if _UNDER_GUARD not in os.environ:
+        os.environ[_UNDER_GUARD] = "1"
+        command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
+        os.execv(sys.executable, [sys.executable, "-I", "-S", guard.__file__, "--grace", "8", "--", *command])
+    del os.environ[_UNDER_GUARD]
+    faulthandler.enable()
+    asyncio.run(_run(arguments.config, arguments.block))
+
+
+async def _run(path: Path, block: str) -> None:
+    from rhapsody_parsl.pilot.loop import Pilot  # noqa: PLC0415 - the guard needs none of it
+
+    config = read_config(path)
+    logging.basicConfig(
+        filename=Path(config.logs) / f"block-{block}.log",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    if config.working_dir:
+        Path(config.working_dir).mkdir(parents=True, exist_ok=True)
+        os.chdir(config.working_dir)
+    pilot = Pilot(config, block)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")
+    await pilot.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Which runtimes there are: from the user's configuration to the pilot's half of each."""
+
+from collections.abc import Callable, Sequence
+
+from rhapsody_parsl.runtimes.dragon.runtime import Dragon
+from rhapsody_parsl.runtimes.local.runtime import Local
+from rhapsody_parsl.runtimes.mpi.runtime import MPI
+from rhapsody_parsl.runtimes.protocol import Context, Placed, Runtime
+from rhapsody_parsl.runtimes.vllm.runtime import VLLM
+from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig
+from rhapsody_parsl.spec.resources import Resources
+
+__all__ = ("build",)
+
+Borrow = Callable[[str, Resources], tuple[Placed, ...] | None]
+
+
+def build(configs: Sequence[RuntimeConfig], context: Context, borrow: Borrow) -> dict[str, Runtime]:
+    """Return the runtimes by name, in the user's order.
+
+    Args:
+        configs: The user's.
+        context: The block.
+        borrow: Lends something for the block's life; services need it.
+    """
+    runtimes = [_build_one(config, context, borrow) for config in configs]
+    return {runtime.name: runtime for runtime in runtimes}
+
+
+def _build_one(config: RuntimeConfig, context: Context, borrow: Borrow) -> Runtime:
+    match config:
+        case LocalRuntime():
+            return Local(context)
+        case DragonRuntime():
+            return Dragon(config, context)
+        case MPIRuntime():
+            return MPI(config, context)
+        case _:
+            return VLLM(config, context, borrow)

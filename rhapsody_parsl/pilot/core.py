@@ -1,0 +1,466 @@
+"""The tasks of a block and what happens to them: events in, instructions out, no I/O.
+
+The shell (`loop`) calls a method for each event and then performs `take()`. Times are seconds of any one clock, given by the
+caller.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from rhapsody_parsl.errors import (
+    InvalidTask,
+    RhapsodyError,
+    RuntimeUnavailable,
+    UnroutableTask,
+    WalltimeExceeded,
+    to_wire,
+)
+from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.ledger import Lease, Ledger
+from rhapsody_parsl.pilot.router import Refuses, route
+from rhapsody_parsl.runtimes.protocol import Placed, Run
+from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
+from rhapsody_parsl.wire.messages import FAILED, LeaseRecord, Result, Task
+
+__all__ = ("CancelTasks", "Core", "EndRun", "Feed", "Instruction", "StartRuntime")
+
+_PATIENCE = 3.0
+_RECALL_AFTER = 0.05
+_MOST_RERUNS = 3
+_MOST_LANES = 1000
+
+
+class StartRuntime(msgspec.Struct, frozen=True):
+    """Start this runtime, and say `runtime_ready` or `runtime_failed`."""
+
+    name: str
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """Give tasks to a run of a runtime."""
+
+    runtime: str
+    run: Run
+    tasks: list[Task]
+
+
+class CancelTasks(msgspec.Struct, frozen=True):
+    """Take tasks back from a run; with `kill`, end the one that has begun."""
+
+    runtime: str
+    run: Run
+    tasks: list[int]
+    kill: bool
+
+
+class EndRun(msgspec.Struct, frozen=True):
+    """A run is over."""
+
+    runtime: str
+    run: Run
+
+
+Instruction = StartRuntime | Feed | CancelTasks | EndRun
+
+
+class Core:
+    """State machine over all tasks of a block.
+
+    Args:
+        ledger: The block's, nothing lent yet.
+        runtimes: What the router asks, by name.
+        default_runtime: For tasks that name none.
+        windows: For runtimes whose tasks take no lease: how many they want at once.
+        ageing: Seconds of waiting that weigh as much as one step of priority.
+        clock: Seconds since the epoch, for the record of leases.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        runtimes: Mapping[str, Refuses],
+        default_runtime: str,
+        windows: Mapping[str, int],
+        ageing: float = 60.0,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.ledger = ledger
+        self._runtimes, self._default, self._windows = runtimes, default_runtime, windows
+        self._ageing, self._clock = ageing, clock
+        self._state: dict[str, str] = {}
+        self._lanes: dict[bytes, Lane] = {}
+        self._waiting: dict[bytes, Lane] = {}
+        self._runs: dict[int, ActiveRun] = {}
+        self._run_count = 0
+        self._home: dict[int, Lane | ActiveRun] = {}
+        self._reruns: dict[int, int] = {}
+        self._affinity: dict[str, str] = {}
+        self._blocked: list[tuple[Lane, set[str]]] = []
+        self._deadlines: list[tuple[float, int, int]] = []
+        self._out: list[Instruction] = []
+        self._results: list[Result] = []
+        self._closed: list[LeaseRecord] = []
+        self.counts = {"done": 0, "failed": 0}
+
+    # --- what the shell takes -----------------------------------------------------------------------------------
+
+    def take(self) -> list[Instruction]:
+        """Return the instructions since the last call, in order."""
+        out, self._out = self._out, []
+        return out
+
+    def take_results(self) -> tuple[list[Result], list[LeaseRecord]]:
+        """Return results and closed leases since the last call."""
+        ended = self._results, self._closed
+        self._results, self._closed = [], []
+        return ended
+
+    @property
+    def queued(self) -> int:
+        """Tasks that wait."""
+        return sum(len(lane) for lane in self._waiting.values())
+
+    @property
+    def running(self) -> int:
+        """Tasks that are with a runtime."""
+        return len(self._home) - self.queued
+
+    def running_by_runtime(self) -> dict[str, int]:
+        """Return the number of tasks with each runtime."""
+        counts = dict.fromkeys(self._runtimes, 0)
+        for active in self._runs.values():
+            counts[active.lane.runtime] += len(active.inflight)
+        return counts
+
+    def begun(self) -> list[int]:
+        """Return the unfinished tasks that are or were with a runtime."""
+        return [task for active in self._runs.values() for task in active.inflight]
+
+    def open_leases(self) -> list[LeaseRecord]:
+        """Return the record of the leases that tasks hold now."""
+        return [self._record(active, 0.0) for active in self._runs.values() if active.lease is not None]
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def submit(self, tasks: Iterable[Task], now: float) -> None:
+        """Tasks arrived."""
+        for task in tasks:
+            try:
+                lane = self._lanes.get(task.spec) or self._open_lane(task.spec)
+            except RhapsodyError as error:
+                self._report(task.id, error)
+                continue
+            lane.put((task,), now)
+            self._waiting[task.spec] = lane
+            self._home[task.id] = lane
+        self.schedule(now)
+
+    def cancel(self, tasks: Iterable[int], now: float) -> None:
+        """The driver wants these no more; they are not reported."""
+        for task in tasks:
+            home = self._home.get(task)
+            if isinstance(home, ActiveRun):
+                home.ended_by[task] = "cancelled"
+                self._out.append(CancelTasks(home.lane.runtime, home.run, [task], kill=True))
+            elif home is not None:
+                home.remove(task)
+                del self._home[task]
+        self.schedule(now)
+
+    def done(self, run: int, results: Sequence[Result], now: float) -> None:
+        """Tasks of a run ended."""
+        active = self._runs.get(run)
+        if active is None:
+            return
+        for result in results:
+            if active.inflight.pop(result.id, None) is None:
+                continue
+            self._forget(result.id)
+            active.lane.learn(result.seconds)
+            if active.ended_by.pop(result.id, "") != "cancelled":
+                self._results.append(result)
+                self.counts["failed" if result.kind == FAILED else "done"] += 1
+        active.fed_at, active.recalled = now, False
+        self._continue(active, now)
+
+    def given_back(self, run: int, tasks: Sequence[int], now: float) -> None:
+        """Tasks of a run had not begun."""
+        active = self._runs.get(run)
+        if active is None:
+            return
+        returned = [active.inflight.pop(task) for task in tasks if task in active.inflight]
+        wanted = [task for task in returned if active.ended_by.pop(task.id, "") != "cancelled"]
+        for task in returned:
+            self._home.pop(task.id, None)
+        self._requeue(active.lane, wanted, now)
+        self._continue(active, now)
+
+    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int], now: float) -> None:
+        """A run is over before its tasks."""
+        active = self._runs.get(run)
+        if active is None:
+            return
+        again: list[Task] = []
+        for task in active.inflight.values():
+            why = active.ended_by.get(task.id, "")
+            self._home.pop(task.id, None)
+            if why == "cancelled":
+                continue
+            if why == "walltime":
+                self._report(task.id, WalltimeExceeded(active.lane.spec.policy.walltime))
+            elif task.id in untouched or self._may_rerun(active.lane.spec, task.id):
+                again.append(task)
+            else:
+                self._report(task.id, error)
+        active.inflight.clear()
+        self._requeue(active.lane, again, now)
+        self._close(active)
+        self.schedule(now)
+
+    def want(self, name: str) -> None:
+        """A runtime is to be started, if it is not."""
+        if self._state.get(name, "off") == "off":
+            self._state[name] = "starting"
+            self._out.append(StartRuntime(name))
+
+    def runtime_ready(self, name: str, now: float) -> None:
+        """A runtime can take tasks."""
+        self._state[name] = "ready"
+        self.schedule(now)
+
+    def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
+        """A runtime did not start: what waits for it fails; the next task tries again."""
+        self._state[name] = "off"
+        for lane in [lane for lane in self._waiting.values() if lane.runtime == name]:
+            for task in lane.take(len(lane)):
+                self._report(
+                    task.id, error if isinstance(error, RhapsodyError) else RuntimeUnavailable(name, str(error))
+                )
+        self.schedule(now)
+
+    def tick(self, now: float) -> None:
+        """Time passed: end what outlived its walltime, take back what waits behind a long task."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, run, task = heapq.heappop(self._deadlines)
+            active = self._runs.get(run)
+            if active is not None and task in active.inflight:
+                active.ended_by.setdefault(task, "walltime")
+                self._out.append(CancelTasks(active.lane.runtime, active.run, [task], kill=True))
+        for active in self._runs.values():
+            self._recall(active, now)
+        self.schedule(now)
+
+    def next_tick(self, now: float) -> float | None:
+        """Return in how many seconds `tick` has something to do, or None."""
+        due = [self._deadlines[0][0] - now] if self._deadlines else []
+        due += [a.fed_at + _RECALL_AFTER - now for a in self._runs.values() if self._recallable(a)]
+        due += [_PATIENCE + 0.01 - lane.waited(now) for lane, held in self._blocked if len(lane) and not held]
+        later = [seconds for seconds in due if seconds > 0] or ([0.05] if due else [])
+        return min(later, default=None)
+
+    def borrow(self, borrower: str, resources: Resources) -> tuple[Placed, ...] | None:
+        """Lease something for the block's life, for a service.
+
+        Returns:
+            The parts, or None when it does not fit now.
+        """
+        placing = scheduler.place(TaskSpec(name=borrower, resources=resources), self.ledger)
+        lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
+        return self._placed(lease, [0]) if lease else None
+
+    # --- decisions ----------------------------------------------------------------------------------------------
+
+    def schedule(self, now: float) -> None:
+        """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
+        self._blocked = []
+        held: set[str] = set()
+        lanes = [(key, lane) for key, lane in self._waiting.items() if len(lane)]
+        if len(lanes) != len(self._waiting):
+            self._waiting = dict(lanes)
+            self._drop_empty_lanes()
+        for lane in (
+            sorted(self._waiting.values(), key=lambda lane: lane.order) if len(lanes) > 1 else [v for _, v in lanes]
+        ):
+            if self._usable(lane):
+                self._serve(lane, held, now)
+                if len(lane) and not lane.window:
+                    mine = self._hold(lane, held, now)
+                    held |= mine
+                    self._blocked.append((lane, mine))
+
+    def _drop_empty_lanes(self) -> None:
+        """Forget specs that have not been seen for long: a campaign may make up a new one for every task."""
+        if len(self._lanes) > _MOST_LANES:
+            self._lanes = {key: lane for key, lane in self._lanes.items() if len(lane) or lane.runs}
+
+    def _hold(self, lane: Lane, held: set[str], now: float) -> set[str]:
+        return scheduler.reserve(lane.spec, self.ledger, held) if lane.waited(now) > _PATIENCE else set()
+
+    def _usable(self, lane: Lane) -> bool:
+        self.want(lane.runtime)
+        return self._state[lane.runtime] == "ready"
+
+    def _serve(self, lane: Lane, held: set[str], now: float) -> None:
+        """Open runs while the block has room, then put short tasks behind those that run."""
+        if lane.window:
+            active = next(iter(lane.runs.values()), None) or self._open_run(lane, None, [], now)
+            self._feed(active, lane.window - len(active.inflight), now)
+            return
+        while len(lane) and (active := self._lease_run(lane, held, now)):
+            self._feed(active, self._portion(lane), now)
+        if len(lane) and lane.depth > 1:
+            for active in lane.runs.values():
+                if len(active.inflight) <= lane.depth // 2 and self._may_continue(active):
+                    self._feed(active, min(lane.depth - len(active.inflight), self._portion(lane)), now)
+
+    def _portion(self, lane: Lane) -> int:
+        """How many tasks to give at once: a fair part of the line for each run the block has room for."""
+        if lane.depth == 1:
+            return 1
+        cores = sum(len(account.node.cores) for account in self.ledger.accounts.values())
+        each = lane.spec.resources.cores or 1
+        ways = max(1, cores // max(1, each * max(1, lane.spec.resources.num_ranks)))
+        return max(1, min(lane.depth, math.ceil(len(lane) / (2 * ways))))
+
+    def _lease_run(self, lane: Lane, held: set[str], now: float) -> ActiveRun | None:
+        near = self._affinity.get(lane.spec.policy.near, "")
+        placing = scheduler.place(lane.spec, self.ledger, held, near)
+        lease = self.ledger.acquire(lane.spec.name, placing) if placing else None
+        if lease is None or placing is None:
+            return None
+        if lane.spec.policy.near:
+            self._affinity.setdefault(lane.spec.policy.near, placing[0][0])
+        return self._open_run(lane, lease, [part.ranks for _, part in placing], now)
+
+    def _open_run(self, lane: Lane, lease: Lease | None, ranks: list[int], now: float) -> ActiveRun:
+        self._run_count += 1
+        run = Run(self._run_count, lane.spec, self._placed(lease, ranks) if lease else ())
+        active = ActiveRun(run, lane, lease, now)
+        active.began = self._clock()
+        self._runs[run.id] = lane.runs[run.id] = active
+        return active
+
+    def _placed(self, lease: Lease, ranks: list[int]) -> tuple[Placed, ...]:
+        accounts = self.ledger.accounts
+        return tuple(Placed(accounts[s.node].node, s, r) for s, r in zip(lease.shares, ranks, strict=True))
+
+    def _feed(self, active: ActiveRun, count: int, now: float) -> None:
+        tasks = active.lane.take(count)
+        if not tasks:
+            return
+        walltime = active.lane.spec.policy.walltime
+        for task in tasks:
+            active.inflight[task.id] = task
+            self._home[task.id] = active
+            if walltime:
+                heapq.heappush(self._deadlines, (now + walltime, active.run.id, task.id))
+        active.total += len(tasks)
+        active.fed_at = now
+        self._out.append(Feed(active.lane.runtime, active.run, tasks))
+
+    def _continue(self, active: ActiveRun, now: float) -> None:
+        """Feed a run again, or end it; its lease passes on without leaving the lane while nobody before waits for it."""
+        lane = active.lane
+        if lane.window:
+            self._feed(active, lane.window - len(active.inflight), now)
+            return
+        if (
+            len(lane)
+            and self._state.get(lane.runtime) == "ready"
+            and not active.ended_by
+            and self._may_continue(active)
+        ):
+            if len(active.inflight) <= lane.depth // 2:
+                self._feed(active, min(lane.depth - len(active.inflight), self._portion(lane)), now)
+            return
+        if not active.inflight:
+            self._close(active)
+            self.schedule(now)
+
+    def _may_continue(self, active: ActiveRun) -> bool:
+        """Whether nobody with an older claim waits for what this run holds."""
+        order = active.lane.order
+        for lane, held in self._blocked:
+            if lane is active.lane or not len(lane) or lane.order >= order:
+                continue
+            if any(placed.node.name in held for placed in active.run.placed) or self._would_help(lane, active):
+                return False
+        return True
+
+    def _would_help(self, lane: Lane, active: ActiveRun) -> bool:
+        """Whether a waiting task of one node fits once this run ends."""
+        resources = lane.spec.resources
+        need = resources.num_ranks * resources.cores_per_rank if resources.is_mpi else resources.cores
+        if resources.is_mpi and (resources.num_nodes > 1 or not need):
+            return False
+        return any(
+            need <= len(placed.share.cores) + self.ledger.accounts[placed.node.name].free_cores
+            for placed in active.run.placed
+        )
+
+    def _recallable(self, active: ActiveRun) -> bool:
+        return len(active.inflight) > 1 and not active.recalled and not active.lane.window
+
+    def _recall(self, active: ActiveRun, now: float) -> None:
+        """A worker stays on one task: what was put behind it is wanted elsewhere."""
+        if self._recallable(active) and now - active.fed_at >= _RECALL_AFTER:
+            active.recalled = True
+            active.lane.learn(now - active.fed_at)
+            behind = list(active.inflight)[1:]
+            self._out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    def _open_lane(self, encoded: bytes) -> Lane:
+        spec = decode_spec(encoded)
+        runtime = route(spec, self._runtimes, self._default)
+        window = self._windows.get(runtime, 0)
+        if not window and not scheduler.can_ever_fit(spec, self.ledger):
+            raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self.ledger), "Ask for less")
+        lane = Lane(spec, runtime, window, self._ageing)
+        self._lanes[encoded] = lane
+        return lane
+
+    def _close(self, active: ActiveRun) -> None:
+        del self._runs[active.run.id]
+        del active.lane.runs[active.run.id]
+        if active.lease is not None:
+            self.ledger.release(active.lease)
+            self._closed.append(self._record(active, self._clock()))
+        self._out.append(EndRun(active.lane.runtime, active.run))
+
+    def _record(self, active: ActiveRun, ended: float) -> LeaseRecord:
+        lease = active.lease
+        if lease is None:
+            raise InvalidTask("lease", active.run.id, "this run has none")
+        return LeaseRecord(
+            lease.id, active.lane.runtime, active.lane.spec.name, lease.shares, active.began, ended, active.total
+        )
+
+    def _may_rerun(self, spec: TaskSpec, task: int) -> bool:
+        if spec.policy.on_loss != "rerun" or self._reruns.get(task, 0) >= _MOST_RERUNS:
+            return False
+        self._reruns[task] = self._reruns.get(task, 0) + 1
+        return True
+
+    def _requeue(self, lane: Lane, tasks: list[Task], now: float) -> None:
+        if not tasks:
+            return
+        lane.put_back(tasks, now)
+        self._waiting[tasks[0].spec] = lane
+        for task in tasks:
+            self._home[task.id] = lane
+
+    def _forget(self, task: int) -> None:
+        self._home.pop(task, None)
+        self._reruns.pop(task, None)
+
+    def _report(self, task: int, error: RhapsodyError) -> None:
+        self._forget(task)
+        self.counts["failed"] += 1
+        self._results.append(Result(task, FAILED, msgspec.msgpack.encode(to_wire(error))))

@@ -1,0 +1,111 @@
+"""The queue of one spec: equal tasks wait in one line, so that a decision costs per line, not per task."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from rhapsody_parsl.pilot.ledger import Lease
+from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("ActiveRun", "Lane")
+
+_WORK_AHEAD = 0.010
+_LONG = 0.020
+_MOST_AHEAD = 64
+
+
+class Lane:
+    """Tasks of one spec, first come first served.
+
+    Attributes:
+        spec: Their spec.
+        runtime: Name of the runtime that takes them.
+        window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
+        seconds: Running mean of the time inside the user's code; None until the first result.
+        runs: The runs under way.
+    """
+
+    __slots__ = ("_ageing", "_queue", "runs", "runtime", "seconds", "spec", "window")
+
+    def __init__(self, spec: TaskSpec, runtime: str, window: int, ageing: float) -> None:
+        self.spec, self.runtime, self.window, self._ageing = spec, runtime, window, ageing
+        self._queue: deque[tuple[float, Task]] = deque()
+        self.seconds: float | None = None
+        self.runs: dict[int, ActiveRun] = {}
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def order(self) -> float:
+        """Sort key, lowest first: priority with ageing.
+
+        `priority - waited / ageing` of all heads falls at one rate, so `priority * ageing + arrival` orders them at any
+        moment, with no clock.
+        """
+        return self.spec.policy.priority * self._ageing + self._queue[0][0]
+
+    def waited(self, now: float) -> float:
+        """Seconds the first in line has waited."""
+        return now - self._queue[0][0]
+
+    def put(self, tasks: Iterable[Task], now: float) -> None:
+        """Join the end of the line."""
+        self._queue.extend((now, task) for task in tasks)
+
+    def put_back(self, tasks: list[Task], now: float) -> None:
+        """Join its front, in the order given."""
+        arrival = min(now, self._queue[0][0]) if self._queue else now
+        self._queue.extendleft((arrival, task) for task in reversed(tasks))
+
+    def take(self, count: int) -> list[Task]:
+        """Leave from the front, `count` at most."""
+        return [self._queue.popleft()[1] for _ in range(min(count, len(self._queue)))]
+
+    def remove(self, task: int) -> bool:
+        """Leave from anywhere; False when it is not here."""
+        for entry in self._queue:
+            if entry[1].id == task:
+                self._queue.remove(entry)
+                return True
+        return False
+
+    def learn(self, seconds: float) -> None:
+        """Take the duration of one task into the mean; a long one counts at once."""
+        if self.seconds is None or seconds > _LONG:
+            self.seconds = seconds
+        else:
+            self.seconds += 0.1 * (seconds - self.seconds)
+
+    @property
+    def depth(self) -> int:
+        """How many tasks a run is to hold: enough short ones to hide the way to the worker, one long one."""
+        if self.window:
+            return self.window
+        if self.seconds is None or self.seconds > _LONG or self.spec.policy.walltime:
+            return 1
+        return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
+
+
+class ActiveRun:
+    """A run under way and what it holds.
+
+    Attributes:
+        run: The run as the runtime knows it.
+        lane: Whose tasks.
+        inflight: Tasks given and not ended, in the order given.
+        fed_at: When it was last given something or last ended something.
+        recalled: Whether what waits behind a long task has been asked back.
+        ended_by: Why it is being ended, by task.
+    """
+
+    __slots__ = ("began", "ended_by", "fed_at", "inflight", "lane", "lease", "recalled", "run", "total")
+
+    def __init__(self, run: Run, lane: Lane, lease: Lease | None, now: float) -> None:
+        self.run, self.lane, self.lease = run, lane, lease
+        self.inflight: dict[int, Task] = {}
+        self.began = self.fed_at = now
+        self.recalled = False
+        self.ended_by: dict[int, str] = {}
+        self.total = 0

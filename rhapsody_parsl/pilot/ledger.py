@@ -1,0 +1,186 @@
+"""Who holds which cores, GPUs and memory of which node: leases only, and the only place that counts anything."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.spec.resources import Part
+from rhapsody_parsl.wire.messages import Share
+
+__all__ = ("Account", "Lease", "Ledger", "LedgerError")
+
+_DUST = 1e-9
+
+
+class LedgerError(RhapsodyError):
+    """A borrower holds a lease already, or a lease is returned that is not out: a defect of the pilot."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """What a borrower holds.
+
+    Attributes:
+        id: Number, unique in the ledger.
+        borrower: Who holds it.
+        shares: One for each node.
+        gpu_amounts: For each share, how much of each of its GPUs.
+        permanent: Held for the block's life (a service): what is left is all that tasks will ever see.
+    """
+
+    id: int
+    borrower: str
+    shares: tuple[Share, ...]
+    gpu_amounts: tuple[tuple[float, ...], ...]
+    permanent: bool = False
+
+
+class Account:
+    """The free cores, GPUs and memory of one node."""
+
+    __slots__ = ("_free_cores", "gpus", "memory", "node")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._free_cores = list(node.cores)
+        heapq.heapify(self._free_cores)
+        self.gpus = [1.0] * len(node.gpus)
+        self.memory = node.memory
+
+    @property
+    def free_cores(self) -> int:
+        """Number of free cores."""
+        return len(self._free_cores)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of the node is lent."""
+        return self.free_cores == len(self.node.cores) and all(free == 1.0 for free in self.gpus)
+
+    def fits(self, part: Part) -> bool:
+        """Whether the part could be lent now."""
+        return (
+            part.cores <= self.free_cores
+            and part.memory <= self.memory + _DUST
+            and (part.gpus == 0 or self._pick_gpus(part) is not None)
+        )
+
+    def ranks(self, one: Part) -> int:
+        """How many times `one` rank's part could be lent now; memory counts once for all."""
+        if one.memory > self.memory + _DUST:
+            return 0
+        by_cores = self.free_cores // one.cores if one.cores else self.free_cores
+        if not one.gpus:
+            return by_cores
+        whole = sum(free == 1.0 for free in self.gpus)
+        by_gpus = whole // int(one.gpus) if one.gpus >= 1 else sum(int(free / one.gpus + _DUST) for free in self.gpus)
+        return min(by_cores, by_gpus)
+
+    def lend(self, part: Part) -> tuple[Share, tuple[float, ...]]:
+        """Take a part that fits."""
+        gpus = self._pick_gpus(part) or {}
+        cores = tuple(heapq.heappop(self._free_cores) for _ in range(part.cores))
+        self.memory -= part.memory
+        for index, amount in gpus.items():
+            self.gpus[index] = max(0.0, self.gpus[index] - amount)
+        return Share(self.node.name, cores, tuple(gpus), part.memory), tuple(gpus.values())
+
+    def take_back(self, share: Share, amounts: Sequence[float]) -> None:
+        """Undo `lend`."""
+        for core in share.cores:
+            heapq.heappush(self._free_cores, core)
+        self.memory += share.memory
+        for index, amount in zip(share.gpus, amounts, strict=True):
+            self.gpus[index] += amount
+            if self.gpus[index] > 1.0 - 1e-6:
+                self.gpus[index] = 1.0
+
+    def take_exactly(self, share: Share, amounts: Sequence[float]) -> None:
+        """Take what a share of another ledger over the same nodes holds."""
+        self._free_cores = [core for core in self._free_cores if core not in share.cores]
+        heapq.heapify(self._free_cores)
+        self.memory -= share.memory
+        for index, amount in zip(share.gpus, amounts, strict=True):
+            self.gpus[index] = max(0.0, self.gpus[index] - amount)
+
+    def _pick_gpus(self, part: Part) -> dict[int, float] | None:
+        if part.gpus == 0:
+            return {}
+        if part.gpu_unit >= 1:
+            whole = [index for index, free in enumerate(self.gpus) if free == 1.0]
+            return dict.fromkeys(whole[: int(part.gpus)], 1.0) if len(whole) >= part.gpus else None
+        return self._pick_shares(part.gpu_unit, max(1, round(part.gpus / part.gpu_unit)))
+
+    def _pick_shares(self, unit: float, count: int) -> dict[int, float] | None:
+        """Put `count` shares on the fullest GPUs that still have room, so that whole ones stay whole."""
+        picked: dict[int, float] = {}
+        for index in sorted(range(len(self.gpus)), key=lambda index: (self.gpus[index], index)):
+            here = min(count, int(self.gpus[index] / unit + _DUST))
+            if here:
+                picked[index] = here * unit
+                count -= here
+        return picked if count == 0 else None
+
+
+class Ledger:
+    """Leases over the nodes of one block.
+
+    Args:
+        nodes: The block's nodes; names must differ.
+    """
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self.accounts = {node.name: Account(node) for node in nodes}
+        self._leases: dict[int, Lease] = {}
+        self._count = 0
+
+    def acquire(self, borrower: str, parts: Sequence[tuple[str, Part]], permanent: bool = False) -> Lease | None:
+        """Lend all parts or nothing.
+
+        Args:
+            borrower: Who asks, for the record.
+            parts: Node name and what is wanted of it; a node appears once.
+            permanent: See `Lease`.
+
+        Returns:
+            The lease, or None when one part does not fit now.
+
+        Raises:
+            LedgerError: A node appears twice.
+        """
+        if len({name for name, _ in parts}) != len(parts):
+            raise LedgerError("a lease names a node twice", borrower)
+        if not all(self.accounts[name].fits(part) for name, part in parts):
+            return None
+        lent = [self.accounts[name].lend(part) for name, part in parts]
+        self._count += 1
+        lease = Lease(self._count, borrower, tuple(s for s, _ in lent), tuple(a for _, a in lent), permanent)
+        self._leases[lease.id] = lease
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        """Take a lease back.
+
+        Raises:
+            LedgerError: It is not out (never lent, or returned already).
+        """
+        if self._leases.pop(lease.id, None) is None:
+            raise LedgerError("a lease that is not out was returned", lease.borrower)
+        for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
+            self.accounts[share.node].take_back(share, amounts)
+
+    @property
+    def leases(self) -> list[Lease]:
+        """All leases that are out, oldest first."""
+        return list(self._leases.values())
+
+    def at_best(self) -> "Ledger":
+        """Return a ledger as it will be when every task is done: only permanent leases are out."""
+        best = Ledger(account.node for account in self.accounts.values())
+        for lease in self._leases.values():
+            if lease.permanent:
+                for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
+                    best.accounts[share.node].take_exactly(share, amounts)
+        return best

@@ -1,0 +1,288 @@
+"""The pilot's shell: performs what the core decides, and tells the core what happened."""
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
+from rhapsody_parsl.pilot.catalogue import build
+from rhapsody_parsl.pilot.core import CancelTasks, Core, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.inventory import find_nodes
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.link import Link, find_driver
+from rhapsody_parsl.runtimes.protocol import Context, Runtime
+from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
+from rhapsody_parsl.wire.channel import Keys
+from rhapsody_parsl.wire.messages import (
+    VERSION,
+    Cancel,
+    Goodbye,
+    Hello,
+    Report,
+    Result,
+    Results,
+    Stop,
+    Submit,
+    ToPilot,
+)
+
+__all__ = ("Pilot",)
+
+log = logging.getLogger(__name__)
+
+_REPORT_EVERY = 0.5
+
+
+class Pilot:
+    """One block's pilot.
+
+    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, (3) say goodbye, (4) close the
+    link, (5) remove the private folder.
+
+    Args:
+        config: The block's.
+        block: Our number, as the driver knows it.
+    """
+
+    def __init__(self, config: BlockConfig, block: str) -> None:
+        self._config, self._block = config, block
+        self._folder = Path(tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-"))
+        self._leaving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._draining = False
+        self._states: dict[str, dict[str, Any]] = {}
+        self._services: dict[str, list[dict[str, Any]]] = {}
+        self._link: Link | None = None
+        self._flushing = False
+        self._changed = True
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        nodes = {node.name: node for node in find_nodes(config)}
+        logs = Path(config.logs) / f"block-{block}"
+        logs.mkdir(parents=True, exist_ok=True)
+        head = next(iter(nodes))
+        context = Context(nodes, head, self._folder, logs, sys.executable, {}, self)
+        self._context = context
+        self._runtimes: dict[str, Runtime] = {}
+        self._core = Core(
+            Ledger(nodes.values()), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
+        )
+        self._runtimes.update(build(config.runtimes, context, self._core.borrow))
+
+    async def run(self) -> str:
+        """Serve the driver until told to leave or the driver is gone; return why."""
+        try:
+            await self._connect()
+            for name, runtime in self._runtimes.items():
+                if runtime.eager:
+                    self._core.want(name)
+            self._act()
+            self._spawn(self._report_loop(), "report")
+            return await self._leaving
+        finally:
+            await self._close()
+
+    def leave(self, reason: str) -> None:
+        """End `run`; idempotent."""
+        if not self._leaving.done():
+            self._leaving.set_result(reason)
+
+    # --- what runtimes tell (the `Events` protocol) --------------------------------------------------------------
+
+    def done(self, run: int, results: Sequence[Result]) -> None:
+        """Tasks of a run ended."""
+        self._core.done(run, results, time.monotonic())
+        self._act()
+
+    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+        """Tasks of a run had not begun."""
+        self._core.given_back(run, tasks, time.monotonic())
+        self._act()
+
+    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
+        """A run is over before its tasks."""
+        log.warning("run %d lost: %s", run, error)
+        self._core.lost(run, error, untouched, time.monotonic())
+        self._act()
+
+    def state(self, runtime: str, state: str, detail: str = "") -> None:
+        """A runtime's state, for people."""
+        log.info("runtime %s: %s %s", runtime, state, detail)
+        self._states[runtime] = {"state": state, "detail": detail}
+        self._changed = True
+
+    def services(self, services: Sequence[dict[str, Any]]) -> None:
+        """Services changed."""
+        self._services = {"all": list(services)}
+        self._changed = True
+        self._send_report()
+
+    # --- the driver ----------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        config = self._config
+        address = await find_driver(config.addresses)
+        keys = Keys.load(Path(config.certificates)) if config.certificates else None
+        self._link = Link(
+            address, self._block, keys, self._receive, self.leave, config.heartbeat_period, config.heartbeat_threshold
+        )
+        self._link.send(Hello(VERSION, self._block, importlib.metadata.version("rhapsody-parsl"), self._inventory()))
+        log.info("connected to %s; %s", address, self._inventory())
+
+    def _inventory(self) -> dict[str, Any]:
+        best = self._core.ledger.at_best().accounts.values()
+        return {
+            "host": socket.gethostname(),
+            "nodes": [
+                {"name": a.node.name, "cores": a.free_cores, "gpus": len(a.node.gpus), "memory": a.memory,
+                 "labels": list(a.node.labels)}
+                for a in best
+            ],
+            "runtimes": sorted(self._runtimes),
+            "cores": sum(len(a.node.cores) for a in best),
+        }  # fmt: skip
+
+    def _receive(self, message: ToPilot) -> None:
+        now = time.monotonic()
+        match message:
+            case Submit(tasks=tasks):
+                self._core.submit(tasks, now)
+            case Cancel(tasks=tasks):
+                self._core.cancel(tasks, now)
+            case Stop(drain=drain):
+                self._draining = drain
+                if not drain:
+                    self.leave("the driver said stop")
+        self._act()
+
+    # --- acting --------------------------------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        """Perform the core's instructions; results leave once, at the end of this turn of the loop."""
+        while instructions := self._core.take():
+            for instruction in instructions:
+                self._perform(instruction)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _perform(self, instruction: Instruction) -> None:
+        match instruction:
+            case Feed(runtime=name, run=run, tasks=tasks):
+                self._runtimes[name].run(run, tasks)
+            case EndRun(runtime=name, run=run):
+                self._runtimes[name].end(run)
+            case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
+                self._runtimes[name].cancel(run, ids, kill)
+            case StartRuntime(name=name):
+                self._spawn(self._start_runtime(name), f"start {name}")
+
+    async def _start_runtime(self, name: str) -> None:
+        self.state(name, "starting")
+        try:
+            await self._runtimes[name].start()
+        except RhapsodyError as error:
+            self.state(name, "failed", str(error))
+            self._core.runtime_failed(name, error, time.monotonic())
+        except Exception as error:
+            log.exception("runtime %s did not start", name)
+            self.state(name, "failed", repr(error))
+            self._core.runtime_failed(name, RuntimeUnavailable(name, repr(error)), time.monotonic())
+        else:
+            self.state(name, "ready")
+            self._core.runtime_ready(name, time.monotonic())
+        self._act()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        results, leases = self._core.take_results()
+        if (results or leases) and self._link:
+            self._changed = True
+            self._link.send(Results(results, leases))
+        self._arm_timer()
+        if self._draining and not self._core.queued and not self._core.running:
+            self.leave("drained")
+
+    def _arm_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        seconds = self._core.next_tick(time.monotonic())
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._core.tick(time.monotonic())
+        self._act()
+
+    # --- reports -------------------------------------------------------------------------------------------------
+
+    async def _report_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_EVERY)
+            if self._changed:
+                self._send_report()
+
+    def _send_report(self) -> None:
+        if self._link is None:
+            return
+        self._changed = False
+        running = self._core.running_by_runtime()
+        runtimes = {
+            name: {"state": "off", "detail": "", **self._states.get(name, {}), "running": running[name]}
+            for name in self._runtimes
+        }
+        counts = {"queued": self._core.queued, "running": sum(running.values()), **self._core.counts}
+        leases = [
+            {
+                "name": lease.name,
+                "runtime": lease.runtime,
+                "began": lease.began,
+                "shares": [(s.node, s.cores, s.gpus) for s in lease.shares],
+            }
+            for lease in self._core.open_leases()
+        ]
+        state = {"tasks": counts, "runtimes": runtimes, "services": self._services.get("all", []), "leases": leases}
+        self._link.send(Report(state))
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _spawn(self, coroutine: Any, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("%s broke", task.get_name(), exc_info=problem)
+            self.leave(f"{task.get_name()} broke: {problem!r}")
+
+    async def _close(self) -> None:
+        reason = self._leaving.result() if self._leaving.done() else "the pilot broke"
+        log.info("leaving: %s", reason)
+        begun = self._core.begun()
+        for task in list(self._tasks):
+            task.cancel()
+        stops = [runtime.stop() for runtime in self._runtimes.values()]
+        for problem in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(problem, BaseException):
+                log.error("a runtime did not stop cleanly", exc_info=problem)
+        if self._link:
+            self._link.send(Goodbye(reason, begun))
+            self._link.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _windows(config: BlockConfig) -> dict[str, int]:
+    """Requests take no lease; how many are with a replica is the runtime's wish."""
+    return {"vllm": r.requests_in_flight for r in config.runtimes if isinstance(r, VLLMRuntime)}

@@ -1,0 +1,155 @@
+"""Stands over one command so that nothing of it is left behind. Standard library only; run as a script, `python -I -S`.
+
+The guard adopts every orphan of the command (Linux subreaper), and watches three things: the command, its own parent, and
+the lifeline, a pipe on standard input whose other end only the owner holds. When one of them ends, it asks the command to
+leave (SIGTERM), waits, kills whatever still lives below it, and sweeps the files the command is known to leave.
+"""
+
+import argparse
+import ctypes
+import glob
+import os
+import select
+import signal
+import subprocess
+import sys
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cores", default="", help="pin the command to these, comma separated")
+    parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
+    parser.add_argument("--sweep", action="append", default=[], help="glob of files to remove at the end; {pid} {pid4}")
+    parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    arguments.command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    return arguments
+
+
+def _in_child() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _children() -> "list[int]":
+    """Ids of every process below this one, zombies not counted."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as stat:
+                    state, parent = stat.read().rpartition(b")")[2].split()[:2]
+            except OSError:
+                continue
+            if state != b"Z":
+                parents[int(entry)] = int(parent)
+    below, grown = {os.getpid()}, True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in below} - below
+        below |= more
+        grown = bool(more)
+    return sorted(below - {os.getpid()})
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _reap() -> None:
+    """Collect orphans that ended, so that they are no zombies."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def _kill_all() -> None:
+    for _ in range(200):
+        alive = _children()
+        if not alive:
+            return
+        for pid in alive:
+            _signal(pid, signal.SIGKILL)
+        _reap()
+        select.select([], [], [], 0.02)
+
+
+def _wait(child: int, lifeline: bool, wakeup: int) -> None:
+    """Return when the command, the owner or our parent ends, or we are told to stop."""
+    pidfd = os.pidfd_open(child)
+    watched = [pidfd, wakeup, *([0] if lifeline else [])]
+    while True:
+        ready, _, _ = select.select(watched, [], [])
+        if pidfd in ready or (0 in ready and not os.read(0, 64)):
+            break
+        if wakeup in ready and set(os.read(wakeup, 64)) & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+            break
+        _reap_orphans(child)
+    os.close(pidfd)
+
+
+def _reap_orphans(child: int) -> None:
+    """Collect ended orphans but leave the command's own status to its `Popen`."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == child:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
+def _ask_to_leave(process: "subprocess.Popen[bytes]", grace: float) -> None:
+    _signal(process.pid, signal.SIGTERM)
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        pass
+
+
+def _sweep(patterns: "list[str]", pid: int) -> None:
+    for pattern in patterns:
+        for path in glob.glob(pattern.format(pid=pid, pid4=str(pid)[-4:])):
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+def main() -> int:
+    """Run the command under guard; the exit code is the command's (128 + signal when a signal ended it)."""
+    arguments = _arguments()
+    owner = os.getppid()
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(write)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    if os.getppid() != owner:
+        return 1  # the owner ended before the kernel knew that we care
+    if arguments.cores:
+        os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
+    process = subprocess.Popen(
+        arguments.command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_in_child
+    )
+    _wait(process.pid, arguments.lifeline, read)
+    if process.poll() is None:
+        _ask_to_leave(process, arguments.grace)
+    _kill_all()
+    code = process.wait()
+    _sweep(arguments.sweep, process.pid)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

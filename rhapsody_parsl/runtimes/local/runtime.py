@@ -1,0 +1,51 @@
+"""The pilot's half of the local runtime; there is no other half but the workers."""
+
+from collections.abc import Sequence
+
+from rhapsody_parsl.runtimes.local_workers import LocalWorkers
+from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("Local",)
+
+
+class Local:
+    """Python and bash tasks in plain processes on the head node.
+
+    Args:
+        context: The block.
+    """
+
+    name = "local"
+    eager = False
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._workers = LocalWorkers(context, self.name)
+
+    def refuse(self, spec: TaskSpec) -> str:
+        """Refuse gangs: plain processes have no ranks."""
+        return "it has no ranks" if spec.resources.is_mpi else ""
+
+    async def start(self) -> None:
+        """Open the workers' hub."""
+        self._workers.start()
+        self._context.events.state(self.name, "ready")
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Feed a worker."""
+        mode = "process" if run.spec.policy.isolation == "process" else "call"
+        self._workers.feed(run, tasks, mode, {})
+
+    def end(self, run: Run) -> None:
+        """Free the worker."""
+        self._workers.pool.end(run)
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Pass on to the worker."""
+        self._workers.pool.cancel(run, tasks, kill)
+
+    async def stop(self) -> None:
+        """End the workers."""
+        await self._workers.stop()

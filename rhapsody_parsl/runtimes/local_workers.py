@@ -1,0 +1,98 @@
+"""Workers as plain child processes of the pilot, on the head node."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from rhapsody_parsl.errors import BackendFailed
+from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
+from rhapsody_parsl.runtimes.process import last_words
+from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
+
+__all__ = ("LocalWorkers",)
+
+
+class LocalWorkers:
+    """A worker pool whose starter is a fork of the pilot's own.
+
+    Args:
+        context: The block.
+        owner: Name of the runtime they belong to; names socket, logs and workers.
+        on_results: Takes results instead of the pilot, for a runtime that has more to do with them.
+    """
+
+    def __init__(
+        self, context: Context, owner: str, on_results: Callable[[int, Sequence[Result]], None] | None = None
+    ) -> None:
+        self._context, self._owner = context, owner
+        self._hub: Hub | None = None
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=f"{owner}-worker-")
+        if on_results:
+            self.pool.on_results = on_results
+
+    def start(self) -> None:
+        """Open the hub; idempotent. Workers start with the first run that needs one."""
+        if self._hub is None:
+            self._hub = Hub(f"ipc://{self._context.folder}/{self._owner}-workers", self._receive)
+            self.pool.attach(self._hub)
+
+    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, env: dict[str, str]) -> None:
+        """Give tasks to a run, in a worker on the head node."""
+        self.pool.feed(run, tasks, mode, self._context.nodes[self._context.head].host, env)
+
+    async def stop(self) -> None:
+        """End every worker with all it started; idempotent."""
+        if self._hub is None:
+            return
+        self._stopping = True
+        self.pool.quit()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(p.wait() for p in self._processes.values())), 2)
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.kill()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        self._hub.close()
+        self._hub = None
+
+    def _receive(self, peer: str, message: FromBackend) -> None:
+        self.pool.receive(peer, message)
+
+    def _spawn(self, name: str, host: str) -> None:
+        self._watch(self._run_worker(name, host), name)
+
+    def _watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=f"watch {name}")
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
+    async def _run_worker(self, name: str, host: str) -> None:
+        """Start one worker and report its end."""
+        log = self._context.logs / f"{name}.log"
+        command = [
+            self._context.python,
+            "-m",
+            "rhapsody_parsl.worker",
+            f"ipc://{self._context.folder}/{self._owner}-workers",
+        ]
+        try:
+            with log.open("ab") as out:
+                process = await asyncio.create_subprocess_exec(
+                    *command, name, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                )
+        except OSError as problem:
+            self.pool.worker_exited(name, BackendFailed(f"a worker of the {self._owner} runtime", str(problem)))
+            return
+        self._processes[name] = process
+        code = await process.wait()
+        del self._processes[name]
+        if self._hub and not self._stopping:
+            self._hub.drain()
+        reason = f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}"
+        self.pool.worker_exited(name, worker_lost(name, host, reason, "" if self._stopping else last_words(log)))

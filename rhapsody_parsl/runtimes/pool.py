@@ -1,0 +1,170 @@
+"""Resident workers and the runs on them: the part that every runtime with workers shares.
+
+A pool knows workers by name and runs by number. How a worker process comes to be is the business of its `starter`; that one
+ended is told with `worker_exited`. One worker takes one run at a time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.runtimes.protocol import Events, Run
+from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.messages import Done, FromBackend, Mode, Quit, Ready, Result, Revoke, Revoked, Task, Work
+
+__all__ = ("RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
+
+RESULTS_SUFFIX = "/results"
+_GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
+
+
+def gpu_environment(run: Run) -> dict[str, str]:
+    """Return the variables that show a single-node run its GPUs and no others; {} on nodes without GPUs."""
+    if not run.placed or not run.placed[0].node.gpus:
+        return {}
+    node, share = run.placed[0].node, run.placed[0].share
+    return {_GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in share.gpus)}
+
+
+class _Worker:
+    """A worker process: where it is, what it works on, what it was given before it was up."""
+
+    __slots__ = ("host", "name", "run", "tasks", "up", "waiting")
+
+    def __init__(self, name: str, host: str) -> None:
+        self.name, self.host = name, host
+        self.up = False
+        self.run: Run | None = None
+        self.tasks: dict[int, None] = {}
+        self.waiting: list[Work | Revoke] = []
+
+
+class WorkerPool:
+    """Workers of one runtime.
+
+    Args:
+        events: The pilot's ear.
+        starter: Starts a worker process: `(name, host)`; it will connect to the hub under that name.
+        environment: Variables every task gets, read at each feed.
+        idle: How many idle workers a host keeps.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        starter: Callable[[str, str], None],
+        environment: Mapping[str, str],
+        prefix: str = "worker",
+    ) -> None:
+        self._events, self._start_worker, self._environment, self._prefix = events, starter, environment, prefix
+        self._hub: Hub | None = None
+        self._workers: dict[str, _Worker] = {}
+        self._idle: dict[str, list[_Worker]] = {}
+        self._by_run: dict[int, _Worker] = {}
+        self._count = 0
+        self.on_results: Callable[[int, Sequence[Result]], None] = events.done
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all workers."""
+        return list(self._workers)
+
+    def attach(self, hub: Hub) -> None:
+        """Use this hub, whose messages of our workers come to `receive`."""
+        self._hub = hub
+
+    def receive(self, peer: str, message: FromBackend) -> bool:
+        """Take a message of a worker; False when it is not one of ours."""
+        worker = self._workers.get(peer.removesuffix(RESULTS_SUFFIX))
+        if worker is None:
+            return False
+        match message:
+            case Ready():
+                self._up(worker)
+            case Done(run=run, results=results):
+                for result in results:
+                    worker.tasks.pop(result.id, None)
+                self.on_results(run, results)
+            case Revoked(run=run, tasks=tasks):
+                for task in tasks:
+                    worker.tasks.pop(task, None)
+                self._events.given_back(run, tasks)
+            case _:
+                return False
+        return True
+
+    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, host: str, env: Mapping[str, str]) -> None:
+        """Give tasks to the run's worker; a new run gets an idle worker of the host, or a new one."""
+        worker = self._by_run.get(run.id) or self._engage(run, host)
+        worker.tasks.update(dict.fromkeys(task.id for task in tasks))
+        cores = run.placed[0].real_cores if run.placed else ()
+        threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
+        work = Work(run.id, mode, cores, {**self._environment, **threads, **gpu_environment(run), **env}, list(tasks))
+        self._send(worker, work)
+
+    def end(self, run: Run) -> None:
+        """The run is over; its worker is idle."""
+        worker = self._by_run.pop(run.id, None)
+        if worker is not None:
+            worker.run = None
+            worker.tasks.clear()
+            self._idle.setdefault(worker.host, []).append(worker)
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Ask the run's worker to give tasks back, or to end with those it has begun."""
+        worker = self._by_run.get(run.id)
+        if worker is not None:
+            self._send(worker, Revoke(run.id, list(tasks), kill))
+
+    def worker_exited(self, name: str, error: RhapsodyError) -> None:
+        """A worker process ended: its run is lost, tasks it never received are untouched."""
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return
+        idle = self._idle.get(worker.host, [])
+        if worker in idle:
+            idle.remove(worker)
+        if worker.run is not None:
+            self._by_run.pop(worker.run.id, None)
+            untouched = [task.id for work in worker.waiting if isinstance(work, Work) for task in work.tasks]
+            self._events.lost(worker.run.id, error, untouched)
+
+    def all_exited(self, error: RhapsodyError) -> None:
+        """Every worker ended."""
+        for name in self.names:
+            self.worker_exited(name, error)
+
+    def quit(self) -> None:
+        """Tell every worker to leave."""
+        for worker in self._workers.values():
+            if worker.up and self._hub:
+                self._hub.send(worker.name, Quit())
+
+    def _engage(self, run: Run, host: str) -> _Worker:
+        idle = self._idle.get(host)
+        if idle:
+            worker = idle.pop()
+        else:
+            self._count += 1
+            worker = _Worker(f"{self._prefix}{self._count}", host)
+            self._workers[worker.name] = worker
+            self._start_worker(worker.name, host)
+        worker.run = run
+        self._by_run[run.id] = worker
+        return worker
+
+    def _up(self, worker: _Worker) -> None:
+        worker.up = True
+        waiting, worker.waiting = worker.waiting, []
+        for message in waiting:
+            self._send(worker, message)
+
+    def _send(self, worker: _Worker, message: Work | Revoke) -> None:
+        if worker.up and self._hub:
+            self._hub.send(worker.name, message)
+        else:
+            worker.waiting.append(message)
+
+
+def worker_lost(name: str, host: str, reason: str, log: str = "") -> WorkerLost:
+    """Return the error for a worker that ended by itself."""
+    return WorkerLost(f"{name} on {host}", reason, log)

@@ -1,0 +1,148 @@
+"""What the pilot knows of a runtime, and what a runtime may tell the pilot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import Result, Share, Task
+
+__all__ = ("Context", "Events", "Node", "Placed", "Run", "Runtime")
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A node of the block.
+
+    Attributes:
+        name: Unique in the block; leases name it.
+        host: Where to start a process on it; several declared nodes may share one.
+        cores: Declared core ids, 0..n-1 in the ledger's eyes.
+        real_cores: The operating system's id of each declared core, same order (declared may repeat real ones).
+        gpus: Device ids as the vendor's variable takes them.
+        gpu_vendor: `nvidia`, `amd`, `intel` or "".
+        memory: GB.
+        labels: For `Policy(labels=...)`.
+    """
+
+    name: str
+    host: str
+    cores: tuple[int, ...]
+    real_cores: tuple[int, ...]
+    gpus: tuple[str, ...] = ()
+    gpu_vendor: str = ""
+    memory: float = 0.0
+    labels: tuple[str, ...] = ()
+
+    def real(self, cores: Sequence[int]) -> tuple[int, ...]:
+        """Return the real cores under declared ones, sorted, each once."""
+        return tuple(sorted({self.real_cores[core] for core in cores}))
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """One node's part of a run: the node, the lease's share of it, and how many ranks live there."""
+
+    node: Node
+    share: Share
+    ranks: int = 0
+
+    @property
+    def real_cores(self) -> tuple[int, ...]:
+        """The real cores of the share."""
+        return self.node.real(self.share.cores)
+
+
+class Run:
+    """A lease at work: tasks of one spec, fed one after the other to whatever the runtime put on the lease.
+
+    Attributes:
+        id: Number, unique in the block.
+        spec: The tasks' common spec.
+        placed: The lease's parts; empty for a run that takes nothing (requests to a service).
+    """
+
+    __slots__ = ("id", "placed", "spec")
+
+    def __init__(self, id: int, spec: TaskSpec, placed: tuple[Placed, ...] = ()) -> None:  # noqa: A002 - the field's name
+        self.id, self.spec, self.placed = id, spec, placed
+
+
+class Events(Protocol):
+    """What a runtime tells the pilot; called on the pilot's loop, never from within a call of the pilot's."""
+
+    def done(self, run: int, results: Sequence[Result]) -> None:
+        """These tasks of a run ended."""
+
+    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+        """These tasks of a run had not begun and will not."""
+
+    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
+        """A run is over: its tasks are lost with `error`, but for the untouched ones, which had not begun."""
+
+    def state(self, runtime: str, state: str, detail: str = "") -> None:
+        """The runtime is `starting`, `ready`, `failed` or `stopped`; for people."""
+
+    def services(self, services: Sequence[dict[str, Any]]) -> None:
+        """The runtime's services changed: name, state, replicas, ready, cores, url, model."""
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a runtime gets from the block.
+
+    Attributes:
+        nodes: All nodes, by name.
+        head: Name of the node the pilot runs on.
+        folder: Private folder on the head node's local disk, short enough for socket paths.
+        logs: Folder for log files, which outlive the block.
+        python: The interpreter to start backends with.
+        environment: Variables that every task of the block gets (services' addresses), shared and growing.
+        events: Where to report.
+    """
+
+    nodes: dict[str, Node]
+    head: str
+    folder: Path
+    logs: Path
+    python: str
+    environment: dict[str, str]
+    events: Events
+
+
+class Runtime(Protocol):
+    """A runtime of the block, seen from the pilot.
+
+    The pilot calls `start` before the first `run`, feeds a run any number of times, and calls `end` when nothing of it is
+    in flight; then the lease goes to somebody else. A runtime that loses a process reports `lost` for the runs on it, and
+    starts what it needs again with the next run.
+
+    Attributes:
+        name: As users write it.
+        eager: Whether it starts with the block instead of with the first task that needs it.
+    """
+
+    name: str
+    eager: bool
+
+    def refuse(self, spec: TaskSpec) -> str:
+        """Return why this runtime can never take such a task, or ""."""
+
+    async def start(self) -> None:
+        """Get ready; idempotent.
+
+        Raises:
+            RhapsodyError: It cannot run in this block, with the remedy.
+        """
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Give tasks to a run, new or under way."""
+
+    def end(self, run: Run) -> None:
+        """Nothing of this run is in flight: what worked for it is free."""
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Take back what has not begun (reported by `given_back`); with `kill`, end what has (reported by `lost`)."""
+
+    async def stop(self) -> None:
+        """End everything; returns when nothing is left. Idempotent."""

@@ -1,0 +1,203 @@
+"""What the user configures of a block, as checked values: runtimes, services, and what the pilot reads at its start."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from rhapsody_parsl.errors import InvalidTask
+
+__all__ = (
+    "BlockConfig",
+    "DragonRuntime",
+    "LocalRuntime",
+    "MPIRuntime",
+    "RuntimeConfig",
+    "VLLMRuntime",
+    "VLLMService",
+    "read_config",
+    "write_config",
+)
+
+
+def _positive(owner: str, **values: float) -> None:
+    for key, value in values.items():
+        if not value > 0:
+            raise InvalidTask(f"{owner}({key})", value, "it must be more than zero")
+
+
+class LocalRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="local"):
+    """Plain processes on the head node."""
+
+
+class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
+    """Python and bash tasks in resident processes that Dragon starts, places and watches.
+
+    Attributes:
+        nodes_per_partition: Nodes under one Dragon runtime. 1 loses only itself with a node; 0 spans the block, for
+            work that needs Dragon's cross-node channels or DDict.
+        executable: The `dragon` command; found beside the block's Python or on PATH when empty.
+        options: Further words for its command line.
+        startup_timeout: Seconds until a runtime that is not up counts as failed.
+    """
+
+    nodes_per_partition: int = 1
+    executable: str = ""
+    options: tuple[str, ...] = ()
+    startup_timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if self.nodes_per_partition < 0:
+            raise InvalidTask("DragonRuntime(nodes_per_partition)", self.nodes_per_partition, "it must be 0 or more")
+        _positive("DragonRuntime", startup_timeout=self.startup_timeout)
+
+
+class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="mpi"):
+    """Executables launched over ranks, and functions on the ranks of a standing world.
+
+    Attributes:
+        launcher: `hydra` (MPICH, Intel MPI, MVAPICH `mpiexec`), `openmpi` (`mpirun`), `srun`, or `auto`.
+        executable: The launcher's program; found beside the block's Python or on PATH when empty.
+        world_ranks: Ranks of the standing world; 0 is one for each core of the block.
+        options: Further words for every launch.
+        startup_timeout: Seconds until a world that is not up counts as failed.
+    """
+
+    launcher: Literal["auto", "hydra", "openmpi", "srun"] = "auto"
+    executable: str = ""
+    world_ranks: int = 0
+    options: tuple[str, ...] = ()
+    startup_timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if self.world_ranks < 0:
+            raise InvalidTask("MPIRuntime(world_ranks)", self.world_ranks, "it must be 0 or more")
+        if self.launcher not in ("auto", "hydra", "openmpi", "srun"):
+            raise InvalidTask("MPIRuntime(launcher)", self.launcher, "allowed are auto, hydra, openmpi, srun")
+        _positive("MPIRuntime", startup_timeout=self.startup_timeout)
+
+
+class _ServiceFields(msgspec.Struct, frozen=True):
+    name: str
+    model: str
+
+
+class VLLMService(_ServiceFields, frozen=True):
+    """A model that every block serves for its whole life.
+
+    Attributes:
+        name: Tasks ask it by this name: letters, digits, `-` and `_`.
+        model: A folder, or a model's name as vLLM takes it.
+        gpus: GPUs of each replica: whole, or a share below 1.
+        cores: Cores of each replica; 0 is uncounted: it runs beside the tasks on the node's cores.
+        replicas: Copies of the engine; requests go to the one with the least to do.
+        memory: GB each replica leases; 0 is unaccounted.
+        engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
+        env: Variables for the service's process.
+        executable: Python interpreter of the service's own environment, or for `server="command"` the command.
+        server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
+            OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in its words are filled in.
+        startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
+        restarts: How often a replica that died is started again.
+    """
+
+    gpus: float = 0.0
+    cores: int = 1
+    replicas: int = 1
+    memory: float = 0.0
+    engine_args: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    executable: str | tuple[str, ...] = ""
+    server: Literal["hosted", "command"] = "hosted"
+    startup_timeout: float = 900.0
+    restarts: int = 3
+
+    def __post_init__(self) -> None:
+        """Check."""
+        owner = "VLLMService"
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise InvalidTask(f"{owner}(name)", self.name, "letters, digits, - and _ only")
+        if not self.model:
+            raise InvalidTask(f"{owner}(model)", self.model, "a folder or a model's name is needed")
+        if self.server not in ("hosted", "command"):
+            raise InvalidTask(f"{owner}(server)", self.server, "allowed are hosted, command")
+        if self.cores < 0 or self.gpus < 0 or self.memory < 0 or self.restarts < 0:
+            raise InvalidTask(f"{owner}({self.name})", (self.cores, self.gpus, self.memory), "nothing may be negative")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
+        _positive(owner, replicas=self.replicas, startup_timeout=self.startup_timeout)
+
+
+class VLLMRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="vllm"):
+    """Persistent model services.
+
+    Attributes:
+        services: What to serve; names must differ.
+        request_workers: Processes that run the bodies of request apps.
+        requests_in_flight: Requests a replica is given at once.
+    """
+
+    services: tuple[VLLMService, ...] = ()
+    request_workers: int = 1
+    requests_in_flight: int = 256
+
+    def __post_init__(self) -> None:
+        """Check names; a list of services is taken for a tuple."""
+        msgspec.structs.force_setattr(self, "services", tuple(self.services))
+        names = [service.name for service in self.services]
+        if len(set(names)) != len(names):
+            raise InvalidTask("VLLMRuntime(services)", names, "two services have one name")
+        _positive("VLLMRuntime", request_workers=self.request_workers, requests_in_flight=self.requests_in_flight)
+
+
+RuntimeConfig = LocalRuntime | DragonRuntime | MPIRuntime | VLLMRuntime
+
+
+class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver tells a pilot: written once a run, read by every block.
+
+    Attributes:
+        label: The executor's.
+        addresses: `tcp://host:port` of the driver, most likely first.
+        certificates: Folder of CurveZMQ keys, or "" for no encryption.
+        logs: Folder for the blocks' logs.
+        runtimes: The user's.
+        default_runtime: For tasks that name none.
+        nodes: Declared number of nodes (all on this host), or 0 to ask the batch system.
+        cores_per_node: Declared cores of each node, or 0 for what is there.
+        gpus_per_node: Declared GPUs of each node, or -1 for what is there.
+        memory_per_node: Declared GB of each node, or 0 for what is there.
+        working_dir: Where tasks run; "" is where the block starts.
+        heartbeat_period: Seconds between heartbeats on a silent link.
+        heartbeat_threshold: Seconds of silence after which the other end counts as lost.
+        ageing: Seconds of waiting that weigh as much as one step of priority.
+    """
+
+    label: str
+    addresses: tuple[str, ...]
+    runtimes: tuple[RuntimeConfig, ...]
+    default_runtime: str
+    logs: str
+    certificates: str = ""
+    nodes: int = 0
+    cores_per_node: int = 0
+    gpus_per_node: int = -1
+    memory_per_node: float = 0.0
+    working_dir: str = ""
+    heartbeat_period: float = 2.0
+    heartbeat_threshold: float = 30.0
+    ageing: float = 60.0
+
+
+def write_config(config: BlockConfig, path: Path) -> None:
+    """Write as JSON, readable by the owner only (services' environments may hold secrets)."""
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
+
+
+def read_config(path: Path) -> BlockConfig:
+    """Read what `write_config` wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=BlockConfig)

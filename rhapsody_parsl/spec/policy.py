@@ -1,0 +1,36 @@
+"""How a task is mapped to the block, as a checked value."""
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ("Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
+
+Placement = Literal["pack", "spread", "exclusive"]
+Isolation = Literal["shared", "process"]
+OnLoss = Literal["fail", "rerun"]
+Returns = Literal["root", "all"]
+
+
+class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The execution policy of one task, checked and complete.
+
+    Attributes:
+        priority: Lower runs first, as in Parsl.
+        placement: `pack` fills nodes, `spread` takes the emptiest, `exclusive` takes whole nodes.
+        near: A service name or an affinity key; tasks with one key go to one node while it has room.
+        labels: Node labels the node must carry.
+        isolation: `shared` runs in a resident process, `process` in a fresh one.
+        walltime: Seconds until the task's whole process tree is ended; 0 is none.
+        on_loss: What to do when the process under the task dies.
+        returns: For an MPI function: rank 0's result, or the list of all ranks'.
+    """
+
+    priority: float = 0.0
+    placement: Placement = "pack"
+    near: str = ""
+    labels: tuple[str, ...] = ()
+    isolation: Isolation = "shared"
+    walltime: float = 0.0
+    on_loss: OnLoss = "fail"
+    returns: Returns = "root"

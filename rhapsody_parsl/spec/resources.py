@@ -1,0 +1,68 @@
+"""What one task takes from the block, as a checked value."""
+
+import msgspec
+
+__all__ = ("Part", "Resources")
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The resources of one task, checked and complete.
+
+    Attributes:
+        cores: Cores of a task that is one process (not MPI); 0 takes none.
+        gpus: GPUs of such a task: a whole number, or a share of one GPU below 1.
+        memory: Memory in GB (10**9 bytes) a process or, for MPI, the whole task on one node; 0 is unaccounted.
+        num_ranks: MPI ranks in all; 0 when the task is not MPI.
+        num_nodes: Nodes the ranks are spread over; 0 leaves it to the scheduler.
+        ranks_per_node: Ranks on each node; 0 leaves it to the scheduler.
+        cores_per_rank: Cores of each rank.
+        gpus_per_rank: GPUs of each rank: whole, or a share below 1.
+        launcher_options: Words added to the MPI launcher's command line, unread.
+    """
+
+    cores: int = 1
+    gpus: float = 0.0
+    memory: float = 0.0
+    num_ranks: int = 0
+    num_nodes: int = 0
+    ranks_per_node: int = 0
+    cores_per_rank: int = 1
+    gpus_per_rank: float = 0.0
+    launcher_options: str = ""
+
+    @property
+    def is_mpi(self) -> bool:
+        """Whether the task is a gang of ranks."""
+        return bool(self.num_ranks or self.num_nodes)
+
+    def part(self, ranks: int) -> "Part":
+        """Return what `ranks` ranks of this task take of one node."""
+        return Part(
+            cores=ranks * self.cores_per_rank,
+            gpus=round(ranks * self.gpus_per_rank, 6),
+            gpu_unit=self.gpus_per_rank,
+            memory=self.memory,
+            ranks=ranks,
+        )
+
+    def single(self) -> "Part":
+        """Return what this task takes of its one node when it is not MPI."""
+        return Part(cores=self.cores, gpus=self.gpus, gpu_unit=self.gpus, memory=self.memory, ranks=0)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A request against one node.
+
+    Attributes:
+        cores: Number of cores.
+        gpus: GPUs in all (ranks times share).
+        gpu_unit: GPUs of one process: a share below 1 never straddles two GPUs.
+        memory: GB.
+        ranks: MPI ranks that live in it; 0 for a single process.
+    """
+
+    cores: int
+    gpus: float = 0.0
+    gpu_unit: float = 0.0
+    memory: float = 0.0
+    ranks: int = 0

@@ -1,0 +1,74 @@
+"""A message as frames and back: one msgpack frame, and a frame of its own for each large payload."""
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from rhapsody_parsl.wire.messages import Done, Message, Result, Results, Submit, Task, Work
+
+__all__ = ("INLINE_LIMIT", "Codec", "encode")
+
+INLINE_LIMIT = 32 * 1024
+"""Payloads up to this many bytes travel inside the msgpack frame; larger ones are never copied into it."""
+
+M = TypeVar("M")
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> list[bytes]:
+    """Return the frames of a message: the header, then its large payloads."""
+    blobs: list[bytes] = []
+    match message:
+        case Submit() | Work() if _any_large(message.tasks):
+            message = msgspec.structs.replace(message, tasks=[_take_out(item, blobs) for item in message.tasks])
+        case Results() | Done() if _any_large(message.results):
+            message = msgspec.structs.replace(message, results=[_take_out(item, blobs) for item in message.results])
+        case _:
+            pass
+    return [_encoder.encode(message), *blobs]
+
+
+def _any_large(items: Sequence[Task | Result]) -> bool:
+    return any(len(item.payload) > INLINE_LIMIT for item in items)  # type: ignore[arg-type]  # bytes until encoded
+
+
+def _take_out(item: Any, blobs: list[bytes]) -> Any:
+    if len(item.payload) <= INLINE_LIMIT:
+        return item
+    blobs.append(item.payload)
+    return msgspec.structs.replace(item, payload=len(blobs) - 1)
+
+
+class Codec(Generic[M]):
+    """Decoder for one side's vocabulary.
+
+    Args:
+        vocabulary: The union of messages this side understands.
+    """
+
+    def __init__(self, vocabulary: Any) -> None:
+        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(vocabulary)
+
+    def decode(self, frames: Sequence[Any]) -> M:
+        """Return the message of `encode`'s frames.
+
+        Raises:
+            msgspec.DecodeError: The frames are no message of this side's vocabulary.
+        """
+        message = self._decoder.decode(frames[0])
+        if len(frames) == 1:
+            return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
+        blobs = frames[1:]
+        if isinstance(message, Submit | Work):
+            return msgspec.structs.replace(message, tasks=[_put_back(item, blobs) for item in message.tasks])  # type: ignore[return-value]  # same kind as decoded
+        if isinstance(message, Results | Done):
+            return msgspec.structs.replace(message, results=[_put_back(item, blobs) for item in message.results])  # type: ignore[return-value]  # same kind as decoded
+        raise msgspec.ValidationError(f"{type(message).__name__} carries no payloads")
+
+
+def _put_back(item: Any, blobs: Sequence[Any]) -> Any:
+    if isinstance(item.payload, bytes):
+        return item
+    blob = blobs[item.payload]
+    return msgspec.structs.replace(item, payload=blob if isinstance(blob, bytes) else bytes(blob))

@@ -1,0 +1,222 @@
+"""Every message, in one file.
+
+Two conversations use them: driver and pilot (over the link), pilot and the processes of a runtime (over a hub).
+A payload is the user's bytes; only the two ends open it.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+VERSION = 1
+"""Raised when a message changes meaning; both ends of the link compare it."""
+
+RESULT, RAISED, FAILED = 0, 1, 2
+"""What a `Result` holds: a value's payload, an exception's payload, or one of our errors as `(name, facts)`."""
+
+
+class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks)."""
+
+    id: int
+    spec: bytes
+    payload: bytes | int
+    request: bytes = b""
+
+
+class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code."""
+
+    id: int
+    kind: int
+    payload: bytes | int
+    seconds: float = 0.0
+
+
+class Share(msgspec.Struct, array_like=True, frozen=True):
+    """What a lease holds of one node."""
+
+    node: str
+    cores: tuple[int, ...]
+    gpus: tuple[int, ...] = ()
+    memory: float = 0.0
+
+
+class LeaseRecord(msgspec.Struct, array_like=True, frozen=True):
+    """A line of the ledger's history; times are seconds since the epoch, `ended` is 0 while the lease runs."""
+
+    lease: int
+    runtime: str
+    name: str
+    shares: tuple[Share, ...]
+    began: float
+    ended: float
+    tasks: int = 0
+
+
+class _Message(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    pass
+
+
+# --- driver to pilot ---------------------------------------------------------------------------------------------
+
+
+class Submit(_Message, frozen=True):
+    """Take these tasks."""
+
+    tasks: list[Task]
+
+
+class Cancel(_Message, frozen=True):
+    """End these tasks, queued or running; they are not reported any more."""
+
+    tasks: list[int]
+
+
+class Stop(_Message, frozen=True):
+    """Leave: at once, or when nothing is left to do."""
+
+    drain: bool = False
+
+
+# --- pilot to driver ---------------------------------------------------------------------------------------------
+
+
+class Hello(_Message, frozen=True):
+    """The pilot is there; `inventory` is what the block holds, `largest` the largest single node."""
+
+    version: int
+    block: str
+    package: str
+    inventory: dict[str, Any]
+
+
+class Results(_Message, frozen=True):
+    """These tasks ended, and these leases with them."""
+
+    results: list[Result]
+    leases: list[LeaseRecord] = []
+
+
+class Report(_Message, frozen=True):
+    """The block's state for people: counts, runtimes, services. Replaces the one before."""
+
+    state: dict[str, Any]
+
+
+class Goodbye(_Message, frozen=True):
+    """The pilot leaves: `reason` for people, `begun` are unfinished tasks that had been given to a runtime.
+
+    All other unfinished tasks never began, and are the driver's again.
+    """
+
+    reason: str
+    begun: list[int] = []
+
+
+# --- pilot to a worker or rank -----------------------------------------------------------------------------------
+
+Mode = Literal["call", "process", "prompt", "rank"]
+
+
+class Work(_Message, frozen=True):
+    """Run these one after the other, pinned to `cores`, with `env` set for these tasks alone.
+
+    `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
+    of the group `ranks` (world ranks, in the group's order).
+    """
+
+    run: int
+    mode: Mode
+    cores: tuple[int, ...]
+    env: dict[str, str]
+    tasks: list[Task]
+    ranks: tuple[int, ...] = ()
+    all_results: bool = False
+
+
+class Revoke(_Message, frozen=True):
+    """Give back those of these tasks that have not begun; with `kill`, end your whole process tree if one has."""
+
+    run: int
+    tasks: list[int]
+    kill: bool = False
+
+
+class Quit(_Message, frozen=True):
+    """Leave."""
+
+
+# --- a worker, rank or head to the pilot -------------------------------------------------------------------------
+
+
+class Ready(_Message, frozen=True):
+    """A process of a runtime is there; `facts` is what the runtime's two halves agree on."""
+
+    host: str
+    pid: int
+    facts: dict[str, Any] = {}
+
+
+class Done(_Message, frozen=True):
+    """These tasks of a run ended."""
+
+    run: int
+    results: list[Result]
+
+
+class Revoked(_Message, frozen=True):
+    """These tasks had not begun, and will not."""
+
+    run: int
+    tasks: list[int]
+
+
+# --- pilot and the head of a runtime -----------------------------------------------------------------------------
+
+
+class Spawn(_Message, frozen=True):
+    """Start a worker under this name on this host, pinned to `cores`."""
+
+    worker: str
+    host: str
+    cores: tuple[int, ...]
+    env: dict[str, str]
+
+
+class Exited(_Message, frozen=True):
+    """A worker of the head's ended."""
+
+    worker: str
+    reason: str
+
+
+class Failed(_Message, frozen=True):
+    """The process cannot do its work and leaves: one of our errors as `(name, facts)`."""
+
+    error: str
+    facts: list[Any]
+
+
+# --- pilot and a model's engine ----------------------------------------------------------------------------------
+
+
+class Ask(_Message, frozen=True):
+    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0."""
+
+    task: int
+    request: bytes
+    full: bool = False
+
+
+class Abort(_Message, frozen=True):
+    """Stop generating for these tasks."""
+
+    tasks: list[int]
+
+
+ToPilot = Submit | Cancel | Stop
+FromPilot = Hello | Results | Report | Goodbye
+ToBackend = Work | Revoke | Quit | Spawn | Ask | Abort
+FromBackend = Ready | Done | Revoked | Exited | Failed
+Message = ToPilot | FromPilot | ToBackend | FromBackend

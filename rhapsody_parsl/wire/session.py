@@ -1,0 +1,104 @@
+"""Numbered delivery over a connection that may be cut: nothing lost, nothing delivered twice, order kept.
+
+Both ends number their messages, confirm by cumulative acknowledgement, and resend from the first unconfirmed one when
+the other reports a gap (go-back-N, as in HDLC and TCP's simplest form). A state machine: frames in, frames out, no socket.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Sequence
+
+from rhapsody_parsl.errors import RhapsodyError
+
+__all__ = ("Session", "SessionBroken")
+
+_HEAD = struct.Struct("<BQQ")
+_DATA, _BEAT, _RESEND = 0, 1, 2
+_ACK_AFTER_BYTES = 256 * 1024
+
+Frames = Sequence[bytes]
+
+
+class SessionBroken(RhapsodyError):
+    """The peer spoke out of turn: not a peer of ours, or one that has forgotten what it confirmed."""
+
+
+class Session:
+    """One end of a numbered conversation.
+
+    `send` and `beat` return frames for the socket. `receive` returns the bodies now due for delivery; frames it wants
+    sent in answer are collected in `replies`, to be taken after each call.
+    """
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._unconfirmed: deque[tuple[int, Frames]] = deque()
+        self._received = 0
+        self._unacked_bytes = 0
+        self._asked_for = 0
+        self.replies: list[list[bytes]] = []
+
+    @property
+    def unconfirmed(self) -> int:
+        """Number of messages the other end has not confirmed."""
+        return len(self._unconfirmed)
+
+    def send(self, body: Frames) -> list[bytes]:
+        """Number a body, keep it until confirmed, and return its frames."""
+        number = self._next
+        self._next += 1
+        self._unconfirmed.append((number, body))
+        return self._data(number, body)
+
+    def beat(self) -> list[bytes]:
+        """Return a heartbeat: it tells the highest number sent and received."""
+        self._unacked_bytes = 0
+        return [_HEAD.pack(_BEAT, self._next - 1, self._received)]
+
+    def receive(self, frames: Frames) -> list[Frames]:
+        """Take frames from the socket; return the bodies to deliver, in order.
+
+        Raises:
+            SessionBroken: The frames are not of this protocol.
+        """
+        if len(frames[0]) != _HEAD.size:
+            raise SessionBroken("frames without a session header arrived")
+        kind, number, confirmed = _HEAD.unpack(frames[0])
+        self._confirm(confirmed)
+        if kind == _RESEND:
+            self.replies.extend(self._data(n, body) for n, body in self._unconfirmed)
+            return []
+        if kind == _BEAT:
+            self._ask_if_behind(number + 1)
+            return []
+        return self._take(number, frames[1:])
+
+    def _data(self, number: int, body: Frames) -> list[bytes]:
+        self._unacked_bytes = 0
+        return [_HEAD.pack(_DATA, number, self._received), *body]
+
+    def _confirm(self, number: int) -> None:
+        while self._unconfirmed and self._unconfirmed[0][0] <= number:
+            self._unconfirmed.popleft()
+
+    def _ask_if_behind(self, due: int) -> None:
+        """Ask for a resend when the peer has sent up to `due - 1` and we lack some of it.
+
+        The same gap is asked for once; a heartbeat with it still open asks again.
+        """
+        if self._received + 1 < due:
+            self._asked_for = self._received + 1
+            self.replies.append([_HEAD.pack(_RESEND, 0, self._received)])
+
+    def _take(self, number: int, body: Frames) -> list[Frames]:
+        if number > self._received + 1:
+            if self._asked_for != self._received + 1:
+                self._ask_if_behind(number)
+            return []
+        if number <= self._received:
+            return []
+        self._received = number
+        self._unacked_bytes += sum(map(len, body))
+        if self._unacked_bytes > _ACK_AFTER_BYTES:
+            self.replies.append(self.beat())
+        return [body]

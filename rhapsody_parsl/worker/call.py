@@ -1,0 +1,60 @@
+"""One payload: bytes, call, bytes, with Parsl's serializers."""
+
+import sys
+import time
+import traceback
+from typing import Any
+
+import msgspec
+from parsl.app.errors import RemoteExceptionWrapper
+from parsl.serialize import serialize, unpack_apply_message
+
+from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
+from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
+
+__all__ = ("Opened", "call", "failed", "open_payload", "pack", "raised")
+
+_NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large results are legitimate here
+
+Opened = tuple[Any, list[Any], dict[str, Any]]
+
+
+def open_payload(payload: bytes) -> Opened:
+    """Return function, positional and keyword arguments of a payload."""
+    function, args, kwargs = unpack_apply_message(payload)
+    return function, args, kwargs
+
+
+def call(task: int, payload: bytes) -> Result:
+    """Run one payload in this process; every way it can end becomes a `Result`."""
+    began = time.perf_counter()
+    try:
+        function, args, kwargs = open_payload(payload)
+        value = function(*args, **kwargs)
+    except SystemExit as exit_:
+        return failed(task, WorkerLost("in the task", f"the task called sys.exit({exit_.code!r})"))
+    except BaseException:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
+        return raised(task, time.perf_counter() - began)
+    return pack(task, value, time.perf_counter() - began)
+
+
+def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
+    """Return a value as a `Result`."""
+    try:
+        return Result(task, RESULT, serialize(value, buffer_threshold=_NO_THRESHOLD), seconds)
+    except Exception as problem:  # noqa: BLE001 - dill raises anything
+        return failed(task, PayloadError("result", f"{type(problem).__name__}: {problem}"))
+
+
+def raised(task: int, seconds: float = 0.0) -> Result:
+    """Return the exception being handled as a `Result`, its traceback with it."""
+    wrapper = RemoteExceptionWrapper(*sys.exc_info())  # type: ignore[arg-type]  # called while one is handled
+    try:
+        return Result(task, RAISED, serialize(wrapper, buffer_threshold=_NO_THRESHOLD), seconds)
+    except Exception:  # noqa: BLE001 - dill raises anything
+        return failed(task, PayloadError("exception", traceback.format_exc(limit=-20)))
+
+
+def failed(task: int, error: RhapsodyError) -> Result:
+    """Return one of our errors as a `Result`."""
+    return Result(task, FAILED, msgspec.msgpack.encode(to_wire(error)))

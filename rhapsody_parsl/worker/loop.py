@@ -1,0 +1,257 @@
+"""The resident worker: a listener thread takes messages, the main thread runs tasks and sends their results.
+
+Two threads, because a worker in the middle of a task must still hear that the tasks behind it are wanted elsewhere, that
+the task itself is to end, and that the pilot is gone.
+"""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import zmq
+
+from rhapsody_parsl.errors import WorkerLost
+from rhapsody_parsl.wire.channel import Keys, Spoke, connection_events
+from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, Work
+from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
+
+__all__ = ("Inbox", "Listener", "RESULTS_SUFFIX", "Runner", "serve", "task_environment")
+
+RESULTS_SUFFIX = "/results"
+"""A worker has two sockets, one for each thread: `name` listens, `name/results` reports."""
+
+_FLUSH_AFTER = 0.005
+_CUT_GRACE = 10.0
+
+
+class Inbox:
+    """Work not yet begun, shared by the two threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun: tuple[int, int] | None = None
+        self._pending: dict[tuple[int, int], None] = {}
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+
+    def put(self, work: Work | None) -> None:
+        """Queue work; None ends the runner."""
+        if work:
+            with self._lock:
+                self._pending.update(dict.fromkeys((work.run, task.id) for task in work.tasks))
+        self._queue.put(work)
+
+    def get(self) -> Work | None:
+        """Wait for the next work."""
+        return self._queue.get()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._queue.empty()
+
+    def begin(self, run: int, task: int) -> bool:
+        """Claim a task; False when it was revoked meanwhile."""
+        key = (run, task)
+        with self._lock:
+            if self._pending.pop(key, key) is None:
+                self._begun = key
+                return True
+            return False
+
+    def end(self) -> None:
+        """The task that was begun has ended."""
+        with self._lock:
+            self._begun = None
+
+    def revoke(self, run: int, tasks: list[int]) -> tuple[list[int], bool]:
+        """Take back tasks; return those that had not begun, and whether one of the others runs now."""
+        with self._lock:
+            taken = [task for task in tasks if (run, task) in self._pending]
+            for task in taken:
+                del self._pending[run, task]
+            running = self._begun is not None and self._begun[0] == run and self._begun[1] in tasks
+            return taken, running
+
+
+class Listener(threading.Thread):
+    """Receives from the pilot for the whole life of the process; leaves with the pilot.
+
+    Args:
+        spoke: The listening socket; only this thread uses it from now on.
+        inbox: Where work goes.
+        leave: Called once, at the end, when the process must go at once.
+    """
+
+    def __init__(self, spoke: Spoke, inbox: Inbox, leave: Callable[[], None]) -> None:
+        super().__init__(name="listener", daemon=True)
+        self._spoke, self._inbox, self._leave = spoke, inbox, leave
+        self._monitor = spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        local = bool(spoke.socket.get(zmq.LAST_ENDPOINT).startswith(b"ipc"))  # type: ignore[union-attr]  # bytes
+        self._grace = 0.0 if local else _CUT_GRACE
+        self._cut_at: float | None = None
+
+    def run(self) -> None:
+        """Take messages until told to quit or the pilot is gone."""
+        poller = zmq.Poller()
+        poller.register(self._spoke.socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        try:
+            while self._connected():
+                ready = dict(poller.poll(None if self._cut_at is None else 500))
+                if self._monitor in ready:
+                    self._note_connection()
+                if self._spoke.socket in ready and not self._take():
+                    return
+        finally:
+            self._spoke.socket.disable_monitor()
+            self._monitor.close()
+            self._spoke.close()
+            self._leave()
+
+    def _connected(self) -> bool:
+        return self._cut_at is None or time.monotonic() - self._cut_at < self._grace
+
+    def _note_connection(self) -> None:
+        for event in connection_events(self._monitor):
+            self._cut_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
+
+    def _take(self) -> bool:
+        match self._spoke.receive():
+            case Work() as work:
+                self._inbox.put(work)
+            case Revoke() as revoke:
+                return self._revoke(revoke)
+            case Quit():
+                return False
+            case other:
+                raise TypeError(f"a worker does not understand {type(other).__name__}")
+        return True
+
+    def _revoke(self, revoke: Revoke) -> bool:
+        taken, running = self._inbox.revoke(revoke.run, revoke.tasks)
+        self._spoke.send(Revoked(revoke.run, taken))
+        return not (revoke.kill and running)
+
+
+class Runner:
+    """Runs work in the main thread, one task after the other, and reports in batches."""
+
+    def __init__(self, inbox: Inbox, results: Spoke) -> None:
+        self._inbox, self._results = inbox, results
+        self._cores: tuple[int, ...] = ()
+
+    def run(self) -> None:
+        """Run until the inbox ends."""
+        while (work := self._inbox.get()) is not None:
+            self._run_work(work)
+
+    def _run_work(self, work: Work) -> None:
+        if work.cores != self._cores:
+            pin(work.cores)
+            self._cores = work.cores
+        batch: list[Result] = []
+        flushed = time.perf_counter()
+        with task_environment(work.env):
+            for task in work.tasks:
+                if not self._inbox.begin(work.run, task.id):
+                    continue
+                batch.append(self._run_task(work, task))
+                self._inbox.end()
+                if time.perf_counter() - flushed > _FLUSH_AFTER:
+                    self._results.send(Done(work.run, batch))
+                    batch, flushed = [], time.perf_counter()
+        if batch:
+            self._results.send(Done(work.run, batch))
+
+    def _run_task(self, work: Work, task: Task) -> Result:
+        payload = task.payload
+        if not isinstance(payload, bytes):
+            raise TypeError("a payload arrives as bytes")
+        if work.mode == "process":
+            return run_in_fresh_process(task.id, payload)
+        from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - Parsl is paid for with the first task
+
+        if work.mode == "prompt":
+            from rhapsody_parsl.worker.prompt import call_body  # noqa: PLC0415 - as above
+
+            return call_body(task.id, payload, task.request)
+        return call(task.id, payload)
+
+
+def run_in_fresh_process(task: int, payload: bytes) -> Result:
+    """Run one payload in a new Python process of its own session and return its result."""
+    from rhapsody_parsl.worker.call import failed  # noqa: PLC0415 - Parsl is paid for with the first task
+
+    began = time.perf_counter()
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "rhapsody_parsl.worker.once", str(write)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True)
+    os.close(write)
+    with os.fdopen(read, "rb") as answer:
+        try:
+            child.communicate(payload)
+        except BrokenPipeError:
+            child.wait()
+        data = answer.read() if child.returncode == 0 else b""
+    if not data:
+        return failed(
+            task, WorkerLost(f"fresh process {child.pid} on {socket.gethostname()}", _ending(child.returncode))
+        )
+    result = msgspec.msgpack.decode(data, type=Result)
+    return msgspec.structs.replace(result, id=task, seconds=time.perf_counter() - began)
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"it was ended by {signal.Signals(-code).name}"
+    return f"it left with exit code {code}"
+
+
+@contextmanager
+def task_environment(extra: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the tasks inside, and put back what was there."""
+    if not extra:
+        yield
+        return
+    before = {name: os.environ.get(name) for name in extra}
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def serve(endpoint: str, name: str, keys: Keys | None = None, facts: dict[str, Any] | None = None) -> None:
+    """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
+
+    Args:
+        endpoint: The hub's.
+        name: Ours.
+        keys: For a hub over tcp.
+        facts: What the runtime's pilot half wants to know of us.
+    """
+    adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
+    inbox = Inbox()
+    listening, results = Spoke(endpoint, name, keys), Spoke(endpoint, name + RESULTS_SUFFIX, keys)
+
+    def leave() -> None:
+        end_descendants()
+        os._exit(0)
+
+    listening.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
+    Listener(listening, inbox, leave).start()
+    Runner(inbox, results).run()

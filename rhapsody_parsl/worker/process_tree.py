@@ -1,0 +1,74 @@
+"""Pin a process, and end one with everything below it."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Collection
+from pathlib import Path
+
+import psutil
+
+__all__ = ("adopt_orphans", "die_with_parent", "end_descendants", "end_tree", "pin")
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def pin(cores: Collection[int]) -> None:
+    """Bind every thread of this process to `cores`; what it starts from now on inherits that."""
+    if not cores:
+        return
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(thread.name), cores)
+        except ProcessLookupError:
+            continue  # the thread ended between listing and call
+
+
+def adopt_orphans() -> None:
+    """Become the parent of orphaned descendants (Linux subreaper), so that none escapes `end_descendants`."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process when the thread that started it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+
+
+def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
+    """SIGKILL everything below a process (this one by default), again until nothing new appears.
+
+    Args:
+        pid: Whose descendants.
+        keep: Process ids to spare.
+
+    Returns:
+        How many were ended.
+    """
+    ended: set[int] = set()
+    for _ in range(20):
+        try:
+            below = psutil.Process(pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            break
+        fresh = [process for process in below if process.pid not in keep and process.status() != psutil.STATUS_ZOMBIE]
+        if not fresh:
+            break
+        for process in fresh:
+            _kill(process.pid)
+            ended.add(process.pid)
+        psutil.wait_procs(fresh, timeout=0.2)
+    return len(ended)
+
+
+def end_tree(pid: int) -> None:
+    """SIGKILL a process and everything below it: it is stopped first, so that it starts nothing meanwhile."""
+    _kill(pid, signal.SIGSTOP)
+    end_descendants(pid)
+    _kill(pid)
+
+
+def _kill(pid: int, number: int = signal.SIGKILL) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # already gone, which is what was wanted

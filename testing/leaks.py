@@ -1,0 +1,160 @@
+"""What a test may leave behind, and how we see it.
+
+Three things outlive a careless test: processes below ours, entries of `/dev/shm`, and ports on
+which we or such a process listen. `watch()` compares what stands before and after, gives
+what is just ending a moment of grace, and then names and kills what is left.
+
+Other people work on the machine: a new `/dev/shm` entry counts only while no process but ours
+holds it. What a wider fixture started (it stood before the test) may go on, with all below it.
+"""
+
+import contextlib
+import ctypes
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
+GRACE = 10.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class LeakError(AssertionError):
+    """A test left something behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands at one moment.
+
+    Attributes:
+        processes: All below ours, orphans included once `adopt_orphans` was called.
+        segments: Names in `/dev/shm`.
+        ports: Ports on which this very process listens.
+    """
+
+    processes: frozenset[psutil.Process]
+    segments: frozenset[str]
+    ports: frozenset[int]
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of each orphan below it, so that none slips away to init."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+@contextlib.contextmanager
+def watch(grace: float = GRACE) -> Iterator[None]:
+    """Compare before and after the body.
+
+    Raises:
+        LeakError: The body left something that was still there after the grace.
+    """
+    before = standing()
+    yield
+    deadline = time.monotonic() + grace
+    while (left := _leaks(before)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if left:
+        _kill_all(before)
+        # A segment can be told to be ours only once its last holder is gone.
+        raise LeakError("\n".join(["the test left behind:", *dict.fromkeys(left + _leaks(before))]))
+
+
+def standing() -> Standing:
+    """Look at what stands now."""
+    return Standing(
+        frozenset(psutil.Process().children(recursive=True)),
+        frozenset(os.listdir(SHARED_MEMORY)),
+        frozenset(_listening(psutil.Process())),
+    )
+
+
+def _leaks(before: Standing) -> list[str]:
+    strays = _strays(before)
+    own = _listening(psutil.Process()) - before.ports
+    return [
+        *(_describe(process) for process in strays),
+        *(f"a port: this process still listens on {port}" for port in sorted(own)),
+        *(f"a segment: {SHARED_MEMORY / name}" for name in _lost_segments(before, strays)),
+    ]
+
+
+def _strays(before: Standing) -> list[psutil.Process]:
+    """List the living processes that neither stood before nor belong to one that did."""
+    _reap()
+    kept: set[psutil.Process] = set(before.processes)
+    for process in before.processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kept.update(process.children(recursive=True))
+    now = psutil.Process().children(recursive=True)
+    return [process for process in now if process not in kept and not _ended(process)]
+
+
+def _reap() -> None:
+    """Bury the orphans that we adopted and that have ended: nobody else waits for them."""
+    for child in psutil.Process().children():
+        if _ended(child):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        command = " ".join(process.cmdline())[:120] or process.name()
+    except psutil.NoSuchProcess:
+        command = "(just ended)"
+    ports = ", ".join(f"port {port}" for port in sorted(_listening(process)))
+    return f"a process: {process.pid} {command}" + (f", listening on {ports}" if ports else "")
+
+
+def _listening(process: psutil.Process) -> set[int]:
+    try:
+        connections = process.net_connections(kind="tcp")
+    except psutil.Error:
+        return set()
+    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def _lost_segments(before: Standing, strays: Iterable[psutil.Process]) -> list[str]:
+    """List the new entries that only we, a stray or nobody holds."""
+    new = set(os.listdir(SHARED_MEMORY)) - before.segments
+    if not new:  # the usual case, and the look at all processes is not free
+        return []
+    ours = {os.getpid(), *(process.pid for process in strays)}
+    for pid in set(psutil.pids()) - ours:
+        new -= _held(pid)
+    return sorted(new)
+
+
+def _held(pid: int) -> set[str]:
+    """Return the names of the `/dev/shm` entries that a process has mapped or open."""
+    folder = Path("/proc", str(pid))
+    held: set[str] = set()
+    with contextlib.suppress(OSError):  # it may have ended, or belong to someone else
+        maps = (folder / "maps").read_text(errors="replace").splitlines()
+        paths = [line.split(maxsplit=5)[-1] for line in maps if "/dev/shm/" in line]  # noqa: S108
+        paths += [os.readlink(link) for link in (folder / "fd").iterdir()]
+        held = {Path(path).name for path in paths if Path(path).parent == SHARED_MEMORY}
+    return held
+
+
+def _kill_all(before: Standing) -> None:
+    for process in (strays := _strays(before)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(strays, timeout=5)
+    _reap()

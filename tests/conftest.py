@@ -1,0 +1,46 @@
+"""What holds for every test: its kind by its folder, its deadline, and nothing left behind."""
+
+import os
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import pytest
+
+from testing import leaks
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[1]
+KINDS = ("unit", "integration", "cluster")
+DEADLINES = {"integration": 180, "cluster": 300}  # seconds; units have the 30 s of pyproject.toml
+
+
+def pytest_configure() -> None:
+    """Prepare the watch, and let workers import the tests, before the first test."""
+    leaks.adopt_orphans()
+    # Python's own helper for shared memory starts on first use and stays: no leak of a test.
+    resource_tracker.ensure_running()
+    # A worker opens the functions of a test by name, and another `tests` is on its path.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder, and give the slow kinds their deadline."""
+    tests = Path(__file__).parent
+    for item in items:
+        kind = item.path.relative_to(tests).parts[0]
+        if kind in KINDS:
+            item.add_marker(kind)
+        if kind in DEADLINES and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(DEADLINES[kind]))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail an integration test that leaves a process, a shared memory segment or a port."""
+    if request.node.get_closest_marker("integration") is None:
+        yield
+        return
+    with leaks.watch():
+        yield
