@@ -75,11 +75,9 @@ def analyse(folder: str, temperature: float, replica: int, cells: int, after: in
 @annotate(MPI(ranks=2), Policy(priority=1))
 def fit_together(rows: list[Row], comm: Any = None) -> fit.Melting:
     """Fit all runs; every rank draws its share of the bootstrap."""
-    from melting.fit import melting_temperature
+    from melting.fit import from_rows
 
-    temperatures = [row.temperature for row in rows]
-    diffusion = [row.liquid_diffusion for row in rows]
-    return melting_temperature(temperatures, [row.growth for row in rows], diffusion, comm)
+    return from_rows(rows, comm)
 
 
 @python_app
@@ -90,8 +88,9 @@ def advise(question: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def provider(options: Options) -> ExecutionProvider:
-    """Return the provider of the one block; its workers find this folder's modules."""
-    init = f"export PYTHONPATH={HERE}${{PYTHONPATH:+:$PYTHONPATH}}"
+    """Return the provider of the one block, which finds this Python and this folder's modules."""
+    python = Path(sys.executable).parent
+    init = f"export PATH={python}:$PATH PYTHONPATH={HERE}${{PYTHONPATH:+:$PYTHONPATH}}"
     one = {"init_blocks": 1, "min_blocks": 0, "max_blocks": 1, "worker_init": init}
     if options.provider == "local":
         return LocalProvider(**one)
@@ -138,11 +137,8 @@ class Campaign:
 
     def by_energy(self) -> fit.Melting | None:
         """Return the fit of the second measure of growth, made here, if it shows a crossing."""
-        temperatures = [row.temperature for row in self.rows]
-        diffusion = [row.liquid_diffusion for row in self.rows]
-        cooling = [row.cooling for row in self.rows]
         try:
-            return fit.melting_temperature(temperatures, cooling, diffusion)
+            return fit.from_energies(self.rows)
         except ValueError:
             return None
 

@@ -28,8 +28,10 @@ class Row:
         temperature: The temperature that the run was held at.
         replica: Which of the runs at this temperature.
         growth: Speed of the crystal's front into the liquid; negative when the crystal melts.
-        cooling: Loss of potential energy an atom and unit of time, over the same frames: the
-            sign of `growth` by a second way that looks at no structure.
+        growth_halves: The same in the run's first and second half. A front near melting wanders
+            at random, so these are two measurements.
+        cooling_halves: Loss of potential energy an atom and unit of time, in each half: growth
+            by a second way that looks at no structure.
         crystal_first: Fraction of crystal atoms, by q6, in the first frame.
         crystal_last: The same in the last frame.
         liquid_diffusion: Diffusion coefficient along the interface of atoms that stayed liquid.
@@ -43,7 +45,8 @@ class Row:
     temperature: float
     replica: int
     growth: float
-    cooling: float
+    growth_halves: tuple[float, float]
+    cooling_halves: tuple[float, float]
     crystal_first: float
     crystal_last: float
     liquid_diffusion: float
@@ -68,19 +71,25 @@ def while_both_last(fraction: Array) -> slice:
     return slice(0, max(last, FRAMES_NEEDED))
 
 
-def front_speed(run: Trajectory, fraction: Array, cells: int) -> float:
+def halves(frames: slice) -> tuple[slice, slice]:
+    """Return the first and the second half of some frames, which share the middle one."""
+    middle = frames.stop // 2
+    return slice(0, middle + 1), slice(middle, frames.stop)
+
+
+def front_speed(run: Trajectory, crystal: Array, cells: int, frames: slice) -> float:
     """Return the speed of each of the two interfaces, positive when the crystal grows.
 
     Args:
         run: The trajectory.
-        fraction: Fraction of crystal atoms in each frame.
+        crystal: Fraction of crystal atoms in each frame.
         cells: Crystal cells across the box; they give the crystal's density.
+        frames: Which frames to look at.
     """
-    frames = while_both_last(fraction)
     width = float(run.boxes[0, 0])
     crystal_density = 4 * (cells / width) ** 3
     length = int(run.positions.shape[1]) / (crystal_density * width * width)
-    return motion.slope(run.times[frames], fraction[frames]) * length / 2
+    return motion.slope(run.times[frames], crystal[frames]) * length / 2
 
 
 def _rdf(run: Trajectory, chosen: Flags) -> tuple[Array, Array]:
@@ -108,6 +117,7 @@ def analyse(run: Trajectory, temperature: float, replica: int, cells: int) -> Ro
     crystal = crystal_atoms(run)
     fraction = crystal.mean(axis=1)
     frames = while_both_last(fraction)
+    first, second = halves(frames)
     solid: Flags = np.all(crystal[frames], axis=0)
     liquid: Flags = ~np.any(crystal[frames], axis=0)
     pairs, _ = structure.neighbours(run.positions[0], run.boxes[0])
@@ -118,8 +128,15 @@ def analyse(run: Trajectory, temperature: float, replica: int, cells: int) -> Ro
     return Row(
         temperature=temperature,
         replica=replica,
-        growth=front_speed(run, fraction, cells),
-        cooling=-motion.slope(times, run.energies[frames]),
+        growth=front_speed(run, fraction, cells, frames),
+        growth_halves=(
+            front_speed(run, fraction, cells, first),
+            front_speed(run, fraction, cells, second),
+        ),
+        cooling_halves=(
+            -motion.slope(run.times[first], run.energies[first]),
+            -motion.slope(run.times[second], run.energies[second]),
+        ),
         crystal_first=float(fraction[0]),
         crystal_last=float(fraction[-1]),
         liquid_diffusion=motion.diffusion(times, _along_interface(run, liquid)[frames]),

@@ -6,7 +6,7 @@ Frenkel. So all runs together give the diffusion law D(T), each speed is divided
 answer is where a straight line through these crosses zero. Without the division the line is bent,
 and the answer depends on how far out one looks.
 
-The bootstrap draws whole runs, with replacement; the draws are shared out over the ranks of a
+The bootstrap draws points (half runs), with replacement; the draws are shared out over the ranks of a
 communicator when there is one.
 """
 
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from melting.analysis import Row
 
 Array = NDArray[np.float64]
 
-WINDOW = 0.10
-"""How far from the bracket's middle a run may be to count."""
+WINDOW = 0.075
+"""How far from the bracket's middle a measurement may be to count; further out even this law bends."""
 
 STEP_OUT = 0.05
 TWO_POINTS = 2
@@ -71,7 +73,7 @@ class Melting:
         slope: Change with temperature of the front's speed over the diffusion coefficient;
             negative.
         diffusion: Intercept and slope, over temperature, of the diffusion's logarithm.
-        runs: How many runs were near enough to count.
+        points: How many measurements were near enough to count.
         draws: How many bootstrap draws gave a crossing.
         ranks: How many processes drew.
     """
@@ -82,7 +84,7 @@ class Melting:
     high: float
     slope: float
     diffusion: tuple[float, float]
-    runs: int
+    points: int
     draws: int
     ranks: int
 
@@ -145,6 +147,22 @@ def diffusion_law(temperatures: Array, diffusion: Array) -> tuple[float, float]:
     return intercept, rise
 
 
+def from_rows(rows: Sequence[Row], comm: Communicator | None = None) -> Melting:
+    """Fit the front's speed in both halves of all runs."""
+    return _fit_halves(rows, [row.growth_halves for row in rows], comm)
+
+
+def from_energies(rows: Sequence[Row], comm: Communicator | None = None) -> Melting:
+    """Fit the potential energy's drift in both halves of all runs, which sees no structure."""
+    return _fit_halves(rows, [row.cooling_halves for row in rows], comm)
+
+
+def _fit_halves(rows: Sequence[Row], halves: Sequence[tuple[float, float]], comm: Communicator | None) -> Melting:
+    temperatures = np.repeat([row.temperature for row in rows], 2)
+    diffusion = np.repeat([row.liquid_diffusion for row in rows], 2)
+    return melting_temperature(temperatures, np.ravel(halves), diffusion, comm)
+
+
 def _draws(temperatures: Array, growth: Array, count: int, seed: tuple[int, int]) -> Array:
     random = np.random.default_rng(seed)
     picks = random.integers(0, len(growth), size=(count, len(growth)))
@@ -160,19 +178,19 @@ def _near(temperatures: Array, growth: Array) -> NDArray[np.bool_]:
 
 
 def melting_temperature(
-    temperatures: Sequence[float],
-    growth: Sequence[float],
-    diffusion: Sequence[float],
+    temperatures: ArrayLike,
+    growth: ArrayLike,
+    diffusion: ArrayLike,
     comm: Communicator | None = None,
     draws: int = 4000,
     seed: int = 1,
 ) -> Melting:
-    """Fit all runs together; called on every rank of `comm` with the same data.
+    """Fit all measurements together; called on every rank of `comm` with the same data.
 
     Args:
-        temperatures: One of each run.
-        growth: Speed of the crystal's front in each run, or another measure in step with it.
-        diffusion: Diffusion coefficient of the liquid in each run; NaN where unknown.
+        temperatures: One of each measurement.
+        growth: Speed of the crystal's front in each, or another measure in step with it.
+        diffusion: Diffusion coefficient of the liquid in each; NaN where unknown.
         comm: Communicator whose ranks share the bootstrap; none for this process alone.
         draws: Bootstrap draws over all ranks.
         seed: Start of the random numbers; each rank adds its own number.
@@ -189,8 +207,8 @@ def melting_temperature(
     best, slope = crossing(t, g)
     if not np.isfinite(best):
         raise ValueError(
-            f"{len(t)} runs at {sorted(set(t.tolist()))} do not show growth that falls with "
-            "temperature: add temperatures or replicas, or make the runs longer"
+            f"{len(t)} measurements at {sorted(set(t.tolist()))} do not show growth that falls "
+            "with temperature: add temperatures or replicas, or make the runs longer"
         )
     share = len(range(group.rank, draws, group.size))
     mine = _draws(t, g, share, (seed, group.rank))
@@ -203,7 +221,7 @@ def melting_temperature(
         high=float(high),
         slope=slope,
         diffusion=law,
-        runs=len(t),
+        points=len(t),
         draws=int(count),
         ranks=group.size,
     )

@@ -47,7 +47,8 @@ def _blocks(snapshot: Snapshot) -> Table:
     table = _table("Blocks", "block", "state", "nodes", "cores", *STATES)
     for block in snapshot.get("blocks", ()):
         tasks = block.get("tasks", {})
-        cells = [block.get(key, "?") for key in ("id", "state", "nodes", "cores")]
+        nodes = len(block.get("nodes", ()))
+        cells = [block.get("id", "?"), block.get("state", "?"), nodes, block.get("cores", "?")]
         table.add_row(*map(str, cells), *(str(tasks.get(state, 0)) for state in STATES))
     return table
 

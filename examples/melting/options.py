@@ -110,6 +110,6 @@ def read_options(words: Sequence[str] | None = None) -> Options:
         provider=given.provider, account=given.account, partition=given.partition,
         nodes=given.nodes, box=box, ranks=given.ranks, model=given.model, out=given.out.resolve(),
         temperatures=given.temperatures or (0.55, 0.60, 0.65, 0.70),
-        replicas=given.replicas or 2,
-        rounds=(1 if given.quick else 4) if given.rounds is None else max(0, given.rounds),
+        replicas=given.replicas or (2 if given.quick else 3),
+        rounds=(1 if given.quick else 3) if given.rounds is None else max(0, given.rounds),
     )  # fmt: skip

@@ -15,6 +15,9 @@ from melting.fit import Melting
 
 Message = dict[str, str]
 
+NARROWEST = 0.02
+"""Narrowest bracket to choose from."""
+
 _TEXT = r"([^.!?\n]|[0-9]\.[0-9])"
 TWO_SENTENCES: dict[str, Any] = {
     "max_tokens": 120,
@@ -26,9 +29,11 @@ TWO_SENTENCES: dict[str, Any] = {
 def choices(low: float, high: float, tried: Iterable[float], count: int = 5) -> list[str]:
     """Return temperatures strictly between two others, evenly spaced, as text.
 
+    A bracket narrower than the noise of two runs can tell is widened about its middle.
     Temperatures already tried are left out, unless nothing else is left.
     """
-    inside = np.linspace(low, high, count + 2)[1:-1]
+    middle, half = (low + high) / 2, max(high - low, NARROWEST) / 2
+    inside = np.linspace(middle - half, middle + half, count + 2)[1:-1]
     texts = list(dict.fromkeys(f"{value:.3f}" for value in inside))
     known = {f"{value:.3f}" for value in tried}
     return [text for text in texts if text not in known] or texts
@@ -81,7 +86,7 @@ def summary(rows: Sequence[Row], result: Melting) -> list[Message]:
     facts = (
         f"The crystal grows at temperature {grows}. The crystal melts at temperature {melts}. "
         f"The melting temperature is {result.temperature:.3f} with an error bar of "
-        f"{result.error:.3f}, from {result.runs} simulations."
+        f"{result.error:.3f}, from {len(rows)} simulations."
     )
     return [
         {"role": "system", "content": "You write short and exact reports. Use only given facts."},

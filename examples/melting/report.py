@@ -52,7 +52,7 @@ def ending(result: Melting, energy: Melting | None, words: str) -> RenderableTyp
     same, full = literature.SAME_POTENTIAL, literature.FULL_POTENTIAL
     lines = Text()
     lines.append(f"Melting temperature  {result.temperature:.3f} ± {result.error:.3f}", "bold")
-    lines.append(f"   (95 %: {result.low:.3f} to {result.high:.3f}; {result.runs} runs near it, "
+    lines.append(f"   (95 %: {result.low:.3f} to {result.high:.3f}; {result.points} half runs, "
                  f"{result.draws} bootstrap draws on {result.ranks} ranks)\n")  # fmt: skip
     if energy:
         lines.append(f"by the energy alone  {energy.temperature:.3f} ± {energy.error:.3f}\n")

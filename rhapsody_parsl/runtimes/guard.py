@@ -71,13 +71,24 @@ def _reap() -> None:
         pass
 
 
+def _is_tracker(pid: int) -> bool:
+    """Whether it is multiprocessing's resource tracker, which removes the shared memory of the dead and then leaves."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as line:
+            return b"multiprocessing.resource_tracker" in line.read()
+    except OSError:
+        return False
+
+
 def _kill_all() -> None:
-    for _ in range(200):
+    """Kill all below us, again until none is left; resource trackers get a second to tidy up after the others."""
+    for turn in range(200):
         alive = _children()
         if not alive:
             return
         for pid in alive:
-            _signal(pid, signal.SIGKILL)
+            if turn >= 50 or not _is_tracker(pid):
+                _signal(pid, signal.SIGKILL)
         _reap()
         select.select([], [], [], 0.02)
 
@@ -139,8 +150,9 @@ def main() -> int:
         return 1  # the owner ended before the kernel knew that we care
     if arguments.cores:
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
+    # a group of its own but no session: Dragon's launcher moves itself to a new group, which a session leader may not
     process = subprocess.Popen(
-        arguments.command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_in_child
+        arguments.command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_in_child
     )
     _wait(process.pid, arguments.lifeline, read)
     if process.poll() is None:

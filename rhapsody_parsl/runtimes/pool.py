@@ -1,10 +1,10 @@
 """Resident workers and the runs on them: the part that every runtime with workers shares.
 
-A pool knows workers by name and runs by number. How a worker process comes to be is the business of its `starter`; that one
-ended is told with `worker_exited`. One worker takes one run at a time.
+A pool knows workers by name and runs by number. How a worker process comes to be is the business of its `starter`; that
+one ended is told with `worker_exited`. One worker takes one run at a time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.protocol import Events, Run
@@ -14,6 +14,7 @@ from rhapsody_parsl.wire.messages import Done, FromBackend, Mode, Quit, Ready, R
 __all__ = ("RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
 
 RESULTS_SUFFIX = "/results"
+_MOST_STILLBORN = 2
 _GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
 
 
@@ -61,12 +62,17 @@ class WorkerPool:
         self._idle: dict[str, list[_Worker]] = {}
         self._by_run: dict[int, _Worker] = {}
         self._count = 0
+        self._stillborn = 0
         self.on_results: Callable[[int, Sequence[Result]], None] = events.done
 
     @property
     def names(self) -> list[str]:
         """Names of all workers."""
         return list(self._workers)
+
+    def on_hosts(self, hosts: Collection[str]) -> list[str]:
+        """Return the names of the workers on some hosts."""
+        return [worker.name for worker in self._workers.values() if worker.host in hosts]
 
     def attach(self, hub: Hub) -> None:
         """Use this hub, whose messages of our workers come to `receive`."""
@@ -125,8 +131,15 @@ class WorkerPool:
             idle.remove(worker)
         if worker.run is not None:
             self._by_run.pop(worker.run.id, None)
-            untouched = [task.id for work in worker.waiting if isinstance(work, Work) for task in work.tasks]
+            untouched = self._never_received(worker)
             self._events.lost(worker.run.id, error, untouched)
+
+    def _never_received(self, worker: _Worker) -> list[int]:
+        """Return the tasks another worker may take; none when workers keep ending before they are up."""
+        self._stillborn = 0 if worker.up else self._stillborn + 1
+        if self._stillborn > _MOST_STILLBORN:
+            return []
+        return [task.id for work in worker.waiting if isinstance(work, Work) for task in work.tasks]
 
     def all_exited(self, error: RhapsodyError) -> None:
         """Every worker ended."""

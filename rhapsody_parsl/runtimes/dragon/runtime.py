@@ -1,2 +1,105 @@
+"""The pilot's half of the Dragon runtime: partitions, and the workers in them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon
+from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
+from rhapsody_parsl.runtimes.process import last_words
+from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.spec.config import DragonRuntime
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.messages import Exited, Failed, FromBackend, Mode, Ready, Spawn, Task
+
+__all__ = ("Dragon",)
+
+
 class Dragon:
-    pass
+    """Python and bash tasks in processes that Dragon manages.
+
+    Args:
+        config: The user's.
+        context: The block.
+    """
+
+    name = "dragon"
+    eager = False
+
+    def __init__(self, config: DragonRuntime, context: Context) -> None:
+        self._config, self._context = config, context
+        self._hub: Hub | None = None
+        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix="dragon-worker-")
+        hosts = list(dict.fromkeys(node.host for node in context.nodes.values()))
+        size = config.nodes_per_partition or len(hosts)
+        groups = [tuple(hosts[start : start + size]) for start in range(0, len(hosts), size)]
+        self._partitions = {
+            f"dragon-{number}": Partition(f"dragon-{number}", group, config, context, self._partition_ended)
+            for number, group in enumerate(groups)
+        }
+        self._of_host = {host: partition for partition in self._partitions.values() for host in partition.hosts}
+
+    def refuse(self, spec: TaskSpec) -> str:
+        """Refuse gangs: Dragon's workers have no ranks here."""
+        return "it has no ranks; use runtime 'mpi'" if spec.resources.is_mpi else ""
+
+    async def start(self) -> None:
+        """Start every partition; those that are lost later start again with the next task for them.
+
+        Raises:
+            MissingPackage: Dragon is not installed in the block's environment.
+            BackendFailed: A Dragon runtime did not come up.
+        """
+        find_dragon(self._config, self._context.python)
+        if self._hub is None:
+            self._hub = Hub(f"ipc://{self._context.folder}/dragon", self._receive)
+            self.pool.attach(self._hub)
+            for partition in self._partitions.values():
+                partition.attach(self._hub)
+        await asyncio.gather(*(partition.start() for partition in self._partitions.values()))
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Feed the run's worker."""
+        mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
+        self.pool.feed(run, tasks, mode, run.placed[0].node.host, {})
+
+    def end(self, run: Run) -> None:
+        """Free the run's worker."""
+        self.pool.end(run)
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Pass on to the run's worker."""
+        self.pool.cancel(run, tasks, kill)
+
+    async def stop(self) -> None:
+        """End the workers, then every Dragon runtime."""
+        self.pool.quit()
+        await asyncio.gather(*(partition.stop() for partition in self._partitions.values()), return_exceptions=True)
+        self.pool.all_exited(WorkerLost("dragon", "the block is closing"))
+        if self._hub:
+            self._hub.close()
+            self._hub = None
+
+    def _spawn(self, worker: str, host: str) -> None:
+        self._of_host[host].spawn(Spawn(worker, host, (), {}))
+
+    def _receive(self, peer: str, message: FromBackend) -> None:
+        partition = self._partitions.get(peer)
+        match message:
+            case Ready() if partition:
+                partition.head_is_up()
+            case Exited(worker=worker, reason=reason):
+                log = self._context.logs / f"{worker}.log"
+                self.pool.worker_exited(
+                    worker, worker_lost(worker, self._context.nodes[self._context.head].host, reason, last_words(log))
+                )
+            case Failed():
+                pass  # its end is an event of its own, with its log
+            case _:
+                self.pool.receive(peer, message)
+
+    def _partition_ended(self, partition: Partition, error: RhapsodyError) -> None:
+        for worker in self.pool.on_hosts(partition.hosts):
+            self.pool.worker_exited(worker, error)
+        self._context.events.state(self.name, "lost", str(error))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.messages import Task
+from rhapsody_parsl.wire.messages import Mode, Task
 
 __all__ = ("Local",)
 
@@ -35,7 +35,7 @@ class Local:
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed a worker."""
-        mode = "process" if run.spec.policy.isolation == "process" else "call"
+        mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
         self._workers.feed(run, tasks, mode, {})
 
     def end(self, run: Run) -> None:

@@ -1,0 +1,137 @@
+"""The head of one Dragon runtime: starts workers where the pilot wants them and tells when one ends.
+
+Runs under `dragon`; the only module that imports it.
+"""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import dragon  # noqa: F401 - must come before multiprocessing, so that Dragon is its start method
+import psutil
+import zmq
+from dragon.infrastructure.policy import Policy
+from dragon.native.machine import System
+from dragon.native.process import Process
+
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import Exited, Failed, Quit, Ready, Spawn
+from rhapsody_parsl.worker.process_tree import end_descendants
+
+
+class Head:
+    """Starts and watches the workers of one Dragon runtime.
+
+    Args:
+        endpoint: The pilot's hub.
+        name: Our name on it.
+        logs: Folder for the workers' output.
+    """
+
+    def __init__(self, endpoint: str, name: str, logs: Path) -> None:
+        self._endpoint, self._logs = endpoint, logs
+        self._spoke = Spoke(endpoint, name)
+        self._monitor = self._spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._spoke.socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        self._watched: dict[int, tuple[str, Process]] = {}
+
+    def serve(self) -> None:
+        """Take the pilot's words until it says quit or is gone."""
+        self._spoke.send(Ready(os.uname().nodename, os.getpid()))
+        while True:
+            for source, _ in self._poller.poll():
+                if source is self._monitor:
+                    return
+                if source is self._spoke.socket:
+                    message = self._spoke.receive()
+                    if isinstance(message, Quit):
+                        return
+                    if isinstance(message, Spawn):
+                        self._spawn(message)
+                else:
+                    self._report_end(source)
+
+    def _spawn(self, order: Spawn) -> None:
+        log = str(self._logs / f"{order.worker}.log")
+        process = Process(
+            sys.executable,
+            args=("-m", "rhapsody_parsl.runtimes.dragon.worker", self._endpoint, order.worker),
+            cwd=os.getcwd(),
+            env=dict(order.env),
+            stdout=log,
+            stderr=log,
+            policy=self._placement(order.host),
+        )
+        try:
+            process.start()
+            self._watch(order.worker, process)
+        except Exception as problem:  # noqa: BLE001 - whatever Dragon raises is the worker's end, not ours
+            self._spoke.send(Exited(order.worker, f"Dragon could not start it: {problem!r}"))
+
+    def _placement(self, host: str) -> Policy | None:
+        """Name the node, where there is a choice: a Dragon runtime on one node calls it `localhost`."""
+        if len(System().nodes) == 1:
+            return None
+        return Policy(placement=Policy.Placement.HOST_NAME, host_name=host)
+
+    def _watch(self, worker: str, process: Process) -> None:
+        """Wait for the worker's end on a descriptor of the kernel's: Dragon's own waits cost CPU all the while."""
+        pid = _find(worker)
+        if pid is None:
+            raise ProcessLookupError(f"{worker} ended at once")
+        descriptor = os.pidfd_open(pid)
+        self._watched[descriptor] = (worker, process)
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def _report_end(self, descriptor: int) -> None:
+        self._poller.unregister(descriptor)
+        os.close(descriptor)
+        worker, process = self._watched.pop(descriptor)
+        self._spoke.send(Exited(worker, _ending(process)))
+
+
+def _find(worker: str) -> int | None:
+    """Return the process id of a worker by the name on its command line."""
+    for process in psutil.process_iter():
+        try:
+            if process.cmdline()[-1:] == [worker]:
+                return int(process.pid)
+        except psutil.Error:
+            continue  # ended while we looked
+    return None
+
+
+def _ending(process: Process) -> str:
+    try:
+        process.join(timeout=5)
+        code = process.returncode
+    except Exception as problem:  # noqa: BLE001 - only for people
+        return f"it ended ({problem!r})"
+    if code is None:
+        return "it ended"
+    return f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}"
+
+
+def main(arguments: list[str]) -> None:
+    """`backend.py ENDPOINT NAME LOGS`."""
+    endpoint, name, logs = arguments
+    head = Head(endpoint, name, Path(logs))
+    try:
+        head.serve()
+    except Exception as problem:
+        head._spoke.send(Failed("BackendFailed", [name, repr(problem)]))
+        raise
+    threading.Timer(5, _leave_hard).start()
+
+
+def _leave_hard() -> None:
+    """Dragon's own teardown did not end us."""
+    end_descendants()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,152 @@
+"""One Dragon runtime as the pilot sees it: started on need, watched, started again after its loss."""
+
+import asyncio
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
+from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.runtimes.protocol import Context
+from rhapsody_parsl.spec.config import DragonRuntime
+from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.messages import Quit, Spawn
+
+__all__ = ("Partition", "find_dragon")
+
+_BACKEND = Path(__file__).with_name("backend.py")
+_SEGMENTS = "/dev/shm/DD{pid4}*"  # noqa: S108 - where Dragon's segments are, named after the launcher
+_LEAVE_TIMEOUT = 2.5
+
+
+def find_dragon(config: DragonRuntime, python: str) -> str:
+    """Return the `dragon` command.
+
+    Raises:
+        MissingPackage: Dragon is not installed where the block's Python is.
+    """
+    beside = Path(python).with_name("dragon")
+    command = config.executable or (str(beside) if beside.exists() else shutil.which("dragon"))
+    missing = [name for name in ("dragon", "flask", "gunicorn") if importlib.util.find_spec(name) is None]
+    if not command or missing:
+        names = {"dragon": "dragonhpc"}
+        raise MissingPackage(" and ".join(names.get(name, name) for name in missing) or "dragon", "dragon", python)
+    return command
+
+
+class Partition:
+    """The Dragon runtime over some hosts.
+
+    Args:
+        name: Of its head on the hub.
+        hosts: Where it runs.
+        config: The user's.
+        context: The block.
+        ended: Told when it is lost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hosts: tuple[str, ...],
+        config: DragonRuntime,
+        context: Context,
+        ended: Callable[["Partition", RhapsodyError], None],
+    ) -> None:
+        self.name, self.hosts = name, hosts
+        self._config, self._context, self._ended = config, context, ended
+        self._backend: Backend | None = None
+        self._hub: Hub | None = None
+        self._up: asyncio.Event = asyncio.Event()
+        self._orders: list[Spawn] = []
+        self._watch: asyncio.Task[None] | None = None
+
+    def attach(self, hub: Hub) -> None:
+        """Use this hub."""
+        self._hub = hub
+
+    def head_is_up(self) -> None:
+        """The head said it is ready: what was ordered meanwhile goes out."""
+        self._up.set()
+        orders, self._orders = self._orders, []
+        for order in orders:
+            self.spawn(order)
+
+    def spawn(self, order: Spawn) -> None:
+        """Have a worker started; a runtime that is not up is started first."""
+        if self._up.is_set() and self._hub:
+            self._hub.send(self.name, order)
+            return
+        self._orders.append(order)
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._live(), name=f"watch {self.name}")
+
+    async def start(self) -> None:
+        """Start it and wait until its head is ready.
+
+        Raises:
+            BackendFailed: It ended, or took too long.
+        """
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._live(), name=f"watch {self.name}")
+        ready = asyncio.create_task(self._up.wait())
+        watch = self._watch
+        await asyncio.wait({ready, watch}, timeout=self._config.startup_timeout, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if not self._up.is_set():
+            reason = "it ended" if watch.done() else f"it was not up after {self._config.startup_timeout:g} s"
+            words = self._backend.last_words() if self._backend else ""
+            await self.stop()
+            raise BackendFailed("The Dragon runtime", reason, words)
+
+    async def stop(self) -> None:
+        """Ask the head to leave, then end everything; idempotent."""
+        backend, watch = self._backend, self._watch
+        self._backend = self._watch = None
+        if watch:
+            watch.cancel()
+        if backend is None:
+            return
+        if self._up.is_set() and self._hub:
+            self._hub.send(self.name, Quit())
+            with suppress(TimeoutError):  # Dragon's teardown can hang; the guard ends it
+                await asyncio.wait_for(backend.wait(), _LEAVE_TIMEOUT)
+        self._up.clear()
+        await backend.stop()
+
+    async def _live(self) -> None:
+        """Start the launcher and wait for its end."""
+        launcher = find_dragon(self._config, self._context.python)
+        command = [
+            launcher,
+            "-s",
+            *self._config.options,
+            str(_BACKEND),
+            self._endpoint(),
+            self.name,
+            str(self._context.logs),
+        ]
+        path = f"{Path(self._context.python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        backend = self._backend = Backend(
+            command,
+            self._context.logs / f"{self.name}.log",
+            env={"PATH": path, "VIRTUAL_ENV": str(Path(self._context.python).parent.parent), "PYTHONUNBUFFERED": "1"},
+            grace=1.5,
+            sweep=(_SEGMENTS,),
+        )
+        await backend.start()
+        reason = await backend.wait()
+        self._backend = self._watch = None
+        self._up.clear()
+        orders, self._orders = self._orders, []
+        self._ended(self, RuntimeLost("dragon", reason, backend.last_words()))
+        for order in orders:  # ordered after its end was certain and before it was known
+            self.spawn(order)
+
+    def _endpoint(self) -> str:
+        if self._hub is None:
+            raise RuntimeError("a partition starts after its hub is open")
+        return self._hub.endpoint
