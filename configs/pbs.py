@@ -1,0 +1,30 @@
+"""A PBS Pro cluster: one block of two nodes for Dragon and MPI tasks.
+
+Run here: it loads and validates; not run on a cluster. Set account, queue and environment.
+"""
+
+from parsl import Config
+from parsl.launchers import SimpleLauncher
+from parsl.providers import PBSProProvider
+
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor
+
+config = Config(
+    executors=[
+        RhapsodyExecutor(
+            label="rhapsody",
+            provider=PBSProProvider(
+                account="ACCOUNT",
+                queue="QUEUE",
+                nodes_per_block=2,
+                cpus_per_node=64,
+                init_blocks=1,
+                max_blocks=1,
+                walltime="01:00:00",
+                worker_init="source $HOME/venvs/rhapsody/bin/activate",
+                launcher=SimpleLauncher(),  # one pilot a block; it reaches the other nodes itself
+            ),
+            runtimes=[DragonRuntime(), MPIRuntime()],
+        )
+    ],
+)

@@ -1,0 +1,33 @@
+"""A Slurm cluster: one block of four nodes, four replicas of a model beside Dragon and MPI tasks.
+
+Run here: it loads and validates; not run on a cluster. Set account, partition, model and environment.
+"""
+
+from parsl import Config
+from parsl.launchers import SimpleLauncher
+from parsl.providers import SlurmProvider
+
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+
+config = Config(
+    executors=[
+        RhapsodyExecutor(
+            label="rhapsody",
+            provider=SlurmProvider(
+                account="ACCOUNT",
+                partition="PARTITION",
+                nodes_per_block=4,
+                init_blocks=1,
+                max_blocks=1,
+                walltime="01:00:00",
+                worker_init="source $HOME/venvs/rhapsody/bin/activate",
+                launcher=SimpleLauncher(),  # one pilot a block; it reaches the other nodes itself
+            ),
+            runtimes=[
+                DragonRuntime(),
+                MPIRuntime(launcher="srun"),
+                VLLMRuntime(services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=4)]),
+            ],
+        )
+    ],
+)
