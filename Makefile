@@ -34,7 +34,7 @@ integration: env ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration
 
 bench: env ## task rates, beside Parsl's own executors
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python -m benchmarks.overhead
 
 env: ## only the environment
 	@tools/setup_env.sh $(VENV)
