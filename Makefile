@@ -11,7 +11,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration bench env model format clean
+.PHONY: help demo test check unit integration parsl-suite bench env model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ unit: env ## the fast tests
 
 integration: env ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration
+
+parsl-suite: env ## Parsl's own test suite, under this executor and under HighThroughputExecutor
+	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
+	PATH=$(abspath $(VENV)-parsl-suite/bin):$$PATH $(VENV)-parsl-suite/bin/python tests/parsl_suite/run.py
 
 bench: env ## task rates, beside Parsl's own executors
 	$(BIN)/python -m benchmarks.overhead

@@ -52,7 +52,7 @@ class InvalidTask(RhapsodyError):
     """
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
-        super().__init__(key, value, problem, remedy)
+        Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's exceptions behind us
         self.key, self.value, self.problem, self.remedy = key, value, problem, remedy
 
     def sentence(self) -> str:
