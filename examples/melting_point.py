@@ -91,7 +91,7 @@ def provider(options: Options) -> ExecutionProvider:
     """Return the provider of the one block, which finds this Python and this folder's modules."""
     python = Path(sys.executable).parent
     init = f"export PATH={python}:$PATH PYTHONPATH={HERE}${{PYTHONPATH:+:$PYTHONPATH}}"
-    one = {"init_blocks": 1, "min_blocks": 0, "max_blocks": 1, "worker_init": init}
+    one: dict[str, Any] = {"init_blocks": 1, "min_blocks": 0, "max_blocks": 1, "worker_init": init}
     if options.provider == "local":
         return LocalProvider(**one)
     return SlurmProvider(
@@ -106,7 +106,7 @@ def block(options: Options) -> RhapsodyExecutor:
     if options.model is not None:
         engine = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 28, "max_model_len": 2048}
         service = VLLMService(SERVICE, model=str(options.model), cores=0, engine_args=engine)
-        runtimes.append(VLLMRuntime(services=[service]))
+        runtimes.append(VLLMRuntime(services=(service,)))
     return RhapsodyExecutor(label="rhapsody", provider=provider(options), runtimes=runtimes)
 
 

@@ -254,8 +254,22 @@ def to_wire(error: RhapsodyError) -> tuple[str, list[Any]]:
     Args:
         error: Any error of this module.
     """
-    plain = (str, int, float, bool, type(None), list, dict)
-    return type(error).__name__, [fact if isinstance(fact, plain) else repr(fact) for fact in error.args]
+    return type(error).__name__, [_plain(fact) for fact in error.args]
+
+
+def _plain(fact: Any) -> Any:
+    """Return what msgpack can carry: plain data as it is, anything else as its `repr`."""
+    match fact:
+        case None | bool() | float() | str():
+            return fact
+        case int() if abs(fact) < 1 << 63:
+            return fact
+        case list() | tuple():
+            return [_plain(item) for item in fact]
+        case dict():
+            return {str(key): _plain(value) for key, value in fact.items()}
+        case _:
+            return repr(fact)
 
 
 def from_wire(name: str, facts: list[Any]) -> RhapsodyError:

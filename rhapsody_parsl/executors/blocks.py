@@ -1,8 +1,11 @@
 """The blocks the driver knows, the tasks each holds, and which block gets the next one."""
 
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from rhapsody_parsl.executors.admission import misfit
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -25,6 +28,7 @@ class Block:
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.
         state: Its last report.
+        leases: Those that were out then and have not ended since, by number.
         heard: Monotonic time of its last word.
         closing: Whether it gets no more tasks.
     """
@@ -35,6 +39,7 @@ class Block:
         self.inventory: dict[str, Any] = {}
         self.tasks: dict[int, Task] = {}
         self.state: dict[str, Any] = {}
+        self.leases: dict[int, LeaseRecord] = {}
         self.heard = now
         self.closing = False
         self.cut = False
@@ -79,9 +84,17 @@ class Blocks:
         """A block said hello."""
         self._blocks[block.id] = block
 
+    def leases_ended(self, block: Block, leases: Iterable[LeaseRecord]) -> None:
+        """Leases of a block ended."""
+        for lease in leases:
+            block.leases.pop(lease.lease, None)
+            self.history.append((block.id, lease))
+
     def remove(self, block: Block) -> None:
-        """A block is gone."""
+        """A block is gone, and with it what was still lent."""
         self._blocks.pop(block.id, None)
+        now = time.time()
+        self.leases_ended(block, [msgspec.structs.replace(lease, ended=now) for lease in block.leases.values()])
 
     def inventories(self) -> list[Mapping[str, Any]]:
         """Return what the blocks hold."""

@@ -5,7 +5,6 @@ import logging
 import shlex
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,8 +14,10 @@ import msgspec
 import typeguard
 from parsl.addresses import get_all_addresses
 from parsl.data_provider.staging import Staging
+from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
 from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.jobs.states import TERMINAL_STATES, JobStatus
 from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
@@ -29,6 +30,7 @@ from rhapsody_parsl.executors.admission import Admission
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import facts_of
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.spec.config import (
     BlockConfig,
     DragonRuntime,
@@ -48,6 +50,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
 _GOODBYE_TIMEOUT = 9.0
+_POLLING = 1.0
 _TAG = {LocalRuntime: "local", DragonRuntime: "dragon", MPIRuntime: "mpi", VLLMRuntime: "vllm"}
 
 
@@ -65,6 +68,7 @@ class TaskFuture(Future[Any]):
             return True
         if not super().cancel():
             return False
+        self.set_running_or_notify_cancel()  # else `concurrent.futures.wait` does not see it
         self._cancel_task(self.parsl_executor_task_id)
         return True
 
@@ -134,6 +138,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         self._task_ids = itertools.count(1)
         self._cut_checks: set[str] = set()
         self._launched_early: list[str] = []
+        self._poller: JobStatusPoller | None = None
         self._closed = False
 
     def _check(self) -> Admission:
@@ -271,14 +276,21 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         super().shutdown()
 
     def __enter__(self) -> Self:
-        """Start without a DataFlowKernel: the provider's initial blocks start at once."""
+        """Start without a DataFlowKernel: in a run directory of our own, and with an eye on the blocks' jobs."""
         if self._link is None:
+            self.run_dir = make_rundir("runinfo")
+            if hasattr(self.provider, "script_dir"):
+                self.provider.script_dir = str(Path(self.run_dir) / "submit_scripts")
+                Path(self.provider.script_dir).mkdir(exist_ok=True)
             self.start()
+            self._poller = JobStatusPoller(strategy="none", max_idletime=0, strategy_period=_POLLING)
+            self._poller.add_executors([self])
         return self
 
     def __exit__(self, *exc: object) -> Literal[False]:
         """Shut down, and end the jobs too when there is no DataFlowKernel to do it."""
-        self.scale_in_facade(len(self.blocks_to_job_id))
+        if self._poller:
+            self._poller.close()
         self.shutdown()
         return False
 
@@ -325,7 +337,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
     def ended(self, result: Result) -> None:
         """Complete a future."""
         future = self.tasks.pop(result.id, None)
-        if future is None or not future.set_running_or_notify_cancel():
+        if future is None or future.done() or not future.set_running_or_notify_cancel():
             return
         try:
             value, error = _open(result)
@@ -339,7 +351,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
     def failed(self, task: int, error: RhapsodyError) -> None:
         """Complete a future with one of our errors."""
         future = self.tasks.pop(task, None)
-        if future is not None and future.set_running_or_notify_cancel():
+        if future is not None and not future.done() and future.set_running_or_notify_cancel():
             future.set_exception(error)
 
     def cut(self, block: str) -> None:
@@ -388,16 +400,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state of all blocks as plain data, as of their last report (twice a second)."""
-        blocks = []
-        for block in self._link.blocks if self._link else []:
-            status = self._status.get(block.id)
-            blocks.append({
-                "id": block.id,
-                "state": "connected" if block.inventory else status.state.name.lower() if status else "unknown",
-                "nodes": block.inventory.get("nodes", []),
-                "cores": block.inventory.get("cores", 0),
-                **block.state,
-            })  # fmt: skip
+        blocks = [describe_block(block, self._status) for block in self._link.blocks] if self._link else []
         return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
 
     def timeline(self) -> list[dict[str, Any]]:
@@ -406,13 +409,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         Returns:
             Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`, `tasks`.
         """
-        return [
-            {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
-             "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
-             "end": lease.ended or time.time(), "tasks": lease.tasks}
-            for block, lease in (list(self._link.blocks.history) if self._link else [])
-            for share in lease.shares
-        ]  # fmt: skip
+        return timeline(self._link.blocks) if self._link else []
 
 
 def _default_of(runtimes: Sequence[RuntimeConfig]) -> str:

@@ -254,12 +254,12 @@ class Link(threading.Thread):
     def _handle(self, block: Block, message: FromPilot) -> None:
         match message:
             case Results(results=results, leases=leases):
-                self.blocks.history.extend((block.id, lease) for lease in leases)
+                self.blocks.leases_ended(block, leases)
                 for result in results:
                     if block.tasks.pop(result.id, None) is not None:
                         self._outcomes.ended(result)
-            case Report(state=state):
-                block.state = state
+            case Report(state=state, leases=leases):
+                block.state, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
                 self._welcome(block, message)
             case Goodbye(reason=reason, begun=begun):

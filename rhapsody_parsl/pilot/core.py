@@ -105,6 +105,7 @@ class Core:
         self._out: list[Instruction] = []
         self._results: list[Result] = []
         self._closed: list[LeaseRecord] = []
+        self._borrowed: list[LeaseRecord] = []
         self.counts = {"done": 0, "failed": 0}
 
     # --- what the shell takes -----------------------------------------------------------------------------------
@@ -142,8 +143,8 @@ class Core:
         return [task for active in self._runs.values() for task in active.inflight]
 
     def open_leases(self) -> list[LeaseRecord]:
-        """Return the record of the leases that tasks hold now."""
-        return [self._record(active, 0.0) for active in self._runs.values() if active.lease is not None]
+        """Return the record of the leases that services and tasks hold now."""
+        return self._borrowed + [self._record(a, 0.0) for a in self._runs.values() if a.lease is not None]
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -182,7 +183,10 @@ class Core:
                 continue
             self._forget(result.id)
             active.lane.learn(result.seconds)
-            if active.ended_by.pop(result.id, "") != "cancelled":
+            why = active.ended_by.pop(result.id, "")
+            if why == "walltime" and result.kind == FAILED:
+                self._report(result.id, WalltimeExceeded(active.lane.spec.policy.walltime))
+            elif why != "cancelled":
                 self._results.append(result)
                 self.counts["failed" if result.kind == FAILED else "done"] += 1
         active.fed_at, active.recalled = now, False
@@ -199,6 +203,7 @@ class Core:
             self._home.pop(task.id, None)
         self._requeue(active.lane, wanted, now)
         self._continue(active, now)
+        self.schedule(now)
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int], now: float) -> None:
         """A run is over before its tasks."""
@@ -259,9 +264,9 @@ class Core:
         """Return in how many seconds `tick` has something to do, or None."""
         due = [self._deadlines[0][0] - now] if self._deadlines else []
         due += [a.fed_at + _RECALL_AFTER - now for a in self._runs.values() if self._recallable(a)]
-        due += [_PATIENCE + 0.01 - lane.waited(now) for lane, held in self._blocked if len(lane) and not held]
-        later = [seconds for seconds in due if seconds > 0] or ([0.05] if due else [])
-        return min(later, default=None)
+        waits = [lane.waited(now) for lane, _ in self._blocked if len(lane)]
+        due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
+        return max(0.0, min(due)) if due else None
 
     def borrow(self, borrower: str, resources: Resources) -> tuple[Placed, ...] | None:
         """Lease something for the block's life, for a service.
@@ -271,7 +276,10 @@ class Core:
         """
         placing = scheduler.place(TaskSpec(name=borrower, resources=resources), self.ledger)
         lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
-        return self._placed(lease, [0]) if lease else None
+        if lease is None:
+            return None
+        self._borrowed.append(LeaseRecord(lease.id, "vllm", borrower, lease.shares, self._clock(), 0.0))
+        return self._placed(lease, [0])
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
@@ -315,16 +323,15 @@ class Core:
             self._feed(active, self._portion(lane), now)
         if len(lane) and lane.depth > 1:
             for active in lane.runs.values():
-                if len(active.inflight) <= lane.depth // 2 and self._may_continue(active):
+                if len(lane) and self._hungry(active) and self._may_continue(active):
                     self._feed(active, min(lane.depth - len(active.inflight), self._portion(lane)), now)
 
     def _portion(self, lane: Lane) -> int:
         """How many tasks to give at once: a fair part of the line for each run the block has room for."""
         if lane.depth == 1:
             return 1
-        cores = sum(len(account.node.cores) for account in self.ledger.accounts.values())
         each = lane.spec.resources.cores or 1
-        ways = max(1, cores // max(1, each * max(1, lane.spec.resources.num_ranks)))
+        ways = max(1, self.ledger.cores // max(1, each * max(1, lane.spec.resources.num_ranks)))
         return max(1, min(lane.depth, math.ceil(len(lane) / (2 * ways))))
 
     def _lease_run(self, lane: Lane, held: set[str], now: float) -> ActiveRun | None:
@@ -375,12 +382,16 @@ class Core:
             and not active.ended_by
             and self._may_continue(active)
         ):
-            if len(active.inflight) <= lane.depth // 2:
+            if self._hungry(active):
                 self._feed(active, min(lane.depth - len(active.inflight), self._portion(lane)), now)
             return
         if not active.inflight:
             self._close(active)
             self.schedule(now)
+
+    def _hungry(self, active: ActiveRun) -> bool:
+        """Whether a run is to get more; one that had to give back stands on a long task, and gets none before that ends."""
+        return not active.recalled and len(active.inflight) <= active.lane.depth // 2
 
     def _may_continue(self, active: ActiveRun) -> bool:
         """Whether nobody with an older claim waits for what this run holds."""
@@ -408,7 +419,7 @@ class Core:
 
     def _recall(self, active: ActiveRun, now: float) -> None:
         """A worker stays on one task: what was put behind it is wanted elsewhere."""
-        if self._recallable(active) and now - active.fed_at >= _RECALL_AFTER:
+        if self._recallable(active) and now - active.fed_at > _RECALL_AFTER - 1e-6:
             active.recalled = True
             active.lane.learn(now - active.fed_at)
             behind = list(active.inflight)[1:]

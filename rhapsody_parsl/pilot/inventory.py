@@ -95,35 +95,40 @@ def our_memory() -> float:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
     except OSError:
         limit = "max"
-    return (total if limit == "max" else min(total, int(limit))) / GB
+    return float(total if limit == "max" else min(total, int(limit))) / GB
 
 
-def our_gpus(environment: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return vendor and device ids of the GPUs we may use: what the batch system made visible, else what sysfs shows."""
+def our_gpus(environment: Mapping[str, str], root: Path = Path("/")) -> tuple[str, list[str]]:
+    """Return vendor and device ids of the GPUs we may use: what the batch system made visible, else what the kernel shows.
+
+    Args:
+        environment: Where the vendors' variables are.
+        root: Where `proc` and `sys` are.
+    """
     for vendor, variables in _VISIBLE.items():
         for variable in variables:
             if variable in environment:
                 return vendor, [
                     item for item in re.split(r"[,\s]+", environment[variable]) if item not in ("", "-1", "NoDevFiles")
                 ]
-    counts = {"nvidia": _nvidia(), "amd": _amd(), "intel": _intel()}
+    counts = {"nvidia": _nvidia(root), "amd": _amd(root), "intel": _intel(root)}
     for vendor, count in counts.items():
         if count:
             return vendor, [str(number) for number in range(count)]
     return "", []
 
 
-def _nvidia() -> int:
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+def _nvidia(root: Path) -> int:
+    return len(list((root / "proc/driver/nvidia/gpus").glob("*")))
 
 
-def _amd() -> int:
-    ids = Path("/sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")
+def _amd(root: Path) -> int:
+    ids = (root / "sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")
     return sum(_read(path) not in ("", "0") for path in ids)
 
 
-def _intel() -> int:
-    devices = Path("/sys/bus/pci/devices").glob("*")
+def _intel(root: Path) -> int:
+    devices = (root / "sys/bus/pci/devices").glob("*")
     return sum(_read(d / "vendor") == "0x8086" and _read(d / "class") == _INTEL_COMPUTE_CLASS for d in devices)
 
 

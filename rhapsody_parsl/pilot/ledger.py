@@ -1,7 +1,7 @@
 """Who holds which cores, GPUs and memory of which node: leases only, and the only place that counts anything."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -10,9 +10,11 @@ from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.wire.messages import Share
 
-__all__ = ("Account", "Lease", "Ledger", "LedgerError")
+__all__ = ("Account", "Lease", "Ledger", "LedgerError", "Shelf")
 
 _DUST = 1e-9
+_BYTES = 9
+"""Decimals of a GB, and of a GPU's share: sums are rounded to whole bytes, so that nothing is lost over a million leases."""
 
 
 class LedgerError(RhapsodyError):
@@ -38,16 +40,16 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Account:
-    """The free cores, GPUs and memory of one node."""
+    """The free cores, GPUs and memory of one node; `position` is its place in the block."""
 
-    __slots__ = ("_free_cores", "gpus", "memory", "node")
+    __slots__ = ("_free_cores", "gpus", "memory", "node", "position")
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, position: int = 0) -> None:
+        self.node, self.position = node, position
         self._free_cores = list(node.cores)
         heapq.heapify(self._free_cores)
         self.gpus = [1.0] * len(node.gpus)
-        self.memory = node.memory
+        self.memory = round(node.memory, _BYTES)
 
     @property
     def free_cores(self) -> int:
@@ -57,7 +59,11 @@ class Account:
     @property
     def untouched(self) -> bool:
         """Whether nothing of the node is lent."""
-        return self.free_cores == len(self.node.cores) and all(free == 1.0 for free in self.gpus)
+        return (
+            self.free_cores == len(self.node.cores)
+            and all(free == 1.0 for free in self.gpus)
+            and self.memory == round(self.node.memory, _BYTES)
+        )
 
     def fits(self, part: Part) -> bool:
         """Whether the part could be lent now."""
@@ -82,18 +88,19 @@ class Account:
         """Take a part that fits."""
         gpus = self._pick_gpus(part) or {}
         cores = tuple(heapq.heappop(self._free_cores) for _ in range(part.cores))
-        self.memory -= part.memory
+        memory = round(part.memory, _BYTES)
+        self.memory = round(self.memory - memory, _BYTES)
         for index, amount in gpus.items():
-            self.gpus[index] = max(0.0, self.gpus[index] - amount)
-        return Share(self.node.name, cores, tuple(gpus), part.memory), tuple(gpus.values())
+            self.gpus[index] = max(0.0, round(self.gpus[index] - amount, _BYTES))
+        return Share(self.node.name, cores, tuple(gpus), memory), tuple(gpus.values())
 
     def take_back(self, share: Share, amounts: Sequence[float]) -> None:
         """Undo `lend`."""
         for core in share.cores:
             heapq.heappush(self._free_cores, core)
-        self.memory += share.memory
+        self.memory = round(self.memory + share.memory, _BYTES)
         for index, amount in zip(share.gpus, amounts, strict=True):
-            self.gpus[index] += amount
+            self.gpus[index] = round(self.gpus[index] + amount, _BYTES)
             if self.gpus[index] > 1.0 - 1e-6:
                 self.gpus[index] = 1.0
 
@@ -101,7 +108,7 @@ class Account:
         """Take what a share of another ledger over the same nodes holds."""
         self._free_cores = [core for core in self._free_cores if core not in share.cores]
         heapq.heapify(self._free_cores)
-        self.memory -= share.memory
+        self.memory = round(self.memory - share.memory, _BYTES)
         for index, amount in zip(share.gpus, amounts, strict=True):
             self.gpus[index] = max(0.0, self.gpus[index] - amount)
 
@@ -124,17 +131,58 @@ class Account:
         return picked if count == 0 else None
 
 
+class Shelf:
+    """Accounts in order of their free cores, so that a decision looks at a few of ten thousand nodes.
+
+    Args:
+        accounts: Any accounts; whoever changes one's free cores wraps that in `take` and `put`.
+    """
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self._levels: list[dict[str, Account]] = []
+        for account in accounts:
+            self.put(account)
+
+    def put(self, account: Account) -> None:
+        """Place an account where its free cores belong."""
+        while len(self._levels) <= account.free_cores:
+            self._levels.append({})
+        self._levels[account.free_cores][account.node.name] = account
+
+    def take(self, account: Account) -> None:
+        """Take an account out, before its free cores change."""
+        del self._levels[account.free_cores][account.node.name]
+
+    def fullest_first(self, least: int) -> Iterator[Account]:
+        """Yield the accounts with at least `least` free cores, those with the fewest first."""
+        for level in self._levels[least:]:
+            yield from level.values()
+
+    def emptiest_first(self, least: int) -> Iterator[Account]:
+        """Yield the accounts with at least `least` free cores, those with the most first."""
+        for level in reversed(self._levels[least:]):
+            yield from level.values()
+
+
 class Ledger:
     """Leases over the nodes of one block.
 
     Args:
         nodes: The block's nodes; names must differ.
+
+    Attributes:
+        accounts: The nodes' accounts by name.
+        shelf: The same in order of free cores.
+        cores: Cores of the block in all.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self.accounts = {node.name: Account(node) for node in nodes}
+        self.accounts = {node.name: Account(node, position) for position, node in enumerate(nodes)}
+        self.shelf = Shelf(self.accounts.values())
+        self.cores = sum(len(account.node.cores) for account in self.accounts.values())
         self._leases: dict[int, Lease] = {}
         self._count = 0
+        self._best: Ledger | None = None
 
     def acquire(self, borrower: str, parts: Sequence[tuple[str, Part]], permanent: bool = False) -> Lease | None:
         """Lend all parts or nothing.
@@ -154,11 +202,19 @@ class Ledger:
             raise LedgerError("a lease names a node twice", borrower)
         if not all(self.accounts[name].fits(part) for name, part in parts):
             return None
-        lent = [self.accounts[name].lend(part) for name, part in parts]
+        lent = [self._lend(self.accounts[name], part) for name, part in parts]
         self._count += 1
         lease = Lease(self._count, borrower, tuple(s for s, _ in lent), tuple(a for _, a in lent), permanent)
         self._leases[lease.id] = lease
+        if permanent:
+            self._best = None
         return lease
+
+    def _lend(self, account: Account, part: Part) -> tuple[Share, tuple[float, ...]]:
+        self.shelf.take(account)
+        lent = account.lend(part)
+        self.shelf.put(account)
+        return lent
 
     def release(self, lease: Lease) -> None:
         """Take a lease back.
@@ -169,7 +225,12 @@ class Ledger:
         if self._leases.pop(lease.id, None) is None:
             raise LedgerError("a lease that is not out was returned", lease.borrower)
         for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
-            self.accounts[share.node].take_back(share, amounts)
+            account = self.accounts[share.node]
+            self.shelf.take(account)
+            account.take_back(share, amounts)
+            self.shelf.put(account)
+        if lease.permanent:
+            self._best = None
 
     @property
     def leases(self) -> list[Lease]:
@@ -177,10 +238,12 @@ class Ledger:
         return list(self._leases.values())
 
     def at_best(self) -> "Ledger":
-        """Return a ledger as it will be when every task is done: only permanent leases are out."""
-        best = Ledger(account.node for account in self.accounts.values())
-        for lease in self._leases.values():
-            if lease.permanent:
-                for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
-                    best.accounts[share.node].take_exactly(share, amounts)
-        return best
+        """Return a ledger as it will be when every task is done: only permanent leases are out; not to be changed."""
+        if self._best is None:
+            best = self._best = Ledger(account.node for account in self.accounts.values())
+            for lease in self._leases.values():
+                if lease.permanent:
+                    for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
+                        best.accounts[share.node].take_exactly(share, amounts)
+            best.shelf = Shelf(best.accounts.values())
+        return self._best

@@ -242,17 +242,8 @@ class Pilot:
             for name in self._runtimes
         }
         counts = {"queued": self._core.queued, "running": sum(running.values()), **self._core.counts}
-        leases = [
-            {
-                "name": lease.name,
-                "runtime": lease.runtime,
-                "began": lease.began,
-                "shares": [(s.node, s.cores, s.gpus) for s in lease.shares],
-            }
-            for lease in self._core.open_leases()
-        ]
-        state = {"tasks": counts, "runtimes": runtimes, "services": self._services.get("all", []), "leases": leases}
-        self._link.send(Report(state))
+        state = {"tasks": counts, "runtimes": runtimes, "services": self._services.get("all", [])}
+        self._link.send(Report(state, self._core.open_leases()))
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -285,4 +276,8 @@ class Pilot:
 
 def _windows(config: BlockConfig) -> dict[str, int]:
     """Requests take no lease; how many are with a replica is the runtime's wish."""
-    return {"vllm": r.requests_in_flight for r in config.runtimes if isinstance(r, VLLMRuntime)}
+    return {
+        "vllm": r.requests_in_flight * max((service.replicas for service in r.services), default=1)
+        for r in config.runtimes
+        if isinstance(r, VLLMRuntime)
+    }

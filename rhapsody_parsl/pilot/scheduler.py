@@ -1,12 +1,13 @@
 """Where a task goes: a pure function of its spec and the ledger.
 
-`place` answers for now, `can_ever_fit` for the day when every other task is done, `reserve` names the nodes to keep free
-for a gang that has waited long enough.
+`place` answers for now, `can_ever_fit` for the day when every other task is done, `reserve` names the nodes to keep
+free for a gang that has waited long enough.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
-from rhapsody_parsl.pilot.ledger import Account, Ledger
+from rhapsody_parsl.pilot.ledger import Account, Ledger, Shelf
 from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
@@ -25,10 +26,10 @@ def place(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = (), near: st
         closed: Nodes kept free for somebody else.
         near: Node to prefer.
     """
-    open_accounts = [a for a in ledger.accounts.values() if a.node.name not in closed and _labelled(a, spec)]
     if spec.resources.is_mpi:
-        return _place_gang(spec, open_accounts)
-    return _place_single(spec, open_accounts, near)
+        return _place_gang(spec, ledger.shelf, closed)
+    preferred = [ledger.accounts[near]] if near in ledger.accounts else []
+    return _place_single(spec, _usable(preferred, spec, closed)) or _place_somewhere(spec, ledger.shelf, closed)
 
 
 def can_ever_fit(spec: TaskSpec, ledger: Ledger) -> bool:
@@ -61,37 +62,56 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
 
 def reserve(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = ()) -> set[str]:
     """Return the nodes to keep free so that the task can start: of those it could use, the ones with most room now."""
-    best = ledger.at_best()
-    candidates = sorted(
-        (a for a in best.accounts.values() if a.node.name not in closed and _labelled(a, spec)),
-        key=lambda a: -ledger.accounts[a.node.name].free_cores,
+    best = ledger.at_best().accounts
+    candidates = (
+        best[account.node.name]
+        for account in ledger.shelf.emptiest_first(0)
+        if account.node.name not in closed and _labelled(account, spec)
     )
-    chosen: set[str] = set()
-    for account in candidates:
-        chosen.add(account.node.name)
-        if place(spec, best, closed={name for name in best.accounts if name not in chosen}) is not None:
-            return chosen
+    chosen: list[Account] = []
+    while more := list(islice(candidates, max(1, len(chosen)))):
+        chosen += more
+        if _fits(spec, chosen):
+            return {account.node.name for account in chosen[: _fewest(spec, chosen)]}
     return set()
 
 
+def _fewest(spec: TaskSpec, accounts: list[Account]) -> int:
+    """Return how many of the first accounts are enough, when all are: more never hinder."""
+    low, high = 1, len(accounts)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _fits(spec, accounts[:middle]) else (middle + 1, high)
+    return low
+
+
+def _fits(spec: TaskSpec, accounts: list[Account]) -> bool:
+    shelf = Shelf(accounts)
+    placing = _place_gang(spec, shelf, ()) if spec.resources.is_mpi else _place_somewhere(spec, shelf, ())
+    return placing is not None
+
+
 def _labelled(account: Account, spec: TaskSpec) -> bool:
-    return set(spec.policy.labels) <= set(account.node.labels)
+    return not spec.policy.labels or set(spec.policy.labels) <= set(account.node.labels)
 
 
-def _in_order(accounts: Iterable[Account], spec: TaskSpec, near: str = "") -> list[Account]:
-    """Fullest first for `pack`, emptiest first otherwise; the preferred node before all."""
-    sign = 1 if spec.policy.placement == "pack" else -1
-    return sorted(accounts, key=lambda account: (account.node.name != near, sign * account.free_cores))
+def _usable(accounts: Iterable[Account], spec: TaskSpec, closed: Collection[str]) -> Iterator[Account]:
+    return (account for account in accounts if account.node.name not in closed and _labelled(account, spec))
 
 
-def _place_single(spec: TaskSpec, accounts: list[Account], near: str) -> Placing | None:
+def _place_somewhere(spec: TaskSpec, shelf: Shelf, closed: Collection[str]) -> Placing | None:
+    """One node, the fullest that has room for `pack`, else the emptiest."""
+    cores = spec.resources.cores
+    order = shelf.fullest_first(cores) if spec.policy.placement == "pack" else shelf.emptiest_first(cores)
+    return _place_single(spec, _usable(order, spec, closed))
+
+
+def _place_single(spec: TaskSpec, accounts: Iterable[Account]) -> Placing | None:
     part = spec.resources.single()
-    for account in _in_order(accounts, spec, near) if len(accounts) > 1 else accounts:
-        if spec.policy.placement == "exclusive":
-            if account.untouched and account.fits(part):
-                return [(account.node.name, _whole(account, part))]
-        elif account.fits(part):
-            return [(account.node.name, part)]
+    exclusive = spec.policy.placement == "exclusive"
+    for account in accounts:
+        if account.fits(part) and (account.untouched or not exclusive):
+            return [(account.node.name, _whole(account, part) if exclusive else part)]
     return None
 
 
@@ -101,69 +121,69 @@ def _whole(account: Account, part: Part) -> Part:
     return Part(len(node.cores), gpus, 1.0 if gpus else 0.0, max(node.memory, part.memory), part.ranks)
 
 
-def _place_gang(spec: TaskSpec, accounts: list[Account]) -> Placing | None:
+def _place_gang(spec: TaskSpec, shelf: Shelf, closed: Collection[str]) -> Placing | None:
     resources = spec.resources
-    exclusive = spec.policy.placement == "exclusive"
-    if exclusive or not resources.num_ranks:
-        accounts = [account for account in accounts if account.untouched]
-    if resources.num_nodes:
-        return _place_on_nodes(spec, accounts, exclusive)
-    return _place_ranks(spec, accounts, exclusive)
+    whole = spec.policy.placement == "exclusive" or not resources.num_ranks
+    counts = _ranks_on_nodes(spec, shelf, closed, whole) if resources.num_nodes else _ranks(spec, shelf, closed, whole)
+    if counts is None:
+        return None
+    counts.sort(key=lambda count: count[0].position)  # ranks are numbered in the order of the block's nodes
+    parts = [(account, resources.part(ranks)) for account, ranks in counts]
+    return [(account.node.name, _whole(account, part) if whole else part) for account, part in parts]
 
 
-def _place_on_nodes(spec: TaskSpec, accounts: list[Account], exclusive: bool) -> Placing | None:
+Counts = list[tuple[Account, int]]
+
+
+def _ranks_on_nodes(spec: TaskSpec, shelf: Shelf, closed: Collection[str], whole: bool) -> Counts | None:
     """A fixed number of nodes with equally many ranks on each; without a number of ranks, one a core on whole nodes."""
     resources = spec.resources
-    placing: Placing = []
-    for account in _in_order(accounts, spec):
+    least = resources.cores_per_rank * (resources.ranks_per_node or 1)
+    order = shelf.fullest_first(least) if spec.policy.placement == "pack" else shelf.emptiest_first(least)
+    counts: Counts = []
+    for account in _usable(order, spec, closed):
         ranks = resources.ranks_per_node or len(account.node.cores) // resources.cores_per_rank
-        part = resources.part(ranks)
-        if ranks and account.fits(part):
-            whole = exclusive or not resources.num_ranks
-            placing.append((account.node.name, _whole(account, part) if whole else part))
-        if len(placing) == resources.num_nodes:
-            return placing
+        if account.fits(resources.part(ranks)) and (account.untouched or not whole):
+            counts.append((account, ranks))
+        if len(counts) == resources.num_nodes:
+            return counts
     return None
 
 
-def _place_ranks(spec: TaskSpec, accounts: list[Account], exclusive: bool) -> Placing | None:
-    """Any nodes: the roomiest first, so that the gang stands on as few as possible (`spread`: one rank at a time)."""
+def _ranks(spec: TaskSpec, shelf: Shelf, closed: Collection[str], whole: bool) -> Counts | None:
+    """Any nodes: the tightest that holds all ranks, else as few as possible; `spread`: one rank at a time."""
     resources = spec.resources
-    room = {account.node.name: account.ranks(resources.part(1)) for account in accounts}
-    by_room = sorted((account for account in accounts if room[account.node.name]), key=lambda a: -room[a.node.name])
-    if sum(room.values()) < resources.num_ranks:
+    wanted, one = resources.num_ranks, resources.part(1)
+
+    def room(accounts: Iterable[Account]) -> Iterator[tuple[Account, int]]:
+        for account in _usable(accounts, spec, closed):
+            if (account.untouched or not whole) and (ranks := account.ranks(one)):
+                yield account, ranks
+
+    if spec.policy.placement == "spread":
+        return _deal(list(islice(room(shelf.emptiest_first(one.cores)), wanted)), wanted)
+    for account, ranks in room(shelf.fullest_first(wanted * one.cores)):
+        if ranks >= wanted:
+            return [(account, wanted)]
+    counts: Counts = []
+    for account, ranks in room(shelf.emptiest_first(one.cores)):
+        counts.append((account, min(ranks, wanted)))
+        wanted -= counts[-1][1]
+        if not wanted:
+            return counts
+    return None
+
+
+def _deal(room: Counts, ranks: int) -> Counts | None:
+    """Give each account a rank in turn while it has room."""
+    if sum(most for _, most in room) < ranks:
         return None
-    counts = (
-        _spread(by_room, room, resources.num_ranks)
-        if spec.policy.placement == "spread"
-        else _fill(by_room, room, resources.num_ranks)
-    )
-    placing = []
-    for account in by_room:
-        ranks = counts.get(account.node.name, 0)
-        if ranks:
-            part = resources.part(ranks)
-            placing.append((account.node.name, _whole(account, part) if exclusive else part))
-    return placing
-
-
-def _fill(accounts: list[Account], room: dict[str, int], ranks: int) -> dict[str, int]:
-    for account in accounts:  # one node that holds all, the tightest of them, beats any split
-        if room[account.node.name] >= ranks:
-            tightest = min((a for a in accounts if room[a.node.name] >= ranks), key=lambda a: room[a.node.name])
-            return {tightest.node.name: ranks}
-    counts: dict[str, int] = {}
-    for account in accounts:
-        counts[account.node.name] = min(ranks, room[account.node.name])
-        ranks -= counts[account.node.name]
-    return counts
-
-
-def _spread(accounts: list[Account], room: dict[str, int], ranks: int) -> dict[str, int]:
-    counts = {account.node.name: 0 for account in accounts}
+    level = 0
+    dealt = [0] * len(room)
     while ranks:
-        for name in counts:
-            if ranks and counts[name] < room[name]:
-                counts[name] += 1
+        level += 1
+        for index, (_, most) in enumerate(room):
+            if ranks and most >= level:
+                dealt[index] += 1
                 ranks -= 1
-    return counts
+    return [(account, count) for (account, _), count in zip(room, dealt, strict=True)]

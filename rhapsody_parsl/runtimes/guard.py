@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_TIDY_TURNS = 150
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -22,7 +23,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", default="", help="pin the command to these, comma separated")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
-    parser.add_argument("--sweep", action="append", default=[], help="glob of files to remove at the end; {pid} {pid4}")
+    parser.add_argument("--sweep", action="append", default=[], help="glob of files to remove at the end")
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
@@ -80,15 +81,37 @@ def _is_tracker(pid: int) -> bool:
         return False
 
 
+def _mpi_segments(pids: "list[int]") -> "set[str]":
+    """Shared memory of MPI programs: their library removes it only when they end by themselves."""
+    found = set()
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/maps") as maps:
+                found |= {line.split(None, 5)[5].strip() for line in maps if "/dev/shm/mpich_shm_" in line}  # noqa: S108
+        except OSError:
+            continue
+    return found
+
+
+def _unlink(paths: "set[str]") -> None:
+    for path in paths:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
 def _kill_all() -> None:
-    """Kill all below us, again until none is left; resource trackers get a second to tidy up after the others."""
+    """Kill all below us, again until none is left; resource trackers get three seconds to tidy up first."""
     for turn in range(200):
         alive = _children()
         if not alive:
             return
+        segments = _mpi_segments(alive)
         for pid in alive:
-            if turn >= 50 or not _is_tracker(pid):
+            if turn >= _TIDY_TURNS or not _is_tracker(pid):
                 _signal(pid, signal.SIGKILL)
+        _unlink(segments)
         _reap()
         select.select([], [], [], 0.02)
 
@@ -127,9 +150,24 @@ def _ask_to_leave(process: "subprocess.Popen[bytes]", grace: float) -> None:
         pass
 
 
+def _mapped(paths: "list[str]") -> "set[str]":
+    """Those of the files that a living process has mapped: short names can be another's too."""
+    used = set()
+    for entry in os.listdir("/proc") if paths else ():
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/maps") as maps:
+                    text = maps.read()
+            except OSError:
+                continue
+            used |= {path for path in paths if path in text}
+    return used
+
+
 def _sweep(patterns: "list[str]", pid: int) -> None:
     for pattern in patterns:
-        for path in glob.glob(pattern.format(pid=pid, pid4=str(pid)[-4:])):
+        found = glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=str(os.getuid())[-3:]))
+        for path in set(found) - _mapped(found):
             try:
                 os.unlink(path)
             except OSError:
@@ -155,9 +193,11 @@ def main() -> int:
         arguments.command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_in_child
     )
     _wait(process.pid, arguments.lifeline, read)
+    segments = _mpi_segments(_children())
     if process.poll() is None:
         _ask_to_leave(process, arguments.grace)
     _kill_all()
+    _unlink(segments)
     code = process.wait()
     _sweep(arguments.sweep, process.pid)
     return code if code >= 0 else 128 - code

@@ -102,7 +102,7 @@ class WorkerPool:
         """Give tasks to the run's worker; a new run gets an idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
-        cores = run.placed[0].real_cores if run.placed else ()
+        cores = tuple(sorted({core for part in run.placed if part.node.host == host for core in part.real_cores}))
         threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
         work = Work(run.id, mode, cores, {**self._environment, **threads, **gpu_environment(run), **env}, list(tasks))
         self._send(worker, work)

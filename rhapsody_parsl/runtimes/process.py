@@ -21,7 +21,8 @@ class Backend:
         env: Variables added to the pilot's own; a value of None removes one.
         cores: Real cores to pin it to; empty leaves the pilot's.
         grace: Seconds between SIGTERM and SIGKILL.
-        sweep: Globs of files to remove once it is gone; `{pid}` and `{pid4}` (last four digits) are the command's.
+        sweep: Globs of files to remove once it is gone; `{pid3}` and `{uid3}` are the last three digits of the
+            command's process and user id. A file that another process has mapped stays.
     """
 
     def __init__(

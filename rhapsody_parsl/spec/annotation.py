@@ -1,6 +1,7 @@
 """The user's dict and the checked values: the only module that knows the key names."""
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -31,7 +32,7 @@ ALIASES = {
 def _count(key: str, value: Any, low: int) -> int:
     if isinstance(value, str) and value.strip().isdigit():
         value = int(value)  # MPIExecutor takes digits as text
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value % 1:
         raise InvalidTask(key, value, "a whole number is needed")
     if value < low:
         raise InvalidTask(key, value, f"the smallest is {low}")
@@ -56,7 +57,7 @@ def _gpus(key: str, value: Any) -> float:
 
 
 def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InvalidTask(key, value, "a finite number is needed")
     return float(value)
 

@@ -128,7 +128,8 @@ def annotate(*parts: Part) -> Callable[[F], F]:
     The function stays an ordinary function, and runs unchanged on executors that know nothing of this package.
 
     Args:
-        parts: `Dragon(...)`, `MPI(...)` or `VLLM(...)`, `Policy(...)`, or dicts with the same keys; later override earlier.
+        parts: `Dragon(...)`, `MPI(...)` or `VLLM(...)`, `Policy(...)`, or dicts with the same keys; later ones override
+            earlier ones.
 
     Raises:
         InvalidTask: A key, value or combination that can never run.
@@ -143,9 +144,10 @@ def annotate(*parts: Part) -> Callable[[F], F]:
 
 
 def _accepting_spec(function: F, spec: dict[str, Any]) -> F:
-    """Return `function` with a `parsl_resource_specification` parameter, where Parsl looks for it.
+    """Return `function` with a `parsl_resource_specification` parameter, for what is given at call time.
 
-    The wrapper is made over the *user's* globals, so that dill ships it as it ships the user's own function and the
+    Its default is empty: the annotation travels as an attribute, because ThreadPoolExecutor and HighThroughputExecutor
+    refuse what they do not know. The wrapper is made over the *user's* globals, so that dill ships it as it ships the user's own function and the
     other side needs nothing of this package.
     """
 
@@ -153,11 +155,11 @@ def _accepting_spec(function: F, spec: dict[str, Any]) -> F:
         return function(*args, **kwargs)
 
     twin = types.FunctionType(call.__code__, function.__globals__, function.__name__, None, call.__closure__)
-    twin.__kwdefaults__ = {SPEC_PARAMETER: spec}
+    twin.__kwdefaults__ = {SPEC_PARAMETER: {}}
     functools.update_wrapper(twin, function)
     signature = inspect.signature(function)
     parameters = [p for p in signature.parameters.values() if p.name != SPEC_PARAMETER]
-    extra = inspect.Parameter(SPEC_PARAMETER, inspect.Parameter.KEYWORD_ONLY, default=spec)
+    extra = inspect.Parameter(SPEC_PARAMETER, inspect.Parameter.KEYWORD_ONLY, default={})
     at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
     parameters.insert(at, extra)
     twin.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect.signature

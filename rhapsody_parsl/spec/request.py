@@ -9,20 +9,21 @@ SAMPLING = frozenset({
     "include_stop_str_in_output", "logit_bias", "logprob_token_ids", "logprobs", "max_tokens", "min_p", "min_tokens", "n",
     "presence_penalty", "prompt_logprobs", "repetition_detection", "repetition_penalty", "seed", "skip_special_tokens",
     "spaces_between_special_tokens", "stop", "stop_token_ids", "structured_outputs", "temperature",
-    "thinking_token_budget", "top_k", "top_p",
+    "thinking_token_budget", "top_k", "top_p", "watermarking",
 })  # fmt: skip
 """Fields of `vllm.SamplingParams` a caller sets."""
 
 CHAT = frozenset({
     "add_generation_prompt", "add_special_tokens", "chat_template", "chat_template_kwargs", "continue_final_message",
-    "documents", "include_reasoning", "max_completion_tokens", "messages", "parallel_tool_calls", "reasoning_effort",
-    "response_format", "tool_choice", "tools", "top_logprobs",
+    "documents", "include_reasoning", "max_completion_tokens", "media_io_kwargs", "messages", "mm_processor_kwargs",
+    "parallel_tool_calls", "reasoning_effort", "response_format", "return_prompt_text", "tool_choice", "tools",
+    "top_logprobs",
 })  # fmt: skip
 """Fields of a chat request beside the sampling ones."""
 
 OTHER = frozenset({
-    "cache_salt", "echo", "length_penalty", "prompt", "suffix", "truncate_prompt_tokens", "truncation_side",
-    "use_beam_search", "user", "vllm_xargs",
+    "cache_salt", "echo", "length_penalty", "model", "prompt", "return_token_ids", "return_tokens_as_token_ids",
+    "session_id", "suffix", "truncate_prompt_tokens", "truncation_side", "use_beam_search", "user", "vllm_xargs",
 })  # fmt: skip
 """Fields of a completion request beside the sampling ones."""
 

@@ -14,6 +14,9 @@ VERSION = 1
 RESULT, RAISED, FAILED = 0, 1, 2
 """What a `Result` holds: a value's payload, an exception's payload, or one of our errors as `(name, facts)`."""
 
+PROMPT = 3
+"""`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
+
 
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks)."""
@@ -99,9 +102,10 @@ class Results(_Message, frozen=True):
 
 
 class Report(_Message, frozen=True):
-    """The block's state for people: counts, runtimes, services. Replaces the one before."""
+    """The block's state for people: counts, runtimes, services, and the leases that are out. Replaces the one before."""
 
     state: dict[str, Any]
+    leases: list[LeaseRecord] = []
 
 
 class Goodbye(_Message, frozen=True):

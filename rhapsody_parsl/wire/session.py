@@ -1,7 +1,8 @@
 """Numbered delivery over a connection that may be cut: nothing lost, nothing delivered twice, order kept.
 
 Both ends number their messages, confirm by cumulative acknowledgement, and resend from the first unconfirmed one when
-the other reports a gap (go-back-N, as in HDLC and TCP's simplest form). A state machine: frames in, frames out, no socket.
+the other reports a gap (go-back-N, as in HDLC and TCP's simplest form). A state machine: frames in, frames out, no
+socket.
 """
 
 import struct
@@ -19,7 +20,7 @@ _ACK_AFTER_BYTES = 256 * 1024
 Frames = Sequence[bytes]
 
 
-class SessionBroken(RhapsodyError):
+class SessionBroken(RhapsodyError):  # noqa: N818 - named for what happened, as all our errors are
     """The peer spoke out of turn: not a peer of ours, or one that has forgotten what it confirmed."""
 
 
@@ -64,6 +65,8 @@ class Session:
         if len(frames[0]) != _HEAD.size:
             raise SessionBroken("frames without a session header arrived")
         kind, number, confirmed = _HEAD.unpack(frames[0])
+        if kind not in (_DATA, _BEAT, _RESEND):
+            raise SessionBroken(f"frames of an unknown kind {kind} arrived")
         self._confirm(confirmed)
         if kind == _RESEND:
             self.replies.extend(self._data(n, body) for n, body in self._unconfirmed)

@@ -43,6 +43,8 @@ def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     try:
         return Result(task, RESULT, serialize(value, buffer_threshold=_NO_THRESHOLD), seconds)
     except Exception as problem:  # noqa: BLE001 - dill raises anything
+        if isinstance(value, RemoteExceptionWrapper):  # how Parsl's apps return what they raised
+            return failed(task, PayloadError("exception", "".join(traceback.format_exception(value.e_value))))
         return failed(task, PayloadError("result", f"{type(problem).__name__}: {problem}"))
 
 

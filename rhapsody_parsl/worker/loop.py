@@ -1,7 +1,7 @@
 """The resident worker: a listener thread takes messages, the main thread runs tasks and sends their results.
 
-Two threads, because a worker in the middle of a task must still hear that the tasks behind it are wanted elsewhere, that
-the task itself is to end, and that the pilot is gone.
+Two threads, because a worker in the middle of a task must still hear that the tasks behind it are wanted elsewhere,
+that the task itself is to end, and that the pilot is gone.
 """
 
 import os
@@ -24,7 +24,7 @@ from rhapsody_parsl.wire.channel import Keys, Spoke, connection_events
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, Work
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
-__all__ = ("Inbox", "Listener", "RESULTS_SUFFIX", "Runner", "serve", "task_environment")
+__all__ = ("RESULTS_SUFFIX", "Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
 
 RESULTS_SUFFIX = "/results"
 """A worker has two sockets, one for each thread: `name` listens, `name/results` reports."""
@@ -72,14 +72,55 @@ class Inbox:
         with self._lock:
             self._begun = None
 
-    def revoke(self, run: int, tasks: list[int]) -> tuple[list[int], bool]:
-        """Take back tasks; return those that had not begun, and whether one of the others runs now."""
+    def revoke(self, run: int, tasks: list[int], kill: bool = False) -> tuple[list[int], bool]:
+        """Take back tasks; return those that had not begun, and whether one of the others runs now.
+
+        When that one is to be killed, the process ends with it: then all that had not begun is taken back.
+        """
         with self._lock:
-            taken = [task for task in tasks if (run, task) in self._pending]
+            running = self._begun is not None and self._begun[0] == run and self._begun[1] in tasks
+            wanted = [task for own, task in self._pending if own == run] if running and kill else tasks
+            taken = [task for task in wanted if (run, task) in self._pending]
             for task in taken:
                 del self._pending[run, task]
-            running = self._begun is not None and self._begun[0] == run and self._begun[1] in tasks
             return taken, running
+
+
+class Outbox:
+    """Results not yet sent, shared by the two threads: many short tasks share a message, and none waits for a long one.
+
+    Args:
+        spoke: The reporting socket; both threads use it, under our lock only.
+    """
+
+    def __init__(self, spoke: Spoke) -> None:
+        self._spoke = spoke
+        self._lock = threading.Lock()
+        self._run = 0
+        self._results: list[Result] = []
+        self._flushed = time.perf_counter()
+
+    def put(self, run: int, result: Result) -> None:
+        """Take a result; all of one batch are of one run."""
+        with self._lock:
+            self._run = run
+            self._results.append(result)
+        if time.perf_counter() - self._flushed > _FLUSH_AFTER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is there."""
+        with self._lock:
+            if self._results and not self._spoke.socket.closed:
+                self._spoke.send(Done(self._run, self._results))
+                self._results = []
+            self._flushed = time.perf_counter()
+
+    def close(self) -> None:
+        """Send what is there and close the socket, with time for it to leave."""
+        self.flush()
+        with self._lock:
+            self._spoke.close()
 
 
 class Listener(threading.Thread):
@@ -88,12 +129,13 @@ class Listener(threading.Thread):
     Args:
         spoke: The listening socket; only this thread uses it from now on.
         inbox: Where work goes.
+        outbox: Sent whenever the pilot wants something back: a result may wait there behind a long task.
         leave: Called once, at the end, when the process must go at once.
     """
 
-    def __init__(self, spoke: Spoke, inbox: Inbox, leave: Callable[[], None]) -> None:
+    def __init__(self, spoke: Spoke, inbox: Inbox, outbox: Outbox, leave: Callable[[], None]) -> None:
         super().__init__(name="listener", daemon=True)
-        self._spoke, self._inbox, self._leave = spoke, inbox, leave
+        self._spoke, self._inbox, self._outbox, self._leave = spoke, inbox, outbox, leave
         self._monitor = spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         local = bool(spoke.socket.get(zmq.LAST_ENDPOINT).startswith(b"ipc"))  # type: ignore[union-attr]  # bytes
         self._grace = 0.0 if local else _CUT_GRACE
@@ -137,7 +179,8 @@ class Listener(threading.Thread):
         return True
 
     def _revoke(self, revoke: Revoke) -> bool:
-        taken, running = self._inbox.revoke(revoke.run, revoke.tasks)
+        taken, running = self._inbox.revoke(revoke.run, revoke.tasks, revoke.kill)
+        self._outbox.flush()
         self._spoke.send(Revoked(revoke.run, taken))
         return not (revoke.kill and running)
 
@@ -145,8 +188,8 @@ class Listener(threading.Thread):
 class Runner:
     """Runs work in the main thread, one task after the other, and reports in batches."""
 
-    def __init__(self, inbox: Inbox, results: Spoke) -> None:
-        self._inbox, self._results = inbox, results
+    def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
+        self._inbox, self._outbox = inbox, outbox
         self._cores: tuple[int, ...] = ()
 
     def run(self) -> None:
@@ -158,19 +201,15 @@ class Runner:
         if work.cores != self._cores:
             pin(work.cores)
             self._cores = work.cores
-        batch: list[Result] = []
-        flushed = time.perf_counter()
+        self._outbox.flush()
+        here = os.getcwd()
         with task_environment(work.env):
             for task in work.tasks:
-                if not self._inbox.begin(work.run, task.id):
-                    continue
-                batch.append(self._run_task(work, task))
-                self._inbox.end()
-                if time.perf_counter() - flushed > _FLUSH_AFTER:
-                    self._results.send(Done(work.run, batch))
-                    batch, flushed = [], time.perf_counter()
-        if batch:
-            self._results.send(Done(work.run, batch))
+                if self._inbox.begin(work.run, task.id):
+                    self._outbox.put(work.run, self._run_task(work, task))
+                    self._inbox.end()
+                    os.chdir(here)
+        self._outbox.flush()
 
     def _run_task(self, work: Work, task: Task) -> Result:
         payload = task.payload
@@ -246,12 +285,14 @@ def serve(endpoint: str, name: str, keys: Keys | None = None, facts: dict[str, A
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
     inbox = Inbox()
-    listening, results = Spoke(endpoint, name, keys), Spoke(endpoint, name + RESULTS_SUFFIX, keys)
+    listening = Spoke(endpoint, name, keys)
+    outbox = Outbox(Spoke(endpoint, name + RESULTS_SUFFIX, keys))
 
     def leave() -> None:
         end_descendants()
+        outbox.close()
         os._exit(0)
 
     listening.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    Listener(listening, inbox, leave).start()
-    Runner(inbox, results).run()
+    Listener(listening, inbox, outbox, leave).start()
+    Runner(inbox, outbox).run()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ("adopt_orphans", "die_with_parent", "end_descendants", "end_tree", "pin")
+__all__ = ("adopt_orphans", "die_with_parent", "end_descendants", "end_tree", "mpi_segments", "pin")
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_MPI_SEGMENT = "/dev/shm/mpich_shm_"  # noqa: S108 - the library's choice
 
 
 def pin(cores: Collection[int]) -> None:
@@ -37,6 +38,9 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
 def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
     """SIGKILL everything below a process (this one by default), again until nothing new appears.
 
+    Resource trackers of multiprocessing are spared: they remove the shared memory of the dead, and then leave. The
+    segments an MPI library removes only at its own end are removed here.
+
     Args:
         pid: Whose descendants.
         keep: Process ids to spare.
@@ -45,19 +49,41 @@ def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
         How many were ended.
     """
     ended: set[int] = set()
+    segments: set[Path] = set()
     for _ in range(20):
         try:
             below = psutil.Process(pid).children(recursive=True)
         except psutil.NoSuchProcess:
             break
-        fresh = [process for process in below if process.pid not in keep and process.status() != psutil.STATUS_ZOMBIE]
+        fresh = [process for process in below if process.pid not in keep and _to_end(process)]
         if not fresh:
             break
+        for process in fresh:
+            segments |= mpi_segments(process.pid)
         for process in fresh:
             _kill(process.pid)
             ended.add(process.pid)
         psutil.wait_procs(fresh, timeout=0.2)
+    for segment in segments:
+        segment.unlink(missing_ok=True)
     return len(ended)
+
+
+def mpi_segments(pid: int | None = None) -> set[Path]:
+    """Return the shared memory that MPI has in a process (this one by default), as far as it still has a name."""
+    try:
+        maps = Path(f"/proc/{pid or 'self'}/maps").read_text().splitlines()
+    except OSError:
+        return set()
+    return {Path(line.split(None, 5)[5]) for line in maps if _MPI_SEGMENT in line and not line.endswith("(deleted)")}
+
+
+def _to_end(process: psutil.Process) -> bool:
+    try:
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return not ended and not any("multiprocessing.resource_tracker" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end_tree(pid: int) -> None:

@@ -9,13 +9,10 @@ from parsl.app.errors import RemoteExceptionWrapper
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.spec.request import PARAMETERS
-from rhapsody_parsl.wire.messages import Result
+from rhapsody_parsl.wire.messages import PROMPT, Result
 from rhapsody_parsl.worker.call import failed, open_payload, pack, raised
 
 __all__ = ("PROMPT", "as_request", "call_body")
-
-PROMPT = 3
-"""`Result.kind` of a body that ended well: the payload is msgpack of the request, to be sent on to the service."""
 
 
 def as_request(value: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def half_molten(crystal_share: float, seed: int = 0) -> tuple[Any, Any]:
 def planted(noise: float, seed: int) -> tuple[Any, Any, Any]:
     """Runs that follow the law of Wilson and Frenkel, with noise."""
     random = np.random.default_rng(seed)
-    t = np.repeat([0.55, 0.60, 0.61, 0.63, 0.65, 0.70], 3)
+    t = np.repeat([0.55, 0.60, 0.61, 0.63, 0.65, 0.69], 3)
     diffusion = TRUE_D * np.exp(7 * (t - TRUE_TM))
     growth = -110 * diffusion * (t - TRUE_TM) + random.normal(0, noise, t.size)
     return t, growth, diffusion
@@ -62,7 +63,7 @@ def planted(noise: float, seed: int) -> tuple[Any, Any, Any]:
 
 def row(temperature: float, growth: float, replica: int = 1) -> analysis.Row:
     return analysis.Row(
-        temperature, replica, growth, growth / 10, 0.5, 0.5, 0.02, 0.0001, 0.07,
+        temperature, replica, growth, (growth, growth), (growth / 10, growth / 10), 0.5, 0.5, 0.02, 0.0001, 0.07,
         (1.0, 2.0, 3.0), (4.0, 2.0, 1.0), (2.8, 1.2, 1.0),
     )  # fmt: skip
 
@@ -198,13 +199,15 @@ class TestAnalysis:
         )
         found = analysis.analyse(run, 0.6, 1, cells=6)
         assert found.growth == pytest.approx(0.02 * A * 16 / 2, rel=0.15)
-        assert found.cooling == pytest.approx(0.02)
+        assert found.cooling_halves == pytest.approx((0.02, 0.02))
+        assert np.mean(found.growth_halves) == pytest.approx(found.growth, rel=0.2)
         assert found.crystal_last > found.crystal_first
         assert 0 < found.lindemann < 0.15
 
     def test_frames_after_a_phase_is_used_up_are_left_out(self) -> None:
         fraction = np.array([0.5, 0.4, 0.3, 0.2, 0.16, 0.1, 0.0, 0.0])
         assert analysis.while_both_last(fraction) == slice(0, 5)
+        assert analysis.halves(slice(0, 5)) == (slice(0, 3), slice(2, 5))
         assert analysis.while_both_last(np.zeros(8)) == slice(0, analysis.FRAMES_NEEDED)
 
 
@@ -226,7 +229,7 @@ class TestFit:
         t, g, d = planted(0.0, 0)
         found = fit.melting_temperature([*t, 0.9], [*g, -5.0], [*d, math.nan], draws=50)
         assert found.temperature == pytest.approx(TRUE_TM, abs=1e-9)
-        assert found.runs == len(t)
+        assert found.points == len(t)
 
     def test_growth_that_rises_is_refused(self) -> None:
         with pytest.raises(ValueError, match="add temperatures"):
@@ -243,6 +246,12 @@ class TestFit:
     )
     def test_bracket(self, growth: list[float], expected: tuple[float, float]) -> None:
         assert fit.bracket([0.55, 0.60, 0.65, 0.70], growth) == expected
+
+    def test_rows_are_fitted_by_halves_and_by_either_measure(self) -> None:
+        rows = [row(t, -2 * (t - TRUE_TM)) for t in (0.55, 0.6, 0.65, 0.7)]
+        for found in (fit.from_rows(rows), fit.from_energies(rows)):
+            assert found.temperature == pytest.approx(TRUE_TM, abs=1e-9)
+            assert found.points == 8
 
     def test_ranks_share_the_draws(self) -> None:
         """Two ranks, one after the other: each must see the other's numbers."""
@@ -286,8 +295,29 @@ class TestPrompts:
         allowed = prompts.choices(0.6, 0.65, [0.6, 0.65, 0.625])
         assert allowed == ["0.608", "0.617", "0.633", "0.642"]
 
-    def test_a_bracket_too_narrow_for_three_digits_still_offers_something(self) -> None:
-        assert prompts.choices(0.617, 0.6171, [0.617]) == ["0.617"]
+    def test_a_bracket_narrower_than_the_noise_is_widened(self) -> None:
+        assert prompts.choices(0.617, 0.619, [0.618]) == ["0.611", "0.615", "0.621", "0.625"]
+
+    def test_when_all_were_tried_all_are_offered_again(self) -> None:
+        tried = [0.608, 0.617, 0.625, 0.633, 0.642]
+        assert len(prompts.choices(0.6, 0.65, tried)) == 5
+
+    @pytest.mark.parametrize(
+        ("text", "fits"),
+        [
+            ("The crystal grows at 0.550 and 0.600, melts at 0.650. The melting temperature "
+             "is 0.620 here.", True),
+            ("The crystal grows at 0.550 and 0.600, melts at 0.650.", False),
+        ],
+    )  # fmt: skip
+    def test_summary_is_held_to_two_sentences(self, text: str, fits: bool) -> None:
+        pattern = prompts.TWO_SENTENCES["structured_outputs"]["regex"]
+        assert bool(re.fullmatch(pattern, text)) == fits
+
+    def test_summary_does_not_show_the_published_value(self) -> None:
+        content = prompts.summary([row(0.6, 0.06), row(0.65, -0.1)], TestOutput.result)[-1]
+        assert "grows at temperature 0.600. The crystal melts at temperature 0.650." in (content["content"])
+        assert "0.618" in content["content"]
 
     @pytest.mark.parametrize(("answer", "expected"), [(" 0.608\n", 0.608), ("0.9", 0.617), ("", 0.617)])
     def test_only_offered_answers_are_believed(self, answer: str, expected: float) -> None:
@@ -336,7 +366,7 @@ class TestOutput:
 
     def test_live_view_says_uncounted(self) -> None:
         service = {"name": "assistant", "state": "ready", "replicas": 1, "ready": 1, "cores": 0}
-        block = {"id": "0", "state": "ready", "nodes": 1, "cores": 2, "tasks": {"done": 3},
+        block = {"id": "0", "state": "ready", "nodes": ["n"], "cores": 2, "tasks": {"done": 3},
                  "runtimes": {"mpi": {"state": "ready", "running": 1, "done": 2}},
                  "services": [service]}  # fmt: skip
         console = Console(width=120, record=True, file=io.StringIO())

@@ -18,7 +18,7 @@ from rhapsody_parsl.wire.messages import Quit, Spawn
 __all__ = ("Partition", "find_dragon")
 
 _BACKEND = Path(__file__).with_name("backend.py")
-_SEGMENTS = "/dev/shm/DD{pid4}*"  # noqa: S108 - where Dragon's segments are, named after the launcher
+_SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT = 2.5
 
 

@@ -1,2 +1,89 @@
+"""The pilot's half of the MPI runtime: which of its two ways a task goes."""
+
+import os
+from collections.abc import Sequence
+
+from rhapsody_parsl.runtimes.local_workers import LocalWorkers
+from rhapsody_parsl.runtimes.mpi.functions import Functions
+from rhapsody_parsl.runtimes.mpi.launcher import Launcher, detect
+from rhapsody_parsl.runtimes.mpi.prefix import variables
+from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.spec.config import MPIRuntime
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import Mode, Task
+
+__all__ = ("MPI",)
+
+
 class MPI:
-    pass
+    """Gangs of ranks.
+
+    An app without a `comm` parameter runs once, on the head node, with the launch lines for its lease in its
+    environment. A function with one runs on every rank.
+
+    Args:
+        config: The user's.
+        context: The block.
+    """
+
+    name = "mpi"
+    eager = False
+
+    def __init__(self, config: MPIRuntime, context: Context) -> None:
+        self._config, self._context = config, context
+        self._launcher: Launcher | None = None
+        self._workers = LocalWorkers(context, self.name)
+        self._functions = Functions(config, context)
+
+    def refuse(self, spec: TaskSpec) -> str:
+        """Refuse functions on more ranks than the standing world will ever have."""
+        ranks, most = spec.resources.num_ranks, len(self._functions.slots)
+        if spec.comm and spec.policy.isolation != "process" and self._config.world_ranks and ranks > most:
+            return f"its standing world has {most} ranks (MPIRuntime(world_ranks=...)), and {ranks} are asked"
+        return "" if spec.resources.is_mpi else "it takes tasks with ranks only"
+
+    async def start(self) -> None:
+        """Find the launcher, open the hubs; worlds and workers start with the tasks that need them.
+
+        Raises:
+            MissingPackage: There is no launcher.
+            RuntimeUnavailable: The launcher the user names is none.
+        """
+        if self._launcher is None:
+            self._launcher = await detect(self._config, self._context.python)
+        self._workers.start()
+        self._functions.start(self._launcher)
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Feed ranks, or a worker."""
+        if run.spec.comm:
+            self._functions.run(run, tasks)
+            return
+        mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
+        self._workers.feed(run, tasks, mode, self._environment(run))
+
+    def end(self, run: Run) -> None:
+        """Free ranks, or the worker."""
+        if run.spec.comm:
+            self._functions.end(run)
+        else:
+            self._workers.pool.end(run)
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Pass on to whoever has them."""
+        if run.spec.comm:
+            self._functions.cancel(run, tasks, kill)
+        else:
+            self._workers.pool.cancel(run, tasks, kill)
+
+    async def stop(self) -> None:
+        """End worlds, then workers."""
+        await self._functions.stop()
+        await self._workers.stop()
+
+    def _environment(self, run: Run) -> dict[str, str]:
+        if self._launcher is None:
+            return {}
+        head = self._context.nodes[self._context.head].host
+        libraries = self._launcher.environment(self._context.python, os.environ.get("LD_LIBRARY_PATH", ""))
+        return {**libraries, **variables(self._launcher, run, head)}

@@ -1,0 +1,48 @@
+"""What a live view or a plot wants to know of an executor, as plain data."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from parsl.jobs.states import JobStatus
+
+from rhapsody_parsl.executors.blocks import Block, Blocks
+
+__all__ = ("describe_block", "timeline")
+
+
+def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> dict[str, Any]:
+    """Return the state of a block as of its last report.
+
+    Args:
+        block: The block.
+        jobs: States of the provider's jobs by block, for one whose pilot has not said hello.
+    """
+    status = jobs.get(block.id)
+    return {
+        "id": block.id,
+        "state": "connected" if block.inventory else status.state.name.lower() if status else "unknown",
+        "nodes": block.inventory.get("nodes", []),
+        "cores": block.inventory.get("cores", 0),
+        **block.state,
+        "leases": [
+            {"name": lease.name, "runtime": lease.runtime, "began": lease.began,
+             "shares": [(share.node, share.cores, share.gpus) for share in lease.shares]}
+            for lease in list(block.leases.values())
+        ],
+    }  # fmt: skip
+
+
+def timeline(blocks: Blocks) -> list[dict[str, Any]]:
+    """Return the ledger's history: one record a lease and node; times in seconds since the epoch.
+
+    Leases that are out at the blocks' last report come last, and end now.
+    """
+    out = [(block.id, lease) for block in blocks for lease in list(block.leases.values())]
+    return [
+        {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
+         "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
+         "end": lease.ended or time.time(), "tasks": lease.tasks}
+        for block, lease in [*blocks.history, *out]
+        for share in lease.shares
+    ]  # fmt: skip

@@ -1,0 +1,50 @@
+"""The `PARSL_*` variables of a launch, as MPIExecutor's workers set them."""
+
+import shlex
+from collections.abc import Sequence
+
+from rhapsody_parsl.runtimes.mpi.launcher import Launcher, places_of
+from rhapsody_parsl.runtimes.protocol import Run
+
+__all__ = ("variables",)
+
+
+def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
+    """Return the variables for the tasks of a run.
+
+    Differs from Parsl's in three things: no value is ever `None`, the launcher's path is absolute, and on this host
+    alone no host is named.
+
+    Args:
+        launcher: The block's.
+        run: With its lease.
+        head: The host the launcher will run on.
+    """
+    hosts = [placed.node.host for placed in run.placed]
+    ranks = sum(placed.ranks for placed in run.placed)
+    per_node = max((placed.ranks for placed in run.placed), default=0)
+    options = run.spec.resources.launcher_options
+    own = shlex.join(launcher.line(places_of(run.placed), set(hosts) <= {head}, shlex.split(options)))
+    prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
+    prefixes["PARSL_SRUN_PREFIX" if launcher.kind == "srun" else "PARSL_MPIEXEC_PREFIX"] = own
+    return {
+        **prefixes,
+        **({"PARSL_LAUNCHER_OPTIONS": options} if options else {}),
+        "PARSL_NUM_NODES": str(len(hosts)),
+        "PARSL_NUM_RANKS": str(ranks),
+        "PARSL_RANKS_PER_NODE": str(per_node),
+        "PARSL_MPI_NODELIST": ",".join(hosts),
+        "OMP_NUM_THREADS": str(run.spec.resources.cores_per_rank),
+    }
+
+
+def _as_parsl(hosts: Sequence[str], ranks: int, per_node: int, options: str) -> dict[str, str]:
+    """Return the lines Parsl composes, for launchers that are not the block's."""
+    names, tail = ",".join(hosts), f" {options}" if options else ""
+    return {
+        "PARSL_MPIEXEC_PREFIX": f"mpiexec -n {ranks} -ppn {per_node} -hosts {names}{tail}",
+        "PARSL_SRUN_PREFIX": (
+            f"srun --ntasks {ranks} --ntasks-per-node {per_node} --nodelist {names} --nodes {len(hosts)}{tail}"
+        ),
+        "PARSL_APRUN_PREFIX": f"aprun -n {ranks} -N {per_node} -node-list {names}{tail}",
+    }

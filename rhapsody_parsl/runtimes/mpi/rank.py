@@ -1,0 +1,183 @@
+"""`python -m rhapsody_parsl.runtimes.mpi.rank ENDPOINT WORLD [KEYS]`: one rank of a world.
+
+A listener thread waits on the socket and never calls MPI; the main thread waits for work and enters MPI only with it,
+so that an idle rank costs nothing. Each task gets a communicator of its own.
+"""
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from pathlib import Path
+
+import mpi4py
+
+mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
+from mpi4py import MPI  # noqa: E402 - after its settings
+
+from rhapsody_parsl.errors import RankFailed  # noqa: E402
+from rhapsody_parsl.wire.channel import Keys, Spoke  # noqa: E402
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Ready, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.worker.loop import RESULTS_SUFFIX, Inbox, Listener, Outbox, task_environment  # noqa: E402
+from rhapsody_parsl.worker.process_tree import adopt_orphans, die_with_parent, end_descendants, mpi_segments, pin  # noqa: E402
+
+_MOST_GROUPS = 256
+_REST = 16
+"""Tasks between the end of one and the end of its communicator."""
+
+
+class Rank:
+    """The main thread: runs work in order, each task on a communicator of its own.
+
+    The group's first rank decides whether a task still runs, for it alone hears that a task is wanted no more.
+    """
+
+    def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
+        self._inbox, self._outbox = inbox, outbox
+        self._host = socket.gethostname()
+        self._cores: tuple[int, ...] = ()
+        self._groups: dict[tuple[int, ...], MPI.Group] = {}
+        self._used: deque[MPI.Intracomm] = deque()
+        self._kept: list[MPI.Intracomm] = []
+
+    def run(self) -> None:
+        """Run until the inbox ends."""
+        while (work := self._inbox.get()) is not None:
+            if work.cores != self._cores:
+                pin(work.cores)
+                self._cores = work.cores
+            with task_environment(work.env):
+                for task in work.tasks:
+                    self._take(work, task)
+            self._outbox.flush()
+
+    def _group(self, ranks: tuple[int, ...]) -> MPI.Group:
+        group = self._groups.get(ranks)
+        if group is None:
+            if len(self._groups) >= _MOST_GROUPS:
+                for old in self._groups.values():
+                    old.Free()
+                self._groups.clear()
+            group = self._groups[ranks] = MPI.COMM_WORLD.Get_group().Incl(ranks)
+        return group
+
+    def _take(self, work: Work, task: Task) -> None:
+        group = self._group(work.ranks)
+        comm = MPI.COMM_WORLD.Create_group(group)
+        wanted = self._inbox.begin(work.run, task.id)
+        told = bytearray([wanted])
+        comm.Bcast(told)
+        if told[0]:
+            result = _call(task, comm, self._host)
+            if result.kind != RESULT:
+                self._outbox.put(work.run, result)
+                self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
+            final = self._gather(group, task, result) if work.all_results else result
+            if result.kind == RESULT:
+                root = group.Get_rank() == 0
+                self._outbox.put(work.run, final if root else Result(task.id, RESULT, b"", result.seconds))
+            self._inbox.end()
+            self._dispose(comm, result.kind == RESULT)
+        else:
+            self._inbox.end()
+            self._dispose(comm, clean=True)
+
+    def _gather(self, group: MPI.Group, task: Task, result: Result) -> Result:
+        """Bring all ranks' values to the first, on a communicator the function has not touched."""
+        from rhapsody_parsl.worker.call import pack  # noqa: PLC0415 - Parsl is paid for with the first task
+
+        comm = MPI.COMM_WORLD.Create_group(group)
+        values = comm.gather(result.payload if result.kind == RESULT else None)
+        comm.Free()
+        if values is None or None in values:
+            return result
+        return pack(task.id, [_unpack(value) for value in values], result.seconds)
+
+    def _dispose(self, comm: MPI.Intracomm, clean: bool) -> None:
+        """Free a task's communicator, some tasks later: messages that nobody took must never meet another task.
+
+        MPI gives the number of a freed communicator to the next one, and with it what still arrives. A task that failed
+        here may even have left part of a collective operation behind; its communicator is kept for good.
+        """
+        if comm == MPI.COMM_NULL:
+            return  # the function freed it
+        if not clean:
+            self._kept.append(comm)
+            return
+        self._used.append(comm)
+        if len(self._used) > _REST:
+            _free(self._used.popleft())
+
+
+def _free(comm: MPI.Intracomm) -> None:
+    """Take what nobody took, then free."""
+    status = MPI.Status()
+    while comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status):
+        rest = bytearray(status.Get_count(MPI.BYTE))
+        comm.Recv([rest, MPI.BYTE], status.Get_source(), status.Get_tag())
+    comm.Free()
+
+
+def _unpack(payload: bytes) -> object:
+    from parsl.serialize import deserialize  # noqa: PLC0415 - Parsl is paid for with the first task
+
+    return deserialize(payload)
+
+
+def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
+    """Run one payload with `comm`; a failure says which rank it was."""
+    from parsl.app.errors import RemoteExceptionWrapper  # noqa: PLC0415 - as above
+
+    from rhapsody_parsl.worker.call import failed, open_payload, pack, raised  # noqa: PLC0415 - as above
+
+    rank, size = comm.Get_rank(), comm.Get_size()
+    began = time.perf_counter()
+    payload = task.payload if isinstance(task.payload, bytes) else b""  # it always is, once it has arrived
+    try:
+        function, args, kwargs = open_payload(payload)
+        value = function(*args, **{**kwargs, "comm": comm})
+        if isinstance(value, RemoteExceptionWrapper):  # Parsl's decorator returns what the function raises
+            value.reraise()
+    except SystemExit as exit_:
+        return failed(task.id, RankFailed(rank, size, host, f"the function called sys.exit({exit_.code!r})"))
+    except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
+        problem.add_note(f"Raised by rank {rank} of {size} on {host}.")
+        result = raised(task.id, time.perf_counter() - began)
+        if result.kind == FAILED:
+            return failed(task.id, RankFailed(rank, size, host, traceback.format_exc(limit=-20)))
+        return result
+    return pack(task.id, value, time.perf_counter() - began)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the hub at `arguments[0]` as a rank of the world `arguments[1]`; the process ends here."""
+    die_with_parent()
+    adopt_orphans()
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
+    endpoint, world, *folder = arguments
+    keys = Keys.load(Path(folder[0])) if folder else None
+    name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
+    inbox = Inbox()
+    listening = Spoke(endpoint, name, keys)
+    outbox = Outbox(Spoke(endpoint, name + RESULTS_SUFFIX, keys))
+
+    def leave() -> None:
+        end_descendants()
+        outbox.close()
+        os._exit(0)
+
+    MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
+    for segment in mpi_segments():
+        segment.unlink(missing_ok=True)
+    listening.send(Ready(socket.gethostname(), os.getpid()))
+    Listener(listening, inbox, outbox, leave).start()
+    Rank(inbox, outbox).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

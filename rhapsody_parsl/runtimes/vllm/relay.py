@@ -1,0 +1,162 @@
+"""Requests to an OpenAI-compatible server over HTTP; prompts that come together and ask alike go as one list."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from rhapsody_parsl.runtimes.vllm.answering import RequestError
+from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
+
+__all__ = ("Relay", "in_lists")
+
+LONGEST_LIST = 16
+_REQUEST_AT_FAULT, _SERVER_AT_FAULT = 400, 500
+_LAST_BREATH = 5.0
+_IDLE = 3.0  # we close an idle connection before the usual server does
+
+
+class Relay:
+    """A client of one server.
+
+    Args:
+        base_url: `http://host:port/v1`.
+        api_key: Sent as bearer token.
+        ended: Done when the server's process has ended: requests under way are then asked again by the pilot.
+
+    Attributes:
+        model: The name the server gives its model, once `find_model` was true.
+    """
+
+    def __init__(self, base_url: str, api_key: str, ended: "asyncio.Future[int]") -> None:
+        self.base_url, self.model, self._ended = base_url, "", ended
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers={"Authorization": f"Bearer {api_key}"},
+        )
+        self._sending: set[asyncio.Task[None]] = set()
+        self._gathered: list[tuple[dict[str, Any], asyncio.Future[str]]] = []
+
+    async def find_model(self) -> bool:
+        """Ask for the server's models; False while it does not answer."""
+        try:
+            async with self._session.get(f"{self.base_url}/models") as response:
+                if response.status != 200:  # noqa: PLR2004 - HTTP's "OK"
+                    return False
+                self.model = msgspec.json.decode(await response.read())["data"][0]["id"]
+        except (aiohttp.ClientError, OSError, LookupError, TypeError, msgspec.DecodeError):
+            return False
+        return True
+
+    async def first_token(self) -> str:
+        """Have one real token generated; return what the server said instead, or ""."""
+        try:
+            await self.answer({"prompt": "Hello", "max_tokens": 1}, full=True)
+        except RequestError:
+            try:
+                await self.answer({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}, full=True)
+            except RequestError as problem:
+                return f"it does not generate: {problem}"
+        return ""
+
+    async def answer(self, request: dict[str, Any], full: bool) -> Any:
+        """Return the app's value.
+
+        Raises:
+            RequestError: The server refuses the request.
+        """
+        if not full and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
+            return await self._gather(request)
+        response = await self._post(request)
+        if full:
+            return response
+        return value_of([choice_text(choice) for choice in _choices(response)], request)
+
+    async def _gather(self, request: dict[str, Any]) -> str:
+        """Wait for what else comes in this turn of the loop, and go with it."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[str] = loop.create_future()
+        self._gathered.append((request, answer))
+        if len(self._gathered) == 1:
+            loop.call_soon(self._send_gathered)
+        return await answer
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        answers = {id(request): answer for request, answer in gathered if not answer.cancelled()}
+        wanted = [request for request, answer in gathered if not answer.cancelled()]
+        for group in in_lists(wanted, LONGEST_LIST):
+            sending = asyncio.create_task(self._ask_list(group, [answers[id(request)] for request in group]))
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+
+    async def _ask_list(self, requests: list[dict[str, Any]], answers: list["asyncio.Future[str]"]) -> None:
+        """Ask for all; where the server refuses the list, ask for each, so that only the one at fault fails."""
+        prompts: Any = [request["prompt"] for request in requests]
+        try:
+            response = await self._post({**requests[0], "prompt": prompts if len(prompts) > 1 else prompts[0]})
+            texts = [choice_text(choice) for choice in _choices(response)]
+            if len(texts) != len(requests):
+                raise RequestError(f"{len(texts)} choices came for {len(requests)} prompts")  # noqa: TRY301 - as below
+        except RequestError as problem:
+            if len(requests) > 1:
+                await asyncio.gather(*(self._ask_list([r], [a]) for r, a in zip(requests, answers, strict=True)))
+            elif not answers[0].done():
+                answers[0].set_exception(problem)
+            return
+        for answer, text in zip(answers, texts, strict=True):
+            if not answer.done():
+                answer.set_result(text)
+
+    async def _post(self, request: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
+        path = "chat/completions" if "messages" in request else "completions"
+        body = msgspec.json.encode({"model": self.model, **request})
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(f"{self.base_url}/{path}", data=body, headers=headers) as response:
+                status, content = response.status, await response.read()
+        except aiohttp.ClientError as problem:
+            if again:  # a kept connection that the server had just closed; asking twice does no harm
+                return await self._post(request, again=False)
+            await self._see_it_end()
+            raise RequestError(f"{type(problem).__name__}: {problem}") from problem
+        if status >= _SERVER_AT_FAULT:
+            await self._see_it_end()
+        if status >= _REQUEST_AT_FAULT:
+            raise RequestError(_complaint(content) or f"HTTP status {status}")
+        try:
+            return msgspec.json.decode(content, type=dict[str, Any])
+        except msgspec.DecodeError as problem:
+            raise RequestError(f"the answer is no JSON: {content[:200]!r}") from problem
+
+    async def _see_it_end(self) -> None:
+        """Where the server is about to end, wait for that, and with it for our own end: no answer, no error."""
+        await asyncio.wait({self._ended}, timeout=_LAST_BREATH)
+        if self._ended.done():
+            await asyncio.get_running_loop().create_future()
+
+
+def in_lists(requests: Sequence[dict[str, Any]], longest: int) -> list[list[dict[str, Any]]]:
+    """Group requests that differ in their prompt only, in order, into lists no longer than `longest`."""
+    groups: dict[bytes, list[dict[str, Any]]] = {}
+    for request in requests:
+        rest = {key: value for key, value in sorted(request.items()) if key != "prompt"}
+        groups.setdefault(msgspec.msgpack.encode(rest), []).append(request)
+    return [group[i : i + longest] for group in groups.values() for i in range(0, len(group), longest)]
+
+
+def _choices(response: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return sorted(response.get("choices") or [], key=lambda choice: choice.get("index") or 0)
+
+
+def _complaint(content: bytes) -> str:
+    """Return the server's own words of an error."""
+    try:
+        error = msgspec.json.decode(content)
+        error = error.get("error", error)
+        return str(error.get("message") or error)
+    except (msgspec.DecodeError, AttributeError):
+        return content[:500].decode(errors="replace").strip()

@@ -1,0 +1,154 @@
+"""A service: its replicas, and the requests that wait for one of them."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rhapsody_parsl.errors import RhapsodyError, RuntimeLost, ServiceFailed
+from rhapsody_parsl.runtimes.protocol import Context, Placed
+from rhapsody_parsl.runtimes.vllm.replica import Replica
+from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
+from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.wire.messages import Result
+
+__all__ = ("ModelService",)
+
+Borrow = Callable[[str, Resources], tuple[Placed, ...] | None]
+
+
+class ModelService:
+    """One of the user's services in this block.
+
+    Args:
+        config: The user's.
+        limit: Requests a replica is given at once.
+        context: The block.
+        borrow: Lends each replica its lease.
+        api_key: For its HTTP API.
+        finish: Takes the results that requests end with here: `(request, result)`.
+        on_change: Called when the service is another than before.
+    """
+
+    def __init__(  # noqa: PLR0913 - one thing of each kind
+        self,
+        config: VLLMService,
+        limit: int,
+        context: Context,
+        borrow: Borrow,
+        api_key: str,
+        *,
+        finish: Callable[[Request, Result], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.config, self._limit, self._api_key = config, limit, api_key
+        self._finish, self._on_change = finish, on_change
+        self._waiting: deque[Request] = deque()
+        self.replicas: list[Replica] = []
+        for index in range(config.replicas):
+            placed = _lend(config, index, borrow)
+            replica = Replica(config, index, placed or (), context, api_key, self)
+            self.replicas.append(replica)
+            if placed is None:
+                replica.give_up(ServiceFailed(config.name, _no_room(config, index)))
+            elif placed and placed[0].node.host != context.nodes[context.head].host:
+                where = placed[0].node.name
+                replica.give_up(
+                    ServiceFailed(config.name, f"replica {index} is leased on {where}, not on the head node")
+                )
+
+    @property
+    def error(self) -> RhapsodyError | None:
+        """Why no replica will ever answer, or None while one may."""
+        errors = [replica.error for replica in self.replicas]
+        return errors[0] if all(errors) else None
+
+    def put(self, requests: Sequence[Request]) -> None:
+        """Ask these, as soon as a replica is free."""
+        self._waiting.extend(requests)
+        self.dispatch()
+
+    def drop(self, request: Request) -> None:
+        """A request's answer is not wanted any more."""
+        for replica in self.replicas:
+            if replica.name == request.replica:
+                replica.abort(request.task)
+        if request in self._waiting:
+            self._waiting.remove(request)
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Give what waits to the ready replicas with the least to do; end it when there will never be one."""
+        if self._waiting and (error := self.error):
+            requests, self._waiting = list(self._waiting), deque()
+            for request in requests:
+                self._finish(request, failed(request.task, error))
+            return
+        ready = [replica for replica in self.replicas if replica.state == "ready"]
+        while self._waiting:
+            index = choose([len(replica.inflight) for replica in ready], self._limit)
+            if index is None:
+                return
+            ready[index].ask(self._waiting.popleft())
+
+    # --- what replicas tell --------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """A replica's state changed."""
+        if len(self.replicas) == self.config.replicas:
+            self._on_change()
+            self.dispatch()
+
+    def returned(self, requests: list[Request], reason: RhapsodyError) -> None:
+        """A replica died under these: they are asked again, but a few times only."""
+        for request in reversed(requests):
+            request.replica = ""
+            if request.asks < MOST_ASKS:
+                self._waiting.appendleft(request)
+            else:
+                lost = RuntimeLost(f"vllm (service '{self.config.name}')", str(reason.args[1]), str(reason.args[2]))
+                self._finish(request, failed(request.task, lost))
+        self.dispatch()
+
+    # --- for tasks and people ------------------------------------------------------------------------------------
+
+    def address(self) -> dict[str, str] | None:
+        """Return what a task needs to speak to the service itself, or None while it is not ready."""
+        for replica in self.replicas:
+            if replica.state == "ready":
+                return {"base_url": replica.url, "api_key": self._api_key, "model": replica.model}
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the service's state, without its key."""
+        states = [replica.state for replica in self.replicas]
+        state = next((s for s in ("ready", "starting", "failed") if s in states), "stopped")
+        shown = next(replica for replica in self.replicas if replica.state == (state if state in states else states[0]))
+        shares = [part.share for replica in self.replicas for part in replica.placed]
+        return {
+            "name": self.config.name,
+            "state": state,
+            "replicas": self.config.replicas,
+            "ready": states.count("ready"),
+            "cores": sum(len(share.cores) for share in shares),
+            "gpus": self.config.gpus * self.config.replicas,
+            "node": ",".join(dict.fromkeys(share.node for share in shares)),
+            "url": shown.url if state == "ready" else "",
+            "model": self.config.model,
+            "since": shown.since,
+            "detail": shown.detail,
+        }
+
+
+def _lend(config: VLLMService, index: int, borrow: Borrow) -> tuple[Placed, ...] | None:
+    if not (config.cores or config.gpus or config.memory):
+        return ()
+    resources = Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
+    return borrow(f"service {config.name}[{index}]", resources)
+
+
+def _no_room(config: VLLMService, index: int) -> str:
+    wants = [f"{config.cores} cores"]
+    wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
+    wants += [f"{config.memory:g} GB"] if config.memory else []
+    return f"the block has no room left for replica {index} ({', '.join(wants)})"

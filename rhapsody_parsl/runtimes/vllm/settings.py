@@ -1,0 +1,43 @@
+"""What the pilot's half tells the process of one replica, in a private file: it holds the API key."""
+
+from pathlib import Path
+
+import msgspec
+
+from rhapsody_parsl.spec.config import VLLMService
+
+__all__ = ("Settings",)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of one replica.
+
+    Attributes:
+        endpoint: The pilot's hub.
+        peer: Our name there, another one with every start.
+        service: The user's service.
+        model: The model, a folder's name made absolute.
+        host: Where the HTTP API listens.
+        public_host: Under which name other nodes of the block find it.
+        port: The port to listen on, or 0 for a free one; taken again by a restart where possible.
+        api_key: Without it the HTTP API answers nothing but its health.
+    """
+
+    endpoint: str
+    peer: str
+    service: VLLMService
+    model: str
+    host: str
+    public_host: str
+    port: int
+    api_key: str
+
+    def write(self, path: Path) -> None:
+        """Write, readable by the owner only."""
+        path.touch(mode=0o600)
+        path.write_bytes(msgspec.json.encode(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Settings":
+        """Read what `write` wrote."""
+        return msgspec.json.decode(path.read_bytes(), type=cls)

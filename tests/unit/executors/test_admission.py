@@ -1,0 +1,108 @@
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parsl.executors.errors import InvalidResourceSpecification
+
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit
+from rhapsody_parsl.executors.functions import FunctionFacts
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.scheduler import can_ever_fit
+from rhapsody_parsl.spec.task_spec import decode_spec
+from testing.nodes import make_node, make_spec
+
+RUNTIMES = (DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(VLLMService("assistant", "m"),)))
+FACTS = FunctionFacts("app", {}, False, False)
+
+
+def admission(nodes: int = 2) -> Admission:
+    return Admission(RUNTIMES, "dragon", nodes)
+
+
+def inventory(*nodes: dict[str, Any]) -> dict[str, Any]:
+    default = {"name": "n", "cores": 4, "gpus": 0, "memory": 16.0, "labels": []}
+    return {"nodes": [default | node for node in nodes], "cores": 4 * len(nodes)}
+
+
+def test_admitted_specs_are_encoded_for_the_pilot_and_remembered() -> None:
+    gate = admission()
+    admitted = gate.admit(FACTS, {"service": "assistant", "max_tokens": 5})
+    assert decode_spec(admitted.encoded) == admitted.spec
+    assert admitted.spec.service == "assistant"
+    assert admitted.request
+    assert gate.admit(FACTS, {"service": "assistant", "max_tokens": 5}) is admitted
+    assert gate.admit(FACTS, {"service": "assistant", "max_tokens": 6}) is not admitted
+    assert gate.admit(FACTS, None) is gate.admit(FACTS, {})
+
+
+def test_what_cannot_be_a_key_of_the_memory_is_checked_each_time() -> None:
+    gate = admission()
+    exotic = {"service": "assistant", "stop": object()}
+    for _ in range(2):
+        with pytest.raises(InvalidSpecification, match="not plain data"):
+            gate.admit(FACTS, exotic)
+    assert gate.admit(FACTS, {"cores": 2}).spec.resources.cores == 2
+
+
+@pytest.mark.parametrize(("keys", "sentence"), [
+    ({"runtime": "local"}, "runtime='local': this executor has dragon, mpi, vllm. Add it to "
+                           "RhapsodyExecutor(runtimes=[...]) or use one of: dragon, mpi, vllm"),
+    ({"service": "asistant"}, "service='asistant': no such service. Did you mean 'assistant'?"),
+    ({"service": "xyz"}, "service='xyz': no such service. Known are assistant"),
+    ({"num_nodes": 3}, "num_nodes=3: a block has 2. Raise the provider's nodes_per_block, or ask for fewer"),
+    ({"cores": "x"}, "cores='x': a whole number is needed."),
+    ({"coers": 1}, "coers=1: unknown key. Did you mean 'cores'?"),
+    ([1], "parsl_resource_specification=[1]: a dict is needed."),
+])  # fmt: skip
+def test_refusals_are_parsls_error_with_our_sentence(keys: Any, sentence: str) -> None:
+    with pytest.raises(InvalidResourceSpecification) as caught:
+        admission().admit(FACTS, keys)
+    error = caught.value
+    assert isinstance(error, InvalidTask)
+    assert str(error) == sentence
+    assert error.invalid_keys == {error.key}
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), back.invalid_keys) == (type(error), sentence, error.invalid_keys)
+
+
+@pytest.mark.parametrize(("keys", "sentence"), [
+    ({"cores": 5}, "cores=5: the largest node has 4 for tasks. Ask for 4 at most"),
+    ({"gpus": 0.5}, "gpus=0.5: the largest node has 0 for tasks. Ask for 0 at most"),
+    ({"memory": 17}, "memory=17.0: the largest node has 16 for tasks. Ask for 16 at most"),
+    ({"labels": ["ssd"]}, "labels=['ssd']: no node of the block carries them. Drop them"),
+    ({"num_nodes": 2}, "num_nodes=2: the block has 1. Ask for fewer"),
+    ({"num_ranks": 5}, "num_ranks=5: the block has room for 4 ranks in all. Ask for fewer"),
+    ({"ranks_per_node": 5}, "ranks_per_node=5: the nodes have room for 4 ranks each. Ask for fewer"),
+    ({"num_ranks": 1, "gpus_per_rank": 1}, "gpus_per_rank=1.0: the largest node has 0 GPUs. Ask for fewer"),
+])  # fmt: skip
+def test_what_no_connected_block_can_hold_is_refused(keys: dict[str, Any], sentence: str) -> None:
+    spec = make_spec(**keys)
+    gate = admission()
+    gate.check_fit(spec, [])
+    with pytest.raises(InvalidSpecification) as caught:
+        gate.check_fit(spec, [inventory({})])
+    assert str(caught.value) == sentence
+    big = inventory(*[{"cores": 64, "gpus": 4, "memory": 512.0, "labels": ["ssd"]}] * 2)
+    gate.check_fit(spec, [inventory({}), big])
+
+
+asked = st.fixed_dictionaries({}, optional={
+    "cores": st.integers(0, 9), "gpus": st.sampled_from([0.5, 1, 2]), "memory": st.integers(0, 40),
+}) | st.fixed_dictionaries({"runtime": st.just("mpi"), "num_ranks": st.integers(1, 20)}, optional={
+    "cores_per_rank": st.integers(1, 5), "gpus_per_rank": st.sampled_from([0.5, 1]), "memory": st.integers(0, 40),
+})  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(asked, st.lists(st.tuples(st.integers(1, 8), st.integers(0, 2)), min_size=1, max_size=3))
+def test_nothing_that_fits_is_refused_at_submit(keys: dict[str, Any], counts: list[tuple[int, int]]) -> None:
+    nodes = [make_node(f"n{i}", cores, gpus, 32.0) for i, (cores, gpus) in enumerate(counts)]
+    ledger = Ledger(nodes)
+    said = inventory(*({"cores": n.cores and len(n.cores), "gpus": len(n.gpus), "memory": n.memory} for n in nodes))
+    spec = make_spec(**keys)
+    if can_ever_fit(spec, ledger):
+        assert misfit(spec, said) is None

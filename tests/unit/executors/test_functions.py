@@ -1,0 +1,55 @@
+import functools
+from typing import Any
+
+import pytest
+from parsl import bash_app, python_app
+
+from rhapsody_parsl import MPI, annotate
+from rhapsody_parsl.executors.functions import facts_of
+
+
+class Capture:
+    """Stands for a DataFlowKernel: keeps what an app would submit."""
+
+    def submit(self, func: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return func
+
+
+def submitted(app: Any) -> Any:
+    app.data_flow_kernel = Capture()
+    return app()
+
+
+def plain(x: int = 1) -> int:
+    return x
+
+
+def takes(comm: Any = None, **keywords: Any) -> str:
+    return "true"
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, python_app, bash_app, lambda f: python_app(f, executors=["x"])])
+def test_facts_of_plain_functions_and_apps(wrap: Any) -> None:
+    wrapped = wrap(plain)
+    facts = facts_of(plain if wrapped is plain else submitted(wrapped))
+    assert (facts.name, facts.annotation, facts.comm, facts.takes_spec) == ("plain", {}, False, False)
+
+
+@pytest.mark.parametrize(("wrap", "comm"), [(python_app, True), (bash_app, False)])
+def test_facts_of_annotated_apps(wrap: Any, comm: bool) -> None:
+    facts = facts_of(submitted(wrap(annotate(MPI(ranks=2))(takes))))
+    assert (facts.name, facts.comm, facts.takes_spec) == ("takes", comm, True)
+    assert facts.annotation["num_ranks"] == 2
+
+
+def test_annotation_above_a_wrapper_counts_too() -> None:
+    @functools.wraps(takes)
+    def outer(*args: Any, **kwargs: Any) -> str:
+        return takes(*args, **kwargs)
+
+    assert facts_of(annotate(MPI(ranks=2))(outer)).comm
+
+
+@pytest.mark.parametrize(("call", "name"), [(len, "len"), (functools.partial(plain, 2), "plain"), (int, "int")])
+def test_other_callables(call: Any, name: str) -> None:
+    assert facts_of(call).name == name

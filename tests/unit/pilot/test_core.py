@@ -1,0 +1,261 @@
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rhapsody_parsl.errors import BackendFailed, RhapsodyError, from_wire
+from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
+from testing.nodes import make_node, make_nodes, make_spec
+from testing.simulation import FakeRuntime, Simulation
+
+
+def error_of(result: Result) -> RhapsodyError:
+    assert result.kind == FAILED
+    assert isinstance(result.payload, bytes)
+    return from_wire(*msgspec.msgpack.decode(result.payload))
+
+
+def kinds(block: Simulation) -> dict[int, str]:
+    return {
+        number: "ok" if result.kind == RESULT else type(error_of(result)).__name__
+        for number, result in sorted(block.ended.items())
+    }
+
+
+keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "cores": st.integers(0, 6),
+        "gpus": st.sampled_from([0, 0.25, 0.5, 1, 2]),
+        "memory": st.integers(0, 70),
+        "priority": st.integers(-2, 3),
+        "placement": st.sampled_from(["pack", "spread", "exclusive"]),
+        "walltime": st.sampled_from([0, 0.7, 5]),
+        "on_loss": st.sampled_from(["fail", "rerun"]),
+        "near": st.sampled_from(["", "here"]),
+    },
+)
+gangs = st.fixed_dictionaries(
+    {"runtime": st.just("mpi"), "num_ranks": st.integers(1, 9)},
+    optional={"cores_per_rank": st.integers(1, 2), "priority": st.integers(-2, 3)},
+)
+whole_nodes = st.fixed_dictionaries({"num_nodes": st.integers(1, 4)})
+arrivals = st.lists(
+    st.tuples(
+        st.one_of(keys, keys, gangs, whole_nodes),
+        st.integers(1, 30),
+        st.floats(0, 20),
+        st.sampled_from([0.0001, 0.001, 0.01, 0.1, 1.0, 30.0]),
+    ),
+    min_size=1,
+    max_size=10,
+)
+blocks = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2)), min_size=1, max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(blocks, arrivals, st.randoms(use_true_random=False))
+def test_every_task_ends_exactly_once(nodes: list[tuple[int, int]], work: list[Any], random: Any) -> None:
+    """Tasks of all kinds, some that kill their worker, some cancelled: the simulation asserts on the way."""
+    block = Simulation(
+        [make_node(f"n{i}", cores, gpus) for i, (cores, gpus) in enumerate(nodes)],
+        {"local": FakeRuntime(), "mpi": FakeRuntime()},
+    )
+    count, cancelled = 0, set()
+    for asked, tasks, when, seconds in work:
+        numbers = range(count, count + tasks)
+        count += tasks
+        block.submit(make_spec(**asked), *numbers, when=when)
+        for number in numbers:
+            block.seconds[number] = seconds if random.random() < 0.9 else 5.0
+            if random.random() < 0.05:
+                block.deadly[number] = random.choice([1, 2, 9])
+            if random.random() < 0.1:
+                cancelled.add(number)
+                block.cancel(number, when=when + random.choice([0.0, 0.6, 3.0, 40.0]))
+    block.run()
+    assert set(range(count)) - set(block.ended) <= cancelled
+    assert (block.core.queued, block.core.running, block.core.open_leases()) == (0, 0, [])
+    assert all(account.untouched for account in block.core.ledger.accounts.values())
+    for number, times in block.started.items():
+        assert len(times) <= 4, f"task {number} began {len(times)} times"
+
+
+def test_no_task_begins_twice_unless_it_may() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(), *range(40))
+    block.seconds = dict.fromkeys(range(40), 0.001)
+    block.deadly = {17: 1}
+    block.run()
+    assert {n: len(times) for n, times in block.started.items()} == dict.fromkeys(range(40), 1)
+    assert [n for n, kind in kinds(block).items() if kind != "ok"] == [17]
+
+
+def test_the_loss_case_of_mpi_executor() -> None:
+    """Tasks of 1, 1 and 4 nodes on 4 nodes: MPIExecutor 2026.10 never runs the last."""
+    block = Simulation(make_nodes(4), {"mpi": FakeRuntime()})
+    for number, nodes in enumerate((1, 1, 4)):
+        block.submit(make_spec(num_nodes=nodes), number, when=number * 0.01)
+    block.run()
+    assert kinds(block) == {0: "ok", 1: "ok", 2: "ok"}
+    assert block.begun_on[2] == ["n0", "n1", "n2", "n3"]
+
+
+@pytest.mark.parametrize("gang", [{"num_nodes": 4}, {"runtime": "mpi", "num_ranks": 16}, {"runtime": "mpi", "num_ranks": 9}])
+def test_a_gang_is_not_starved_by_a_stream_of_small_tasks(gang: dict[str, Any]) -> None:
+    block = Simulation(make_nodes(4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    for number in range(400):
+        block.submit(make_spec(), number, when=number * 0.25)
+        block.seconds[number] = 7.0
+    block.submit(make_spec(**gang), 1000, when=10.0)
+    block.run()
+    assert len(block.ended) == 401
+    assert block.started[1000][0] < 10.0 + 3.0 + 2 * 7.0 + 1.0
+
+
+def test_a_wide_task_of_one_node_is_not_starved_either() -> None:
+    block = Simulation(make_nodes(1, cores=4))
+    for number in range(200):
+        block.submit(make_spec(), number, when=number * 0.5)
+        block.seconds[number] = 3.0
+    block.submit(make_spec(cores=4), 1000, when=5.0)
+    block.run()
+    assert block.started[1000][0] < 5.0 + 3.0 + 2 * 3.0 + 1.0
+
+
+def test_small_tasks_use_the_nodes_that_no_gang_waits_for() -> None:
+    block = Simulation(make_nodes(3, cores=1), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    block.submit(make_spec(), 0)
+    block.seconds[0] = 50.0
+    block.submit(make_spec(num_nodes=3), 1, when=1.0)
+    block.submit(make_spec(), *range(10, 20), when=1.5)
+    block.run()
+    assert min(block.started[n][0] for n in range(10, 20)) < 5.0, "before the gang's patience they pass it"
+    assert block.started[1][0] == pytest.approx(50.5)
+
+
+def test_priority_goes_first_and_age_catches_up() -> None:
+    block = Simulation(make_nodes(1, cores=1), ageing=10.0)
+    block.submit(make_spec(), 0)
+    block.submit(make_spec(priority=1), 1, when=0.1)
+    block.submit(make_spec(priority=0), 2, when=0.2)
+    block.submit(make_spec(priority=-1), 3, when=0.3)
+    for number in range(10, 60):
+        block.submit(make_spec(priority=-2), number, when=1.0 + number * 0.9)
+    block.run()
+    begun = {number: times[0] for number, times in block.started.items()}
+    assert begun[3] < begun[2] < begun[1]
+    assert begun[1] < 40.0, "an endless stream of urgent tasks does not hold it up for ever"
+
+
+def test_a_walltime_ends_a_task_and_spares_its_neighbours() -> None:
+    block = Simulation(make_nodes(1, cores=2))
+    block.submit(make_spec(walltime=2), 0, 1)
+    block.seconds[0] = 60.0
+    block.run()
+    assert kinds(block) == {0: "WalltimeExceeded", 1: "ok"}
+    assert block.ended_at[0] == pytest.approx(2.5, abs=0.01)
+
+
+def test_short_tasks_behind_a_long_one_are_called_back() -> None:
+    block = Simulation(make_nodes(1, cores=2))
+    block.seconds = dict.fromkeys(range(1000), 0.0005) | {300: 100.0}
+    block.submit(make_spec(), *range(1000))
+    block.run(until=20.0)
+    assert set(range(1000)) - set(block.ended) == {300}
+
+
+def test_cancel_queued_and_running() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(), 0, 1, 2)
+    block.seconds[0] = 100.0
+    block.cancel(0, 1, when=3.0)
+    block.run()
+    assert kinds(block) == {2: "ok"}
+    assert list(block.started) == [0, 2]
+    assert block.core.counts == {"done": 1, "failed": 0}
+
+
+def test_a_cancel_that_comes_too_late_is_nothing() -> None:
+    block = Simulation(make_nodes(1))
+    block.submit(make_spec(), 0)
+    block.cancel(0, 99, when=50.0)
+    block.run()
+    assert kinds(block) == {0: "ok"}
+
+
+@pytest.mark.parametrize(("deaths", "on_loss", "kind", "runs"), [
+    (1, "fail", "WorkerLost", 1),
+    (1, "rerun", "ok", 2),
+    (9, "rerun", "WorkerLost", 4),
+])  # fmt: skip
+def test_lost(deaths: int, on_loss: str, kind: str, runs: int) -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(on_loss=on_loss), 0, 1)
+    block.deadly[0] = deaths
+    block.run()
+    assert kinds(block) == {0: kind, 1: "ok"}
+    assert len(block.started[0]) == runs
+
+
+def test_a_runtime_that_does_not_start_fails_its_tasks_and_is_tried_again() -> None:
+    broken = BackendFailed("dragon", "no such command", "log")
+    block = Simulation(
+        make_nodes(1), {"local": FakeRuntime(), "dragon": FakeRuntime()}, default="local", failing={"dragon": broken}
+    )
+    block.submit(make_spec(runtime="dragon"), 0, 1)
+    block.submit(make_spec(), 2)
+    block.at(5.0, block.failing.clear)
+    block.submit(make_spec(runtime="dragon"), 3, when=6.0)
+    block.run()
+    assert kinds(block) == {0: "BackendFailed", 1: "BackendFailed", 2: "ok", 3: "ok"}
+    assert error_of(block.ended[0]).args == broken.args
+
+
+@pytest.mark.parametrize("asked", [{"cores": 5}, {"gpus": 1}, {"memory": 65}, {"labels": ["x"]}, {"num_nodes": 3},
+                                   {"runtime": "mpi", "num_ranks": 9}, {"runtime": "vllm", "service": "s"}])  # fmt: skip
+def test_what_can_never_run_is_refused_at_once(asked: dict[str, Any]) -> None:
+    block = Simulation(make_nodes(2), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    block.submit(make_spec(cores=4), 1, 2)
+    block.submit(make_spec(**asked), 0, when=0.1)
+    block.run(until=0.2)
+    assert kinds(block)[0] == "UnroutableTask"
+
+
+def test_requests_take_no_lease_and_fill_their_window() -> None:
+    block = Simulation(make_nodes(1, cores=1), {"vllm": FakeRuntime()}, windows={"vllm": 8})
+    block.submit(make_spec(service="llm"), *range(50))
+    block.run(until=0.6)
+    assert block.core.running == 8
+    assert block.core.ledger.leases == []
+    block.run()
+    assert len(block.ended) == 50
+
+
+def test_a_service_borrows_like_a_task_and_never_returns_it() -> None:
+    block = Simulation(make_nodes(1, cores=4))
+    assert block.core.borrow("llm", Resources(cores=3)) is not None
+    assert block.core.borrow("other", Resources(cores=2)) is None
+    block.submit(make_spec(cores=2), 0)
+    block.submit(make_spec(cores=1), 1)
+    block.run()
+    assert kinds(block) == {0: "UnroutableTask", 1: "ok"}
+
+
+def test_the_record_of_leases_says_who_held_what_when() -> None:
+    block = Simulation(make_nodes(2, cores=1))
+    block.submit(make_spec("mine"), 0, 1, 2)
+    block.run()
+    assert sum(record.tasks for record in block.records) == 3
+    assert all(record.name == "mine" and record.ended > record.began for record in block.records)
+
+
+def test_tasks_near_each_other_share_a_node() -> None:
+    block = Simulation(make_nodes(3, cores=2))
+    for number in range(6):
+        block.submit(make_spec(near="dataset", placement="spread"), number, when=number * 1.5)
+    block.run()
+    assert len({tuple(nodes) for nodes in block.begun_on.values()}) == 1

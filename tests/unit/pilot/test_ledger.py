@@ -1,0 +1,137 @@
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
+from rhapsody_parsl.spec.resources import Part
+from testing.nodes import make_node, make_nodes
+
+shares = st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.333, 0.5, 0.9])
+parts = st.one_of(
+    st.builds(Part, st.integers(0, 5), memory=st.floats(0, 40)),
+    st.builds(
+        lambda cores, gpus: Part(cores, float(gpus), 1.0 if gpus else 0.0), st.integers(0, 4), st.integers(0, 3)
+    ),
+    st.builds(lambda unit, ranks: Part(ranks, round(unit * ranks, 6), unit, ranks=ranks), shares, st.integers(1, 5)),
+)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Borrow and return at random; what is lent is counted a second way."""
+
+    @initialize(counts=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 3)), min_size=1, max_size=3))
+    def begin(self, counts: list[tuple[int, int]]) -> None:
+        self.nodes = [make_node(f"n{i}", cores, gpus, 64.0) for i, (cores, gpus) in enumerate(counts)]
+        self.ledger = Ledger(self.nodes)
+        self.out: list[tuple[Lease, dict[str, Part]]] = []
+
+    @rule(data=st.data())
+    def acquire(self, data: st.DataObject) -> None:
+        names = data.draw(st.lists(st.sampled_from([n.name for n in self.nodes]), min_size=1, unique=True))
+        wanted = [(name, data.draw(parts)) for name in names]
+        fits = all(self.ledger.accounts[name].fits(part) for name, part in wanted)
+        lease = self.ledger.acquire("somebody", wanted)
+        assert (lease is not None) == fits
+        if lease is not None:
+            self.out.append((lease, dict(wanted)))
+            for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
+                part = dict(wanted)[share.node]
+                assert len(share.cores) == part.cores
+                assert sum(amounts) == pytest.approx(part.gpus)
+                if part.gpu_unit >= 1:
+                    assert set(amounts) <= {1.0}
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        lease, _ = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+        self.ledger.release(lease)
+        with pytest.raises(LedgerError):
+            self.ledger.release(lease)
+
+    @precondition(lambda self: self.out)
+    @rule()
+    def release_all(self) -> None:
+        while self.out:
+            self.ledger.release(self.out.pop()[0])
+        assert all(account.untouched for account in self.ledger.accounts.values())
+        assert all(account.memory == account.node.memory for account in self.ledger.accounts.values())
+
+    @invariant()
+    def leases_are_disjoint(self) -> None:
+        held = [{(s.node, core) for s in lease.shares for core in s.cores} for lease in self.ledger.leases]
+        assert not any(one & other for one, other in combinations(held, 2))
+
+    @invariant()
+    def nothing_is_made_or_lost(self) -> None:
+        for account in self.ledger.accounts.values():
+            mine = [(s, a) for lease, _ in self.out for s, a in _shares_of(lease) if s.node == account.node.name]
+            lent = [core for share, _ in mine for core in share.cores]
+            assert account.free_cores + len(lent) == len(account.node.cores)
+            assert account.memory + sum(share.memory for share, _ in mine) == pytest.approx(64.0)
+            used = [0.0] * len(account.node.gpus)
+            for share, amounts in mine:
+                for index, amount in zip(share.gpus, amounts, strict=True):
+                    used[index] += amount
+            assert all(amount <= 1.0 + 1e-6 for amount in used)
+            assert all(free + amount == pytest.approx(1.0) for free, amount in zip(account.gpus, used, strict=True))
+
+
+def _shares_of(lease: Lease) -> list[tuple[object, tuple[float, ...]]]:
+    return list(zip(lease.shares, lease.gpu_amounts, strict=True))
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_a_share_never_straddles_two_gpus() -> None:
+    ledger = Ledger(make_nodes(1, gpus=2))
+    for _ in range(2):
+        assert ledger.acquire("a", [("n0", Part(1, 0.6, 0.6))])
+    assert ledger.acquire("b", [("n0", Part(1, 0.6, 0.6))]) is None
+    small = ledger.acquire("c", [("n0", Part(1, 0.4, 0.4))])
+    assert small is not None
+    assert len(small.shares[0].gpus) == 1
+
+
+def test_shares_fill_a_gpu_before_they_touch_the_next() -> None:
+    ledger = Ledger(make_nodes(1, gpus=2))
+    for _ in range(2):
+        ledger.acquire("half", [("n0", Part(0, 0.5, 0.5))])
+    assert ledger.acquire("whole", [("n0", Part(0, 1.0, 1.0))]) is not None
+
+
+def test_a_lease_names_a_node_once() -> None:
+    ledger = Ledger(make_nodes(1))
+    with pytest.raises(LedgerError):
+        ledger.acquire("twice", [("n0", Part(1)), ("n0", Part(1))])
+    assert ledger.accounts["n0"].untouched
+
+
+def test_a_lease_is_all_or_nothing() -> None:
+    ledger = Ledger(make_nodes(2))
+    assert ledger.acquire("gang", [("n0", Part(4)), ("n1", Part(5))]) is None
+    assert all(account.untouched for account in ledger.accounts.values())
+
+
+@given(st.lists(st.floats(0.001, 30), min_size=1, max_size=200))
+def test_memory_comes_back_to_the_byte(amounts: list[float]) -> None:
+    ledger = Ledger([make_node("n0", cores=1, memory=100.1)])
+    for amount in amounts:
+        lease = ledger.acquire("one", [("n0", Part(1, memory=amount))])
+        assert lease is not None
+        ledger.release(lease)
+    assert ledger.acquire("all", [("n0", Part(1, memory=100.1))]) is not None
+
+
+def test_at_best_keeps_what_is_lent_for_good() -> None:
+    ledger = Ledger(make_nodes(1, gpus=2))
+    ledger.acquire("service", [("n0", Part(1, 1.0, 1.0, 10.0))], permanent=True)
+    ledger.acquire("task", [("n0", Part(3, 1.0, 1.0))])
+    best = ledger.at_best().accounts["n0"]
+    assert (best.free_cores, sum(best.gpus), best.memory) == (3, 1.0, 54.0)
+    assert ledger.accounts["n0"].free_cores == 0

@@ -1,0 +1,72 @@
+"""10,000 nodes and 100,000 tasks through the pilot's core; the rates are printed (`pytest -s`), not asserted."""
+
+import time
+
+from rhapsody_parsl.pilot.core import Core, EndRun, Feed
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from testing.nodes import make_nodes, make_spec, make_task
+from testing.simulation import FakeRuntime
+
+NODES, TASKS, BATCH = 10_000, 100_000, 512
+
+
+def drive(core: Core, tasks: list[Task], seconds: float) -> float:
+    """Submit all, end each task a moment after it was fed; return tasks per second of the core's own time."""
+    began = time.perf_counter()
+    now, ended, running = 0.0, 0, []
+    for start in range(0, len(tasks), BATCH):
+        core.submit(tasks[start : start + BATCH], now)
+        if start == 0:
+            core.runtime_ready("local", now)
+    while ended < len(tasks):
+        running += [i for i in core.take() if isinstance(i, (Feed, EndRun))]
+        feeds, running = [i for i in running if isinstance(i, Feed)], []
+        assert feeds, f"nothing runs, but only {ended} tasks have ended"
+        for feed in feeds:
+            now += 1e-6
+            core.done(feed.run.id, [Result(task.id, RESULT, b"", seconds) for task in feed.tasks], now)
+        results, _ = core.take_results()
+        ended += len(results)
+    assert core.queued == core.running == 0
+    return ended / (time.perf_counter() - began)
+
+
+def block(nodes: int) -> Core:
+    return Core(Ledger(make_nodes(nodes, cores=64)), {"local": FakeRuntime()}, "local", {})
+
+
+def many(spec: TaskSpec, count: int) -> list[Task]:
+    return [make_task(number, spec) for number in range(count)]
+
+
+def test_short_tasks_on_many_nodes() -> None:
+    rate = drive(block(NODES), many(make_spec(), TASKS), 0.001)
+    print(f"\nshort tasks: {TASKS} on {NODES} nodes, {rate:,.0f} dispatches/s")
+
+
+def test_whole_node_tasks_on_many_nodes() -> None:
+    rate = drive(block(NODES), many(make_spec(cores=64), TASKS // 5), 60.0)
+    print(f"\nwhole-node tasks: {TASKS // 5} on {NODES} nodes, {rate:,.0f} dispatches/s")
+
+
+def test_many_different_specs() -> None:
+    tasks = [make_task(number, make_spec(f"app{number % 40}", cores=1 + number % 40)) for number in range(TASKS // 20)]
+    rate = drive(block(NODES // 10), tasks, 60.0)
+    print(f"\nforty apps of all sizes: {len(tasks)} on {NODES // 10} nodes, {rate:,.0f} dispatches/s")
+
+
+def test_a_wide_gang_is_given_its_nodes() -> None:
+    core = block(NODES)
+    core.submit(many(make_spec(), 64), 0.0)
+    core.runtime_ready("local", 0.0)
+    spec = make_spec(runtime="mpi", num_nodes=NODES)
+    gang = Core(core.ledger, {"mpi": FakeRuntime()}, "mpi", {})
+    gang.submit([make_task(0, spec)], 0.0)
+    began = time.perf_counter()
+    gang.runtime_ready("mpi", 0.0)
+    for turn in range(3):
+        gang.tick(10.0 + turn)
+    print(f"\na gang of {NODES} nodes waiting: {(time.perf_counter() - began) / 3:.2f} s a decision")
+    assert gang.queued == 1

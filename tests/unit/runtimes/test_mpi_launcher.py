@@ -1,0 +1,177 @@
+"""Launch lines against recorded ones, and the variables made of them."""
+
+import asyncio
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.errors import MissingPackage, RuntimeUnavailable
+from rhapsody_parsl.runtimes.mpi.launcher import Kind, Launcher, Place, candidates, detect, identify, places_of
+from rhapsody_parsl.runtimes.mpi.prefix import variables
+from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
+from rhapsody_parsl.spec.config import MPIRuntime
+from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import Share
+
+HYDRA_VERSION = """HYDRA build details:
+    Version:                                 5.0.2
+    Release Date:                            Fri Sep 25 20:45:26 UTC 2026
+    Launchers available:                     ssh rsh fork slurm ll lsf sge manual persist
+"""
+INTEL_VERSION = "Intel(R) MPI Library for Linux* OS, Version 2021.11 Build 20231005"
+OPENMPI_VERSION = "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/community/help/\n"
+
+TWO = (Place("a", ((0,), (1,))), Place("b", ((0,), (1,))))
+UNEVEN = (Place("a", ((0,), (1,), (2,))), Place("b", ((0,),)))
+HERE = (Place("a", ((0,), (1,), (0,), (1,))),)
+
+LINES = [
+    ("hydra", HERE, True, "/x/mpiexec -launcher fork -rmk user -bind-to none -n 4"),
+    ("hydra", TWO, False, "/x/mpiexec -launcher ssh -rmk user -bind-to user:0,1 -n 4 -ppn 2 -hosts a,b"),
+    ("hydra", UNEVEN, False, "/x/mpiexec -launcher ssh -rmk user -n 4 -hosts a:3,b:1"),
+    ("openmpi", HERE, True, "/x/mpiexec --bind-to none --oversubscribe -n 4 --host localhost:4"),
+    ("openmpi", UNEVEN, False, "/x/mpiexec --bind-to none --oversubscribe -n 4 --host a:3,b:1"),
+    (
+        "srun",
+        TWO,
+        False,
+        "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --ntasks-per-node 2 --nodelist a,b --nodes 2 "
+        "--cpu-bind=mask_cpu:0x1,0x2",
+    ),
+    (
+        "srun",
+        UNEVEN,
+        False,
+        "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --distribution=arbitrary --nodelist a,a,a,b "
+        "--nodes 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "places", "local", "line"), LINES)
+def test_line(kind: Kind, places: tuple[Place, ...], local: bool, line: str) -> None:
+    assert Launcher(kind, "/x/mpiexec").line(places, local) == shlex.split(line)
+
+
+def test_several_cores_a_rank() -> None:
+    places = [Place("a", ((0, 1), (2, 3)))]
+    assert "user:0+1,2+3" in Launcher("hydra", "mpiexec").line(places, local=False)
+    assert "--cpu-bind=mask_cpu:0x3,0xc" in Launcher("srun", "srun").line(places, local=False)
+
+
+def test_what_the_user_says_replaces_our_word() -> None:
+    launcher = Launcher("hydra", "mpiexec", ("-bind-to", "core"))
+    line = launcher.line(HERE, True, ["-genv", "A", "1"])
+    assert line == shlex.split("mpiexec -launcher fork -rmk user -n 4 -bind-to core -genv A 1")
+    assert "--mpi=pmi2" not in Launcher("srun", "srun", ("--mpi=pmix",)).line(TWO, False)
+
+
+def test_root_is_said_to_open_mpi_only() -> None:
+    assert "--allow-run-as-root" in Launcher("openmpi", "mpirun", root=True).line(HERE, True)
+    assert "--allow-run-as-root" not in Launcher("hydra", "mpiexec", root=True).line(HERE, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        (HYDRA_VERSION, "hydra"),
+        (INTEL_VERSION, "hydra"),
+        (OPENMPI_VERSION, "openmpi"),
+        ("mpiexec (OpenRTE) 4.1.4", "openmpi"),
+        ("slurm 22.05.8", "srun"),
+        ("GNU bash, version 5.2", None),
+        ("", None),
+    ],
+)
+def test_identify(version: str, kind: Kind | None) -> None:
+    assert identify(version) == kind
+
+
+def fake(folder: Path, name: str, version: str) -> str:
+    program = folder / name
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f"#!/bin/sh\ncat <<'E'\n{version}\nE\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_beside_the_python_comes_before_path(tmp_path: Path) -> None:
+    own, other = fake(tmp_path / "env", "mpiexec", HYDRA_VERSION), fake(tmp_path / "sys", "mpirun", OPENMPI_VERSION)
+    found = candidates(MPIRuntime(), str(tmp_path / "env" / "python"), str(tmp_path / "sys"))
+    assert found == [own, other]
+
+
+def test_detect_asks_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(tmp_path / "env", "mpiexec", HYDRA_VERSION)
+    other = fake(tmp_path / "sys", "mpirun", OPENMPI_VERSION)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'sys'}:/bin:/usr/bin")
+    python = str(tmp_path / "env" / "python")
+    assert asyncio.run(detect(MPIRuntime(), python)).kind == "hydra"
+    chosen = asyncio.run(detect(MPIRuntime(launcher="openmpi", options=("--quiet",)), python))
+    assert (chosen.kind, chosen.program, chosen.options) == ("openmpi", other, ("--quiet",))
+    named = asyncio.run(detect(MPIRuntime(executable=other), python))
+    assert (named.kind, named.program) == ("openmpi", other)
+
+
+def test_detect_believes_a_user_who_says_both(tmp_path: Path) -> None:
+    wrapper = fake(tmp_path, "my-mpiexec", "site wrapper 1.0")
+    found = asyncio.run(detect(MPIRuntime(launcher="hydra", executable=wrapper), "/none/python"))
+    assert (found.kind, found.program) == ("hydra", wrapper)
+
+
+def test_detect_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingPackage, match=r"pip install 'rhapsody-parsl\[mpi\]'"):
+        asyncio.run(detect(MPIRuntime(), "/none/python"))
+    with pytest.raises(RuntimeUnavailable, match="srun was not found"):
+        asyncio.run(detect(MPIRuntime(launcher="srun"), "/none/python"))
+
+
+def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
+    program, lib = fake(tmp_path / "bin", "mpiexec", ""), tmp_path / "lib"
+    lib.mkdir()
+    launcher, python = Launcher("hydra", program), str(tmp_path / "bin" / "python")
+    assert launcher.environment(python, "") == {}
+    (lib / "libmpi.so.12").touch()
+    assert launcher.environment(python, f"/opt/x:{lib}") == {"LD_LIBRARY_PATH": f"{lib}:/opt/x"}
+    assert launcher.environment("/usr/bin/python3", "") == {}
+
+
+def gang(*shares: tuple[str, str, tuple[int, ...], int], **resources: object) -> Run:
+    placed = tuple(
+        Placed(Node(name, host, tuple(range(4)), (0, 1, 0, 1)), Share(name, cores), ranks)
+        for name, host, cores, ranks in shares
+    )
+    return Run(1, TaskSpec(resources=Resources(**resources)), placed)  # type: ignore[arg-type]  # names are checked there
+
+
+def test_nodes_of_one_host_are_one_place() -> None:
+    run = gang(("a#0", "a", (0, 1), 2), ("a#1", "a", (2, 3), 1), num_ranks=3)
+    assert places_of(run.placed) == [Place("a", ((0,), (1,), (0, 1)))]
+
+
+def test_variables_on_this_host() -> None:
+    found = variables(Launcher("hydra", "/x/mpiexec"), gang(("a", "a", (0, 1, 2, 3), 2), cores_per_rank=2), "a")
+    assert found == {
+        "PARSL_MPI_PREFIX": "/x/mpiexec -launcher fork -rmk user -bind-to none -n 2",
+        "PARSL_MPIEXEC_PREFIX": "/x/mpiexec -launcher fork -rmk user -bind-to none -n 2",
+        "PARSL_SRUN_PREFIX": "srun --ntasks 2 --ntasks-per-node 2 --nodelist a --nodes 1",
+        "PARSL_APRUN_PREFIX": "aprun -n 2 -N 2 -node-list a",
+        "PARSL_NUM_NODES": "1",
+        "PARSL_NUM_RANKS": "2",
+        "PARSL_RANKS_PER_NODE": "2",
+        "PARSL_MPI_NODELIST": "a",
+        "OMP_NUM_THREADS": "2",
+    }
+
+
+def test_variables_over_hosts_with_options() -> None:
+    run = gang(("a", "a", (0, 1), 2), ("b", "b", (0, 1), 2), num_ranks=4, launcher_options="-genv WORD 'two words'")
+    found = variables(Launcher("hydra", "/x/mpiexec"), run, "a")
+    assert found["PARSL_LAUNCHER_OPTIONS"] == "-genv WORD 'two words'"
+    assert found["PARSL_MPI_NODELIST"] == "a,b"
+    assert found["PARSL_MPI_PREFIX"].endswith("-n 4 -ppn 2 -hosts a,b -genv WORD 'two words'")
+    assert not any("None" in value for value in found.values())
+    assert variables(Launcher("srun", "/x/srun"), run, "a")["PARSL_SRUN_PREFIX"].startswith("/x/srun --mpi=pmi2")

@@ -1,0 +1,187 @@
+"""Real processes: whatever ends, nothing of a guarded command is left."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rhapsody_parsl.runtimes.process import Backend, last_words
+from testing import leaks
+
+# Writes its pid, starts a grandchild that forks twice into a new session, and goes on.
+FAMILY = """
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+if "stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        (folder / "orphan.new").write_text(str(os.getpid()))
+        os.rename(folder / "orphan.new", folder / "orphan")
+        time.sleep(100)
+    os._exit(0)
+os.wait()
+(folder / f"segment-{os.getpid()}").write_text("")
+print("first words", flush=True)
+(folder / "child.new").write_text(str(os.getpid()))
+os.rename(folder / "child.new", folder / "child")
+while True:
+    time.sleep(100)
+"""
+OWNER = """
+import asyncio, pathlib, sys
+from rhapsody_parsl.runtimes.process import Backend
+async def own():
+    folder = pathlib.Path(sys.argv[1])
+    backend = Backend([sys.executable, "-c", sys.argv[2], str(folder)], folder / "log", grace=0.3,
+                      sweep=[str(folder / "segment-*{pid3}")])
+    await backend.start()
+    await asyncio.sleep(100)
+asyncio.run(own())
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    with leaks.watch(3.0):
+        yield
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def pids(folder: Path) -> list[int]:
+    until(lambda: (folder / "child").exists() and (folder / "orphan").exists())
+    return [int((folder / name).read_text()) for name in ("child", "orphan")]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def family(folder: Path, *words: str) -> Backend:
+    command = [sys.executable, "-c", FAMILY, str(folder), *words]
+    return Backend(command, folder / "log", grace=0.3, sweep=[str(folder / "segment-*{pid3}")])
+
+
+@pytest.mark.parametrize("words", [(), ("stubborn",)])
+def test_stop_ends_a_family_with_its_orphans(tmp_path: Path, words: tuple[str, ...]) -> None:
+    async def story() -> None:
+        backend = family(tmp_path, *words)
+        await backend.stop()  # not started yet: nothing
+        await backend.start()
+        living = await asyncio.to_thread(pids, tmp_path)
+        assert backend.alive
+        began = time.monotonic()
+        await backend.stop()
+        await backend.stop()
+        assert time.monotonic() - began < 3
+        assert not backend.alive
+        assert all(map(gone, living))
+        assert backend.last_words() == "first words"
+
+    asyncio.run(story())
+    assert not list(tmp_path.glob("segment-*")), "what the command leaves is swept"
+
+
+def test_the_end_of_the_child_ends_its_orphans_and_is_told(tmp_path: Path) -> None:
+    async def story() -> str:
+        backend = family(tmp_path)
+        await backend.start()
+        child, orphan = await asyncio.to_thread(pids, tmp_path)
+        os.kill(child, signal.SIGKILL)
+        ending = await backend.wait()
+        assert gone(orphan)
+        return ending
+
+    assert asyncio.run(story()) == "it was ended by signal 9"
+    assert not list(tmp_path.glob("segment-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_end_of_the_owner_ends_all(tmp_path: Path, number: signal.Signals) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path), FAMILY], stderr=subprocess.DEVNULL)
+    try:
+        living = pids(tmp_path)
+    finally:
+        owner.send_signal(number)
+        owner.wait(10)
+    until(lambda: all(map(gone, living)), 5)
+    until(lambda: not list(tmp_path.glob("segment-*")), 5)
+
+
+def test_kill_of_the_guard_reaches_the_child(tmp_path: Path) -> None:
+    """The kernel signals the command when its guard dies; only then orphans of it may be out of reach."""
+
+    async def story() -> None:
+        backend = family(tmp_path)
+        await backend.start()
+        child, orphan = await asyncio.to_thread(pids, tmp_path)
+        guard = psutil.Process(child).parent()
+        assert guard is not None
+        guard.kill()
+        await backend.wait()
+        await asyncio.to_thread(until, lambda: gone(child))
+        os.kill(orphan, signal.SIGKILL)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("code", "told"), [("raise SystemExit(3)", "it left with exit code 3"),
+                                            ("pass", "it left with exit code 0")])  # fmt: skip
+def test_how_it_ended(tmp_path: Path, code: str, told: str) -> None:
+    async def story() -> str:
+        backend = Backend([sys.executable, "-c", code], tmp_path / "log")
+        assert await backend.wait() == "it was never started"
+        await backend.start()
+        return await backend.wait()
+
+    assert asyncio.run(story()) == told
+
+
+def test_a_command_that_is_not_there_leaves_words(tmp_path: Path) -> None:
+    async def story() -> str:
+        backend = Backend(["no-such-command"], tmp_path / "log")
+        await backend.start()
+        await backend.wait()
+        return backend.last_words()
+
+    assert "no-such-command" in asyncio.run(story())
+
+
+def test_environment_and_cores(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+
+    async def story() -> str:
+        code = "import os; print(os.environ.get('PATH'), os.environ['MINE'], os.sched_getaffinity(0))"
+        backend = Backend(
+            [sys.executable, "-c", code], tmp_path / "log", env={"PATH": None, "MINE": "x"}, cores=[core, core]
+        )
+        await backend.start()
+        await backend.wait()
+        return backend.last_words()
+
+    assert asyncio.run(story()) == f"None x {{{core}}}"
+
+
+def test_last_words_are_whole_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_words(log) == ""
+    log.write_text("one\ntwo\nthree\n")
+    assert last_words(log, 100) == "one\ntwo\nthree"
+    assert last_words(log, 8) == "three"

@@ -1,0 +1,41 @@
+from typing import Any
+
+import pytest
+
+from rhapsody_parsl.runtimes.vllm.response import choice_text, has_many_prompts, value_of
+
+
+@pytest.mark.parametrize(
+    ("texts", "request_", "value"),
+    [
+        (["a"], {"prompt": "x"}, "a"),
+        (["a"], {"prompt": [1, 2, 3]}, "a"),
+        (["a"], {"messages": []}, "a"),
+        (["a"], {"prompt": ["x"]}, ["a"]),
+        (["a", "b"], {"prompt": ["x", "y"]}, ["a", "b"]),
+        (["a", "b"], {"prompt": [[1], [2, 3]]}, ["a", "b"]),
+        (["a", "b"], {"prompt": "x", "n": 2}, ["a", "b"]),
+        (["a", "b", "c", "d"], {"prompt": ["x", "y"], "n": 2}, [["a", "b"], ["c", "d"]]),
+        (["a"], {"prompt": "x", "n": 1}, "a"),
+        (["a"], {"prompt": "x", "n": None}, "a"),
+        ([], {"prompt": "x"}, ""),
+    ],
+)
+def test_the_value_has_the_shape_of_the_request(texts: list[str], request_: dict[str, Any], value: Any) -> None:
+    assert value_of(texts, request_) == value
+
+
+def test_many_prompts_are_texts_or_lists_of_tokens() -> None:
+    assert has_many_prompts({"prompt": ["a"]})
+    assert has_many_prompts({"prompt": [[1]]})
+    assert not has_many_prompts({"prompt": [1]})
+    assert not has_many_prompts({"prompt": "a"})
+    assert not has_many_prompts({"prompt": []})
+    assert not has_many_prompts({"messages": [{}]})
+
+
+def test_a_choice_without_text_is_empty() -> None:
+    assert choice_text({"text": "a"}) == "a"
+    assert choice_text({"message": {"content": "b"}}) == "b"
+    assert choice_text({"message": {"content": None, "tool_calls": [{}]}}) == ""
+    assert choice_text({"text": None}) == ""

@@ -1,0 +1,209 @@
+"""Choice of replica, resending, what happens when none is left; no process is started."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
+from rhapsody_parsl.runtimes.vllm.replica import process_environment, root_cause, thread_groups
+from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
+from rhapsody_parsl.runtimes.vllm.service import ModelService
+from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.wire.messages import FAILED, Result, Share
+
+NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
+
+
+class Events:
+    """Hears nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: None
+
+
+def make_context(node: Node = NODE) -> Context:
+    return Context({"n0": node}, "n0", Path("/nowhere"), Path("/nowhere"), "python", {}, Events())
+
+
+class Watched:
+    """A service with replicas that are told to be ready."""
+
+    def __init__(self, replicas: int = 2, limit: int = 2, **fields: Any) -> None:
+        self.finished: list[tuple[int, Result]] = []
+        self.changes = 0
+        self.service = ModelService(
+            VLLMService("s", model="m", cores=0, replicas=replicas, **fields), limit, make_context(),
+            lambda borrower, resources: None, "key", finish=self._finish, on_change=self._changed,
+        )  # fmt: skip
+
+    def _finish(self, request: Request, result: Result) -> None:
+        self.finished.append((request.task, result))
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def ready(self, *indices: int) -> None:
+        for index in indices:
+            self.service.replicas[index].state = "ready"
+        self.service.dispatch()
+
+    def put(self, *tasks: int) -> None:
+        self.service.put([Request(task, 1, "s", full=False, rerun=False) for task in tasks])
+
+    @property
+    def held(self) -> list[list[int]]:
+        return [sorted(replica.inflight) for replica in self.service.replicas]
+
+
+def test_the_least_outstanding_is_chosen_up_to_the_limit() -> None:
+    assert choose([3, 1, 1], 4) == 1
+    assert choose([4, 4], 4) is None
+    assert choose([], 4) is None
+    assert choose([0], 1) == 0
+
+
+def test_requests_wait_for_a_replica_and_are_spread() -> None:
+    watched = Watched()
+    watched.put(1, 2, 3, 4, 5)
+    assert watched.held == [[], []]
+    watched.ready(0)
+    assert watched.held == [[1, 2], []]
+    watched.ready(1)
+    assert watched.held == [[1, 2], [3, 4]]
+    watched.service.replicas[0].answered([1])
+    watched.service.dispatch()
+    assert watched.held == [[2, 5], [3, 4]]
+
+
+def test_what_a_dead_replica_held_is_asked_again_but_not_for_ever() -> None:
+    watched = Watched(replicas=2, limit=8)
+    watched.ready(0, 1)
+    watched.put(1, 2, 3)
+    dead, other = watched.service.replicas
+    reason = ServiceFailed("s", "it died", "words")
+    for _ in range(MOST_ASKS):
+        requests = list(dead.inflight.values())
+        dead.inflight.clear()
+        dead.state = "starting"
+        watched.service.returned(requests, reason)
+        dead, other = other, dead
+        other.state = "ready"
+    ends = [msgspec.msgpack.decode(result.payload) for _, result in watched.finished]  # type: ignore[arg-type]  # bytes
+    assert {task for task, _ in watched.finished} <= {1, 2, 3}
+    assert all(name == "RuntimeLost" for name, _ in ends)
+    assert ends
+    assert all(request.asks <= MOST_ASKS for replica in (dead, other) for request in replica.inflight.values())
+
+
+def test_a_service_without_hope_ends_what_waits() -> None:
+    watched = Watched()
+    watched.put(1)
+    watched.service.replicas[0].give_up(ServiceFailed("s", "one"))
+    assert watched.finished == []
+    watched.service.replicas[1].give_up(ServiceFailed("s", "two"))
+    ((task, result),) = watched.finished
+    assert (task, result.kind) == (1, FAILED)
+    assert watched.service.error is not None
+    assert watched.service.describe()["state"] == "failed"
+
+
+def test_a_dropped_request_leaves_from_anywhere() -> None:
+    watched = Watched(replicas=1, limit=1)
+    requests = [Request(task, 1, "s", full=False, rerun=False) for task in (1, 2, 3)]
+    watched.service.put(requests)
+    watched.ready(0)
+    watched.service.drop(requests[1])
+    assert watched.held == [[1]]
+    watched.service.drop(requests[0])
+    assert watched.held == [[3]]
+
+
+def test_people_and_tasks_see_different_things() -> None:
+    watched = Watched(replicas=2)
+    assert watched.service.address() is None
+    assert watched.service.describe()["state"] == "starting"
+    replica = watched.service.replicas[1]
+    replica.url, replica.model = "http://here:1/v1", "s"
+    watched.ready(1)
+    assert watched.service.address() == {"base_url": "http://here:1/v1", "api_key": "key", "model": "s"}
+    shown = watched.service.describe()
+    assert (shown["state"], shown["ready"], shown["url"]) == ("ready", 1, "http://here:1/v1")
+    assert "key" not in shown.values()
+
+
+def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
+    service = ModelService(
+        VLLMService("s", model="m", cores=3, gpus=1), 1, make_context(), lambda borrower, resources: None, "key",
+        finish=lambda request, result: None, on_change=lambda: None,
+    )  # fmt: skip
+    assert "no room left for replica 0 (3 cores, 1 GPUs)" in str(service.error)
+
+
+def test_a_lease_on_another_host_is_refused() -> None:
+    placed = Placed(Node("n1", "there", (0,), (0,)), Share("n1", (0,)))
+    service = ModelService(
+        VLLMService("s", model="m"), 1, make_context(), lambda borrower, resources: (placed,), "key",
+        finish=lambda request, result: None, on_change=lambda: None,
+    )  # fmt: skip
+    assert "leased on n1, not on the head node" in str(service.error)
+
+
+# --- the process' environment ------------------------------------------------------------------------------------
+
+
+def test_threads_stand_on_the_leases_cores() -> None:
+    service = VLLMService("s", model="m", cores=2)
+    placed = (Placed(NODE, Share("n0", (2, 3))),)
+    env = process_environment(service, placed, make_context(), Path("/tmp/x"), "key")  # noqa: S108 - never made
+    assert env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
+    assert env["OMP_NUM_THREADS"] == "2"
+    assert env["CUDA_VISIBLE_DEVICES"] == ""
+    assert env["VLLM_PLUGINS"] == ""
+    assert env["TMPDIR"] == "/tmp/x"  # noqa: S108 - never made
+
+
+def test_a_gpu_service_sees_its_gpus_only_and_the_users_variables_win() -> None:
+    service = VLLMService("s", model="m", gpus=1, env={"VLLM_PLUGINS": "mine"})
+    placed = (Placed(NODE, Share("n0", (0,), (1,))),)
+    env = process_environment(service, placed, make_context(), Path("/x"), "key")
+    assert env["CUDA_VISIBLE_DEVICES"] == "8"
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in env
+    assert env["VLLM_PLUGINS"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cores", "groups"),
+    [
+        ({}, (0, 1), "0,1"),
+        ({"tensor_parallel_size": 2}, (0, 1, 2, 3), "0,1|2,3"),
+        ({"tensor_parallel_size": 2}, (0,), "0|0"),
+        ({"tensor_parallel_size": "x"}, (0, 1), "0,1"),
+    ],
+)
+def test_each_worker_of_the_engine_has_its_cores(
+    arguments: dict[str, Any], cores: tuple[int, ...], groups: str
+) -> None:
+    assert thread_groups(VLLMService("s", model="m", engine_args=arguments), cores) == groups
+
+
+def test_an_error_as_a_result() -> None:
+    result = failed(3, ServiceFailed("s", "why"))
+    assert result.id == 3
+    assert isinstance(result.payload, bytes)
+    assert msgspec.msgpack.decode(result.payload) == ["ServiceFailed", ["s", "why", ""]]
+
+
+def test_the_root_cause_is_the_last_exception_that_says_something() -> None:
+    log = (
+        "(EngineCore pid=1) ERROR 11-25 00:04:26 [core.py:1510] ValueError: No memory for the cache\n"
+        "Process EngineCore:\n  File x\nValueError: No memory for the cache\n"
+        "RuntimeError: Engine core initialization failed. See root cause above.\n"
+    )
+    assert root_cause(log) == "ValueError: No memory for the cache"
+    assert root_cause("(Worker_0 pid=12) ERROR 1 [a.py:1] torch.OutOfMemoryError: none left\n") == (
+        "torch.OutOfMemoryError: none left"
+    )
+    assert root_cause("all is well\n  ValueError: quoted\n") == ""

@@ -1,0 +1,51 @@
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.config import BlockConfig, read_config, write_config
+
+SERVICE = VLLMService(
+    "llm", "/models/x", gpus=2, replicas=3, engine_args={"dtype": "auto", "n": 1}, env={"A": "b"},
+    executable=("serve", "{port}"), server="command",
+)  # fmt: skip
+
+
+def test_round_trip_in_a_private_file(tmp_path: Path) -> None:
+    config = BlockConfig(
+        label="x", addresses=("tcp://h:1",), logs="/l", default_runtime="mpi", nodes=2, memory_per_node=1.5,
+        runtimes=(LocalRuntime(), DragonRuntime(nodes_per_partition=0), MPIRuntime(launcher="srun", options=("-v",)),
+                  VLLMRuntime(services=(SERVICE,))),
+    )  # fmt: skip
+    path = tmp_path / "block.json"
+    write_config(config, path)
+    assert read_config(path) == config
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_list_of_services_will_do() -> None:
+    assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)  # type: ignore[arg-type]  # what users write
+
+
+@pytest.mark.parametrize(("kind", "keys", "sentence"), [
+    (DragonRuntime, {"nodes_per_partition": -1}, "DragonRuntime(nodes_per_partition)=-1: it must be 0 or more."),
+    (DragonRuntime, {"startup_timeout": 0}, "DragonRuntime(startup_timeout)=0: it must be more than zero."),
+    (MPIRuntime, {"world_ranks": -2}, "MPIRuntime(world_ranks)=-2: it must be 0 or more."),
+    (MPIRuntime, {"launcher": "lsf"}, "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun."),
+    (VLLMRuntime, {"request_workers": 0}, "VLLMRuntime(request_workers)=0: it must be more than zero."),
+    (VLLMRuntime, {"services": (SERVICE, SERVICE)},
+     "VLLMRuntime(services)=['llm', 'llm']: two services have one name."),
+    (VLLMService, {"name": "a b", "model": "m"}, "VLLMService(name)='a b': letters, digits, - and _ only."),
+    (VLLMService, {"name": "a", "model": ""}, "VLLMService(model)='': a folder or a model's name is needed."),
+    (VLLMService, {"name": "a", "model": "m", "replicas": 0}, "VLLMService(replicas)=0: it must be more than zero."),
+    (VLLMService, {"name": "a", "model": "m", "gpus": 1.5},
+     "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased."),
+    (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
+])  # fmt: skip
+def test_errors_say_what_to_change(kind: Any, keys: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        kind(**keys)
+    assert str(caught.value) == sentence

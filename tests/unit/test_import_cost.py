@@ -1,0 +1,38 @@
+"""What a process pays for: nobody loads what it does not use."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"dragon", "mpi4py", "numpy", "parsl", "torch", "vllm"}
+
+
+def loaded(statement: str) -> set[str]:
+    code = f"{statement}\nimport json, sys\nprint(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(("statement", "never"), [
+    ("import rhapsody_parsl", HEAVY | {"msgspec", "psutil", "zmq"}),
+    ("import rhapsody_parsl.errors", HEAVY | {"msgspec", "zmq"}),
+    ("from rhapsody_parsl import MPI, Policy, annotate", HEAVY | {"zmq"}),
+    ("from rhapsody_parsl import DragonRuntime, VLLMService", HEAVY | {"zmq"}),
+    ("import rhapsody_parsl.pilot.__main__", HEAVY | {"zmq"}),
+    ("import rhapsody_parsl.pilot.loop", HEAVY),
+    ("import rhapsody_parsl.worker.loop", HEAVY),
+    ("import rhapsody_parsl.executors.executor", HEAVY - {"parsl"}),
+])  # fmt: skip
+def test_import_loads_nothing_it_does_not_need(statement: str, never: set[str]) -> None:
+    assert not loaded(statement) & never
+
+
+def test_every_public_name_resolves_and_a_wrong_one_says_so() -> None:
+    import rhapsody_parsl  # noqa: PLC0415 - the test is about this import
+
+    assert {name for name in rhapsody_parsl.__all__ if getattr(rhapsody_parsl, name) is None} == set()
+    assert set(rhapsody_parsl.__all__) <= set(dir(rhapsody_parsl))
+    with pytest.raises(AttributeError, match="has no attribute 'Dragn'"):
+        _ = rhapsody_parsl.Dragn

@@ -1,0 +1,82 @@
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rhapsody_parsl.wire import messages
+from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
+from rhapsody_parsl.wire.messages import Done, FromBackend, Results, Submit, Task, ToBackend, ToPilot, Work
+
+numbers = st.integers(0, 2**63 - 1)
+sizes = st.sampled_from([0, 1, INLINE_LIMIT - 1, INLINE_LIMIT, INLINE_LIMIT + 1, 3 * INLINE_LIMIT])
+payloads = st.binary(max_size=40) | st.builds(lambda size, byte: bytes([byte]) * size, sizes, st.integers(0, 255))
+names = st.text(max_size=8)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
+facts = st.dictionaries(names, plain, max_size=3)
+tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20)), max_size=5)
+seconds = st.floats(0, 1e9)
+results = st.lists(st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds), max_size=5)
+cores = st.lists(st.integers(0, 500), max_size=4).map(tuple)
+leases = st.lists(
+    st.builds(messages.LeaseRecord, numbers, names, names,
+              st.lists(st.builds(messages.Share, names, cores, cores, seconds), max_size=2).map(tuple), seconds, seconds,
+              numbers),
+    max_size=2,
+)  # fmt: skip
+ids = st.lists(numbers, max_size=4)
+env = st.dictionaries(names, names, max_size=3)
+modes = st.sampled_from(["call", "process", "prompt", "rank"])
+m = messages
+KINDS: dict[type, st.SearchStrategy[Any]] = {
+    m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
+    m.Hello: st.builds(m.Hello, numbers, names, names, facts), m.Results: st.builds(m.Results, results, leases),
+    m.Report: st.builds(m.Report, facts), m.Goodbye: st.builds(m.Goodbye, names, ids),
+    m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
+    m.Revoke: st.builds(m.Revoke, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
+    m.Spawn: st.builds(m.Spawn, names, names, cores, env), m.Ask: st.builds(m.Ask, numbers, st.binary(), st.booleans()),
+    m.Abort: st.builds(m.Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
+    m.Done: st.builds(m.Done, numbers, results), m.Revoked: st.builds(m.Revoked, numbers, ids),
+    m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
+}  # fmt: skip
+VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]
+
+
+def test_every_message_is_tested() -> None:
+    assert {kind for vocabulary in VOCABULARIES for kind in vocabulary.__args__} <= set(KINDS)
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_round_trip(vocabulary: Any) -> None:
+    codec: Codec[Any] = Codec(vocabulary)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.one_of([KINDS[kind] for kind in vocabulary.__args__]))
+    def check(message: Any) -> None:
+        frames = encode(message)
+        assert codec.decode(frames) == message
+        assert codec.decode([memoryview(frame) for frame in frames]) == message, "as the socket may hand them over"
+
+    check()
+
+
+@pytest.mark.parametrize(("size", "frames"), [(INLINE_LIMIT, 1), (INLINE_LIMIT + 1, 2)])
+def test_large_payloads_travel_in_frames_of_their_own(size: int, frames: int) -> None:
+    payload = b"x" * size
+    encoded = encode(Submit([Task(1, b"", payload), Task(2, b"", b"small")]))
+    assert len(encoded) == frames
+    assert frames == 1 or encoded[1] is payload, "not copied"
+
+
+@pytest.mark.parametrize(("vocabulary", "frames"), [
+    (ToPilot, [b""]), (ToPilot, [b"\xc1"]), (ToPilot, encode(Results([]))), (ToBackend, encode(Done(1, []))),
+    (FromBackend, encode(Work(1, "call", (), {}, []))), (ToPilot, [*encode(Submit([])), b""][::-1]),
+])  # fmt: skip
+def test_what_is_no_message_of_this_side_is_refused(vocabulary: Any, frames: list[bytes]) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        Codec(vocabulary).decode(frames)

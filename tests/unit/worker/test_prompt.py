@@ -1,0 +1,63 @@
+from typing import Any
+
+import msgspec
+import pytest
+from parsl.serialize import deserialize, pack_apply_message
+
+from rhapsody_parsl.errors import from_wire
+from rhapsody_parsl.wire.messages import FAILED, RAISED
+from rhapsody_parsl.worker.prompt import PROMPT, as_request, call_body
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(("value", "request_"), [
+    ("hi", {"prompt": "hi"}),
+    (["a", "b"], {"prompt": ["a", "b"]}),
+    (("a",), {"prompt": ["a"]}),
+    (MESSAGES, {"messages": MESSAGES}),
+    ({"prompt": "hi", "max_tokens": 9}, {"prompt": "hi", "max_tokens": 9}),
+    ({"messages": MESSAGES}, {"messages": MESSAGES}),
+])  # fmt: skip
+def test_as_request(value: Any, request_: dict[str, Any]) -> None:
+    assert as_request(value, {"max_tokens": 5}) == {"max_tokens": 5, **request_}
+
+
+@pytest.mark.parametrize("value", [None, 3, [], ["a", 1], [{"content": "x"}], {1, 2}, b"hi"])
+def test_anything_else_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="the app must return a prompt"):
+        as_request(value, {})
+
+
+@pytest.mark.parametrize(("value", "problem"), [
+    ({"prompt": "x", "max_tokenz": 1}, "unknown request parameter 'max_tokenz'"),
+    ({"max_tokens": 1}, "needs either 'prompt' or 'messages'"),
+    ({"prompt": "x", "messages": MESSAGES}, "needs either 'prompt' or 'messages'"),
+    ({3: 1, "prompt": "x"}, "unknown request parameter"),
+])  # fmt: skip
+def test_a_wrong_request_dict_is_refused(value: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        as_request(value, {})
+
+
+def body(value: Any) -> Any:
+    if value == "boom":
+        raise ValueError(value)
+    return value
+
+
+def test_a_body_becomes_a_request() -> None:
+    parameters = msgspec.msgpack.encode({"max_tokens": 5})
+    result = call_body(7, pack_apply_message(body, ["hi"], {}), parameters)
+    assert (result.id, result.kind) == (7, PROMPT)
+    assert msgspec.msgpack.decode(result.payload) == {"max_tokens": 5, "prompt": "hi"}  # type: ignore[arg-type]  # bytes
+
+
+def test_a_failing_body_raises_and_a_wrong_one_is_explained() -> None:
+    raised = call_body(1, pack_apply_message(body, ["boom"], {}), b"")
+    assert raised.kind == RAISED
+    assert isinstance(deserialize(raised.payload).get_exception(), ValueError)
+    for wrong in (3, {"prompt": object()}):
+        result = call_body(1, pack_apply_message(body, [wrong], {}), b"")
+        assert result.kind == FAILED
+        assert str(from_wire(*msgspec.msgpack.decode(result.payload)))  # type: ignore[arg-type]  # bytes
