@@ -52,7 +52,8 @@ class InvalidTask(RhapsodyError):
     """
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
-        Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's exceptions behind us
+        Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's exceptions behind
+        us
         self.key, self.value, self.problem, self.remedy = key, value, problem, remedy
 
     def sentence(self) -> str:

@@ -8,7 +8,7 @@ from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.wire.messages import Task
 
 
-def make_node(  # noqa: PLR0913 - one keyword a field
+def make_node(
     name: str,
     cores: int = 4,
     gpus: int = 0,

@@ -51,7 +51,9 @@ class Simulation:
         begun_on: Nodes of the run in which a task last began.
     """
 
-    def __init__(self, nodes: Iterable[Node], runtimes: Mapping[str, FakeRuntime] | None = None, **options: Any) -> None:
+    def __init__(
+        self, nodes: Iterable[Node], runtimes: Mapping[str, FakeRuntime] | None = None, **options: Any
+    ) -> None:
         self.now = 0.0
         self.runtimes = dict(runtimes or {"local": FakeRuntime()})
         default = options.pop("default", next(iter(self.runtimes)))

@@ -90,7 +90,8 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent line.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
-        cores_per_node: Declared cores of a node, for tests and laptops: declared core i stands on real core i modulo what
+        cores_per_node: Declared cores of a node, for tests and laptops: declared core i stands on real core i modulo
+            what
             is there. Default: what is there.
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
@@ -311,6 +312,12 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         """Numbers of the blocks whose pilot has said hello."""
         return [block.id for block in self._link.blocks if block.inventory] if self._link else []
 
+    def handle_errors(self, status: dict[str, JobStatus]) -> None:
+        """Tell the tasks of ended blocks what happened to them, then let Parsl's handler judge the executor."""
+        for block, job in status.items():
+            self._note_end(block, job)
+        super().handle_errors(status)
+
     def monitor_resources(self) -> bool:
         """Parsl's per-process resource monitor does not fit tasks that share a process."""
         return False
@@ -371,12 +378,18 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
             job = self.blocks_to_job_id.get(block)
             if self._closed or self.provider is None or job is None or self._link is None:
                 break
-            status = self.provider.status([job])[0]
-            if status.state in TERMINAL_STATES:
-                words = (status.stderr_summary or "").strip()[-2000:]
-                self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
+            if self._note_end(block, self.provider.status([job])[0]):
                 break
         self._cut_checks.discard(block)
+
+    def _note_end(self, block: str, status: JobStatus) -> bool:
+        """Tell the tasks of a connected block when its job has ended; return whether it has."""
+        if status.state not in TERMINAL_STATES:
+            return False
+        if self._link and self._link.blocks.get(block):
+            words = (status.stderr_summary or "").strip()[-2000:]
+            self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
+        return True
 
     def _cancel_task(self, task: int) -> None:
         self.tasks.pop(task, None)
@@ -404,10 +417,12 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
 
     def timeline(self) -> list[dict[str, Any]]:
-        """Return the ledger's history: one record a lease and node, ended leases first; times in seconds since the epoch.
+        """Return the ledger's history: one record a lease and node, ended leases first; times in seconds since the
+        epoch.
 
         Returns:
-            Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`, `tasks`.
+            Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`,
+            `tasks`.
         """
         return timeline(self._link.blocks) if self._link else []
 

@@ -45,7 +45,7 @@ def facts_of(function: Callable[..., Any]) -> FunctionFacts:
 
 def _look(function: Callable[..., Any]) -> FunctionFacts:
     layers = list(_layers(function))
-    annotation = next((getattr(layer, ATTRIBUTE) for layer in layers if hasattr(layer, ATTRIBUTE)), {})
+    annotation: dict[str, Any] = next((getattr(each, ATTRIBUTE) for each in layers if hasattr(each, ATTRIBUTE)), {})
     bash = any(isinstance(layer, functools.partial) for layer in layers)
     parameters = _parameters(layers[-1])
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -1,6 +1,7 @@
 """The driver's one thread: it talks to all pilots, gives out tasks in batches, and completes futures."""
 
 import logging
+import math
 import os
 import threading
 import time
@@ -119,8 +120,11 @@ class Link(threading.Thread):
             )
 
     def lose_block(self, id: str, reason: str, words: str) -> None:  # noqa: A002 - the field's name
-        """A block's job is known to have ended."""
+        """A block's job is known to have ended; returns when its tasks have been told (a second at most)."""
+        told = threading.Event()
         self.call(lambda: self._lose_by_id(id, reason, words))
+        self.call(told.set)
+        told.wait(1)
 
     def close(self) -> None:
         """End the thread and close the sockets; idempotent."""
@@ -171,7 +175,7 @@ class Link(threading.Thread):
         if self._incoming or self._stopping:
             self._asleep = False
         timeout = max(0.0, until - time.monotonic()) if self._asleep else 0.0
-        ready = dict(poller.poll(timeout * 1000))
+        ready = dict(poller.poll(math.ceil(timeout * 1000)))
         self._asleep = False
         if self._wake in ready:
             os.eventfd_read(self._wake)

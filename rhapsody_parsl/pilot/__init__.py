@@ -1,7 +1,7 @@
 """The pilot: one asyncio process on the head node of the block that decides what runs where.
 
 `__main__` starts it, `loop` does its I/O, `link` is its end of the line to the driver, `inventory` tells what the block
-holds. The deciding is pure and knows no sockets: `core` keeps the tasks (events in, instructions out), `router` picks the
-runtime, `scheduler` the nodes, `ledger` lends cores, GPUs and memory. It imports no Parsl, Dragon, MPI or vLLM and never
-opens a payload.
+holds. The deciding is pure and knows no sockets: `core` keeps the tasks (events in, instructions out), `router` picks
+the runtime, `scheduler` the nodes, `ledger` lends cores, GPUs and memory. It imports no Parsl, Dragon, MPI or vLLM
+and never opens a payload.
 """

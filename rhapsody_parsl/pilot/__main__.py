@@ -7,12 +7,14 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from rhapsody_parsl.runtimes import guard
 from rhapsody_parsl.spec.config import read_config
 
-_UNDER_GUARD = "RHAPSODY_PILOT_GUARDED"
+_FOLDER = "RHAPSODY_PILOT_FOLDER"
+"""Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
 
 
 def main() -> None:
@@ -21,16 +23,22 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="written by the executor")
     parser.add_argument("block", help="the block's number")
     arguments = parser.parse_args()
-    if _UNDER_GUARD not in os.environ:
-        os.environ[_UNDER_GUARD] = "1"
-        command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
-        os.execv(sys.executable, [sys.executable, "-I", "-S", guard.__file__, "--grace", "8", "--", *command])
-    del os.environ[_UNDER_GUARD]
+    folder = os.environ.pop(_FOLDER, "")
+    if not folder:
+        _become_guard()
     faulthandler.enable()
-    asyncio.run(_run(arguments.config, arguments.block))
+    asyncio.run(_run(arguments.config, arguments.block, Path(folder)))
 
 
-async def _run(path: Path, block: str) -> None:
+def _become_guard() -> None:
+    os.environ[_FOLDER] = folder = tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-")
+    command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
+    options = ["--grace", "8", "--sweep", folder]
+    words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
+    os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
+
+
+async def _run(path: Path, block: str, folder: Path) -> None:
     from rhapsody_parsl.pilot.loop import Pilot  # noqa: PLC0415 - the guard needs none of it
 
     config = read_config(path)
@@ -42,7 +50,7 @@ async def _run(path: Path, block: str) -> None:
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)
         os.chdir(config.working_dir)
-    pilot = Pilot(config, block)
+    pilot = Pilot(config, block, folder)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")

@@ -1,7 +1,7 @@
 """The tasks of a block and what happens to them: events in, instructions out, no I/O.
 
-The shell (`loop`) calls a method for each event and then performs `take()`. Times are seconds of any one clock, given by the
-caller.
+The shell (`loop`) calls a method for each event and then performs `take()`. Times are seconds of any one clock, given
+by the caller.
 """
 
 import heapq

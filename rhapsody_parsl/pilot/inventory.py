@@ -26,8 +26,8 @@ _INTEL_COMPUTE_CLASS = "0x038000"  # a display controller without a display: dat
 def find_nodes(config: BlockConfig, environment: Mapping[str, str] | None = None) -> list[Node]:
     """Return the block's nodes, the one we stand on first.
 
-    Declared values of the config win. A declared number of nodes are all this host; declared core `i` stands on real core
-    `i` modulo what is there. Nodes of a batch job are taken to be like this one.
+    Declared values of the config win. A declared number of nodes are all this host; declared core `i` stands on real
+    core `i` modulo what is there. Nodes of a batch job are taken to be like this one.
 
     Args:
         config: The block's.
@@ -99,7 +99,8 @@ def our_memory() -> float:
 
 
 def our_gpus(environment: Mapping[str, str], root: Path = Path("/")) -> tuple[str, list[str]]:
-    """Return vendor and device ids of the GPUs we may use: what the batch system made visible, else what the kernel shows.
+    """Return vendor and device ids of the GPUs we may use: what the batch system made visible, else what the kernel
+    shows.
 
     Args:
         environment: Where the vendors' variables are.

@@ -20,7 +20,7 @@ _PROBE_TIMEOUT = 3.0
 _REFUSALS = 4
 
 
-class DriverUnreachable(RhapsodyError):
+class DriverUnreachable(RhapsodyError):  # noqa: N818 - named for what happened, as all our errors are
     """None of the driver's addresses answers from here."""
 
     def sentence(self) -> str:

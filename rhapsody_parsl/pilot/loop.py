@@ -3,11 +3,9 @@
 import asyncio
 import importlib.metadata
 import logging
-import os
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,17 +43,18 @@ _REPORT_EVERY = 0.5
 class Pilot:
     """One block's pilot.
 
-    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, (3) say goodbye, (4) close the
-    link, (5) remove the private folder.
+    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, (3) say goodbye, (4) close
+    the link, (5) remove the private folder.
 
     Args:
         config: The block's.
         block: Our number, as the driver knows it.
+        folder: Private, on a local disk, and ours to remove.
     """
 
-    def __init__(self, config: BlockConfig, block: str) -> None:
+    def __init__(self, config: BlockConfig, block: str, folder: Path) -> None:
         self._config, self._block = config, block
-        self._folder = Path(tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-"))
+        self._folder = folder
         self._leaving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._draining = False
         self._states: dict[str, dict[str, Any]] = {}
@@ -109,6 +108,8 @@ class Pilot:
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
         """A run is over before its tasks."""
+        if self._leaving.done():
+            return  # we end it ourselves: the goodbye names its tasks
         log.warning("run %d lost: %s", run, error)
         self._core.lost(run, error, untouched, time.monotonic())
         self._act()
@@ -168,7 +169,7 @@ class Pilot:
     def _act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop."""
         while instructions := self._core.take():
-            for instruction in instructions:
+            for instruction in instructions if not self._leaving.done() else ():
                 self._perform(instruction)
         if not self._flushing:
             self._flushing = True

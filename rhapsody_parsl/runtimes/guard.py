@@ -1,8 +1,9 @@
 """Stands over one command so that nothing of it is left behind. Standard library only; run as a script, `python -I -S`.
 
-The guard adopts every orphan of the command (Linux subreaper), and watches three things: the command, its own parent, and
-the lifeline, a pipe on standard input whose other end only the owner holds. When one of them ends, it asks the command to
-leave (SIGTERM), waits, kills whatever still lives below it, and sweeps the files the command is known to leave.
+The guard adopts every orphan of the command (Linux subreaper), and watches three things: the command, its own parent,
+and the lifeline, a pipe on standard input whose other end only the owner holds. When one of them ends, it asks the
+command to leave (SIGTERM), waits, kills whatever still lives below it, and sweeps the files the command is known to
+leave.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import ctypes
 import glob
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", default="", help="pin the command to these, comma separated")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
-    parser.add_argument("--sweep", action="append", default=[], help="glob of files to remove at the end")
+    parser.add_argument("--sweep", action="append", default=[], help="glob of files and folders to remove at the end")
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
@@ -37,8 +39,11 @@ def _in_child() -> None:
 
 
 def _children() -> "list[int]":
-    """Ids of every process below this one, zombies not counted."""
-    parents = {}
+    """Ids of every process below this one, zombies not counted.
+
+    But what is below a zombie counts: the first thread of a killed process may be one while others still end.
+    """
+    parents, zombies = {}, set()
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -46,14 +51,15 @@ def _children() -> "list[int]":
                     state, parent = stat.read().rpartition(b")")[2].split()[:2]
             except OSError:
                 continue
-            if state != b"Z":
-                parents[int(entry)] = int(parent)
+            parents[int(entry)] = int(parent)
+            if state == b"Z":
+                zombies.add(int(entry))
     below, grown = {os.getpid()}, True
     while grown:
         more = {pid for pid, parent in parents.items() if parent in below} - below
         below |= more
         grown = bool(more)
-    return sorted(below - {os.getpid()})
+    return sorted(below - zombies - {os.getpid()})
 
 
 def _signal(pid: int, number: int) -> None:
@@ -168,10 +174,10 @@ def _sweep(patterns: "list[str]", pid: int) -> None:
     for pattern in patterns:
         found = glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=str(os.getuid())[-3:]))
         for path in set(found) - _mapped(found):
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                _unlink({path})
 
 
 def main() -> int:

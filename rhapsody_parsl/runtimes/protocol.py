@@ -113,9 +113,9 @@ class Context(msgspec.Struct, frozen=True):
 class Runtime(Protocol):
     """A runtime of the block, seen from the pilot.
 
-    The pilot calls `start` before the first `run`, feeds a run any number of times, and calls `end` when nothing of it is
-    in flight; then the lease goes to somebody else. A runtime that loses a process reports `lost` for the runs on it, and
-    starts what it needs again with the next run.
+    The pilot calls `start` before the first `run`, feeds a run any number of times, and calls `end` when nothing of
+    it is in flight; then the lease goes to somebody else. A runtime that loses a process reports `lost` for the runs
+    on it, and starts what it needs again with the next run.
 
     Attributes:
         name: As users write it.

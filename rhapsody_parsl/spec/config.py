@@ -1,6 +1,7 @@
 """What the user configures of a block, as checked values: runtimes, services, and what the pilot reads at its start."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,7 +141,7 @@ class VLLMRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         requests_in_flight: Requests a replica is given at once.
     """
 
-    services: tuple[VLLMService, ...] = ()
+    services: Sequence[VLLMService] = ()
     request_workers: int = 1
     requests_in_flight: int = 256
 

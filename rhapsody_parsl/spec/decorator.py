@@ -147,8 +147,8 @@ def _accepting_spec(function: F, spec: dict[str, Any]) -> F:
     """Return `function` with a `parsl_resource_specification` parameter, for what is given at call time.
 
     Its default is empty: the annotation travels as an attribute, because ThreadPoolExecutor and HighThroughputExecutor
-    refuse what they do not know. The wrapper is made over the *user's* globals, so that dill ships it as it ships the user's own function and the
-    other side needs nothing of this package.
+    refuse what they do not know. The wrapper is made over the *user's* globals, so that dill ships it as it ships the
+    user's own function and the other side needs nothing of this package.
     """
 
     def call(*args: Any, parsl_resource_specification: Any = None, **kwargs: Any) -> Any:

@@ -1,6 +1,6 @@
 """Where the user's code runs, whichever runtime started the process.
 
-`call` opens one payload and closes its result; `loop` is the resident process: one thread listens to the pilot, the main
-thread runs tasks; `once` is a fresh process for one task; `process_tree` pins and ends processes; `prompt` turns what an
-app returns into a request for a model service. Of the block's side only this folder imports Parsl.
+`call` opens one payload and closes its result; `loop` is the resident process: one thread listens to the pilot, the
+main thread runs tasks; `once` is a fresh process for one task; `process_tree` pins and ends processes; `prompt` turns
+what an app returns into a request for a model service. Of the block's side only this folder imports Parsl.
 """

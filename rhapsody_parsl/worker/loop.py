@@ -98,11 +98,14 @@ class Outbox:
         self._lock = threading.Lock()
         self._run = 0
         self._results: list[Result] = []
+        self._sealed = False
         self._flushed = time.perf_counter()
 
     def put(self, run: int, result: Result) -> None:
         """Take a result; all of one batch are of one run."""
         with self._lock:
+            if self._sealed:
+                return
             self._run = run
             self._results.append(result)
         if time.perf_counter() - self._flushed > _FLUSH_AFTER:
@@ -115,6 +118,12 @@ class Outbox:
                 self._spoke.send(Done(self._run, self._results))
                 self._results = []
             self._flushed = time.perf_counter()
+
+    def seal(self) -> None:
+        """Send what is there and take nothing more: a task whose processes are being killed must not report that."""
+        with self._lock:
+            self._sealed = True
+        self.flush()
 
     def close(self) -> None:
         """Send what is there and close the socket, with time for it to leave."""
@@ -180,9 +189,13 @@ class Listener(threading.Thread):
 
     def _revoke(self, revoke: Revoke) -> bool:
         taken, running = self._inbox.revoke(revoke.run, revoke.tasks, revoke.kill)
-        self._outbox.flush()
+        kill = revoke.kill and running
+        if kill:
+            self._outbox.seal()
+        else:
+            self._outbox.flush()
         self._spoke.send(Revoked(revoke.run, taken))
-        return not (revoke.kill and running)
+        return not kill
 
 
 class Runner:

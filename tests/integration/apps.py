@@ -45,7 +45,9 @@ def unpicklable_error() -> None:
 
 def sleep_with_a_child(folder: str, seconds: float = 100) -> None:
     """Write the ids of this process and of a sleeping grandchild in a session of its own, and sleep."""
-    code = "import subprocess; print(subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=-3, stderr=-3).pid)"
+    code = (
+        "import subprocess; print(subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=-3, stderr=-3).pid)"
+    )
     started = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     note = Path(folder) / "pids"
     note.with_suffix(".new").write_text(f"{os.getpid()} {started.stdout}")

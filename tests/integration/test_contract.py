@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import parsl
-import psutil
 import pytest
 from parsl import Config, bash_app, python_app
 from parsl.app.errors import BashExitFailure
@@ -17,6 +16,7 @@ from parsl.dataflow.dflow import DataFlowKernel
 
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import PayloadError, WalltimeExceeded, WorkerLost
+from testing.waiting import until, until_gone
 from tests.integration import apps
 
 CONFIGS: dict[str, Callable[[], Any]] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime}
@@ -57,25 +57,8 @@ def error_of(future: Any) -> Any:
 
 
 def pids_in(folder: Path) -> list[int]:
-    deadline = time.monotonic() + TIMEOUT
-    while not (folder / "pids").exists():
-        assert time.monotonic() < deadline, "the task did not begin"
-        time.sleep(0.02)
+    until((folder / "pids").exists, TIMEOUT)
     return [int(word) for word in (folder / "pids").read_text().split()]
-
-
-def wait_until_gone(pids: list[int], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while left := [pid for pid in pids if alive(pid)]:
-        assert time.monotonic() < deadline, f"{left} still live"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_result(stage: Stage) -> None:
@@ -129,7 +112,7 @@ def test_cancel_running_ends_its_process_tree(stage: Stage, tmp_path: Path) -> N
     pids = pids_in(tmp_path)
     assert running.cancel()
     assert running.cancelled()
-    wait_until_gone(pids)
+    until_gone(pids)
     assert stage.submit(apps.add, 1).result(TIMEOUT) == 2
 
 
@@ -173,7 +156,7 @@ def test_walltime_ends_the_whole_tree(stage: Stage, tmp_path: Path) -> None:
     error = error_of(stage.submit(apps.sleep_with_a_child, str(tmp_path), spec={"walltime": 2}))
     assert isinstance(error, WalltimeExceeded)
     assert time.monotonic() - began < 15
-    wait_until_gone(pids_in(tmp_path))
+    until_gone(pids_in(tmp_path))
     assert stage.submit(apps.add, 1).result(TIMEOUT) == 2
 
 
@@ -181,7 +164,7 @@ def test_a_process_of_its_own_for_each_task(stage: Stage) -> None:
     spec = {"isolation": "process"}
     pids = [stage.submit(apps.pid, spec=spec).result(TIMEOUT) for _ in range(3)]
     assert len(set(pids)) == 3
-    wait_until_gone(pids)
+    until_gone(pids)
     error = error_of(stage.submit(apps.kill_self, spec=spec))
     assert isinstance(error, WorkerLost)
 
@@ -227,4 +210,4 @@ def test_stop_leaves_nothing_and_is_prompt(runtime: str, tmp_path: Path) -> None
     dfk.cleanup()
     assert time.monotonic() - began < 15
     assert left.exception(1)
-    wait_until_gone(pids, 5)
+    until_gone(pids, 5)

@@ -142,7 +142,7 @@ def test_people_see_what_became_of_each_service(executor: RhapsodyExecutor) -> N
 def test_a_replica_stands_on_the_cores_of_its_lease(executor: RhapsodyExecutor) -> None:
     @python_app
     def server_cores(model: str) -> list[int]:
-        import psutil  # noqa: PLC0415 - runs elsewhere
+        import psutil
 
         servers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[-1] == model]
         return sorted(core for server in servers for core in server.cpu_affinity())

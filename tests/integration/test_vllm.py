@@ -151,7 +151,7 @@ def test_a_body_that_kills_its_worker_loses_no_other_task(executor: RhapsodyExec
     @python_app
     @annotate(VLLM("tiny", max_tokens=2))
     def crash() -> str:
-        import os  # noqa: PLC0415 - runs elsewhere
+        import os
 
         os._exit(9)
 
@@ -169,9 +169,9 @@ def running() -> float:
 
     @python_app
     def metrics() -> str:
-        import urllib.request  # noqa: PLC0415 - runs elsewhere
+        import urllib.request
 
-        from rhapsody_parsl import service  # noqa: PLC0415 - runs elsewhere
+        from rhapsody_parsl import service
 
         url = service("tiny").base_url.replace("/v1", "/metrics")
         with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
@@ -200,7 +200,7 @@ def test_walltime_ends_a_body(executor: RhapsodyExecutor) -> None:
     @python_app
     @annotate(VLLM("tiny"), Policy(walltime=1))
     def sleepy() -> str:
-        import time  # noqa: PLC0415 - runs elsewhere
+        import time
 
         time.sleep(100)
         return "late"
@@ -221,12 +221,12 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 def test_any_task_finds_the_service_and_needs_the_key(executor: RhapsodyExecutor) -> None:
     @python_app
     def talk() -> tuple[Any, int, bool]:
-        import json  # noqa: PLC0415 - runs elsewhere
-        import os  # noqa: PLC0415 - runs elsewhere
-        import urllib.error  # noqa: PLC0415 - runs elsewhere
-        import urllib.request  # noqa: PLC0415 - runs elsewhere
+        import json
+        import os
+        import urllib.error
+        import urllib.request
 
-        from rhapsody_parsl import service  # noqa: PLC0415 - runs elsewhere
+        from rhapsody_parsl import service
 
         found = service("tiny")
         body = json.dumps({"model": found.model, "prompt": "hello", "max_tokens": 3, "ignore_eos": True}).encode()

@@ -34,9 +34,9 @@ def fields_of(kind: Any) -> set[str]:
 
 @pytest.fixture(scope="module")
 def vllm_fields() -> tuple[set[str], set[str], set[str]]:
-    from vllm import SamplingParams  # noqa: PLC0415 - takes seconds
-    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest  # noqa: PLC0415 - as above
-    from vllm.entrypoints.openai.completion.protocol import CompletionRequest  # noqa: PLC0415 - as above
+    from vllm import SamplingParams
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
     return fields_of(SamplingParams), fields_of(CompletionRequest), fields_of(ChatCompletionRequest)
 
@@ -56,7 +56,7 @@ def test_every_name_of_vllms_is_taken_or_left_out_on_purpose(vllm_fields: tuple[
 
 
 def test_the_engines_own_parameters_reach_it() -> None:
-    from rhapsody_parsl.runtimes.vllm.engine import Chat, Completion  # noqa: PLC0415 - takes seconds
+    from rhapsody_parsl.runtimes.vllm.engine import Chat, Completion
 
     for kind, what in ((Completion, {"prompt": "a"}), (Chat, {"messages": [{"role": "user", "content": "a"}]})):
         request = kind(**what, detokenize=False, extra_args={"a": 1}, flat_logprobs=True, seed=7)

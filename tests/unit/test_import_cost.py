@@ -30,7 +30,7 @@ def test_import_loads_nothing_it_does_not_need(statement: str, never: set[str]) 
 
 
 def test_every_public_name_resolves_and_a_wrong_one_says_so() -> None:
-    import rhapsody_parsl  # noqa: PLC0415 - the test is about this import
+    import rhapsody_parsl
 
     assert {name for name in rhapsody_parsl.__all__ if getattr(rhapsody_parsl, name) is None} == set()
     assert set(rhapsody_parsl.__all__) <= set(dir(rhapsody_parsl))

@@ -54,5 +54,6 @@ def watch_children(answering: Answering) -> None:
 
 
 def _describe(problem: BaseException) -> str:
-    text = str(problem).strip()
+    lines = [line for line in str(problem).splitlines() if "For further information visit" not in line]
+    text = "\n".join(lines).strip()
     return text if isinstance(problem, ServiceFailed) and text else f"{type(problem).__name__}: {text}"

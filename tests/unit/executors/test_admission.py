@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit
 from rhapsody_parsl.executors.functions import FunctionFacts

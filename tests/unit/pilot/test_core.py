@@ -104,7 +104,9 @@ def test_the_loss_case_of_mpi_executor() -> None:
     assert block.begun_on[2] == ["n0", "n1", "n2", "n3"]
 
 
-@pytest.mark.parametrize("gang", [{"num_nodes": 4}, {"runtime": "mpi", "num_ranks": 16}, {"runtime": "mpi", "num_ranks": 9}])
+@pytest.mark.parametrize(
+    "gang", [{"num_nodes": 4}, {"runtime": "mpi", "num_ranks": 16}, {"runtime": "mpi", "num_ranks": 9}]
+)
 def test_a_gang_is_not_starved_by_a_stream_of_small_tasks(gang: dict[str, Any]) -> None:
     block = Simulation(make_nodes(4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
     for number in range(400):
@@ -216,7 +218,7 @@ def test_a_runtime_that_does_not_start_fails_its_tasks_and_is_tried_again() -> N
 
 
 @pytest.mark.parametrize("asked", [{"cores": 5}, {"gpus": 1}, {"memory": 65}, {"labels": ["x"]}, {"num_nodes": 3},
-                                   {"runtime": "mpi", "num_ranks": 9}, {"runtime": "vllm", "service": "s"}])  # fmt: skip
+                                   {"num_ranks": 9}, {"service": "s"}])  # fmt: skip
 def test_what_can_never_run_is_refused_at_once(asked: dict[str, Any]) -> None:
     block = Simulation(make_nodes(2), {"local": FakeRuntime(), "mpi": FakeRuntime()})
     block.submit(make_spec(cores=4), 1, 2)

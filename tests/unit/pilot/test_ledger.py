@@ -12,9 +12,7 @@ from testing.nodes import make_node, make_nodes
 shares = st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.333, 0.5, 0.9])
 parts = st.one_of(
     st.builds(Part, st.integers(0, 5), memory=st.floats(0, 40)),
-    st.builds(
-        lambda cores, gpus: Part(cores, float(gpus), 1.0 if gpus else 0.0), st.integers(0, 4), st.integers(0, 3)
-    ),
+    st.builds(lambda cores, gpus: Part(cores, float(gpus), 1.0 if gpus else 0.0), st.integers(0, 4), st.integers(0, 3)),
     st.builds(lambda unit, ranks: Part(ranks, round(unit * ranks, 6), unit, ranks=ranks), shares, st.integers(1, 5)),
 )
 

@@ -33,6 +33,10 @@ def drive(core: Core, tasks: list[Task], seconds: float) -> float:
     return ended / (time.perf_counter() - began)
 
 
+def report(line: str) -> None:
+    print(line)  # noqa: T201 - rates are for people
+
+
 def block(nodes: int) -> Core:
     return Core(Ledger(make_nodes(nodes, cores=64)), {"local": FakeRuntime()}, "local", {})
 
@@ -43,18 +47,18 @@ def many(spec: TaskSpec, count: int) -> list[Task]:
 
 def test_short_tasks_on_many_nodes() -> None:
     rate = drive(block(NODES), many(make_spec(), TASKS), 0.001)
-    print(f"\nshort tasks: {TASKS} on {NODES} nodes, {rate:,.0f} dispatches/s")
+    report(f"\nshort tasks: {TASKS} on {NODES} nodes, {rate:,.0f} dispatches/s")
 
 
 def test_whole_node_tasks_on_many_nodes() -> None:
     rate = drive(block(NODES), many(make_spec(cores=64), TASKS // 5), 60.0)
-    print(f"\nwhole-node tasks: {TASKS // 5} on {NODES} nodes, {rate:,.0f} dispatches/s")
+    report(f"\nwhole-node tasks: {TASKS // 5} on {NODES} nodes, {rate:,.0f} dispatches/s")
 
 
 def test_many_different_specs() -> None:
     tasks = [make_task(number, make_spec(f"app{number % 40}", cores=1 + number % 40)) for number in range(TASKS // 20)]
     rate = drive(block(NODES // 10), tasks, 60.0)
-    print(f"\nforty apps of all sizes: {len(tasks)} on {NODES // 10} nodes, {rate:,.0f} dispatches/s")
+    report(f"\nforty apps of all sizes: {len(tasks)} on {NODES // 10} nodes, {rate:,.0f} dispatches/s")
 
 
 def test_a_wide_gang_is_given_its_nodes() -> None:
@@ -68,5 +72,5 @@ def test_a_wide_gang_is_given_its_nodes() -> None:
     gang.runtime_ready("mpi", 0.0)
     for turn in range(3):
         gang.tick(10.0 + turn)
-    print(f"\na gang of {NODES} nodes waiting: {(time.perf_counter() - began) / 3:.2f} s a decision")
+    report(f"\na gang of {NODES} nodes waiting: {(time.perf_counter() - began) / 3:.2f} s a decision")
     assert gang.queued == 1

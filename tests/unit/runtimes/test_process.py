@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ import pytest
 
 from rhapsody_parsl.runtimes.process import Backend, last_words
 from testing import leaks
+from testing.waiting import alive, until
 
 # Writes its pid, starts a grandchild that forks twice into a new session, and goes on.
 FAMILY = """
@@ -55,23 +56,9 @@ def nothing_left() -> Iterator[None]:
         yield
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-
-
 def pids(folder: Path) -> list[int]:
     until(lambda: (folder / "child").exists() and (folder / "orphan").exists())
     return [int((folder / name).read_text()) for name in ("child", "orphan")]
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def family(folder: Path, *words: str) -> Backend:
@@ -92,7 +79,7 @@ def test_stop_ends_a_family_with_its_orphans(tmp_path: Path, words: tuple[str, .
         await backend.stop()
         assert time.monotonic() - began < 3
         assert not backend.alive
-        assert all(map(gone, living))
+        assert not any(map(alive, living))
         assert backend.last_words() == "first words"
 
     asyncio.run(story())
@@ -106,7 +93,7 @@ def test_the_end_of_the_child_ends_its_orphans_and_is_told(tmp_path: Path) -> No
         child, orphan = await asyncio.to_thread(pids, tmp_path)
         os.kill(child, signal.SIGKILL)
         ending = await backend.wait()
-        assert gone(orphan)
+        assert not alive(orphan)
         return ending
 
     assert asyncio.run(story()) == "it was ended by signal 9"
@@ -121,7 +108,7 @@ def test_the_end_of_the_owner_ends_all(tmp_path: Path, number: signal.Signals) -
     finally:
         owner.send_signal(number)
         owner.wait(10)
-    until(lambda: all(map(gone, living)), 5)
+    until(lambda: not any(map(alive, living)), 5)
     until(lambda: not list(tmp_path.glob("segment-*")), 5)
 
 
@@ -136,7 +123,7 @@ def test_kill_of_the_guard_reaches_the_child(tmp_path: Path) -> None:
         assert guard is not None
         guard.kill()
         await backend.wait()
-        await asyncio.to_thread(until, lambda: gone(child))
+        await asyncio.to_thread(until, lambda: not alive(child))
         os.kill(orphan, signal.SIGKILL)
 
     asyncio.run(story())

@@ -23,10 +23,9 @@ tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.b
 seconds = st.floats(0, 1e9)
 results = st.lists(st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds), max_size=5)
 cores = st.lists(st.integers(0, 500), max_size=4).map(tuple)
+shares = st.lists(st.builds(messages.Share, names, cores, cores, seconds), max_size=2).map(tuple)
 leases = st.lists(
-    st.builds(messages.LeaseRecord, numbers, names, names,
-              st.lists(st.builds(messages.Share, names, cores, cores, seconds), max_size=2).map(tuple), seconds, seconds,
-              numbers),
+    st.builds(messages.LeaseRecord, numbers, names, names, shares, seconds, seconds, numbers),
     max_size=2,
 )  # fmt: skip
 ids = st.lists(numbers, max_size=4)

@@ -1,0 +1,256 @@
+"""The executor through its public API, with the local runtime: without a DataFlowKernel, refusals, and every end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+import parsl
+import psutil
+import pytest
+from parsl import Config, python_app
+from parsl.executors.errors import BadStateException, InvalidResourceSpecification
+from parsl.providers import LocalProvider
+
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
+from testing.waiting import until, until_gone
+from tests.integration import apps
+
+TIMEOUT = 60
+ROOT = Path(__file__).parents[2]
+
+
+def local(**options: Any) -> RhapsodyExecutor:
+    return RhapsodyExecutor(label="local", runtimes=[LocalRuntime()], cores_per_node=2, **options)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def running() -> Iterator[RhapsodyExecutor]:
+    with local() as executor:
+        assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
+        yield executor
+
+
+def below(pid: int | None = None, word: str = "") -> list[psutil.Process]:
+    """Processes below one (this one by default) whose command line holds a word."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        try:
+            if any(word in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def pilot() -> psutil.Process:
+    """The pilot itself, not its guard."""
+    return next(p for p in below(word="rhapsody_parsl.pilot") if not any("guard.py" in part for part in p.cmdline()
+                                                                         ) and "python" in p.name())  # fmt: skip
+
+
+def test_without_a_data_flow_kernel(running: RhapsodyExecutor) -> None:
+    futures = [running.submit(apps.add, None, number) for number in range(50)]
+    assert [future.result(TIMEOUT) for future in futures] == [number + 1 for number in range(50)]
+    assert running.outstanding() == 0
+    assert running.connected_blocks == ["0"]
+
+
+def test_before_and_after_its_life_it_says_so() -> None:
+    executor = local()
+    with pytest.raises(RhapsodyError, match="Executor local is not running: start it before submit"):
+        executor.submit(apps.add, {}, 1)
+    with executor:
+        executor.submit(apps.add, {}, 1).result(TIMEOUT)
+    with pytest.raises(RhapsodyError, match="is not running"):
+        executor.submit(apps.add, {}, 1)
+    executor.shutdown()
+
+
+@pytest.mark.parametrize(("spec", "sentence"), [
+    ({"coers": 2}, "coers=2: unknown key. Did you mean 'cores'?"),
+    ({"cores": 3}, "cores=3: the largest node has 2 for tasks. Ask for 2 at most"),
+    ({"num_ranks": 2}, "runtime='mpi': this executor has local. Add it to RhapsodyExecutor(runtimes=[...]) "
+                       "or use one of: local"),
+    ({"service": "llm"}, "runtime='vllm': this executor has local. Add it to RhapsodyExecutor(runtimes=[...]) "
+                         "or use one of: local"),
+    ({"gpus": 1}, "gpus=1.0: the largest node has 0 for tasks. Ask for 0 at most"),
+])  # fmt: skip
+def test_what_can_never_run_is_refused_at_submit(
+    running: RhapsodyExecutor, spec: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidResourceSpecification) as caught:
+        running.submit(apps.add, spec, 1)
+    assert str(caught.value) == sentence
+    assert running.outstanding() == 0
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    ({"runtimes": []}, "runtimes=[]: at least one, and each kind once."),
+    ({"runtimes": [LocalRuntime(), LocalRuntime()]}, "runtimes=['local', 'local']: at least one, and each kind once."),
+    ({"runtimes": [LocalRuntime()], "default_runtime": "mpi"}, "default_runtime='mpi': runtimes has local."),
+])  # fmt: skip
+def test_a_wrong_configuration_is_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        RhapsodyExecutor(**options)
+    assert str(caught.value) == sentence
+
+
+def test_explain_snapshot_and_timeline(running: RhapsodyExecutor) -> None:
+    assert "it fits" in str(running.explain({"cores": 2}))
+    until(lambda: running.snapshot()["blocks"][0].get("tasks", {}).get("done") == 1, 5)
+    block = running.snapshot()["blocks"][0]
+    assert (block["state"], block["cores"], block["runtimes"]["local"]["state"]) == ("connected", 2, "ready")
+    (line,) = until(running.timeline, 5)
+    assert (line["name"], line["runtime"], line["cores"], line["tasks"]) == ("add", "local", [0], 1)
+    assert line["end"] > line["start"]
+
+
+def test_a_cancelled_future_is_seen_by_wait(running: RhapsodyExecutor) -> None:
+    future = running.submit(apps.nap, {}, 30)
+    assert future.cancel()
+    assert future.cancel()
+    assert wait([future], timeout=1).done == {future}
+    assert running.outstanding() == 0
+
+
+def test_kill_of_the_pilot_loses_the_block(running: RhapsodyExecutor, tmp_path: Path) -> None:
+    future = running.submit(apps.sleep_with_a_child, {}, str(tmp_path))
+    until((tmp_path / "pids").exists)
+    began = time.monotonic()
+    pilot().kill()
+    error = future.exception(TIMEOUT)
+    assert time.monotonic() - began < 10
+    assert isinstance(error, BlockLost)
+    assert "Block 0 was lost while it held this task: its job ended" in str(error)
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    until_gone(pids)
+
+
+def test_what_the_block_said_last_is_in_the_error(tmp_path: Path) -> None:
+    command = "{python} -m rhapsody_parsl.pilot {config} {block_id} || (echo the node caught fire >&2; exit 3)"
+    with local(launch_cmd=command) as executor:
+        executor.submit(apps.add, {}, 1).result(TIMEOUT)
+        future = executor.submit(apps.sleep_with_a_child, {}, str(tmp_path))
+        until((tmp_path / "pids").exists)
+        pilot().kill()
+        assert "the node caught fire" in str(future.exception(TIMEOUT))
+
+
+def test_a_block_told_to_end_says_goodbye(running: RhapsodyExecutor, tmp_path: Path) -> None:
+    begun = running.submit(apps.sleep_with_a_child, {}, str(tmp_path))
+    until((tmp_path / "pids").exists)
+    pilot().terminate()
+    error = begun.exception(15)
+    assert isinstance(error, BlockLost)
+    assert "the block was told to end (SIGTERM)" in str(error)
+    until(lambda: not below(word="rhapsody_parsl"), 15)
+
+
+def test_two_blocks_share_the_tasks(tmp_path: Path) -> None:
+    provider = LocalProvider(init_blocks=2, max_blocks=2)
+    with local(provider=provider) as executor:
+        until(lambda: len(executor.connected_blocks) == 2)
+        futures = [executor.submit(apps.nap, {}, 0.2) for _ in range(20)]
+        wait(futures, TIMEOUT)
+        until(lambda: sum(line["tasks"] for line in executor.timeline()) == 20, 5)
+        assert {line["block"] for line in executor.timeline()} == {"0", "1"}
+        assert executor.scale_in(1)
+        assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
+
+
+def test_a_task_that_had_not_begun_goes_to_the_other_block(tmp_path: Path) -> None:
+    provider = LocalProvider(init_blocks=2, max_blocks=2)
+    with local(provider=provider) as executor:
+        until(lambda: len(executor.connected_blocks) == 2)
+        futures = [executor.submit(apps.nap, {"on_loss": "rerun"}, 0.3) for _ in range(20)]
+        pilot().terminate()
+        assert [future.result(TIMEOUT) for future in futures] == [0.3] * 20
+
+
+def test_without_encryption() -> None:
+    with local(encrypted=False) as executor:
+        assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
+
+
+def test_a_wrong_address_is_explained(tmp_path: Path) -> None:
+    with local(address="127.0.0.2", provider=LocalProvider()) as executor:
+        # nobody of ours listens there: the driver bound all, so give the pilot a port of nobody
+        config = executor._config_path
+        assert config is not None
+        config.write_text(config.read_text().replace(str(executor._link.port), "9"))  # type: ignore[union-attr]  # is there
+        future = executor.submit(apps.add, {}, 1)
+        error = future.exception(TIMEOUT)
+        assert isinstance(error, BadStateException)
+        words = "No address of the driver answers from"
+        assert words in str(executor.executor_exception)
+        assert "Give RhapsodyExecutor(address=...) one that the nodes of the block can reach" in str(
+            executor.executor_exception
+        )
+        with pytest.raises(BadStateException):
+            executor.submit(apps.add, {}, 1)
+
+
+def test_under_parsl_with_call_time_keys() -> None:
+    with parsl.load(Config(executors=[local()], initialize_logging=False)):
+        app = python_app(apps.add)
+        assert app(1, parsl_resource_specification={"cores": 2, "policy": {"priority": 3}}).result() == 2
+        with pytest.raises(InvalidResourceSpecification, match="Did you mean 'cores'"):
+            app(1, parsl_resource_specification={"core": 2}).result()
+
+
+DRIVER = """
+import sys, pathlib
+import parsl
+from parsl import Config
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from tests.integration import apps
+if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
+    executor = RhapsodyExecutor(label="local", runtimes=[LocalRuntime()], cores_per_node=2)
+    with parsl.load(Config(executors=[executor], run_dir=str(folder / "runs"), exit_mode="skip")):
+        futures = [executor.submit(apps.sleep_with_a_child, {}, str(folder)) for _ in range(5)]
+        print("submitted", flush=True)
+        [future.result() for future in futures]
+"""
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A driver of its own, with tasks that sleep; started in its own group, as a shell does."""
+    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE, process_group=0) as process:
+        until((tmp_path / "pids").exists)
+        yield process
+        process.kill()
+
+
+def test_kill_of_the_driver_leaves_no_process(driver: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    family = psutil.Process(driver.pid).children(recursive=True)
+    assert any("rhapsody_parsl.worker" in " ".join(process.cmdline()) for process in family + below())
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    driver.kill()
+    driver.wait(5)
+    until(lambda: not any(process.is_running() and process.status() != "zombie" for process in family), 15)
+    until(lambda: not [p for p in below() if p.pid in pids or "rhapsody_parsl" in " ".join(p.cmdline())], 15)
+
+
+def test_ctrl_c_ends_all_in_time(driver: "subprocess.Popen[str]") -> None:
+    began = time.monotonic()
+    os.killpg(driver.pid, signal.SIGINT)
+    driver.wait(20)
+    assert time.monotonic() - began < 10
+    assert "KeyboardInterrupt" in str(driver.stderr.read() if driver.stderr else "")
+    until(lambda: not below(word="rhapsody_parsl"), 5)

@@ -1,0 +1,251 @@
+"""Executables and functions over ranks, with real MPI, through the public API."""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from parsl import bash_app, python_app
+
+from rhapsody_parsl import MPI, Policy, annotate
+from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
+from tests.integration.gangs import HUNG, TIMEOUT, loaded, nap, rank_one_dies, rank_one_fails, total
+
+pytestmark = pytest.mark.mpi
+
+PROGRAM = """
+import json, os, sys
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+me = (comm.rank, comm.size, sorted(os.sched_getaffinity(0)), os.environ["OMP_NUM_THREADS"])
+everyone = comm.gather(me)
+if comm.rank == 0:
+    print(json.dumps(everyone))
+"""
+
+
+@pytest.fixture(scope="module")
+def block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with loaded(tmp_path_factory.mktemp("mpi")):
+        assert python_app(total)(1).result(TIMEOUT) == 2
+        yield
+
+
+def ranks_alive() -> list[psutil.Process]:
+    """The ranks below this process."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "rhapsody_parsl.runtimes.mpi.rank" in process.cmdline() and process.name().startswith("python"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if "guard.py" not in " ".join(process.cmdline())]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+# --- launches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("block")
+def test_launch_of_a_real_program(program: Path, tmp_path: Path) -> None:
+    @bash_app
+    @annotate(MPI(ranks=2, cores_per_rank=2))
+    def launch(program: str, python: str, stdout: str = "") -> str:
+        return f"unset VIRTUAL_ENV; PATH=/usr/bin:/bin; $PARSL_MPI_PREFIX {python} {program}"
+
+    out = tmp_path / "out"
+    assert launch(str(program), sys.executable, stdout=str(out)).result(TIMEOUT) == 0
+    said = json.loads(out.read_text())
+    assert [(rank, size, threads) for rank, size, _, threads in said] == [(0, 2, "2"), (1, 2, "2")]
+
+
+@pytest.mark.usefixtures("block")
+def test_variables_of_a_launch_are_for_it_alone() -> None:
+    def names() -> dict[str, str]:
+        return {key: value for key, value in os.environ.items() if key.startswith("PARSL_")}
+
+    three = python_app(names)(parsl_resource_specification={"num_ranks": 3, "launcher_options": "-l"}).result(TIMEOUT)
+    two = python_app(names)(parsl_resource_specification={"num_ranks": 2}).result(TIMEOUT)
+    assert (three["PARSL_NUM_RANKS"], three["PARSL_LAUNCHER_OPTIONS"]) == ("3", "-l")
+    assert three["PARSL_MPI_PREFIX"].endswith("-n 3 -l")
+    assert two["PARSL_NUM_RANKS"] == "2"
+    assert "PARSL_LAUNCHER_OPTIONS" not in two
+    assert {"PARSL_MPIEXEC_PREFIX", "PARSL_SRUN_PREFIX", "PARSL_APRUN_PREFIX", "PARSL_MPI_NODELIST"} <= set(two)
+
+
+@pytest.mark.usefixtures("block")
+def test_walltime_of_a_launch_ends_its_ranks() -> None:
+    @bash_app
+    @annotate(MPI(ranks=2), Policy(walltime=1.5))
+    def long() -> str:
+        return "$PARSL_MPI_PREFIX sleep 54321"
+
+    with pytest.raises(WalltimeExceeded):
+        long().result(TIMEOUT)
+    sleepers = [p for p in psutil.Process().children(recursive=True) if "54321" in p.cmdline()]
+    assert not psutil.wait_procs(sleepers, timeout=5)[1]
+
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("block")
+def test_two_thousand_functions() -> None:
+    app = python_app(total)
+    futures = [app(number) for number in range(2000)]
+    assert [future.result(TIMEOUT) for future in futures] == [2 * number for number in range(2000)]
+
+
+@pytest.mark.usefixtures("block")
+def test_the_results_of_all_ranks() -> None:
+    @python_app
+    @annotate(MPI(ranks=4), Policy(returns="all"))
+    def squares(comm: Any = None) -> tuple[int, int]:
+        return comm.rank**2, comm.size
+
+    assert squares().result(TIMEOUT) == [(0, 4), (1, 4), (4, 4), (9, 4)]
+
+
+@pytest.mark.usefixtures("block")
+def test_the_same_function_without_a_gang_of_its_own_size() -> None:
+    assert python_app(total)(3, parsl_resource_specification={"num_ranks": 3}).result(TIMEOUT) == 9
+
+
+@pytest.mark.usefixtures("block")
+def test_each_rank_is_pinned_to_its_part_of_the_lease() -> None:
+    """Declared core i stands on real core i modulo what is there; two jobs hold four declared cores."""
+    real = sorted(psutil.Process().cpu_affinity())
+    first, second = python_app(nap)(1), python_app(nap)(1)
+    expected = sorted([real[core % len(real)]] for core in range(4))
+    assert sorted(first.result(TIMEOUT) + second.result(TIMEOUT)) == expected
+
+
+@pytest.mark.usefixtures("block")
+def test_a_message_nobody_took_meets_no_other_task() -> None:
+    @python_app
+    @annotate(MPI(ranks=2))
+    def careless(number: int, comm: Any = None) -> int:
+        if comm.rank == 0:
+            comm.isend(f"stale {number}", 1, tag=0)
+        return number
+
+    @python_app
+    @annotate(MPI(ranks=2))
+    def careful(number: int, comm: Any = None) -> Any:
+        if comm.rank == 0:
+            comm.send(number, 1, tag=0)
+            return comm.recv(source=1)
+        return comm.send(comm.recv(source=0), 0)
+
+    for number in range(40):
+        careless(number).result(TIMEOUT)
+        assert careful(number).result(TIMEOUT) == number
+
+
+@pytest.mark.usefixtures("block")
+def test_isolation_gives_each_task_ranks_of_its_own() -> None:
+    @python_app
+    @annotate(MPI(ranks=2), Policy(isolation="process", returns="all"))
+    def who(comm: Any = None) -> tuple[int, int]:
+        return os.getpid(), comm.size
+
+    futures = [who() for _ in range(2)]
+    answers = [answer for future in futures for answer in future.result(TIMEOUT)]
+    assert len({pid for pid, _ in answers}) == 4
+    assert {size for _, size in answers} == {2}
+    assert not any(psutil.pid_exists(pid) for pid, _ in answers)
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("block")
+def test_a_failing_rank_is_named_and_the_others_do_not_hang() -> None:
+    began = time.monotonic()
+    with pytest.raises(KeyError, match="not here") as caught:
+        python_app(rank_one_fails)().result(TIMEOUT)
+    assert time.monotonic() - began < HUNG
+    assert f"Raised by rank 1 of 2 on {socket.gethostname()}." in caught.value.__notes__
+    assert any(entry.name == "rank_one_fails" for entry in caught.traceback)
+    assert python_app(total)(4).result(HUNG) == 8
+
+
+@pytest.mark.usefixtures("block")
+def test_a_hung_gang_leaves_the_others_alone() -> None:
+    other = python_app(nap)(4)
+    time.sleep(0.5)
+    began = time.monotonic()
+    with pytest.raises(KeyError):
+        python_app(rank_one_fails)().result(TIMEOUT)
+    assert python_app(total)(1).result(TIMEOUT) == 2
+    assert other.result(TIMEOUT) or time.monotonic() - began > 3
+
+
+@pytest.mark.usefixtures("block")
+def test_all_ranks_fail_and_the_world_stays() -> None:
+    @python_app
+    @annotate(MPI(ranks=2))
+    def both_fail(comm: Any = None) -> None:
+        raise ValueError(comm.rank)
+
+    python_app(total)(1).result(TIMEOUT)
+    before = {process.pid for process in ranks_alive()}
+    for _ in range(20):
+        with pytest.raises(ValueError, match="0"):
+            both_fail().result(TIMEOUT)
+    assert python_app(total)(5).result(TIMEOUT) == 10
+    assert {process.pid for process in ranks_alive()} == before
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("returns", ["root", "all"])
+def test_a_result_that_cannot_travel(returns: str) -> None:
+    @python_app
+    @annotate(MPI(ranks=2), {"returns": returns})
+    def stuck(comm: Any = None) -> Any:
+        return (number for number in range(3)) if comm.rank == (0 if returns == "root" else 1) else 1
+
+    with pytest.raises(Exception, match="could not be serialized"):
+        stuck().result(TIMEOUT)
+    assert python_app(total)(5).result(TIMEOUT) == 10
+
+
+@pytest.mark.usefixtures("block")
+def test_a_dying_rank_is_a_lost_worker() -> None:
+    with pytest.raises(WorkerLost, match="rank_one_dies"):
+        python_app(rank_one_dies)().result(TIMEOUT)
+    assert python_app(total)(4).result(TIMEOUT) == 8
+
+
+@pytest.mark.usefixtures("block")
+def test_a_dying_rank_takes_its_world_and_each_task_knows_why() -> None:
+    other = python_app(nap)(30)
+    time.sleep(0.5)
+    with pytest.raises((WorkerLost, RuntimeLost)):
+        python_app(rank_one_dies)().result(TIMEOUT)
+    with pytest.raises((RuntimeLost, WorkerLost)):
+        other.result(TIMEOUT)
+    again = python_app(nap)(0.1, parsl_resource_specification={"on_loss": "rerun"})
+    assert again.result(TIMEOUT)
+
+
+@pytest.mark.usefixtures("block")
+def test_walltime_of_a_function() -> None:
+    began = time.monotonic()
+    with pytest.raises(WalltimeExceeded):
+        python_app(nap)(60, parsl_resource_specification={"walltime": 1}).result(TIMEOUT)
+    assert time.monotonic() - began < 1 + HUNG
+    assert python_app(total)(4).result(TIMEOUT) == 8
