@@ -12,7 +12,9 @@ Run `python examples/melting_point.py --help`.
 
 # ruff: noqa: PLC0415 - an app imports what it needs where it runs, as Parsl asks
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
@@ -117,6 +119,7 @@ class Campaign:
         options: What the user asked for.
         progress: What the live view shows of the campaign.
         rows: One of each analysed run.
+        asked: When the model answered, for the timeline.
         console: Where lines go that stay.
     """
 
@@ -125,6 +128,7 @@ class Campaign:
         self.progress = progress
         self.console = console
         self.rows: list[Row] = []
+        self.asked: list[pictures.Record] = []
 
     def run(self) -> fit.Melting:
         """Simulate, narrow the bracket round by round, and return the last fit."""
@@ -147,8 +151,13 @@ class Campaign:
         if self.options.model is None:
             return ""
         self.progress.stage = "two sentences from the model"
-        question = prompts.summary(self.rows, result)
-        answer: str = advise(question, parsl_resource_specification=prompts.TWO_SENTENCES).result()
+        return self._ask(prompts.summary(self.rows, result), prompts.TWO_SENTENCES)
+
+    def _ask(self, question: list[dict[str, str]], spec: dict[str, Any]) -> str:
+        """Ask the model; its service holds no counted core, so the timeline has our own note of when it answered."""
+        began = time.time()
+        answer: str = advise(question, parsl_resource_specification=spec).result()
+        self.asked.append(("vllm", "advise", socket.gethostname(), None, began, time.time()))
         return answer
 
     def _simulate(self, temperatures: Sequence[float], stage: str) -> None:
@@ -195,8 +204,7 @@ class Campaign:
             return prompts.believed("", allowed)
         self.progress.stage = f"round {number}: asking the model"
         question = prompts.next_temperature(self.rows, allowed)
-        spec = prompts.structured(allowed)
-        answer = advise(question, parsl_resource_specification=spec).result()
+        answer = self._ask(question, prompts.structured(allowed))
         chosen = prompts.believed(answer, allowed)
         self.console.print(
             f"Round {number}: it melts between {low:.3f} and {high:.3f}; of {', '.join(allowed)} "
@@ -211,7 +219,7 @@ def finish(campaign: Campaign, result: fit.Melting, executor: RhapsodyExecutor) 
     words, energy = campaign.summary(result), campaign.by_energy()
     report.save(out / "result.json", rows, result, words)
     pictures.melting_curve(out / "melting_curve.png", rows, result, literature.SAME_POTENTIAL)
-    pictures.timeline(out / "timeline.png", report.records(executor.timeline()))
+    pictures.timeline(out / "timeline.png", report.records(executor.timeline()) + campaign.asked)
     console.print(report.table(rows))
     console.print(report.ending(result, energy, words))
     console.print(f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}")

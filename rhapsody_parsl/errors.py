@@ -52,8 +52,7 @@ class InvalidTask(RhapsodyError):
     """
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
-        Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's exceptions behind
-        us
+        Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's error behind us
         self.key, self.value, self.problem, self.remedy = key, value, problem, remedy
 
     def sentence(self) -> str:
@@ -241,7 +240,10 @@ class IncompatiblePeer(RhapsodyError):
     def sentence(self) -> str:
         """Name both versions."""
         ours, theirs = self.args
-        return f"This side runs {ours}, the other {theirs}. Install the same rhapsody-parsl in the block and at the driver."
+        return (
+            f"This side runs {ours}, the other {theirs}. "
+            "Install the same rhapsody-parsl in the block and at the driver."
+        )
 
 
 _BY_NAME: dict[str, type[RhapsodyError]] = {

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
-from rhapsody_parsl.pilot.core import CancelTasks, Core, EndRun, Feed, StartRuntime
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec

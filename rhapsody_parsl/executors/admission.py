@@ -1,4 +1,4 @@
-"""Refuse at `submit` what can never run, as soon as that can be known: statically, or from what a block said it holds."""
+"""Refuse at `submit` what can never run, as soon as that can be known: from the spec, or from what a block said."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,24 @@ from rhapsody_parsl.spec.annotation import merge, parse
 from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of")
 
 
-class InvalidSpecification(InvalidTask, InvalidResourceSpecification):  # type: ignore[misc]  # both define args and str
+_MOST_KNOWN = 10_000
+
+
+def name_of(runtime: RuntimeConfig) -> str:
+    """Return a runtime's name as users write it."""
+    return str(runtime.__struct_config__.tag)
+
+
+def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
+    """Return the runtime of tasks that name none, when the user has not said."""
+    names = [name_of(runtime) for runtime in runtimes]
+    return next((name for name in ("dragon", "local", *names) if name in names), "dragon")
+
+
+class InvalidSpecification(InvalidTask, InvalidResourceSpecification):
     """Parsl's `InvalidResourceSpecification` with our sentence: key, value, limit, remedy."""
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
@@ -43,7 +57,7 @@ class Admission:
     """
 
     def __init__(self, runtimes: Sequence[RuntimeConfig], default_runtime: str, nodes_per_block: int) -> None:
-        self._runtimes = {runtime.__struct_config__.tag: runtime for runtime in runtimes}
+        self._runtimes = {name_of(runtime): runtime for runtime in runtimes}
         self._default = default_runtime
         self._nodes = nodes_per_block
         self._services = tuple(s.name for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services)
@@ -68,7 +82,7 @@ class Admission:
         known = self._known.get(key) if layers else None
         if known is None:
             known = self._check(facts, given)
-            if len(self._known) > 10_000:
+            if len(self._known) > _MOST_KNOWN:
                 self._known.clear()
             self._known[key] = known
         return known

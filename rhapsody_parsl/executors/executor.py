@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 import typeguard
@@ -21,14 +21,14 @@ from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.jobs.states import TERMINAL_STATES, JobStatus
 from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
-from parsl.serialize import deserialize, pack_apply_message
+from parsl.serialize import pack_apply_message
 from parsl.utils import RepresentationMixin
-from typing_extensions import Self
 
-from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError, from_wire
-from rhapsody_parsl.executors.admission import Admission
+from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
+from rhapsody_parsl.executors.admission import Admission, default_of, name_of
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import facts_of
+from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.spec.config import (
@@ -42,35 +42,15 @@ from rhapsody_parsl.spec.config import (
 )
 from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
 from rhapsody_parsl.wire.channel import Keys
-from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result, Task
+from rhapsody_parsl.wire.messages import Result, Task
 
-__all__ = ("RhapsodyExecutor", "TaskFuture")
+__all__ = ("RhapsodyExecutor",)
 
 log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
 _GOODBYE_TIMEOUT = 9.0
 _POLLING = 1.0
-_TAG = {LocalRuntime: "local", DragonRuntime: "dragon", MPIRuntime: "mpi", VLLMRuntime: "vllm"}
-
-
-class TaskFuture(Future[Any]):
-    """A task's future; `cancel` works on queued and on running tasks, whose processes end."""
-
-    def __init__(self, task: int, cancel: Callable[[int], None]) -> None:
-        super().__init__()
-        self.parsl_executor_task_id = task
-        self._cancel_task = cancel
-
-    def cancel(self) -> bool:
-        """Cancel the task, queued or running; True unless it has ended."""
-        if self.cancelled():
-            return True
-        if not super().cancel():
-            return False
-        self.set_running_or_notify_cancel()  # else `concurrent.futures.wait` does not see it
-        self._cancel_task(self.parsl_executor_task_id)
-        return True
 
 
 class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
@@ -81,8 +61,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         provider: Any Parsl provider; default `LocalProvider()`.
         runtimes: What the blocks offer; default Dragon alone.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
-        address: Address of this process as the blocks reach it; default 127.0.0.1 for a LocalProvider, else all of this
-            host's, tried in turn.
+        address: This host's as the blocks reach it; default 127.0.0.1 for a LocalProvider, else all, tried in turn.
         encrypted: Encrypt and authenticate the line to the blocks (CurveZMQ).
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
@@ -123,7 +102,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         super().__init__(provider=provider if provider else LocalProvider(), block_error_handler=block_error_handler)
         self.label = label
         self.runtimes = tuple(runtimes)
-        self.default_runtime = default_runtime or _default_of(self.runtimes)
+        self.default_runtime = default_runtime or default_of(self.runtimes)
         self.address = address
         self.encrypted = encrypted
         self.working_dir = working_dir
@@ -144,7 +123,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
 
     def _check(self) -> Admission:
         """Check what typeguard cannot see: names, doubles, and the fields of the runtimes' configurations."""
-        names = [_TAG[type(runtime)] for runtime in self.runtimes]
+        names = [name_of(runtime) for runtime in self.runtimes]
         if not names or len(set(names)) != len(names):
             raise InvalidTask("runtimes", names, "at least one, and each kind once")
         if self.default_runtime not in names:
@@ -160,20 +139,14 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
 
     def start(self) -> None:
         """Open the line and write what the pilots need; Parsl's scaling then starts the blocks."""
-        super().start()
+        super().start()  # type: ignore[no-untyped-call]  # Parsl's
         folder = Path(self.run_dir).absolute() / self.label
         folder.mkdir(parents=True, exist_ok=True)
         keys = Keys.create(folder / "certificates") if self.encrypted else None
         local = self.address is None and isinstance(self.provider, LocalProvider)
         several = getattr(self.provider, "max_blocks", 1) != 1
-        self._link = Link(
-            "tcp://127.0.0.1" if local else "tcp://*",
-            keys,
-            self,
-            several,
-            self.heartbeat_period,
-            self.heartbeat_threshold,
-        )
+        address = "tcp://127.0.0.1" if local else "tcp://*"
+        self._link = Link(address, keys, self, several, self.heartbeat_period, self.heartbeat_threshold)
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else sorted(get_all_addresses())
         config = BlockConfig(
             label=self.label,
@@ -273,16 +246,17 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         self._link.stop_blocks([block.id for block in self._link.blocks], _GOODBYE_TIMEOUT)
         self._link.close()
         for number in list(self.tasks):
-            self.failed(number, BlockLost("of the executor", "the executor was shut down"))
+            self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))
         super().shutdown()
 
     def __enter__(self) -> Self:
         """Start without a DataFlowKernel: in a run directory of our own, and with an eye on the blocks' jobs."""
         if self._link is None:
             self.run_dir = make_rundir("runinfo")
-            if hasattr(self.provider, "script_dir"):
-                self.provider.script_dir = str(Path(self.run_dir) / "submit_scripts")
-                Path(self.provider.script_dir).mkdir(exist_ok=True)
+            if self.provider and hasattr(self.provider, "script_dir"):
+                scripts = Path(self.run_dir) / "submit_scripts"
+                scripts.mkdir(exist_ok=True)
+                self.provider.script_dir = str(scripts)
             self.start()
             self._poller = JobStatusPoller(strategy="none", max_idletime=0, strategy_period=_POLLING)
             self._poller.add_executors([self])
@@ -347,7 +321,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         if future is None or future.done() or not future.set_running_or_notify_cancel():
             return
         try:
-            value, error = _open(result)
+            value, error = open_result(result)
         except Exception as problem:  # noqa: BLE001 - unpickling runs the user's code
             value, error = None, PayloadError("result", f"{type(problem).__name__}: {problem}")
         if error is None:
@@ -417,28 +391,10 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
 
     def timeline(self) -> list[dict[str, Any]]:
-        """Return the ledger's history: one record a lease and node, ended leases first; times in seconds since the
-        epoch.
+        """Return the ledger's history: one record a lease and node; times in seconds since the epoch.
 
         Returns:
             Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`,
             `tasks`.
         """
         return timeline(self._link.blocks) if self._link else []
-
-
-def _default_of(runtimes: Sequence[RuntimeConfig]) -> str:
-    names = [_TAG[type(runtime)] for runtime in runtimes]
-    return next((name for name in ("dragon", "local", *names) if name in names), "dragon")
-
-
-def _open(result: Result) -> tuple[Any, BaseException | None]:
-    payload = result.payload if isinstance(result.payload, bytes) else b""
-    if result.kind == RESULT:
-        return deserialize(payload), None
-    if result.kind == RAISED:
-        return None, deserialize(payload).get_exception()
-    if result.kind == FAILED:
-        name, facts = msgspec.msgpack.decode(payload)
-        return None, from_wire(name, facts)
-    raise ValueError(f"a result of unknown kind {result.kind}")

@@ -87,7 +87,8 @@ def _reasons(spec: TaskSpec, facts: FunctionFacts, given: Mapping[str, Any], def
         why.append("its function has no `comm` parameter: it runs once, with $PARSL_MPI_PREFIX set")
     policy = spec.policy
     why.append(
-        f"priority {policy.priority:g} (lower runs first), placement '{policy.placement}', isolation '{policy.isolation}'"
+        f"priority {policy.priority:g} (lower runs first), "
+        f"placement '{policy.placement}', isolation '{policy.isolation}'"
     )
     if policy.walltime:
         why.append(f"ended with all its processes after {policy.walltime:g} s")

@@ -59,7 +59,7 @@ def _look(function: Callable[..., Any]) -> FunctionFacts:
 
 
 def _layers(function: Any) -> Iterator[Any]:
-    """Peel Parsl's wrappers: `functools.wraps` layers, and the partial in which a bash app carries the user's function."""
+    """Peel Parsl's wrappers: `functools.wraps` layers, and the partial in which a bash app carries its function."""
     while True:
         yield function
         if hasattr(function, "__wrapped__"):

@@ -36,6 +36,7 @@ __all__ = ("Link", "Outcomes")
 log = logging.getLogger(__name__)
 
 _BATCH = 512
+_MOST_SPECS = 10_000
 
 
 class Outcomes(Protocol):
@@ -158,7 +159,7 @@ class Link(threading.Thread):
                 if time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + self._period
                     self._beat()
-        except Exception as problem:  # noqa: BLE001 - reported to every task; a silent end would hang them
+        except Exception as problem:  # reported to every task; a silent end would hang them
             log.exception("the link broke")
             self._outcomes.broken(problem)
         finally:
@@ -215,7 +216,7 @@ class Link(threading.Thread):
     def _spec_of(self, task: Task) -> TaskSpec:
         spec = self._specs.get(task.spec)
         if spec is None:
-            if len(self._specs) > 10_000:
+            if len(self._specs) > _MOST_SPECS:
                 self._specs.clear()
             spec = self._specs[task.spec] = decode_spec(task.spec)
         return spec

@@ -1,24 +1,21 @@
 """The tasks of a block and what happens to them: events in, instructions out, no I/O.
 
-The shell (`loop`) calls a method for each event and then performs `take()`. Times are seconds of any one clock, given
-by the caller.
+The shell (`loop`) calls a method for each event and then performs `take()`. Times are the caller's, of any one clock.
 """
 
 import heapq
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from rhapsody_parsl.errors import (
-    InvalidTask,
     RhapsodyError,
-    RuntimeUnavailable,
     UnroutableTask,
     WalltimeExceeded,
     to_wire,
 )
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.router import Refuses, route
@@ -27,45 +24,12 @@ from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import FAILED, LeaseRecord, Result, Task
 
-__all__ = ("CancelTasks", "Core", "EndRun", "Feed", "Instruction", "StartRuntime")
+__all__ = ("Core",)
 
 _PATIENCE = 3.0
 _RECALL_AFTER = 0.05
 _MOST_RERUNS = 3
 _MOST_LANES = 1000
-
-
-class StartRuntime(msgspec.Struct, frozen=True):
-    """Start this runtime, and say `runtime_ready` or `runtime_failed`."""
-
-    name: str
-
-
-class Feed(msgspec.Struct, frozen=True):
-    """Give tasks to a run of a runtime."""
-
-    runtime: str
-    run: Run
-    tasks: list[Task]
-
-
-class CancelTasks(msgspec.Struct, frozen=True):
-    """Take tasks back from a run; with `kill`, end the one that has begun."""
-
-    runtime: str
-    run: Run
-    tasks: list[int]
-    kill: bool
-
-
-class EndRun(msgspec.Struct, frozen=True):
-    """A run is over."""
-
-    runtime: str
-    run: Run
-
-
-Instruction = StartRuntime | Feed | CancelTasks | EndRun
 
 
 class Core:
@@ -144,7 +108,7 @@ class Core:
 
     def open_leases(self) -> list[LeaseRecord]:
         """Return the record of the leases that services and tasks hold now."""
-        return self._borrowed + [self._record(a, 0.0) for a in self._runs.values() if a.lease is not None]
+        return self._borrowed + [a.record(0.0) for a in self._runs.values() if a.lease is not None]
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -243,9 +207,7 @@ class Core:
         self._state[name] = "off"
         for lane in [lane for lane in self._waiting.values() if lane.runtime == name]:
             for task in lane.take(len(lane)):
-                self._report(
-                    task.id, error if isinstance(error, RhapsodyError) else RuntimeUnavailable(name, str(error))
-                )
+                self._report(task.id, error)
         self.schedule(now)
 
     def tick(self, now: float) -> None:
@@ -263,7 +225,7 @@ class Core:
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
         due = [self._deadlines[0][0] - now] if self._deadlines else []
-        due += [a.fed_at + _RECALL_AFTER - now for a in self._runs.values() if self._recallable(a)]
+        due += [a.fed_at + _RECALL_AFTER - now for a in self._runs.values() if a.recallable]
         waits = [lane.waited(now) for lane, _ in self._blocked if len(lane)]
         due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
         return max(0.0, min(due)) if due else None
@@ -294,10 +256,12 @@ class Core:
         for lane in (
             sorted(self._waiting.values(), key=lambda lane: lane.order) if len(lanes) > 1 else [v for _, v in lanes]
         ):
-            if self._usable(lane):
+            self.want(lane.runtime)
+            if self._state[lane.runtime] == "ready":
                 self._serve(lane, held, now)
                 if len(lane) and not lane.window:
-                    mine = self._hold(lane, held, now)
+                    late = lane.waited(now) > _PATIENCE
+                    mine = scheduler.reserve(lane.spec, self.ledger, held) if late else set()
                     held |= mine
                     self._blocked.append((lane, mine))
 
@@ -306,33 +270,18 @@ class Core:
         if len(self._lanes) > _MOST_LANES:
             self._lanes = {key: lane for key, lane in self._lanes.items() if len(lane) or lane.runs}
 
-    def _hold(self, lane: Lane, held: set[str], now: float) -> set[str]:
-        return scheduler.reserve(lane.spec, self.ledger, held) if lane.waited(now) > _PATIENCE else set()
-
-    def _usable(self, lane: Lane) -> bool:
-        self.want(lane.runtime)
-        return self._state[lane.runtime] == "ready"
-
     def _serve(self, lane: Lane, held: set[str], now: float) -> None:
         """Open runs while the block has room, then put short tasks behind those that run."""
         if lane.window:
-            active = next(iter(lane.runs.values()), None) or self._open_run(lane, None, [], now)
-            self._feed(active, lane.window - len(active.inflight), now)
+            only = next(iter(lane.runs.values()), None) or self._open_run(lane, None, [], now)
+            self._feed(only, lane.window - len(only.inflight), now)
             return
         while len(lane) and (active := self._lease_run(lane, held, now)):
-            self._feed(active, self._portion(lane), now)
+            self._feed(active, lane.portion(self.ledger.cores), now)
         if len(lane) and lane.depth > 1:
             for active in lane.runs.values():
-                if len(lane) and self._hungry(active) and self._may_continue(active):
-                    self._feed(active, min(lane.depth - len(active.inflight), self._portion(lane)), now)
-
-    def _portion(self, lane: Lane) -> int:
-        """How many tasks to give at once: a fair part of the line for each run the block has room for."""
-        if lane.depth == 1:
-            return 1
-        each = lane.spec.resources.cores or 1
-        ways = max(1, self.ledger.cores // max(1, each * max(1, lane.spec.resources.num_ranks)))
-        return max(1, min(lane.depth, math.ceil(len(lane) / (2 * ways))))
+                if len(lane) and active.hungry and self._may_continue(active):
+                    self._feed(active, min(lane.depth - len(active.inflight), lane.portion(self.ledger.cores)), now)
 
     def _lease_run(self, lane: Lane, held: set[str], now: float) -> ActiveRun | None:
         near = self._affinity.get(lane.spec.policy.near, "")
@@ -371,7 +320,7 @@ class Core:
         self._out.append(Feed(active.lane.runtime, active.run, tasks))
 
     def _continue(self, active: ActiveRun, now: float) -> None:
-        """Feed a run again, or end it; its lease passes on without leaving the lane while nobody before waits for it."""
+        """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""
         lane = active.lane
         if lane.window:
             self._feed(active, lane.window - len(active.inflight), now)
@@ -382,16 +331,12 @@ class Core:
             and not active.ended_by
             and self._may_continue(active)
         ):
-            if self._hungry(active):
-                self._feed(active, min(lane.depth - len(active.inflight), self._portion(lane)), now)
+            if active.hungry:
+                self._feed(active, min(lane.depth - len(active.inflight), lane.portion(self.ledger.cores)), now)
             return
         if not active.inflight:
             self._close(active)
             self.schedule(now)
-
-    def _hungry(self, active: ActiveRun) -> bool:
-        """Whether a run is to get more; one that had to give back stands on a long task, and gets none before that ends."""
-        return not active.recalled and len(active.inflight) <= active.lane.depth // 2
 
     def _may_continue(self, active: ActiveRun) -> bool:
         """Whether nobody with an older claim waits for what this run holds."""
@@ -399,27 +344,14 @@ class Core:
         for lane, held in self._blocked:
             if lane is active.lane or not len(lane) or lane.order >= order:
                 continue
-            if any(placed.node.name in held for placed in active.run.placed) or self._would_help(lane, active):
+            placed = active.run.placed
+            if any(p.node.name in held for p in placed) or scheduler.would_help(placed, lane.spec, self.ledger):
                 return False
         return True
 
-    def _would_help(self, lane: Lane, active: ActiveRun) -> bool:
-        """Whether a waiting task of one node fits once this run ends."""
-        resources = lane.spec.resources
-        need = resources.num_ranks * resources.cores_per_rank if resources.is_mpi else resources.cores
-        if resources.is_mpi and (resources.num_nodes > 1 or not need):
-            return False
-        return any(
-            need <= len(placed.share.cores) + self.ledger.accounts[placed.node.name].free_cores
-            for placed in active.run.placed
-        )
-
-    def _recallable(self, active: ActiveRun) -> bool:
-        return len(active.inflight) > 1 and not active.recalled and not active.lane.window
-
     def _recall(self, active: ActiveRun, now: float) -> None:
         """A worker stays on one task: what was put behind it is wanted elsewhere."""
-        if self._recallable(active) and now - active.fed_at > _RECALL_AFTER - 1e-6:
+        if active.recallable and now - active.fed_at > _RECALL_AFTER - 1e-6:
             active.recalled = True
             active.lane.learn(now - active.fed_at)
             behind = list(active.inflight)[1:]
@@ -442,16 +374,8 @@ class Core:
         del active.lane.runs[active.run.id]
         if active.lease is not None:
             self.ledger.release(active.lease)
-            self._closed.append(self._record(active, self._clock()))
+            self._closed.append(active.record(self._clock()))
         self._out.append(EndRun(active.lane.runtime, active.run))
-
-    def _record(self, active: ActiveRun, ended: float) -> LeaseRecord:
-        lease = active.lease
-        if lease is None:
-            raise InvalidTask("lease", active.run.id, "this run has none")
-        return LeaseRecord(
-            lease.id, active.lane.runtime, active.lane.spec.name, lease.shares, active.began, ended, active.total
-        )
 
     def _may_rerun(self, spec: TaskSpec, task: int) -> bool:
         if spec.policy.on_loss != "rerun" or self._reruns.get(task, 0) >= _MOST_RERUNS:

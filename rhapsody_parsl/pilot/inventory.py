@@ -61,9 +61,8 @@ def _declared(count: int, here: str) -> list[str]:
 
 def _host_names(environment: Mapping[str, str], here: str) -> list[str]:
     if node_list := environment.get("SLURM_JOB_NODELIST"):
-        shown = subprocess.run(
-            ["scontrol", "show", "hostnames", node_list], capture_output=True, text=True, check=False
-        )
+        command = ["scontrol", "show", "hostnames", node_list]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
         names = shown.stdout.split()
     elif file := environment.get("PBS_NODEFILE") or environment.get("RHAPSODY_HOSTFILE"):
         names = [line.split()[0] for line in Path(file).read_text().splitlines() if line.strip()]
@@ -74,7 +73,7 @@ def _host_names(environment: Mapping[str, str], here: str) -> list[str]:
 
 def _here_first(names: list[str], here: str) -> list[str]:
     """Call this host by the batch system's name for it, and put it first; a job script may run elsewhere than we do."""
-    ours = [name for name in names if name.split(".")[0] == here.split(".")[0]]
+    ours = [name for name in names if name.partition(".")[0] == here.partition(".")[0]]
     return [*ours, *(name for name in names if name not in ours)] if ours else [here]
 
 
@@ -99,8 +98,7 @@ def our_memory() -> float:
 
 
 def our_gpus(environment: Mapping[str, str], root: Path = Path("/")) -> tuple[str, list[str]]:
-    """Return vendor and device ids of the GPUs we may use: what the batch system made visible, else what the kernel
-    shows.
+    """Return vendor and ids of the GPUs we may use: what the batch system made visible, else what the kernel shows.
 
     Args:
         environment: Where the vendors' variables are.

@@ -1,12 +1,13 @@
 """The queue of one spec: equal tasks wait in one line, so that a decision costs per line, not per task."""
 
+import math
 from collections import deque
 from collections.abc import Iterable
 
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.messages import Task
+from rhapsody_parsl.wire.messages import LeaseRecord, Task
 
 __all__ = ("ActiveRun", "Lane")
 
@@ -87,6 +88,14 @@ class Lane:
             return 1
         return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
 
+    def portion(self, cores: int) -> int:
+        """How many tasks to give at once: a fair part of the line for each run that a block of `cores` has room for."""
+        if self.depth == 1:
+            return 1
+        resources = self.spec.resources
+        each = max(1, resources.cores) * max(1, resources.num_ranks)
+        return max(1, min(self.depth, math.ceil(len(self) / (2 * max(1, cores // each)))))
+
 
 class ActiveRun:
     """A run under way and what it holds.
@@ -97,6 +106,8 @@ class ActiveRun:
         inflight: Tasks given and not ended, in the order given.
         fed_at: When it was last given something or last ended something.
         recalled: Whether what waits behind a long task has been asked back.
+        began: Wall-clock time of the lease, for the record.
+        total: Tasks given in all.
         ended_by: Why it is being ended, by task.
     """
 
@@ -109,3 +120,18 @@ class ActiveRun:
         self.recalled = False
         self.ended_by: dict[int, str] = {}
         self.total = 0
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it is to get more; one that had to give back stands on a long task, and waits for its end."""
+        return not self.recalled and len(self.inflight) <= self.lane.depth // 2
+
+    @property
+    def recallable(self) -> bool:
+        """Whether something may wait behind a long task."""
+        return len(self.inflight) > 1 and not self.recalled and not self.lane.window
+
+    def record(self, ended: float) -> LeaseRecord:
+        """Return the line of the ledger's history; for a run with a lease."""
+        id_, shares = (self.lease.id, self.lease.shares) if self.lease else (0, ())
+        return LeaseRecord(id_, self.lane.runtime, self.lane.spec.name, shares, self.began, ended, self.total)

@@ -14,7 +14,7 @@ __all__ = ("Account", "Lease", "Ledger", "LedgerError", "Shelf")
 
 _DUST = 1e-9
 _BYTES = 9
-"""Decimals of a GB, and of a GPU's share: sums are rounded to whole bytes, so that nothing is lost over a million leases."""
+"""Decimals of a GB and of a GPU's share: sums are rounded, so that nothing is lost over a million leases."""
 
 
 class LedgerError(RhapsodyError):

@@ -73,7 +73,7 @@ class Link:
         threshold: Seconds of silence after which the driver counts as lost.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
         self,
         address: str,
         block: str,

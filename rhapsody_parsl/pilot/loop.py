@@ -13,7 +13,8 @@ from typing import Any
 
 from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
-from rhapsody_parsl.pilot.core import CancelTasks, Core, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.inventory import find_nodes
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
@@ -277,8 +278,7 @@ class Pilot:
 
 def _windows(config: BlockConfig) -> dict[str, int]:
     """Requests take no lease; how many are with a replica is the runtime's wish."""
-    return {
-        "vllm": r.requests_in_flight * max((service.replicas for service in r.services), default=1)
-        for r in config.runtimes
-        if isinstance(r, VLLMRuntime)
-    }
+    vllm = next((runtime for runtime in config.runtimes if isinstance(runtime, VLLMRuntime)), None)
+    if vllm is None:
+        return {}
+    return {"vllm": vllm.requests_in_flight * max((service.replicas for service in vllm.services), default=1)}

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from rhapsody_parsl.pilot.ledger import Account, Ledger, Shelf
+from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
-__all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
+__all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never", "would_help")
 
 Placing = list[tuple[str, Part]]
 """Node names and what is taken of each."""
@@ -55,8 +56,8 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
     asked = resources.num_ranks * resources.cores_per_rank
     return (
         f"it asks {resources.num_ranks or 'one rank a core,'} ranks on {resources.num_nodes or 'any number of'} nodes "
-        f"({asked or 'all'} cores, {resources.gpus_per_rank:g} GPUs a rank); the block offers tasks {len(usable)} nodes "
-        f"with {total} cores in all, and {has}"
+        f"({asked or 'all'} cores, {resources.gpus_per_rank:g} GPUs a rank); "
+        f"the block offers tasks {len(usable)} nodes with {total} cores in all, and {has}"
     )
 
 
@@ -74,6 +75,15 @@ def reserve(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = ()) -> set
         if _fits(spec, chosen):
             return {account.node.name for account in chosen[: _fewest(spec, chosen)]}
     return set()
+
+
+def would_help(ending: Iterable[Placed], spec: TaskSpec, ledger: Ledger) -> bool:
+    """Whether a waiting task of one node fits by its cores once a run on these parts ends."""
+    resources = spec.resources
+    need = resources.num_ranks * resources.cores_per_rank if resources.is_mpi else resources.cores
+    if resources.is_mpi and (resources.num_nodes > 1 or not need):
+        return False
+    return any(need <= len(p.share.cores) + ledger.accounts[p.node.name].free_cores for p in ending)
 
 
 def _fewest(spec: TaskSpec, accounts: list[Account]) -> int:
@@ -156,9 +166,8 @@ def _ranks(spec: TaskSpec, shelf: Shelf, closed: Collection[str], whole: bool) -
     wanted, one = resources.num_ranks, resources.part(1)
 
     def room(accounts: Iterable[Account]) -> Iterator[tuple[Account, int]]:
-        for account in _usable(accounts, spec, closed):
-            if (account.untouched or not whole) and (ranks := account.ranks(one)):
-                yield account, ranks
+        usable = (a for a in _usable(accounts, spec, closed) if a.untouched or not whole)
+        return ((account, ranks) for account in usable if (ranks := account.ranks(one)))
 
     if spec.policy.placement == "spread":
         return _deal(list(islice(room(shelf.emptiest_first(one.cores)), wanted)), wanted)

@@ -7,6 +7,7 @@ leave.
 """
 
 import argparse
+import contextlib
 import ctypes
 import glob
 import os
@@ -17,6 +18,7 @@ import subprocess
 import sys
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_MPI_SEGMENTS = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - their choice
 _TIDY_TURNS = 150
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -63,10 +65,8 @@ def _children() -> "list[int]":
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _reap() -> None:
@@ -93,18 +93,17 @@ def _mpi_segments(pids: "list[int]") -> "set[str]":
     for pid in pids:
         try:
             with open(f"/proc/{pid}/maps") as maps:
-                found |= {line.split(None, 5)[5].strip() for line in maps if "/dev/shm/mpich_shm_" in line}  # noqa: S108
+                named = {line.split(None, 5)[5].strip() for line in maps if "/dev/shm/" in line}
         except OSError:
             continue
+        found |= {path for path in named if path.startswith(_MPI_SEGMENTS)}
     return found
 
 
 def _unlink(paths: "set[str]") -> None:
     for path in paths:
-        try:
+        with contextlib.suppress(OSError):
             os.unlink(path)
-        except OSError:
-            pass
 
 
 def _kill_all() -> None:
@@ -150,10 +149,8 @@ def _reap_orphans(child: int) -> None:
 
 def _ask_to_leave(process: "subprocess.Popen[bytes]", grace: float) -> None:
     _signal(process.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace)
-    except subprocess.TimeoutExpired:
-        pass
 
 
 def _mapped(paths: "list[str]") -> "set[str]":
@@ -196,7 +193,10 @@ def main() -> int:
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
     # a group of its own but no session: Dragon's launcher moves itself to a new group, which a session leader may not
     process = subprocess.Popen(
-        arguments.command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_in_child
+        arguments.command,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=_in_child,  # noqa: PLW1509 - the guard has one thread
     )
     _wait(process.pid, arguments.lifeline, read)
     segments = _mpi_segments(_children())

@@ -11,6 +11,7 @@ from rhapsody_parsl.runtimes.process import last_words
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
+from rhapsody_parsl.worker.process_tree import end_session
 
 __all__ = ("LocalWorkers",)
 
@@ -91,6 +92,8 @@ class LocalWorkers:
             return
         self._processes[name] = process
         code = await process.wait()
+        if code:
+            end_session(process.pid)
         del self._processes[name]
         if self._hub and not self._stopping:
             self._hub.drain()

@@ -12,6 +12,10 @@ from rhapsody_parsl.runtimes import guard
 __all__ = ("Backend", "last_words")
 
 
+_SIGNAL = 128
+"""The guard's exit code is this plus the signal's number, as a shell's is."""
+
+
 class Backend:
     """A guarded process with a log file.
 
@@ -69,7 +73,7 @@ class Backend:
         if self._process is None:
             return "it was never started"
         code = await self._process.wait()
-        return f"it was ended by signal {code - 128}" if code > 128 else f"it left with exit code {code}"
+        return f"it was ended by signal {code - _SIGNAL}" if code > _SIGNAL else f"it left with exit code {code}"
 
     async def stop(self) -> None:
         """End it and everything below it; returns when all is gone. Idempotent."""

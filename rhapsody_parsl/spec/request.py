@@ -6,8 +6,9 @@ Source: `vllm.SamplingParams`, `CompletionRequest` and `ChatCompletionRequest` o
 
 SAMPLING = frozenset({
     "allowed_token_ids", "bad_words", "detokenize", "extra_args", "flat_logprobs", "frequency_penalty", "ignore_eos",
-    "include_stop_str_in_output", "logit_bias", "logprob_token_ids", "logprobs", "max_tokens", "min_p", "min_tokens", "n",
-    "presence_penalty", "prompt_logprobs", "repetition_detection", "repetition_penalty", "seed", "skip_special_tokens",
+    "include_stop_str_in_output", "logit_bias", "logprob_token_ids", "logprobs", "max_tokens", "min_p", "min_tokens",
+    "n", "presence_penalty", "prompt_logprobs", "repetition_detection", "repetition_penalty", "seed",
+    "skip_special_tokens",
     "spaces_between_special_tokens", "stop", "stop_token_ids", "structured_outputs", "temperature",
     "thinking_token_budget", "top_k", "top_p", "watermarking",
 })  # fmt: skip

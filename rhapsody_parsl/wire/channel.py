@@ -40,8 +40,7 @@ class Keys(msgspec.Struct, frozen=True):
         """
         if os.stat(folder).st_mode & 0o077:
             raise PermissionError(f"{folder} holds keys and must be private: chmod 700 {folder}")
-        pair = {name: zmq.auth.load_certificate(folder / f"{name}.key_secret") for name in ("server", "client")}
-        return cls(**pair)
+        return cls(_load_pair(folder / "server.key_secret"), _load_pair(folder / "client.key_secret"))
 
     @classmethod
     def create(cls, folder: Path) -> "Keys":
@@ -62,6 +61,13 @@ class Keys(msgspec.Struct, frozen=True):
         """Make a socket the client end, before it connects."""
         socket.curve_serverkey = self.server[0]
         socket.curve_publickey, socket.curve_secretkey = self.client
+
+
+def _load_pair(path: Path) -> tuple[bytes, bytes]:
+    public, secret = zmq.auth.load_certificate(path)
+    if secret is None:
+        raise ValueError(f"{path} holds no secret key")
+    return public, secret
 
 
 def quiet_socket(context: "zmq.Context[Any]", kind: int) -> "zmq.Socket[bytes]":
@@ -98,7 +104,7 @@ class Gatekeeper:
 
     def answer(self) -> None:
         """Answer every waiting question."""
-        while self.socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]  # EVENTS is an int
+        while self.socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator,arg-type]  # EVENTS is an int
             version, number, _domain, _address, _identity, mechanism, *credentials = self.socket.recv_multipart()
             welcome = mechanism == b"CURVE" and credentials[:1] == [self._allowed]
             status = (b"200", b"OK", b"rhapsody") if welcome else (b"400", b"unknown key", b"")
@@ -159,8 +165,11 @@ class Hub:
             except zmq.Again:
                 return
             self._receive(peer.decode(), self._codec.decode(frames))
-            if self._socket.closed:
+            if self._is_closed():  # a receiver may do that
                 return
+
+    def _is_closed(self) -> bool:
+        return bool(self._socket.closed)
 
     def close(self) -> None:
         """Close the sockets; idempotent."""

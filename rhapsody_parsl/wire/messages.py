@@ -102,7 +102,7 @@ class Results(_Message, frozen=True):
 
 
 class Report(_Message, frozen=True):
-    """The block's state for people: counts, runtimes, services, and the leases that are out. Replaces the one before."""
+    """The block's state for people: counts, runtimes, services, and leases that are out. Replaces the one before."""
 
     state: dict[str, Any]
     leases: list[LeaseRecord] = []

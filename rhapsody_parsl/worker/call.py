@@ -50,7 +50,7 @@ def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
 
 def raised(task: int, seconds: float = 0.0) -> Result:
     """Return the exception being handled as a `Result`, its traceback with it."""
-    wrapper = RemoteExceptionWrapper(*sys.exc_info())  # type: ignore[arg-type]  # called while one is handled
+    wrapper = RemoteExceptionWrapper(*sys.exc_info())
     try:
         return Result(task, RAISED, serialize(wrapper, buffer_threshold=_NO_THRESHOLD), seconds)
     except Exception:  # noqa: BLE001 - dill raises anything

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ("adopt_orphans", "die_with_parent", "end_descendants", "end_tree", "mpi_segments", "pin")
+__all__ = ("adopt_orphans", "die_with_parent", "end_descendants", "end_session", "end_tree", "mpi_segments", "pin")
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_MPI_SEGMENT = "/dev/shm/mpich_shm_"  # noqa: S108 - the library's choice
+_MPI_SEGMENTS = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - their choice
 
 
 def pin(cores: Collection[int]) -> None:
@@ -75,7 +75,9 @@ def mpi_segments(pid: int | None = None) -> set[Path]:
         maps = Path(f"/proc/{pid or 'self'}/maps").read_text().splitlines()
     except OSError:
         return set()
-    return {Path(line.split(None, 5)[5]) for line in maps if _MPI_SEGMENT in line and not line.endswith("(deleted)")}
+    fields = [line.split(None, 5) for line in maps if not line.endswith("(deleted)")]
+    named = {words[-1] for words in fields}
+    return {Path(path) for path in named if path.startswith(_MPI_SEGMENTS)}
 
 
 def _to_end(process: psutil.Process) -> bool:
@@ -84,6 +86,16 @@ def _to_end(process: psutil.Process) -> bool:
         return not ended and not any("multiprocessing.resource_tracker" in word for word in process.cmdline())
     except psutil.NoSuchProcess:
         return False
+
+
+def end_session(leader: int) -> None:
+    """SIGKILL what is left of a session whose leader was killed, with all below: they share no parent any more."""
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                end_tree(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
 
 
 def end_tree(pid: int) -> None:

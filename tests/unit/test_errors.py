@@ -10,7 +10,7 @@ from rhapsody_parsl import errors
 from rhapsody_parsl.errors import InvalidTask, LostTask, RhapsodyError, from_wire, to_wire
 from rhapsody_parsl.executors.admission import InvalidSpecification
 
-KINDS = [kind for name in errors.__all__ if inspect.isclass(kind := getattr(errors, name))]
+KINDS: list[Any] = [kind for name in errors.__all__ if inspect.isclass(kind := getattr(errors, name))]
 
 
 def make(kind: type[RhapsodyError]) -> RhapsodyError:

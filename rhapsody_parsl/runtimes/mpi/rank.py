@@ -173,7 +173,8 @@ def main(arguments: list[str]) -> None:
 
     MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
     for segment in mpi_segments():
-        segment.unlink(missing_ok=True)
+        if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
+            segment.unlink(missing_ok=True)
     listening.send(Ready(socket.gethostname(), os.getpid()))
     Listener(listening, inbox, outbox, leave).start()
     Rank(inbox, outbox).run()

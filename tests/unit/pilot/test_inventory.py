@@ -35,7 +35,7 @@ def test_a_lone_host_offers_its_affinity_mask() -> None:
 def test_declared_cores_stand_on_real_ones_in_turn() -> None:
     real = our_cores()
     (node,) = found(cores_per_node=len(real) + 2, memory_per_node=3.5, gpus_per_node=2)
-    assert node.real_cores == (*real, *(real * 2)[:2])
+    assert node.real_cores == (*real, *[*real, *real][:2])
     assert (node.memory, node.gpus, node.gpu_vendor) == (3.5, ("0", "1"), "nvidia")
     assert node.real([0, len(real)]) == (real[0],)
 

@@ -1,8 +1,10 @@
+from typing import Any
+
 from rhapsody_parsl.pilot.lane import Lane
 from testing.nodes import make_spec, make_task
 
 
-def lane(window: int = 0, **policy: object) -> Lane:
+def lane(window: int = 0, **policy: Any) -> Lane:
     return Lane(make_spec(**policy), "local", window, 60.0)
 
 

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
 from rhapsody_parsl.spec.resources import Part
+from rhapsody_parsl.wire.messages import Share
 from testing.nodes import make_node, make_nodes
 
 shares = st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.333, 0.5, 0.9])
@@ -78,7 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert all(free + amount == pytest.approx(1.0) for free, amount in zip(account.gpus, used, strict=True))
 
 
-def _shares_of(lease: Lease) -> list[tuple[object, tuple[float, ...]]]:
+def _shares_of(lease: Lease) -> list[tuple[Share, tuple[float, ...]]]:
     return list(zip(lease.shares, lease.gpu_amounts, strict=True))
 
 

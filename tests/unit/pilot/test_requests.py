@@ -3,7 +3,8 @@
 import msgspec
 
 from rhapsody_parsl.errors import TaskCancelled, WalltimeExceeded, from_wire, to_wire
-from rhapsody_parsl.pilot.core import CancelTasks, Core, Feed
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.instructions import CancelTasks, Feed
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.resources import Resources

@@ -2,7 +2,8 @@
 
 import time
 
-from rhapsody_parsl.pilot.core import Core, EndRun, Feed
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.instructions import EndRun, Feed
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import RESULT, Result, Task

@@ -28,7 +28,7 @@ def where(ledger: Ledger, near: str = "", **keys: Any) -> str | None:
 
 @st.composite
 def specs(draw: st.DrawFn) -> TaskSpec:
-    policy = {"placement": draw(st.sampled_from(["pack", "spread", "exclusive"]))}
+    policy: dict[str, Any] = {"placement": draw(st.sampled_from(["pack", "spread", "exclusive"]))}
     if draw(st.booleans()):
         gpus = draw(st.sampled_from([0, 0.25, 0.5, 1, 2]))
         return make_spec(cores=draw(st.integers(0, 5)), gpus=gpus, memory=draw(st.integers(0, 70)), **policy)

@@ -27,7 +27,7 @@ def test_round_trip_in_a_private_file(tmp_path: Path) -> None:
 
 
 def test_a_list_of_services_will_do() -> None:
-    assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)  # type: ignore[arg-type]  # what users write
+    assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)
 
 
 @pytest.mark.parametrize(("kind", "keys", "sentence"), [

@@ -1,0 +1,41 @@
+"""What the core wants done; the shell does it."""
+
+import msgspec
+
+from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("CancelTasks", "EndRun", "Feed", "Instruction", "StartRuntime")
+
+
+class StartRuntime(msgspec.Struct, frozen=True):
+    """Start this runtime, and say `runtime_ready` or `runtime_failed`."""
+
+    name: str
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """Give tasks to a run of a runtime."""
+
+    runtime: str
+    run: Run
+    tasks: list[Task]
+
+
+class CancelTasks(msgspec.Struct, frozen=True):
+    """Take tasks back from a run; with `kill`, end the one that has begun."""
+
+    runtime: str
+    run: Run
+    tasks: list[int]
+    kill: bool
+
+
+class EndRun(msgspec.Struct, frozen=True):
+    """A run is over."""
+
+    runtime: str
+    run: Run
+
+
+Instruction = StartRuntime | Feed | CancelTasks | EndRun
