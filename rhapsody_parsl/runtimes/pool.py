@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.protocol import Events, Run
 from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.mark import last_begun
 from rhapsody_parsl.wire.messages import Done, FromBackend, Mode, Quit, Ready, Result, Revoke, Revoked, Task, Work
 
 __all__ = ("RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
@@ -131,7 +132,7 @@ class WorkerPool:
             idle.remove(worker)
         if worker.run is not None:
             self._by_run.pop(worker.run.id, None)
-            untouched = self._never_received(worker)
+            untouched = self._never_received(worker) or self._not_begun(worker)
             self._events.lost(worker.run.id, error, untouched)
 
     def _never_received(self, worker: _Worker) -> list[int]:
@@ -140,6 +141,14 @@ class WorkerPool:
         if self._stillborn > _MOST_STILLBORN:
             return []
         return [task.id for work in worker.waiting if isinstance(work, Work) for task in work.tasks]
+
+    def _not_begun(self, worker: _Worker) -> list[int]:
+        """Return what the worker held and had not begun: all that was given after the task it began last."""
+        last = last_begun(self._hub.endpoint, worker.name) if self._hub else None
+        held = list(worker.tasks)
+        if last is None:
+            return []
+        return held[held.index(last) + 1 :] if last in held else held
 
     def all_exited(self, error: RhapsodyError) -> None:
         """Every worker ended."""

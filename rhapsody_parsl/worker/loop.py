@@ -21,6 +21,7 @@ import zmq
 
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.wire.channel import Keys, Spoke, connection_events
+from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, Work
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
@@ -34,10 +35,15 @@ _CUT_GRACE = 10.0
 
 
 class Inbox:
-    """Work not yet begun, shared by the two threads."""
+    """Work not yet begun, shared by the two threads.
 
-    def __init__(self) -> None:
+    Args:
+        mark: Tells after our end which task we began last, for whoever wants to know.
+    """
+
+    def __init__(self, mark: Mark | None = None) -> None:
         self._lock = threading.Lock()
+        self._mark = mark
         self._begun: tuple[int, int] | None = None
         self._pending: dict[tuple[int, int], None] = {}
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
@@ -64,6 +70,8 @@ class Inbox:
         with self._lock:
             if self._pending.pop(key, key) is None:
                 self._begun = key
+                if self._mark:
+                    self._mark.begin(task)
                 return True
             return False
 
@@ -297,7 +305,7 @@ def serve(endpoint: str, name: str, keys: Keys | None = None, facts: dict[str, A
     """
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
-    inbox = Inbox()
+    inbox = Inbox(Mark(endpoint, name))
     listening = Spoke(endpoint, name, keys)
     outbox = Outbox(Spoke(endpoint, name + RESULTS_SUFFIX, keys))
 

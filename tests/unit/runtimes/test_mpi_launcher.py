@@ -135,7 +135,7 @@ def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
     launcher, python = Launcher("hydra", program), str(tmp_path / "bin" / "python")
     assert launcher.environment(python, "") == {}
     (lib / "libmpi.so.12").touch()
-    assert launcher.environment(python, f"/opt/x:{lib}") == {"LD_LIBRARY_PATH": f"{lib}:/opt/x"}
+    assert launcher.environment(python, f"/x:{lib}") == {"LD_LIBRARY_PATH": f"{lib}:/x"}
     assert launcher.environment("/usr/bin/python3", "") == {}
 
 
