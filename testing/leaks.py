@@ -67,6 +67,16 @@ def watch(grace: float = GRACE) -> Iterator[None]:
         raise LeakError("\n".join(["the test left behind:", *dict.fromkeys(left + _leaks(before))]))
 
 
+def below() -> list[psutil.Process]:
+    """List the living processes below ours, orphans included, but for Python's own helper for shared memory."""
+    _reap()
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if not _ended(process) and "resource_tracker" not in _describe(process)
+    ]
+
+
 def standing() -> Standing:
     """Look at what stands now."""
     return Standing(

@@ -1,18 +1,15 @@
 """Which runtimes there are: from the user's configuration to the pilot's half of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.mpi.runtime import MPI
-from rhapsody_parsl.runtimes.protocol import Context, Placed, Runtime
+from rhapsody_parsl.runtimes.protocol import Borrow, Context, Runtime
 from rhapsody_parsl.runtimes.vllm.runtime import VLLM
 from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig
-from rhapsody_parsl.spec.resources import Resources
 
 __all__ = ("build",)
-
-Borrow = Callable[[str, Resources], tuple[Placed, ...] | None]
 
 
 def build(configs: Sequence[RuntimeConfig], context: Context, borrow: Borrow) -> dict[str, Runtime]:

@@ -230,8 +230,13 @@ class Core:
         due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
         return max(0.0, min(due)) if due else None
 
-    def borrow(self, borrower: str, resources: Resources) -> tuple[Placed, ...] | None:
+    def borrow(self, borrower: str, resources: Resources, key: str = "") -> tuple[Placed, ...] | None:
         """Lease something for the block's life, for a service.
+
+        Args:
+            borrower: Who holds it, for the record.
+            resources: What.
+            key: Tasks that ask to be `near` this go to the lease's node.
 
         Returns:
             The parts, or None when it does not fit now.
@@ -240,6 +245,8 @@ class Core:
         lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
         if lease is None:
             return None
+        if key:
+            self._affinity.setdefault(key, lease.shares[0].node)
         self._borrowed.append(LeaseRecord(lease.id, "vllm", borrower, lease.shares, self._clock(), 0.0))
         return self._placed(lease, [0])
 

@@ -1,16 +1,17 @@
 """What the pilot knows of a runtime, and what a runtime may tell the pilot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result, Share, Task
 
-__all__ = ("Context", "Events", "Node", "Placed", "Run", "Runtime")
+__all__ = ("Borrow", "Context", "Events", "Node", "Placed", "Run", "Runtime")
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -108,6 +109,13 @@ class Context(msgspec.Struct, frozen=True):
     python: str
     environment: dict[str, str]
     events: Events
+
+
+Borrow = Callable[[str, Resources, str], tuple[Placed, ...] | None]
+"""Lends something for the block's life: borrower, what, and the key under which tasks ask to be near it.
+
+Returns the parts, or None when it does not fit.
+"""
 
 
 class Runtime(Protocol):

@@ -3,10 +3,9 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import parsl
 import psutil
@@ -26,6 +25,7 @@ from rhapsody_parsl import (
 )
 from testing import leaks
 from testing.tiny_llama import write_tiny_llama
+from testing.waiting import until
 
 pytestmark = [pytest.mark.dragon, pytest.mark.mpi, pytest.mark.vllm, pytest.mark.timeout(240)]
 
@@ -92,15 +92,6 @@ def ask(text: str) -> str:
     return text
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Return the condition's value as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.1)
-    return value
-
-
 def held(executor: RhapsodyExecutor) -> dict[str, list[int]]:
     """Return the declared cores that each runtime holds, by the ledger's history."""
     now = time.time()
@@ -131,7 +122,8 @@ def test_three_runtimes_hold_disjoint_cores_at_once(executor: RhapsodyExecutor, 
     job = launched(str(program), str(tmp_path / "mpi"), str(go))
     task = wait_for(str(tmp_path / "dragon"), str(go))
     until(lambda: (tmp_path / "mpi").exists() and (tmp_path / "dragon").exists())
-    cores = until(lambda: found if len(found := held(executor)) == 3 else None)
+    until(lambda: len(held(executor)) == 3)
+    cores = held(executor)
     answer = ask("and now?").result()  # the service goes on while the others hold their cores
     masks = json.loads((tmp_path / "mpi").read_text())
     engine = service_masks()

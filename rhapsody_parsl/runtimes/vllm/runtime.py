@@ -3,19 +3,18 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
-from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
+from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import Request, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
 from rhapsody_parsl.spec.config import VLLMRuntime
-from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Result, Task
@@ -40,9 +39,7 @@ class VLLM:
     name = "vllm"
     eager = True
 
-    def __init__(
-        self, config: VLLMRuntime, context: Context, borrow: Callable[[str, Resources], tuple[Placed, ...] | None]
-    ) -> None:
+    def __init__(self, config: VLLMRuntime, context: Context, borrow: Borrow) -> None:
         self._context = context
         self._hub: Hub | None = None
         self._lives: list[asyncio.Task[None]] = []

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rhapsody_parsl.errors import RhapsodyError, RuntimeLost, ServiceFailed
-from rhapsody_parsl.runtimes.protocol import Context, Placed
+from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
 from rhapsody_parsl.spec.config import VLLMService
@@ -13,8 +13,6 @@ from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.wire.messages import Result
 
 __all__ = ("ModelService",)
-
-Borrow = Callable[[str, Resources], tuple[Placed, ...] | None]
 
 
 class ModelService:
@@ -144,7 +142,7 @@ def _lend(config: VLLMService, index: int, borrow: Borrow) -> tuple[Placed, ...]
     if not (config.cores or config.gpus or config.memory):
         return ()
     resources = Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
-    return borrow(f"service {config.name}[{index}]", resources)
+    return borrow(f"service {config.name}[{index}]", resources, config.name)
 
 
 def _no_room(config: VLLMService, index: int) -> str:

@@ -261,3 +261,16 @@ def test_tasks_near_each_other_share_a_node() -> None:
         block.submit(make_spec(near="dataset", placement="spread"), number, when=number * 1.5)
     block.run()
     assert len({tuple(nodes) for nodes in block.begun_on.values()}) == 1
+
+
+def test_near_a_service_is_on_its_node() -> None:
+    block = Simulation(make_nodes(3, cores=4))
+    lent = block.core.borrow("llm", Resources(cores=1), "llm")
+    assert lent is not None
+    home = lent[0].node.name
+    # By itself `spread` would go to the emptiest node.
+    block.submit(make_spec(placement="spread"), 0)
+    block.submit(make_spec(near="llm", placement="spread"), 1)
+    block.run()
+    assert block.begun_on[0] != [home]
+    assert block.begun_on[1] == [home]

@@ -36,7 +36,7 @@ class Watched:
         self.changes = 0
         self.service = ModelService(
             VLLMService("s", model="m", cores=0, replicas=replicas, **fields), limit, make_context(),
-            lambda borrower, resources: None, "key", finish=self._finish, on_change=self._changed,
+            lambda borrower, resources, key: None, "key", finish=self._finish, on_change=self._changed,
         )  # fmt: skip
 
     def _finish(self, request: Request, result: Result) -> None:
@@ -136,7 +136,7 @@ def test_people_and_tasks_see_different_things() -> None:
 
 def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
     service = ModelService(
-        VLLMService("s", model="m", cores=3, gpus=1), 1, make_context(), lambda borrower, resources: None, "key",
+        VLLMService("s", model="m", cores=3, gpus=1), 1, make_context(), lambda borrower, resources, key: None, "key",
         finish=lambda request, result: None, on_change=lambda: None,
     )  # fmt: skip
     assert "no room left for replica 0 (3 cores, 1 GPUs)" in str(service.error)
@@ -145,7 +145,7 @@ def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
 def test_a_lease_on_another_host_is_refused() -> None:
     placed = Placed(Node("n1", "there", (0,), (0,)), Share("n1", (0,)))
     service = ModelService(
-        VLLMService("s", model="m"), 1, make_context(), lambda borrower, resources: (placed,), "key",
+        VLLMService("s", model="m"), 1, make_context(), lambda borrower, resources, key: (placed,), "key",
         finish=lambda request, result: None, on_change=lambda: None,
     )  # fmt: skip
     assert "leased on n1, not on the head node" in str(service.error)
