@@ -4,6 +4,7 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -71,6 +72,7 @@ class Core:
         self._closed: list[LeaseRecord] = []
         self._borrowed: list[LeaseRecord] = []
         self.counts = {"done": 0, "failed": 0}
+        self.ended_by_runtime: Counter[str] = Counter()
 
     # --- what the shell takes -----------------------------------------------------------------------------------
 
@@ -153,6 +155,7 @@ class Core:
             elif why != "cancelled":
                 self._results.append(result)
                 self.counts["failed" if result.kind == FAILED else "done"] += 1
+                self.ended_by_runtime[active.lane.runtime] += 1
         active.fed_at, active.recalled = now, False
         self._continue(active, now)
 

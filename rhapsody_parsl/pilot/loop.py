@@ -238,9 +238,15 @@ class Pilot:
         if self._link is None:
             return
         self._changed = False
-        running = self._core.running_by_runtime()
+        running, ended = self._core.running_by_runtime(), self._core.ended_by_runtime
         runtimes = {
-            name: {"state": "off", "detail": "", **self._states.get(name, {}), "running": running[name]}
+            name: {
+                "state": "off",
+                "detail": "",
+                **self._states.get(name, {}),
+                "running": running[name],
+                "done": ended[name],
+            }
             for name in self._runtimes
         }
         counts = {"queued": self._core.queued, "running": sum(running.values()), **self._core.counts}
