@@ -94,7 +94,7 @@ class Admission:
             encoded_request = msgspec.msgpack.encode(request) if request else b""
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise InvalidSpecification("request", given, f"a value is not plain data: {error}") from None
         return Admitted(spec, encode_spec(spec), encoded_request)
 

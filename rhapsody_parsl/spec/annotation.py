@@ -29,22 +29,38 @@ ALIASES = {
 """Other spellings: Parsl's executors', WorkQueue's and TaskVine's."""
 
 
+_MOST = 1 << 30
+"""More of anything no block has; larger numbers do not travel."""
+
+
+def _finite(value: Any) -> float | None:
+    """Return a finite number as a float, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+
+
 def _count(key: str, value: Any, low: int) -> int:
     if isinstance(value, str) and value.strip().isdigit():
         value = int(value)  # MPIExecutor takes digits as text
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value % 1:
+    number = _finite(value)
+    if number is None or number % 1:
         raise InvalidTask(key, value, "a whole number is needed")
-    if value < low:
+    if number < low:
         raise InvalidTask(key, value, f"the smallest is {low}")
-    return int(value)
+    if number > _MOST:
+        raise InvalidTask(key, value, f"no block has more than {_MOST}")
+    return int(number)
 
 
 def _amount(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidTask(key, value, "a number is needed")
-    if not 0 <= value < float("inf"):
+    number = _finite(value)
+    if number is None or number < 0:
         raise InvalidTask(key, value, "it must be zero or more, and finite")
-    return float(value)
+    return number
 
 
 def _gpus(key: str, value: Any) -> float:
@@ -57,9 +73,10 @@ def _gpus(key: str, value: Any) -> float:
 
 
 def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    number = _finite(value)
+    if number is None:
         raise InvalidTask(key, value, "a finite number is needed")
-    return float(value)
+    return number
 
 
 def _text(key: str, value: Any) -> str:

@@ -137,6 +137,12 @@ def check_any(annotation: Any, given_: Any, comm: bool) -> None:
     assert sentence
 
 
+@pytest.mark.parametrize("key", ["cores", "gpus", "memory", "num_ranks", "priority", "walltime"])
+@pytest.mark.parametrize("value", [10**400, 2**64, 1e308, float("inf"), float("nan"), True, "x"])
+def test_numbers_that_are_none_or_too_large(key: str, value: Any) -> None:
+    check_any({key: value}, {}, False)
+
+
 @settings(max_examples=600, deadline=None)
 @given(st.dictionaries(names, values, max_size=6) | values, st.dictionaries(names, values, max_size=3), st.booleans())
 def test_any_dict_either_parses_or_is_refused(annotation: Any, given_: Any, comm: bool) -> None:
