@@ -19,7 +19,7 @@ help: ## this list
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
 
-test: check unit integration ## everything that CI runs
+test: check unit integration parsl-suite ## everything that CI runs
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
 import zmq
 
 from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
@@ -30,6 +31,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     Task,
 )
+from rhapsody_parsl.wire.session import SessionBroken
 
 __all__ = ("Link", "Outcomes")
 
@@ -240,7 +242,7 @@ class Link(threading.Thread):
                 peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            self._take_frames(peer.decode(), frames)
+            self._take_frames(peer.decode(errors="replace"), frames)
 
     def _take_frames(self, id_: str, frames: list[bytes]) -> None:
         if id_ in self._gone:
@@ -250,8 +252,13 @@ class Link(threading.Thread):
             block = Block(id_, time.monotonic())
             self.blocks.add(block)
         block.heard, block.cut = time.monotonic(), False
-        for body in block.session.receive(frames):
-            self._handle(block, self._codec.decode(body))
+        try:
+            for body in block.session.receive(frames):
+                self._handle(block, self._codec.decode(body))
+        except (msgspec.MsgspecError, SessionBroken) as problem:
+            log.warning("peer %s is none of ours, or broken: %s", id_, problem)
+            self._lose(block, f"it spoke out of turn ({problem})", "")
+            return
         for reply in block.session.replies:
             self._put(block, reply)
         block.session.replies.clear()

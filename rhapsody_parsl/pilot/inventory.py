@@ -9,10 +9,16 @@ from pathlib import Path
 
 import psutil
 
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.config import BlockConfig
 
-__all__ = ("find_nodes", "our_cores", "our_gpus", "our_memory")
+__all__ = ("InventoryUnknown", "find_nodes", "our_cores", "our_gpus", "our_memory")
+
+
+class InventoryUnknown(RhapsodyError):  # noqa: N818 - named for what happened
+    """The batch system does not say what the block holds."""
+
 
 GB = 1e9
 _VISIBLE = {
@@ -61,14 +67,23 @@ def _declared(count: int, here: str) -> list[str]:
 
 def _host_names(environment: Mapping[str, str], here: str) -> list[str]:
     if node_list := environment.get("SLURM_JOB_NODELIST"):
-        command = ["scontrol", "show", "hostnames", node_list]
-        shown = subprocess.run(command, capture_output=True, text=True, check=False)
-        names = shown.stdout.split()
+        names = _slurm_names(node_list)
     elif file := environment.get("PBS_NODEFILE") or environment.get("RHAPSODY_HOSTFILE"):
         names = [line.split()[0] for line in Path(file).read_text().splitlines() if line.strip()]
     else:
         names = []
     return _here_first(list(dict.fromkeys(names)), here)
+
+
+def _slurm_names(node_list: str) -> list[str]:
+    try:
+        command = ["scontrol", "show", "hostnames", node_list]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as problem:
+        said = getattr(problem, "stderr", "") or str(problem)
+        raise InventoryUnknown(
+            f"Slurm's node list {node_list} could not be read with scontrol: {said.strip()}"
+        ) from None
 
 
 def _here_first(names: list[str], here: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import parsl
 import psutil
 import pytest
+import zmq
 from parsl import Config, python_app
 from parsl.executors.errors import BadStateException, InvalidResourceSpecification
 from parsl.providers import LocalProvider
@@ -182,6 +183,22 @@ def test_a_task_that_had_not_begun_goes_to_the_other_block(tmp_path: Path) -> No
 def test_without_encryption() -> None:
     with local(encrypted=False) as executor:
         assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
+
+
+def test_a_stranger_on_the_port_does_no_harm() -> None:
+    with local(encrypted=False) as executor:
+        assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
+        assert executor._link is not None
+        context: zmq.Context[Any] = zmq.Context()
+        with context.socket(zmq.DEALER) as stranger:
+            stranger.connect(f"tcp://127.0.0.1:{executor._link.port}")
+            for words in ([b"hello"], [bytes(17), b"no message"], [b"\x07" * 17], [b"\xff\xfe", b""]):
+                stranger.send_multipart(words)
+            assert executor.submit(apps.add, {}, 2).result(TIMEOUT) == 3
+            until(lambda: executor._link is not None and executor._link.is_alive())
+        context.destroy(linger=0)
+        assert executor.submit(apps.add, {}, 3).result(TIMEOUT) == 4
+        assert len(executor.connected_blocks) == 1
 
 
 def test_a_wrong_address_is_explained(tmp_path: Path) -> None:

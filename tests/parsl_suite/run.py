@@ -16,7 +16,7 @@ import parsl
 SUITE = Path(parsl.__file__).parent / "tests"
 OURS = Path(__file__).with_name("config.py")
 ABOUT_HTEX_ITSELF = {
-    "test_resource_spec::test_resource": (
+    "test_error_handling.test_resource_spec::test_resource": (
         "it asserts that an executor which raises InvalidResourceSpecification is an instance of "
         "HighThroughputExecutor, WorkQueueExecutor or ThreadPoolExecutor"
     ),
@@ -35,7 +35,7 @@ def run(config: Path, folder: Path) -> dict[str, str]:
     if not report.exists():
         raise SystemExit(done.stdout[-5000:] + done.stderr[-5000:])
     cases = ElementTree.parse(report).iter("testcase")  # noqa: S314 - pytest wrote it a moment ago
-    return {f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}": outcome(case) for case in cases}
+    return {f"{case.get('classname', '').partition('tests.')[2]}::{case.get('name')}": outcome(case) for case in cases}
 
 
 def outcome(case: ElementTree.Element) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rhapsody_parsl import LocalRuntime
-from rhapsody_parsl.pilot.inventory import find_nodes, our_cores, our_gpus, our_memory
+from rhapsody_parsl.pilot.inventory import InventoryUnknown, find_nodes, our_cores, our_gpus, our_memory
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.config import BlockConfig
 
@@ -107,3 +107,14 @@ def test_gpus_as_the_kernel_shows_them(vendor: str, tmp_path: Path) -> None:
 
 def test_memory_is_what_the_machine_or_the_cgroup_has() -> None:
     assert 0 < our_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 * 1.01
+
+
+def test_a_slurm_list_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InventoryUnknown, match=r"c\[1-3\] could not be read with scontrol: .*No such file"):
+        found({"SLURM_JOB_NODELIST": "c[1-3]"})
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho bad list >&2; exit 1\n")
+    scontrol.chmod(0o755)
+    with pytest.raises(InventoryUnknown, match="bad list"):
+        found({"SLURM_JOB_NODELIST": "c[1-3]"})
