@@ -1,9 +1,10 @@
 """What the user configures of a block, as checked values: runtimes, services, and what the pilot reads at its start."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -28,6 +29,26 @@ def _positive(owner: str, **values: float) -> None:
             raise InvalidTask(f"{owner}({key})", value, "it must be more than zero")
 
 
+def _check_types(config: msgspec.Struct) -> None:
+    """Check each field against its annotation; a list is taken for a tuple, a path for its text.
+
+    Raises:
+        InvalidTask: A field has a value of another type.
+    """
+    for field in msgspec.structs.fields(type(config)):
+        value = getattr(config, field.name)
+        plain = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if get_origin(field.type) is Literal and value not in get_args(field.type):
+            allowed = ", ".join(get_args(field.type))
+            raise InvalidTask(f"{type(config).__name__}({field.name})", value, f"allowed are {allowed}")
+        try:
+            converted = msgspec.convert(plain, field.type)
+        except msgspec.ValidationError as problem:
+            raise InvalidTask(f"{type(config).__name__}({field.name})", value, str(problem).replace("`", "")) from None
+        if isinstance(value, list | os.PathLike):
+            msgspec.structs.force_setattr(config, field.name, converted)
+
+
 class LocalRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="local"):
     """Plain processes on the head node."""
 
@@ -50,6 +71,7 @@ class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
 
     def __post_init__(self) -> None:
         """Check."""
+        _check_types(self)
         if self.nodes_per_partition < 0:
             raise InvalidTask("DragonRuntime(nodes_per_partition)", self.nodes_per_partition, "it must be 0 or more")
         _positive("DragonRuntime", startup_timeout=self.startup_timeout)
@@ -74,10 +96,9 @@ class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
     def __post_init__(self) -> None:
         """Check."""
+        _check_types(self)
         if self.world_ranks < 0:
             raise InvalidTask("MPIRuntime(world_ranks)", self.world_ranks, "it must be 0 or more")
-        if self.launcher not in ("auto", "hydra", "openmpi", "srun"):
-            raise InvalidTask("MPIRuntime(launcher)", self.launcher, "allowed are auto, hydra, openmpi, srun")
         _positive("MPIRuntime", startup_timeout=self.startup_timeout)
 
 
@@ -118,13 +139,12 @@ class VLLMService(_ServiceFields, frozen=True):
 
     def __post_init__(self) -> None:
         """Check."""
+        _check_types(self)
         owner = "VLLMService"
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise InvalidTask(f"{owner}(name)", self.name, "letters, digits, - and _ only")
         if not self.model:
             raise InvalidTask(f"{owner}(model)", self.model, "a folder or a model's name is needed")
-        if self.server not in ("hosted", "command"):
-            raise InvalidTask(f"{owner}(server)", self.server, "allowed are hosted, command")
         if self.cores < 0 or self.gpus < 0 or self.memory < 0 or self.restarts < 0:
             raise InvalidTask(f"{owner}({self.name})", (self.cores, self.gpus, self.memory), "nothing may be negative")
         if self.gpus > 1 and self.gpus != int(self.gpus):
@@ -146,7 +166,10 @@ class VLLMRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     requests_in_flight: int = 256
 
     def __post_init__(self) -> None:
-        """Check names; a list of services is taken for a tuple."""
+        """Check; a list of services is taken for a tuple."""
+        if not all(isinstance(service, VLLMService) for service in self.services):
+            raise InvalidTask("VLLMRuntime(services)", self.services, "a list of VLLMService(...) is needed")
+        _check_types(self)
         msgspec.structs.force_setattr(self, "services", tuple(self.services))
         names = [service.name for service in self.services]
         if len(set(names)) != len(names):

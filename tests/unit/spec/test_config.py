@@ -26,6 +26,12 @@ def test_round_trip_in_a_private_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_paths_and_lists_will_do(tmp_path: Path) -> None:
+    service = VLLMService("a", model=tmp_path)  # type: ignore[arg-type]  # as users do
+    assert service.model == str(tmp_path)
+    assert MPIRuntime(options=["-v"]).options == ("-v",)  # type: ignore[arg-type]  # as users do
+
+
 def test_a_list_of_services_will_do() -> None:
     assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)
 
@@ -44,6 +50,9 @@ def test_a_list_of_services_will_do() -> None:
     (VLLMService, {"name": "a", "model": "m", "gpus": 1.5},
      "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased."),
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
+    (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
+    (VLLMRuntime, {"services": ["x"]}, "VLLMRuntime(services)=['x']: a list of VLLMService(...) is needed."),
+    (DragonRuntime, {"options": [1]}, "DragonRuntime(options)=[1]: Expected str, got int - at $[0]."),
 ])  # fmt: skip
 def test_errors_say_what_to_change(kind: Any, keys: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidTask) as caught:
