@@ -137,6 +137,14 @@ class Core:
                 del self._home[task]
         self.schedule(now)
 
+    def withdraw(self) -> list[int]:
+        """The driver takes back what waits; return it."""
+        tasks = [task.id for lane in self._waiting.values() for task in lane.take(len(lane))]
+        for task in tasks:
+            self._forget(task)
+        self._waiting.clear()
+        return tasks
+
     def done(self, run: int, results: Sequence[Result], now: float) -> None:
         """Tasks of a run ended."""
         active = self._runs.get(run)
