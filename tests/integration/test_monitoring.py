@@ -1,6 +1,8 @@
 """Parsl's monitoring database after one workflow, under this executor and under HighThroughputExecutor."""
 
+import gc
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,13 @@ def facts(database: sqlite3.Connection) -> dict[str, Any]:
         "node": sorted(set(rows("select block_id, hostname, active, worker_count, python_v from node"))),
         "resource": sorted(rows(f"{workers}, resource_monitoring_interval from resource")),
     }
+
+
+@pytest.fixture(autouse=True)
+def no_semaphores_left() -> Iterator[None]:
+    """Collect Parsl's monitoring hub, a cycle whose queues own named semaphores."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
