@@ -8,12 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from rhapsody_parsl.errors import (
-    RhapsodyError,
-    UnroutableTask,
-    WalltimeExceeded,
-    to_wire,
-)
+from rhapsody_parsl.errors import RhapsodyError, UnroutableTask, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane

@@ -13,6 +13,7 @@ from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl.errors import BlockLost
 from testing.waiting import until
 from tests.integration import apps
 
@@ -119,6 +120,17 @@ def test_scale_in_takes_the_least_busy_and_lets_it_finish(start: Start, tmp_path
     for future in apps_:
         assert future.result(TIMEOUT)
     assert executor.scale_in_facade(2) != [leaving]
+
+
+def test_the_end_does_not_wait_for_a_leaving_block(start: Start) -> None:
+    executor = start("none", {"init_blocks": 1, "max_blocks": 1})
+    future = executor.submit(apps.nap, {}, 100)
+    holder(executor)
+    assert executor.scale_in_facade(1) == ["0"]
+    began = time.monotonic()
+    executor.shutdown()
+    assert time.monotonic() - began < 10
+    assert isinstance(future.exception(TIMEOUT), BlockLost)
 
 
 def test_a_block_drains_after_its_period(start: Start, tmp_path: Path) -> None:
