@@ -170,7 +170,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._config_path = folder / "block.json"
         write_config(config, self._config_path)
         self._link.start()
-        self._launched_early = self.scale_out_facade(self.provider.init_blocks) if self.provider else []
+        self._start_first()
 
     def submit(
         self, func: Callable[..., Any], resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any

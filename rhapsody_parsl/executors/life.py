@@ -45,7 +45,7 @@ class BlockLife(BlockProviderExecutor):
         self._link: Link | None = None
         self._config_path: Path | None = None
         self._launched: dict[str, float] = {}
-        self._launched_early: list[str] = []
+        self._first_asked, self._first = 0, list[str]()
         self._draining: set[str] = set()
         self._cut_checks: set[str] = set()
         self._closed = False
@@ -53,13 +53,16 @@ class BlockLife(BlockProviderExecutor):
     # --- started -------------------------------------------------------------------------------------------------
 
     def scale_out_facade(self, n: int) -> list[str]:
-        """Start `n` blocks; the initial ones, which `start` has started already, are not started twice.
+        """Start `n` blocks; the initial ones, which `start` has started or tried to, are not started twice."""
+        asked, first = self._first_asked, self._first
+        self._first_asked, self._first = 0, []
+        return first + super().scale_out_facade(max(0, n - asked))
 
-        Parsl's scaling asks for the initial blocks up to one polling interval (5 s) after `start`; nobody need wait for
-        that.
-        """
-        early, self._launched_early = self._launched_early[:n], []
-        return early + super().scale_out_facade(n - len(early))
+    def _start_first(self) -> None:
+        """Start the initial blocks: Parsl's scaling asks for them up to 5 s later, and nobody need wait for that."""
+        if self.provider:
+            self._first = super().scale_out_facade(self.provider.init_blocks)
+            self._first_asked = self.provider.init_blocks
 
     def _launch_block(self, block_id: str) -> Any:
         self._launched[block_id] = time.monotonic()
