@@ -1,5 +1,6 @@
 """The blocks the driver knows, the tasks each holds, and which block gets the next one."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,8 +30,11 @@ class Block:
         tasks: Tasks it has and has not ended, oldest first.
         state: Its last report.
         leases: Those that were out then and have not ended since, by number.
+        began: Monotonic time of its first word.
         heard: Monotonic time of its last word.
+        idle_since: Monotonic time at which its last task ended, or of its first word.
         closing: Whether it gets no more tasks.
+        cut: Whether its connection is down.
     """
 
     def __init__(self, id: str, now: float) -> None:  # noqa: A002 - the field's name
@@ -40,7 +44,7 @@ class Block:
         self.tasks: dict[int, Task] = {}
         self.state: dict[str, Any] = {}
         self.leases: dict[int, LeaseRecord] = {}
-        self.heard = now
+        self.began = self.heard = self.idle_since = now
         self.closing = False
         self.cut = False
 
@@ -54,19 +58,31 @@ class Block:
         """How many more tasks it gets while other blocks might take them."""
         return max(_SMALLEST_WINDOW, _WINDOW_PER_CORE * self.cores) - len(self.tasks)
 
+    def take(self, task: int, now: float) -> Task | None:
+        """Return a task that it has no more, or None when it had not."""
+        taken = self.tasks.pop(task, None)
+        if taken is not None and not self.tasks:
+            self.idle_since = now
+        return taken
+
 
 class Blocks:
     """The connected blocks.
 
     Args:
         several: Whether more than one block can ever be there; a single block gets every task at once.
+        drain_period: Seconds after its first word until a block gets no more tasks.
 
     Attributes:
+        seen: Numbers of all blocks whose pilot has ever said hello, in that order.
+        drain_at: Monotonic time at which `due` is to be asked.
         history: Ended leases of all blocks, those that are gone too: block number and record.
     """
 
-    def __init__(self, several: bool) -> None:
-        self._several = several
+    def __init__(self, several: bool, drain_period: float = math.inf) -> None:
+        self._several, self._drain_period = several, drain_period
+        self.seen: list[str] = []
+        self.drain_at = math.inf
         self._blocks: dict[str, Block] = {}
         self.history: deque[tuple[str, LeaseRecord]] = deque(maxlen=_KEPT_LEASES)
 
@@ -81,8 +97,9 @@ class Blocks:
         return self._blocks.get(id)
 
     def add(self, block: Block) -> None:
-        """A block said hello."""
+        """A block spoke for the first time."""
         self._blocks[block.id] = block
+        self.drain_at = min(self.drain_at, block.began + self._drain_period)
 
     def leases_ended(self, block: Block, leases: Iterable[LeaseRecord]) -> None:
         """Leases of a block ended."""
@@ -95,6 +112,32 @@ class Blocks:
         self._blocks.pop(block.id, None)
         now = time.time()
         self.leases_ended(block, [msgspec.structs.replace(lease, ended=now) for lease in block.leases.values()])
+
+    def due(self, now: float) -> list[Block]:
+        """Return the blocks whose drain period has passed and that still get tasks."""
+        open_blocks = [block for block in self if not block.closing]
+        found = [block for block in open_blocks if now >= block.began + self._drain_period]
+        self.drain_at = min(
+            (block.began + self._drain_period for block in open_blocks if block not in found), default=math.inf
+        )
+        return found
+
+    def to_end(self, launched: Mapping[str, float], count: int, max_idletime: float | None, now: float) -> list[str]:
+        """Return the blocks to scale in.
+
+        Args:
+            launched: When each candidate's job was submitted; one whose pilot has not spoken is idle since then.
+            count: How many at most.
+            max_idletime: Only blocks that have held no task for as long, the longest first; None: any, those with the
+                fewest tasks first.
+            now: Monotonic time.
+        """
+        busy = {id_: len(block.tasks) if (block := self._blocks.get(id_)) else 0 for id_ in launched}
+        since = {id_: block.idle_since if (block := self._blocks.get(id_)) else at for id_, at in launched.items()}
+        ids = sorted(launched, key=lambda id_: (busy[id_], since[id_]))
+        if max_idletime is not None:
+            ids = [id_ for id_ in ids if not busy[id_] and now - since[id_] >= max_idletime]
+        return ids[:count]
 
     def inventories(self) -> list[Mapping[str, Any]]:
         """Return what the blocks hold."""

@@ -2,9 +2,7 @@
 
 import itertools
 import logging
-import shlex
-import sys
-import threading
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,9 +14,12 @@ from parsl.addresses import get_all_addresses
 from parsl.data_provider.staging import Staging
 from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
+from parsl.executors.high_throughput.executor import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.job_status_poller import JobStatusPoller
-from parsl.jobs.states import TERMINAL_STATES, JobStatus
+from parsl.jobs.states import JobStatus
+from parsl.monitoring.radios.base import RadioConfig
+from parsl.monitoring.radios.filesystem import FilesystemRadio
 from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.serialize import pack_apply_message
@@ -26,9 +27,11 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
 from rhapsody_parsl.executors.admission import Admission, default_of, name_of
+from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import facts_of
 from rhapsody_parsl.executors.future import TaskFuture, open_result
+from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.spec.config import (
@@ -49,11 +52,10 @@ __all__ = ("RhapsodyExecutor",)
 log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
-_GOODBYE_TIMEOUT = 9.0
 _POLLING = 1.0
 
 
-class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
+class RhapsodyExecutor(BlockLife, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
 
     Args:
@@ -69,9 +71,11 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent line.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
+        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves: less than
+            the job's walltime by the length of a task. Default: never.
+        remote_monitoring_radio: How tasks report to Parsl's monitoring; default files in the run directory.
         cores_per_node: Declared cores of a node, for tests and laptops: declared core i stands on real core i modulo
-            what
-            is there. Default: what is there.
+            what is there. Default: what is there.
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
@@ -93,13 +97,15 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         launch_cmd: str | None = None,
         heartbeat_period: int | float = 2,
         heartbeat_threshold: int | float = 30,
+        drain_period: int | float | None = None,
+        remote_monitoring_radio: RadioConfig | None = None,
         cores_per_node: int | None = None,
         gpus_per_node: int | None = None,
         mem_per_node: int | float | None = None,
         declared_nodes: int | None = None,
         ageing: int | float = 60,
     ) -> None:
-        super().__init__(provider=provider if provider else LocalProvider(), block_error_handler=block_error_handler)
+        super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label = label
         self.runtimes = tuple(runtimes)
         self.default_runtime = default_runtime or default_of(self.runtimes)
@@ -107,19 +113,15 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         self.encrypted = encrypted
         self.working_dir = working_dir
         self.storage_access = storage_access
-        self.launch_cmd = launch_cmd or DEFAULT_LAUNCH_CMD
         self.heartbeat_period, self.heartbeat_threshold = heartbeat_period, heartbeat_threshold
+        self.drain_period = drain_period
+        self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes = declared_nodes
         self.ageing = ageing
         self._admission = self._check()
-        self._link: Link | None = None
-        self._config_path: Path | None = None
         self._task_ids = itertools.count(1)
-        self._cut_checks: set[str] = set()
-        self._launched_early: list[str] = []
         self._poller: JobStatusPoller | None = None
-        self._closed = False
 
     def _check(self) -> Admission:
         """Check what typeguard cannot see: names, doubles, and the fields of the runtimes' configurations."""
@@ -146,7 +148,8 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         local = self.address is None and isinstance(self.provider, LocalProvider)
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
-        self._link = Link(address, keys, self, several, self.heartbeat_period, self.heartbeat_threshold)
+        blocks = Blocks(several, math.inf if self.drain_period is None else self.drain_period)
+        self._link = Link(address, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold)
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else sorted(get_all_addresses())
         config = BlockConfig(
             label=self.label,
@@ -167,16 +170,7 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         self._config_path = folder / "block.json"
         write_config(config, self._config_path)
         self._link.start()
-        self._launched_early = self.scale_out_facade(self.provider.init_blocks) if self.provider else []
-
-    def scale_out_facade(self, n: int) -> list[str]:
-        """Start `n` blocks; the initial ones, which `start` has started already, are not started twice.
-
-        Parsl's scaling asks for the initial blocks up to one polling interval (5 s) after `start`; nobody need wait for
-        that.
-        """
-        early, self._launched_early = self._launched_early[:n], []
-        return early + super().scale_out_facade(n - len(early))
+        self._start_first()
 
     def submit(
         self, func: Callable[..., Any], resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any
@@ -218,33 +212,15 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         self._link.put(Task(number, admitted.encoded, payload, admitted.request))
         return future
 
-    def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
-        """End blocks, those with the least to do first; with `max_idletime` only blocks that hold no task.
-
-        Args:
-            blocks: How many.
-            max_idletime: Given by Parsl's `htex_auto_scale`.
-
-        Returns:
-            The ended blocks.
-        """
-        ids = self._blocks_to_end(blocks, idle_only=max_idletime is not None)
-        if self._link:
-            self._link.stop_blocks(ids, _GOODBYE_TIMEOUT)
-        jobs = [self.blocks_to_job_id[id_] for id_ in ids]
-        if self.provider and jobs:
-            statuses = zip(jobs, self.provider.status(jobs), strict=True)
-            self.provider.cancel([job for job, status in statuses if status.state not in TERMINAL_STATES])
-        return ids
-
     def shutdown(self) -> None:
         """End every block and the line; what has not ended by then fails. Idempotent."""
         if self._closed or self._link is None:
             self._closed = True
             return
         self._closed = True
-        self._link.stop_blocks([block.id for block in self._link.blocks], _GOODBYE_TIMEOUT)
+        self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
+        self._cancel_rest()
         for number in list(self.tasks):
             self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))
         super().shutdown()
@@ -273,45 +249,12 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         """Number of tasks submitted and not ended."""
         return len(self.tasks)
 
-    @property
-    def workers_per_node(self) -> int | float:
-        """Tasks of one core that a node runs at once: as a block said, as declared, or 1 before either is known."""
-        if self._link:
-            for inventory in self._link.blocks.inventories():
-                return max(1, int(inventory["cores"]) // max(1, len(inventory["nodes"])))
-        return self.cores_per_node or getattr(self.provider, "cores_per_node", None) or 1
-
-    @property
-    def connected_blocks(self) -> list[str]:
-        """Numbers of the blocks whose pilot has said hello."""
-        return [block.id for block in self._link.blocks if block.inventory] if self._link else []
-
-    def handle_errors(self, status: dict[str, JobStatus]) -> None:
-        """Tell the tasks of ended blocks what happened to them, then let Parsl's handler judge the executor."""
-        for block, job in status.items():
-            self._note_end(block, job)
-        super().handle_errors(status)
-
     def monitor_resources(self) -> bool:
-        """Parsl's per-process resource monitor does not fit tasks that share a process."""
-        return False
+        """Whether Parsl's monitoring watches the process of each try: only one task at a time runs in a process."""
+        return True
 
-    def _get_launch_command(self, block_id: str) -> str:
-        python = "python3" if getattr(self.provider, "worker_init", "") else sys.executable
-        return self.launch_cmd.format(
-            python=shlex.quote(python), config=shlex.quote(str(self._config_path)), block_id=block_id
-        )
-
-    def _blocks_to_end(self, count: int, idle_only: bool) -> list[str]:
-        known = {block.id: len(block.tasks) for block in self._link.blocks} if self._link else {}
-        active = [
-            id_
-            for id_, status in self._status.items()
-            if status.state not in TERMINAL_STATES and id_ in self.blocks_to_job_id
-        ]
-        if idle_only:
-            active = [id_ for id_ in active if not known.get(id_, 0)]
-        return sorted(active, key=lambda id_: known.get(id_, 0))[:count]
+    def _declared_cores(self) -> int:
+        return self.cores_per_node or 0
 
     # --- how tasks end (the link's `Outcomes`; on its thread) ----------------------------------------------------
 
@@ -329,41 +272,23 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
         else:
             future.set_exception(error)
 
-    def failed(self, task: int, error: RhapsodyError) -> None:
-        """Complete a future with one of our errors."""
+    def failed(self, task: int, error: Exception) -> None:
+        """Complete a future with an error of ours or Parsl's."""
         future = self.tasks.pop(task, None)
         if future is not None and not future.done() and future.set_running_or_notify_cancel():
             future.set_exception(error)
-
-    def cut(self, block: str) -> None:
-        """A connection ended: when the block's job has ended too, its tasks need not wait for the heartbeat."""
-        if block not in self._cut_checks and not self._closed:
-            self._cut_checks.add(block)
-            threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True).start()
 
     def broken(self, error: Exception) -> None:
         """The link broke: nothing can be completed any more."""
         self.set_bad_state_and_fail_all(error)
 
-    def _check_job(self, block: str) -> None:
-        done = threading.Event()
-        for _ in range(10):
-            done.wait(0.5)
-            job = self.blocks_to_job_id.get(block)
-            if self._closed or self.provider is None or job is None or self._link is None:
-                break
-            if self._note_end(block, self.provider.status([job])[0]):
-                break
-        self._cut_checks.discard(block)
-
-    def _note_end(self, block: str, status: JobStatus) -> bool:
-        """Tell the tasks of a connected block when its job has ended; return whether it has."""
-        if status.state not in TERMINAL_STATES:
-            return False
-        if self._link and self._link.blocks.get(block):
-            words = (status.stderr_summary or "").strip()[-2000:]
-            self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
-        return True
+    def set_bad_state_and_fail_all(self, exception: Exception) -> None:
+        """Fail for good, with all tasks; Parsl's own stumbles over futures that have ended, and keeps all."""
+        log.error("executor %s has failed for good", self.label, exc_info=exception)
+        self._executor_exception = exception
+        self._executor_bad_state.set()
+        for number in list(self.tasks):
+            self.failed(int(str(number)), BadStateException(self, exception))
 
     def _cancel_task(self, task: int) -> None:
         self.tasks.pop(task, None)
@@ -398,3 +323,8 @@ class RhapsodyExecutor(BlockProviderExecutor, RepresentationMixin):
             `tasks`.
         """
         return timeline(self._link.blocks) if self._link else []
+
+
+# Parsl's `htex_auto_scale` scales in instances of this class only, since its `scale_in` takes `max_idletime`; so does
+# ours. Parsl asks for the class there and nowhere else.
+HighThroughputExecutor.register(RhapsodyExecutor)

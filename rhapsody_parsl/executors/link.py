@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import zmq
@@ -27,6 +28,7 @@ from rhapsody_parsl.wire.messages import (
     Report,
     Result,
     Results,
+    Returned,
     Stop,
     Submit,
     Task,
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 _BATCH = 512
 _MOST_SPECS = 10_000
+_ANSWER_TIMEOUT = 10.0
+
+T = TypeVar("T")
 
 
 class Outcomes(Protocol):
@@ -49,6 +54,12 @@ class Outcomes(Protocol):
 
     def failed(self, task: int, error: RhapsodyError) -> None:
         """A task was lost."""
+
+    def joined(self, block: Block) -> None:
+        """A block's pilot said hello."""
+
+    def left(self, block: Block) -> None:
+        """A block is gone."""
 
     def cut(self, block: str) -> None:
         """A block's connection ended; it may come back."""
@@ -67,13 +78,13 @@ class Link(threading.Thread):
         address: `tcp://host` to bind on, a free port is taken.
         keys: For encryption.
         outcomes: Who learns how tasks end.
-        several: Whether more than one block can ever be there.
+        blocks: Those it will know; read by others, changed by this thread only.
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
     """
 
     def __init__(
-        self, address: str, keys: Keys | None, outcomes: Outcomes, several: bool, period: float, threshold: float
+        self, address: str, keys: Keys | None, outcomes: Outcomes, blocks: Blocks, period: float, threshold: float
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
         self._outcomes, self._period, self._threshold = outcomes, period, threshold
@@ -94,7 +105,7 @@ class Link(threading.Thread):
         self._waiting: deque[Task] = deque()
         self._gone: set[str] = set()
         self._stopping = False
-        self.blocks = Blocks(several)
+        self.blocks = blocks
         self._changed = threading.Condition()
 
     # --- for other threads ---------------------------------------------------------------------------------------
@@ -113,10 +124,25 @@ class Link(threading.Thread):
         """End a task wherever it is."""
         self.call(lambda: self._cancel(task))
 
-    def stop_blocks(self, ids: Iterable[str], timeout: float, drain: bool = False) -> None:
-        """Tell blocks to leave and wait until they have, `timeout` seconds at most."""
+    def retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
+        """Tell blocks to leave: an idle one at once, another when it has finished what it has begun.
+
+        Chosen on this thread, which alone gives out tasks: none slips in between choice and word.
+
+        Args:
+            launched: See `Blocks.to_end`, as for the others.
+            count: See there.
+            max_idletime: See there.
+
+        Returns:
+            The blocks, and whether each still works.
+        """
+        return self._ask(lambda: self._retire(launched, count, max_idletime))
+
+    def stop_blocks(self, ids: Iterable[str], timeout: float) -> None:
+        """Tell blocks to leave at once and wait until they have, `timeout` seconds at most."""
         wanted = list(ids)
-        self.call(lambda: self._stop_blocks(wanted, drain))
+        self.call(lambda: self._stop_blocks(wanted))
         with self._changed:
             self._changed.wait_for(
                 lambda: not any(self.blocks.get(id_) for id_ in wanted) or not self.is_alive(), timeout
@@ -136,6 +162,13 @@ class Link(threading.Thread):
         if self.is_alive():
             self.join(10)
 
+    def _ask(self, question: Callable[[], T]) -> T:
+        if threading.current_thread() is self or not self.is_alive():
+            return question()
+        answer: Future[T] = Future()
+        self.call(lambda: answer.set_result(question()))
+        return answer.result(_ANSWER_TIMEOUT)
+
     def _rouse(self) -> None:
         if self._asleep:
             self._asleep = False
@@ -151,13 +184,15 @@ class Link(threading.Thread):
             while not self._stopping:
                 self._take_incoming()
                 self._give_out()
-                ready = self._sleep(poller, beat_at)
+                ready = self._sleep(poller, min(beat_at, self.blocks.drain_at))
                 if self._monitor in ready:
                     self._note_cuts()
                 if self._gate and self._gate.socket in ready:
                     self._gate.answer()
                 if self._socket in ready:
                     self._take_messages()
+                if time.monotonic() >= self.blocks.drain_at:
+                    self._drain_old()
                 if time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + self._period
                     self._beat()
@@ -268,8 +303,11 @@ class Link(threading.Thread):
             case Results(results=results, leases=leases):
                 self.blocks.leases_ended(block, leases)
                 for result in results:
-                    if block.tasks.pop(result.id, None) is not None:
+                    if block.take(result.id, block.heard) is not None:
                         self._outcomes.ended(result)
+            case Returned(tasks=tasks):
+                returned = [block.take(task, block.heard) for task in tasks]
+                self._waiting.extendleft(task for task in reversed(returned) if task is not None)
             case Report(state=state, leases=leases):
                 block.state, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
@@ -284,6 +322,8 @@ class Link(threading.Thread):
             return
         block.inventory = hello.inventory
         log.info("block %s is there: %s", block.id, hello.inventory)
+        self.blocks.seen.append(block.id)
+        self._outcomes.joined(block)
         with self._changed:
             self._changed.notify_all()
 
@@ -304,17 +344,34 @@ class Link(threading.Thread):
 
     def _cancel(self, task: int) -> None:
         for block in self.blocks:
-            if block.tasks.pop(task, None) is not None:
+            if block.take(task, time.monotonic()) is not None:
                 self._send(block, Cancel([task]))
                 return
         self._waiting = deque(item for item in self._waiting if item.id != task)
 
-    def _stop_blocks(self, ids: list[str], drain: bool) -> None:
+    def _retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
+        chosen: dict[str, bool] = {}
+        for id_ in self.blocks.to_end(launched, count, max_idletime, time.monotonic()):
+            block = self.blocks.get(id_)
+            chosen[id_] = bool(block and block.tasks)
+            if block:
+                self._dismiss(block, drain=chosen[id_])
+        return chosen
+
+    def _drain_old(self) -> None:
+        for block in self.blocks.due(time.monotonic()):
+            log.info("block %s has reached its drain period", block.id)
+            self._dismiss(block, drain=True)
+
+    def _stop_blocks(self, ids: list[str]) -> None:
         for id_ in ids:
             block = self.blocks.get(id_)
             if block:
-                block.closing = True
-                self._send(block, Stop(drain))
+                self._dismiss(block, drain=False)
+
+    def _dismiss(self, block: Block, drain: bool) -> None:
+        block.closing = True
+        self._send(block, Stop(drain))
 
     def _lose_by_id(self, id_: str, reason: str, words: str) -> None:
         block = self.blocks.get(id_)
@@ -326,6 +383,7 @@ class Link(threading.Thread):
         log.info("block %s is gone: %s", block.id, reason)
         self.blocks.remove(block)
         self._gone.add(block.id)
+        self._outcomes.left(block)
         for task in block.tasks.values():
             if (begun is not None and task.id not in begun) or self._spec_of(task).policy.on_loss == "rerun":
                 self._waiting.append(task)

@@ -18,10 +18,9 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> dict[str, Any
         block: The block.
         jobs: States of the provider's jobs by block, for one whose pilot has not said hello.
     """
-    status = jobs.get(block.id)
     return {
         "id": block.id,
-        "state": "connected" if block.inventory else status.state.name.lower() if status else "unknown",
+        "state": _state(block, jobs.get(block.id)),
         "nodes": block.inventory.get("nodes", []),
         "cores": block.inventory.get("cores", 0),
         **block.state,
@@ -31,6 +30,14 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> dict[str, Any
             for lease in list(block.leases.values())
         ],
     }  # fmt: skip
+
+
+def _state(block: Block, job: JobStatus | None) -> str:
+    if block.closing:
+        return "leaving"
+    if block.inventory:
+        return "connected"
+    return job.state.name.lower() if job else "unknown"
 
 
 def timeline(blocks: Blocks) -> list[dict[str, Any]]:

@@ -9,12 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from rhapsody_parsl.errors import (
-    RhapsodyError,
-    UnroutableTask,
-    WalltimeExceeded,
-    to_wire,
-)
+from rhapsody_parsl.errors import RhapsodyError, UnroutableTask, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
@@ -138,6 +133,14 @@ class Core:
                 home.remove(task)
                 del self._home[task]
         self.schedule(now)
+
+    def withdraw(self) -> list[int]:
+        """The driver takes back what waits; return it."""
+        tasks = [task.id for lane in self._waiting.values() for task in lane.take(len(lane))]
+        for task in tasks:
+            self._forget(task)
+        self._waiting.clear()
+        return tasks
 
     def done(self, run: int, results: Sequence[Result], now: float) -> None:
         """Tasks of a run ended."""

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import logging
+import platform
 import shutil
 import socket
 import sys
@@ -29,6 +30,7 @@ from rhapsody_parsl.wire.messages import (
     Report,
     Result,
     Results,
+    Returned,
     Stop,
     Submit,
     ToPilot,
@@ -39,6 +41,8 @@ __all__ = ("Pilot",)
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY = 0.5
+_BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
+"""Tasks, and Parsl's monitoring of them, find their block by it, as in HighThroughputExecutor."""
 
 
 class Pilot:
@@ -69,7 +73,7 @@ class Pilot:
         logs = Path(config.logs) / f"block-{block}"
         logs.mkdir(parents=True, exist_ok=True)
         head = next(iter(nodes))
-        context = Context(nodes, head, self._folder, logs, sys.executable, {}, self)
+        context = Context(nodes, head, self._folder, logs, sys.executable, {_BLOCK_VARIABLE: block}, self)
         self._context = context
         self._runtimes: dict[str, Runtime] = {}
         self._core = Core(
@@ -143,6 +147,7 @@ class Pilot:
         best = self._core.ledger.at_best().accounts.values()
         return {
             "host": socket.gethostname(),
+            "python": platform.python_version(),
             "nodes": [
                 {"name": a.node.name, "cores": a.free_cores, "gpus": len(a.node.gpus), "memory": a.memory,
                  "labels": list(a.node.labels)}
@@ -210,7 +215,14 @@ class Pilot:
             self._changed = True
             self._link.send(Results(results, leases))
         self._arm_timer()
-        if self._draining and not self._core.queued and not self._core.running:
+        if self._draining:
+            self._drain()
+
+    def _drain(self) -> None:
+        """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
+        if self._link and (waiting := self._core.withdraw()):
+            self._link.send(Returned(waiting))
+        if not self._core.running:
             self.leave("drained")
 
     def _arm_timer(self) -> None:

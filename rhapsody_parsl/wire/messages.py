@@ -77,7 +77,7 @@ class Cancel(_Message, frozen=True):
 
 
 class Stop(_Message, frozen=True):
-    """Leave: at once, or when nothing is left to do."""
+    """Leave: at once, or, giving back what has not begun, when nothing is left to do."""
 
     drain: bool = False
 
@@ -106,6 +106,12 @@ class Report(_Message, frozen=True):
 
     state: dict[str, Any]
     leases: list[LeaseRecord] = []
+
+
+class Returned(_Message, frozen=True):
+    """These tasks had not begun, and will not here: the driver's again."""
+
+    tasks: list[int]
 
 
 class Goodbye(_Message, frozen=True):
@@ -220,7 +226,7 @@ class Abort(_Message, frozen=True):
 
 
 ToPilot = Submit | Cancel | Stop
-FromPilot = Hello | Results | Report | Goodbye
+FromPilot = Hello | Results | Report | Returned | Goodbye
 ToBackend = Work | Revoke | Quit | Spawn | Ask | Abort
 FromBackend = Ready | Done | Revoked | Exited | Failed
 Message = ToPilot | FromPilot | ToBackend | FromBackend

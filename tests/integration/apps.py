@@ -99,3 +99,11 @@ def touch_and_nap(path: str, seconds: float) -> str:
 
 def shell(line: str, stdout: str | None = None, stderr: str | None = None) -> str:
     return line
+
+
+def fail_once(path: str) -> str:
+    """Fail unless the file is there, which is then."""
+    if not Path(path).exists():
+        Path(path).touch()
+        raise ValueError("the first time")
+    return path

@@ -65,7 +65,7 @@ def test_without_a_data_flow_kernel(running: RhapsodyExecutor) -> None:
     futures = [running.submit(apps.add, None, number) for number in range(50)]
     assert [future.result(TIMEOUT) for future in futures] == [number + 1 for number in range(50)]
     assert running.outstanding() == 0
-    assert running.connected_blocks == ["0"]
+    assert running.connected_blocks() == ["0"]
 
 
 def test_before_and_after_its_life_it_says_so() -> None:
@@ -162,7 +162,7 @@ def test_a_block_told_to_end_says_goodbye(running: RhapsodyExecutor, tmp_path: P
 def test_two_blocks_share_the_tasks(tmp_path: Path) -> None:
     provider = LocalProvider(init_blocks=2, max_blocks=2)
     with local(provider=provider) as executor:
-        until(lambda: len(executor.connected_blocks) == 2)
+        until(lambda: len(executor.connected_blocks()) == 2)
         futures = [executor.submit(apps.nap, {}, 0.2) for _ in range(20)]
         wait(futures, TIMEOUT)
         until(lambda: sum(line["tasks"] for line in executor.timeline()) == 20, 5)
@@ -174,7 +174,7 @@ def test_two_blocks_share_the_tasks(tmp_path: Path) -> None:
 def test_a_task_that_had_not_begun_goes_to_the_other_block(tmp_path: Path) -> None:
     provider = LocalProvider(init_blocks=2, max_blocks=2)
     with local(provider=provider) as executor:
-        until(lambda: len(executor.connected_blocks) == 2)
+        until(lambda: len(executor.connected_blocks()) == 2)
         futures = [executor.submit(apps.nap, {"on_loss": "rerun"}, 0.3) for _ in range(20)]
         pilot().terminate()
         assert [future.result(TIMEOUT) for future in futures] == [0.3] * 20

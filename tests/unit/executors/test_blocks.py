@@ -1,3 +1,5 @@
+import math
+
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from testing.nodes import make_spec, make_task
 
@@ -38,3 +40,48 @@ def test_not_one_that_leaves_has_not_said_hello_or_is_full() -> None:
 def test_a_single_block_takes_everything_at_once() -> None:
     assert chosen(block("0", tasks=10_000), several=False) == "0"
     assert chosen(Block("0", 0.0), several=False) is None
+
+
+def ending(count: int, max_idletime: float | None, now: float = 10.0) -> list[str]:
+    """Of a busy block, one idle since 6, one idle since 2, and one launched at 8 that has not spoken."""
+    known = Blocks(several=True)
+    for number, tasks, idle_since in (("0", 3, 0.0), ("1", 0, 6.0), ("2", 0, 2.0)):
+        made = block(number, tasks=tasks)
+        made.idle_since = idle_since
+        known.add(made)
+    return known.to_end({"0": 0.0, "1": 0.0, "2": 0.0, "3": 8.0}, count, max_idletime, now)
+
+
+def test_the_least_busy_and_longest_idle_end_first() -> None:
+    assert ending(9, None) == ["2", "1", "3", "0"]
+    assert ending(1, None) == ["2"]
+
+
+def test_with_an_idle_time_only_what_was_idle_as_long() -> None:
+    assert ending(9, 0.0) == ["2", "1", "3"]
+    assert ending(9, 4.0) == ["2", "1"]
+    assert ending(1, 4.0) == ["2"]
+    assert ending(9, 8.1) == []
+
+
+def test_idle_begins_with_the_end_of_the_last_task() -> None:
+    made = block("0", tasks=2)
+    assert made.take(0, 5.0) is not None
+    assert made.idle_since == 0.0
+    assert made.take(1, 6.0) is not None
+    assert made.take(1, 7.0) is None
+    assert made.idle_since == 6.0
+
+
+def test_blocks_are_due_once_after_their_drain_period() -> None:
+    known = Blocks(several=True, drain_period=5.0)
+    old, young = Block("0", 0.0), Block("1", 3.0)
+    known.add(old)
+    known.add(young)
+    assert known.drain_at == 5.0
+    assert known.due(4.9) == []
+    assert known.due(5.0) == [old]
+    old.closing = True
+    assert known.drain_at == 8.0
+    assert known.due(8.0) == [young]
+    assert known.drain_at == math.inf

@@ -274,3 +274,16 @@ def test_near_a_service_is_on_its_node() -> None:
     block.run()
     assert block.begun_on[0] != [home]
     assert block.begun_on[1] == [home]
+
+
+def test_what_is_withdrawn_never_runs_here_and_the_rest_ends() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(), *range(4))
+    block.submit(make_spec(cores=0), *range(4, 6), when=0.6)
+    withdrawn: list[int] = []
+    block.at(1.0, lambda: withdrawn.extend(block.core.withdraw()))
+    block.run()
+    assert withdrawn
+    assert sorted([*withdrawn, *block.ended]) == list(range(6))
+    assert set(block.started) == set(block.ended)
+    assert (block.core.queued, block.core.running) == (0, 0)

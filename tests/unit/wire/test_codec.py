@@ -35,7 +35,8 @@ m = messages
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, facts), m.Results: st.builds(m.Results, results, leases),
-    m.Report: st.builds(m.Report, facts), m.Goodbye: st.builds(m.Goodbye, names, ids),
+    m.Report: st.builds(m.Report, facts), m.Returned: st.builds(m.Returned, ids),
+    m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Revoke: st.builds(m.Revoke, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Spawn: st.builds(m.Spawn, names, names, cores, env), m.Ask: st.builds(m.Ask, numbers, st.binary(), st.booleans()),

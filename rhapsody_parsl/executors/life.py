@@ -1,0 +1,184 @@
+"""The life of blocks as Parsl's scaling sees it: started, judged by their jobs, scaled in, and told to monitoring."""
+
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
+from parsl.providers.base import ExecutionProvider
+
+from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.nodes import node_messages
+
+__all__ = ("GOODBYE_TIMEOUT", "BlockLife")
+
+GOODBYE_TIMEOUT = 9.0
+_NEVER_SPOKE = (
+    "The job ended before a pilot in it spoke to the executor: see the job's output below, "
+    "and block-*.log in the run directory."
+)
+
+
+class BlockLife(BlockProviderExecutor):
+    """The part of the executor that Parsl's job poller talks to.
+
+    Args:
+        provider: Starts the blocks' jobs.
+        block_error_handler: See Parsl.
+        launch_cmd: Command that starts the pilot in a block.
+    """
+
+    def __init__(
+        self,
+        provider: ExecutionProvider,
+        block_error_handler: bool | Callable[[BlockProviderExecutor, dict[str, JobStatus]], None],
+        launch_cmd: str,
+    ) -> None:
+        super().__init__(provider=provider, block_error_handler=block_error_handler)
+        self.launch_cmd = launch_cmd
+        self._link: Link | None = None
+        self._config_path: Path | None = None
+        self._launched: dict[str, float] = {}
+        self._first_asked, self._first = 0, list[str]()
+        self._draining: set[str] = set()
+        self._cut_checks: set[str] = set()
+        self._closed = False
+
+    # --- started -------------------------------------------------------------------------------------------------
+
+    def scale_out_facade(self, n: int) -> list[str]:
+        """Start `n` blocks; the initial ones, which `start` has started or tried to, are not started twice."""
+        asked, first = self._first_asked, self._first
+        self._first_asked, self._first = 0, []
+        return first + super().scale_out_facade(max(0, n - asked))
+
+    def _start_first(self) -> None:
+        """Start the initial blocks: Parsl's scaling asks for them up to 5 s later, and nobody need wait for that."""
+        if self.provider:
+            self._first = super().scale_out_facade(self.provider.init_blocks)
+            self._first_asked = self.provider.init_blocks
+
+    def _launch_block(self, block_id: str) -> Any:
+        self._launched[block_id] = time.monotonic()
+        return super()._launch_block(block_id)
+
+    def _get_launch_command(self, block_id: str) -> str:
+        python = "python3" if getattr(self.provider, "worker_init", "") else sys.executable
+        return self.launch_cmd.format(
+            python=shlex.quote(python), config=shlex.quote(str(self._config_path)), block_id=block_id
+        )
+
+    # --- judged --------------------------------------------------------------------------------------------------
+
+    def connected_blocks(self) -> list[str]:
+        """Numbers of all blocks whose pilot has ever said hello, as HighThroughputExecutor counts them."""
+        return list(self._link.blocks.seen) if self._link else []
+
+    def status(self) -> dict[str, JobStatus]:
+        """Return the state of each block's job; one that ended before its pilot said hello is `MISSING`."""
+        known: dict[str, JobStatus] = super().status()
+        connected = self.connected_blocks()
+        for id_, job in known.items():
+            if job.terminal and id_ not in connected and job.state is not JobState.SCALED_IN:
+                words = job.message if job.message is not None else _NEVER_SPOKE
+                known[id_] = JobStatus(JobState.MISSING, words, job.exit_code, job.stdout_path, job.stderr_path)
+        return known
+
+    def handle_errors(self, status: dict[str, JobStatus]) -> None:
+        """Tell the tasks of ended blocks what happened to them, then let Parsl's handler judge the executor."""
+        for block, job in status.items():
+            if job.state is not JobState.SCALED_IN:  # what we told to leave may still finish what it has
+                self._note_end(block, job)
+        super().handle_errors(status)
+
+    @property
+    def workers_per_node(self) -> int | float:
+        """Tasks of one core that a node runs at once: as a block said, as declared, or 1 before either is known."""
+        if self._link:
+            for inventory in self._link.blocks.inventories():
+                return max(1, int(inventory["cores"]) // max(1, len(inventory["nodes"])))
+        return self._declared_cores() or getattr(self.provider, "cores_per_node", None) or 1
+
+    def _declared_cores(self) -> int:
+        return 0
+
+    def _check_job(self, block: str) -> None:
+        done = threading.Event()
+        for _ in range(10):
+            done.wait(0.5)
+            job = self.blocks_to_job_id.get(block)
+            if self._closed or self.provider is None or job is None or self._link is None:
+                break
+            if self._note_end(block, self.provider.status([job])[0]):
+                break
+        self._cut_checks.discard(block)
+
+    def _note_end(self, block: str, status: JobStatus) -> bool:
+        """Tell the tasks of a connected block when its job has ended; return whether it has."""
+        if status.state not in TERMINAL_STATES:
+            return False
+        if self._link and self._link.blocks.get(block):
+            words = (status.stderr_summary or "").strip()[-2000:]
+            self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
+        return True
+
+    # --- scaled in -----------------------------------------------------------------------------------------------
+
+    def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
+        """End blocks; one that still works finishes what it has begun, gives back the rest and leaves then.
+
+        Args:
+            blocks: How many.
+            max_idletime: Given by Parsl's `htex_auto_scale`: only blocks that have held no task for as many seconds,
+                the longest idle first. Without it, those with the fewest tasks first.
+
+        Returns:
+            The blocks told to leave.
+        """
+        active = [id_ for id_, job in self._status.items() if job.state not in TERMINAL_STATES]
+        launched = {id_: self._launched[id_] for id_ in active if id_ in self.blocks_to_job_id}
+        if self._link is None or not launched:
+            return []
+        working = self._link.retire(launched, blocks, max_idletime)
+        self._draining.update(id_ for id_, works in working.items() if works)
+        idle = [id_ for id_, works in working.items() if not works]
+        self._link.stop_blocks(idle, GOODBYE_TIMEOUT)
+        self._cancel_jobs(idle)
+        return list(working)
+
+    def _cancel_rest(self) -> None:
+        """End the jobs that nobody else will: of blocks that were to finish first, and all of a failed executor."""
+        self._cancel_jobs(self.blocks_to_job_id if self.bad_state_is_set else self._draining)
+
+    def _cancel_jobs(self, blocks: Iterable[str]) -> None:
+        jobs = [self.blocks_to_job_id[id_] for id_ in blocks]
+        if self.provider and jobs:
+            statuses = zip(jobs, self.provider.status(jobs), strict=True)
+            self.provider.cancel([job for job, status in statuses if status.state not in TERMINAL_STATES])
+
+    # --- what the link tells (part of its `Outcomes`; on its thread) ---------------------------------------------
+
+    def joined(self, block: Block) -> None:
+        """Tell Parsl's monitoring of a block's nodes."""
+        self._tell_nodes(block, active=True)
+
+    def left(self, block: Block) -> None:
+        """Tell Parsl's monitoring that a block's nodes are gone."""
+        self._tell_nodes(block, active=False)
+
+    def cut(self, block: str) -> None:
+        """A connection ended: when the block's job has ended too, its tasks need not wait for the heartbeat."""
+        if block not in self._cut_checks and not self._closed:
+            self._cut_checks.add(block)
+            threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True).start()
+
+    def _tell_nodes(self, block: Block, active: bool) -> None:
+        if self.submit_monitoring_radio:
+            for message in node_messages(block, str(self.run_id), active):
+                self.submit_monitoring_radio.send(message)
