@@ -198,7 +198,7 @@ def test_a_stranger_on_the_port_does_no_harm() -> None:
             until(lambda: executor._link is not None and executor._link.is_alive())
         context.destroy(linger=0)
         assert executor.submit(apps.add, {}, 3).result(TIMEOUT) == 4
-        assert len(executor.connected_blocks) == 1
+        assert len(executor.connected_blocks()) == 1
 
 
 def test_a_wrong_address_is_explained(tmp_path: Path) -> None:
