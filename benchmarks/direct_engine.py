@@ -60,6 +60,7 @@ def _hold(pipe: Connection, model: str, arguments: dict[str, Any]) -> None:
     import uvloop  # noqa: PLC0415 - with vLLM, only here
 
     uvloop.run(_serve(pipe, model, arguments))
+    os._exit(0)  # vLLM's own finalizer stumbles at an interpreter's end
 
 
 async def _serve(pipe: Connection, model: str, arguments: dict[str, Any]) -> None:

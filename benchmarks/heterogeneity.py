@@ -207,12 +207,13 @@ def report(levels: list[dict[str, Any]], out: Path) -> None:
     rows = [
         [
             f"{level['share']:.0%}", str(level["tasks"]), str(level["requests"]), f"{level['leased']:.1%}",
-            f"{level['makespan_s']:.1f}", f"{level['ideal_s']:.1f}", f"{level['ideal_s'] / level['makespan_s']:.1%}",
-            f"{level['request_p50_ms']:.0f}" if level["requests"] else "",
+            f"{level['makespan_s']:.1f} s", f"{level['ideal_s']:.1f} s",
+            f"{level['ideal_s'] / level['makespan_s']:.1%}",
+            f"{level['request_p50_ms']:.0f} ms" if level["requests"] else "",
         ]
         for level in levels
     ]  # fmt: skip
-    columns = ["no functions", "tasks", "requests", "leased", "makespan s", "ideal s", "of ideal", "request p50 ms"]
+    columns = ["mixed", "tasks", "requests", "leased", "makespan", "ideal", "of ideal", "a request"]
     machine.show("A mixed load on four declared cores, beside a model service", columns, rows)
     file = machine.write(out, "heterogeneity", {"cores": CORES, "levels": levels})
     print(f"written: {file}, {picture(levels, out)}")

@@ -14,6 +14,7 @@ import argparse
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ from benchmarks.direct_engine import DirectEngine
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
 
 MANY = 4
+REST = 1.5
+"""Seconds between the sides: a worker of vLLM spins for one second after its last work, on the other side's cores."""
 REPLICAS = (1, 2, 4)
 
 Answer = tuple[float, int, str]
@@ -87,6 +90,7 @@ def compare(model: Model, sides: dict[str, Callable[[Sequence[str], int], Answer
     alone: dict[str, list[float]] = {side: [] for side in sides}
     for number in range(-1, repeat):  # the first warms up
         for side in sorted(sides, reverse=bool(number % 2)):
+            threading.Event().wait(REST)
             seconds, tokens, _ = sides[side](prompts_of(model, f"many {number}", model.prompts), model.tokens)
             singles = prompts_of(model, f"single {number}", model.singles)
             each = [sides[side]([prompt], model.alone)[0] * 1e3 for prompt in singles]

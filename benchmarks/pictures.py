@@ -34,7 +34,7 @@ def stack(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[float]]
         axes.barh(names, values, left=left, color=colour, label=label, height=0.62)
         left = [at + value for at, value in zip(left, values, strict=True)]
     axes.invert_yaxis()
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, -0.42))
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.08))
 
 
 def save(figure: Figure, out: Path, name: str) -> Path:
