@@ -103,6 +103,7 @@ def compare(model: Model, sides: dict[str, Callable[[Sequence[str], int], Answer
         "tokens_per_s": medians,
         "requests_per_s": {side: rate / model.tokens for side, rate in medians.items()},
         "ratio": medians["apps"] / medians["direct"],
+        "ratios": sorted(ours / theirs for ours, theirs in zip(rates["apps"], rates["direct"], strict=True)),
         "single_ms": latency,
         "added_ms": latency["apps"] - latency["direct"],
         "runs": {"tokens_per_s": rates, "single_ms": alone},
@@ -163,12 +164,13 @@ def report(compared: dict[str, Any], scaled: dict[int, float], out: Path) -> Non
         [
             name, f"{result['requests_per_s']['apps']:,.0f}", f"{result['tokens_per_s']['apps']:,.0f}",
             f"{result['tokens_per_s']['direct']:,.0f}", f"{result['ratio']:.2f}",
+            f"{result['ratios'][0]:.2f} to {result['ratios'][-1]:.2f}",
             f"{result['single_ms']['apps']:.1f}", f"{result['single_ms']['direct']:.1f}",
             f"{result['added_ms']:+.1f}",
         ]
         for name, result in compared.items()
     ]  # fmt: skip
-    columns = ["model", "requests/s", "tokens/s", "direct", "ratio", "single ms", "direct", "added ms"]
+    columns = ["model", "requests/s", "tokens/s", "direct", "ratio", "of a turn", "single ms", "direct", "added ms"]
     machine.show("Requests through apps, and vLLM's engine driven directly", columns, rows)
     if scaled:
         rows = [[str(n), f"{rate:,.0f}", f"{rate / scaled[1]:.2f}"] for n, rate in scaled.items()]
@@ -213,7 +215,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, singles=20, alone=32)]
+        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, singles=10, alone=32)]
         if not arguments.quick and (path := block.smollm2()):
             models.append(Model("smollm2", path, prompts=48, tokens=32, singles=4, alone=8))
         repeat = 2 if arguments.quick else arguments.repeat
