@@ -1,6 +1,7 @@
 """What holds for every test: its kind by its folder, its deadline, and nothing left behind."""
 
 import os
+import signal
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -19,6 +20,8 @@ DEADLINES = {"integration": 180, "cluster": 300}  # seconds; units have the 30 s
 def pytest_configure() -> None:
     """Prepare the watch, and let workers import the tests, before the first test."""
     leaks.adopt_orphans()
+    # A shell ignores Ctrl-C for what it runs in the background, and our children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Python's own helper for shared memory starts on first use and stays: no leak of a test.
     resource_tracker.ensure_running()
     # A worker opens the functions of a test by name, and another `tests` is on its path.
