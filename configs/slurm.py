@@ -1,4 +1,4 @@
-"""A Slurm cluster: one block of four nodes, four replicas of a model beside Dragon and MPI tasks.
+"""A Slurm cluster: up to four blocks of a node, in each four replicas of a model beside Dragon and MPI tasks.
 
 Run here: it loads and validates; not run on a cluster. Set account, partition, model and environment.
 """
@@ -16,12 +16,12 @@ config = Config(
             provider=SlurmProvider(
                 account="ACCOUNT",
                 partition="PARTITION",
-                nodes_per_block=4,
+                nodes_per_block=1,  # Dragon and vLLM reach one host of a block yet; take several blocks
                 init_blocks=1,
-                max_blocks=1,
+                max_blocks=4,
                 walltime="01:00:00",
                 worker_init="source $HOME/venvs/rhapsody/bin/activate",
-                launcher=SimpleLauncher(),  # one pilot a block; it reaches the other nodes itself
+                launcher=SimpleLauncher(),  # one pilot a block
             ),
             runtimes=[
                 DragonRuntime(),

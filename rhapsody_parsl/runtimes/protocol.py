@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result, Share, Task
@@ -109,6 +109,20 @@ class Context(msgspec.Struct, frozen=True):
     python: str
     environment: dict[str, str]
     events: Events
+
+    def need_one_host(self, runtime: str) -> None:
+        """Refuse a block of several hosts, for a runtime that starts its processes on the pilot's host only.
+
+        Raises:
+            RuntimeUnavailable: The block has several.
+        """
+        hosts = {node.host for node in self.nodes.values()}
+        if len(hosts) > 1:
+            raise RuntimeUnavailable(
+                runtime,
+                f"the block has {len(hosts)} hosts, and it reaches only the first yet. "
+                "Set the provider's nodes_per_block=1 and use several blocks (max_blocks)",
+            )
 
 
 Borrow = Callable[[str, Resources, str], tuple[Placed, ...] | None]

@@ -50,8 +50,9 @@ def sleep_with_a_child(folder: str, seconds: float = 100) -> None:
     )
     started = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     note = Path(folder) / "pids"
-    note.with_suffix(".new").write_text(f"{os.getpid()} {started.stdout}")
-    note.with_suffix(".new").rename(note)
+    new = note.with_suffix(f".{os.getpid()}")  # two of us may write at once
+    new.write_text(f"{os.getpid()} {started.stdout}")
+    new.rename(note)
     time.sleep(seconds)
 
 

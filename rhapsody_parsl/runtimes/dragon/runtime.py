@@ -50,7 +50,9 @@ class Dragon:
         Raises:
             MissingPackage: Dragon is not installed in the block's environment.
             BackendFailed: A Dragon runtime did not come up.
+            RuntimeUnavailable: The block has several hosts.
         """
+        self._context.need_one_host(self.name)
         find_dragon(self._config, self._context.python)
         if self._hub is None:
             self._hub = Hub(f"ipc://{self._context.folder}/dragon", self._receive)

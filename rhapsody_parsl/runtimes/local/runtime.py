@@ -29,7 +29,12 @@ class Local:
         return "it has no ranks" if spec.resources.is_mpi else ""
 
     async def start(self) -> None:
-        """Open the workers' hub."""
+        """Open the workers' hub.
+
+        Raises:
+            RuntimeUnavailable: The block has several hosts.
+        """
+        self._context.need_one_host(self.name)
         self._workers.start()
         self._context.events.state(self.name, "ready")
 
