@@ -10,11 +10,22 @@ from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.protocol import Events, Run
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.mark import last_begun
-from rhapsody_parsl.wire.messages import Done, FromBackend, Mode, Quit, Ready, Result, Revoke, Revoked, Task, Work
+from rhapsody_parsl.wire.messages import (
+    RESULTS_SUFFIX,
+    Done,
+    FromBackend,
+    Mode,
+    Quit,
+    Ready,
+    Result,
+    Revoke,
+    Revoked,
+    Task,
+    Work,
+)
 
 __all__ = ("RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
 
-RESULTS_SUFFIX = "/results"
 _MOST_STILLBORN = 2
 _GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
 

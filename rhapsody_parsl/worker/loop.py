@@ -22,13 +22,10 @@ import zmq
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.wire.channel import Keys, Spoke, connection_events
 from rhapsody_parsl.wire.mark import Mark
-from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, Work
+from rhapsody_parsl.wire.messages import RESULTS_SUFFIX, Done, Quit, Ready, Result, Revoke, Revoked, Task, Work
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
 __all__ = ("RESULTS_SUFFIX", "Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
-
-RESULTS_SUFFIX = "/results"
-"""A worker has two sockets, one for each thread: `name` listens, `name/results` reports."""
 
 _FLUSH_AFTER = 0.005
 _CUT_GRACE = 10.0
