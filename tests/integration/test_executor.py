@@ -20,6 +20,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
+from testing.processes import below, command_of
 from testing.waiting import until, until_gone
 from tests.integration import apps
 
@@ -43,22 +44,9 @@ def running() -> Iterator[RhapsodyExecutor]:
         yield executor
 
 
-def below(pid: int | None = None, word: str = "") -> list[psutil.Process]:
-    """Processes below one (this one by default) whose command line holds a word."""
-    found = []
-    for process in psutil.Process(pid).children(recursive=True):
-        try:
-            if any(word in part for part in process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
 def pilot() -> psutil.Process:
     """The pilot itself, not its guard."""
-    return next(p for p in below(word="rhapsody_parsl.pilot") if not any("guard.py" in part for part in p.cmdline()
-                                                                         ) and "python" in p.name())  # fmt: skip
+    return next(p for p in below() if command_of(p).split()[1:3] == ["-m", "rhapsody_parsl.pilot"])
 
 
 def test_without_a_data_flow_kernel(running: RhapsodyExecutor) -> None:
@@ -156,7 +144,7 @@ def test_a_block_told_to_end_says_goodbye(running: RhapsodyExecutor, tmp_path: P
     error = begun.exception(15)
     assert isinstance(error, BlockLost)
     assert "the block was told to end (SIGTERM)" in str(error)
-    until(lambda: not below(word="rhapsody_parsl"), 15)
+    until(lambda: not below("rhapsody_parsl"), 15)
 
 
 def test_two_blocks_share_the_tasks(tmp_path: Path) -> None:
@@ -255,13 +243,13 @@ def driver(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_kill_of_the_driver_leaves_no_process(driver: "subprocess.Popen[str]", tmp_path: Path) -> None:
-    family = psutil.Process(driver.pid).children(recursive=True)
-    assert any("rhapsody_parsl.worker" in " ".join(process.cmdline()) for process in family + below())
+    family = below(pid=driver.pid)
+    assert below("rhapsody_parsl.worker")
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
     driver.kill()
     driver.wait(5)
-    until(lambda: not any(process.is_running() and process.status() != "zombie" for process in family), 15)
-    until(lambda: not [p for p in below() if p.pid in pids or "rhapsody_parsl" in " ".join(p.cmdline())], 15)
+    until_gone([*pids, *(process.pid for process in family)], 15)
+    until(lambda: not below("rhapsody_parsl"), 15)
 
 
 def test_ctrl_c_ends_all_in_time(driver: "subprocess.Popen[str]") -> None:
@@ -270,4 +258,4 @@ def test_ctrl_c_ends_all_in_time(driver: "subprocess.Popen[str]") -> None:
     driver.wait(20)
     assert time.monotonic() - began < 10
     assert "KeyboardInterrupt" in str(driver.stderr.read() if driver.stderr else "")
-    until(lambda: not below(word="rhapsody_parsl"), 5)
+    until(lambda: not below("rhapsody_parsl"), 5)

@@ -15,6 +15,7 @@ from parsl import bash_app, python_app
 
 from rhapsody_parsl import MPI, Policy, annotate
 from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
+from testing.processes import below, command_of
 from tests.integration.gangs import HUNG, TIMEOUT, loaded, nap, rank_one_dies, rank_one_fails, total
 
 pytestmark = pytest.mark.mpi
@@ -39,14 +40,7 @@ def block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def ranks_alive() -> list[psutil.Process]:
     """The ranks below this process."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "rhapsody_parsl.runtimes.mpi.rank" in process.cmdline() and process.name().startswith("python"):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return [process for process in found if "guard.py" not in " ".join(process.cmdline())]
+    return [p for p in below() if command_of(p).split()[1:3] == ["-m", "rhapsody_parsl.runtimes.mpi.rank"]]
 
 
 @pytest.fixture
@@ -95,7 +89,7 @@ def test_walltime_of_a_launch_ends_its_ranks() -> None:
 
     with pytest.raises(WalltimeExceeded):
         long().result(TIMEOUT)
-    sleepers = [p for p in psutil.Process().children(recursive=True) if "54321" in p.cmdline()]
+    sleepers = below("sleep 54321")
     assert not psutil.wait_procs(sleepers, timeout=5)[1]
 
 

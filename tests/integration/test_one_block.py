@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import parsl
-import psutil
 import pytest
 from parsl import Config, bash_app, python_app
 from parsl.providers import LocalProvider
@@ -24,6 +23,7 @@ from rhapsody_parsl import (
     annotate,
 )
 from testing import leaks
+from testing.processes import below, command_of
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
 
@@ -110,9 +110,8 @@ def real(cores: list[int]) -> set[int]:
 
 def service_masks() -> list[set[int]]:
     """Return the affinity of every process of the engine."""
-    engines = [p for p in psutil.Process().children(recursive=True) if "runtimes.vllm.backend" in " ".join(p.cmdline())]
-    below = [child for engine in engines for child in [engine, *engine.children(recursive=True)]]
-    return [set(process.cpu_affinity()) for process in below if "resource_tracker" not in " ".join(process.cmdline())]
+    family = [process for engine in below("runtimes.vllm.backend") for process in [engine, *below(pid=engine.pid)]]
+    return [set(process.cpu_affinity()) for process in family if "resource_tracker" not in command_of(process)]
 
 
 def test_three_runtimes_hold_disjoint_cores_at_once(executor: RhapsodyExecutor, tmp_path: Path) -> None:
@@ -121,13 +120,15 @@ def test_three_runtimes_hold_disjoint_cores_at_once(executor: RhapsodyExecutor, 
     program.write_text(PROGRAM)
     job = launched(str(program), str(tmp_path / "mpi"), str(go))
     task = wait_for(str(tmp_path / "dragon"), str(go))
-    until(lambda: (tmp_path / "mpi").exists() and (tmp_path / "dragon").exists())
-    until(lambda: len(held(executor)) == 3)
-    cores = held(executor)
-    answer = ask("and now?").result()  # the service goes on while the others hold their cores
-    masks = json.loads((tmp_path / "mpi").read_text())
-    engine = service_masks()
-    go.touch()
+    try:
+        until(lambda: (tmp_path / "mpi").exists() and (tmp_path / "dragon").exists())
+        until(lambda: len(held(executor)) == 3)
+        cores = held(executor)
+        answer = ask("and now?").result()  # the service goes on while the others hold their cores
+        masks = json.loads((tmp_path / "mpi").read_text())
+        engine = service_masks()
+    finally:
+        go.touch()
     dragon = task.result()
     assert job.result() == 0
     assert isinstance(answer, str)

@@ -13,6 +13,7 @@ from parsl.providers import LocalProvider
 from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMRuntime, VLLMService, annotate
 from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from testing import leaks
+from testing.processes import below
 from testing.tiny_llama import Size, write_tiny_llama
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
@@ -283,9 +284,7 @@ def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: Rha
 
 def engine_of(service: str) -> psutil.Process:
     """Return the engine process of a hosted service."""
-    for process in psutil.Process().children(recursive=True):
-        if any(word.endswith(f"/{service}-0.1/settings.json") for word in process.cmdline()):
-            for child in process.children(recursive=True):
-                if "EngineCore" in child.name() or "EngineCore" in " ".join(child.cmdline()):
-                    return child
+    for host in below(f"/{service}-0.1/settings.json"):
+        for child in below("EngineCore", host.pid):
+            return child
     raise AssertionError(f"no engine of {service}")

@@ -46,10 +46,13 @@ def watch_children(answering: Answering) -> None:
         answering.lost(f"its process {name} ended")
 
     for child in psutil.Process().children(recursive=True):
-        command: Any = child.cmdline()
-        if any("resource_tracker" in word for word in command):
-            continue
-        descriptor = os.pidfd_open(child.pid)
+        try:
+            command: Any = child.cmdline()
+            if any("resource_tracker" in word for word in command):
+                continue
+            descriptor = os.pidfd_open(child.pid)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue  # a helper of the start, gone by now; the engine itself was just seen to be ready
         loop.add_reader(descriptor, ended, descriptor, " ".join(command).strip() or child.name())
 
 
