@@ -44,7 +44,7 @@ from rhapsody_parsl.spec.config import (
     write_config,
 )
 from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
-from rhapsody_parsl.wire.channel import Keys
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Result, Task
 
 __all__ = ("RhapsodyExecutor",)

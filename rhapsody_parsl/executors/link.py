@@ -16,8 +16,8 @@ import zmq
 from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
-from rhapsody_parsl.wire.channel import Gatekeeper, Keys, connection_events, quiet_socket
 from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.curve import Gatekeeper, Keys, connection_events, quiet_socket
 from rhapsody_parsl.wire.messages import (
     VERSION,
     Cancel,

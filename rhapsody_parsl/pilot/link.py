@@ -9,8 +9,8 @@ from urllib.parse import urlparse
 import zmq
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.channel import Keys, connection_events, quiet_socket
 from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.curve import Keys, connection_events, quiet_socket
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
 

@@ -21,7 +21,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.runtimes.protocol import Context, Runtime
 from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
-from rhapsody_parsl.wire.channel import Keys
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
     VERSION,
     Cancel,

@@ -11,7 +11,6 @@ from rhapsody_parsl.runtimes.protocol import Events, Run
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.mark import last_begun
 from rhapsody_parsl.wire.messages import (
-    RESULTS_SUFFIX,
     Done,
     FromBackend,
     Mode,
@@ -24,7 +23,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 
-__all__ = ("RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
+__all__ = ("WorkerPool", "gpu_environment")
 
 _MOST_STILLBORN = 2
 _GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
@@ -92,7 +91,7 @@ class WorkerPool:
 
     def receive(self, peer: str, message: FromBackend) -> bool:
         """Take a message of a worker; False when it is not one of ours."""
-        worker = self._workers.get(peer.removesuffix(RESULTS_SUFFIX))
+        worker = self._workers.get(peer)
         if worker is None:
             return False
         match message:

@@ -18,10 +18,6 @@ PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
 
 
-RESULTS_SUFFIX = "/results"
-"""A worker has two sockets, one for each of its threads: `name` listens, `name/results` reports."""
-
-
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks)."""
 

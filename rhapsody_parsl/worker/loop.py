@@ -14,21 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol
 
 import msgspec
-import zmq
 
 from rhapsody_parsl.errors import WorkerLost
-from rhapsody_parsl.wire.channel import Keys, Spoke, connection_events
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark
-from rhapsody_parsl.wire.messages import RESULTS_SUFFIX, Done, Quit, Ready, Result, Revoke, Revoked, Task, Work
+from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
-__all__ = ("RESULTS_SUFFIX", "Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
+__all__ = ("Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
 
 _FLUSH_AFTER = 0.005
-_CUT_GRACE = 10.0
 
 
 class Inbox:
@@ -43,16 +42,15 @@ class Inbox:
         self._mark = mark
         self._begun: tuple[int, int] | None = None
         self._pending: dict[tuple[int, int], None] = {}
-        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Work] = queue.SimpleQueue()
 
-    def put(self, work: Work | None) -> None:
-        """Queue work; None ends the runner."""
-        if work:
-            with self._lock:
-                self._pending.update(dict.fromkeys((work.run, task.id) for task in work.tasks))
+    def put(self, work: Work) -> None:
+        """Queue work."""
+        with self._lock:
+            self._pending.update(dict.fromkeys((work.run, task.id) for task in work.tasks))
         self._queue.put(work)
 
-    def get(self) -> Work | None:
+    def get(self) -> Work:
         """Wait for the next work."""
         return self._queue.get()
 
@@ -95,7 +93,7 @@ class Outbox:
     """Results not yet sent, shared by the two threads: many short tasks share a message, and none waits for a long one.
 
     Args:
-        spoke: The reporting socket; both threads use it, under our lock only.
+        spoke: To the pilot.
     """
 
     def __init__(self, spoke: Spoke) -> None:
@@ -119,7 +117,7 @@ class Outbox:
     def flush(self) -> None:
         """Send what is there."""
         with self._lock:
-            if self._results and not self._spoke.socket.closed:
+            if self._results:
                 self._spoke.send(Done(self._run, self._results))
                 self._results = []
             self._flushed = time.perf_counter()
@@ -130,18 +128,12 @@ class Outbox:
             self._sealed = True
         self.flush()
 
-    def close(self) -> None:
-        """Send what is there and close the socket, with time for it to leave."""
-        self.flush()
-        with self._lock:
-            self._spoke.close()
-
 
 class Listener(threading.Thread):
     """Receives from the pilot for the whole life of the process; leaves with the pilot.
 
     Args:
-        spoke: The listening socket; only this thread uses it from now on.
+        spoke: Only this thread receives on it.
         inbox: Where work goes.
         outbox: Sent whenever the pilot wants something back: a result may wait there behind a long task.
         leave: Called once, at the end, when the process must go at once.
@@ -150,38 +142,17 @@ class Listener(threading.Thread):
     def __init__(self, spoke: Spoke, inbox: Inbox, outbox: Outbox, leave: Callable[[], None]) -> None:
         super().__init__(name="listener", daemon=True)
         self._spoke, self._inbox, self._outbox, self._leave = spoke, inbox, outbox, leave
-        self._monitor = spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        local = bool(spoke.socket.get(zmq.LAST_ENDPOINT).startswith(b"ipc"))  # type: ignore[union-attr]  # bytes
-        self._grace = 0.0 if local else _CUT_GRACE
-        self._cut_at: float | None = None
 
     def run(self) -> None:
         """Take messages until told to quit or the pilot is gone."""
-        poller = zmq.Poller()
-        poller.register(self._spoke.socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
         try:
-            while self._connected():
-                ready = dict(poller.poll(None if self._cut_at is None else 500))
-                if self._monitor in ready:
-                    self._note_connection()
-                if self._spoke.socket in ready and not self._take():
-                    return
+            while (message := self._spoke.receive()) is not None and self._take(message):
+                pass
         finally:
-            self._spoke.socket.disable_monitor()
-            self._monitor.close()
-            self._spoke.close()
             self._leave()
 
-    def _connected(self) -> bool:
-        return self._cut_at is None or time.monotonic() - self._cut_at < self._grace
-
-    def _note_connection(self) -> None:
-        for event in connection_events(self._monitor):
-            self._cut_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
-
-    def _take(self) -> bool:
-        match self._spoke.receive():
+    def _take(self, message: ToBackend) -> bool:
+        match message:
             case Work() as work:
                 self._inbox.put(work)
             case Revoke() as revoke:
@@ -211,9 +182,9 @@ class Runner:
         self._cores: tuple[int, ...] = ()
 
     def run(self) -> None:
-        """Run until the inbox ends."""
-        while (work := self._inbox.get()) is not None:
-            self._run_work(work)
+        """Run what comes in, for ever."""
+        while True:
+            self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
         if work.cores != self._cores:
@@ -291,26 +262,38 @@ def task_environment(extra: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def serve(endpoint: str, name: str, keys: Keys | None = None, facts: dict[str, Any] | None = None) -> None:
+class Runs(Protocol):
+    """What runs work in the main thread."""
+
+    def __init__(self, inbox: Inbox, outbox: Outbox) -> None: ...
+
+    def run(self) -> None:
+        """Run what comes in, for ever."""
+
+
+def serve(
+    endpoint: str, name: str, keys: Keys | None = None, runner: type[Runs] = Runner, mark: Mark | None = None
+) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
 
     Args:
         endpoint: The hub's.
         name: Ours.
         keys: For a hub over tcp.
-        facts: What the runtime's pilot half wants to know of us.
+        runner: Runs the work.
+        mark: Tells after our end which task we began last.
     """
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
-    inbox = Inbox(Mark(endpoint, name))
-    listening = Spoke(endpoint, name, keys)
-    outbox = Outbox(Spoke(endpoint, name + RESULTS_SUFFIX, keys))
+    spoke = Spoke(endpoint, name, keys)
+    inbox, outbox = Inbox(mark), Outbox(spoke)
 
     def leave() -> None:
         end_descendants()
-        outbox.close()
+        outbox.flush()
+        spoke.close()
         os._exit(0)
 
-    listening.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    Listener(listening, inbox, outbox, leave).start()
-    Runner(inbox, outbox).run()
+    spoke.send(Ready(socket.gethostname(), os.getpid()))
+    Listener(spoke, inbox, outbox, leave).start()
+    runner(inbox, outbox).run()

@@ -4,13 +4,13 @@ Runs under `dragon`; the only module that imports it.
 """
 
 import os
+import select
 import sys
 import threading
 from pathlib import Path
 
 import dragon  # noqa: F401 - must come before multiprocessing, so that Dragon is its start method
 import psutil
-import zmq
 from dragon.infrastructure.policy import Policy
 from dragon.native.machine import System
 from dragon.native.process import Process
@@ -32,27 +32,22 @@ class Head:
     def __init__(self, endpoint: str, name: str, logs: Path) -> None:
         self._endpoint, self._logs = endpoint, logs
         self._spoke = Spoke(endpoint, name)
-        self._monitor = self._spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._poller = zmq.Poller()
-        self._poller.register(self._spoke.socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller = select.poll()
+        self._poller.register(self._spoke, select.POLLIN)
         self._watched: dict[int, tuple[str, Process]] = {}
 
     def serve(self) -> None:
         """Take the pilot's words until it says quit or is gone."""
         self._spoke.send(Ready(os.uname().nodename, os.getpid()))
-        while True:
+        while not self._spoke.gone:
             for source, _ in self._poller.poll():
-                if source is self._monitor:
-                    return
-                if source is self._spoke.socket:
-                    message = self._spoke.receive()
-                    if isinstance(message, Quit):
-                        return
-                    if isinstance(message, Spawn):
-                        self._spawn(message)
-                else:
+                if source in self._watched:
                     self._report_end(source)
+            while (message := self._spoke.receive_nowait()) is not None:
+                if isinstance(message, Quit):
+                    return
+                if isinstance(message, Spawn):
+                    self._spawn(message)
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
@@ -84,7 +79,7 @@ class Head:
             raise ProcessLookupError(f"{worker} ended at once")
         descriptor = os.pidfd_open(pid)
         self._watched[descriptor] = (worker, process)
-        self._poller.register(descriptor, zmq.POLLIN)
+        self._poller.register(descriptor, select.POLLIN)
 
     def _report_end(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)

@@ -20,11 +20,12 @@ from rhapsody_parsl.runtimes.mpi.gang import Slot, members_of, pick, slots_of, s
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, Place, places_of
 from rhapsody_parsl.runtimes.mpi.world import World
-from rhapsody_parsl.runtimes.pool import RESULTS_SUFFIX, gpu_environment
+from rhapsody_parsl.runtimes.pool import gpu_environment
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
-from rhapsody_parsl.wire.channel import Hub, Keys
+from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import RESULT, Done, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
 
 __all__ = ("Functions",)
@@ -310,8 +311,7 @@ class Functions:
         world = World(name, slots, backend, self._world_ended)
         self._worlds[name] = world
         for rank in range(world.size):
-            peer = _peer(world, rank)
-            self._peers[peer] = self._peers[peer + RESULTS_SUFFIX] = (world, rank)
+            self._peers[_peer(world, rank)] = (world, rank)
         world.start(self._config.startup_timeout)
         return world
 

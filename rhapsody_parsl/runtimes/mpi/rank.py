@@ -5,8 +5,6 @@ so that an idle rank costs nothing. Each task gets a communicator of its own.
 """
 
 import faulthandler
-import os
-import signal
 import socket
 import sys
 import time
@@ -20,10 +18,10 @@ mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's
 from mpi4py import MPI  # noqa: E402 - after its settings
 
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
-from rhapsody_parsl.wire.channel import Keys, Spoke  # noqa: E402
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Ready, Result, Task, Work  # noqa: E402
-from rhapsody_parsl.worker.loop import RESULTS_SUFFIX, Inbox, Listener, Outbox, task_environment  # noqa: E402
-from rhapsody_parsl.worker.process_tree import adopt_orphans, die_with_parent, end_descendants, mpi_segments, pin  # noqa: E402
+from rhapsody_parsl.wire.curve import Keys  # noqa: E402
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.worker.loop import Inbox, Outbox, serve, task_environment  # noqa: E402
+from rhapsody_parsl.worker.process_tree import die_with_parent, mpi_segments, pin  # noqa: E402
 
 _MOST_GROUPS = 256
 _REST = 16
@@ -45,8 +43,9 @@ class Rank:
         self._kept: list[MPI.Intracomm] = []
 
     def run(self) -> None:
-        """Run until the inbox ends."""
-        while (work := self._inbox.get()) is not None:
+        """Run what comes in, for ever."""
+        while True:
+            work = self._inbox.get()
             if work.cores != self._cores:
                 pin(work.cores)
                 self._cores = work.cores
@@ -156,28 +155,14 @@ def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
 def main(arguments: list[str]) -> None:
     """Serve the hub at `arguments[0]` as a rank of the world `arguments[1]`; the process ends here."""
     die_with_parent()
-    adopt_orphans()
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
     endpoint, world, *folder = arguments
-    keys = Keys.load(Path(folder[0])) if folder else None
-    name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
-    inbox = Inbox()
-    listening = Spoke(endpoint, name, keys)
-    outbox = Outbox(Spoke(endpoint, name + RESULTS_SUFFIX, keys))
-
-    def leave() -> None:
-        end_descendants()
-        outbox.close()
-        os._exit(0)
-
     MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
     for segment in mpi_segments():
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
-    listening.send(Ready(socket.gethostname(), os.getpid()))
-    Listener(listening, inbox, outbox, leave).start()
-    Rank(inbox, outbox).run()
+    name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
+    serve(endpoint, name, Keys.load(Path(folder[0])) if folder else None, Rank)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,15 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 import msgspec
-import zmq
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
 from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.wire.channel import Spoke, connection_events
+from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Result
 from rhapsody_parsl.worker.call import failed, pack
 from rhapsody_parsl.worker.process_tree import end_descendants
 
 __all__ = ("Answerer", "Answering", "RequestError", "bind", "leave")
-
-
-_LAST_BREATH = 2.0
 
 
 class RequestError(Exception):
@@ -63,13 +59,10 @@ class Answering:
         self._answerer: Answerer | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._results: list[Result] = []
-        self._pumping = False
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         signal.signal(signal.SIGTERM, _on_signal)
-        monitor = self._spoke.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._watch = threading.Thread(target=_watch, args=(monitor,), name="pilot watch", daemon=True)
-        self._watch.start()
+        threading.Thread(target=_leave_with, args=(self._spoke,), name="pilot watch", daemon=True).start()
 
     async def serve(self, answerer: Answerer, url: str, port: int, model: str) -> None:
         """Say that we are ready, and answer until told to leave.
@@ -81,7 +74,7 @@ class Answering:
             model: The name that requests give.
         """
         self._answerer = answerer
-        self._loop.add_reader(self._spoke.socket.fileno(), self._pump)
+        self._loop.add_reader(self._spoke.fileno(), self._pump)
         self._spoke.send(Ready(socket.gethostname(), os.getpid(), {"url": url, "port": port, "model": model}))
         self._pump()
         await self._over
@@ -90,8 +83,6 @@ class Answering:
         """Tell the pilot why, and leave."""
         print(f"leaving: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the replica's log
         self._spoke.send(Failed(*to_wire(error)))
-        self._spoke.socket.disable_monitor()
-        self._watch.join(_LAST_BREATH)  # its socket would hold up the closing
         self._spoke.close()  # waits until all has left
         leave(1)
 
@@ -102,8 +93,7 @@ class Answering:
     # --- messages ------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Take all that has arrived: ZeroMQ's descriptor only tells of the first."""
-        self._pumping = False
+        """Take all that has arrived."""
         while (message := self._spoke.receive_nowait()) is not None:
             match message:
                 case Ask(task=task, request=request, full=full):
@@ -145,24 +135,16 @@ class Answering:
     def _flush(self) -> None:
         results, self._results = self._results, []
         self._spoke.send(Done(0, results))
-        if not self._pumping:  # a send can swallow the descriptor's edge
-            self._pumping = True
-            self._loop.call_soon(self._pump)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     leave()
 
 
-def _watch(monitor: "zmq.Socket[bytes]") -> None:
+def _leave_with(spoke: Spoke) -> None:
     """Leave when the pilot is gone."""
-    while monitor.poll():
-        for event in connection_events(monitor):
-            if event == zmq.EVENT_DISCONNECTED:
-                leave()
-            if event == zmq.EVENT_MONITOR_STOPPED:  # we close the connection ourselves
-                monitor.close()
-                return
+    spoke.wait_gone()
+    leave()
 
 
 def bind(host: str, port: int) -> socket.socket:

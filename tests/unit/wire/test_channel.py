@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from rhapsody_parsl.wire.channel import Hub, Keys, Spoke, quiet_socket
-from rhapsody_parsl.wire.messages import Done, FromBackend, Quit, Ready, Result
+from rhapsody_parsl.wire.channel import Hub, Spoke
+from rhapsody_parsl.wire.curve import Keys, quiet_socket
+from rhapsody_parsl.wire.messages import Abort, Done, FromBackend, Quit, Ready, Result, Revoked, Task, Work
 
 
 @pytest.fixture
@@ -36,25 +37,100 @@ async def until(condition: object, seconds: float = 5.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_hub_and_a_spoke_over_encrypted_tcp(keys: Keys) -> None:
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_a_hub_and_a_spoke(tmp_path: Path, keys: Keys, kind: str) -> None:
+    large = Done(3, [Result(1, 0, b"x" * 3_000_000), Result(2, 0, b"small"), Result(3, 0, b"y" * 1_000_000)])
+    work = Work(4, "call", (0,), {}, [Task(5, b"spec", b"z" * 2_000_000)])
+
     async def converse() -> None:
         heard: list[tuple[str, FromBackend]] = []
-        hub = Hub("tcp://127.0.0.1:*", lambda peer, message: heard.append((peer, message)), keys)
+        endpoint = f"ipc://{tmp_path}/hub" if kind == "unix" else "tcp://127.0.0.1:*"
+        hub = Hub(endpoint, lambda peer, message: heard.append((peer, message)), keys)
         spoke = Spoke(hub.endpoint, "worker-1", keys)
         try:
+            assert spoke.receive_nowait() is None
             spoke.send(Ready("host", 7))
-            spoke.send(Done(3, [Result(1, 0, b"x" * 1_000_000)]))
-            await until(lambda: len(heard) == 2)
-            assert heard == [("worker-1", Ready("host", 7)), ("worker-1", Done(3, [Result(1, 0, b"x" * 1_000_000)]))]
+            await asyncio.to_thread(spoke.send, large)
+            spoke.send(Revoked(3, [9]))
+            await until(lambda: len(heard) == 3)
+            assert heard == [("worker-1", Ready("host", 7)), ("worker-1", large), ("worker-1", Revoked(3, [9]))]
             hub.send("nobody", Quit())
-            hub.send("worker-1", Quit())
-            assert await asyncio.to_thread(spoke.receive) == Quit()
+            for message in (work, Quit()):
+                hub.send("worker-1", message)
+                assert await asyncio.to_thread(spoke.receive) == message
         finally:
+            spoke.close()
             spoke.close()
             hub.close()
             hub.close()
 
     asyncio.run(converse())
+
+
+def test_many_messages_to_a_peer_that_is_slow_keep_their_order(tmp_path: Path) -> None:
+    async def converse() -> None:
+        hub = Hub(f"ipc://{tmp_path}/hub", lambda _peer, _message: None)
+        spoke = Spoke(hub.endpoint, "slow")
+        try:
+            await asyncio.sleep(0.05)
+            for number in range(3000):
+                hub.send("slow", Abort([number] * (number % 500)))
+            for number in range(3000):
+                assert await asyncio.to_thread(spoke.receive) == Abort([number] * (number % 500))
+        finally:
+            spoke.close()
+            hub.close()
+
+    asyncio.run(converse())
+
+
+def test_last_words_are_heard_and_the_end_of_either_is_seen(tmp_path: Path) -> None:
+    async def part() -> None:
+        heard: list[FromBackend] = []
+        hub = Hub(f"ipc://{tmp_path}/hub", lambda _peer, message: heard.append(message))
+        first, second = Spoke(hub.endpoint, "first"), Spoke(hub.endpoint, "second")
+        first.send(Ready("host", 1))
+        first.send(Revoked(1, [2]))
+        first.close()
+        hub.drain()
+        assert heard == [Ready("host", 1), Revoked(1, [2])]
+        hub.send("first", Quit())  # nobody is there
+        gone = asyncio.create_task(asyncio.to_thread(second.wait_gone))
+        waits = asyncio.create_task(asyncio.to_thread(second.receive))
+        await asyncio.sleep(0.05)
+        assert not gone.done()
+        assert not waits.done()
+        hub.close()
+        assert await waits is None
+        assert second.gone
+        await gone
+        second.send(Revoked(1, [3]))  # nothing happens
+        second.close()
+
+    asyncio.run(part())
+
+
+def test_a_name_that_comes_back_is_the_newest(tmp_path: Path) -> None:
+    async def come_back() -> None:
+        hub = Hub(f"ipc://{tmp_path}/hub", lambda _peer, _message: None)
+        old, new = Spoke(hub.endpoint, "worker"), Spoke(hub.endpoint, "worker")
+        hub.drain()
+        hub.send("worker", Quit())
+        assert await asyncio.to_thread(new.receive) == Quit()
+        assert old.receive_nowait() is None
+        old.close()
+        hub.drain()
+        hub.send("worker", Quit())
+        assert await asyncio.to_thread(new.receive) == Quit()
+        new.close()
+        hub.close()
+
+    asyncio.run(come_back())
+
+
+def test_tcp_without_keys_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs keys"):
+        Spoke("tcp://127.0.0.1:1", "worker")
 
 
 @pytest.mark.parametrize("stranger", ["no keys", "own keys"])
