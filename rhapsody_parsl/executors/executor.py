@@ -22,7 +22,6 @@ from parsl.monitoring.radios.base import RadioConfig
 from parsl.monitoring.radios.filesystem import FilesystemRadio
 from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
-from parsl.serialize import pack_apply_message
 from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
@@ -34,6 +33,7 @@ from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.view import describe_block, timeline
+from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spec.config import (
     BlockConfig,
     DragonRuntime,
@@ -203,7 +203,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         if SPEC_PARAMETER in kwargs and not facts.takes_spec:
             del kwargs[SPEC_PARAMETER]
         try:
-            payload = pack_apply_message(func, args, kwargs, buffer_threshold=1 << 62)
+            payload = pack_call(func, args, kwargs)
         except Exception as problem:
             raise PayloadError("function or arguments", f"{type(problem).__name__}: {problem}") from problem
         number = next(self._task_ids)

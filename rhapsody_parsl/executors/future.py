@@ -5,9 +5,9 @@ from concurrent.futures import Future
 from typing import Any
 
 import msgspec
-from parsl.serialize import deserialize
 
 from rhapsody_parsl.errors import from_wire
+from rhapsody_parsl.payload import open_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
 
 __all__ = ("TaskFuture", "open_result")
@@ -40,9 +40,9 @@ def open_result(result: Result) -> tuple[Any, BaseException | None]:
     """
     payload = result.payload if isinstance(result.payload, bytes) else b""
     if result.kind == RESULT:
-        return deserialize(payload), None
+        return open_value(payload), None
     if result.kind == RAISED:
-        return None, deserialize(payload).get_exception()
+        return None, open_value(payload).get_exception()
     if result.kind == FAILED:
         name, facts = msgspec.msgpack.decode(payload)
         return None, from_wire(name, facts)

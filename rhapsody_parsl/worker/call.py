@@ -1,4 +1,4 @@
-"""One payload: bytes, call, bytes, with Parsl's serializers."""
+"""One payload: bytes, call, bytes."""
 
 import sys
 import time
@@ -7,22 +7,17 @@ from typing import Any
 
 import msgspec
 from parsl.app.errors import RemoteExceptionWrapper
-from parsl.serialize import serialize, unpack_apply_message
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
+from rhapsody_parsl.payload import Call, open_call, pack_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
 
-__all__ = ("Opened", "call", "failed", "open_payload", "pack", "raised")
-
-_NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large results are legitimate here
-
-Opened = tuple[Any, list[Any], dict[str, Any]]
+__all__ = ("call", "failed", "open_payload", "pack", "raised")
 
 
-def open_payload(payload: bytes) -> Opened:
+def open_payload(payload: bytes) -> Call:
     """Return function, positional and keyword arguments of a payload."""
-    function, args, kwargs = unpack_apply_message(payload)
-    return function, args, kwargs
+    return open_call(payload)
 
 
 def call(task: int, payload: bytes) -> Result:
@@ -41,7 +36,7 @@ def call(task: int, payload: bytes) -> Result:
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
-        return Result(task, RESULT, serialize(value, buffer_threshold=_NO_THRESHOLD), seconds)
+        return Result(task, RESULT, pack_value(value), seconds)
     except Exception as problem:  # noqa: BLE001 - dill raises anything
         if isinstance(value, RemoteExceptionWrapper):  # how Parsl's apps return what they raised
             return failed(task, PayloadError("exception", "".join(traceback.format_exception(value.e_value))))
@@ -52,7 +47,7 @@ def raised(task: int, seconds: float = 0.0) -> Result:
     """Return the exception being handled as a `Result`, its traceback with it."""
     wrapper = RemoteExceptionWrapper(*sys.exc_info())
     try:
-        return Result(task, RAISED, serialize(wrapper, buffer_threshold=_NO_THRESHOLD), seconds)
+        return Result(task, RAISED, pack_value(wrapper), seconds)
     except Exception:  # noqa: BLE001 - dill raises anything
         return failed(task, PayloadError("exception", traceback.format_exc(limit=-20)))
 

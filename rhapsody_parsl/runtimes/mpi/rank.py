@@ -122,9 +122,9 @@ def _free(comm: MPI.Intracomm) -> None:
 
 
 def _unpack(payload: bytes) -> object:
-    from parsl.serialize import deserialize  # noqa: PLC0415 - Parsl is paid for with the first task
+    from rhapsody_parsl.payload import open_value  # noqa: PLC0415 - Parsl is paid for with the first task
 
-    return deserialize(payload)
+    return open_value(payload)
 
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
