@@ -113,7 +113,9 @@ class Core:
         """Tasks arrived."""
         for task in tasks:
             try:
-                lane = self._lanes.get(task.spec) or self._open_lane(task.spec)
+                lane = self._lanes.get(task.spec)
+                if lane is None:  # an empty one is false
+                    lane = self._open_lane(task.spec)
             except RhapsodyError as error:
                 self._report(task.id, error)
                 continue
