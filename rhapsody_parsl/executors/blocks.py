@@ -35,10 +35,12 @@ class Block:
         idle_since: Monotonic time at which its last task ended, or of its first word.
         closing: Whether it gets no more tasks.
         cut: Whether its connection is down.
+        local: Whether it speaks to us over a Unix socket.
     """
 
-    def __init__(self, id: str, now: float) -> None:  # noqa: A002 - the field's name
+    def __init__(self, id: str, now: float, local: bool = False) -> None:  # noqa: A002 - the field's name
         self.id = id
+        self.local = local
         self.session = Session()
         self.inventory: dict[str, Any] = {}
         self.tasks: dict[int, Task] = {}
@@ -138,6 +140,14 @@ class Blocks:
         if max_idletime is not None:
             ids = [id_ for id_ in ids if not busy[id_] and now - since[id_] >= max_idletime]
         return ids[:count]
+
+    def may_take_at_once(self) -> bool:
+        """Whether a task had better be sent now than with the next ones; asked by threads that hold no lock.
+
+        Tasks that come in numbers travel together, which is cheaper; so this is for those that come one by one.
+        """
+        blocks = list(self._blocks.values())
+        return len(blocks) == 1 and blocks[0].local and len(blocks[0].tasks) < blocks[0].cores
 
     def inventories(self) -> list[Mapping[str, Any]]:
         """Return what the blocks hold."""

@@ -63,8 +63,9 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         provider: Any Parsl provider; default `LocalProvider()`.
         runtimes: What the blocks offer; default Dragon alone.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
-        address: This host's as the blocks reach it; default 127.0.0.1 for a LocalProvider, else all, tried in turn.
-        encrypted: Encrypt and authenticate the line to the blocks (CurveZMQ).
+        address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
+            127.0.0.1 under a LocalProvider, else all addresses, tried in turn.
+        encrypted: Encrypt and authenticate the line to the blocks on other hosts (CurveZMQ).
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
         block_error_handler: See Parsl.
@@ -149,11 +150,15 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
         blocks = Blocks(several, math.inf if self.drain_period is None else self.drain_period)
-        self._link = Link(address, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold)
+        near = self.address is None
+        self._link = Link(address, near, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold)
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else sorted(get_all_addresses())
         config = BlockConfig(
             label=self.label,
-            addresses=tuple(f"tcp://{host}:{self._link.port}" for host in hosts),
+            addresses=(
+                *([f"ipc://{self._link.local_address}"] if near else []),
+                *(f"tcp://{host}:{self._link.port}" for host in hosts),
+            ),
             runtimes=self.runtimes,
             default_runtime=self.default_runtime,
             logs=str(folder),

@@ -1,23 +1,24 @@
 """The driver's one thread: it talks to all pilots, gives out tasks in batches, and completes futures."""
 
+import asyncio
+import contextlib
 import logging
 import math
-import os
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import msgspec
-import zmq
 
 from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import Gatekeeper, Keys, connection_events, quiet_socket
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
     VERSION,
     Cancel,
@@ -34,6 +35,8 @@ from rhapsody_parsl.wire.messages import (
     Task,
 )
 from rhapsody_parsl.wire.session import SessionBroken
+from rhapsody_parsl.wire.stream import StreamDoor
+from rhapsody_parsl.wire.tcp import TcpDoor
 
 __all__ = ("Link", "Outcomes")
 
@@ -43,6 +46,7 @@ _BATCH = 512
 _MOST_SPECS = 10_000
 _ANSWER_TIMEOUT = 10.0
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -69,37 +73,47 @@ class Outcomes(Protocol):
 
 
 class Link(threading.Thread):
-    """Owns the socket, the blocks and the tasks that wait for one.
+    """Owns the doors, the blocks and the tasks that wait for one.
 
-    Other threads only append to a queue and wake it. Closing: (1) tell pilots to stop, (2) wait for their goodbyes, (3)
-    leave the loop, (4) close the sockets.
+    Its thread runs an event loop. Other threads append to a queue and wake it; but a task that comes while the block
+    has next to nothing to do is sent at once by the thread that brings it, when a block on this host can take it: two
+    changes of thread less. One lock keeps the two apart. Closing: (1) tell pilots to stop, (2) wait for their goodbyes,
+    (3) leave the loop, (4) close the doors.
 
     Args:
         address: `tcp://host` to bind on, a free port is taken.
+        local: Whether pilots on this host may come over a Unix socket, which is faster.
         keys: For encryption.
         outcomes: Who learns how tasks end.
-        blocks: Those it will know; read by others, changed by this thread only.
+        blocks: Those it will know; read by others, changed under our lock only.
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
     """
 
-    def __init__(
-        self, address: str, keys: Keys | None, outcomes: Outcomes, blocks: Blocks, period: float, threshold: float
+    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
+        self,
+        address: str,
+        local: bool,
+        keys: Keys | None,
+        outcomes: Outcomes,
+        blocks: Blocks,
+        period: float,
+        threshold: float,
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
         self._outcomes, self._period, self._threshold = outcomes, period, threshold
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._gate = Gatekeeper(self._context, keys) if keys else None
-        self._socket = quiet_socket(self._context, zmq.ROUTER)
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        if keys:
-            keys.guard(self._socket)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self.port = self._socket.bind_to_random_port(address)
+        self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._tcp = TcpDoor(address, self._entry(self._hear_tcp), keys, self._loop, self._entry(self._ask_all))
+        self.port = self._tcp.port
+        self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
+        self._local = (
+            StreamDoor(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut))
+            if local
+            else None
+        )
         self._codec: Codec[FromPilot] = Codec(FromPilot)
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._asleep = False
+        self._roused = False
         self._incoming: deque[Task | Callable[[], None]] = deque()
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
@@ -107,13 +121,22 @@ class Link(threading.Thread):
         self._stopping = False
         self.blocks = blocks
         self._changed = threading.Condition()
+        self._drain_timer: asyncio.TimerHandle | None = None
 
     # --- for other threads ---------------------------------------------------------------------------------------
 
     def put(self, task: Task) -> None:
         """Give out a task."""
-        self._incoming.append(task)
-        self._rouse()
+        if self.blocks.may_take_at_once() and self._lock.acquire(blocking=False):
+            try:
+                self._incoming.append(task)
+                self._take_incoming()
+                self._give_out()
+            finally:
+                self._lock.release()
+        else:
+            self._incoming.append(task)
+            self._rouse()
 
     def call(self, action: Callable[[], None]) -> None:
         """Run something on the link's thread."""
@@ -156,7 +179,7 @@ class Link(threading.Thread):
         told.wait(1)
 
     def close(self) -> None:
-        """End the thread and close the sockets; idempotent."""
+        """End the thread and close the doors; idempotent."""
         self._stopping = True
         self._rouse()
         if self.is_alive():
@@ -170,54 +193,43 @@ class Link(threading.Thread):
         return answer.result(_ANSWER_TIMEOUT)
 
     def _rouse(self) -> None:
-        if self._asleep:
-            self._asleep = False
-            os.eventfd_write(self._wake, 1)
+        if not self._roused:
+            self._roused = True
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._entry(self._awake))
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until closed; when this breaks, every task fails with the cause."""
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_later(self._period, self._entry(self._beat))
+        self._rouse()
         try:
-            poller = self._poller()
-            beat_at = time.monotonic() + self._period
-            while not self._stopping:
-                self._take_incoming()
-                self._give_out()
-                ready = self._sleep(poller, min(beat_at, self.blocks.drain_at))
-                if self._monitor in ready:
-                    self._note_cuts()
-                if self._gate and self._gate.socket in ready:
-                    self._gate.answer()
-                if self._socket in ready:
-                    self._take_messages()
-                if time.monotonic() >= self.blocks.drain_at:
-                    self._drain_old()
-                if time.monotonic() >= beat_at:
-                    beat_at = time.monotonic() + self._period
-                    self._beat()
-        except Exception as problem:  # reported to every task; a silent end would hang them
-            log.exception("the link broke")
-            self._outcomes.broken(problem)
+            self._loop.run_forever()
         finally:
-            self._close_sockets()
+            self._close_doors()
 
-    def _poller(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        for waker in (self._socket, self._monitor, self._wake, *([self._gate.socket] if self._gate else [])):
-            poller.register(waker, zmq.POLLIN)
-        return poller
+    def _entry(self, action: Callable[P, None]) -> Callable[P, None]:
+        """Return the action as the loop may call it: under our lock, and the link's end when it breaks."""
 
-    def _sleep(self, poller: zmq.Poller, until: float) -> dict[Any, int]:
-        self._asleep = True
-        if self._incoming or self._stopping:
-            self._asleep = False
-        timeout = max(0.0, until - time.monotonic()) if self._asleep else 0.0
-        ready = dict(poller.poll(math.ceil(timeout * 1000)))
-        self._asleep = False
-        if self._wake in ready:
-            os.eventfd_read(self._wake)
-        return ready
+        def entry(*args: P.args, **kwargs: P.kwargs) -> None:
+            with self._lock:
+                try:
+                    action(*args, **kwargs)
+                except Exception as problem:  # reported to every task; a silent end would hang them
+                    log.exception("the link broke")
+                    self._stopping = True
+                    self._outcomes.broken(problem)
+                if self._stopping:
+                    self._loop.stop()
+
+        return entry
+
+    def _awake(self) -> None:
+        self._roused = False
+        self._take_incoming()
+        self._give_out()
 
     def _take_incoming(self) -> None:
         for _ in range(len(self._incoming)):
@@ -264,28 +276,25 @@ class Link(threading.Thread):
         self._put(block, block.session.send(encode(message)))
 
     def _put(self, block: Block, frames: list[bytes]) -> None:
-        try:
-            self._socket.send_multipart([block.id.encode(), *frames], zmq.NOBLOCK)
-        except zmq.ZMQError:  # its connection is down; the session sends it again when the line is back
-            if not block.cut:
-                block.cut = True
-                self._outcomes.cut(block.id)
+        door = self._local if block.local and self._local else self._tcp
+        if not door.send(block.id, frames) and not block.cut:
+            block.cut = True  # the session sends it again when the line is back
+            self._outcomes.cut(block.id)
 
-    def _take_messages(self) -> None:
-        for _ in range(1000):
-            try:
-                peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._take_frames(peer.decode(errors="replace"), frames)
+    def _hear_tcp(self, id_: str, frames: list[bytes]) -> None:
+        self._hear(id_, frames, local=False)
 
-    def _take_frames(self, id_: str, frames: list[bytes]) -> None:
+    def _hear_local(self, id_: str, frames: list[bytes]) -> None:
+        self._hear(id_, frames, local=True)
+
+    def _hear(self, id_: str, frames: list[bytes], local: bool) -> None:
         if id_ in self._gone:
             return  # it was given up; hearing nothing, its pilot leaves by itself
         block = self.blocks.get(id_)
         if block is None:
-            block = Block(id_, time.monotonic())
+            block = Block(id_, time.monotonic(), local)
             self.blocks.add(block)
+            self._arm_drain()
         block.heard, block.cut = time.monotonic(), False
         try:
             for body in block.session.receive(frames):
@@ -297,6 +306,7 @@ class Link(threading.Thread):
         for reply in block.session.replies:
             self._put(block, reply)
         block.session.replies.clear()
+        self._give_out()
 
     def _handle(self, block: Block, message: FromPilot) -> None:
         match message:
@@ -329,16 +339,24 @@ class Link(threading.Thread):
 
     def _beat(self) -> None:
         now = time.monotonic()
+        self._loop.call_later(self._period, self._entry(self._beat))
+        self._ask_all()
         for block in self.blocks:
-            self._put(block, block.session.beat())
             if now - block.heard > self._threshold:
                 self._lose(block, f"its pilot was silent for {self._threshold:g} s", "")
+        self._give_out()
 
-    def _note_cuts(self) -> None:
-        """Some connection ended: a heartbeat to each block tells whose."""
-        for _ in connection_events(self._monitor):
-            for block in self.blocks:
-                self._put(block, block.session.beat())
+    def _ask_all(self) -> None:
+        """Send each block a heartbeat, which also tells whose connection has ended, when one has."""
+        for block in self.blocks:
+            self._put(block, block.session.beat())
+
+    def _cut(self, id_: str) -> None:
+        """A pilot on this host has ended."""
+        block = self.blocks.get(id_)
+        if block is not None and not block.cut:
+            block.cut = True
+            self._outcomes.cut(id_)
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
@@ -362,6 +380,13 @@ class Link(threading.Thread):
         for block in self.blocks.due(time.monotonic()):
             log.info("block %s has reached its drain period", block.id)
             self._dismiss(block, drain=True)
+        self._arm_drain()
+
+    def _arm_drain(self) -> None:
+        if self._drain_timer:
+            self._drain_timer.cancel()
+        soon = self.blocks.drain_at
+        self._drain_timer = None if soon == math.inf else self._loop.call_at(soon, self._entry(self._drain_old))
 
     def _stop_blocks(self, ids: list[str]) -> None:
         for id_ in ids:
@@ -392,13 +417,10 @@ class Link(threading.Thread):
         with self._changed:
             self._changed.notify_all()
 
-    def _close_sockets(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close(linger=500)
-        if self._gate:
-            self._gate.close()
-        self._context.term()
-        os.close(self._wake)
+    def _close_doors(self) -> None:
+        if self._local:
+            self._local.close()
+        self._tcp.close(linger=0.5)
+        self._loop.close()
         with self._changed:
             self._changed.notify_all()

@@ -3,21 +3,23 @@
 import asyncio
 import socket as sockets
 from collections.abc import Callable, Sequence
-from typing import Any
 from urllib.parse import urlparse
-
-import zmq
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import Keys, connection_events, quiet_socket
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
+from rhapsody_parsl.wire.stream import StreamPeer, reachable
+from rhapsody_parsl.wire.tcp import TcpPeer
 
 __all__ = ("DriverUnreachable", "Link", "find_driver")
 
 _PROBE_TIMEOUT = 3.0
 _REFUSALS = 4
+_LINGER = 2.0
+_LOCAL = "ipc://"
+_ENDED = "the driver has ended"
 
 
 class DriverUnreachable(RhapsodyError):  # noqa: N818 - named for what happened, as all our errors are
@@ -35,7 +37,7 @@ async def find_driver(addresses: Sequence[str]) -> str:
     """Return the first of the addresses that takes a connection.
 
     Args:
-        addresses: `tcp://host:port`.
+        addresses: `ipc://@name` or `tcp://host:port`.
 
     Raises:
         DriverUnreachable: None does.
@@ -43,11 +45,13 @@ async def find_driver(addresses: Sequence[str]) -> str:
     for address in addresses:
         if await _probe(address) == "open":
             return address
-    raise DriverUnreachable(list(addresses))
+    raise DriverUnreachable([address for address in addresses if not address.startswith(_LOCAL)])
 
 
 async def _probe(address: str) -> str:
     """Return `open`, `refused` (a host without our driver answers) or `silent`."""
+    if address.startswith(_LOCAL):
+        return "open" if reachable(address.removeprefix(_LOCAL)) else "refused"
     url = urlparse(address)
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT):
@@ -66,7 +70,7 @@ class Link:
     Args:
         address: The driver's.
         block: Our name.
-        keys: For encryption.
+        keys: For encryption between hosts.
         receive: Called with each message.
         lost: Called once, with the reason, when the driver is gone for good.
         period: Seconds between heartbeats.
@@ -86,87 +90,52 @@ class Link:
         self._address, self._receive, self._lost = address, receive, lost
         self._period, self._threshold = period, threshold
         self._loop = asyncio.get_running_loop()
-        self._context: zmq.Context[Any] = zmq.Context()
         self._session = Session()
         self._codec: Codec[ToPilot] = Codec(ToPilot)
-        self._socket = quiet_socket(self._context, zmq.DEALER)
-        self._socket.setsockopt(zmq.IDENTITY, block.encode())
-        self._socket.setsockopt(zmq.LINGER, 2000)
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        if keys:
-            keys.unlock(self._socket)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self._socket.connect(address)
         self._heard = self._loop.time()
-        self._pumping = False
         self._cut = False
-        self._fd = self._socket.fileno()
-        self._loop.add_reader(self._fd, self._pump)
-        self._loop.add_reader(self._monitor.fileno(), self._note_connection)
-        # a ZeroMQ descriptor says nothing before its socket was once found empty
-        self._loop.call_soon(self._pump)
-        self._loop.call_soon(self._note_connection)
+        self._peer: StreamPeer | TcpPeer
+        if address.startswith(_LOCAL):
+            name = address.removeprefix(_LOCAL)
+            self._peer = StreamPeer.connect(name, block, self._loop, self._hear, lambda: lost(_ENDED))
+        else:
+            self._peer = TcpPeer(address, block, keys, self._loop, self._hear, self._note_connection)
         self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]
 
     def send(self, message: FromPilot) -> None:
         """Send a message; it arrives, once, in order, even if the line is cut meanwhile."""
-        self._put(self._session.send(encode(message)))
+        self._peer.send(self._session.send(encode(message)))  # if not now, the session does when the line is back
 
     def close(self) -> None:
-        """Close; what was sent has 2 s to leave."""
-        if self._socket.closed:
-            return
+        """Close; what was sent has 2 s to leave. Idempotent."""
         for task in self._tasks:
             task.cancel()
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_reader(self._monitor.fileno())
-        self._socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close()
-        self._context.term()
+        self._peer.close(_LINGER)
 
-    def _put(self, frames: list[bytes]) -> None:
-        try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.Again:
-            return  # the line is down; the session sends it again when the line is back
-        if not self._pumping:  # ZeroMQ's descriptor is edge-triggered, and a send can swallow the edge
-            self._pumping = True
-            self._loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._pumping = False
-        while not self._socket.closed:
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._heard = self._loop.time()
-            for body in self._session.receive(frames):
-                self._receive(self._codec.decode(body))
-            for reply in self._session.replies:
-                self._put(reply)
-            self._session.replies.clear()
+    def _hear(self, frames: list[bytes]) -> None:
+        self._heard = self._loop.time()
+        for body in self._session.receive(frames):
+            self._receive(self._codec.decode(body))
+        for reply in self._session.replies:
+            self._peer.send(reply)
+        self._session.replies.clear()
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._period)
-            self._put(self._session.beat())
+            self._peer.send(self._session.beat())
             if self._loop.time() - self._heard > self._threshold:
                 self._lost(f"the driver was silent for {self._threshold:g} s")
                 return
 
-    def _note_connection(self) -> None:
-        if self._monitor.closed:
-            return
-        for event in connection_events(self._monitor):
-            if event == zmq.EVENT_DISCONNECTED and not self._cut:
-                self._cut = True
-                self._tasks.append(asyncio.create_task(self._ask_whether_gone(), name="probe driver"))
-            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._cut = False
-                self._heard = self._loop.time()
-                self._put(self._session.beat())
+    def _note_connection(self, there: bool) -> None:
+        if there:
+            self._cut = False
+            self._heard = self._loop.time()
+            self._peer.send(self._session.beat())
+        elif not self._cut:
+            self._cut = True
+            self._tasks.append(asyncio.create_task(self._ask_whether_gone(), name="probe driver"))
 
     async def _ask_whether_gone(self) -> None:
         """Tell a driver that ended (its host refuses the port) from a line that is cut (nobody answers)."""
@@ -174,6 +143,6 @@ class Link:
         while self._cut:
             refusals = refusals + 1 if await _probe(self._address) == "refused" else 0
             if refusals >= _REFUSALS:
-                self._lost("the driver has ended")
+                self._lost(_ENDED)
                 return
             await asyncio.sleep(0.5)

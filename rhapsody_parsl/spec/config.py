@@ -185,7 +185,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         label: The executor's.
-        addresses: `tcp://host:port` of the driver, most likely first.
+        addresses: `ipc://@name` (reaches pilots on the driver's host) or `tcp://host:port`, the best first.
         certificates: Folder of CurveZMQ keys, or "" for no encryption.
         logs: Folder for the blocks' logs.
         runtimes: The user's.

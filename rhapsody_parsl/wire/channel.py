@@ -3,12 +3,14 @@
 On one host they speak over a Unix socket in a private folder (`ipc://PATH`), between hosts over CurveZMQ (`tcp://...`).
 """
 
+import asyncio
 from collections.abc import Callable
 
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import CurveDoor, CurveLine, Keys
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamDoor, StreamLine
+from rhapsody_parsl.wire.tcp import TcpDoor, TcpLine
 
 __all__ = ("Hub", "Spoke")
 
@@ -19,7 +21,7 @@ class Hub:
     """The pilot's end of a runtime's conversations, on its event loop; peers are known by name.
 
     Args:
-        endpoint: Where to listen: `ipc://PATH` in a private folder, or `tcp://host:*`.
+        endpoint: Where to listen: `ipc://PATH` in a private folder, or `tcp://host`, where a free port is taken.
         receive: Called with peer and message for each message that arrives.
         keys: Needed for tcp.
 
@@ -28,13 +30,15 @@ class Hub:
     """
 
     def __init__(self, endpoint: str, receive: Callable[[str, FromBackend], None], keys: Keys | None = None) -> None:
+        loop = asyncio.get_running_loop()
         self._receive = receive
         self._codec: Codec[FromBackend] = Codec(FromBackend)
-        self._door: StreamDoor | CurveDoor
+        self._door: StreamDoor | TcpDoor
         if endpoint.startswith(_LOCAL):
-            self._door, self.endpoint = StreamDoor(endpoint.removeprefix(_LOCAL), self._deliver), endpoint
+            self._door = StreamDoor(endpoint.removeprefix(_LOCAL), self._deliver, loop)
+            self.endpoint = endpoint
         else:
-            self._door = CurveDoor(endpoint, self._deliver, _needed(keys))
+            self._door = TcpDoor(endpoint, self._deliver, _needed(keys), loop)
             self.endpoint = self._door.endpoint
 
     def send(self, peer: str, message: ToBackend) -> None:
@@ -64,11 +68,11 @@ class Spoke:
 
     def __init__(self, endpoint: str, name: str, keys: Keys | None = None) -> None:
         self._codec: Codec[ToBackend] = Codec(ToBackend)
-        self._line: StreamLine | CurveLine
+        self._line: StreamLine | TcpLine
         if endpoint.startswith(_LOCAL):
             self._line = StreamLine(endpoint.removeprefix(_LOCAL), name)
         else:
-            self._line = CurveLine(endpoint, name, _needed(keys))
+            self._line = TcpLine(endpoint, name, _needed(keys))
 
     @property
     def gone(self) -> bool:

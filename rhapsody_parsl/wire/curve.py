@@ -1,10 +1,7 @@
-"""Messages over CurveZMQ, encrypted and authenticated: what is said between hosts."""
+"""CurveZMQ, by which ZeroMQ encrypts and authenticates: keys, and who may enter."""
 
-import asyncio
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +11,9 @@ import zmq.auth
 import zmq.utils.monitor
 import zmq.utils.z85
 
-__all__ = ("CurveDoor", "CurveLine", "Gatekeeper", "Keys", "connection_events", "quiet_socket")
+__all__ = ("Gatekeeper", "Keys", "connection_events", "quiet_socket")
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
-
-_REPORTS = "/reports"
-"""A line has two sockets, for one thread may receive while others send: `name` listens, `name/reports` sends."""
-_CUT_GRACE = 10.0
-_LINGER = 2000
-
-Frames = Sequence[bytes]
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -119,137 +109,3 @@ class Gatekeeper:
     def close(self) -> None:
         """Close the socket."""
         self.socket.close()
-
-
-class CurveDoor:
-    """The pilot's end on its event loop: one ROUTER, peers known by name.
-
-    Args:
-        endpoint: `tcp://host:*`.
-        receive: Called with the peer's name and the frames of each message.
-        keys: Who has them may enter.
-    """
-
-    def __init__(self, endpoint: str, receive: Callable[[str, list[bytes]], None], keys: Keys) -> None:
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._loop = asyncio.get_running_loop()
-        self._receive = receive
-        self._pumping = False
-        self._socket = quiet_socket(self._context, zmq.ROUTER)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._gate = Gatekeeper(self._context, keys)
-        keys.guard(self._socket)
-        self._loop.add_reader(self._gate.socket.fileno(), self._gate.answer)
-        self._gate.answer()
-        self._socket.bind(endpoint)
-        self.endpoint = self._socket.get(zmq.LAST_ENDPOINT).decode().rstrip("\0")  # type: ignore[union-attr]  # bytes
-        self._fd = self._socket.fileno()
-        self._loop.add_reader(self._fd, self.drain)
-        self._loop.call_soon(self.drain)  # a ZeroMQ descriptor says nothing before its socket was once found empty
-
-    def send(self, peer: str, frames: Frames) -> None:
-        """Send to a peer; one that is gone gets nothing."""
-        self._socket.send_multipart([peer.encode(), *frames])
-        if not self._pumping:  # ZeroMQ's descriptor is edge-triggered, and a send can swallow the edge
-            self._pumping = True
-            self._loop.call_soon(self.drain)
-
-    def drain(self) -> None:
-        """Deliver all that has arrived."""
-        self._pumping = False
-        while not self._socket.closed:  # a receiver may close us
-            try:
-                peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._receive(peer.decode().removesuffix(_REPORTS), frames)
-
-    def close(self) -> None:
-        """Close the sockets; idempotent."""
-        if self._socket.closed:
-            return
-        self._loop.remove_reader(self._fd)
-        self._socket.close()
-        self._loop.remove_reader(self._gate.socket.fileno())
-        self._gate.close()
-        self._context.term()
-
-
-class CurveLine:
-    """A worker's end: sends from any thread, receives on one.
-
-    Args:
-        endpoint: The door's.
-        name: Ours; the door addresses us by it.
-        keys: The door's.
-    """
-
-    def __init__(self, endpoint: str, name: str, keys: Keys) -> None:
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._lock = threading.Lock()
-        self._listening = self._connect(endpoint, name, keys)
-        self._reporting = self._connect(endpoint, name + _REPORTS, keys)
-        events = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
-        self._monitor = self._listening.get_monitor_socket(events)
-        self._cut_at: float | None = None
-        self.gone = False
-
-    def _connect(self, endpoint: str, name: str, keys: Keys) -> "zmq.Socket[bytes]":
-        socket = quiet_socket(self._context, zmq.DEALER)
-        socket.setsockopt(zmq.IDENTITY, name.encode())
-        socket.setsockopt(zmq.LINGER, _LINGER)  # last words still leave
-        keys.unlock(socket)
-        socket.connect(endpoint)
-        return socket
-
-    def fileno(self) -> int:
-        """Return the descriptor to watch; it is edge-triggered: take all there is when it is readable."""
-        return int(self._listening.fileno())
-
-    def send(self, frames: Frames) -> None:
-        """Send a message."""
-        with self._lock:
-            if not self._reporting.closed:
-                self._reporting.send_multipart(frames)
-
-    def receive(self) -> list[bytes] | None:
-        """Wait for the next message; None when the peer has been silent for good."""
-        poller = zmq.Poller()
-        poller.register(self._listening, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        while not self.gone:
-            ready = dict(poller.poll(None if self._cut_at is None else 500))
-            if self._monitor in ready:
-                self._note_connection()
-            if self._listening in ready:
-                return self._listening.recv_multipart()
-            self.gone = self._cut_at is not None and time.monotonic() - self._cut_at > _CUT_GRACE
-        return None
-
-    def receive_nowait(self) -> list[bytes] | None:
-        """Return the next message if there is one."""
-        try:
-            return self._listening.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-
-    def wait_gone(self) -> None:
-        """Wait for the peer's end, on a thread that does nothing else while another receives with `receive_nowait`."""
-        while not self.gone and self._monitor.poll(None if self._cut_at is None else 500) is not None:
-            self._note_connection()
-            self.gone = self._cut_at is not None and time.monotonic() - self._cut_at > _CUT_GRACE
-
-    def close(self) -> None:
-        """Close the sockets once what was sent has left (2 s at most); idempotent."""
-        with self._lock:
-            if self._listening.closed:
-                return
-            self._listening.disable_monitor()
-            self._monitor.close()
-            self._listening.close()
-            self._reporting.close()
-            self._context.term()
-
-    def _note_connection(self) -> None:
-        for event in connection_events(self._monitor):
-            self._cut_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None

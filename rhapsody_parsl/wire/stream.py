@@ -12,15 +12,17 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ("StreamDoor", "StreamLine")
+__all__ = ("StreamDoor", "StreamLine", "StreamPeer", "reachable")
 
 Frames = Sequence[bytes]
 
 _HEAD = struct.Struct("<QI")
 _LENGTH = 8
+_CREDENTIALS = struct.Struct("3i")
+_ABSTRACT = "@"
 _CHUNK = 256 * 1024
 _MOST_BUFFERS = 64
 """Buffers in one call of the kernel; it takes 1024 at most."""
@@ -108,13 +110,12 @@ class StreamLine:
     """A worker's end: sends from any thread, receives on one.
 
     Args:
-        path: The door's.
+        address: The door's.
         name: Ours.
     """
 
-    def __init__(self, path: str, name: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(path)
+    def __init__(self, address: str, name: str) -> None:
+        self._socket = _connected(address)
         self._lock = threading.Lock()
         self._inflow = _Inflow(self._socket)
         self._arrived: deque[list[bytes]] = deque()
@@ -164,52 +165,145 @@ class StreamLine:
             self.gone = True
 
 
-class _Connection:
-    """One peer at the door; its first message is its name."""
+class StreamPeer:
+    """One end of a connection on an event loop; any thread sends.
 
-    __slots__ = ("inflow", "name", "outgoing", "socket")
+    Args:
+        connection: Connected.
+        loop: Ours.
+        receive: Called with the frames of each message.
+        ended: Called once, when the other end is gone and all it said was delivered.
+    """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.inflow = _Inflow(connection)
-        self.name = ""
-        self.outgoing: deque[memoryview] = deque()
+    def __init__(
+        self,
+        connection: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        receive: Callable[[list[bytes]], None],
+        ended: Callable[[], None],
+    ) -> None:
+        connection.setblocking(False)
+        self._socket, self._loop, self._receive, self._ended = connection, loop, receive, ended
+        self._lock = threading.Lock()
+        self._inflow = _Inflow(connection)
+        self._outgoing: deque[memoryview] = deque()
+        loop.add_reader(connection.fileno(), self.read)
+
+    @classmethod
+    def connect(
+        cls,
+        address: str,
+        name: str,
+        loop: asyncio.AbstractEventLoop,
+        receive: Callable[[list[bytes]], None],
+        ended: Callable[[], None],
+    ) -> "StreamPeer":
+        """Knock at a door under a name.
+
+        Raises:
+            OSError: Nobody is there, or not one of us.
+        """
+        peer = cls(_connected(address), loop, receive, ended)
+        peer.send([name.encode()])
+        return peer
+
+    @property
+    def closed(self) -> bool:
+        """Whether this end is closed."""
+        return self._socket.fileno() < 0
+
+    def send(self, frames: Frames) -> bool:
+        """Send, never waiting; False when the other end is gone."""
+        with self._lock:
+            idle = not self._outgoing
+            self._outgoing.extend(_pack(frames))
+            return not idle or self._write()
+
+    def read(self) -> bool:
+        """Deliver what one call of the kernel gives; False when there was nothing."""
+        try:
+            messages = self._inflow.read()
+        except BlockingIOError:
+            return False
+        except (EOFError, ConnectionResetError):
+            self.close()
+            self._ended()
+            return False
+        for frames in messages:
+            if not self.closed:  # a receiver may close us
+                self._receive(frames)
+        return not self.closed
+
+    def close(self, linger: float = 0.0) -> None:
+        """Close; what the kernel has taken still arrives, and it has `linger` s to take the rest. Idempotent."""
+        with self._lock:
+            if self.closed:
+                return
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+            with contextlib.suppress(OSError):
+                self._socket.settimeout(linger)
+                while self._outgoing:
+                    _send_some(self._socket, self._outgoing)
+            self._socket.close()
+
+    def _write(self) -> bool:
+        try:
+            while self._outgoing:
+                _send_some(self._socket, self._outgoing)
+        except BlockingIOError:
+            self._loop.call_soon_threadsafe(self._wait_for_room)
+        except OSError:  # gone; what it said before its end is still to be read
+            self._outgoing.clear()
+            return False
+        return True
+
+    def _wait_for_room(self) -> None:
+        if not self.closed:
+            self._loop.add_writer(self._socket.fileno(), self._write_more)
+
+    def _write_more(self) -> None:
+        self._loop.remove_writer(self._socket.fileno())
+        with self._lock:
+            self._write()
 
 
 class StreamDoor:
-    """The pilot's end, on its event loop.
+    """The listening end, on an event loop; peers are known by the name that is their first message.
 
     Args:
-        path: Of the socket, in a folder that only we can enter.
+        address: Path of a socket in a folder that only we can enter, or `@name` without one, where the kernel tells
+            us who knocks and we let in processes of our user alone.
         receive: Called with the peer's name and the frames of each message.
+        loop: Ours.
+        ended: Called with the name of a peer that is gone, once all it said was delivered.
     """
 
-    def __init__(self, path: str, receive: Callable[[str, list[bytes]], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._receive = receive
-        self._peers: dict[str, _Connection] = {}
-        self._open: dict[_Connection, None] = {}  # in order of arrival: the newest of a name counts
-        self._path = Path(path)
+    def __init__(
+        self,
+        address: str,
+        receive: Callable[[str, list[bytes]], None],
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[[str], None] | None = None,
+    ) -> None:
+        self._address, self._receive, self._loop, self._on_end = address, receive, loop, ended
+        self._peers: dict[str, StreamPeer] = {}
+        self._names: dict[StreamPeer, str] = {}  # in order of arrival: the newest of a name counts
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._listener.bind(path)
+        self._listener.bind(_kernel_name(address))
         self._listener.listen(1024)
-        self._loop.add_reader(self._listener.fileno(), self._accept)
+        loop.add_reader(self._listener.fileno(), self._accept)
 
-    def send(self, peer: str, frames: Frames) -> None:
-        """Send to a peer; one that is gone gets nothing."""
-        connection = self._peers.get(peer)
-        if connection is None:
-            return
-        idle = not connection.outgoing
-        connection.outgoing.extend(_pack(frames))
-        if idle:
-            self._write(connection)
+    def send(self, peer: str, frames: Frames) -> bool:
+        """Send to a peer, never waiting; False when it is not there, and gets nothing."""
+        known = self._peers.get(peer)
+        return known is not None and known.send(frames)
 
     def drain(self) -> None:
         """Deliver all that has arrived."""
         self._accept()
-        for connection in list(self._open):
-            while connection in self._open and self._read(connection):
+        for peer in list(self._names):
+            while peer in self._names and peer.read():
                 pass
 
     def close(self) -> None:
@@ -218,55 +312,67 @@ class StreamDoor:
             return
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
-        self._path.unlink(missing_ok=True)
-        for connection in list(self._open):
-            self._end(connection)
+        if not self._address.startswith(_ABSTRACT):
+            Path(self._address).unlink(missing_ok=True)
+        for peer in self._names:
+            peer.close()
+        self._names.clear()
+        self._peers.clear()
 
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while self._listener.fileno() >= 0:
-                accepted, _ = self._listener.accept()
-                accepted.setblocking(False)
-                connection = _Connection(accepted)
-                self._open[connection] = None
-                self._loop.add_reader(accepted.fileno(), self._read, connection)
+                connection, _ = self._listener.accept()
+                if _user_of(connection) == os.geteuid():
+                    self._admit(connection)
+                else:
+                    connection.close()
 
-    def _read(self, connection: _Connection) -> bool:
-        """Deliver what one call of the kernel gives; False when there is nothing (now)."""
-        try:
-            messages: Iterable[list[bytes]] = connection.inflow.read()
-        except BlockingIOError:
-            return False
-        except (EOFError, ConnectionResetError):
-            self._end(connection)
-            return False
-        for frames in messages:
-            if connection not in self._open:
-                return False  # a receiver closed us
-            if connection.name:
-                self._receive(connection.name, frames)
-            else:
-                connection.name = os.fsdecode(frames[0])
-                self._peers[connection.name] = connection
-        return True
+    def _admit(self, connection: socket.socket) -> None:
+        peer = StreamPeer(connection, self._loop, lambda frames: self._take(peer, frames), lambda: self._end(peer))
+        self._names[peer] = ""
 
-    def _write(self, connection: _Connection) -> None:
-        try:
-            while connection.outgoing:
-                _send_some(connection.socket, connection.outgoing)
-        except BlockingIOError:
-            self._loop.add_writer(connection.socket.fileno(), self._write_more, connection)
-        except (BrokenPipeError, ConnectionResetError):
-            connection.outgoing.clear()  # what it said before its end is still to be read
+    def _take(self, peer: StreamPeer, frames: list[bytes]) -> None:
+        if name := self._names.get(peer):
+            self._receive(name, frames)
+        else:
+            name = self._names[peer] = frames[0].decode(errors="replace")
+            self._peers[name] = peer
 
-    def _write_more(self, connection: _Connection) -> None:
-        self._loop.remove_writer(connection.socket.fileno())
-        self._write(connection)
+    def _end(self, peer: StreamPeer) -> None:
+        name = self._names.pop(peer, "")
+        if self._peers.get(name) is peer:
+            del self._peers[name]
+            if self._on_end:
+                self._on_end(name)
 
-    def _end(self, connection: _Connection) -> None:
-        self._open.pop(connection, None)
-        if self._peers.get(connection.name) is connection:
-            del self._peers[connection.name]
-        self._loop.remove_reader(connection.socket.fileno())
-        self._loop.remove_writer(connection.socket.fileno())
-        connection.socket.close()
+
+def _connected(address: str) -> socket.socket:
+    """Return a socket connected to a door of our own user."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(_kernel_name(address))
+        if _user_of(connection) != os.geteuid():
+            raise ConnectionRefusedError(f"{address} is another user's")
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def reachable(address: str) -> bool:
+    """Whether a door of our own user opens."""
+    try:
+        _connected(address).close()
+    except OSError:
+        return False
+    return True
+
+
+def _kernel_name(address: str) -> str:
+    return "\0" + address.removeprefix(_ABSTRACT) if address.startswith(_ABSTRACT) else address
+
+
+def _user_of(connection: socket.socket) -> int:
+    """Return the user at the other end, as the kernel knows it."""
+    return _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]  # type: ignore[no-any-return]  # an int

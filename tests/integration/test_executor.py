@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +168,38 @@ def test_a_task_that_had_not_begun_goes_to_the_other_block(tmp_path: Path) -> No
         assert [future.result(TIMEOUT) for future in futures] == [0.3] * 20
 
 
+def test_over_encrypted_tcp_as_from_another_host() -> None:
+    with local(address="127.0.0.1") as executor:
+        futures = [executor.submit(apps.add, {}, number) for number in range(500)]
+        assert [future.result(TIMEOUT) for future in futures] == list(range(1, 501))
+        assert executor._link is not None
+        assert [block.local for block in executor._link.blocks] == [False]
+
+
+def test_a_pilot_on_the_drivers_host_comes_over_a_unix_socket(running: RhapsodyExecutor) -> None:
+    large = bytes(30_000_000)
+    assert running.submit(apps.size_of, {}, large).result(TIMEOUT)[0] == len(large)
+    assert running._link is not None
+    assert [block.local for block in running._link.blocks] == [True]
+
+
+def test_many_threads_may_submit_at_once(running: RhapsodyExecutor) -> None:
+    def some(start: int) -> list[int]:
+        futures = [running.submit(apps.add, {}, start + number) for number in range(100)]
+        return [future.result(TIMEOUT) for future in futures]
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(some, range(0, 800, 100)))
+    assert answers == [list(range(start + 1, start + 101)) for start in range(0, 800, 100)]
+
+
 def test_without_encryption() -> None:
-    with local(encrypted=False) as executor:
+    with local(encrypted=False, address="127.0.0.1") as executor:
         assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
 
 
 def test_a_stranger_on_the_port_does_no_harm() -> None:
-    with local(encrypted=False) as executor:
+    with local(encrypted=False, address="127.0.0.1") as executor:
         assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
         assert executor._link is not None
         context: zmq.Context[Any] = zmq.Context()

@@ -78,7 +78,7 @@ class Functions:
             return
         logs = self._context.logs
         self._keys = logs.parent / f"{logs.name}-mpi-keys"  # every host sees the logs' folder
-        self._hub = Hub("tcp://0.0.0.0:*", self._receive, Keys.create(self._keys))
+        self._hub = Hub("tcp://0.0.0.0", self._receive, Keys.create(self._keys))
         self._endpoint = self._hub.endpoint.replace("0.0.0.0", self._head)  # noqa: S104 - keys guard it
 
     async def stop(self) -> None:

@@ -44,7 +44,7 @@ def test_a_hub_and_a_spoke(tmp_path: Path, keys: Keys, kind: str) -> None:
 
     async def converse() -> None:
         heard: list[tuple[str, FromBackend]] = []
-        endpoint = f"ipc://{tmp_path}/hub" if kind == "unix" else "tcp://127.0.0.1:*"
+        endpoint = f"ipc://{tmp_path}/hub" if kind == "unix" else "tcp://127.0.0.1"
         hub = Hub(endpoint, lambda peer, message: heard.append((peer, message)), keys)
         spoke = Spoke(hub.endpoint, "worker-1", keys)
         try:
@@ -137,7 +137,7 @@ def test_tcp_without_keys_is_refused() -> None:
 def test_a_client_without_the_key_is_refused(tmp_path: Path, keys: Keys, stranger: str) -> None:
     async def knock() -> None:
         heard: list[FromBackend] = []
-        hub = Hub("tcp://127.0.0.1:*", lambda _peer, message: heard.append(message), keys)
+        hub = Hub("tcp://127.0.0.1", lambda _peer, message: heard.append(message), keys)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = quiet_socket(context, zmq.DEALER)
         if stranger == "own keys":
