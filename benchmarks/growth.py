@@ -170,7 +170,7 @@ def picture(
     for key, style, label in (("in_per_s", "o-", "into the queue"), ("out_per_s", "s--", "out of it")):
         grid[0, 0].loglog(counts, [row[key] for row in queues], style, color=pictures.OURS, label=label)
     grid[0, 0].legend(fontsize=8, frameon=False)
-    grid[0, 0].set_ylim(bottom=100)
+    grid[0, 0].set_ylim(1e3, 1e5)
     pictures.clean(grid[0, 0], "Tasks per second", "tasks queued")
     named = {f"{row['blocks']:.0f} x {row['workers']:.0f}": row["per_s"] for row in rates}
     pictures.bars(grid[0, 1], named, "{:,.0f}")
@@ -178,7 +178,7 @@ def picture(
     for each, style in zip(EACH, ("s--", "o-"), strict=True):
         rates_ = [row["per_s"] for row in cores if row["tasks"] == each * row["workers"]]
         grid[0, 2].loglog(SIMULATED, rates_, style, color=pictures.OURS, label=f"{each} a worker")
-    grid[0, 2].set_ylim(bottom=1_000)
+    grid[0, 2].set_ylim(1e4, 1e6)
     grid[0, 2].legend(fontsize=8, frameon=False)
     pictures.clean(grid[0, 2], "The core alone, dispatches per second", "workers")
     return pictures.save(figure, out, "growth")
