@@ -13,7 +13,7 @@ With our configuration that suite (`make parsl-suite`) runs, among others:
 
 Elsewhere: strategies, `scale_in`, `drain_period`, bad worker_init, provider errors and `block_error_handler` in
 test_blocks.py; `launch_cmd`, `connected_blocks`, cancelling, use without the DFK in test_executor.py and
-test_contract.py; monitoring in test_monitoring.py; MPIExecutor's apps in test_mpi_executor_apps.py.
+test_contract.py; monitoring in test_monitoring*.py; MPIExecutor's apps in test_mpi_executor_apps.py.
 """
 
 from collections.abc import Callable
