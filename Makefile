@@ -10,6 +10,8 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 # Workers start by the dozen: their byte code must be kept.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
+BENCHMARKS := overhead payloads commands costs growth heterogeneity inference coupling
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit integration parsl-suite bench env model format clean
 
@@ -37,11 +39,8 @@ parsl-suite: env ## Parsl's own test suite, under this executor and under HighTh
 	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
 	PATH=$(abspath $(VENV)-parsl-suite/bin):$$PATH $(VENV)-parsl-suite/bin/python tests/parsl_suite/run.py
 
-bench: env model ## the four benchmarks: overhead, a mixed load, model requests, coupled loops (under 15 minutes)
-	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.heterogeneity
-	$(BIN)/python -m benchmarks.inference
-	$(BIN)/python -m benchmarks.coupling
+bench: env model ## all benchmarks (under 15 minutes); one alone: python -m benchmarks.overhead
+	for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 env: ## only the environment
 	@tools/setup_env.sh $(VENV)

@@ -1,14 +1,12 @@
-"""What the benchmarks with a model have in common: the models, and Parsl loaded with one executor."""
+"""What the benchmarks with a model have in common: the models, and one executor with everything in its block."""
 
 import runpy
 from pathlib import Path
 from typing import Any
 
-import parsl
-from parsl import Config
-from parsl.dataflow.dflow import DataFlowKernel
+from parsl.providers import LocalProvider
 
-from rhapsody_parsl import RhapsodyExecutor
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
 
@@ -16,13 +14,6 @@ START_TIMEOUT = 600.0
 
 ENGINE: dict[str, Any] = {"enforce_eager": True, "kv_cache_memory_bytes": 256 << 20, "max_model_len": 2048}
 """Engine arguments of every model here, behind apps and driven directly."""
-
-
-def load(executor: RhapsodyExecutor, folder: str) -> DataFlowKernel:
-    """Load Parsl with one executor, logging off; a context manager."""
-    return parsl.load(
-        Config(executors=[executor], strategy="none", usage_tracking=0, initialize_logging=False, run_dir=folder)
-    )
 
 
 def tiny(folder: str) -> str:
@@ -36,14 +27,15 @@ def smollm2() -> str | None:
     return str(path) if path.is_dir() else None
 
 
-def check(right: bool, what: str) -> None:
-    """Stop when a result is wrong: then no number counts.
-
-    Raises:
-        ValueError: It is wrong.
-    """
-    if not right:
-        raise ValueError(f"wrong result, so that no number counts: {what}")
+def everything(folder: str, cores: int) -> RhapsodyExecutor:
+    """Return an executor whose block has Dragon, MPI, and the tiny model on one of its declared cores."""
+    service = VLLMService("tiny", model=tiny(folder), cores=1, engine_args=ENGINE)
+    return RhapsodyExecutor(
+        "block",
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+        runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(service,))],
+        cores_per_node=cores,
+    )
 
 
 def ready(executor: RhapsodyExecutor) -> None:

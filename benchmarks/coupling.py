@@ -11,7 +11,6 @@ by vLLM's own metrics; the rest is control: serialization, transport, scheduling
 a turn: out of the simulation, into the request, into the next simulation.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -22,19 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from parsl import python_app
-from parsl.providers import LocalProvider
 
-from benchmarks import block, machine, pictures
-from rhapsody_parsl import (
-    MPI,
-    VLLM,
-    DragonRuntime,
-    MPIRuntime,
-    RhapsodyExecutor,
-    VLLMRuntime,
-    VLLMService,
-    annotate,
-)
+from benchmarks import block, machine, pictures, sides
+from rhapsody_parsl import MPI, VLLM, annotate
 from testing.waiting import until
 
 PAYLOADS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -109,7 +98,7 @@ class Chain:
         state, _ = self.simulations[-1].result()
         turns = int.from_bytes(state[:HEAD], "big")
         until(lambda: len(self.ends) == len(self.simulations) + len(self.requests))
-        block.check(turns == len(self.simulations), f"{turns} steps of {len(self.simulations)}")
+        sides.check(turns == len(self.simulations), f"{turns} steps of {len(self.simulations)}")
 
     def legs(self) -> tuple[list[float], list[float], list[float]]:
         """Return each turn's seconds to the model's words, from there to the next state, and in the simulation."""
@@ -126,7 +115,7 @@ def run(payload: int, turns: int) -> dict[str, Any]:
     chain = Chain(payload, turns)
     chain.wait()
     later, asked = engine_time().result()
-    block.check(asked - count == turns, f"vLLM counted {asked - count} requests of {turns}")
+    sides.check(asked - count == turns, f"vLLM counted {asked - count} requests of {turns}")
     model = (later - seconds) / turns
     there, back, inside = chain.legs()
     ends = [chain.ends[future] for future in chain.simulations]
@@ -147,15 +136,9 @@ def run(payload: int, turns: int) -> dict[str, Any]:
 def measure(payloads: Sequence[int], turns: int) -> list[dict[str, Any]]:
     """Run all payloads in one block, everything warm."""
     with tempfile.TemporaryDirectory() as folder:
-        service = VLLMService("tiny", model=block.tiny(folder), cores=1, engine_args=block.ENGINE)
-        executor = RhapsodyExecutor(
-            "block",
-            provider=LocalProvider(init_blocks=1, max_blocks=1),
-            runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(service,))],
-            cores_per_node=RANKS + 1,
-        )
-        with block.load(executor, folder):
-            block.check(isinstance(advise((bytes(HEAD), 0.0)).result(), str), "no text")  # the service is up
+        executor = block.everything(folder, RANKS + 1)
+        with sides.load(executor, folder):
+            sides.check(isinstance(advise((bytes(HEAD), 0.0)).result(), str), "no text")  # the service is up
             run(payloads[0], 5)
             return [run(payload, turns) for payload in payloads]
 
@@ -197,10 +180,8 @@ def picture(results: list[dict[str, Any]], out: Path) -> Path:
 
 def main() -> None:
     """Run, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.options(__doc__)
     parser.add_argument("--turns", type=int, default=30, help="for each size of state")
-    parser.add_argument("--quick", action="store_true", help="two sizes, ten turns")
-    parser.add_argument("--out", type=Path, default=Path("benchmark-output"))
     arguments = parser.parse_args()
     quick = arguments.quick
     report(measure((1_000, 1_000_000) if quick else PAYLOADS, 10 if quick else arguments.turns), arguments.out)

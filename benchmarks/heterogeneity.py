@@ -10,7 +10,6 @@ It says how much of the four cores was leased while work waited (by the executor
 began), and the makespan beside the ideal: known core-seconds over cores, with no launch, no dispatch, no tail.
 """
 
-import argparse
 import random
 import statistics
 import sys
@@ -23,19 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from parsl import bash_app, python_app
-from parsl.providers import LocalProvider
 
-from benchmarks import block, machine, pictures
-from rhapsody_parsl import (
-    MPI,
-    VLLM,
-    DragonRuntime,
-    MPIRuntime,
-    RhapsodyExecutor,
-    VLLMRuntime,
-    VLLMService,
-    annotate,
-)
+from benchmarks import block, machine, pictures, sides
+from rhapsody_parsl import MPI, VLLM, RhapsodyExecutor, annotate
 from testing.waiting import until
 
 CORES = 4
@@ -139,8 +128,8 @@ def run(share: float, core_seconds: float, executor: RhapsodyExecutor) -> dict[s
     futures = [*tasks, *asked.values()]
     for future in futures:
         future.add_done_callback(partial(_note, ends))
-    block.check(all(task.result() == 0 for task in tasks), "a task failed")
-    block.check(all(isinstance(request.result(), str) for request in asked.values()), "no text")
+    sides.check(all(task.result() == 0 for task in tasks), "a task failed")
+    sides.check(all(isinstance(request.result(), str) for request in asked.values()), "no text")
     until(lambda: len(ends) == len(futures) and not _held(executor))
     records = [r for r in executor.timeline() if r["runtime"] != "vllm" and r["end"] > began]
     last = max(ends[task] - piece.seconds for task, piece in zip(tasks, pieces, strict=True))
@@ -188,17 +177,11 @@ def _over_time(records: Sequence[Record], began: float, makespan: float) -> dict
 def measure(levels: Sequence[float], seconds: float) -> list[dict[str, Any]]:
     """Run all levels in one block, everything warm."""
     with tempfile.TemporaryDirectory() as folder:
-        service = VLLMService("tiny", model=block.tiny(folder), cores=1, engine_args=block.ENGINE)
-        executor = RhapsodyExecutor(
-            "block",
-            provider=LocalProvider(init_blocks=1, max_blocks=1),
-            runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(service,))],
-            cores_per_node=CORES + 1,
-        )
-        with block.load(executor, folder):
+        executor = block.everything(folder, CORES + 1)
+        with sides.load(executor, folder):
             ready = [kind.app(0.1) for kind in KINDS.values() for _ in range(CORES)]
-            block.check(isinstance(ask(ready[0]).result(), str), "no text")
-            block.check(all(task.result() == 0 for task in ready), "a task failed")
+            sides.check(isinstance(ask(ready[0]).result(), str), "no text")
+            sides.check(all(task.result() == 0 for task in ready), "a task failed")
             return [run(level, seconds * CORES, executor) for level in levels]
 
 
@@ -240,10 +223,8 @@ def picture(levels: list[dict[str, Any]], out: Path) -> Path:
 
 def main() -> None:
     """Run, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.options(__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="ideal makespan of a level")
-    parser.add_argument("--quick", action="store_true", help="two short levels")
-    parser.add_argument("--out", type=Path, default=Path("benchmark-output"))
     arguments = parser.parse_args()
     levels, seconds = ((0.0, 0.75), 5.0) if arguments.quick else (LEVELS, arguments.seconds)
     report(measure(levels, seconds), arguments.out)

@@ -10,7 +10,6 @@ where a request costs next to nothing but its way, and SmolLM2-135M where `make 
 core each, as far as there are cores.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 from parsl import python_app
 from parsl.providers import LocalProvider
 
-from benchmarks import block, machine, pictures
+from benchmarks import block, machine, pictures, sides
 from benchmarks.direct_engine import DirectEngine
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
 
@@ -71,7 +70,7 @@ def through_apps(service: str) -> Callable[[Sequence[str], int], Answer]:
         futures = [ask(prompt, parsl_resource_specification=spec) for prompt in prompts]
         texts = [future.result() for future in futures]
         seconds = time.perf_counter() - began
-        block.check(all(isinstance(text, str) for text in texts), "no text")
+        sides.check(all(isinstance(text, str) for text in texts), "no text")
         return seconds, tokens * len(texts), texts[0]
 
     return generate
@@ -82,18 +81,18 @@ def prompts_of(model: Model, seed: str, count: int) -> list[str]:
     return [f"{seed}.{number}: tell me about the number {number} of {model.name}" for number in range(count)]
 
 
-def compare(model: Model, sides: dict[str, Callable[[Sequence[str], int], Answer]], repeat: int) -> dict[str, Any]:
+def compare(model: Model, both: dict[str, Callable[[Sequence[str], int], Answer]], repeat: int) -> dict[str, Any]:
     """Let the sides take turns on one model; return tokens per second and milliseconds of each repetition."""
-    texts = {generate(["The capital of France is"], model.tokens)[2] for generate in sides.values()}
-    block.check(len(texts) == 1, f"the sides answer differently: {texts}")
-    rates: dict[str, list[float]] = {side: [] for side in sides}
-    alone: dict[str, list[float]] = {side: [] for side in sides}
+    texts = {generate(["The capital of France is"], model.tokens)[2] for generate in both.values()}
+    sides.check(len(texts) == 1, f"the sides answer differently: {texts}")
+    rates: dict[str, list[float]] = {side: [] for side in both}
+    alone: dict[str, list[float]] = {side: [] for side in both}
     for number in range(-1, repeat):  # the first warms up
-        for side in sorted(sides, reverse=bool(number % 2)):
+        for side in sorted(both, reverse=bool(number % 2)):
             threading.Event().wait(REST)
-            seconds, tokens, _ = sides[side](prompts_of(model, f"many {number}", model.prompts), model.tokens)
+            seconds, tokens, _ = both[side](prompts_of(model, f"many {number}", model.prompts), model.tokens)
             singles = prompts_of(model, f"single {number}", model.singles)
-            each = [sides[side]([prompt], model.alone)[0] * 1e3 for prompt in singles]
+            each = [both[side]([prompt], model.alone)[0] * 1e3 for prompt in singles]
             if number >= 0:
                 rates[side].append(tokens / seconds)
                 alone[side] += each
@@ -129,7 +128,7 @@ def against_direct(models: Sequence[Model], repeat: int, folder: str) -> dict[st
         engines = [DirectEngine(model.path, block.ENGINE) for model in models]
         for engine in engines:
             stack.callback(engine.close)
-        stack.enter_context(block.load(executor(services), folder))
+        stack.enter_context(sides.load(executor(services), folder))
         for model, engine in zip(models, engines, strict=True):  # all are up before anything is measured
             through_apps(model.name)(["Hello"], 1)
             engine.wait()
@@ -145,7 +144,7 @@ def replicas(model: Model, repeat: int, folder: str) -> dict[int, float]:
     counts = [count for count in REPLICAS if count <= real]
     services = [VLLMService(f"r{n}", model=model.path, cores=1, replicas=n, engine_args=block.ENGINE) for n in counts]
     rates: dict[int, list[float]] = {count: [] for count in counts}
-    with block.load(executor(services, sum(counts)), folder) as kernel:
+    with sides.load(executor(services, sum(counts)), folder) as kernel:
         for count in counts:  # a service answers when its first replica is up; all are to be
             through_apps(f"r{count}")(prompts_of(model, "warm", 1), 1)
         block.ready(kernel.executors["block"])
@@ -208,11 +207,8 @@ def picture(compared: dict[str, Any], scaled: dict[int, float], out: Path) -> Pa
 
 def main() -> None:
     """Run, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="the tiny model only, two repetitions")
+    parser = sides.parser(__doc__)
     parser.add_argument("--replicas", action="store_true", default=len(os.sched_getaffinity(0)) >= MANY)
-    parser.add_argument("--out", type=Path, default=Path("benchmark-output"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, singles=10, alone=32)]

@@ -37,6 +37,17 @@ def stack(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[float]]
     axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.08))
 
 
+def bars(axes: Axes, values: Mapping[str, float], form: str, log: bool = False) -> None:
+    """Draw a labelled bar for each name; what names Parsl's own executors is grey."""
+    grey = ("htex", "threads", "mpiexecutor", "bare")
+    drawn = axes.barh(list(values), list(values.values()), color=[BASELINE if k in grey else OURS for k in values])
+    axes.bar_label(drawn, fmt=form, padding=3, fontsize=8)
+    if log:
+        axes.set_xscale("log")
+    axes.invert_yaxis()
+    axes.margins(x=0.25)
+
+
 def save(figure: Figure, out: Path, name: str) -> Path:
     """Write the picture; return the file."""
     file = out / f"{name}.png"

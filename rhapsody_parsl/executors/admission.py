@@ -108,6 +108,13 @@ class Admission:
                 f"this executor has {known}",
                 f"Add it to RhapsodyExecutor(runtimes=[...]) or use one of: {known}",
             )
+        if name == "mpi" and not spec.resources.is_mpi:
+            raise InvalidTask(
+                "parsl_resource_specification",
+                {},
+                "an app of the default runtime, mpi, needs ranks",
+                "Give num_ranks, or num_nodes and ranks_per_node",
+            )
         if spec.service and spec.service not in self._services:
             close = difflib.get_close_matches(spec.service, self._services, 1, 0.5)
             hint = f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(self._services) or 'none'}"

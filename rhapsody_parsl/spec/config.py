@@ -81,14 +81,15 @@ class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """Executables launched over ranks, and functions on the ranks of a standing world.
 
     Attributes:
-        launcher: `hydra` (MPICH, Intel MPI, MVAPICH `mpiexec`), `openmpi` (`mpirun`), `srun`, or `auto`.
+        launcher: `hydra` (MPICH, Intel MPI, MVAPICH `mpiexec`), `openmpi` (`mpirun`), `srun`, `aprun`, `mpiexec` (any:
+            MPICH's and Open MPI's are known by their words, others get MPIExecutor's), or `auto`.
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
         world_ranks: Ranks of the standing world; 0 is one for each core of the block.
         options: Further words for every launch.
         startup_timeout: Seconds until a world that is not up counts as failed.
     """
 
-    launcher: Literal["auto", "hydra", "openmpi", "srun"] = "auto"
+    launcher: Literal["auto", "hydra", "openmpi", "srun", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
     options: tuple[str, ...] = ()

@@ -6,11 +6,12 @@ import traceback
 from typing import Any
 
 import msgspec
-from parsl.app.errors import RemoteExceptionWrapper
+from parsl.app.errors import AppTimeout, RemoteExceptionWrapper
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
 from rhapsody_parsl.payload import Call, open_call, pack_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
+from rhapsody_parsl.worker.process_tree import end_descendants, older_descendants
 
 __all__ = ("call", "failed", "open_payload", "pack", "raised")
 
@@ -22,10 +23,12 @@ def open_payload(payload: bytes) -> Call:
 
 def call(task: int, payload: bytes) -> Result:
     """Run one payload in this process; every way it can end becomes a `Result`."""
-    began = time.perf_counter()
+    began, uptime = time.perf_counter(), time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
         function, args, kwargs = open_payload(payload)
         value = function(*args, **kwargs)
+        if isinstance(value, RemoteExceptionWrapper) and isinstance(value.e_value, AppTimeout):
+            end_descendants(keep=older_descendants(uptime))  # Parsl's bash apps leave them running
     except SystemExit as exit_:
         return failed(task, WorkerLost("in the task", f"the task called sys.exit({exit_.code!r})"))
     except BaseException:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result

@@ -1,6 +1,7 @@
 """Pin a process, and end one with everything below it."""
 
 import ctypes
+import math
 import os
 import signal
 from collections.abc import Collection
@@ -8,9 +9,19 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ("adopt_orphans", "die_with_parent", "end_descendants", "end_session", "end_tree", "mpi_segments", "pin")
+__all__ = (
+    "adopt_orphans",
+    "die_with_parent",
+    "end_descendants",
+    "end_session",
+    "end_tree",
+    "mpi_segments",
+    "older_descendants",
+    "pin",
+)
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_TICKS = os.sysconf("SC_CLK_TCK")
 _MPI_SEGMENTS = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - their choice
 
 
@@ -67,6 +78,26 @@ def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
     for segment in segments:
         segment.unlink(missing_ok=True)
     return len(ended)
+
+
+def older_descendants(uptime: float) -> set[int]:
+    """Return the ids of the processes below this one that were there when the machine was up for so many seconds.
+
+    Not `psutil`'s `create_time`: that is of the clock on the wall, which may have been set since.
+    """
+    return {
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if _started(process.pid) < uptime - 1 / _TICKS
+    }
+
+
+def _started(pid: int) -> float:
+    """Return the uptime at which a process started; infinite for one that is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / _TICKS
+    except OSError:
+        return math.inf
 
 
 def mpi_segments(pid: int | None = None) -> set[Path]:

@@ -13,6 +13,10 @@ def add(x: int, y: int = 1) -> int:
     return x + y
 
 
+def same(thing: Any) -> Any:
+    return thing
+
+
 def size_of(data: bytes) -> tuple[int, bytes]:
     return len(data), data[::-1]
 

@@ -1,7 +1,12 @@
 """Parsl's monitoring database after one workflow, under this executor and under HighThroughputExecutor."""
 
 import gc
+import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,7 @@ from parsl.monitoring.radios.udp import UDPRadio
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from testing.waiting import until
 from tests.integration import apps
 
 pytest.importorskip("sqlalchemy")
@@ -101,3 +107,45 @@ def test_over_udp_too(expected: dict[str, Any], tmp_path: Path) -> None:
     found = facts(workflow(ours(remote_monitoring_radio=UDPRadio(address="127.0.0.1")), tmp_path / "run"))
     assert found["status"] == expected["status"]
     assert found["resource"] == expected["resource"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Run the workflow and serve what was recorded; return the run and the address of its pages."""
+    for needed in ("flask_sqlalchemy", "pandas", "plotly", "pydot"):
+        pytest.importorskip(needed, reason="needs parsl[visualization]")
+    (run,) = workflow(ours(), tmp_path / "run").execute("select run_id from workflow").fetchone()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    database = f"sqlite:///{tmp_path}/run/monitoring.db"
+    words = [sys.executable, "-c", "from parsl.monitoring.visualization.app import cli_run; cli_run()"]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([*words, database, "--port", port], stdout=log, stderr=log)
+    until(lambda: server.poll() is not None or " * Running on" in (tmp_path / "log").read_text())
+    yield run, f"http://127.0.0.1:{port}/workflow/{run}"
+    server.kill()
+    server.wait(10)
+
+
+PAGES = {
+    "/": ["nap", "add", "shell"],
+    "/app/nap": ["nap"],
+    "/task/": ["nap", "add", "fail_once"],
+    "/task/0": ["nap", "exec_done"],
+    **({"/dag_group_by_apps": ["plotly"], "/dag_group_by_states": ["plotly"]} if shutil.which("dot") else {}),
+    "/resource_usage": ["CPU", "Memory"],
+}
+
+
+def test_parsl_visualize_shows_the_run(site: tuple[str, str]) -> None:
+    run, address = site
+    assert run in page(address.partition("/workflow")[0])
+    for path, words in PAGES.items():
+        shown = page(address + path)
+        assert not [word for word in words if word not in shown], path
+
+
+def page(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310 - our own server
+        return str(answer.read().decode())

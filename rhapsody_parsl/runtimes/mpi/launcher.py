@@ -6,7 +6,7 @@ Composing is pure; `detect` asks the program for its name.
 import asyncio
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +18,16 @@ from rhapsody_parsl.spec.config import MPIRuntime
 
 __all__ = ("Kind", "Launcher", "Place", "candidates", "chunks", "detect", "identify", "places_of")
 
-Kind = Literal["hydra", "openmpi", "srun"]
+Kind = Literal["hydra", "openmpi", "srun", "mpiexec", "aprun"]
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "auto": ("mpiexec", "mpirun", "srun"),
     "hydra": ("mpiexec.hydra", "mpiexec"),
     "openmpi": ("mpirun", "mpiexec"),
     "srun": ("srun",),
+    "mpiexec": ("mpiexec",),
+    "aprun": ("aprun",),
 }
+_TAKEN_AS_NAMED = ("mpiexec", "aprun")
 _VERSION_TIMEOUT = 20.0
 
 
@@ -77,7 +80,7 @@ class Launcher(msgspec.Struct, frozen=True):
             local: Whether all of it is the host the launcher runs on: then the ranks inherit its affinity mask.
             options: Further words; a word of ours that they say otherwise is left out.
         """
-        own = {"hydra": _hydra, "openmpi": _openmpi, "srun": _srun}[self.kind](places, local)
+        own = _DIALECTS[self.kind](places, local)
         if self.kind == "openmpi" and self.root:
             own.append(("--allow-run-as-root",))
         theirs = (*self.options, *options)
@@ -110,6 +113,10 @@ def _even(places: Sequence[Place]) -> int:
     """How many ranks each place has, or 0 when they differ."""
     counts = {len(place.ranks) for place in places}
     return counts.pop() if len(counts) == 1 else 0
+
+
+def _most(places: Sequence[Place]) -> str:
+    return str(max(len(place.ranks) for place in places))
 
 
 def _alike(places: Sequence[Place]) -> bool:
@@ -154,6 +161,24 @@ def _srun(places: Sequence[Place], local: bool) -> _Words:
     return words
 
 
+def _mpiexec(places: Sequence[Place], local: bool) -> _Words:
+    """The words of MPIExecutor, which every `mpiexec` takes; they know one number of ranks for all hosts."""
+    return [("-n", _count(places)), ("-ppn", _most(places)), ("-hosts", ",".join(place.host for place in places))]
+
+
+def _aprun(places: Sequence[Place], local: bool) -> _Words:
+    return [("-n", _count(places)), ("-N", _most(places)), ("-L", ",".join(place.host for place in places))]
+
+
+_DIALECTS: dict[Kind, Callable[[Sequence[Place], bool], _Words]] = {
+    "hydra": _hydra,
+    "openmpi": _openmpi,
+    "srun": _srun,
+    "mpiexec": _mpiexec,
+    "aprun": _aprun,
+}
+
+
 def identify(version: str) -> Kind | None:
     """Return whose launcher says this when asked for its version."""
     text = version.lower()
@@ -188,9 +213,9 @@ async def detect(config: MPIRuntime, python: str) -> Launcher:
     for program in programs:
         version = await _version(program)
         kind = identify(version)
-        if kind and config.launcher in ("auto", kind):
+        if kind and config.launcher in ("auto", "mpiexec", kind):
             return Launcher(kind, program, tuple(config.options), os.geteuid() == 0)
-        if config.executable and config.launcher != "auto" and kind is None:
+        if kind is None and config.launcher != "auto" and (config.executable or config.launcher in _TAKEN_AS_NAMED):
             return Launcher(config.launcher, program, tuple(config.options), os.geteuid() == 0)
         heard.append(f"{program} says it is {version.strip().splitlines()[0] if version.strip() else 'nothing'}")
     if config.executable or config.launcher != "auto":

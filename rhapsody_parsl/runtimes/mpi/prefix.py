@@ -8,6 +8,8 @@ from rhapsody_parsl.runtimes.protocol import Run
 
 __all__ = ("variables",)
 
+_OWN = {"srun": "PARSL_SRUN_PREFIX", "aprun": "PARSL_APRUN_PREFIX"}
+
 
 def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     """Return the variables for the tasks of a run.
@@ -26,7 +28,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     options = run.spec.resources.launcher_options
     own = shlex.join(launcher.line(places_of(run.placed), set(hosts) <= {head}, shlex.split(options)))
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
-    prefixes["PARSL_SRUN_PREFIX" if launcher.kind == "srun" else "PARSL_MPIEXEC_PREFIX"] = own
+    prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {
         **prefixes,
         **({"PARSL_LAUNCHER_OPTIONS": options} if options else {}),

@@ -39,6 +39,14 @@ def test_admitted_specs_are_encoded_for_the_pilot_and_remembered() -> None:
     assert gate.admit(FACTS, None) is gate.admit(FACTS, {})
 
 
+def test_an_app_without_ranks_is_refused_where_mpi_is_the_default() -> None:
+    gate = Admission((MPIRuntime(),), "mpi", 1)
+    with pytest.raises(InvalidSpecification, match="needs ranks"):
+        gate.admit(FACTS, {})
+    assert gate.admit(FACTS, {"num_ranks": 1}).spec.runtime == "mpi"
+    assert gate.admit(FACTS, {"runtime": "mpi"}).spec.resources.num_ranks == 1
+
+
 def test_what_cannot_be_a_key_of_the_memory_is_checked_each_time() -> None:
     gate = admission()
     exotic = {"service": "assistant", "stop": object()}

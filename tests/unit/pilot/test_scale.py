@@ -3,35 +3,14 @@
 import time
 
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import EndRun, Feed
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from rhapsody_parsl.wire.messages import Task
 from testing.nodes import make_nodes, make_spec, make_task
+from testing.rates import drive
 from testing.simulation import FakeRuntime
 
-NODES, TASKS, BATCH = 10_000, 100_000, 512
-
-
-def drive(core: Core, tasks: list[Task], seconds: float) -> float:
-    """Submit all, end each task a moment after it was fed; return tasks per second of the core's own time."""
-    began = time.perf_counter()
-    now, ended, running = 0.0, 0, []
-    for start in range(0, len(tasks), BATCH):
-        core.submit(tasks[start : start + BATCH], now)
-        if start == 0:
-            core.runtime_ready("local", now)
-    while ended < len(tasks):
-        running += [i for i in core.take() if isinstance(i, (Feed, EndRun))]
-        feeds, running = [i for i in running if isinstance(i, Feed)], []
-        assert feeds, f"nothing runs, but only {ended} tasks have ended"
-        for feed in feeds:
-            now += 1e-6
-            core.done(feed.run.id, [Result(task.id, RESULT, b"", seconds) for task in feed.tasks], now)
-        results, _ = core.take_results()
-        ended += len(results)
-    assert core.queued == core.running == 0
-    return ended / (time.perf_counter() - began)
+NODES, TASKS = 10_000, 100_000
 
 
 def report(line: str) -> None:

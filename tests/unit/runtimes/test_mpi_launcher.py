@@ -47,6 +47,9 @@ LINES = [
         "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --distribution=arbitrary --nodelist a,a,a,b "
         "--nodes 2",
     ),
+    ("mpiexec", TWO, False, "/x/mpiexec -n 4 -ppn 2 -hosts a,b"),
+    ("mpiexec", UNEVEN, False, "/x/mpiexec -n 4 -ppn 3 -hosts a,b"),
+    ("aprun", TWO, False, "/x/mpiexec -n 4 -N 2 -L a,b"),
 ]
 
 
@@ -119,6 +122,17 @@ def test_detect_believes_a_user_who_says_both(tmp_path: Path) -> None:
     wrapper = fake(tmp_path, "my-mpiexec", "site wrapper 1.0")
     found = asyncio.run(detect(MPIRuntime(launcher="hydra", executable=wrapper), "/none/python"))
     assert (found.kind, found.program) == ("hydra", wrapper)
+
+
+def test_detect_knows_an_mpiexec_by_its_words_and_takes_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    for version, kind in ((OPENMPI_VERSION, "openmpi"), ("mpiexec version 1.2.12", "mpiexec")):
+        fake(tmp_path, "mpiexec", version)
+        assert asyncio.run(detect(MPIRuntime(launcher="mpiexec"), "/none/python")).kind == kind
+    fake(tmp_path, "aprun", "aprun 5.2")
+    assert asyncio.run(detect(MPIRuntime(launcher="aprun"), "/none/python")).kind == "aprun"
 
 
 def test_detect_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,113 @@
+"""A Dragon backend driven directly, with no pilot: what the pilot's own cost is measured against."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from parsl.serialize import pack_apply_message
+
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.pilot.inventory import find_nodes
+from rhapsody_parsl.runtimes.dragon.runtime import Dragon
+from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
+from rhapsody_parsl.spec.config import BlockConfig, DragonRuntime
+from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.wire.messages import RESULT, Result, Share, Task
+
+AHEAD = 64
+"""Tasks with a worker; as many as the pilot puts there when they are short."""
+WORKERS = 2
+
+
+def no_op(number: int) -> int:
+    """Do nothing."""
+    return number
+
+
+class DirectBackend:
+    """Two workers that are fed by hand: the pilot's ear, and no more of a pilot.
+
+    Args:
+        folder: Private, and short.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        config = BlockConfig(
+            label="x", addresses=(), runtimes=(DragonRuntime(),), default_runtime="dragon", logs="", cores_per_node=2
+        )
+        nodes = {node.name: node for node in find_nodes(config)}
+        (head,) = nodes
+        self._runtime = Dragon(DragonRuntime(), Context(nodes, head, folder, folder, sys.executable, {}, self))
+        spec = TaskSpec(name="no_op")
+        self._encoded = encode_spec(spec)
+        parts = [(Placed(nodes[head], Share(head, (core,))),) for core in range(WORKERS)]
+        self._runs = {number: Run(number, spec, placed) for number, placed in enumerate(parts)}
+        self._waiting: list[Task] = []
+        self._missing = 0
+        self._over = asyncio.Event()
+
+    async def rate(self, count: int) -> tuple[float, float]:
+        """Run no-ops; return wall and own CPU seconds a task."""
+        tasks = [self._task(number) for number in range(count + WORKERS)]
+        await self._runtime.start()
+        await self._run(tasks[:WORKERS])
+        wall, own = time.perf_counter(), time.process_time()
+        await self._run(tasks[WORKERS:])
+        each = (time.perf_counter() - wall) / count, (time.process_time() - own) / count
+        for run in self._runs.values():
+            self._runtime.end(run)
+        await self._runtime.stop()
+        return each
+
+    def _task(self, number: int) -> Task:
+        return Task(number, self._encoded, pack_apply_message(no_op, (number,), {}))
+
+    async def _run(self, tasks: list[Task]) -> None:
+        self._waiting, self._missing = tasks[::-1], len(tasks)
+        self._over.clear()
+        share = min(AHEAD, len(tasks) // WORKERS)
+        for run in self._runs:
+            self._feed(run, share)
+        await self._over.wait()
+
+    def _feed(self, run: int, count: int) -> None:
+        batch = [self._waiting.pop() for _ in range(min(count, len(self._waiting)))]
+        if batch:
+            self._runtime.run(self._runs[run], batch)
+
+    # --- what the runtime tells (the `Events` protocol) ----------------------------------------------------------
+
+    def done(self, run: int, results: Sequence[Result]) -> None:
+        """Put as many tasks behind as have ended."""
+        if any(result.kind != RESULT for result in results):
+            raise ValueError("a task failed: no number counts")
+        self._missing -= len(results)
+        self._feed(run, len(results))
+        if not self._missing:
+            self._over.set()
+
+    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+        """Nothing is asked back."""
+
+    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
+        """No number counts then."""
+        raise error
+
+    def state(self, runtime: str, state: str, detail: str = "") -> None:
+        """Nobody looks."""
+
+    def services(self, services: Sequence[dict[str, object]]) -> None:
+        """There are none."""
+
+
+def measure(count: int) -> tuple[float, float]:
+    """Return wall and own CPU seconds a task."""
+
+    async def run(folder: str) -> tuple[float, float]:
+        return await DirectBackend(Path(folder)).rate(count)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(run(folder))
