@@ -18,6 +18,7 @@ __all__ = ("Block", "Blocks")
 _KEPT_LEASES = 200_000
 _WINDOW_PER_CORE = 64
 _SMALLEST_WINDOW = 256
+_MOST_BYTES = 256 * 1024 * 1024
 
 
 class Block:
@@ -28,6 +29,7 @@ class Block:
         session: The numbered conversation with it.
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.
+        bytes: Size of their payloads.
         state: Its last report.
         leases: Those that were out then and have not ended since, by number.
         began: Monotonic time of its first word.
@@ -44,6 +46,7 @@ class Block:
         self.session = Session()
         self.inventory: dict[str, Any] = {}
         self.tasks: dict[int, Task] = {}
+        self.bytes = 0
         self.state: dict[str, Any] = {}
         self.leases: dict[int, LeaseRecord] = {}
         self.began = self.heard = self.idle_since = now
@@ -60,11 +63,23 @@ class Block:
         """How many more tasks it gets while other blocks might take them."""
         return max(_SMALLEST_WINDOW, _WINDOW_PER_CORE * self.cores) - len(self.tasks)
 
+    @property
+    def laden(self) -> bool:
+        """Whether its payloads are as much as its pilot is to hold, and it has work for all its cores."""
+        return self.bytes > _MOST_BYTES and len(self.tasks) > self.cores
+
+    def give(self, task: Task) -> None:
+        """It has a task now."""
+        self.tasks[task.id] = task
+        self.bytes += len(task.payload)  # type: ignore[arg-type]  # bytes until encoded
+
     def take(self, task: int, now: float) -> Task | None:
         """Return a task that it has no more, or None when it had not."""
         taken = self.tasks.pop(task, None)
-        if taken is not None and not self.tasks:
-            self.idle_since = now
+        if taken is not None:
+            self.bytes -= len(taken.payload)  # type: ignore[arg-type]  # as above
+            if not self.tasks:
+                self.idle_since = now
         return taken
 
 
@@ -155,7 +170,7 @@ class Blocks:
 
     def choose(self, spec: TaskSpec) -> Block | None:
         """Return the block for the next task: the least loaded that can ever hold it and has room, or None."""
-        open_blocks = [b for b in self._blocks.values() if b.inventory and not b.closing]
+        open_blocks = [b for b in self._blocks.values() if b.inventory and not b.closing and not b.laden]
         if not self._several:
             return open_blocks[0] if open_blocks else None
         fitting = [b for b in open_blocks if b.room > 0 and misfit(spec, b.inventory) is None]

@@ -253,7 +253,7 @@ class Link(threading.Thread):
                 if len(kept) > _BATCH:
                     break
                 continue
-            block.tasks[task.id] = task
+            block.give(task)
             batches.setdefault(block.id, []).append(task)
         self._waiting.extendleft(reversed(kept))
         for id_, tasks in batches.items():

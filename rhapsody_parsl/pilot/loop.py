@@ -162,6 +162,7 @@ class Pilot:
         match message:
             case Submit(tasks=tasks):
                 self._core.submit(tasks, now)
+                self._changed = True
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
             case Stop(drain=drain):

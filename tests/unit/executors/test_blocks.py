@@ -1,5 +1,7 @@
 import math
 
+import msgspec
+
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from testing.nodes import make_spec, make_task
 
@@ -40,6 +42,19 @@ def test_not_one_that_leaves_has_not_said_hello_or_is_full() -> None:
 def test_a_single_block_takes_everything_at_once() -> None:
     assert chosen(block("0", tasks=10_000), several=False) == "0"
     assert chosen(Block("0", 0.0), several=False) is None
+
+
+def test_one_whose_pilot_holds_hundreds_of_megabytes_gets_no_more_than_it_has_cores_for() -> None:
+    laden = block("0", cores=2)
+    large = bytes(100_000_000)
+    for number in range(5):
+        assert chosen(laden, several=False) == ("0" if number < 3 else None)
+        laden.give(msgspec.structs.replace(make_task(number, make_spec()), payload=large))
+    assert laden.take(1, 0.0)
+    assert laden.take(2, 0.0)
+    assert chosen(laden, several=False) is None, "three are still more than its two cores"
+    assert laden.take(3, 0.0)
+    assert chosen(laden, several=False) == "0"
 
 
 def ending(count: int, max_idletime: float | None, now: float = 10.0) -> list[str]:
