@@ -16,7 +16,7 @@ import zmq
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
 from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.wire.channel import Spoke, connection_events
+from rhapsody_parsl.wire.channel import connection_events
 from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Result
 from rhapsody_parsl.worker.call import failed, pack
 from rhapsody_parsl.worker.process_tree import end_descendants
@@ -59,7 +59,7 @@ class Answering:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._spoke = Spoke(settings.endpoint, settings.peer)
+        self._spoke = settings.spoke()
         self._answerer: Answerer | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._results: list[Result] = []

@@ -49,11 +49,6 @@ class ModelService:
             self.replicas.append(replica)
             if placed is None:
                 replica.give_up(ServiceFailed(config.name, _no_room(config, index)))
-            elif placed and placed[0].node.host != context.nodes[context.head].host:
-                where = placed[0].node.name
-                replica.give_up(
-                    ServiceFailed(config.name, f"replica {index} is leased on {where}, not on the head node")
-                )
 
     @property
     def error(self) -> RhapsodyError | None:
