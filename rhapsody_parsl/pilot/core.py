@@ -16,7 +16,6 @@ from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.runtimes.protocol import Placed, Run
-from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import FAILED, LeaseRecord, Result, Task
 
@@ -267,18 +266,18 @@ class Core:
         due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
         return max(0.0, min(due)) if due else None
 
-    def borrow(self, borrower: str, resources: Resources, key: str = "") -> tuple[Placed, ...] | None:
+    def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
         """Lease something for the block's life, for a service.
 
         Args:
             borrower: Who holds it, for the record.
-            resources: What.
+            wants: What, and of which nodes.
             key: Tasks that ask to be `near` this go to the lease's node.
 
         Returns:
             The parts, or None when it does not fit now.
         """
-        placing = scheduler.place(TaskSpec(name=borrower, resources=resources), self.ledger)
+        placing = scheduler.place(wants, self.ledger)
         lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
         if lease is None:
             return None

@@ -44,7 +44,7 @@ def _node(config: BlockConfig, name: str, listed: Listed, facts: Mapping[str, An
         gpus=tuple(gpus),
         gpu_vendor=facts["vendor"] or ("nvidia" if gpus else ""),
         memory=round(config.memory_per_node or listed.memory or facts["memory"], 3),
-        labels=listed.labels,
+        labels=(*listed.labels, name),
         domains=tuple(_declared(stands_on, domain) for domain in facts["domains"]),
         near=tuple(_declared(stands_on, cores) for cores in near),
     )

@@ -179,12 +179,14 @@ class Ledger:
         accounts: The nodes' accounts by name.
         shelf: The same in order of free cores.
         cores: Cores of the block in all.
+        away: Names of the nodes that are lost.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.accounts = {node.name: Account(node, position) for position, node in enumerate(nodes)}
         self.shelf = Shelf(self.accounts.values())
         self.cores = sum(len(account.node.cores) for account in self.accounts.values())
+        self.away: list[str] = []
         self._leases: dict[int, Lease] = {}
         self._count = 0
         self._best: dict[bool, Ledger] = {}
@@ -240,12 +242,8 @@ class Ledger:
     def set_away(self, name: str, away: bool) -> None:
         """A node is lost, or is there again; what is lent of it stays lent until it is returned."""
         self.accounts[name].away = away
+        self.away = sorted({*self.away, name} if away else {*self.away} - {name})
         self._best.clear()
-
-    @property
-    def away(self) -> list[str]:
-        """Names of the nodes that are lost."""
-        return [name for name, account in self.accounts.items() if account.away]
 
     @property
     def leases(self) -> list[Lease]:

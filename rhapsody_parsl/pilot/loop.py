@@ -76,7 +76,15 @@ class Pilot:
         by_name = {node.name: node for node in nodes}
         environment = {_BLOCK_VARIABLE: block}
         context = Context(
-            by_name, nodes[0].name, folder, logs_of(config, block), sys.executable, environment, self, dict(hosts)
+            by_name,
+            nodes[0].name,
+            folder,
+            logs_of(config, block),
+            sys.executable,
+            environment,
+            self,
+            dict(hosts),
+            next((host.reach for host in hosts.values()), "ssh"),
         )
         for host in hosts.values():
             host.on_change = self._host_changed

@@ -94,6 +94,11 @@ class Host:
         self._is_up = asyncio.Event()
 
     @property
+    def reach(self) -> str:
+        """How it is reached."""
+        return self._reach.kind
+
+    @property
     def up(self) -> bool:
         """Whether it can be used."""
         return self._is_up.is_set()
@@ -243,8 +248,8 @@ class Host:
 
 
 async def _kill(client: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        client.kill()
+    """Kill it and close its pipes: a process that is frozen may hold their other ends, and asyncio waits for those."""
+    client._transport.close()  # type: ignore[attr-defined]  # asyncio has no other way
     await client.wait()
 
 

@@ -24,10 +24,10 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 
-__all__ = ("RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
+__all__ = ("GPU_VARIABLE", "RESULTS_SUFFIX", "WorkerPool", "gpu_environment")
 
 _MOST_STILLBORN = 2
-_GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
+GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
 
 
 def gpu_environment(run: Run) -> dict[str, str]:
@@ -35,7 +35,7 @@ def gpu_environment(run: Run) -> dict[str, str]:
     if not run.placed or not run.placed[0].node.gpus:
         return {}
     node, share = run.placed[0].node, run.placed[0].share
-    return {_GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in share.gpus)}
+    return {GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in share.gpus)}
 
 
 class _Worker:

@@ -8,7 +8,6 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.runtimes.hosts import Host
-from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result, Share, Task
 
@@ -106,6 +105,7 @@ class Context(msgspec.Struct, frozen=True):
         environment: Variables that every task of the block gets (services' addresses), shared and growing.
         events: Where to report.
         hosts: The block's other hosts, by name.
+        reach: How they are reached: `srun`, `ssh`, ...
     """
 
     nodes: dict[str, Node]
@@ -116,6 +116,7 @@ class Context(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     events: Events
     hosts: dict[str, Host] = {}
+    reach: str = "ssh"
 
     def host(self, name: str) -> Host | None:
         """Return where to start a process on a host; None is this host."""
@@ -127,7 +128,7 @@ class Context(msgspec.Struct, frozen=True):
         return self.nodes[self.head].host
 
 
-Borrow = Callable[[str, Resources, str], tuple[Placed, ...] | None]
+Borrow = Callable[[str, TaskSpec, str], tuple[Placed, ...] | None]
 """Lends something for the block's life: borrower, what, and the key under which tasks ask to be near it.
 
 Returns the parts, or None when it does not fit.

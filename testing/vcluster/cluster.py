@@ -98,7 +98,11 @@ class Cluster:
 
     def leftovers(self) -> list[str]:
         """Return what lives on the hosts beside their own services, and what lies in their private folders."""
-        return [f"{host.name}: {what}" for host in self.hosts.values() for what in _leftovers(host)]
+        return [f"{name}: {what}" for name in self.hosts for what in self.leftovers_on(name)]
+
+    def leftovers_on(self, name: str) -> list[str]:
+        """The same of one host."""
+        return list(_leftovers(self.hosts[name]))
 
 
 def _leftovers(host: Host) -> Iterator[str]:

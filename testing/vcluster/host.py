@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import uuid
@@ -40,9 +41,7 @@ class Host:
         self._state, self._settings, self._shared = state, settings, shared
         self.folder = state / "hosts" / name
         self._boot: subprocess.Popen[bytes] | None = None
-        for folder in ("tmp", "spool"):
-            (self.folder / folder).mkdir(parents=True)
-        (self.folder / "tmp").chmod(0o1777)
+        (self.folder / "spool").mkdir(parents=True)
         (self.folder / "hostname").write_text(f"{name}\n")
         (self.folder / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
         (self.folder / "boot_id").write_text(f"{uuid.uuid4()}\n")
@@ -58,6 +57,9 @@ class Host:
         """Start the first process; `plug` comes next."""
         for name in ("pid", "wired", "ready"):
             (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)  # as most machines do when they start
+        (self.folder / "tmp").mkdir()
+        (self.folder / "tmp").chmod(0o1777)
         settings = self._settings
         words = ["unshare", *_SPACES, "--fork", "--kill-child", str(_BOOT), str(self._state), self.name]
         words += [settings.shm, str(settings.gpus if self.name != "vn0" else 0), *map(str, self._shared)]

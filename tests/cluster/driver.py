@@ -1,4 +1,4 @@
-"""A user's script on the head of the cluster, as a test sees it: started, heard, ended.
+"""A user's script on the cluster, as a test sees it: started, heard, ended.
 
 The script is a function of `scenarios`; what it tells with `tell` arrives as events.
 """
@@ -33,12 +33,13 @@ class Driver:
     """
 
     def __init__(self, cluster: Cluster, scenario: str, **options: Any) -> None:
+        host = cluster.nodes[0] if options.get("way") == "ssh" else cluster.head  # where a local block is to start
         self.folder = cluster.folder / f"{scenario}-{uuid.uuid4().hex[:6]}"
         self.folder.mkdir()
         self._heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         words = [sys.executable, "-m", "tests.cluster.scenarios", scenario, str(self.folder), json.dumps(options)]
         with (self.folder / "stderr").open("w") as stderr:
-            self.process = cluster.head.start(*words, stdout=subprocess.PIPE, stderr=stderr)
+            self.process = host.start(*words, stdout=subprocess.PIPE, stderr=stderr)
         self._ear = threading.Thread(target=self._listen, daemon=True)
         self._ear.start()
 

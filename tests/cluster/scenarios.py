@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,13 @@ from parsl import Config
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import NodeLost
+from testing.waiting import until
 from tests.cluster import apps
 
-RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime}
+RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime}
+FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
 PATIENCE = 100
 
 
@@ -43,8 +47,9 @@ def block(
         )
     else:
         hosts = folder / "hosts"
-        hosts.write_text("".join(f"{os.uname().nodename if i == 0 else f'vn{i}'}\n" for i in range(nodes)))
-        provider = LocalProvider(nodes_per_block=nodes, worker_init=f"export RHAPSODY_HOSTFILE={hosts}; {worker_init}")
+        hosts.write_text("".join(f"vn{number}\n" for number in range(1, nodes + 1)))
+        worker_init = f"export RHAPSODY_HOSTFILE={hosts}; {worker_init}"
+        provider = LocalProvider(nodes_per_block=nodes, worker_init=worker_init, launcher=SimpleLauncher())
     executor = RhapsodyExecutor(
         label="rhapsody",
         provider=provider,
@@ -65,6 +70,87 @@ def functions(folder: Path, runtimes: list[str], **options: Any) -> None:
         cores = 6
         futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
         tell("met", [future.result(PATIENCE) for future in futures])
+
+
+def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
+    """Functions pinned on each node beside a gang over all three; a service on the second, called from the third."""
+    fake = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
+    service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=fake)
+    options = {"vllm": {"services": [service]}}
+    with block(folder, [runtime, "mpi", "vllm"], way=way, options=options) as executor:
+        for kind, gang in (("function", apps.gang), ("executable", apps.launch)):
+            meeting = folder / kind
+            meeting.mkdir()
+            pinned = [executor.submit(apps.meet, {"labels": [name]}, str(meeting), 6) for name in ("vn1", "vn2", "vn3")]
+            spec = {"runtime": "mpi", "num_nodes": 3, "ranks_per_node": 1}
+            wide = executor.submit(gang, spec, str(meeting), 6)
+            tell(kind, {"pinned": [f.result(PATIENCE) for f in pinned], "gang": wide.result(PATIENCE)})
+        called = executor.submit(apps.ask, {"labels": ["vn3"]}, "echo", "hello")
+        tell("service", called.result(PATIENCE))
+        ask = executor.submit(apps.prompt, {"runtime": "vllm", "service": "echo"}, "olleh")
+        tell("request", ask.result(PATIENCE))
+
+
+def losing(folder: Path, runtimes: list[str], way: str = "slurm") -> None:
+    """Long functions on every node while the test makes one node fail; then short ones, until the node is back."""
+    nodes = ["vn1", "vn2", "vn3"]
+    with block(folder, runtimes, way=way) as executor:
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        once = [
+            executor.submit(apps.meet_and_wait, {"labels": [n]}, str(meeting), 4, str(folder / "go")) for n in nodes
+        ]
+        spec = {"on_loss": "rerun", "cores": 1}
+        again = executor.submit(apps.meet_and_wait, {**spec, "labels": ["vn2"]}, str(meeting), 4, str(folder / "go"))
+        until(lambda: len(list(meeting.iterdir())) == 4, PATIENCE)
+        tell("running")
+        tell("lost", type(once[1].exception(PATIENCE)).__name__)
+        tell("only there", type(again.exception(PATIENCE)).__name__)
+        (folder / "go").touch()
+        tell("others", [future.result(PATIENCE)[0] for future in (once[0], once[2])])
+        tell("refused", type(executor.submit(apps.where, {"labels": ["vn2"]}).exception(PATIENCE)).__name__)
+        if (folder / "return").exists():
+            tell("back", until(lambda: _try(executor), PATIENCE))
+
+
+def _try(executor: RhapsodyExecutor) -> str:
+    try:
+        return str(executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
+    except NodeLost:
+        time.sleep(0.5)
+        return ""
+
+
+def gang_lost(folder: Path, kill: str) -> None:
+    """A gang over three nodes of which one fails, as a function and as an executable; what is left goes on."""
+    with block(folder, ["mpi"]) as executor:
+        spec = {"num_nodes": 3, "ranks_per_node": 1}
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        call = apps.gang_wait if kill == "function" else apps.launch_wait
+        wide = executor.submit(call, spec, str(meeting), 3, str(folder / "go"))
+        until(lambda: len(list(meeting.iterdir())) == 3, PATIENCE)
+        tell("running")
+        tell("lost", type(wide.exception(PATIENCE)).__name__)
+        meeting = folder / "next"
+        meeting.mkdir()
+        narrow = executor.submit(apps.gang, {"num_nodes": 2, "ranks_per_node": 1}, str(meeting), 2)
+        tell("next", [host for host, _ in narrow.result(PATIENCE)])
+
+
+def hold(folder: Path, runtimes: list[str], way: str = "slurm") -> None:
+    """Work on every node, held until the test has killed what it wants to."""
+    with block(folder, runtimes, way=way) as executor:
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        spec = {"runtime": runtimes[0]}
+        futures = [executor.submit(apps.meet_and_wait, spec, str(meeting), 3, str(folder / "go")) for _ in range(3)]
+        if "mpi" in runtimes:
+            gang = {"runtime": "mpi", "num_nodes": 3, "ranks_per_node": 1}
+            futures.append(executor.submit(apps.gang_wait, gang, str(meeting), 6, str(folder / "go")))
+        until(lambda: len(list(meeting.iterdir())) == 3 * len(runtimes), PATIENCE)
+        tell("running")
+        tell("ended", [type(future.exception(PATIENCE)).__name__ for future in futures])
 
 
 def main(arguments: list[str]) -> None:

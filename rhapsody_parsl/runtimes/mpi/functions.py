@@ -123,6 +123,8 @@ class Functions:
         match message:
             case Done(run=run, results=results):
                 self._done(world, rank, run, results)
+            case Ready(facts={"size": int(size)}) if size != world.size:
+                self._refuse_singletons(world, size)
             case Ready():
                 world.arrived(rank, message)
                 if world.ready:
@@ -132,6 +134,18 @@ class Functions:
                 self._revoked(rank, run, tasks)
             case _:
                 return
+
+    def _refuse_singletons(self, world: World, size: int) -> None:
+        """The launcher started the ranks, and MPI did not make one world of them."""
+        kind = self._launcher.kind if self._launcher else "the launcher"
+        reason = (
+            f"{kind} was to start {world.size} ranks, and they came up as worlds of {size}: it does not speak this MPI "
+            "library's process management (PMI). Set MPIRuntime(launcher=...) to the MPI's own launcher, or its options"
+            ": under srun MPICH needs --mpi=pmi2, Open MPI --mpi=pmix"
+        )
+        for run in world.jobs:
+            self._causes.setdefault(run, RuntimeUnavailable("mpi", reason))
+        world.kill()
 
     def _revoked(self, rank: int, run: int, tasks: Sequence[int]) -> None:
         job = self._jobs.get(run)
@@ -329,7 +343,8 @@ class Functions:
             else:
                 self._leave(run)
                 del self._jobs[run]
-                self._events.lost(run, BackendFailed("An MPI world", reason, world.last_words()))
+                failed = BackendFailed("An MPI world", reason, world.last_words())
+                self._events.lost(run, self._causes.pop(run, failed))
         self._advance_waiting()
 
     def _advance_waiting(self) -> None:

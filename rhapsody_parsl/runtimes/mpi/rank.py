@@ -175,7 +175,7 @@ def main(arguments: list[str]) -> None:
     for segment in mpi_segments():
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
-    listening.send(Ready(socket.gethostname(), os.getpid()))
+    listening.send(Ready(socket.gethostname(), os.getpid(), {"size": MPI.COMM_WORLD.Get_size()}))
     Listener(listening, inbox, outbox, leave).start()
     Rank(inbox, outbox).run()
 

@@ -50,7 +50,7 @@ class MPI:
             RuntimeUnavailable: The launcher the user names is none.
         """
         if self._launcher is None:
-            self._launcher = await detect(self._config, self._context.python)
+            self._launcher = await detect(self._config, self._context.python, self._context.reach)
         self._workers.start()
         self._functions.start(self._launcher)
 

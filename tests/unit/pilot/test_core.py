@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError, from_wire
 from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
@@ -239,8 +240,8 @@ def test_requests_take_no_lease_and_fill_their_window() -> None:
 
 def test_a_service_borrows_like_a_task_and_never_returns_it() -> None:
     block = Simulation(make_nodes(1, cores=4))
-    assert block.core.borrow("llm", Resources(cores=3)) is not None
-    assert block.core.borrow("other", Resources(cores=2)) is None
+    assert block.core.borrow("llm", TaskSpec(resources=Resources(cores=3))) is not None
+    assert block.core.borrow("other", TaskSpec(resources=Resources(cores=2))) is None
     block.submit(make_spec(cores=2), 0)
     block.submit(make_spec(cores=1), 1)
     block.run()
@@ -265,7 +266,7 @@ def test_tasks_near_each_other_share_a_node() -> None:
 
 def test_near_a_service_is_on_its_node() -> None:
     block = Simulation(make_nodes(3, cores=4))
-    lent = block.core.borrow("llm", Resources(cores=1), "llm")
+    lent = block.core.borrow("llm", TaskSpec(resources=Resources(cores=1)), "llm")
     assert lent is not None
     home = lent[0].node.name
     # By itself `spread` would go to the emptiest node.

@@ -25,7 +25,7 @@ def test_hosts_may_differ_and_one_that_is_silent_is_left_out() -> None:
     listed = [Listed("a"), Listed("b", cores=1, memory=2.5, labels=("big",)), Listed("c")]
     a, b = made(listed, {"a": facts(4, 5), "b": facts(0, 1, 2)})
     assert (a.name, a.host, a.cores, a.real_cores, a.memory) == ("a", "a", (0, 1), (4, 5), 64.0)
-    assert (b.name, b.cores, b.real_cores, b.memory, b.labels) == ("b", (0,), (0,), 2.5, ("big",))
+    assert (b.name, b.cores, b.real_cores, b.memory, b.labels) == ("b", (0,), (0,), 2.5, ("big", "b"))
 
 
 def test_declared_cores_stand_on_real_ones_in_turn() -> None:
