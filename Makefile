@@ -13,10 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := overhead payloads commands costs growth heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration parsl-suite bench env model format clean
+.PHONY: help demo test check unit integration test-cluster parsl-suite bench env model format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
@@ -34,6 +34,10 @@ unit: env ## the fast tests
 
 integration: env ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration
+
+test-cluster: env ## blocks of several nodes, on a virtual cluster: Slurm, ssh, lost nodes (needs root)
+	@tools/cluster_packages.sh
+	$(PYTEST) tests/cluster
 
 parsl-suite: env ## Parsl's own test suite, under this executor and under HighThroughputExecutor
 	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite

@@ -1,6 +1,8 @@
 """A Dragon backend driven directly, with no pilot: what the pilot's own cost is measured against."""
 
 import asyncio
+import os
+import socket
 import sys
 import tempfile
 import time
@@ -10,7 +12,9 @@ from pathlib import Path
 from parsl.serialize import pack_apply_message
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.pilot.inventory import find_nodes
+from rhapsody_parsl.pilot.batch import Listed
+from rhapsody_parsl.pilot.inventory import make_nodes
+from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.spec.config import BlockConfig, DragonRuntime
@@ -38,7 +42,8 @@ class DirectBackend:
         config = BlockConfig(
             label="x", addresses=(), runtimes=(DragonRuntime(),), default_runtime="dragon", logs="", cores_per_node=2
         )
-        nodes = {node.name: node for node in find_nodes(config)}
+        here = Listed(socket.gethostname())
+        nodes = {node.name: node for node in make_nodes(config, [here], {here.name: probe.facts(os.environ)})}
         (head,) = nodes
         self._runtime = Dragon(DragonRuntime(), Context(nodes, head, folder, folder, sys.executable, {}, self))
         spec = TaskSpec(name="no_op")

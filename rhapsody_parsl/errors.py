@@ -16,6 +16,7 @@ __all__ = (
     "InvalidTask",
     "LostTask",
     "MissingPackage",
+    "NodeLost",
     "PayloadError",
     "RankFailed",
     "RhapsodyError",
@@ -100,6 +101,21 @@ class RuntimeLost(LostTask):
             "need; set Policy(on_loss='rerun') or Parsl's retries to run the task again."
         )
         return f"{text} Its last words: {log}" if log else text
+
+
+class NodeLost(LostTask):
+    """A node of the block was lost while it held the task, or the task does not fit into what is left."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(node, reason)
+
+    def sentence(self) -> str:
+        """Say which node and why."""
+        node, reason = self.args
+        return (
+            f"Node {node} was lost, and this task with it: {reason}. The block goes on with its other nodes; "
+            "set Policy(on_loss='rerun') or Parsl's retries to run the task again."
+        )
 
 
 class BlockLost(LostTask):

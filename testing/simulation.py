@@ -82,6 +82,13 @@ class Simulation:
     def cancel(self, *numbers: int, when: float) -> None:
         self.at(when, lambda: self.core.cancel(numbers, self.now))
 
+    def lose_node(self, name: str) -> None:
+        """A node dies: its workers end without a word, those of its gangs elsewhere when told to."""
+        self.core.node_lost(name, "power", self.now)
+        for worker in list(self._workers.values()):
+            if {placed.node.name for placed in worker.run.placed} == {name}:
+                self._die(worker, "its host is lost")
+
     def run(self, until: float = 1e9, most: int = 60_000) -> None:
         """Go on until nothing happens any more."""
         for _ in range(most):

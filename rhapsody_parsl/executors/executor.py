@@ -79,6 +79,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             what is there. Default: what is there.
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
+        node_launcher: How a block of several hosts starts processes on the others: `auto`, `srun`, `ssh`, `pals`,
+            `flux`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
     """
@@ -104,6 +106,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         gpus_per_node: int | None = None,
         mem_per_node: int | float | None = None,
         declared_nodes: int | None = None,
+        node_launcher: str = "auto",
         ageing: int | float = 60,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
@@ -119,6 +122,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes = declared_nodes
+        self.node_launcher = node_launcher
         self.ageing = ageing
         self._admission = self._check()
         self._task_ids = itertools.count(1)
@@ -167,6 +171,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             cores_per_node=self.cores_per_node or 0,
             gpus_per_node=-1 if self.gpus_per_node is None else self.gpus_per_node,
             memory_per_node=float(self.mem_per_node or 0),
+            node_launcher=self.node_launcher,
             working_dir=self.working_dir or "",
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,

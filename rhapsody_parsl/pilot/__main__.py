@@ -39,7 +39,8 @@ def _become_guard() -> None:
 
 
 async def _run(path: Path, block: str, folder: Path) -> None:
-    from rhapsody_parsl.pilot.loop import Pilot  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
 
     config = read_config(path)
     logging.basicConfig(
@@ -50,7 +51,8 @@ async def _run(path: Path, block: str, folder: Path) -> None:
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)
         os.chdir(config.working_dir)
-    pilot = Pilot(config, block, folder)
+    nodes, hosts = await survey(config, folder, logs_of(config, block))
+    pilot = Pilot(config, block, folder, nodes, hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")

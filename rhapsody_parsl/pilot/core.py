@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError, UnroutableTask, WalltimeExceeded, to_wire
+from rhapsody_parsl.errors import NodeLost, RhapsodyError, UnroutableTask, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.runtimes.protocol import Placed, Run
-from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import FAILED, LeaseRecord, Result, Task
 
@@ -114,8 +113,10 @@ class Core:
         for task in tasks:
             try:
                 lane = self._lanes.get(task.spec)
-                if lane is None:  # an empty one is false
+                if lane is None:  # an empty one counts: it knows how long its tasks are
                     lane = self._open_lane(task.spec)
+                if self.ledger.away and self._is_hopeless(lane):
+                    raise NodeLost(", ".join(self.ledger.away), "what is left of the block cannot hold it")
             except RhapsodyError as error:
                 self._report(task.id, error)
                 continue
@@ -182,21 +183,48 @@ class Core:
         active = self._runs.get(run)
         if active is None:
             return
-        again: list[Task] = []
-        for task in active.inflight.values():
-            why = active.ended_by.get(task.id, "")
-            self._home.pop(task.id, None)
-            if why == "cancelled":
-                continue
-            if why == "walltime":
-                self._report(task.id, WalltimeExceeded(active.lane.spec.policy.walltime))
-            elif task.id in untouched or self._may_rerun(active.lane.spec, task.id):
-                again.append(task)
-            else:
-                self._report(task.id, error)
+        error = active.lost_with or error
+        again = [task for task in active.inflight.values() if self._survives(active, task, error, untouched)]
         active.inflight.clear()
-        self._requeue(active.lane, again, now)
+        if self.ledger.away and self._is_hopeless(active.lane):
+            for task in again:
+                self._report(task.id, error)
+        else:
+            self._requeue(active.lane, again, now)
         self._close(active)
+        self.schedule(now)
+
+    def _survives(self, active: ActiveRun, task: Task, error: RhapsodyError, untouched: Sequence[int]) -> bool:
+        """Whether a task of a lost run goes on elsewhere; else it is reported here."""
+        why = active.ended_by.get(task.id, "")
+        self._home.pop(task.id, None)
+        if why == "cancelled":
+            return False
+        if why == "walltime":
+            self._report(task.id, WalltimeExceeded(active.lane.spec.policy.walltime))
+            return False
+        if task.id in untouched or self._may_rerun(active.lane.spec, task.id):
+            return True
+        self._report(task.id, error)
+        return False
+
+    def node_lost(self, name: str, reason: str, now: float) -> None:
+        """A node is lost: it is set aside, and what runs there will be reported `lost`; what needs it fails."""
+        error = NodeLost(name, reason)
+        self.ledger.set_away(name, away=True)
+        for active in self._runs.values():
+            if any(placed.node.name == name for placed in active.run.placed):
+                active.lost_with = error
+                self._out.append(CancelTasks(active.lane.runtime, active.run, list(active.inflight), kill=True))
+        for lane in self._waiting.values():
+            if self._is_hopeless(lane):
+                for task in lane.take(len(lane)):
+                    self._report(task.id, error)
+        self.schedule(now)
+
+    def node_back(self, name: str, now: float) -> None:
+        """A node that was lost can be used again."""
+        self.ledger.set_away(name, away=False)
         self.schedule(now)
 
     def want(self, name: str) -> None:
@@ -238,18 +266,18 @@ class Core:
         due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
         return max(0.0, min(due)) if due else None
 
-    def borrow(self, borrower: str, resources: Resources, key: str = "") -> tuple[Placed, ...] | None:
+    def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
         """Lease something for the block's life, for a service.
 
         Args:
             borrower: Who holds it, for the record.
-            resources: What.
+            wants: What, and of which nodes.
             key: Tasks that ask to be `near` this go to the lease's node.
 
         Returns:
             The parts, or None when it does not fit now.
         """
-        placing = scheduler.place(TaskSpec(name=borrower, resources=resources), self.ledger)
+        placing = scheduler.place(wants, self.ledger)
         lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
         if lease is None:
             return None
@@ -378,11 +406,15 @@ class Core:
         spec = decode_spec(encoded)
         runtime = route(spec, self._runtimes, self._default)
         window = self._windows.get(runtime, 0)
-        if not window and not scheduler.can_ever_fit(spec, self.ledger):
+        if not window and not scheduler.can_ever_fit(spec, self.ledger, whole=True):
             raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self.ledger), "Ask for less")
         lane = Lane(spec, runtime, window, self._ageing)
         self._lanes[encoded] = lane
         return lane
+
+    def _is_hopeless(self, lane: Lane) -> bool:
+        """Whether what is left of the block can never hold its tasks."""
+        return not lane.window and not scheduler.can_ever_fit(lane.spec, self.ledger)
 
     def _close(self, active: ActiveRun) -> None:
         del self._runs[active.run.id]

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -109,22 +110,24 @@ class ActiveRun:
         began: Wall-clock time of the lease, for the record.
         total: Tasks given in all.
         ended_by: Why it is being ended, by task.
+        lost_with: Why all of it is being ended.
     """
 
-    __slots__ = ("began", "ended_by", "fed_at", "inflight", "lane", "lease", "recalled", "run", "total")
+    __slots__ = ("began", "ended_by", "fed_at", "inflight", "lane", "lease", "lost_with", "recalled", "run", "total")
 
     def __init__(self, run: Run, lane: Lane, lease: Lease | None, now: float) -> None:
         self.run, self.lane, self.lease = run, lane, lease
         self.inflight: dict[int, Task] = {}
         self.began = self.fed_at = now
         self.recalled = False
+        self.lost_with: RhapsodyError | None = None
         self.ended_by: dict[int, str] = {}
         self.total = 0
 
     @property
     def hungry(self) -> bool:
         """Whether it is to get more; one that had to give back stands on a long task, and waits for its end."""
-        return not self.recalled and len(self.inflight) <= self.lane.depth // 2
+        return not self.recalled and not self.lost_with and len(self.inflight) <= self.lane.depth // 2
 
     @property
     def recallable(self) -> bool:

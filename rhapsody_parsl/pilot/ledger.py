@@ -40,12 +40,16 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Account:
-    """The free cores, GPUs and memory of one node; `position` is its place in the block."""
+    """The free cores, GPUs and memory of one node; `position` is its place in the block.
 
-    __slots__ = ("_free_cores", "gpus", "memory", "node", "position")
+    A node that is `away` (lost) lends nothing.
+    """
+
+    __slots__ = ("_free_cores", "away", "gpus", "memory", "node", "position")
 
     def __init__(self, node: Node, position: int = 0) -> None:
         self.node, self.position = node, position
+        self.away = False
         self._free_cores = list(node.cores)
         heapq.heapify(self._free_cores)
         self.gpus = [1.0] * len(node.gpus)
@@ -68,14 +72,15 @@ class Account:
     def fits(self, part: Part) -> bool:
         """Whether the part could be lent now."""
         return (
-            part.cores <= self.free_cores
+            not self.away
+            and part.cores <= self.free_cores
             and part.memory <= self.memory + _DUST
             and (part.gpus == 0 or self._pick_gpus(part) is not None)
         )
 
     def ranks(self, one: Part) -> int:
         """How many times `one` rank's part could be lent now; memory counts once for all."""
-        if one.memory > self.memory + _DUST:
+        if self.away or one.memory > self.memory + _DUST:
             return 0
         by_cores = self.free_cores // one.cores if one.cores else self.free_cores
         if not one.gpus:
@@ -174,15 +179,17 @@ class Ledger:
         accounts: The nodes' accounts by name.
         shelf: The same in order of free cores.
         cores: Cores of the block in all.
+        away: Names of the nodes that are lost.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.accounts = {node.name: Account(node, position) for position, node in enumerate(nodes)}
         self.shelf = Shelf(self.accounts.values())
         self.cores = sum(len(account.node.cores) for account in self.accounts.values())
+        self.away: list[str] = []
         self._leases: dict[int, Lease] = {}
         self._count = 0
-        self._best: Ledger | None = None
+        self._best: dict[bool, Ledger] = {}
 
     def acquire(self, borrower: str, parts: Sequence[tuple[str, Part]], permanent: bool = False) -> Lease | None:
         """Lend all parts or nothing.
@@ -207,7 +214,7 @@ class Ledger:
         lease = Lease(self._count, borrower, tuple(s for s, _ in lent), tuple(a for _, a in lent), permanent)
         self._leases[lease.id] = lease
         if permanent:
-            self._best = None
+            self._best.clear()
         return lease
 
     def _lend(self, account: Account, part: Part) -> tuple[Share, tuple[float, ...]]:
@@ -230,20 +237,32 @@ class Ledger:
             account.take_back(share, amounts)
             self.shelf.put(account)
         if lease.permanent:
-            self._best = None
+            self._best.clear()
+
+    def set_away(self, name: str, away: bool) -> None:
+        """A node is lost, or is there again; what is lent of it stays lent until it is returned."""
+        self.accounts[name].away = away
+        self.away = sorted({*self.away, name} if away else {*self.away} - {name})
+        self._best.clear()
 
     @property
     def leases(self) -> list[Lease]:
         """All leases that are out, oldest first."""
         return list(self._leases.values())
 
-    def at_best(self) -> "Ledger":
-        """Return a ledger as it will be when every task is done: only permanent leases are out; not to be changed."""
-        if self._best is None:
-            best = self._best = Ledger(account.node for account in self.accounts.values())
+    def at_best(self, whole: bool = False) -> "Ledger":
+        """Return a ledger as it will be when every task is done: only permanent leases are out; not to be changed.
+
+        Args:
+            whole: As if no node were lost.
+        """
+        if whole not in self._best:
+            best = self._best[whole] = Ledger(account.node for account in self.accounts.values())
+            for name in () if whole else self.away:
+                best.accounts[name].away = True
             for lease in self._leases.values():
                 if lease.permanent:
                     for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
                         best.accounts[share.node].take_exactly(share, amounts)
             best.shelf = Shelf(best.accounts.values())
-        return self._best
+        return self._best[whole]

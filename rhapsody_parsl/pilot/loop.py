@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
-from rhapsody_parsl.pilot.inventory import find_nodes
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
-from rhapsody_parsl.runtimes.protocol import Context, Runtime
+from rhapsody_parsl.runtimes.hosts import Host
+from rhapsody_parsl.runtimes.protocol import Context, Node, Runtime
 from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
@@ -36,7 +36,7 @@ from rhapsody_parsl.wire.messages import (
     ToPilot,
 )
 
-__all__ = ("Pilot",)
+__all__ = ("Pilot", "logs_of")
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +48,20 @@ _BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
 class Pilot:
     """One block's pilot.
 
-    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, (3) say goodbye, (4) close
-    the link, (5) remove the private folder.
+    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, (3) leave the other hosts,
+    (4) say goodbye, (5) close the link, (6) remove the private folder.
 
     Args:
         config: The block's.
         block: Our number, as the driver knows it.
         folder: Private, on a local disk, and ours to remove.
+        nodes: What the block holds, the node we stand on first.
+        hosts: Its other hosts, ours to close.
     """
 
-    def __init__(self, config: BlockConfig, block: str, folder: Path) -> None:
+    def __init__(
+        self, config: BlockConfig, block: str, folder: Path, nodes: Sequence[Node], hosts: Mapping[str, Host]
+    ) -> None:
         self._config, self._block = config, block
         self._folder = folder
         self._leaving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -69,15 +73,25 @@ class Pilot:
         self._changed = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        nodes = {node.name: node for node in find_nodes(config)}
-        logs = Path(config.logs) / f"block-{block}"
-        logs.mkdir(parents=True, exist_ok=True)
-        head = next(iter(nodes))
-        context = Context(nodes, head, self._folder, logs, sys.executable, {_BLOCK_VARIABLE: block}, self)
+        by_name = {node.name: node for node in nodes}
+        environment = {_BLOCK_VARIABLE: block}
+        context = Context(
+            by_name,
+            nodes[0].name,
+            folder,
+            logs_of(config, block),
+            sys.executable,
+            environment,
+            self,
+            dict(hosts),
+            next((host.reach for host in hosts.values()), "ssh"),
+        )
+        for host in hosts.values():
+            host.on_change = self._host_changed
         self._context = context
         self._runtimes: dict[str, Runtime] = {}
         self._core = Core(
-            Ledger(nodes.values()), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
+            Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
         )
         self._runtimes.update(build(config.runtimes, context, self._core.borrow))
 
@@ -131,6 +145,15 @@ class Pilot:
         self._changed = True
         self._send_report()
 
+    def _host_changed(self, host: Host, problem: str) -> None:
+        """A host of the block was lost, or is back."""
+        now = time.monotonic()
+        for node in self._context.nodes.values():
+            if node.host == host.name and not self._leaving.done():
+                self._core.node_lost(node.name, problem, now) if problem else self._core.node_back(node.name, now)
+        self._changed = True
+        self._act()
+
     # --- the driver ----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
@@ -144,7 +167,7 @@ class Pilot:
         log.info("connected to %s; %s", address, self._inventory())
 
     def _inventory(self) -> dict[str, Any]:
-        best = self._core.ledger.at_best().accounts.values()
+        best = self._core.ledger.at_best(whole=True).accounts.values()
         return {
             "host": socket.gethostname(),
             "python": platform.python_version(),
@@ -263,7 +286,8 @@ class Pilot:
             for name in self._runtimes
         }
         counts = {"queued": self._core.queued, "running": sum(running.values()), **self._core.counts}
-        state = {"tasks": counts, "runtimes": runtimes, "services": self._services.get("all", [])}
+        state = {"tasks": counts, "runtimes": runtimes, "services": self._services.get("all", []),
+                 "lost_nodes": self._core.ledger.away}  # fmt: skip
         self._link.send(Report(state, self._core.open_leases()))
 
     # --- the end -------------------------------------------------------------------------------------------------
@@ -289,10 +313,18 @@ class Pilot:
         for problem in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(problem, BaseException):
                 log.error("a runtime did not stop cleanly", exc_info=problem)
+        await asyncio.gather(*(host.close() for host in self._context.hosts.values()))
         if self._link:
             self._link.send(Goodbye(reason, begun))
             self._link.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def logs_of(config: BlockConfig, block: str) -> Path:
+    """Return the folder of a block's logs, made if need be; all hosts see it."""
+    logs = Path(config.logs) / f"block-{block}"
+    logs.mkdir(parents=True, exist_ok=True)
+    return logs
 
 
 def _windows(config: BlockConfig) -> dict[str, int]:

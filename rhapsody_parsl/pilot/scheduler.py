@@ -33,14 +33,14 @@ def place(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = (), near: st
     return _place_single(spec, _usable(preferred, spec, closed)) or _place_somewhere(spec, ledger.shelf, closed)
 
 
-def can_ever_fit(spec: TaskSpec, ledger: Ledger) -> bool:
-    """Whether the task could start once every other task is done."""
-    return place(spec, ledger.at_best()) is not None
+def can_ever_fit(spec: TaskSpec, ledger: Ledger, whole: bool = False) -> bool:
+    """Whether the task could start once every other task is done; with `whole`, if no node were lost."""
+    return place(spec, ledger.at_best(whole)) is not None
 
 
 def why_never(spec: TaskSpec, ledger: Ledger) -> str:
     """Say what the block would need; for a task that can never fit."""
-    best = ledger.at_best().accounts.values()
+    best = ledger.at_best(whole=True).accounts.values()
     usable = [account for account in best if _labelled(account, spec)]
     if not usable:
         return f"no node carries the labels {', '.join(spec.policy.labels)}"

@@ -1,4 +1,4 @@
-"""Workers as plain child processes of the pilot, on the head node."""
+"""Workers as plain processes: children of the pilot on its own host, guarded ones on the others."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -6,18 +6,21 @@ from contextlib import suppress
 from typing import Any
 
 from rhapsody_parsl.errors import BackendFailed
+from rhapsody_parsl.runtimes.exchange import Exchange
+from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
-from rhapsody_parsl.runtimes.process import last_words
+from rhapsody_parsl.runtimes.process import Backend, last_words
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
 from rhapsody_parsl.worker.process_tree import end_session
 
 __all__ = ("LocalWorkers",)
 
+_GRACE = 0.2
+
 
 class LocalWorkers:
-    """A worker pool whose starter is a fork of the pilot's own.
+    """A worker pool that starts its own processes.
 
     Args:
         context: The block.
@@ -29,8 +32,9 @@ class LocalWorkers:
         self, context: Context, owner: str, on_results: Callable[[int, Sequence[Result]], None] | None = None
     ) -> None:
         self._context, self._owner = context, owner
-        self._hub: Hub | None = None
+        self._hub: Exchange | None = None
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._remote: dict[str, Backend] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=f"{owner}-worker-")
@@ -40,12 +44,13 @@ class LocalWorkers:
     def start(self) -> None:
         """Open the hub; idempotent. Workers start with the first run that needs one."""
         if self._hub is None:
-            self._hub = Hub(f"ipc://{self._context.folder}/{self._owner}-workers", self._receive)
+            self._hub = Exchange(self._context, f"{self._owner}-workers", self._receive)
             self.pool.attach(self._hub)
 
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, env: dict[str, str]) -> None:
-        """Give tasks to a run, in a worker on the head node."""
-        self.pool.feed(run, tasks, mode, self._context.nodes[self._context.head].host, env)
+        """Give tasks to a run, in a worker on the first host of its lease; without a lease, on the pilot's."""
+        host = run.placed[0].node.host if run.placed else self._context.own_host
+        self.pool.feed(run, tasks, mode, host, env)
 
     async def stop(self) -> None:
         """End every worker with all it started; idempotent."""
@@ -58,6 +63,7 @@ class LocalWorkers:
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.kill()
+        await asyncio.gather(*(backend.stop() for backend in self._remote.values()))
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._hub.close()
         self._hub = None
@@ -66,7 +72,8 @@ class LocalWorkers:
         self.pool.receive(peer, message)
 
     def _spawn(self, name: str, host: str) -> None:
-        self._watch(self._run_worker(name, host), name)
+        remote = self._context.host(host)
+        self._watch(self._run_remote(name, remote) if remote else self._run_worker(name, host), name)
 
     def _watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=f"watch {name}")
@@ -76,16 +83,11 @@ class LocalWorkers:
     async def _run_worker(self, name: str, host: str) -> None:
         """Start one worker and report its end."""
         log = self._context.logs / f"{name}.log"
-        command = [
-            self._context.python,
-            "-m",
-            "rhapsody_parsl.worker",
-            f"ipc://{self._context.folder}/{self._owner}-workers",
-        ]
+        command = self._command(name, host)
         try:
             with log.open("ab") as out:
                 process = await asyncio.create_subprocess_exec(
-                    *command, name, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                    *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
                 )
         except OSError as problem:
             self.pool.worker_exited(name, BackendFailed(f"a worker of the {self._owner} runtime", str(problem)))
@@ -95,7 +97,23 @@ class LocalWorkers:
         if code:
             end_session(process.pid)
         del self._processes[name]
+        self._ended(name, host, f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}")
+
+    async def _run_remote(self, name: str, host: Host) -> None:
+        """Start one worker on another host and report its end."""
+        log = self._context.logs / f"{name}.log"
+        backend = self._remote[name] = Backend(self._command(name, host.name), log, host=host, grace=_GRACE)
+        await backend.start()
+        reason = await backend.wait()
+        del self._remote[name]
+        self._ended(name, host.name, reason)
+
+    def _command(self, name: str, host: str) -> list[str]:
+        endpoint, *keys = self._hub.words([host]) if self._hub else [""]
+        return [self._context.python, "-m", "rhapsody_parsl.worker", endpoint, name, *keys]
+
+    def _ended(self, name: str, host: str, reason: str) -> None:
+        log = self._context.logs / f"{name}.log"
         if self._hub and not self._stopping:
             self._hub.drain()
-        reason = f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}"
         self.pool.worker_exited(name, worker_lost(name, host, reason, "" if self._stopping else last_words(log)))

@@ -7,8 +7,8 @@ one ended is told with `worker_exited`. One worker takes one run at a time.
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Events, Run
-from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.mark import last_begun
 from rhapsody_parsl.wire.messages import (
     Done,
@@ -23,10 +23,10 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 
-__all__ = ("WorkerPool", "gpu_environment")
+__all__ = ("GPU_VARIABLE", "WorkerPool", "gpu_environment")
 
 _MOST_STILLBORN = 2
-_GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
+GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
 
 
 def gpu_environment(run: Run) -> dict[str, str]:
@@ -34,7 +34,7 @@ def gpu_environment(run: Run) -> dict[str, str]:
     if not run.placed or not run.placed[0].node.gpus:
         return {}
     node, share = run.placed[0].node, run.placed[0].share
-    return {_GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in share.gpus)}
+    return {GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in share.gpus)}
 
 
 class _Worker:
@@ -68,7 +68,7 @@ class WorkerPool:
         prefix: str = "worker",
     ) -> None:
         self._events, self._start_worker, self._environment, self._prefix = events, starter, environment, prefix
-        self._hub: Hub | None = None
+        self._hub: Exchange | None = None
         self._workers: dict[str, _Worker] = {}
         self._idle: dict[str, list[_Worker]] = {}
         self._by_run: dict[int, _Worker] = {}
@@ -81,11 +81,16 @@ class WorkerPool:
         """Names of all workers."""
         return list(self._workers)
 
+    def host_of(self, name: str) -> str:
+        """Return the host of a worker, "" when there is none of the name."""
+        worker = self._workers.get(name)
+        return worker.host if worker else ""
+
     def on_hosts(self, hosts: Collection[str]) -> list[str]:
         """Return the names of the workers on some hosts."""
         return [worker.name for worker in self._workers.values() if worker.host in hosts]
 
-    def attach(self, hub: Hub) -> None:
+    def attach(self, hub: Exchange) -> None:
         """Use this hub, whose messages of our workers come to `receive`."""
         self._hub = hub
 
@@ -137,6 +142,8 @@ class WorkerPool:
         worker = self._workers.pop(name, None)
         if worker is None:
             return
+        if self._hub:
+            self._hub.forget(name)
         idle = self._idle.get(worker.host, [])
         if worker in idle:
             idle.remove(worker)

@@ -4,16 +4,65 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rhapsody_parsl.runtimes import guard
+from rhapsody_parsl.runtimes.hosts import Host
+from rhapsody_parsl.runtimes.outpost import write_private
 
 __all__ = ("Backend", "last_words")
 
 
+_KILL_WITHIN = 5.0
 _SIGNAL = 128
 """The guard's exit code is this plus the signal's number, as a shell's is."""
+
+
+class _Process(Protocol):
+    """A guard, here or on another host."""
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it lives."""
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, when that is no exit code of its own."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+
+    def release(self) -> None:
+        """End its lifeline."""
+
+    def kill(self) -> None:
+        """Kill it."""
+
+
+class _Local:
+    """A guard on this host."""
+
+    reason = ""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def release(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
 
 class Backend:
@@ -27,9 +76,12 @@ class Backend:
         grace: Seconds between SIGTERM and SIGKILL.
         sweep: Globs of files to remove once it is gone; `{pid3}` and `{uid3}` are the last three digits of the
             command's process and user id. A file that another process has mapped stays.
+        host: Where it runs; None is this host.
+        files: Private files written there before it starts, by path.
+        spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process is started with
         self,
         command: Sequence[str],
         log: Path,
@@ -38,10 +90,17 @@ class Backend:
         cores: Sequence[int] = (),
         grace: float = 3.0,
         sweep: Sequence[str] = (),
+        host: Host | None = None,
+        files: Mapping[str, str] | None = None,
+        spans: Iterable[Host] = (),
     ) -> None:
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
         self._grace, self._sweep = grace, list(sweep)
-        self._process: asyncio.subprocess.Process | None = None
+        self._host, self._files, self._spans = host, dict(files or {}), list(spans)
+        self._process: _Process | None = None
+        self._reason = ""
+        self._unwatch: list[Callable[[], None]] = []
+        self._stopping: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -54,25 +113,49 @@ class Backend:
         Raises:
             OSError: The guard could not be started.
         """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        words = [*self._options(), "--", *self._command]
+        if self._host is None:
+            self._process = await self._start_here(words)
+        else:
+            self._process = self._host.start_process(words, self._env, self.log, self._files)
+        self._unwatch = [host.watch(self._host_lost) for host in self._spans]
+
+    def _options(self) -> list[str]:
         options = ["--lifeline", "--grace", str(self._grace)]
         if self._cores:
             options += ["--cores", ",".join(map(str, sorted(set(self._cores))))]
         for pattern in self._sweep:
             options += ["--sweep", pattern]
+        return options
+
+    async def _start_here(self, words: Sequence[str]) -> _Process:
+        for path, text in self._files.items():
+            write_private(path, text)
         env = {**os.environ, **self._env}
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", guard.__file__, *options, "--", *self._command,
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", guard.__file__, *words,
                 stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
                 env={name: value for name, value in env.items() if value is not None},
             )  # fmt: skip
+        return _Local(process)
+
+    def _host_lost(self, reason: str) -> None:
+        self._reason = reason
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self.stop())
 
     async def wait(self) -> str:
         """Wait for its end and return how it ended, for people."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             return "it was never started"
-        code = await self._process.wait()
+        code = await process.wait()
+        for forget in self._unwatch:
+            forget()
+        if reason := self._reason or process.reason:
+            return reason
         return f"it was ended by signal {code - _SIGNAL}" if code > _SIGNAL else f"it left with exit code {code}"
 
     async def stop(self) -> None:
@@ -80,14 +163,13 @@ class Backend:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        if process.stdin:
-            process.stdin.close()
+        process.release()
         try:
             await asyncio.wait_for(process.wait(), self._grace + 5)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            process.kill()
+            with contextlib.suppress(TimeoutError):  # a host that answers no more is soon told to be lost
+                await asyncio.wait_for(process.wait(), _KILL_WITHIN)
 
     def last_words(self, limit: int = 1500) -> str:
         """Return the end of its log."""

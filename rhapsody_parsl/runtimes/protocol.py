@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
-from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result, Share, Task
 
@@ -26,6 +26,8 @@ class Node(msgspec.Struct, frozen=True):
         gpu_vendor: `nvidia`, `amd`, `intel` or "".
         memory: GB.
         labels: For `Policy(labels=...)`.
+        domains: The declared cores of each NUMA domain.
+        near: For each GPU the declared cores near it; empty where the kernel does not say.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Node(msgspec.Struct, frozen=True):
     gpu_vendor: str = ""
     memory: float = 0.0
     labels: tuple[str, ...] = ()
+    domains: tuple[tuple[int, ...], ...] = ()
+    near: tuple[tuple[int, ...], ...] = ()
 
     def real(self, cores: Sequence[int]) -> tuple[int, ...]:
         """Return the real cores under declared ones, sorted, each once."""
@@ -95,11 +99,13 @@ class Context(msgspec.Struct, frozen=True):
     Attributes:
         nodes: All nodes, by name.
         head: Name of the node the pilot runs on.
-        folder: Private folder on the head node's local disk, short enough for socket paths.
+        folder: Private folder, on the local disk of each host; short enough for socket paths.
         logs: Folder for log files, which outlive the block.
         python: The interpreter to start backends with.
         environment: Variables that every task of the block gets (services' addresses), shared and growing.
         events: Where to report.
+        hosts: The block's other hosts, by name.
+        reach: How they are reached: `srun`, `ssh`, ...
     """
 
     nodes: dict[str, Node]
@@ -109,23 +115,20 @@ class Context(msgspec.Struct, frozen=True):
     python: str
     environment: dict[str, str]
     events: Events
+    hosts: dict[str, Host] = {}
+    reach: str = "ssh"
 
-    def need_one_host(self, runtime: str) -> None:
-        """Refuse a block of several hosts, for a runtime that starts its processes on the pilot's host only.
+    def host(self, name: str) -> Host | None:
+        """Return where to start a process on a host; None is this host."""
+        return self.hosts.get(name)
 
-        Raises:
-            RuntimeUnavailable: The block has several.
-        """
-        hosts = {node.host for node in self.nodes.values()}
-        if len(hosts) > 1:
-            raise RuntimeUnavailable(
-                runtime,
-                f"the block has {len(hosts)} hosts, and it reaches only the first yet. "
-                "Set the provider's nodes_per_block=1 and use several blocks (max_blocks)",
-            )
+    @property
+    def own_host(self) -> str:
+        """Name of the host the pilot runs on."""
+        return self.nodes[self.head].host
 
 
-Borrow = Callable[[str, Resources, str], tuple[Placed, ...] | None]
+Borrow = Callable[[str, TaskSpec, str], tuple[Placed, ...] | None]
 """Lends something for the block's life: borrower, what, and the key under which tasks ask to be near it.
 
 Returns the parts, or None when it does not fit.

@@ -50,7 +50,7 @@ def _check_types(config: msgspec.Struct) -> None:
 
 
 class LocalRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="local"):
-    """Plain processes on the head node."""
+    """Plain processes."""
 
 
 class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
@@ -81,15 +81,16 @@ class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """Executables launched over ranks, and functions on the ranks of a standing world.
 
     Attributes:
-        launcher: `hydra` (MPICH, Intel MPI, MVAPICH `mpiexec`), `openmpi` (`mpirun`), `srun`, `aprun`, `mpiexec` (any:
-            MPICH's and Open MPI's are known by their words, others get MPIExecutor's), or `auto`.
+        launcher: `hydra` (MPICH, Intel MPI, MVAPICH `mpiexec`), `openmpi` (`mpirun`), `srun`, `pals` (HPE's `mpiexec`),
+            `flux` (`flux run`), `aprun`, `mpiexec` (any: those above are known by their words, others get
+            MPIExecutor's), or `auto`.
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
         world_ranks: Ranks of the standing world; 0 is one for each core of the block.
         options: Further words for every launch.
         startup_timeout: Seconds until a world that is not up counts as failed.
     """
 
-    launcher: Literal["auto", "hydra", "openmpi", "srun", "mpiexec", "aprun"] = "auto"
+    launcher: Literal["auto", "hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
     options: tuple[str, ...] = ()
@@ -118,6 +119,7 @@ class VLLMService(_ServiceFields, frozen=True):
         cores: Cores of each replica; 0 is uncounted: it runs beside the tasks on the node's cores.
         replicas: Copies of the engine; requests go to the one with the least to do.
         memory: GB each replica leases; 0 is unaccounted.
+        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
@@ -131,6 +133,7 @@ class VLLMService(_ServiceFields, frozen=True):
     cores: int = 1
     replicas: int = 1
     memory: float = 0.0
+    labels: tuple[str, ...] = ()
     engine_args: dict[str, Any] = {}
     env: dict[str, str] = {}
     executable: str | tuple[str, ...] = ""
@@ -195,6 +198,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         cores_per_node: Declared cores of each node, or 0 for what is there.
         gpus_per_node: Declared GPUs of each node, or -1 for what is there.
         memory_per_node: Declared GB of each node, or 0 for what is there.
+        node_launcher: How a process is started on another host of the block: `auto`, `srun`, `ssh`, `pals`, `flux`, or
+            a command with `{host}` in it.
         working_dir: Where tasks run; "" is where the block starts.
         heartbeat_period: Seconds between heartbeats on a silent link.
         heartbeat_threshold: Seconds of silence after which the other end counts as lost.
@@ -211,6 +216,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     cores_per_node: int = 0
     gpus_per_node: int = -1
     memory_per_node: float = 0.0
+    node_launcher: str = "auto"
     working_dir: str = ""
     heartbeat_period: float = 2.0
     heartbeat_threshold: float = 30.0

@@ -19,7 +19,7 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         priority: Lower runs first, as in Parsl.
         placement: `pack` fills nodes, `spread` takes the emptiest, `exclusive` takes whole nodes.
         near: A service name or an affinity key; tasks with one key go to one node while it has room.
-        labels: Node labels the node must carry.
+        labels: Labels the node must carry; each node carries its own name, too.
         isolation: `shared` runs in a resident process, `process` in a fresh one.
         walltime: Seconds until the task's whole process tree is ended; 0 is none.
         on_loss: What to do when the process under the task dies.

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -272,7 +272,12 @@ class Runs(Protocol):
 
 
 def serve(
-    endpoint: str, name: str, keys: Keys | None = None, runner: type[Runs] = Runner, mark: Mark | None = None
+    endpoint: str,
+    name: str,
+    keys: Keys | None = None,
+    runner: type[Runs] = Runner,
+    mark: Mark | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
 
@@ -282,6 +287,7 @@ def serve(
         keys: For a hub over tcp.
         runner: Runs the work.
         mark: Tells after our end which task we began last.
+        facts: What the runtime's pilot half wants to know of us.
     """
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
@@ -294,6 +300,6 @@ def serve(
         spoke.close()
         os._exit(0)
 
-    spoke.send(Ready(socket.gethostname(), os.getpid()))
+    spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
     Listener(spoke, inbox, outbox, leave).start()
     runner(inbox, outbox).run()

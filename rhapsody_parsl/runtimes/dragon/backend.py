@@ -16,6 +16,7 @@ from dragon.native.machine import System
 from dragon.native.process import Process
 
 from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Exited, Failed, Quit, Ready, Spawn
 from rhapsody_parsl.worker.process_tree import end_descendants
 
@@ -24,14 +25,15 @@ class Head:
     """Starts and watches the workers of one Dragon runtime.
 
     Args:
-        endpoint: The pilot's hub.
-        name: Our name on it.
+        name: Our name on the pilot's hub.
         logs: Folder for the workers' output.
+        endpoint: The hub.
+        keys: Folder of keys, for a hub on another host.
     """
 
-    def __init__(self, endpoint: str, name: str, logs: Path) -> None:
-        self._endpoint, self._logs = endpoint, logs
-        self._spoke = Spoke(endpoint, name)
+    def __init__(self, name: str, logs: Path, endpoint: str, keys: str = "") -> None:
+        self._address, self._logs = [endpoint, *([keys] if keys else [])], logs
+        self._spoke = Spoke(endpoint, name, Keys.load(Path(keys)) if keys else None)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
         self._watched: dict[int, tuple[str, Process]] = {}
@@ -53,7 +55,7 @@ class Head:
         log = str(self._logs / f"{order.worker}.log")
         process = Process(
             sys.executable,
-            args=("-m", "rhapsody_parsl.runtimes.dragon.worker", self._endpoint, order.worker),
+            args=("-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker),
             cwd=os.getcwd(),
             env=dict(order.env),
             stdout=log,
@@ -111,9 +113,9 @@ def _ending(process: Process) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """`backend.py ENDPOINT NAME LOGS`."""
-    endpoint, name, logs = arguments
-    head = Head(endpoint, name, Path(logs))
+    """`backend.py NAME LOGS ENDPOINT [KEYS]`."""
+    name, logs, *address = arguments
+    head = Head(name, Path(logs), *address)
     try:
         head.serve()
     except Exception as problem:

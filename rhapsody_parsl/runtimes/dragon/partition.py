@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
+from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
-from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import Quit, Spawn
 
 __all__ = ("Partition", "find_dragon")
@@ -59,12 +59,12 @@ class Partition:
         self.name, self.hosts = name, hosts
         self._config, self._context, self._ended = config, context, ended
         self._backend: Backend | None = None
-        self._hub: Hub | None = None
+        self._hub: Exchange | None = None
         self._up: asyncio.Event = asyncio.Event()
         self._orders: list[Spawn] = []
         self._watch: asyncio.Task[None] | None = None
 
-    def attach(self, hub: Hub) -> None:
+    def attach(self, hub: Exchange) -> None:
         """Use this hub."""
         self._hub = hub
 
@@ -125,9 +125,9 @@ class Partition:
             "-s",
             *self._config.options,
             str(_BACKEND),
-            self._endpoint(),
             self.name,
             str(self._context.logs),
+            *self._address(),
         ]
         path = f"{Path(self._context.python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         backend = self._backend = Backend(
@@ -136,6 +136,7 @@ class Partition:
             env={"PATH": path, "VIRTUAL_ENV": str(Path(self._context.python).parent.parent), "PYTHONUNBUFFERED": "1"},
             grace=1.5,
             sweep=(_SEGMENTS,),
+            host=self._context.host(self.hosts[0]),
         )
         await backend.start()
         reason = await backend.wait()
@@ -146,7 +147,7 @@ class Partition:
         for order in orders:  # ordered after its end was certain and before it was known
             self.spawn(order)
 
-    def _endpoint(self) -> str:
+    def _address(self) -> list[str]:
         if self._hub is None:
             raise RuntimeError("a partition starts after its hub is open")
-        return self._hub.endpoint
+        return self._hub.words(self.hosts)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon
+from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
 from rhapsody_parsl.runtimes.process import last_words
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import DragonRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import Exited, Failed, FromBackend, Mode, Ready, Spawn, Task
 
 __all__ = ("Dragon",)
@@ -29,7 +29,7 @@ class Dragon:
 
     def __init__(self, config: DragonRuntime, context: Context) -> None:
         self._config, self._context = config, context
-        self._hub: Hub | None = None
+        self._hub: Exchange | None = None
         self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix="dragon-worker-")
         hosts = list(dict.fromkeys(node.host for node in context.nodes.values()))
         size = config.nodes_per_partition or len(hosts)
@@ -49,17 +49,18 @@ class Dragon:
 
         Raises:
             MissingPackage: Dragon is not installed in the block's environment.
-            BackendFailed: A Dragon runtime did not come up.
-            RuntimeUnavailable: The block has several hosts.
+            BackendFailed: No Dragon runtime came up.
         """
-        self._context.need_one_host(self.name)
         find_dragon(self._config, self._context.python)
         if self._hub is None:
-            self._hub = Hub(f"ipc://{self._context.folder}/dragon", self._receive)
+            self._hub = Exchange(self._context, "dragon", self._receive)
             self.pool.attach(self._hub)
             for partition in self._partitions.values():
                 partition.attach(self._hub)
-        await asyncio.gather(*(partition.start() for partition in self._partitions.values()))
+        starts = (partition.start() for partition in self._partitions.values())
+        failures = [end for end in await asyncio.gather(*starts, return_exceptions=True) if end is not None]
+        if len(failures) == len(self._partitions):
+            raise failures[0]
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed the run's worker."""
@@ -93,9 +94,7 @@ class Dragon:
                 partition.head_is_up()
             case Exited(worker=worker, reason=reason):
                 log = self._context.logs / f"{worker}.log"
-                self.pool.worker_exited(
-                    worker, worker_lost(worker, self._context.nodes[self._context.head].host, reason, last_words(log))
-                )
+                self.pool.worker_exited(worker, worker_lost(worker, self.pool.host_of(worker), reason, last_words(log)))
             case Failed():
                 pass  # its end is an event of its own, with its log
             case _:

@@ -1,9 +1,15 @@
-"""`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT NAME`: a resident worker that Dragon started."""
+"""`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT [KEYS] NAME`: a resident worker that Dragon started.
+
+The name comes last: its head finds the process by that.
+"""
 
 import sys
+from pathlib import Path
 
+from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.worker.loop import serve
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], mark=Mark(sys.argv[1], sys.argv[2]))
+    endpoint, *keys, name = sys.argv[1:]
+    serve(endpoint, name, Keys.load(Path(keys[0])) if keys else None, mark=Mark(endpoint, name))

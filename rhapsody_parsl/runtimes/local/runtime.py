@@ -11,7 +11,7 @@ __all__ = ("Local",)
 
 
 class Local:
-    """Python and bash tasks in plain processes on the head node.
+    """Python and bash tasks in plain processes.
 
     Args:
         context: The block.
@@ -29,12 +29,7 @@ class Local:
         return "it has no ranks" if spec.resources.is_mpi else ""
 
     async def start(self) -> None:
-        """Open the workers' hub.
-
-        Raises:
-            RuntimeUnavailable: The block has several hosts.
-        """
-        self._context.need_one_host(self.name)
+        """Open the workers' hub."""
         self._workers.start()
         self._context.events.state(self.name, "ready")
 

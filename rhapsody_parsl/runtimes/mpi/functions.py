@@ -4,9 +4,7 @@ import asyncio
 import importlib.util
 import os
 import shlex
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from rhapsody_parsl.errors import (
     BackendFailed,
@@ -16,6 +14,7 @@ from rhapsody_parsl.errors import (
     RuntimeUnavailable,
     WorkerLost,
 )
+from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.mpi.gang import Slot, members_of, pick, slots_of, slots_on
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, Place, places_of
@@ -24,8 +23,6 @@ from rhapsody_parsl.runtimes.pool import gpu_environment
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
-from rhapsody_parsl.wire.channel import Hub
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import RESULT, Done, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
 
 __all__ = ("Functions",)
@@ -50,13 +47,9 @@ class Functions:
 
     def __init__(self, config: MPIRuntime, context: Context) -> None:
         self._config, self._context, self._events = config, context, context.events
-        self._head = context.nodes[context.head].host
-        self._one_host = {node.host for node in context.nodes.values()} == {self._head}
         self.slots = slots_of(context.nodes.values(), config.world_ranks)
         self._launcher: Launcher | None = None
-        self._hub: Hub | None = None
-        self._endpoint = ""
-        self._keys: Path | None = None
+        self._hub: Exchange | None = None
         self._standing: World | None = None
         self._count = 0
         self._peers: dict[str, tuple[World, int]] = {}
@@ -72,14 +65,7 @@ class Functions:
         if self._hub is not None:
             return
         self._launcher = launcher
-        if self._one_host:
-            self._hub = Hub(f"ipc://{self._context.folder}/mpi-ranks", self._receive)
-            self._endpoint = self._hub.endpoint
-            return
-        logs = self._context.logs
-        self._keys = logs.parent / f"{logs.name}-mpi-keys"  # every host sees the logs' folder
-        self._hub = Hub("tcp://0.0.0.0", self._receive, Keys.create(self._keys))
-        self._endpoint = self._hub.endpoint.replace("0.0.0.0", self._head)  # noqa: S104 - keys guard it
+        self._hub = Exchange(self._context, "mpi-ranks", self._receive)
 
     async def stop(self) -> None:
         """End all worlds; idempotent."""
@@ -87,8 +73,6 @@ class Functions:
         await asyncio.gather(*(world.stop() for world in list(self._worlds.values())))
         if self._hub:
             self._hub.close()
-        if self._keys:
-            shutil.rmtree(self._keys, ignore_errors=True)
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 
@@ -139,6 +123,8 @@ class Functions:
         match message:
             case Done(run=run, results=results):
                 self._done(world, rank, run, results)
+            case Ready(facts={"size": int(size)}) if size != world.size:
+                self._refuse_singletons(world, size)
             case Ready():
                 world.arrived(rank, message)
                 if world.ready:
@@ -148,6 +134,18 @@ class Functions:
                 self._revoked(rank, run, tasks)
             case _:
                 return
+
+    def _refuse_singletons(self, world: World, size: int) -> None:
+        """The launcher started the ranks, and MPI did not make one world of them."""
+        kind = self._launcher.kind if self._launcher else "the launcher"
+        reason = (
+            f"{kind} was to start {world.size} ranks, and they came up as worlds of {size}: it does not speak this MPI "
+            "library's process management (PMI). Set MPIRuntime(launcher=...) to the MPI's own launcher, or its options"
+            ": under srun MPICH needs --mpi=pmi2, Open MPI --mpi=pmix"
+        )
+        for run in world.jobs:
+            self._causes.setdefault(run, RuntimeUnavailable("mpi", reason))
+        world.kill()
 
     def _revoked(self, rank: int, run: int, tasks: Sequence[int]) -> None:
         job = self._jobs.get(run)
@@ -295,19 +293,21 @@ class Functions:
     def _start_world(
         self, slots: Sequence[Slot], places: Sequence[Place], options: Sequence[str], cores: Sequence[int]
     ) -> World:
-        if self._launcher is None:
+        if self._launcher is None or self._hub is None:
             raise RuntimeUnavailable("mpi", "it was not started")
         self._count += 1
         name, python = f"mpi-world-{self._count}", self._context.python
-        local = {place.host for place in places} <= {self._head}
+        hosts = {place.host for place in places}
+        local = hosts <= {self._context.own_host}
+        endpoint, *keys = self._hub.words(hosts)
         command = [
             *self._launcher.line(places, local, options),
-            *(python, "-m", "rhapsody_parsl.runtimes.mpi.rank", self._endpoint, name),
-            *([str(self._keys)] if self._keys else []),
+            *(python, "-m", "rhapsody_parsl.runtimes.mpi.rank", endpoint, name, *keys),
         ]
         env = self._launcher.environment(python, os.environ.get("LD_LIBRARY_PATH", ""))
         log = self._context.logs / f"{name}.log"
-        backend = Backend(command, log, env=env, cores=cores if local else (), grace=_GRACE)
+        spans = [host for name in hosts if (host := self._context.host(name))]
+        backend = Backend(command, log, env=env, cores=cores if local else (), grace=_GRACE, spans=spans)
         world = World(name, slots, backend, self._world_ended)
         self._worlds[name] = world
         for rank in range(world.size):
@@ -342,7 +342,8 @@ class Functions:
             else:
                 self._leave(run)
                 del self._jobs[run]
-                self._events.lost(run, BackendFailed("An MPI world", reason, world.last_words()))
+                failed = BackendFailed("An MPI world", reason, world.last_words())
+                self._events.lost(run, self._causes.pop(run, failed))
         self._advance_waiting()
 
     def _advance_waiting(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from rhapsody_parsl.runtimes.mpi.launcher import chunks
+from rhapsody_parsl.runtimes.mpi.launcher import chunks, gpus_of
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.messages import Share
 
@@ -57,16 +57,9 @@ def members_of(run: Run) -> tuple[Member, ...]:
 def _cut(placed: Placed, gpus_per_rank: float) -> list[Placed]:
     share = placed.share
     return [
-        Placed(placed.node, Share(share.node, cores, _gpus(placed, number, gpus_per_rank)), 1)
+        Placed(placed.node, Share(share.node, cores, gpus_of(placed, number, gpus_per_rank)), 1)
         for number, cores in enumerate(chunks(placed))
     ]
-
-
-def _gpus(placed: Placed, number: int, each: float) -> tuple[int, ...]:
-    gpus = placed.share.gpus
-    if each >= 1:
-        return gpus[number * int(each) : (number + 1) * int(each)]
-    return (gpus[number * len(gpus) // placed.ranks],) if each and gpus else gpus
 
 
 def pick(members: Sequence[Member], slots: Sequence[Slot], busy: Collection[int] = ()) -> tuple[Member, ...] | None:

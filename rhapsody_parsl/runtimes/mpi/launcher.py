@@ -6,6 +6,7 @@ Composing is pure; `detect` asks the program for its name.
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,22 +14,39 @@ from typing import Literal
 import msgspec
 
 from rhapsody_parsl.errors import MissingPackage, RuntimeUnavailable
+from rhapsody_parsl.runtimes.mpi import bind
 from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.spec.config import MPIRuntime
 
-__all__ = ("Kind", "Launcher", "Place", "candidates", "chunks", "detect", "identify", "places_of")
+__all__ = ("Kind", "Launcher", "Place", "candidates", "chunks", "detect", "identify", "places_of", "plan")
 
-Kind = Literal["hydra", "openmpi", "srun", "mpiexec", "aprun"]
+Kind = Literal["hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"]
 _PROGRAMS: dict[str, tuple[str, ...]] = {
-    "auto": ("mpiexec", "mpirun", "srun"),
+    "auto": ("mpiexec", "mpirun", "srun", "flux"),
     "hydra": ("mpiexec.hydra", "mpiexec"),
     "openmpi": ("mpirun", "mpiexec"),
     "srun": ("srun",),
+    "pals": ("mpiexec",),
+    "flux": ("flux",),
     "mpiexec": ("mpiexec",),
     "aprun": ("aprun",),
 }
 _TAKEN_AS_NAMED = ("mpiexec", "aprun")
+_LOCAL_RANK: dict[str, str] = {
+    "hydra": "MPI_LOCALRANKID",
+    "openmpi": "OMPI_COMM_WORLD_LOCAL_RANK",
+    "srun": "SLURM_LOCALID",
+    "pals": "PALS_LOCAL_RANKID",
+    "flux": "FLUX_TASK_LOCAL_ID",
+}
+"""Where each launcher puts a rank's number on its host."""
+_HYDRA_IN_SLURM = "--overlap --mpi=none --cpu-bind=none"
+"""Hydra starts its proxies as a step; the pilot's own step holds the cores."""
 _VERSION_TIMEOUT = 20.0
+
+
+_BIND_ALIKE = ("hydra", "srun", "pals")
+"""Launchers that can bind the ranks of each host, if they are to be bound alike on all of them."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -37,10 +55,12 @@ class Place(msgspec.Struct, frozen=True):
     Attributes:
         host: Name as the launcher takes it.
         ranks: For each rank there, its cores.
+        gpus: For each rank there, the ids of its GPUs; () when none has any.
     """
 
     host: str
     ranks: tuple[tuple[int, ...], ...]
+    gpus: tuple[tuple[str, ...], ...] = ()
 
 
 def chunks(placed: Placed) -> list[tuple[int, ...]]:
@@ -49,12 +69,28 @@ def chunks(placed: Placed) -> list[tuple[int, ...]]:
     return [placed.share.cores[rank * each : (rank + 1) * each] for rank in range(placed.ranks)]
 
 
-def places_of(placed: Iterable[Placed]) -> list[Place]:
-    """Return a lease as places, nodes of one host as one."""
+def places_of(placed: Iterable[Placed], gpus_per_rank: float = 0.0) -> list[Place]:
+    """Return a lease as places, nodes of one host as one.
+
+    Args:
+        placed: The lease's parts.
+        gpus_per_rank: How many GPUs each rank has of its own; a share below 1 is of one of the lease's.
+    """
     ranks: dict[str, list[tuple[int, ...]]] = {}
+    gpus: dict[str, list[tuple[str, ...]]] = {}
     for part in placed:
         ranks.setdefault(part.node.host, []).extend(part.node.real(chunk) for chunk in chunks(part))
-    return [Place(host, tuple(cores)) for host, cores in ranks.items()]
+        own = (gpus_of(part, number, gpus_per_rank) for number in range(part.ranks)) if gpus_per_rank else ()
+        gpus.setdefault(part.node.host, []).extend(tuple(part.node.gpus[index] for index in each) for each in own)
+    return [Place(host, tuple(cores), tuple(gpus[host])) for host, cores in ranks.items()]
+
+
+def gpus_of(placed: Placed, rank: int, each: float) -> tuple[int, ...]:
+    """Return the GPUs of a rank of a share, by their place on the node; all where ranks have none of their own."""
+    gpus = placed.share.gpus
+    if each >= 1:
+        return gpus[rank * int(each) : (rank + 1) * int(each)]
+    return (gpus[rank * len(gpus) // placed.ranks],) if each and gpus else gpus
 
 
 class Launcher(msgspec.Struct, frozen=True):
@@ -65,12 +101,16 @@ class Launcher(msgspec.Struct, frozen=True):
         program: Absolute path.
         options: The user's further words for every launch.
         root: Whether we are root, which Open MPI wants to hear said.
+        reach: How the block's other hosts are reached: `srun`, `ssh`, ...
+        python: The block's interpreter, for `bind`.
     """
 
     kind: Kind
     program: str
     options: tuple[str, ...] = ()
     root: bool = False
+    reach: str = "ssh"
+    python: str = sys.executable
 
     def line(self, places: Sequence[Place], local: bool, options: Sequence[str] = ()) -> list[str]:
         """Return the words that start ranks, up to the program to start.
@@ -81,12 +121,31 @@ class Launcher(msgspec.Struct, frozen=True):
             options: Further words; a word of ours that they say otherwise is left out.
         """
         own = _DIALECTS[self.kind](places, local)
+        if self.kind == "hydra" and self.reach == "srun" and not local:
+            own[0] = ("-launcher", "slurm")
         if self.kind == "openmpi" and self.root:
             own.append(("--allow-run-as-root",))
         theirs = (*self.options, *options)
         said = {word.lstrip("-").partition("=")[0] for word in theirs}
         kept = [words for words in own if words[0].lstrip("-").partition("=")[0] not in said]
         return [self.program, *(word for words in kept for word in words), *theirs]
+
+    def binding(self, places: Sequence[Place], local: bool, gpu_variable: str = "") -> list[str]:
+        """Return words that come between a launch line and the program, to bind what the launcher cannot; mostly none.
+
+        Args:
+            places: As for `line`.
+            local: As for `line`.
+            gpu_variable: The vendor's; needed when ranks have GPUs of their own.
+        """
+        has_gpus = any(any(place.gpus) for place in places)
+        if self.kind not in _LOCAL_RANK:  # a launcher nobody knows binds as its options say
+            return []
+        if not has_gpus and (local or (_alike(places) and self.kind in _BIND_ALIKE)):
+            return []
+        count = sum(len(place.ranks) for place in places)
+        words = [_LOCAL_RANK[self.kind], str(count), gpu_variable or "-", plan(places)]
+        return [self.python, "-I", "-S", bind.__file__, *words]
 
     def environment(self, python: str, inherited: str) -> dict[str, str]:
         """Return what programs need to find the launcher's libraries, when it lives in the Python's own prefix.
@@ -96,10 +155,11 @@ class Launcher(msgspec.Struct, frozen=True):
             inherited: `LD_LIBRARY_PATH` as it is.
         """
         lib = Path(python).parent.parent / "lib"
+        steps = {"HYDRA_LAUNCHER_EXTRA_ARGS": _HYDRA_IN_SLURM} if (self.kind, self.reach) == ("hydra", "srun") else {}
         if Path(self.program).parent != Path(python).parent or not any(lib.glob("libmpi.so*")):
-            return {}
+            return steps
         others = [part for part in inherited.split(os.pathsep) if part and part != str(lib)]
-        return {"LD_LIBRARY_PATH": os.pathsep.join([str(lib), *others])}
+        return {**steps, "LD_LIBRARY_PATH": os.pathsep.join([str(lib), *others])}
 
 
 _Words = list[tuple[str, ...]]
@@ -132,8 +192,8 @@ def _hydra(places: Sequence[Place], local: bool) -> _Words:
     if local:
         return [("-launcher", "fork"), ("-rmk", "user"), ("-bind-to", "none"), ("-n", _count(places))]
     words: _Words = [("-launcher", "ssh"), ("-rmk", "user")]
-    if _alike(places):
-        words.append(("-bind-to", "user:" + ",".join("+".join(map(str, cores)) for cores in places[0].ranks)))
+    alike = "user:" + ",".join("+".join(map(str, cores)) for cores in places[0].ranks)
+    words.append(("-bind-to", alike if _alike(places) else "none"))
     words.append(("-n", _count(places)))
     if per_host := _even(places):
         return [*words, ("-ppn", str(per_host)), ("-hosts", ",".join(place.host for place in places))]
@@ -155,9 +215,8 @@ def _srun(places: Sequence[Place], local: bool) -> _Words:
         named = ",".join(place.host for place in places for _ in place.ranks)
         words += [("--distribution=arbitrary",), ("--nodelist", named)]
     words.append(("--nodes", str(len(places))))
-    if _alike(places):
-        masks = ",".join(f"0x{sum(1 << core for core in set(cores)):x}" for cores in places[0].ranks)
-        words.append((f"--cpu-bind=mask_cpu:{masks}",))
+    masks = ",".join(f"0x{sum(1 << core for core in set(cores)):x}" for cores in places[0].ranks)
+    words.append((f"--cpu-bind=mask_cpu:{masks}" if _alike(places) else "--cpu-bind=none",))
     return words
 
 
@@ -170,13 +229,60 @@ def _aprun(places: Sequence[Place], local: bool) -> _Words:
     return [("-n", _count(places)), ("-N", _most(places)), ("-L", ",".join(place.host for place in places))]
 
 
+def _pals(places: Sequence[Place], local: bool) -> _Words:
+    words: _Words = [("-n", _count(places)), ("--hosts", ",".join(place.host for place in places))]
+    if per_host := _even(places):
+        words.insert(1, ("--ppn", str(per_host)))
+    else:
+        words[1] = ("--ppn", "1")
+        words.append(("--hosts", ",".join(place.host for place in places for _ in place.ranks)))
+    binding = "list:" + ":".join(",".join(map(str, cores)) for cores in places[0].ranks)
+    return [*words, ("--cpu-bind", binding if _alike(places) else "none")]
+
+
+def _flux(places: Sequence[Place], local: bool) -> _Words:
+    """Flux leases the cores again; it cannot be told which, so `bind` binds."""
+    hosts = ",".join(place.host for place in places)
+    each = max((len(cores) for place in places for cores in place.ranks), default=1)
+    return [
+        ("run",), ("-N", str(len(places))), ("-n", _count(places)), ("-c", str(each)),
+        (f"--requires=host:{hosts}",), ("-o", "cpu-affinity=off"),
+    ]  # fmt: skip
+
+
 _DIALECTS: dict[Kind, Callable[[Sequence[Place], bool], _Words]] = {
     "hydra": _hydra,
     "openmpi": _openmpi,
     "srun": _srun,
+    "pals": _pals,
+    "flux": _flux,
     "mpiexec": _mpiexec,
     "aprun": _aprun,
 }
+
+
+def plan(places: Sequence[Place]) -> str:
+    """Return the places as `bind` reads them; nothing in it needs quotes in a shell."""
+    return ",".join(f"{place.host}={'/'.join(_shares(place))}" for place in places)
+
+
+def _shares(place: Place) -> list[str]:
+    gpus = place.gpus or ((),) * len(place.ranks)
+    return [
+        "+".join(_ranges(cores)) + (f"@{'+'.join(own)}" if own else "")
+        for cores, own in zip(place.ranks, gpus, strict=True)
+    ]
+
+
+def _ranges(cores: Iterable[int]) -> list[str]:
+    """Return `0-3`, `8` for 0, 1, 2, 3, 8."""
+    runs: list[list[int]] = []
+    for core in sorted(set(cores)):
+        if runs and core == runs[-1][1] + 1:
+            runs[-1][1] = core
+        else:
+            runs.append([core, core])
+    return [f"{first}-{last}" if last > first else str(first) for first, last in runs]
 
 
 def identify(version: str) -> Kind | None:
@@ -186,6 +292,10 @@ def identify(version: str) -> Kind | None:
         return "hydra"
     if any(word in text for word in ("open mpi", "openrte", "open-mpi", "prrte", "prte")):
         return "openmpi"
+    if "pals" in text:
+        return "pals"
+    if "libflux-core" in text:
+        return "flux"
     return "srun" if text.startswith("slurm") else None
 
 
@@ -197,12 +307,13 @@ def candidates(config: MPIRuntime, python: str, path: str) -> list[str]:
     return list(dict.fromkeys(str(Path(program).absolute()) for program in found if program))
 
 
-async def detect(config: MPIRuntime, python: str) -> Launcher:
+async def detect(config: MPIRuntime, python: str, reach: str = "ssh") -> Launcher:
     """Find the launcher.
 
     Args:
         config: The user's.
         python: The block's interpreter.
+        reach: How the block's other hosts are reached.
 
     Raises:
         MissingPackage: There is none.
@@ -212,11 +323,11 @@ async def detect(config: MPIRuntime, python: str) -> Launcher:
     heard: list[str] = []
     for program in programs:
         version = await _version(program)
-        kind = identify(version)
-        if kind and config.launcher in ("auto", "mpiexec", kind):
-            return Launcher(kind, program, tuple(config.options), os.geteuid() == 0)
+        kind = "pals" if "pals" in Path(program).resolve().parts else identify(version)
         if kind is None and config.launcher != "auto" and (config.executable or config.launcher in _TAKEN_AS_NAMED):
-            return Launcher(config.launcher, program, tuple(config.options), os.geteuid() == 0)
+            kind = config.launcher
+        if kind and config.launcher in ("auto", "mpiexec", kind):
+            return Launcher(kind, program, tuple(config.options), os.geteuid() == 0, reach, python)
         heard.append(f"{program} says it is {version.strip().splitlines()[0] if version.strip() else 'nothing'}")
     if config.executable or config.launcher != "auto":
         wanted = config.executable or config.launcher

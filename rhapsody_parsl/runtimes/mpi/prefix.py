@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, places_of
+from rhapsody_parsl.runtimes.pool import GPU_VARIABLE
 from rhapsody_parsl.runtimes.protocol import Run
 
 __all__ = ("variables",)
@@ -26,7 +27,10 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     ranks = sum(placed.ranks for placed in run.placed)
     per_node = max((placed.ranks for placed in run.placed), default=0)
     options = run.spec.resources.launcher_options
-    own = shlex.join(launcher.line(places_of(run.placed), set(hosts) <= {head}, shlex.split(options)))
+    places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
+    gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
+    line = launcher.line(places, local, shlex.split(options))
+    own = shlex.join([*line, *launcher.binding(places, local, gpu_variable)])
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {

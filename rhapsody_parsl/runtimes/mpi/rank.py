@@ -161,8 +161,9 @@ def main(arguments: list[str]) -> None:
     for segment in mpi_segments():
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
+    facts = {"size": MPI.COMM_WORLD.Get_size()}
     name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
-    serve(endpoint, name, Keys.load(Path(folder[0])) if folder else None, Rank)
+    serve(endpoint, name, Keys.load(Path(folder[0])) if folder else None, Rank, facts=facts)
 
 
 if __name__ == "__main__":

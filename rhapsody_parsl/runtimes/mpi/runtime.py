@@ -18,8 +18,8 @@ __all__ = ("MPI",)
 class MPI:
     """Gangs of ranks.
 
-    An app without a `comm` parameter runs once, on the head node, with the launch lines for its lease in its
-    environment. A function with one runs on every rank.
+    An app without a `comm` parameter runs once, on the first node of its lease, with the launch lines for the lease in
+    its environment. A function with one runs on every rank.
 
     Args:
         config: The user's.
@@ -50,7 +50,7 @@ class MPI:
             RuntimeUnavailable: The launcher the user names is none.
         """
         if self._launcher is None:
-            self._launcher = await detect(self._config, self._context.python)
+            self._launcher = await detect(self._config, self._context.python, self._context.reach)
         self._workers.start()
         self._functions.start(self._launcher)
 
@@ -84,6 +84,6 @@ class MPI:
     def _environment(self, run: Run) -> dict[str, str]:
         if self._launcher is None:
             return {}
-        head = self._context.nodes[self._context.head].host
+        head = run.placed[0].node.host
         libraries = self._launcher.environment(self._context.python, os.environ.get("LD_LIBRARY_PATH", ""))
         return {**libraries, **variables(self._launcher, run, head)}

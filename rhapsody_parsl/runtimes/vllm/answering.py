@@ -55,7 +55,7 @@ class Answering:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._spoke = Spoke(settings.endpoint, settings.peer)
+        self._spoke = settings.spoke()
         self._answerer: Answerer | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._results: list[Result] = []

@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, from_wire
+from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.pool import gpu_environment
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
@@ -19,7 +18,6 @@ from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready
 
 __all__ = ("Owner", "Replica", "process_environment", "root_cause", "thread_groups")
@@ -57,7 +55,7 @@ class Replica:
     ) -> None:
         self.service, self.name, self.placed = service, f"{service.name}-{index}", placed
         self._context, self._api_key, self._owner = context, api_key, owner
-        self._hub: Hub | None = None
+        self._hub: Exchange | None = None
         self._process: Backend | None = None
         self._ready: asyncio.Future[None] | None = None
         self._problem: RhapsodyError | None = None
@@ -73,12 +71,16 @@ class Replica:
         """Name of the process on the hub, another one with every start."""
         return f"{self.name}/{self._starts}"
 
+    @property
+    def _host(self) -> str:
+        return self.placed[0].node.host if self.placed else self._context.own_host
+
     def give_up(self, error: RhapsodyError) -> None:
         """Fail for good."""
         self.error = error
         self._set("failed", str(error))
 
-    async def live(self, hub: Hub) -> None:
+    async def live(self, hub: Exchange) -> None:
         """Be there until stopped, or failed for good."""
         self._hub = hub
         try:
@@ -142,11 +144,12 @@ class Replica:
 
     async def _run_once(self, python: str) -> tuple[str, bool]:
         """Run the process to its end; return why it ended, and whether it had been ready."""
+        if host := self._context.host(self._host):
+            await host.wait_up()
         self._starts += 1
         self._problem = None
         self._ready = asyncio.get_running_loop().create_future()
         folder = self._context.folder / f"{self.name}.{self._starts}"
-        folder.mkdir()
         self._process = process = self._backend(python, folder)
         await process.start()
         ended = asyncio.ensure_future(process.wait())
@@ -164,7 +167,6 @@ class Replica:
             return reason, was_ready
         finally:
             ended.cancel()
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _after_the_end(self, reason: str) -> None:
         """Take what it said before it died; the rest is to be asked again."""
@@ -188,25 +190,29 @@ class Replica:
 
     def _backend(self, python: str, folder: Path) -> Backend:
         module = "backend" if self.service.server == "hosted" else "command"
-        path = folder / "settings.json"
-        self._settings().write(path)
+        path = str(folder / "settings.json")
         cores = self.placed[0].real_cores if self.placed else ()
         return Backend(
-            [python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", str(path)],
+            [python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
             self._context.logs / f"{self.name}.log",
             env=process_environment(self.service, self.placed, self._context, folder, self._api_key),
             cores=cores,
+            sweep=(str(folder),),
+            host=self._context.host(self._host),
+            files={path: self._settings().text()},
         )
 
     def _settings(self) -> Settings:
-        alone = len({node.host for node in self._context.nodes.values()}) == 1
+        alone = not self._context.hosts
+        endpoint, *keys = self._hub.words([self._host]) if self._hub else [""]
         return Settings(
-            endpoint=self._hub.endpoint if self._hub else "",
+            endpoint=endpoint,
+            keys=keys[0] if keys else "",
             peer=self.peer,
             service=self.service,
             model=checks.resolve_model(self.service),
             host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the key
-            public_host="127.0.0.1" if alone else os.uname().nodename,
+            public_host="127.0.0.1" if alone else self._host,
             port=self._port,
             api_key=self._api_key,
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
+from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
@@ -16,7 +17,6 @@ from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
 from rhapsody_parsl.spec.config import VLLMRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Result, Task
 
 __all__ = ("VLLM",)
@@ -41,7 +41,7 @@ class VLLM:
 
     def __init__(self, config: VLLMRuntime, context: Context, borrow: Borrow) -> None:
         self._context = context
-        self._hub: Hub | None = None
+        self._hub: Exchange | None = None
         self._lives: list[asyncio.Task[None]] = []
         self._requests: dict[int, Request] = {}
         self._reruns: dict[int, int] = {}
@@ -73,7 +73,7 @@ class VLLM:
         """Set every replica going, and take tasks meanwhile; idempotent."""
         if self._hub is not None:
             return
-        self._hub = Hub(f"ipc://{self._context.folder}/vllm", self._receive)
+        self._hub = Exchange(self._context, "vllm", self._receive)
         self._bodies.start()
         for replica in self._replicas():
             if replica.error is None:

@@ -9,7 +9,9 @@ from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
 from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result
 
 __all__ = ("ModelService",)
@@ -49,11 +51,6 @@ class ModelService:
             self.replicas.append(replica)
             if placed is None:
                 replica.give_up(ServiceFailed(config.name, _no_room(config, index)))
-            elif placed and placed[0].node.host != context.nodes[context.head].host:
-                where = placed[0].node.name
-                replica.give_up(
-                    ServiceFailed(config.name, f"replica {index} is leased on {where}, not on the head node")
-                )
 
     @property
     def error(self) -> RhapsodyError | None:
@@ -139,14 +136,16 @@ class ModelService:
 
 
 def _lend(config: VLLMService, index: int, borrow: Borrow) -> tuple[Placed, ...] | None:
-    if not (config.cores or config.gpus or config.memory):
+    if not (config.cores or config.gpus or config.memory or config.labels):
         return ()
     resources = Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
-    return borrow(f"service {config.name}[{index}]", resources, config.name)
+    name = f"service {config.name}[{index}]"
+    return borrow(name, TaskSpec(name=name, resources=resources, policy=PolicyValue(labels=config.labels)), config.name)
 
 
 def _no_room(config: VLLMService, index: int) -> str:
     wants = [f"{config.cores} cores"]
     wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
     wants += [f"{config.memory:g} GB"] if config.memory else []
+    wants += [f"labels {', '.join(config.labels)}"] if config.labels else []
     return f"the block has no room left for replica {index} ({', '.join(wants)})"

@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 
 from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.curve import Keys
 
 __all__ = ("Settings",)
 
@@ -14,6 +16,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         endpoint: The pilot's hub.
+        keys: Folder of keys, for a hub on another host.
         peer: Our name there, another one with every start.
         service: The user's service.
         model: The model, a folder's name made absolute.
@@ -31,13 +34,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_host: str
     port: int
     api_key: str
+    keys: str = ""
 
-    def write(self, path: Path) -> None:
-        """Write, readable by the owner only."""
-        path.touch(mode=0o600)
-        path.write_bytes(msgspec.json.encode(self))
+    def text(self) -> str:
+        """Return the file's text; it is for its owner only."""
+        return msgspec.json.encode(self).decode()
+
+    def spoke(self) -> Spoke:
+        """Connect to the pilot."""
+        return Spoke(self.endpoint, self.peer, Keys.load(Path(self.keys)) if self.keys else None)
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
-        """Read what `write` wrote."""
+        """Read such a file."""
         return msgspec.json.decode(path.read_bytes(), type=cls)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhapsody_parsl.errors import BackendFailed, RhapsodyError, from_wire
+from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError, from_wire
 from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
@@ -96,7 +97,7 @@ def test_no_task_begins_twice_unless_it_may() -> None:
 
 def test_the_loss_case_of_mpi_executor() -> None:
     """Tasks of 1, 1 and 4 nodes on 4 nodes: MPIExecutor 2026.10 never runs the last."""
-    block = Simulation(make_nodes(4), {"mpi": FakeRuntime()})
+    block = Simulation(make_nodes(4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
     for number, nodes in enumerate((1, 1, 4)):
         block.submit(make_spec(num_nodes=nodes), number, when=number * 0.01)
     block.run()
@@ -239,8 +240,8 @@ def test_requests_take_no_lease_and_fill_their_window() -> None:
 
 def test_a_service_borrows_like_a_task_and_never_returns_it() -> None:
     block = Simulation(make_nodes(1, cores=4))
-    assert block.core.borrow("llm", Resources(cores=3)) is not None
-    assert block.core.borrow("other", Resources(cores=2)) is None
+    assert block.core.borrow("llm", TaskSpec(resources=Resources(cores=3))) is not None
+    assert block.core.borrow("other", TaskSpec(resources=Resources(cores=2))) is None
     block.submit(make_spec(cores=2), 0)
     block.submit(make_spec(cores=1), 1)
     block.run()
@@ -265,7 +266,7 @@ def test_tasks_near_each_other_share_a_node() -> None:
 
 def test_near_a_service_is_on_its_node() -> None:
     block = Simulation(make_nodes(3, cores=4))
-    lent = block.core.borrow("llm", Resources(cores=1), "llm")
+    lent = block.core.borrow("llm", TaskSpec(resources=Resources(cores=1)), "llm")
     assert lent is not None
     home = lent[0].node.name
     # By itself `spread` would go to the emptiest node.
@@ -287,3 +288,35 @@ def test_what_is_withdrawn_never_runs_here_and_the_rest_ends() -> None:
     assert sorted([*withdrawn, *block.ended]) == list(range(6))
     assert set(block.started) == set(block.ended)
     assert (block.core.queued, block.core.running) == (0, 0)
+
+
+def test_a_lost_node_costs_its_own_tasks_only_and_is_used_again() -> None:
+    block = Simulation(make_nodes(2, cores=1))
+    spec, again = make_spec(), make_spec("again", on_loss="rerun")
+    block.submit(spec, 1, 2)
+    block.submit(again, 3, when=2.0)
+    block.seconds = {1: 10.0, 2: 10.0, 3: 3.0}
+    block.at(5.0, lambda: block.lose_node("n0"))
+    block.submit(spec, 4, 5, when=6.0)
+    block.at(11.5, lambda: block.core.node_back("n0", block.now))
+    block.run()
+    error = error_of(block.ended[1])
+    assert isinstance(error, NodeLost)
+    assert error.args == ("n0", "power")
+    assert {block.ended[task].kind for task in (2, 3, 4, 5)} == {RESULT}
+    assert block.begun_on[3] == ["n1"]
+    assert block.begun_on[4] == block.begun_on[5] == ["n0"]
+
+
+def test_what_only_a_lost_node_could_hold_fails_at_once() -> None:
+    block = Simulation(make_nodes(2, cores=1), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    both = make_spec("both", runtime="mpi", num_ranks=2)
+    block.submit(make_spec(), 1, 2)
+    block.submit(both, 3, when=0.6)
+    block.seconds = {1: 100.0, 2: 100.0}
+    block.at(5.0, lambda: block.lose_node("n0"))
+    block.submit(both, 4, when=6.0)
+    block.run(until=7.0)
+    assert {type(error_of(block.ended[task])) for task in (1, 3, 4)} == {NodeLost}
+    assert "what is left of the block cannot hold it" in str(error_of(block.ended[4]))
+    assert 2 not in block.ended

@@ -1,13 +1,17 @@
 """Launch lines against recorded ones, and the variables made of them."""
 
 import asyncio
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rhapsody_parsl.errors import MissingPackage, RuntimeUnavailable
-from rhapsody_parsl.runtimes.mpi.launcher import Kind, Launcher, Place, candidates, detect, identify, places_of
+from rhapsody_parsl.runtimes.mpi import bind
+from rhapsody_parsl.runtimes.mpi.launcher import Kind, Launcher, Place, candidates, detect, identify, places_of, plan
 from rhapsody_parsl.runtimes.mpi.prefix import variables
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.spec.config import MPIRuntime
@@ -30,7 +34,7 @@ HERE = (Place("a", ((0,), (1,), (0,), (1,))),)
 LINES = [
     ("hydra", HERE, True, "/x/mpiexec -launcher fork -rmk user -bind-to none -n 4"),
     ("hydra", TWO, False, "/x/mpiexec -launcher ssh -rmk user -bind-to user:0,1 -n 4 -ppn 2 -hosts a,b"),
-    ("hydra", UNEVEN, False, "/x/mpiexec -launcher ssh -rmk user -n 4 -hosts a:3,b:1"),
+    ("hydra", UNEVEN, False, "/x/mpiexec -launcher ssh -rmk user -bind-to none -n 4 -hosts a:3,b:1"),
     ("openmpi", HERE, True, "/x/mpiexec --bind-to none --oversubscribe -n 4 --host localhost:4"),
     ("openmpi", UNEVEN, False, "/x/mpiexec --bind-to none --oversubscribe -n 4 --host a:3,b:1"),
     (
@@ -45,11 +49,14 @@ LINES = [
         UNEVEN,
         False,
         "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --distribution=arbitrary --nodelist a,a,a,b "
-        "--nodes 2",
+        "--nodes 2 --cpu-bind=none",
     ),
     ("mpiexec", TWO, False, "/x/mpiexec -n 4 -ppn 2 -hosts a,b"),
     ("mpiexec", UNEVEN, False, "/x/mpiexec -n 4 -ppn 3 -hosts a,b"),
     ("aprun", TWO, False, "/x/mpiexec -n 4 -N 2 -L a,b"),
+    ("pals", TWO, False, "/x/mpiexec -n 4 --ppn 2 --hosts a,b --cpu-bind list:0:1"),
+    ("pals", UNEVEN, False, "/x/mpiexec -n 4 --ppn 1 --hosts a,a,a,b --cpu-bind none"),
+    ("flux", TWO, False, "/x/mpiexec run -N 2 -n 4 -c 1 --requires=host:a,b -o cpu-affinity=off"),
 ]
 
 
@@ -71,6 +78,59 @@ def test_what_the_user_says_replaces_our_word() -> None:
     assert "--mpi=pmi2" not in Launcher("srun", "srun", ("--mpi=pmix",)).line(TWO, False)
 
 
+def test_hydra_starts_its_proxies_as_a_step_inside_slurm() -> None:
+    launcher = Launcher("hydra", "/x/mpiexec", reach="srun")
+    assert launcher.line(TWO, local=False)[:3] == ["/x/mpiexec", "-launcher", "slurm"]
+    assert launcher.line(HERE, local=True)[:3] == ["/x/mpiexec", "-launcher", "fork"]
+    assert launcher.environment("/elsewhere/python", "") == {
+        "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none"
+    }
+    assert Launcher("srun", "/x/srun", reach="srun").environment("/elsewhere/python", "") == {}
+
+
+def test_a_program_binds_where_the_launcher_cannot() -> None:
+    hydra, flux = Launcher("hydra", "mpiexec", python="py"), Launcher("flux", "flux", python="py")
+    assert hydra.binding(TWO, local=False) == []
+    assert hydra.binding(UNEVEN, local=True) == []
+    assert hydra.binding(UNEVEN, local=False) == [
+        "py", "-I", "-S", bind.__file__, "MPI_LOCALRANKID", "4", "-", "a=0/1/2,b=0",
+    ]  # fmt: skip
+    assert flux.binding(TWO, local=False)[4:] == ["FLUX_TASK_LOCAL_ID", "4", "-", "a=0/1,b=0/1"]
+
+
+def test_ranks_with_gpus_of_their_own() -> None:
+    node = Node("a.site", "a.site", tuple(range(8)), tuple(range(8)), ("4", "5", "6", "7"), "amd")
+    placed = Placed(node, Share("a.site", (0, 1, 2, 3, 6, 7), (1, 2, 3)), 3)
+    places = places_of([placed], 1.0)
+    assert plan(places) == "a.site=0-1@5/2-3@6/6-7@7"
+    assert shlex.quote(plan(places)) == plan(places), "a shell must have nothing to quote"
+    words = Launcher("hydra", "mpiexec", python="py").binding(places, True, "ROCR_VISIBLE_DEVICES")
+    assert words[4:] == ["MPI_LOCALRANKID", "3", "ROCR_VISIBLE_DEVICES", plan(places)]
+    assert bind.share(plan(places), "a", 1) == ({2, 3}, "6")
+    assert bind.share("a=0-2+8@0+1,b=5", "b.site", 3) == ({5}, "")
+
+
+def bound(rank: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    core = max(os.sched_getaffinity(0))
+    code = "import os; print(sorted(os.sched_getaffinity(0)), os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    here = f"{os.uname().nodename}={min(os.sched_getaffinity(0))}@0/{core}@1+2"
+    words = [sys.executable, "-I", "-S", bind.__file__, "MPI_LOCALRANKID", "2", "CUDA_VISIBLE_DEVICES", here]
+    clean = {"PATH": os.environ["PATH"], **env, **({"MPI_LOCALRANKID": rank} if rank else {})}
+    return subprocess.run([*words, sys.executable, "-c", code], capture_output=True, text=True, check=False, env=clean)
+
+
+def test_the_program_is_bound_and_sees_its_gpus() -> None:
+    done = bound("1")
+    assert (done.returncode, done.stdout) == (0, f"[{max(os.sched_getaffinity(0))}] 1,2\n"), done.stderr
+
+
+def test_ranks_of_which_mpi_knows_nothing_are_refused() -> None:
+    done = bound("", SLURM_LOCALID="0")
+    assert done.returncode == 1
+    assert "2 ranks were asked for" in done.stderr
+    assert "--mpi=pmi2" in done.stderr
+
+
 def test_root_is_said_to_open_mpi_only() -> None:
     assert "--allow-run-as-root" in Launcher("openmpi", "mpirun", root=True).line(HERE, True)
     assert "--allow-run-as-root" not in Launcher("hydra", "mpiexec", root=True).line(HERE, True)
@@ -84,6 +144,8 @@ def test_root_is_said_to_open_mpi_only() -> None:
         (OPENMPI_VERSION, "openmpi"),
         ("mpiexec (OpenRTE) 4.1.4", "openmpi"),
         ("slurm 22.05.8", "srun"),
+        ("PALS mpiexec version 1.3.4", "pals"),
+        ("commands:    \t\t0.66.0\nlibflux-core:\t\t0.66.0", "flux"),
         ("GNU bash, version 5.2", None),
         ("", None),
     ],

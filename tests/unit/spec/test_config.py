@@ -41,7 +41,7 @@ def test_a_list_of_services_will_do() -> None:
     (DragonRuntime, {"startup_timeout": 0}, "DragonRuntime(startup_timeout)=0: it must be more than zero."),
     (MPIRuntime, {"world_ranks": -2}, "MPIRuntime(world_ranks)=-2: it must be 0 or more."),
     (MPIRuntime, {"launcher": "lsf"},
-     "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun, mpiexec, aprun."),
+     "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun."),
     (VLLMRuntime, {"request_workers": 0}, "VLLMRuntime(request_workers)=0: it must be more than zero."),
     (VLLMRuntime, {"services": (SERVICE, SERVICE)},
      "VLLMRuntime(services)=['llm', 'llm']: two services have one name."),

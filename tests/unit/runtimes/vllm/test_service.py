@@ -142,15 +142,6 @@ def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
     assert "no room left for replica 0 (3 cores, 1 GPUs)" in str(service.error)
 
 
-def test_a_lease_on_another_host_is_refused() -> None:
-    placed = Placed(Node("n1", "there", (0,), (0,)), Share("n1", (0,)))
-    service = ModelService(
-        VLLMService("s", model="m"), 1, make_context(), lambda borrower, resources, key: (placed,), "key",
-        finish=lambda request, result: None, on_change=lambda: None,
-    )  # fmt: skip
-    assert "leased on n1, not on the head node" in str(service.error)
-
-
 # --- the process' environment ------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,112 @@
+"""Which hosts the batch system gave the block, and how much of each, in its own words."""
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rhapsody_parsl.errors import RhapsodyError
+
+__all__ = ("InventoryUnknown", "Listed", "list_hosts", "slurm_counts")
+
+_MB = 1024**2 / 1e9
+"""Slurm counts in these, we in GB."""
+
+
+class InventoryUnknown(RhapsodyError):  # noqa: N818 - named for what happened
+    """The batch system does not say what the block holds."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A host of the block as the batch system lists it.
+
+    Attributes:
+        name: Its name for it.
+        cores: How many are ours; 0 where it does not say.
+        memory: GB that are ours; 0 where it does not say.
+        labels: For `Policy(labels=...)`.
+    """
+
+    name: str
+    cores: int = 0
+    memory: float = 0.0
+    labels: tuple[str, ...] = ()
+
+
+def list_hosts(environment: Mapping[str, str], here: str) -> list[Listed]:
+    """Return the block's hosts, the one we stand on first; only that one outside a batch job.
+
+    Args:
+        environment: Where the batch system's variables are.
+        here: This host's name.
+
+    Raises:
+        InventoryUnknown: The batch system's list cannot be read.
+    """
+    env = environment
+    if file := env.get("RHAPSODY_HOSTFILE"):
+        hosts = _host_file(file)
+    elif env.get("SLURM_JOB_NODELIST"):
+        hosts = _slurm(env)
+    elif file := env.get("PBS_NODEFILE"):
+        hosts = [Listed(name) for name in dict.fromkeys(Path(file).read_text().split())]
+    elif env.get("LSB_MCPU_HOSTS") or env.get("LSB_DJOB_HOSTFILE"):
+        hosts = _lsf(env)
+    elif env.get("FLUX_URI"):
+        hosts = [Listed(name) for name in _ask("Flux's list of hosts", "flux", "hostlist", "--expand", "local")]
+    else:
+        hosts = []
+    return _here_first(hosts, here)
+
+
+def _slurm(env: Mapping[str, str]) -> list[Listed]:
+    node_list = env["SLURM_JOB_NODELIST"]
+    names = _ask(f"Slurm's node list {node_list}", "scontrol", "show", "hostnames", node_list)
+    counts = slurm_counts(env.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    cores = counts if len(counts) == len(names) else [0] * len(names)
+    per_node = int(env.get("SLURM_MEM_PER_NODE") or 0)
+    per_core = int(env.get("SLURM_MEM_PER_CPU") or 0)
+    return [Listed(n, c, round((per_node or per_core * c) * _MB, 6)) for n, c in zip(names, cores, strict=True)]
+
+
+def slurm_counts(text: str) -> list[int]:
+    """Return the numbers of `2(x3),4`."""
+    found = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    return [int(number) for number, times in found for _ in range(int(times or 1))]
+
+
+def _lsf(env: Mapping[str, str]) -> list[Listed]:
+    """`LSB_MCPU_HOSTS` is `hostA 4 hostB 8`; the file, for jobs too large for it, has a line a slot."""
+    words = env.get("LSB_MCPU_HOSTS", "").split()
+    if words:
+        return [Listed(name, int(count)) for name, count in zip(words[::2], words[1::2], strict=True)]
+    slots = Path(env["LSB_DJOB_HOSTFILE"]).read_text().split()
+    return [Listed(name, slots.count(name)) for name in dict.fromkeys(slots)]
+
+
+def _host_file(path: str) -> list[Listed]:
+    """A host a line, or one for each of its cores; `slots=4` says how many are ours, `labels=big,fast` labels it."""
+    hosts: dict[str, Listed] = {}
+    for line in Path(path).read_text().splitlines():
+        words = line.partition("#")[0].split()
+        if words and words[0] not in hosts:
+            facts = dict(word.partition("=")[::2] for word in words[1:] if "=" in word)
+            labels = tuple(label for label in facts.get("labels", "").split(",") if label)
+            hosts[words[0]] = Listed(words[0], int(facts.get("slots", 0)), labels=labels)
+    return list(hosts.values())
+
+
+def _ask(what: str, *command: str) -> list[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as problem:
+        said = getattr(problem, "stderr", "") or str(problem)
+        raise InventoryUnknown(f"{what} could not be read with {command[0]}: {said.strip()}") from None
+
+
+def _here_first(hosts: Sequence[Listed], here: str) -> list[Listed]:
+    """Call this host by the batch system's name for it, and put it first; a job script may run elsewhere than we do."""
+    ours = [host for host in hosts if host.name.partition(".")[0] == here.partition(".")[0]]
+    return [*ours[:1], *(host for host in hosts if host not in ours)] if ours else [Listed(here)]

@@ -1,0 +1,78 @@
+"""The start of a block: which hosts it has, our presence on each, and what each says of itself."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.pilot.batch import Listed, list_hosts
+from rhapsody_parsl.pilot.inventory import make_nodes
+from rhapsody_parsl.runtimes import probe
+from rhapsody_parsl.runtimes.exchange import KEYS
+from rhapsody_parsl.runtimes.hosts import Host
+from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.runtimes.remote import detect
+from rhapsody_parsl.spec.config import BlockConfig
+from rhapsody_parsl.wire.curve import Keys
+
+__all__ = ("survey",)
+
+log = logging.getLogger(__name__)
+
+
+async def survey(
+    config: BlockConfig, folder: Path, logs: Path, environment: Mapping[str, str] | None = None
+) -> tuple[list[Node], dict[str, Host]]:
+    """Return the block's nodes and its other hosts, with an outpost on each; a host that does not answer is left out.
+
+    Args:
+        config: The block's.
+        folder: Private; will be on every host.
+        logs: For what the outposts complain of.
+        environment: Where the batch system's variables are; default `os.environ`.
+
+    Raises:
+        RhapsodyError: The batch system's list cannot be read, or there is no way to the other hosts.
+    """
+    environment = os.environ if environment is None else environment
+    here = socket.gethostname()
+    listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
+    facts = {listed[0].name: probe.facts(environment)}
+    hosts = await _open(config, listed[1:], folder, logs, environment)
+    facts.update((host.name, host.facts) for host in hosts.values())
+    return make_nodes(config, listed, facts), hosts
+
+
+async def _open(
+    config: BlockConfig, listed: Sequence[Listed], folder: Path, logs: Path, environment: Mapping[str, str]
+) -> dict[str, Host]:
+    if not listed:
+        return {}
+    reach = detect(config.node_launcher, environment)
+    keys = folder / KEYS
+    Keys.create(keys)
+    files = {str(path): path.read_text() for path in keys.glob("*.key_secret")}
+    hosts = [
+        Host(
+            each.name,
+            reach,
+            folder,
+            logs / f"outpost-{each.name}.log",
+            config.heartbeat_period,
+            config.heartbeat_threshold,
+            files,
+        )
+        for each in listed
+    ]
+    await asyncio.gather(*(host.open() for host in hosts))
+    for host in hosts:
+        if not host.up:
+            log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
+    await asyncio.gather(*(host.close() for host in hosts if not host.up))
+    if not any(host.up for host in hosts):
+        problems = "; ".join(f"{host.name}: {host.problem}" for host in hosts)
+        raise RhapsodyError(f"None of the block's other hosts answers ({reach.kind}): {problems}")
+    return {host.name: host for host in hosts if host.up}

@@ -1,0 +1,70 @@
+"""A runtime's conversation with its processes on all hosts: one hub for those of this host, one for those of others."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rhapsody_parsl.runtimes.protocol import Context
+from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.messages import FromBackend, ToBackend
+
+__all__ = ("KEYS", "Exchange")
+
+KEYS = "keys"
+"""Name of the folder of CurveZMQ keys in the private folder, on each host of a block that has several."""
+
+
+class Exchange:
+    """Two hubs as one: peers are known by name, wherever they are.
+
+    Args:
+        context: The block.
+        name: Of the socket.
+        receive: Called with peer and message for each message that arrives.
+    """
+
+    def __init__(self, context: Context, name: str, receive: Callable[[str, FromBackend], None]) -> None:
+        self._context, self._receive = context, receive
+        self._near = Hub(f"ipc://{context.folder}/{name}", receive)
+        self._far: Hub | None = None
+        self._keys: Path | None = None
+        self._strangers: set[str] = set()
+        if context.hosts:
+            self._keys = context.folder / KEYS
+            self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._keys))
+
+    @property
+    def endpoint(self) -> str:
+        """The hub's for this host."""
+        return self._near.endpoint
+
+    def words(self, hosts: Iterable[str]) -> list[str]:
+        """Return what a process on these hosts needs to find us: the endpoint and, for a far one, the keys' folder."""
+        if self._far is None or set(hosts) <= {self._context.own_host}:
+            return [self._near.endpoint]
+        return [self._far.endpoint.replace("0.0.0.0", self._context.own_host), str(self._keys)]  # noqa: S104 - keys guard it
+
+    def send(self, peer: str, message: ToBackend) -> None:
+        """Send to a peer that has spoken; one that is gone gets nothing."""
+        hub = self._far if self._far and peer in self._strangers else self._near
+        hub.send(peer, message)
+
+    def forget(self, peer: str) -> None:
+        """A far peer is gone for good."""
+        self._strangers.discard(peer)
+
+    def drain(self) -> None:
+        """Deliver what has arrived, now."""
+        self._near.drain()
+        if self._far:
+            self._far.drain()
+
+    def close(self) -> None:
+        """Close both; idempotent."""
+        self._near.close()
+        if self._far:
+            self._far.close()
+
+    def _receive_far(self, peer: str, message: FromBackend) -> None:
+        self._strangers.add(peer)
+        self._receive(peer, message)

@@ -1,0 +1,177 @@
+"""Our presence on another host of the block: starts guarded processes there and tells how they end.
+
+Standard library only; run as a script, `python -I -S`. It speaks JSON, a line a message, over its standard streams,
+whatever carries them (srun, ssh, ...). Its first line tells what the host offers. It leaves, with all it has started,
+when its standard input ends or is silent for too long: then the pilot is gone, or cannot be told from one that is.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from typing import Any
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from rhapsody_parsl.runtimes import guard, probe
+
+_HOSTS_OWN = (
+    "HOSTNAME", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+    "ZE_AFFINITY_MASK", "SLURMD_NODENAME", "SLURM_NODEID", "SLURM_TOPOLOGY_ADDR", "XDG_RUNTIME_DIR",
+)  # fmt: skip
+"""Variables that hold for one host; all others are the pilot's."""
+
+
+class Outpost:
+    """The processes here.
+
+    Args:
+        silence: Seconds without a word from the pilot after which it counts as gone.
+    """
+
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
+        self._guards: dict[int, subprocess.Popen[bytes]] = {}
+        self._by_pidfd: dict[int, int] = {}
+        self._rest = b""
+
+    def serve(self) -> None:
+        """Do as told until the pilot is gone."""
+        deadline = time.monotonic() + self._silence
+        while (left := deadline - time.monotonic()) > 0:
+            ready, _, _ = select.select([0, *self._by_pidfd], [], [], left)
+            for descriptor in ready:
+                if descriptor == 0:
+                    if not self._listen():
+                        return
+                    deadline = time.monotonic() + self._silence
+                else:
+                    self._ended(descriptor)
+
+    def close(self) -> None:
+        """End all; guards do that when their lifeline ends."""
+        for process in self._guards.values():
+            self._release(process)
+        for process in self._guards.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+
+    def _listen(self) -> bool:
+        data = os.read(0, 1 << 20)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+        return bool(data)
+
+    def _obey(self, order: "dict[str, Any]") -> None:
+        process = self._guards.get(order.get("id", 0))
+        match order["do"]:
+            case "start":
+                self._start(order)
+            case "release" if process:
+                self._release(process)
+            case "kill" if process:
+                process.kill()
+            case "files":
+                for path, text in order["files"].items():
+                    write_private(path, text)
+            case "ping":
+                _say({"pong": True})
+            case _:
+                return  # for a process that has ended meanwhile
+
+    def _start(self, order: "dict[str, Any]") -> None:
+        number: int = order["id"]
+        own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
+        env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
+        try:
+            for path, text in order["files"].items():
+                write_private(path, text)
+            with open(order["log"], "ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", guard.__file__, *order["words"]],
+                    stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
+                    env={name: value for name, value in env.items() if value is not None},
+                )  # fmt: skip
+        except OSError as problem:
+            _say({"ended": number, "why": str(problem)})
+            return
+        self._guards[number] = process
+        self._by_pidfd[os.pidfd_open(process.pid)] = number
+
+    def _ended(self, descriptor: int) -> None:
+        number = self._by_pidfd.pop(descriptor)
+        os.close(descriptor)
+        process = self._guards.pop(number)
+        self._release(process)
+        _say({"ended": number, "code": process.wait()})
+
+    def _release(self, process: "subprocess.Popen[bytes]") -> None:
+        if process.stdin:
+            process.stdin.close()
+
+
+def write_private(path: str, text: str) -> None:
+    """Write a file that only we can read, in a folder that only we can enter."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+
+
+def _say(message: "dict[str, Any]") -> None:
+    """Speak; a pilot that is gone hears nothing, and our standard input tells us."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()
+
+
+def _take_folder(folder: str) -> None:
+    """Make the private folder; one that an outpost before us left counts, if it is ours alone."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    if found.st_uid != os.geteuid() or found.st_mode != stat.S_IFDIR | 0o700:
+        raise PermissionError(f"{folder} is not a folder of ours alone")
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    outpost = Outpost(arguments.silence)
+    _say({"hello": probe.facts(os.environ)})
+    try:
+        outpost.serve()
+    finally:
+        outpost.close()
+
+
+def main() -> None:
+    """Serve in a child; the parent removes the folder, whatever ends the child."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--silence", type=float, required=True)
+    parser.add_argument("folder", help="private, on this host's own disk")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # our standard input tells us when to leave
+    try:
+        _take_folder(arguments.folder)
+    except OSError as problem:
+        _say({"no": f"{problem}; set TMPDIR to a folder that every host has"})
+        return
+    child = os.fork()
+    if child == 0:
+        _serve(arguments)
+        os._exit(0)
+    os.close(0)
+    os.close(1)
+    os.waitpid(child, 0)
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""How a process is started on another host of the block: which ways there are, and the words of each. Pure."""
+
+import shlex
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rhapsody_parsl.errors import RhapsodyError
+
+__all__ = ("Reach", "Unreachable", "detect")
+
+_WAYS: dict[str, tuple[str, ...]] = {
+    "srun": (
+        "srun", "--overlap", "--nodes=1", "--ntasks=1", "--nodelist={host}", "--cpu-bind=none", "--mpi=none",
+        "--export=ALL", "--unbuffered", "--quiet",
+    ),
+    "ssh": ("ssh", "-T", "-x", "-a", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "{host}"),
+    "pals": ("mpiexec", "--hosts", "{host}", "-n", "1", "--ppn", "1", "--cpu-bind", "none"),
+    "flux": ("flux", "run", "-N1", "-n1", "--requires=host:{host}", "-o", "cpu-affinity=off", "-o", "mpi=none"),
+}  # fmt: skip
+"""`--overlap`: the pilot's own step holds the cores. No way binds: a process is to see all that is ours on the host."""
+
+_OF_A_STEP = (
+    "SLURM_CPU_BIND",
+    "SLURM_DISTRIBUTION",
+    "SLURM_NTASKS",
+    "SLURM_NPROCS",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_STEP",
+)
+"""Set inside a step, and taken by `srun` for options of the next one."""
+
+Which = Callable[[str], str | None]
+
+
+class Unreachable(RhapsodyError):  # noqa: N818 - named for what happened
+    """There is no way to start a process on the block's other hosts."""
+
+    def sentence(self) -> str:
+        """Name the ways and the setting."""
+        return (
+            f"{self.args[0]}. Ways to start a process on another host are {', '.join(_WAYS)}, or a command of your own "
+            "with {host} in it: RhapsodyExecutor(node_launcher=...)."
+        )
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """One way to start a process on a host.
+
+    Attributes:
+        kind: `srun`, `ssh`, `pals`, `flux`, or `own` for a command of the user's.
+        start: Its words; `{host}` is filled in.
+    """
+
+    kind: str
+    start: tuple[str, ...]
+
+    def words(self, host: str, command: Sequence[str]) -> list[str]:
+        """Return the words that run a command on a host; its standard streams are those of the words."""
+        words = [word.replace("{host}", host) for word in self.start]
+        if "ssh" in Path(self.start[0]).name:
+            return [*words, f"exec {shlex.join(command)}"]  # ssh joins what it is given, and a shell reads it
+        return [*words, *command]
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return variables for the words: without what would bind a new Slurm step to the shape of the one we are in."""
+    return {name: value for name, value in inherited.items() if not name.startswith(_OF_A_STEP)}
+
+
+def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which) -> Reach:
+    """Return the way to the block's other hosts.
+
+    Args:
+        wanted: `auto`, a way's name, or a command with `{host}` in it.
+        env: Where the batch system's variables are.
+        which: Finds programs.
+
+    Raises:
+        Unreachable: The way that is wanted does not exist here, or there is none.
+    """
+    if "{host}" in wanted:
+        return Reach("own", tuple(shlex.split(wanted)))
+    kind = _kind(env, which) if wanted == "auto" else wanted
+    if kind not in _WAYS:
+        raise Unreachable(f"node_launcher={wanted!r} is no way to another host")
+    program, *rest = _WAYS[kind]
+    found = which(program)
+    if found is None:
+        raise Unreachable(f"The block has several hosts, and '{program}' is not on the PATH of the first")
+    return Reach(kind, (found, *rest))
+
+
+def _kind(env: Mapping[str, str], which: Which) -> str:
+    if env.get("SLURM_JOB_ID") and which("srun"):
+        return "srun"
+    if env.get("FLUX_URI") and which("flux"):
+        return "flux"
+    mpiexec = which("mpiexec")
+    if env.get("PBS_JOBID") and mpiexec and "pals" in Path(mpiexec).resolve().parts:
+        return "pals"
+    return "ssh"

@@ -1,0 +1,20 @@
+"""`python -m testing.vcluster [NODES] [COMMAND...]`: a command (or a shell) on the head of a new cluster."""
+
+import os
+import subprocess
+import sys
+
+from testing.vcluster.cluster import Cluster
+from testing.vcluster.files import Settings
+
+
+def main(arguments: list[str]) -> int:
+    """Bring a cluster up for as long as the command runs."""
+    nodes = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 2
+    with Cluster(Settings(nodes=nodes)) as cluster:
+        command = arguments or [os.environ.get("SHELL", "/bin/bash")]
+        return subprocess.run(cluster.head.words(*command), check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""What the scenarios send to the blocks."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl import service
+
+
+def where() -> tuple[str, list[int]]:
+    """Return host and affinity mask."""
+    return os.uname().nodename, sorted(os.sched_getaffinity(0))
+
+
+def meet(folder: str, count: int, seconds: float = 60) -> tuple[str, list[int]]:
+    """Wait until `count` of us are there at once; say where we are."""
+    place = Path(folder)
+    (place / f"{os.uname().nodename}-{os.getpid()}").touch()
+    deadline = time.monotonic() + seconds
+    while len(list(place.iterdir())) < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {sorted(path.name for path in place.iterdir())} came")
+        time.sleep(0.05)
+    return where()
+
+
+def meet_and_wait(folder: str, count: int, go: str, seconds: float = 120) -> tuple[str, list[int]]:
+    """Meet, and wait for a file."""
+    place = meet(folder, count)
+    deadline = time.monotonic() + seconds
+    while not Path(go).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody said go")
+        time.sleep(0.1)
+    return place
+
+
+def gang_wait(folder: str, count: int, go: str, comm: Any = None) -> int:
+    """The same on every rank, and inside MPI then."""
+    if comm.rank:
+        meet_and_wait(folder, count, go)
+    else:
+        meet(folder, count)
+    return int(comm.allreduce(1))
+
+
+def launch_wait(folder: str, count: int, go: str) -> int:
+    """The same as an executable."""
+    call = f"gang_wait({folder!r}, {count}, {go!r}, MPI.COMM_WORLD)"
+    code = f"from mpi4py import MPI; from tests.cluster.apps import gang_wait; {call}"
+    words = [*os.environ["PARSL_MPI_PREFIX"].split(), sys.executable, "-c", code]
+    return subprocess.run(words, check=False).returncode
+
+
+def gang(folder: str, count: int, comm: Any = None) -> list[tuple[str, list[int]]]:
+    """Meet on every rank; return where all are."""
+    return list(comm.allgather(meet(folder, count)))
+
+
+def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
+    """The same as an executable."""
+    code = f"from tests.cluster.apps import meet; print(*meet({folder!r}, {count}), sep=';', flush=True)"
+    words = [*os.environ["PARSL_MPI_PREFIX"].split(), sys.executable, "-c", code]
+    out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return [(host, json.loads(mask)) for host, mask in (line.split(";") for line in out.splitlines() if line)]
+
+
+def ask(name: str, prompt: str) -> tuple[str, str, str]:
+    """Call a service of the block over HTTP; return our host, its address and the answer."""
+    found = service(name)
+    request = urllib.request.Request(
+        f"{found.base_url}/completions",
+        json.dumps({"model": found.model, "prompt": prompt}).encode(),
+        {"Authorization": f"Bearer {found.api_key}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return os.uname().nodename, found.base_url, json.load(answer)["choices"][0]["text"]
+
+
+def prompt(text: str) -> str:
+    return text

@@ -1,0 +1,27 @@
+"""One virtual cluster for all tests of this folder; each test must leave its hosts as it found them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from testing.vcluster.files import Settings
+from testing.waiting import until
+
+_NODES = 3
+
+
+@pytest.fixture(scope="session")
+def whole_cluster() -> Iterator[Cluster]:
+    with Cluster(Settings(nodes=_NODES)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(whole_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, all nodes in order; nothing of ours may be left on it."""
+    yield whole_cluster
+    try:
+        until(lambda: not whole_cluster.leftovers(), 20)
+    except AssertionError:
+        raise AssertionError("\n".join(["left on the hosts:", *whole_cluster.leftovers()])) from None

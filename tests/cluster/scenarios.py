@@ -1,0 +1,162 @@
+"""Users' scripts: `python -m tests.cluster.scenarios NAME FOLDER OPTIONS`, run on the head of the cluster."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import parsl
+from parsl import Config
+from parsl.launchers import SimpleLauncher
+from parsl.providers import LocalProvider, SlurmProvider
+
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import NodeLost
+from testing.waiting import until
+from tests.cluster import apps
+
+RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime}
+FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
+PATIENCE = 100
+
+
+def tell(event: str, value: Any = None) -> None:
+    print(json.dumps({"event": event, "value": value}), flush=True)
+
+
+@contextmanager
+def block(
+    folder: Path, runtimes: list[str], nodes: int = 3, way: str = "slurm", options: dict[str, Any] | None = None
+) -> Iterator[RhapsodyExecutor]:
+    """An executor with one block, over Slurm or, with a hostfile, over ssh."""
+    given = {name: (options or {}).get(name, {}) for name in runtimes}
+    worker_init = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={os.environ['PYTHONPATH']}"
+    if way == "slurm":
+        provider: Any = SlurmProvider(
+            partition="main",
+            nodes_per_block=nodes,
+            walltime="00:10:00",
+            scheduler_options="#SBATCH --no-kill",
+            worker_init=worker_init,
+            launcher=SimpleLauncher(),
+            exclusive=True,
+        )
+    else:
+        hosts = folder / "hosts"
+        hosts.write_text("".join(f"vn{number}\n" for number in range(1, nodes + 1)))
+        worker_init = f"export RHAPSODY_HOSTFILE={hosts}; {worker_init}"
+        provider = LocalProvider(nodes_per_block=nodes, worker_init=worker_init, launcher=SimpleLauncher())
+    executor = RhapsodyExecutor(
+        label="rhapsody",
+        provider=provider,
+        runtimes=[RUNTIMES[name](**given[name]) for name in runtimes],
+        heartbeat_threshold=8,
+        heartbeat_period=1,
+        **(options or {}).get("executor", {}),
+    )
+    with parsl.load(Config(executors=[executor], run_dir=str(folder / "runinfo"), initialize_logging=True)):
+        yield executor
+
+
+def functions(folder: Path, runtimes: list[str], **options: Any) -> None:
+    """A function on each core of the block, all at once."""
+    with block(folder, runtimes, **options) as executor:
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        cores = 6
+        futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
+        tell("met", [future.result(PATIENCE) for future in futures])
+
+
+def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
+    """Functions pinned on each node beside a gang over all three; a service on the second, called from the third."""
+    fake = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
+    service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=fake)
+    options = {"vllm": {"services": [service]}}
+    with block(folder, [runtime, "mpi", "vllm"], way=way, options=options) as executor:
+        for kind, gang in (("function", apps.gang), ("executable", apps.launch)):
+            meeting = folder / kind
+            meeting.mkdir()
+            pinned = [executor.submit(apps.meet, {"labels": [name]}, str(meeting), 6) for name in ("vn1", "vn2", "vn3")]
+            spec = {"runtime": "mpi", "num_nodes": 3, "ranks_per_node": 1}
+            wide = executor.submit(gang, spec, str(meeting), 6)
+            tell(kind, {"pinned": [f.result(PATIENCE) for f in pinned], "gang": wide.result(PATIENCE)})
+        called = executor.submit(apps.ask, {"labels": ["vn3"]}, "echo", "hello")
+        tell("service", called.result(PATIENCE))
+        ask = executor.submit(apps.prompt, {"runtime": "vllm", "service": "echo"}, "olleh")
+        tell("request", ask.result(PATIENCE))
+
+
+def losing(folder: Path, runtimes: list[str], way: str = "slurm") -> None:
+    """Long functions on every node while the test makes one node fail; then short ones, until the node is back."""
+    nodes = ["vn1", "vn2", "vn3"]
+    with block(folder, runtimes, way=way) as executor:
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        once = [
+            executor.submit(apps.meet_and_wait, {"labels": [n]}, str(meeting), 4, str(folder / "go")) for n in nodes
+        ]
+        spec = {"on_loss": "rerun", "cores": 1}
+        again = executor.submit(apps.meet_and_wait, {**spec, "labels": ["vn2"]}, str(meeting), 4, str(folder / "go"))
+        until(lambda: len(list(meeting.iterdir())) == 4, PATIENCE)
+        tell("running")
+        tell("lost", type(once[1].exception(PATIENCE)).__name__)
+        tell("only there", type(again.exception(PATIENCE)).__name__)
+        (folder / "go").touch()
+        tell("others", [future.result(PATIENCE)[0] for future in (once[0], once[2])])
+        tell("refused", type(executor.submit(apps.where, {"labels": ["vn2"]}).exception(PATIENCE)).__name__)
+        if (folder / "return").exists():
+            tell("back", until(lambda: _try(executor), PATIENCE))
+
+
+def _try(executor: RhapsodyExecutor) -> str:
+    try:
+        return str(executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
+    except NodeLost:
+        time.sleep(0.5)
+        return ""
+
+
+def gang_lost(folder: Path, kill: str) -> None:
+    """A gang over three nodes of which one fails, as a function and as an executable; what is left goes on."""
+    with block(folder, ["mpi"]) as executor:
+        spec = {"num_nodes": 3, "ranks_per_node": 1}
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        call = apps.gang_wait if kill == "function" else apps.launch_wait
+        wide = executor.submit(call, spec, str(meeting), 3, str(folder / "go"))
+        until(lambda: len(list(meeting.iterdir())) == 3, PATIENCE)
+        tell("running")
+        tell("lost", type(wide.exception(PATIENCE)).__name__)
+        meeting = folder / "next"
+        meeting.mkdir()
+        narrow = executor.submit(apps.gang, {"num_nodes": 2, "ranks_per_node": 1}, str(meeting), 2)
+        tell("next", [host for host, _ in narrow.result(PATIENCE)])
+
+
+def hold(folder: Path, runtimes: list[str], way: str = "slurm") -> None:
+    """Work on every node, held until the test has killed what it wants to."""
+    with block(folder, runtimes, way=way) as executor:
+        meeting = folder / "meeting"
+        meeting.mkdir()
+        spec = {"runtime": runtimes[0]}
+        futures = [executor.submit(apps.meet_and_wait, spec, str(meeting), 3, str(folder / "go")) for _ in range(3)]
+        if "mpi" in runtimes:
+            gang = {"runtime": "mpi", "num_nodes": 3, "ranks_per_node": 1}
+            futures.append(executor.submit(apps.gang_wait, gang, str(meeting), 6, str(folder / "go")))
+        until(lambda: len(list(meeting.iterdir())) == 3 * len(runtimes), PATIENCE)
+        tell("running")
+        tell("ended", [type(future.exception(PATIENCE)).__name__ for future in futures])
+
+
+def main(arguments: list[str]) -> None:
+    name, folder, options = arguments
+    globals()[name](Path(folder), **json.loads(options))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,14 @@
+"""Functions on every node of a block."""
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from tests.cluster.driver import Driver
+
+
+@pytest.mark.parametrize("runtime", ["local", pytest.param("dragon", marks=pytest.mark.dragon)])
+def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -> None:
+    """Six functions at once on three nodes of two cores: each has a core of its own, by its real affinity mask."""
+    with Driver(cluster, "functions", runtimes=[runtime]) as driver:
+        met = driver.hear("met")
+    assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]

@@ -1,0 +1,80 @@
+"""A node is killed, cut off or frozen under a block: only what ran there is lost, and told so."""
+
+import time
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from testing.waiting import until
+from tests.cluster.driver import Driver
+
+HEARTBEAT = 8  # the scenarios' heartbeat_threshold
+SLACK = 12
+
+
+def fail(cluster: Cluster, how: str) -> None:
+    match how:
+        case "killed":
+            cluster.kill("vn2")
+        case "cut off":
+            cluster.link("vn2", up=False)
+        case _:
+            cluster.hosts["vn2"].freeze()
+
+
+def repair(cluster: Cluster, how: str) -> None:
+    match how:
+        case "killed":
+            cluster.start("vn2")
+        case "cut off":
+            cluster.link("vn2", up=True)
+        case _:
+            cluster.hosts["vn2"].thaw()
+
+
+@pytest.mark.parametrize(("how", "way", "runtime"), [
+    ("killed", "slurm", "local"),
+    ("killed", "ssh", "local"),
+    pytest.param("killed", "slurm", "dragon", marks=pytest.mark.dragon),
+    ("cut off", "slurm", "local"),
+    ("frozen", "slurm", "local"),
+])  # fmt: skip
+def test_only_the_tasks_of_a_lost_node_are_lost(cluster: Cluster, how: str, way: str, runtime: str) -> None:
+    comes_back = how != "killed" or way == "ssh"
+    with Driver(cluster, "losing", runtimes=[runtime], way=way) as driver:
+        driver.hear("running")
+        if comes_back:
+            (driver.folder / "return").touch()
+        fail(cluster, how)
+        try:
+            began = time.monotonic()
+            assert driver.hear("lost") == "NodeLost"
+            assert time.monotonic() - began < HEARTBEAT + SLACK
+            assert driver.hear("only there") == "NodeLost"
+            assert driver.hear("others") == ["vn1", "vn3"]
+            assert driver.hear("refused") == "NodeLost"
+        finally:
+            repair(cluster, how)
+        if comes_back:
+            assert driver.hear("back") == "vn2"
+    until_in_order(cluster)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", ["function", "executable"])
+def test_a_gang_over_a_lost_node_is_lost_and_the_next_runs_on_the_others(cluster: Cluster, kind: str) -> None:
+    with Driver(cluster, "gang_lost", kill=kind) as driver:
+        driver.hear("running")
+        fail(cluster, "killed")
+        try:
+            assert driver.hear("lost") == "NodeLost"
+            assert driver.hear("next") == ["vn1", "vn3"]
+        finally:
+            repair(cluster, "killed")
+    until_in_order(cluster)
+
+
+def until_in_order(cluster: Cluster) -> None:
+    """Wait until Slurm has all nodes, and none of our jobs."""
+    until(lambda: not cluster.head.run("squeue", "-h"), 60)
+    cluster.wait_for_nodes(60)

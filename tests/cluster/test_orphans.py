@@ -1,0 +1,56 @@
+"""Whatever is killed with -9, nothing of ours is left on any host."""
+
+import os
+import signal
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from testing.waiting import until
+from tests.cluster.driver import Driver
+
+PATIENCE = 25
+
+
+def pids(cluster: Cluster, host: str, *words: str) -> list[int]:
+    found = cluster.hosts[host].processes()
+    return [pid for pid, line in found.items() if all(word in line for word in words)]
+
+
+def kill(cluster: Cluster, host: str, *words: str) -> None:
+    found = pids(cluster, host, *words)
+    assert found, f"nothing on {host} has {words} on its command line: {cluster.hosts[host].processes()}"
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("way", ["slurm", "ssh"])
+@pytest.mark.parametrize("runtimes", [
+    ["local"],
+    pytest.param(["dragon", "mpi"], marks=[pytest.mark.dragon, pytest.mark.mpi]),
+], ids=["local", "dragon and mpi"])  # fmt: skip
+def test_the_pilot(cluster: Cluster, runtimes: list[str], way: str) -> None:
+    with Driver(cluster, "hold", runtimes=runtimes, way=way) as driver:
+        driver.hear("running")
+        kill(cluster, "vn1", "-m rhapsody_parsl.pilot")
+        until(lambda: not cluster.leftovers_on("vn2") and not cluster.leftovers_on("vn3"), PATIENCE)
+        assert set(driver.hear("ended")) == {"BlockLost"}
+
+
+def test_the_pilot_with_its_guard_and_all_ways_to_other_hosts(cluster: Cluster) -> None:
+    """As when a batch system ends the first host's processes only."""
+    with Driver(cluster, "hold", runtimes=["local"], way="ssh") as driver:
+        driver.hear("running")
+        kill(cluster, "vn1", "rhapsody_parsl", "guard.py")
+        kill(cluster, "vn1", "outpost.py")
+        until(lambda: not cluster.leftovers_on("vn2") and not cluster.leftovers_on("vn3"), PATIENCE)
+        assert set(driver.hear("ended")) <= {"BlockLost", "WorkerLost", "NodeLost"}
+
+
+def test_the_outpost_of_a_host(cluster: Cluster) -> None:
+    with Driver(cluster, "hold", runtimes=["local"]) as driver:
+        driver.hear("running")
+        kill(cluster, "vn2", "outpost.py")
+        until(lambda: not pids(cluster, "vn2", "rhapsody_parsl.worker"), PATIENCE)
+        (driver.folder / "go").touch()
+        assert sorted(driver.hear("ended")) == ["NodeLost", "NoneType", "NoneType"]

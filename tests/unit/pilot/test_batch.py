@@ -1,0 +1,83 @@
+"""The batch systems' own words for the hosts of a block."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.pilot.batch import InventoryUnknown, Listed, list_hosts, slurm_counts
+
+
+def program(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def names(environment: dict[str, str], here: str = "here") -> list[str]:
+    return [host.name for host in list_hosts(environment, here)]
+
+
+def test_a_lone_host() -> None:
+    assert list_hosts({}, "here") == [Listed("here")]
+
+
+def test_slurm_lists_hosts_and_shares_and_we_stand_on_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shows = '[ "$*" = "show hostnames c[1-3]" ] && printf "c1\\nhere.site\\nc3\\n"'
+    program(tmp_path, "scontrol", shows, monkeypatch)
+    env = {"SLURM_JOB_NODELIST": "c[1-3]", "SLURM_JOB_CPUS_PER_NODE": "2(x2),8", "SLURM_MEM_PER_NODE": "1000"}
+    assert list_hosts(env, "here") == [
+        Listed("here.site", 2, 1.048576), Listed("c1", 2, 1.048576), Listed("c3", 8, 1.048576),
+    ]  # fmt: skip
+    by_core = {**env, "SLURM_MEM_PER_NODE": "", "SLURM_MEM_PER_CPU": "1000"}
+    assert [host.memory for host in list_hosts(by_core, "here")] == [2.097152, 2.097152, 8.388608]
+
+
+def test_slurm_counts() -> None:
+    assert slurm_counts("2(x3),4,16(x2)") == [2, 2, 2, 4, 16, 16]
+    assert slurm_counts("") == []
+
+
+def test_a_slurm_list_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InventoryUnknown, match=r"c\[1-3\] could not be read with scontrol: .*No such file"):
+        list_hosts({"SLURM_JOB_NODELIST": "c[1-3]"}, "here")
+    program(tmp_path, "scontrol", "echo bad list >&2; exit 1", monkeypatch)
+    with pytest.raises(InventoryUnknown, match="bad list"):
+        list_hosts({"SLURM_JOB_NODELIST": "c[1-3]"}, "here")
+
+
+def test_a_node_file_of_pbs_may_name_a_host_for_each_slot(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("a\na\nhere.site\n\nhere.site\nb\n")
+    assert names({"PBS_NODEFILE": str(hosts)}) == ["here.site", "a", "b"]
+
+
+def test_a_host_file_may_say_how_much_is_ours(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("# ours\na slots=2 labels=big,fast\na\nhere # this one\n")
+    assert list_hosts({"RHAPSODY_HOSTFILE": str(hosts)}, "here") == [
+        Listed("here"), Listed("a", 2, labels=("big", "fast")),
+    ]  # fmt: skip
+
+
+def test_a_list_without_us_is_not_ours(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("a\nb\n")
+    assert names({"PBS_NODEFILE": str(hosts)}) == ["here"]
+
+
+def test_lsf_counts_slots(tmp_path: Path) -> None:
+    wanted = [Listed("here", 2), Listed("b", 1)]
+    assert list_hosts({"LSB_MCPU_HOSTS": "b 1 here 2"}, "here") == wanted
+    slots = tmp_path / "slots"
+    slots.write_text("b\nhere\nhere\n")
+    assert list_hosts({"LSB_DJOB_HOSTFILE": str(slots)}, "here") == wanted
+
+
+def test_flux_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "flux", '[ "$*" = "hostlist --expand local" ] && echo f1 here f3', monkeypatch)
+    assert names({"FLUX_URI": "local:///run"}) == ["here", "f1", "f3"]

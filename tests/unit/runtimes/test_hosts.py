@@ -1,0 +1,165 @@
+"""An outpost and the processes it starts, all on this host: only the way to it is a plain `env`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rhapsody_parsl.runtimes.hosts import Host
+from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.runtimes.remote import Reach
+from testing import leaks
+from testing.waiting import alive, until, until_gone
+
+SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    with leaks.watch(5.0):
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "private"
+
+
+def with_host(
+    folder: Path, story: Callable[[Host], Awaitable[None]], threshold: float = 5.0, way: tuple[str, ...] = ("env",)
+) -> None:
+    async def run() -> None:
+        host = Host(
+            "other", Reach("own", way), folder, folder.parent / "outpost.log", 0.1, threshold,
+            {str(folder / "keys/secret"): "k"},
+        )  # fmt: skip
+        assert await host.open(), (host.problem, (folder.parent / "outpost.log").read_text())
+        try:
+            await story(host)
+        finally:
+            await host.close()
+            await host.close()
+
+    asyncio.run(run())
+
+
+async def sleeper(host: Host, folder: Path) -> tuple[Backend, int]:
+    note = folder.parent / "pid"
+    note.unlink(missing_ok=True)
+    backend = Backend([sys.executable, "-c", SLEEP, str(note)], folder.parent / "log", host=host, grace=0.3)
+    await backend.start()
+    await asyncio.to_thread(until, lambda: note.exists() and note.read_text(), 20)
+    return backend, int(note.read_text())
+
+
+def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -> None:
+    code = "import os, sys; print(os.environ['MINE'], open(sys.argv[1]).read(), os.environ.get('HOME')); sys.exit(7)"
+
+    async def story(host: Host) -> None:
+        assert host.up
+        assert host.facts["cores"] == sorted(os.sched_getaffinity(0))
+        path = str(folder / "one" / "settings")
+        backend = Backend(
+            [sys.executable, "-c", code, path], folder.parent / "log", host=host,
+            env={"MINE": "x", "HOME": None}, files={path: "text"},
+        )  # fmt: skip
+        await backend.start()
+        assert await backend.wait() == "it left with exit code 7"
+        assert backend.last_words() == "x text None"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "keys/secret").stat().st_mode) == 0o600
+
+    with_host(folder, story)
+    assert not folder.exists()
+
+
+def test_stop_ends_it_there(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        backend, pid = await sleeper(host, folder)
+        await backend.stop()
+        assert not alive(pid)
+
+    with_host(folder, story)
+
+
+@pytest.mark.parametrize("whom", ["outpost", "both"])
+def test_the_end_of_the_outpost_ends_all_and_is_told(folder: Path, whom: str) -> None:
+    """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""
+    told: list[str] = []
+
+    async def story(host: Host) -> None:
+        host.on_change = lambda _host, problem: told.append(problem)
+        backend, pid = await sleeper(host, folder)
+        losses: list[str] = []
+        host.watch(losses.append)
+        outposts = [p for p in psutil.Process().children(recursive=True) if "outpost.py" in " ".join(p.cmdline())]
+        for process in outposts if whom == "both" else outposts[-1:]:
+            process.kill()
+        assert await backend.wait() == "its host other was lost: its connection ended"
+        assert losses == ["host other was lost: its connection ended"]
+        await asyncio.to_thread(until_gone, [pid])
+        await asyncio.wait_for(host.wait_up(), 20)
+        _, pid = await sleeper(host, folder)
+        assert alive(pid)
+
+    with_host(folder, story)
+    assert told == ["its connection ended", ""]
+    assert not folder.exists()
+
+
+def test_an_outpost_that_is_frozen_is_lost_and_leaves_when_it_wakes(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        backend, pid = await sleeper(host, folder)
+        frozen = [p for p in psutil.Process().children(recursive=True) if "outpost.py" in " ".join(p.cmdline())]
+        for process in frozen:
+            process.send_signal(signal.SIGSTOP)
+        assert await backend.wait() == "its host other was lost: it was silent for 1 s"
+        assert alive(pid)
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):  # the way to it was given up
+                process.send_signal(signal.SIGCONT)
+        await asyncio.to_thread(until_gone, [pid])
+
+    with_host(folder, story, threshold=1.0)
+
+
+def test_a_process_that_spans_a_lost_host_ends(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        backend = Backend([sys.executable, "-c", "import time; time.sleep(100)"], folder.parent / "log", spans=[host])
+        await backend.start()
+        (*_, outpost) = [p for p in psutil.Process().children(recursive=True) if "outpost.py" in " ".join(p.cmdline())]
+        outpost.kill()
+        assert await backend.wait() == "host other was lost: its connection ended"
+
+    with_host(folder, story)
+
+
+def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
+    async def run() -> None:
+        log = folder.parent / "log"
+        host = Host("other", Reach("own", ("sh", "-c", "echo no such host >&2; exit 1")), folder, log, 1, 5, {})
+        assert not await host.open()
+        assert host.problem == f"the way to it ended; see {log}"
+        assert log.read_text() == "no such host\n"
+        await host.close()
+        folder.mkdir(mode=0o755)
+        host = Host("other", Reach("own", ("env",)), folder, log, 1, 5, {})
+        assert not await host.open()
+        assert "is not a folder of ours alone; set TMPDIR" in host.problem
+        await host.close()
+
+    asyncio.run(run())
+
+
+def test_a_greeting_on_the_way_is_passed_over(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        assert host.facts["cores"]
+
+    with_host(folder, story, way=("sh", "-c", 'echo "Welcome to {host}"; exec "$@"', "sh"))
