@@ -19,6 +19,9 @@ from rhapsody_parsl.wire.channel import Keys, Spoke
 from rhapsody_parsl.wire.messages import Exited, Failed, Quit, Ready, Spawn
 from rhapsody_parsl.worker.process_tree import end_descendants
 
+_LOOK_EVERY = 1000
+"""Milliseconds."""
+
 
 class Head:
     """Starts and watches the workers of one Dragon runtime.
@@ -38,12 +41,15 @@ class Head:
         self._poller.register(self._spoke.socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
         self._watched: dict[int, tuple[str, Process]] = {}
+        self._away: dict[str, Process] = {}
+        self._host = os.uname().nodename
 
     def serve(self) -> None:
         """Take the pilot's words until it says quit or is gone."""
         self._spoke.send(Ready(os.uname().nodename, os.getpid()))
         while True:
-            for source, _ in self._poller.poll():
+            self._look_at_those_away()
+            for source, _ in self._poller.poll(_LOOK_EVERY if self._away else None):
                 if source is self._monitor:
                     return
                 if source is self._spoke.socket:
@@ -68,7 +74,10 @@ class Head:
         )
         try:
             process.start()
-            self._watch(order.worker, process)
+            if order.host.partition(".")[0] == self._host.partition(".")[0] or len(System().nodes) == 1:
+                self._watch(order.worker, process)
+            else:
+                self._away[order.worker] = process
         except Exception as problem:  # noqa: BLE001 - whatever Dragon raises is the worker's end, not ours
             self._spoke.send(Exited(order.worker, f"Dragon could not start it: {problem!r}"))
 
@@ -86,6 +95,13 @@ class Head:
         descriptor = os.pidfd_open(pid)
         self._watched[descriptor] = (worker, process)
         self._poller.register(descriptor, zmq.POLLIN)
+
+    def _look_at_those_away(self) -> None:
+        """Ask Dragon for the workers on other nodes of its: a wait for one would hold up every other request to it."""
+        for worker, process in list(self._away.items()):
+            if not process.is_alive:
+                del self._away[worker]
+                self._spoke.send(Exited(worker, _ending(process)))
 
     def _report_end(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)
