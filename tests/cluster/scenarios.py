@@ -70,9 +70,10 @@ def functions(folder: Path, runtimes: list[str], span: bool = False, way: str = 
     with block(folder, runtimes, way=way, options=options) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()
-        cores = 6
+        cores, began = 6, time.monotonic()
         futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
         tell("met", [future.result(PATIENCE) for future in futures])
+        tell("seconds", round(time.monotonic() - began, 1))
 
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
