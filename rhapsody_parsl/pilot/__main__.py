@@ -7,10 +7,9 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
-from rhapsody_parsl.runtimes import guard
+from rhapsody_parsl.runtimes import folder, guard
 from rhapsody_parsl.spec.config import read_config
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
@@ -23,22 +22,24 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="written by the executor")
     parser.add_argument("block", help="the block's number")
     arguments = parser.parse_args()
-    folder = os.environ.pop(_FOLDER, "")
-    if not folder:
+    private = os.environ.pop(_FOLDER, "")
+    if not private:
         _become_guard()
     faulthandler.enable()
-    asyncio.run(_run(arguments.config, arguments.block, Path(folder)))
+    asyncio.run(_run(arguments.config, arguments.block, Path(private)))
 
 
 def _become_guard() -> None:
-    os.environ[_FOLDER] = folder = tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-")
+    os.environ[_FOLDER] = private = folder.make()
+    folder.hold(private)
+    folder.sweep(private)
     command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
-    options = ["--grace", "8", "--sweep", folder]
+    options = ["--grace", "8", "--sweep", private]
     words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
 
 
-async def _run(path: Path, block: str, folder: Path) -> None:
+async def _run(path: Path, block: str, private: Path) -> None:
     from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - the guard needs none of it
     from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
 
@@ -51,8 +52,8 @@ async def _run(path: Path, block: str, folder: Path) -> None:
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)
         os.chdir(config.working_dir)
-    nodes, hosts = await survey(config, folder, logs_of(config, block))
-    pilot = Pilot(config, block, folder, nodes, hosts)
+    nodes, hosts = await survey(config, private, logs_of(config, block))
+    pilot = Pilot(config, block, private, nodes, hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")

@@ -92,12 +92,25 @@ class Account:
     def lend(self, part: Part) -> tuple[Share, tuple[float, ...]]:
         """Take a part that fits."""
         gpus = self._pick_gpus(part) or {}
-        cores = tuple(heapq.heappop(self._free_cores) for _ in range(part.cores))
+        near = [self.node.near[index] for index in gpus] if self.node.near else []
+        cores = self._take_cores(part.cores, near)
         memory = round(part.memory, _BYTES)
         self.memory = round(self.memory - memory, _BYTES)
         for index, amount in gpus.items():
             self.gpus[index] = max(0.0, round(self.gpus[index] - amount, _BYTES))
         return Share(self.node.name, cores, tuple(gpus), memory), tuple(gpus.values())
+
+    def _take_cores(self, count: int, near: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        """Take free cores, the lowest first; where the kernel says what is near GPUs, as many near each, in order."""
+        if not any(near):
+            return tuple(heapq.heappop(self._free_cores) for _ in range(count))
+        free, taken = sorted(self._free_cores), list[int]()
+        for cores in near:
+            close = set(cores)
+            taken += [core for core in free if core in close and core not in taken][: count // len(near)]
+        taken += [core for core in free if core not in taken][: count - len(taken)]
+        self._free_cores = [core for core in free if core not in taken]
+        return tuple(taken)
 
     def take_back(self, share: Share, amounts: Sequence[float]) -> None:
         """Undo `lend`."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,7 +68,10 @@ async def _open(
         )
         for each in listed
     ]
+    began = time.monotonic()
     await asyncio.gather(*(host.open() for host in hosts))
+    up = sum(host.up for host in hosts)
+    log.info("%d of %d other hosts reached (%s) in %.2f s", up, len(hosts), reach.kind, time.monotonic() - began)
     for host in hosts:
         if not host.up:
             log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)

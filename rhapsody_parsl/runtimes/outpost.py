@@ -12,7 +12,6 @@ import os
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.runtimes import guard, probe
+from rhapsody_parsl.runtimes import folder, guard, probe
 
 _HOSTS_OWN = (
     "HOSTNAME", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
@@ -132,15 +131,6 @@ def _say(message: "dict[str, Any]") -> None:
         sys.stdout.flush()
 
 
-def _take_folder(folder: str) -> None:
-    """Make the private folder; one that an outpost before us left counts, if it is ours alone."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    found = os.lstat(folder)
-    if found.st_uid != os.geteuid() or found.st_mode != stat.S_IFDIR | 0o700:
-        raise PermissionError(f"{folder} is not a folder of ours alone")
-
-
 def _serve(arguments: argparse.Namespace) -> None:
     outpost = Outpost(arguments.silence)
     _say({"hello": probe.facts(os.environ)})
@@ -159,10 +149,12 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # our standard input tells us when to leave
     try:
-        _take_folder(arguments.folder)
+        folder.take(arguments.folder)
     except OSError as problem:
         _say({"no": f"{problem}; set TMPDIR to a folder that every host has"})
         return
+    folder.hold(arguments.folder)  # until both of us are gone
+    folder.sweep(arguments.folder)
     child = os.fork()
     if child == 0:
         _serve(arguments)

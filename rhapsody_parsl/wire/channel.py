@@ -74,11 +74,6 @@ class Spoke:
         else:
             self._line = TcpLine(endpoint, name, _needed(keys))
 
-    @property
-    def gone(self) -> bool:
-        """Whether a receive found that the hub is gone for good."""
-        return self._line.gone
-
     def fileno(self) -> int:
         """Return a descriptor for a loop: when it is readable, `receive_nowait` until there is nothing."""
         return self._line.fileno()

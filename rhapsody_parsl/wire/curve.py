@@ -74,6 +74,8 @@ def quiet_socket(context: "zmq.Context[Any]", kind: int) -> "zmq.Socket[bytes]":
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 10_000)  # a peer whose host vanished sends no farewell
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 60_000)
     return socket  # type: ignore[no-any-return]  # a shadow type in pyzmq's stubs
 
 

@@ -21,6 +21,7 @@ from tests.cluster import apps
 
 RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime}
 FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
+SHIM = Path(__file__).parents[2] / "testing" / "vcluster" / "shim"
 PATIENCE = 100
 
 
@@ -34,7 +35,8 @@ def block(
 ) -> Iterator[RhapsodyExecutor]:
     """An executor with one block, over Slurm or, with a hostfile, over ssh."""
     given = {name: (options or {}).get(name, {}) for name in runtimes}
-    worker_init = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={os.environ['PYTHONPATH']}"
+    path = f"{SHIM}:{os.environ['PYTHONPATH']}"
+    worker_init = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={path}"
     if way == "slurm":
         provider: Any = SlurmProvider(
             partition="main",
@@ -62,14 +64,16 @@ def block(
         yield executor
 
 
-def functions(folder: Path, runtimes: list[str], **options: Any) -> None:
-    """A function on each core of the block, all at once."""
-    with block(folder, runtimes, **options) as executor:
+def functions(folder: Path, runtimes: list[str], span: bool = False, way: str = "slurm") -> None:
+    """A function on each core of the block, all at once; with `span`, under one Dragon runtime."""
+    options = {"dragon": {"nodes_per_partition": 0, "options": ("--network-prefix", "eth0")}} if span else {}
+    with block(folder, runtimes, way=way, options=options) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()
-        cores = 6
+        cores, began = 6, time.monotonic()
         futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
         tell("met", [future.result(PATIENCE) for future in futures])
+        tell("seconds", round(time.monotonic() - began, 1))
 
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
@@ -89,6 +93,18 @@ def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
         tell("service", called.result(PATIENCE))
         ask = executor.submit(apps.prompt, {"runtime": "vllm", "service": "echo"}, "olleh")
         tell("request", ask.result(PATIENCE))
+
+
+def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
+    """A gang over three nodes and an uneven one, as functions and as executables."""
+    with block(folder, ["mpi"], way=way, options={"mpi": mpi}) as executor:
+        for name, call in (("function", apps.gang), ("executable", apps.launch)):
+            for shape, spec in (("even", {"num_nodes": 3, "ranks_per_node": 2}), ("uneven", {"num_ranks": 5})):
+                meeting = folder / f"{name}-{shape}"
+                meeting.mkdir()
+                future = executor.submit(call, spec, str(meeting), spec.get("num_ranks", 6))
+                error = future.exception(PATIENCE)
+                tell(f"{name} {shape}", str(error) if error else future.result())
 
 
 def losing(folder: Path, runtimes: list[str], way: str = "slurm") -> None:

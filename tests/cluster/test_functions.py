@@ -6,9 +6,23 @@ from testing.vcluster.cluster import Cluster
 from tests.cluster.driver import Driver
 
 
+def report(line: str) -> None:
+    print(line)  # noqa: T201 - figures are for people
+
+
 @pytest.mark.parametrize("runtime", ["local", pytest.param("dragon", marks=pytest.mark.dragon)])
 def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -> None:
     """Six functions at once on three nodes of two cores: each has a core of its own, by its real affinity mask."""
     with Driver(cluster, "functions", runtimes=[runtime]) as driver:
         met = driver.hear("met")
+        report(f"{runtime}: six functions together on three nodes {driver.hear('seconds')} s after submit")
+    assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]
+
+
+@pytest.mark.dragon
+@pytest.mark.parametrize("way", ["slurm", "ssh"])
+def test_one_dragon_runtime_over_all_nodes(cluster: Cluster, way: str) -> None:
+    with Driver(cluster, "functions", runtimes=["dragon"], span=True, way=way) as driver:
+        met = driver.hear("met")
+        report(f"one Dragon runtime over {way}: {driver.hear('seconds')} s")
     assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]

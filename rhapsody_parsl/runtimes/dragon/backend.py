@@ -20,6 +20,9 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Exited, Failed, Quit, Ready, Spawn
 from rhapsody_parsl.worker.process_tree import end_descendants
 
+_LOOK_EVERY = 1000
+"""Milliseconds."""
+
 
 class Head:
     """Starts and watches the workers of one Dragon runtime.
@@ -36,20 +39,32 @@ class Head:
         self._spoke = Spoke(endpoint, name, Keys.load(Path(keys)) if keys else None)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
+        self._alone = os.eventfd(0)
+        self._poller.register(self._alone, select.POLLIN)
+        threading.Thread(target=self._tell_when_alone, daemon=True).start()
         self._watched: dict[int, tuple[str, Process]] = {}
+        self._away: dict[str, Process] = {}
+        self._host = os.uname().nodename
 
     def serve(self) -> None:
         """Take the pilot's words until it says quit or is gone."""
         self._spoke.send(Ready(os.uname().nodename, os.getpid()))
-        while not self._spoke.gone:
-            for source, _ in self._poller.poll():
-                if source in self._watched:
-                    self._report_end(source)
+        while True:
             while (message := self._spoke.receive_nowait()) is not None:
                 if isinstance(message, Quit):
                     return
                 if isinstance(message, Spawn):
                     self._spawn(message)
+            self._look_at_those_away()
+            for source, _ in self._poller.poll(_LOOK_EVERY if self._away else None):
+                if source == self._alone:
+                    return
+                if source in self._watched:
+                    self._report_end(source)
+
+    def _tell_when_alone(self) -> None:
+        self._spoke.wait_gone()
+        os.eventfd_write(self._alone, 1)
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
@@ -64,7 +79,10 @@ class Head:
         )
         try:
             process.start()
-            self._watch(order.worker, process)
+            if order.host.partition(".")[0] == self._host.partition(".")[0] or len(System().nodes) == 1:
+                self._watch(order.worker, process)
+            else:
+                self._away[order.worker] = process
         except Exception as problem:  # noqa: BLE001 - whatever Dragon raises is the worker's end, not ours
             self._spoke.send(Exited(order.worker, f"Dragon could not start it: {problem!r}"))
 
@@ -82,6 +100,13 @@ class Head:
         descriptor = os.pidfd_open(pid)
         self._watched[descriptor] = (worker, process)
         self._poller.register(descriptor, select.POLLIN)
+
+    def _look_at_those_away(self) -> None:
+        """Ask Dragon for the workers on other nodes of its: a wait for one would hold up every other request to it."""
+        for worker, process in list(self._away.items()):
+            if not process.is_alive:
+                del self._away[worker]
+                self._spoke.send(Exited(worker, _ending(process)))
 
     def _report_end(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
 from rhapsody_parsl.wire.messages import Quit, Spawn
 
-__all__ = ("Partition", "find_dragon")
+__all__ = ("Partition", "find_dragon", "mode")
 
 _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
@@ -35,6 +35,22 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
         names = {"dragon": "dragonhpc"}
         raise MissingPackage(" and ".join(names.get(name, name) for name in missing) or "dragon", "dragon", python)
     return command
+
+
+def mode(hosts: Sequence[str], options: Sequence[str], reach: str, everywhere: bool) -> list[str]:
+    """Return the words that say where the runtime runs.
+
+    Args:
+        hosts: There.
+        options: The user's, which win.
+        reach: How the block's other hosts are reached.
+        everywhere: Whether these are all of the block: Dragon takes a batch job as a whole, or a list over ssh.
+    """
+    if len(hosts) == 1:
+        return ["-s"]
+    wlm = {"srun": "slurm", "pals": "pbs+pals"}.get(reach, "ssh") if everywhere else "ssh"
+    words = [] if "-t" in options else ["-t", "tcp"]
+    return [*words, "--wlm", wlm, *(["--hostlist", ",".join(hosts)] if wlm == "ssh" else [])]
 
 
 class Partition:
@@ -120,9 +136,10 @@ class Partition:
     async def _live(self) -> None:
         """Start the launcher and wait for its end."""
         launcher = find_dragon(self._config, self._context.python)
+        everywhere = set(self.hosts) == {node.host for node in self._context.nodes.values()}
         command = [
             launcher,
-            "-s",
+            *mode(self.hosts, self._config.options, self._context.reach, everywhere),
             *self._config.options,
             str(_BACKEND),
             self.name,
@@ -137,6 +154,7 @@ class Partition:
             grace=1.5,
             sweep=(_SEGMENTS,),
             host=self._context.host(self.hosts[0]),
+            spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
         )
         await backend.start()
         reason = await backend.wait()

@@ -31,14 +31,16 @@ _HUNG_AFTER = 0.5
 _ANSWER_WITHIN = 0.25
 _MOST_FAILURES = 300  # MPICH has 2,048 communicators; each failed task keeps one or two
 _GRACE = 0.2
+_MOST_IDLE = 4
+"""Idle worlds over several hosts that are kept for the next run on the same ones."""
 
 
 class Functions:
     """Runs of functions with `comm`.
 
-    Runs share a standing world, started with the first of them; a run with isolation `process` gets a world of its own
-    for each task. When a rank is lost or hangs its world is retired: the run keeps its lease until its ranks are ended,
-    or frozen, and the next run starts a new world.
+    Runs share standing worlds, one for each set of hosts, started with the first run on it; a run with isolation
+    `process` gets a world of its own for each task. When a rank is lost or hangs its world is retired: the run keeps
+    its lease until its ranks are ended, or frozen, and the next run starts a new world.
 
     Args:
         config: The user's.
@@ -50,7 +52,7 @@ class Functions:
         self.slots = slots_of(context.nodes.values(), config.world_ranks)
         self._launcher: Launcher | None = None
         self._hub: Exchange | None = None
-        self._standing: World | None = None
+        self._standing: dict[frozenset[str], World] = {}
         self._count = 0
         self._peers: dict[str, tuple[World, int]] = {}
         self._worlds: dict[str, World] = {}
@@ -211,14 +213,15 @@ class Functions:
             options = shlex.split(job.run.spec.resources.launcher_options)
             world = self._start_world(slots_on(members), places_of(job.run.placed), options, real)
         else:
-            ever = pick(members, self.slots)
-            if ever is None:
-                reason = f"its standing world has {len(self.slots)} ranks, too few on a node of this task"
+            hosts = self._reach_of(job.run)
+            slots = self._slots_on(hosts)
+            if pick(members, slots) is None:
+                reason = f"its standing world has {len(slots)} ranks, too few on a node of this task"
                 remedy = "raise MPIRuntime(world_ranks=...), or use Policy(isolation='process')"
                 self._soon_lost(job.run.id, RuntimeUnavailable("mpi", f"{reason}; {remedy}"))
                 return None
-            world = self._standing_world()
-            picked = pick(members, self.slots, world.busy)
+            world = self._standing_world(hosts)
+            picked = pick(members, slots, world.busy)
             if picked is None:
                 return None
             members = picked
@@ -279,16 +282,33 @@ class Functions:
 
     # --- worlds --------------------------------------------------------------------------------------------------
 
-    def _standing_world(self) -> World:
-        if self._standing is None or self._standing.retired:
+    def _reach_of(self, run: Run) -> frozenset[str]:
+        """Return the hosts of the standing world that a run gets.
+
+        A world ends with any of its hosts, so a run has one over its own hosts; in a block of one host all share one.
+        """
+        return frozenset(placed.node.host for placed in run.placed) if self._context.hosts else frozenset()
+
+    def _slots_on(self, hosts: frozenset[str]) -> tuple[Slot, ...]:
+        nodes = self._context.nodes
+        return tuple(slot for slot in self.slots if not hosts or nodes[slot.node].host in hosts)
+
+    def _standing_world(self, hosts: frozenset[str]) -> World:
+        world = self._standing.pop(hosts, None)
+        if world is None or world.retired:
+            idle = [world for hosts, world in self._standing.items() if len(hosts) > 1 and not world.jobs]
+            for old in idle[: max(0, len(idle) - _MOST_IDLE)]:
+                self._retire(old)
             nodes = self._context.nodes
+            slots = self._slots_on(hosts)
             whole: dict[str, list[tuple[int, ...]]] = {}
-            for slot in self.slots:
+            for slot in slots:
                 node = nodes[slot.node]
                 whole.setdefault(node.host, []).append(node.real(node.cores))
             places = [Place(host, tuple(ranks)) for host, ranks in whole.items()]
-            self._standing = self._start_world(self.slots, places, (), ())
-        return self._standing
+            world = self._start_world(slots, places, (), ())
+        self._standing[hosts] = world  # the latest used is the last
+        return world
 
     def _start_world(
         self, slots: Sequence[Slot], places: Sequence[Place], options: Sequence[str], cores: Sequence[int]
@@ -317,8 +337,7 @@ class Functions:
 
     def _retire(self, world: World) -> None:
         world.retired = True
-        if self._standing is world:
-            self._standing = None
+        self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
         self._end_idle(world)
 
     def _end_idle(self, world: World) -> None:
@@ -330,8 +349,7 @@ class Functions:
             self._hub.drain()
         del self._worlds[world.name]
         self._peers = {peer: known for peer, known in self._peers.items() if known[0] is not world}
-        if self._standing is world:
-            self._standing = None
+        self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
         if self._stopping:
             return
         for job in list(world.jobs.values()):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
+from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.wire.messages import Share
 from testing.nodes import make_node, make_nodes
@@ -134,3 +135,18 @@ def test_at_best_keeps_what_is_lent_for_good() -> None:
     best = ledger.at_best().accounts["n0"]
     assert (best.free_cores, sum(best.gpus), best.memory) == (3, 1.0, 54.0)
     assert ledger.accounts["n0"].free_cores == 0
+
+
+def test_cores_lie_near_their_gpus() -> None:
+    node = Node("n", "n", tuple(range(8)), tuple(range(8)), ("0", "1"), "amd", near=((4, 5, 6, 7), (0, 1, 2, 3)))
+    ledger = Ledger([node])
+    both = ledger.acquire("both", [("n", Part(4, 2.0, 1.0))])
+    assert both is not None
+    assert both.shares[0].cores == (4, 5, 0, 1), "half near each, in the order of the GPUs: ranks are cut from it"
+    plain = ledger.acquire("plain", [("n", Part(2))])
+    assert plain is not None
+    assert plain.shares[0].cores == (2, 3)
+    ledger.release(both)
+    one = ledger.acquire("one", [("n", Part(6, 1.0, 1.0))])
+    assert one is not None
+    assert one.shares[0].cores == (4, 5, 6, 7, 0, 1), "what is near does not suffice"

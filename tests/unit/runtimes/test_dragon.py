@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.errors import MissingPackage
-from rhapsody_parsl.runtimes.dragon.partition import find_dragon
+from rhapsody_parsl.runtimes.dragon.partition import find_dragon, mode
 from rhapsody_parsl.spec.config import DragonRuntime
 
 
@@ -42,3 +42,15 @@ def test_no_command_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(MissingPackage, match="dragon is not installed"):
         find_dragon(DragonRuntime(), str(tmp_path / "python"))
+
+
+@pytest.mark.parametrize(("hosts", "reach", "everywhere", "words"), [
+    ("a", "srun", True, "-s"),
+    ("ab", "srun", True, "-t tcp --wlm slurm"),
+    ("ab", "srun", False, "-t tcp --wlm ssh --hostlist a,b"),
+    ("ab", "ssh", True, "-t tcp --wlm ssh --hostlist a,b"),
+    ("ab", "pals", True, "-t tcp --wlm pbs+pals"),
+])  # fmt: skip
+def test_where_a_runtime_runs(hosts: str, reach: str, everywhere: bool, words: str) -> None:
+    assert mode(list(hosts), (), reach, everywhere) == words.split()
+    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere)

@@ -16,6 +16,7 @@ from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.remote import Reach
 from testing import leaks
+from testing.processes import below
 from testing.waiting import alive, until, until_gone
 
 SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
@@ -48,6 +49,13 @@ def with_host(
             await host.close()
 
     asyncio.run(run())
+
+
+def outposts() -> list[psutil.Process]:
+    """Return the keeper and, last, the outpost itself."""
+    found = below("outpost.py")
+    numbers = {process.pid for process in found}
+    return sorted(found, key=lambda process: process.ppid() in numbers)
 
 
 async def sleeper(host: Host, folder: Path) -> tuple[Backend, int]:
@@ -99,8 +107,7 @@ def test_the_end_of_the_outpost_ends_all_and_is_told(folder: Path, whom: str) ->
         backend, pid = await sleeper(host, folder)
         losses: list[str] = []
         host.watch(losses.append)
-        outposts = [p for p in psutil.Process().children(recursive=True) if "outpost.py" in " ".join(p.cmdline())]
-        for process in outposts if whom == "both" else outposts[-1:]:
+        for process in outposts() if whom == "both" else outposts()[-1:]:
             process.kill()
         assert await backend.wait() == "its host other was lost: its connection ended"
         assert losses == ["host other was lost: its connection ended"]
@@ -117,13 +124,13 @@ def test_the_end_of_the_outpost_ends_all_and_is_told(folder: Path, whom: str) ->
 def test_an_outpost_that_is_frozen_is_lost_and_leaves_when_it_wakes(folder: Path) -> None:
     async def story(host: Host) -> None:
         backend, pid = await sleeper(host, folder)
-        frozen = [p for p in psutil.Process().children(recursive=True) if "outpost.py" in " ".join(p.cmdline())]
+        frozen = outposts()
         for process in frozen:
             process.send_signal(signal.SIGSTOP)
         assert await backend.wait() == "its host other was lost: it was silent for 1 s"
         assert alive(pid)
         for process in frozen:
-            with contextlib.suppress(psutil.NoSuchProcess):  # the way to it was given up
+            with contextlib.suppress(psutil.NoSuchProcess):  # the way to it was cut by killing its first process
                 process.send_signal(signal.SIGCONT)
         await asyncio.to_thread(until_gone, [pid])
 
@@ -134,8 +141,7 @@ def test_a_process_that_spans_a_lost_host_ends(folder: Path) -> None:
     async def story(host: Host) -> None:
         backend = Backend([sys.executable, "-c", "import time; time.sleep(100)"], folder.parent / "log", spans=[host])
         await backend.start()
-        (*_, outpost) = [p for p in psutil.Process().children(recursive=True) if "outpost.py" in " ".join(p.cmdline())]
-        outpost.kill()
+        outposts()[-1].kill()
         assert await backend.wait() == "host other was lost: its connection ended"
 
     with_host(folder, story)

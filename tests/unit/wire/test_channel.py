@@ -102,7 +102,7 @@ def test_last_words_are_heard_and_the_end_of_either_is_seen(tmp_path: Path) -> N
         assert not waits.done()
         hub.close()
         assert await waits is None
-        assert second.gone
+        assert second.receive_nowait() is None
         await gone
         second.send(Revoked(1, [3]))  # nothing happens
         second.close()

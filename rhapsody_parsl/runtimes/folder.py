@@ -1,0 +1,71 @@
+"""The private folder of a block on one host: made, held for as long as its owner lives, swept when no owner is left.
+
+Standard library only. Whoever holds a folder holds a lock on a file in it; a folder without a holder is what a kill -9
+of everything left, and the next block of ours on the host removes it.
+"""
+
+import contextlib
+import fcntl
+import glob
+import os
+import shutil
+import stat
+import tempfile
+import time
+
+__all__ = ("hold", "make", "sweep", "take")
+
+_HELD = ".held"
+_JUST_MADE = 60.0
+"""Seconds in which a folder may be without a lock because its maker has not come to that yet."""
+
+
+def make() -> str:
+    """Make a new one."""
+    return tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-")
+
+
+def take(folder: str) -> None:
+    """Make the folder of this name; one that an owner before us left counts, if it is ours alone.
+
+    Raises:
+        OSError: It cannot be made, or is not ours alone.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    if found.st_uid != os.geteuid() or found.st_mode != stat.S_IFDIR | 0o700:
+        raise PermissionError(f"{folder} is not a folder of ours alone")
+
+
+def hold(folder: str) -> int:
+    """Hold a folder until this process ends, also across an exec; return the descriptor that does it."""
+    descriptor = os.open(os.path.join(folder, _HELD), os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(descriptor, True)
+    with contextlib.suppress(BlockingIOError):  # an owner before us is about to end
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def sweep(beside: str) -> None:
+    """Remove the folders of ours beside this one that nobody holds."""
+    pattern = os.path.join(os.path.dirname(beside), f"rhapsody-{os.getuid()}-*")
+    for folder in set(glob.glob(pattern)) - {beside}:
+        with contextlib.suppress(OSError):
+            found = os.lstat(folder)
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _is_free(folder, found.st_mtime):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_free(folder: str, changed: float) -> bool:
+    try:
+        descriptor = os.open(os.path.join(folder, _HELD), os.O_RDWR)
+    except FileNotFoundError:
+        return time.time() - changed > _JUST_MADE
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

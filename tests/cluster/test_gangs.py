@@ -1,0 +1,36 @@
+"""MPI over three nodes, by each launcher there is here."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from tests.cluster.driver import Driver
+
+pytestmark = pytest.mark.mpi
+
+
+@pytest.mark.parametrize(("way", "mpi"), [
+    ("slurm", {"launcher": "hydra"}),
+    ("slurm", {"launcher": "srun"}),
+    ("ssh", {"launcher": "hydra"}),
+], ids=["hydra in slurm", "srun", "hydra over ssh"])  # fmt: skip
+def test_each_rank_has_a_core_of_its_own(cluster: Cluster, way: str, mpi: dict[str, Any]) -> None:
+    with Driver(cluster, "gangs", way=way, mpi=mpi) as driver:
+        for kind in ("function", "executable"):
+            for shape, ranks in (("even", 6), ("uneven", 5)):
+                met = driver.hear(f"{kind} {shape}")
+                places = [(host, *mask) for host, mask in met]
+                assert len(set(places)) == ranks, (kind, shape, met)
+                counts = Counter(host for host, _ in met)
+                assert sorted(counts.values()) == ([2, 2, 2] if shape == "even" else [1, 2, 2])
+
+
+def test_ranks_that_come_up_alone_are_refused(cluster: Cluster) -> None:
+    mpi = {"launcher": "srun", "options": ["--mpi=none"]}
+    with Driver(cluster, "gangs", mpi=mpi) as driver:
+        for shape in ("even", "uneven"):
+            assert "MPICH needs --mpi=pmi2" in driver.hear(f"function {shape}")
+        driver.hear("executable even")  # where the launcher binds, nothing of ours stands between
+        assert "MPICH" in driver.hear("executable uneven")

@@ -1,0 +1,47 @@
+"""Private folders: held, or swept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.runtimes import folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_only_what_nobody_holds_is_swept(root: Path) -> None:
+    mine, dead, other = folder.make(), folder.make(), root / "others"
+    other.mkdir()
+    code = f"from rhapsody_parsl.runtimes import folder; folder.hold({dead!r}); print(flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin
+    assert holder.stdout
+    holder.stdout.readline()
+    young = folder.make()
+    old = Path(folder.make())
+    os.utime(old, (0, 0))
+    folder.sweep(mine)
+    assert sorted(root.iterdir()) == sorted([Path(mine), Path(dead), Path(young), other])
+    holder.kill()
+    holder.wait(10)
+    holder.stdin.close()
+    holder.stdout.close()
+    folder.sweep(mine)
+    assert sorted(root.iterdir()) == sorted([Path(mine), Path(young), other])
+
+
+def test_a_folder_that_others_can_enter_is_not_taken(root: Path) -> None:
+    folder.take(str(root / "new"))
+    folder.take(str(root / "new"))
+    (root / "open").mkdir(mode=0o755)
+    (root / "link").symlink_to(root / "new")
+    for name in ("open", "link"):
+        with pytest.raises(PermissionError, match="not a folder of ours alone"):
+            folder.take(str(root / name))
