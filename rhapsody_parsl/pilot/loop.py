@@ -174,6 +174,7 @@ class Pilot:
 
     def _act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop."""
+        self._changed = True
         while instructions := self._core.take():
             for instruction in instructions if not self._leaving.done() else ():
                 self._perform(instruction)
