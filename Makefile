@@ -11,15 +11,15 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration parsl-suite bench env model format clean
+.PHONY: help demo test check unit integration test-globus parsl-suite bench env model format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
 
-test: check unit integration parsl-suite ## everything that CI runs
+test: check unit integration test-globus parsl-suite ## everything that CI runs
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check
@@ -32,6 +32,10 @@ unit: env ## the fast tests
 
 integration: env ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration
+
+test-globus: env ## Globus Compute for real: broker, endpoints, client (as root it installs RabbitMQ when missing)
+	@tools/rabbitmq.sh
+	$(PYTEST) tests/globus
 
 parsl-suite: env ## Parsl's own test suite, under this executor and under HighThroughputExecutor
 	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
