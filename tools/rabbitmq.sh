@@ -6,9 +6,9 @@ set -euo pipefail
 server=/usr/lib/rabbitmq/bin/rabbitmq-server
 [ ! -x "$server" ] || exit 0
 if [ "$(id -u)" != 0 ]; then
-    echo "the tests of Globus Compute need RabbitMQ: install it (Debian: apt-get install rabbitmq-server)," \
-        "without its service (systemctl disable --now rabbitmq-server)" >&2
-    exit 1
+    echo "globus: RabbitMQ is missing, and only root can install it (sudo $0):" \
+        "the tests of whole endpoints are left out, those of the engine run" >&2
+    exit 0
 fi
 policy=/usr/sbin/policy-rc.d # asked by every package that wants to start a service; 101 forbids it
 if [ ! -e "$policy" ]; then
