@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from pathlib import Path
 import psutil
 
 from testing.globus_service import environment
-from testing.processes import below
 from testing.waiting import until, until_gone
 
 START_WITHIN = 60.0
@@ -40,15 +38,6 @@ class CoreEndpoint:
     def user_endpoints(self) -> list[psutil.Process]:
         """List the user endpoints' processes."""
         return [each for each in psutil.Process(self.pid).children() if each.status() != psutil.STATUS_ZOMBIE]
-
-    def processes(self, word: str) -> list[psutil.Process]:
-        """List the processes below it with a word in their command line."""
-        return below(word, self.pid)
-
-    def logs(self) -> str:
-        """Return the ends of all logs."""
-        found = sorted(self.folder.parent.rglob("*.log"))
-        return "\n".join(f"--- {path}\n{path.read_text(errors='replace')[-3000:]}" for path in found)
 
 
 def init(user_dir: Path, name: str, template: str, wrap: Wrap = list) -> Path:
@@ -83,18 +72,17 @@ def core_endpoint(folder: Path, wrap: Wrap = list) -> Iterator[CoreEndpoint]:
         until(lambda: (known.exists() and running.exists()) or _has_left(process, folder), START_WITHIN)
         yield CoreEndpoint(json.loads(known.read_text())["endpoint_id"], process.pid, folder)
     finally:
-        end(process.pid, process.wait)
+        _end(process)
         (folder / "endpoint.json").unlink(missing_ok=True)
 
 
-def end(pid: int, wait: Callable[[float], object]) -> None:
-    """End a process as its owner would, and wait until it and all below it are gone."""
-    try:
-        family = [pid, *(process.pid for process in psutil.Process(pid).children(recursive=True))]
-    except psutil.NoSuchProcess:
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End an endpoint as its owner would, and wait until it and all below it are gone."""
+    if process.poll() is not None:
         return
-    os.kill(pid, signal.SIGTERM)
-    wait(END_WITHIN)
+    family = [process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))]
+    process.terminate()
+    process.wait(END_WITHIN)
     until_gone(family, END_WITHIN)
 
 

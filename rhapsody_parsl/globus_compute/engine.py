@@ -16,7 +16,15 @@ from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.providers.base import ExecutionProvider
 from typeguard import TypeCheckError
 
-from rhapsody_parsl.errors import InvalidTask, RhapsodyError
+from rhapsody_parsl.errors import (
+    InvalidTask,
+    MissingPackage,
+    PayloadError,
+    RankFailed,
+    RhapsodyError,
+    ServiceRequestFailed,
+    WalltimeExceeded,
+)
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
 from rhapsody_parsl.globus_compute.report import describe, why_not_high_assurance
 from rhapsody_parsl.globus_compute.settings import InvalidSetting, check_keys, read_runtimes
@@ -27,6 +35,8 @@ __all__ = ("RhapsodyEngine",)
 
 _SIZE_LIMIT = 10 * 1024 * 1024  # Globus Compute's own
 _POLLING = {"strategy": "simple", "max_idletime": 120.0, "strategy_period": 5.0}
+_FINAL = (InvalidTask, MissingPackage, PayloadError, RankFailed, ServiceRequestFailed, WalltimeExceeded)
+"""Ends of a task that no other try would change."""
 _EXECUTOR_KEYS = (
     "address", "ageing", "block_error_handler", "cores_per_node", "declared_nodes", "default_runtime", "drain_period",
     "encrypted", "gpus_per_node", "heartbeat_period", "heartbeat_threshold", "launch_cmd", "mem_per_node",
@@ -200,18 +210,23 @@ def _wrong_type(problem: TypeCheckError) -> InvalidSetting:
 
 
 def _finish(done: Future[Any], out: Future[Any], call: Call) -> None:
-    """Make a packed result of what came back; what no other try can help is a result too."""
+    """Make a packed result of what came back; an exception is left only where another try may help."""
+    try:
+        packed = _pack(done, call)
+    except Exception as problem:  # noqa: BLE001 - a future that never ends would be worse
+        out.set_exception(problem)
+    else:
+        out.set_result(packed)
+
+
+def _pack(done: Future[Any], call: Call) -> bytes:
     error = done.exception()
     if isinstance(error, TaskRaised):
-        out.set_result(error.args[0])
-    elif isinstance(error, InvalidTask):
-        out.set_result(messagepack.pack(Result(task_id=call.args[0], **_told(error))))
-    elif error is not None:
-        out.set_exception(error)
-    elif isinstance(value := done.result(), bytes):
-        out.set_result(value)
-    else:
-        out.set_result(_pack_completion(value, call))
+        return bytes(error.args[0])
+    if isinstance(error, _FINAL):
+        return messagepack.pack(Result(task_id=call.args[0], **_told(error)))
+    value = done.result()
+    return value if isinstance(value, bytes) else _pack_completion(value, call)
 
 
 def _pack_completion(value: Any, call: Call) -> bytes:

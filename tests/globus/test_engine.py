@@ -189,10 +189,15 @@ def test_a_killed_pilot_is_told_with_the_blocks_words(tmp_path: Path, retries: i
 
 def test_every_lost_try_is_told(tmp_path: Path) -> None:
     engine = engine_of(max_retries_on_system_failure=1)
-    with started(engine, tmp_path) as driver, pytest.raises(TaskFailedError) as caught:
-        driver.call(functions.leave)
+    with started(engine, tmp_path) as driver:
+        with pytest.raises(TaskFailedError) as caught:
+            driver.call(functions.leave)
+        with pytest.raises(TaskFailedError, match="longer than its walltime") as final:
+            driver.call(functions.sleep_long, spec={"policy": {"walltime": 0.5}})
     assert caught.value.code == "WorkerLost"
     assert str(caught.value).count("the task called sys.exit(3)") == 2
+    assert final.value.code == "WalltimeExceeded"
+    assert "attempt" not in str(final.value), "what took too long is not tried again"
 
 
 def test_blocks_come_with_tasks_and_go_when_idle(tmp_path: Path) -> None:
