@@ -157,19 +157,6 @@ def test_a_killed_pilot_is_told(fresh: CoreEndpoint, client: Client) -> None:
             lost.result(TIMEOUT)
 
 
-def test_a_task_under_way_at_a_restart_is_told(fresh: CoreEndpoint, client: Client) -> None:
-    with Executor(fresh.id, client=client) as executor:
-        assert submit(executor, None, functions.square, 2).result(TIMEOUT) == 4
-        lost = submit(executor, None, functions.sleep_long)
-        time.sleep(2)  # the service and the endpoint look twice a second
-        (user_endpoint,) = fresh.user_endpoints()
-        user_endpoint.terminate()
-        until_gone([user_endpoint.pid], 40)
-        assert submit(executor, None, functions.square, 3).result(TIMEOUT) == 9
-        with pytest.raises(TaskExecutionFailed, match="the executor was shut down"):
-            lost.result(TIMEOUT)
-
-
 def test_heartbeats_carry_runtimes_and_workers(service: Service, fresh: CoreEndpoint, client: Client) -> None:
     with Executor(fresh.id, client=client, user_endpoint_config={"cores_per_node": 3}) as executor:
         assert submit(executor, MPI2, functions.total, [1, 2, 3]).result(TIMEOUT) == (6, 2)
