@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := overhead payloads commands costs growth heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration test-cluster parsl-suite bench env model format clean
+.PHONY: help demo test check unit integration test-globus test-cluster parsl-suite bench env model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ help: ## this list
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
 
-test: check unit integration parsl-suite ## everything that CI runs
+test: check unit integration test-globus parsl-suite ## everything that CI runs
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check
@@ -34,6 +34,10 @@ unit: env ## the fast tests
 
 integration: env ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration
+
+test-globus: env ## Globus Compute for real: broker, endpoints, client (as root it installs RabbitMQ when missing)
+	@tools/rabbitmq.sh
+	$(PYTEST) tests/globus
 
 test-cluster: env ## blocks of several nodes, on a virtual cluster: Slurm, ssh, lost nodes (needs root)
 	@tools/cluster_packages.sh

@@ -13,8 +13,8 @@ from testing import leaks
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[1]
-KINDS = ("unit", "integration", "cluster")
-DEADLINES = {"integration": 180, "cluster": 300}  # seconds; units have the 30 s of pyproject.toml
+KINDS = ("unit", "integration", "globus", "cluster")
+DEADLINES = {"integration": 180, "globus": 240, "cluster": 300}  # seconds; units have the 30 s of pyproject.toml
 
 
 def pytest_configure() -> None:
@@ -41,8 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail an integration test that leaves a process, a shared memory segment or a port."""
-    if request.node.get_closest_marker("integration") is None:
+    """Fail a test with real parts that leaves a process, a shared memory segment or a port."""
+    if not any(request.node.get_closest_marker(kind) for kind in ("integration", "globus")):
         yield
         return
     with leaks.watch():

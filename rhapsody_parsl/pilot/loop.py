@@ -185,7 +185,6 @@ class Pilot:
         match message:
             case Submit(tasks=tasks):
                 self._core.submit(tasks, now)
-                self._changed = True
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
             case Stop(drain=drain):
@@ -198,6 +197,7 @@ class Pilot:
 
     def _act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop."""
+        self._changed = True
         while instructions := self._core.take():
             for instruction in instructions if not self._leaving.done() else ():
                 self._perform(instruction)

@@ -168,8 +168,9 @@ def _mapped(paths: "list[str]") -> "set[str]":
 
 
 def _sweep(patterns: "list[str]", pid: int) -> None:
+    users = {str(os.getuid())[-3:], glob.escape(os.environ.get("USER", "")[-3:])} - {""}  # Dragon takes either
     for pattern in patterns:
-        found = glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=str(os.getuid())[-3:]))
+        found = [path for user in users for path in glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=user))]
         for path in set(found) - _mapped(found):
             if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)

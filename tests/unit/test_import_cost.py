@@ -24,6 +24,9 @@ def loaded(statement: str) -> set[str]:
     ("import rhapsody_parsl.pilot.loop", HEAVY),
     ("import rhapsody_parsl.worker.loop", HEAVY),
     ("import rhapsody_parsl.executors.executor", HEAVY - {"parsl"}),
+    ("import rhapsody_parsl.cli.main", HEAVY | {"globus_compute_endpoint", "zmq"}),
+    ("import rhapsody_parsl.globus_compute", HEAVY | {"globus_compute_endpoint", "zmq"}),
+    ("import rhapsody_parsl.globus_compute.task", HEAVY - {"numpy", "parsl"}),
 ])  # fmt: skip
 def test_import_loads_nothing_it_does_not_need(statement: str, never: set[str]) -> None:
     assert not loaded(statement) & never

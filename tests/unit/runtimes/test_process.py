@@ -172,3 +172,22 @@ def test_last_words_are_whole_lines(tmp_path: Path) -> None:
     log.write_text("one\ntwo\nthree\n")
     assert last_words(log, 100) == "one\ntwo\nthree"
     assert last_words(log, 8) == "three"
+
+
+def test_files_named_after_user_or_number_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "someone")
+    other = tmp_path / "one-of-another"
+    program = (
+        "import os, pathlib, sys\n"
+        "for who in ('one', str(os.getuid())[-3:]):\n"
+        f"    (pathlib.Path({str(tmp_path)!r}) / f'{{who}}{{str(os.getpid())[-3:]}}').touch()"
+    )
+    other.touch()
+
+    async def story() -> None:
+        backend = Backend([sys.executable, "-c", program], tmp_path / "log", sweep=[str(tmp_path / "{uid3}{pid3}")])
+        await backend.start()
+        await backend.wait()
+
+    asyncio.run(story())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["log", "one-of-another"]

@@ -1,0 +1,135 @@
+"""The engine's part of an endpoint's YAML as checked values; what is wrong is named by its YAML path."""
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.config import (
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    RuntimeConfig,
+    VLLMRuntime,
+    VLLMService,
+)
+
+__all__ = ("InvalidSetting", "check_keys", "read_runtimes")
+
+_ROOT = "engine"
+_RUNTIMES: dict[str, type[RuntimeConfig]] = {
+    "dragon": DragonRuntime,
+    "local": LocalRuntime,
+    "mpi": MPIRuntime,
+    "vllm": VLLMRuntime,
+}
+_INSTEAD = {
+    "max_workers_per_node": "A node runs as many tasks as it has cores: give cores_per_node",
+    "cores_per_worker": "A task says what it needs: resource_specification={'cores': 4}",
+    "mem_per_worker": "A task says what it needs: resource_specification={'memory': 8}",
+    "available_accelerators": "A task says what it needs: resource_specification={'gpus': 1}",
+    "prefetch_capacity": "Short tasks are put behind each other by themselves",
+    "mpi_launcher": "Write runtimes: {mpi: {launcher: srun}}",
+    "enable_mpi_mode": "Write runtimes: {mpi: {}}",
+    "max_workers_per_block": "A block runs as many tasks as it has cores: give cores_per_node",
+    "executor": "This engine makes its own RhapsodyExecutor",
+    "container_type": "Start the block in the container: give launch_cmd with {python}, {config} and {block_id}",
+    "container_uri": "See container_type",
+    "container_cmd_options": "See container_type",
+}
+"""What to write instead of keys that other engines have."""
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class InvalidSetting(InvalidTask):
+    """A value of the endpoint's YAML that cannot be; `key` is its path."""
+
+    def sentence(self) -> str:
+        """Name path, value and what is wrong with it."""
+        text = f"{self.key}: {self.problem}" + ("" if self.value is None else f", not {self.value!r}")
+        return f"{text}. {self.remedy}" if self.remedy else f"{text}."
+
+
+def check_keys(given: Collection[str], known: Collection[str]) -> None:
+    """Refuse keys of the engine that it does not know.
+
+    Args:
+        given: In the YAML.
+        known: The engine's own.
+
+    Raises:
+        InvalidSetting: One is unknown.
+    """
+    for key in given:
+        if key not in known:
+            raise InvalidSetting(f"{_ROOT}.{key}", None, "unknown key", _INSTEAD.get(key) or _nearest(key, known))
+
+
+def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
+    """Return the runtimes of `engine.runtimes`; Dragon alone when there is none.
+
+    Args:
+        given: From the YAML: a mapping from a runtime's name to its settings, which may be left out.
+
+    Raises:
+        InvalidSetting: A name, key or value that cannot be.
+    """
+    path = f"{_ROOT}.runtimes"
+    if given is None:
+        return (DragonRuntime(),)
+    runtimes = []
+    for name, settings in _mapping(given, path, "runtimes: {dragon: {}, mpi: {launcher: srun}}").items():
+        if name not in _RUNTIMES:
+            raise InvalidSetting(f"{path}.{name}", None, "unknown runtime", _nearest(name, _RUNTIMES))
+        runtimes.append(_read_runtime(name, settings, f"{path}.{name}"))
+    if not runtimes:
+        raise InvalidSetting(path, given, "at least one runtime is needed")
+    return tuple(runtimes)
+
+
+def _read_runtime(name: str, settings: Any, path: str) -> RuntimeConfig:
+    fields = dict(_mapping({} if settings is None else settings, path, f"{name}: {{key: value}}"))
+    if name == "vllm":
+        services = fields.get("services")
+        if not isinstance(services, list) or not services:
+            raise InvalidSetting(
+                f"{path}.services", services, "a list of services is needed", "Write - {name: ..., model: ..., gpus: 1}"
+            )
+        fields["services"] = [_read_service(each, f"{path}.services[{n}]") for n, each in enumerate(services)]
+    return _build(_RUNTIMES[name], fields, path)
+
+
+def _read_service(given: Any, path: str) -> VLLMService:
+    return _build(VLLMService, dict(_mapping(given, path, "{name: assistant, model: ..., gpus: 1}")), path)
+
+
+def _mapping(given: Any, path: str, example: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise InvalidSetting(path, given, "keys and values are needed", f"Write {example}")
+    return given
+
+
+def _build(kind: type[T], fields: dict[str, Any], path: str) -> T:
+    """Make a configuration, with its errors told by path."""
+    known = {field.name: field.required for field in msgspec.structs.fields(kind)}
+    for key in fields:
+        if key not in known:
+            raise InvalidSetting(f"{path}.{key}", None, "unknown key", _nearest(key, known))
+    for key, required in known.items():
+        if required and key not in fields:
+            raise InvalidSetting(f"{path}.{key}", None, "this key is needed")
+    try:
+        return kind(**fields)
+    except InvalidTask as error:
+        inner = re.fullmatch(r"\w+\((\w+)\)", error.key)
+        where = f"{path}.{inner[1]}" if inner and inner[1] in known else path
+        raise InvalidSetting(where, error.value, error.problem, error.remedy) from None
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(str(word), known, 1, 0.5)
+    return f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(sorted(known))}"

@@ -1,0 +1,27 @@
+"""A whole Globus Compute on this machine: broker, stand-in service, and a place for endpoints, once for all tests."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testing.globus_service import Service, environment, serve
+from testing.rabbitmq import SERVER, broker
+
+
+@pytest.fixture(scope="session")
+def user_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of endpoints and of the client's tokens."""
+    return tmp_path_factory.mktemp("globus")
+
+
+@pytest.fixture(scope="session")
+def service(user_dir: Path) -> Iterator[Service]:
+    """Run broker and service; this process's client speaks to them."""
+    if os.geteuid() != 0 and not SERVER.exists():
+        pytest.skip("RabbitMQ is missing, and only root can install it: sudo tools/rabbitmq.sh")
+    with pytest.MonkeyPatch.context() as patch, broker(user_dir / "rabbitmq") as url, serve(url) as service:
+        for name, value in environment(str(user_dir)).items():
+            patch.setenv(name, value)
+        yield service

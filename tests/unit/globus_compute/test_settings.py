@@ -1,0 +1,68 @@
+"""What is wrong in an endpoint's YAML is named by its path."""
+
+from typing import Any
+
+import pytest
+from parsl.providers import LocalProvider
+
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl.globus_compute import RhapsodyEngine
+from rhapsody_parsl.globus_compute.settings import InvalidSetting, read_runtimes
+
+SERVICE = {"name": "assistant", "model": "/model"}
+
+
+def test_runtimes_of_a_yaml_become_the_executors() -> None:
+    served = {**SERVICE, "gpus": 1, "engine_args": {"dtype": "auto"}}
+    given = {
+        "dragon": {"nodes_per_partition": 2},
+        "mpi": {"launcher": "srun"},
+        "local": None,
+        "vllm": {"request_workers": 2, "services": [served]},
+    }
+    service = VLLMService("assistant", "/model", gpus=1, engine_args={"dtype": "auto"})
+    assert read_runtimes(given) == (
+        DragonRuntime(nodes_per_partition=2),
+        MPIRuntime(launcher="srun"),
+        LocalRuntime(),
+        VLLMRuntime(request_workers=2, services=[service]),
+    )
+
+
+def test_dragon_alone_is_the_default() -> None:
+    assert read_runtimes(None) == (DragonRuntime(),)
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"dargon": {}}, "engine.runtimes.dargon: unknown runtime. Did you mean 'dragon'?"),
+    (["dragon"], "engine.runtimes: keys and values are needed, not ['dragon']. Write runtimes: {dragon: {}"),
+    ({}, "engine.runtimes: at least one runtime is needed"),
+    ({"mpi": {"launcher": "mpirun"}}, "engine.runtimes.mpi.launcher: allowed are auto, hydra, openmpi, srun"),
+    ({"mpi": {"lancher": "srun"}}, "engine.runtimes.mpi.lancher: unknown key. Did you mean 'launcher'?"),
+    ({"mpi": "srun"}, "engine.runtimes.mpi: keys and values are needed, not 'srun'"),
+    ({"dragon": {"startup_timeout": 0}}, "engine.runtimes.dragon.startup_timeout: it must be more than zero, not 0"),
+    ({"dragon": {"nodes_per_partition": "two"}}, "engine.runtimes.dragon.nodes_per_partition: Expected int"),
+    ({"vllm": {}}, "engine.runtimes.vllm.services: a list of services is needed"),
+    ({"vllm": {"services": [{"name": "a"}]}}, "engine.runtimes.vllm.services[0].model: this key is needed"),
+    ({"vllm": {"services": [SERVICE, {**SERVICE, "model": 7}]}}, "vllm.services[1].model: Expected str"),
+    ({"vllm": {"services": [SERVICE, SERVICE]}}, "engine.runtimes.vllm.services: two services have one name"),
+    ({"vllm": {"services": [{**SERVICE, "cores": -1}]}}, "vllm.services[0]: nothing may be negative"),
+])  # fmt: skip
+def test_runtimes_that_cannot_be(given: Any, words: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        read_runtimes(given)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"max_workers_per_node": 4}, "max_workers_per_node: unknown key. A node runs as many tasks as it has cores"),
+    ({"container_type": "docker"}, "engine.container_type: unknown key. Start the block in the container"),
+    ({"encypted": True}, "engine.encypted: unknown key. Did you mean 'encrypted'?"),
+    ({"default_runtime": "mpi"}, "engine.default_runtime: runtimes has local, not 'mpi'"),
+    ({"cores_per_node": "four"}, "engine.cores_per_node: a str did not match any element in the union"),
+    ({"provider": None}, "engine.provider: this key is needed. Write provider: {type: LocalProvider}"),
+])  # fmt: skip
+def test_engine_keys_that_cannot_be(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        RhapsodyEngine(**{"provider": LocalProvider(), "runtimes": {"local": {}}, **settings})
+    assert words in str(caught.value)
