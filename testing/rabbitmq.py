@@ -1,19 +1,22 @@
-"""A message broker for one test run: RabbitMQ on the loopback, with folders, ports and a port mapper of its own."""
+"""A message broker for one test run: RabbitMQ on the loopback, with folders, ports and a port mapper of its own.
+
+It runs under our guard, so that it goes with us, however we end.
+"""
 
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pika
 import pika.exceptions
-import psutil
 
+from rhapsody_parsl.runtimes import guard
 from testing.ports import free_port
-from testing.processes import command_of
-from testing.waiting import until, until_gone
+from testing.waiting import until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # beside Debian's wrapper, which wants to be another user
 START_WITHIN = 90.0
@@ -27,14 +30,15 @@ def broker(folder: Path) -> Iterator[str]:
     port, mapper = free_port(), free_port()
     with (folder / "server.out").open("wb") as out:
         server = subprocess.Popen(
-            [SERVER], env=_environment(folder, port, mapper), stdout=out, stderr=out, start_new_session=True
-        )
+            [sys.executable, guard.__file__, "--lifeline", "--", str(SERVER)],
+            env=_environment(folder, port, mapper), stdin=subprocess.PIPE, stdout=out, stderr=out,
+        )  # fmt: skip
     url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
     try:
         until(lambda: _answers(url, port) or _has_left(server, folder), START_WITHIN)
         yield url
     finally:
-        _end(server, mapper)
+        server.communicate(timeout=30)  # its input ends, and with it all below the guard, the port mapper too
 
 
 def _environment(folder: Path, port: int, mapper: int) -> dict[str, str]:
@@ -71,20 +75,3 @@ def _has_left(server: "subprocess.Popen[bytes]", folder: Path) -> bool:
     if server.poll() is not None:
         raise AssertionError(f"RabbitMQ did not start: {(folder / 'server.out').read_text(errors='replace')[-2000:]}")
     return False
-
-
-def _end(server: "subprocess.Popen[bytes]", mapper: int) -> None:
-    """End the server with all below it, and Erlang's port mapper, which has left it."""
-    family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-    mappers = [process for process in psutil.process_iter() if _is_mapper(process, mapper)]
-    for process in (*family, *mappers):
-        if process.is_running():
-            process.kill()
-    server.wait(10)
-    until_gone([process.pid for process in (*family, *mappers)])
-
-
-def _is_mapper(process: psutil.Process, port: int) -> bool:
-    if "epmd" not in command_of(process):
-        return False
-    return process.environ().get("ERL_EPMD_PORT") == str(port)
