@@ -181,9 +181,16 @@ class Backend:
         return last_words(self.log, limit)
 
 
-async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path) -> None:
-    """Remove files on some hosts (None is this one) that nothing there has mapped: what started them was no guard's."""
-    sweepers = [Backend(["true"], log, sweep=patterns, host=host) for host in hosts]
+async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path, after: float = 0.0) -> None:
+    """Remove files on some hosts (None is this one) that nothing there has mapped: what made them was under no guard.
+
+    Args:
+        patterns: Globs, as for `Backend`.
+        hosts: Where.
+        log: For what goes wrong.
+        after: Seconds to wait before: what has the files mapped may be about to end.
+    """
+    sweepers = [Backend(["sleep", str(after)], log, sweep=patterns, host=host) for host in hosts]
     await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
     await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
 

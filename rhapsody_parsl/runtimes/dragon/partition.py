@@ -20,7 +20,9 @@ __all__ = ("Partition", "find_dragon", "mode")
 _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _ALL_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after a launcher of its own
-_LEAVE_TIMEOUT, _LEAVE_TOGETHER = 2.5, 6.0
+_LEAVE_TIMEOUT, _LEAVE_OVER_SSH = 2.5, 6.0
+"""The end of a Slurm step ends all of it; over ssh, what Dragon does not end on other hosts by itself stays."""
+_DYING = 1.0
 
 
 def find_dragon(config: DragonRuntime, python: str) -> str:
@@ -129,8 +131,10 @@ class Partition:
             return
         if self._up.is_set() and self._hub:
             self._hub.send(self.name, Quit())
+            alone = len(self.hosts) == 1 or self._context.reach == "srun"
+            timeout = _LEAVE_TIMEOUT if alone else _LEAVE_OVER_SSH
             with suppress(TimeoutError):  # Dragon's teardown can hang; the guard ends it
-                await asyncio.wait_for(backend.wait(), _LEAVE_TIMEOUT if len(self.hosts) == 1 else _LEAVE_TOGETHER)
+                await asyncio.wait_for(backend.wait(), timeout)
         self._up.clear()
         await backend.stop()
         await self._sweep()
@@ -173,7 +177,7 @@ class Partition:
         if len(self.hosts) == 1:
             return
         hosts = [self._context.host(name) for name in self.hosts]
-        await sweep([_ALL_SEGMENTS], hosts, self._context.logs / f"{self.name}.log")
+        await sweep([_ALL_SEGMENTS], hosts, self._context.logs / f"{self.name}.log", _DYING)
 
     def _address(self) -> list[str]:
         if self._hub is None:
