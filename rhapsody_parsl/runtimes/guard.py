@@ -78,13 +78,14 @@ def _reap() -> None:
         pass
 
 
-def _is_tracker(pid: int) -> bool:
-    """Whether it is multiprocessing's resource tracker, which removes the shared memory of the dead and then leaves."""
+def _tidies(pid: int) -> bool:
+    """Whether it removes what the dead leave, and then leaves: multiprocessing's resource tracker, or a guard."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as line:
-            return b"multiprocessing.resource_tracker" in line.read()
+            words = line.read()
     except OSError:
         return False
+    return b"multiprocessing.resource_tracker" in words or os.fsencode(__file__) in words
 
 
 def _mpi_segments(pids: "list[int]") -> "set[str]":
@@ -107,14 +108,14 @@ def _unlink(paths: "set[str]") -> None:
 
 
 def _kill_all() -> None:
-    """Kill all below us, again until none is left; resource trackers get three seconds to tidy up first."""
+    """Kill all below us, again until none is left; trackers and guards get three seconds to tidy up first."""
     for turn in range(200):
         alive = _children()
         if not alive:
             return
         segments = _mpi_segments(alive)
         for pid in alive:
-            if turn >= _TIDY_TURNS or not _is_tracker(pid):
+            if turn >= _TIDY_TURNS or not _tidies(pid):
                 _signal(pid, signal.SIGKILL)
         _unlink(segments)
         _reap()

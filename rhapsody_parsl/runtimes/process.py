@@ -12,7 +12,7 @@ from rhapsody_parsl.runtimes import guard
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.outpost import write_private
 
-__all__ = ("Backend", "last_words")
+__all__ = ("Backend", "last_words", "sweep")
 
 
 _KILL_WITHIN = 5.0
@@ -171,9 +171,28 @@ class Backend:
             with contextlib.suppress(TimeoutError):  # a host that answers no more is soon told to be lost
                 await asyncio.wait_for(process.wait(), _KILL_WITHIN)
 
+    async def sweep_spanned(self, patterns: Sequence[str]) -> None:
+        """Remove files that nothing has mapped from all hosts it spanned, this one included, once it has ended."""
+        if self._spans:
+            await sweep(patterns, [None, *self._spans], self.log)
+
     def last_words(self, limit: int = 1500) -> str:
         """Return the end of its log."""
         return last_words(self.log, limit)
+
+
+async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path, after: float = 0.0) -> None:
+    """Remove files on some hosts (None is this one) that nothing there has mapped: what made them was under no guard.
+
+    Args:
+        patterns: Globs, as for `Backend`.
+        hosts: Where.
+        log: For what goes wrong.
+        after: Seconds to wait before: what has the files mapped may be about to end.
+    """
+    sweepers = [Backend(["sleep", str(after)], log, sweep=patterns, host=host) for host in hosts]
+    await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
+    await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
 
 
 def last_words(log: Path, limit: int = 1500) -> str:

@@ -66,7 +66,10 @@ def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
     """The same as an executable."""
     code = f"from tests.cluster.apps import meet; print(*meet({folder!r}, {count}), sep=';', flush=True)"
     words = [*os.environ["PARSL_MPI_PREFIX"].split(), sys.executable, "-c", code]
-    out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    out = done.stdout
     return [(host, json.loads(mask)) for host, mask in (line.split(";") for line in out.splitlines() if line)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.runtimes.process import Backend, sweep
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
 from rhapsody_parsl.wire.messages import Quit, Spawn
@@ -19,7 +19,10 @@ __all__ = ("Partition", "find_dragon", "mode")
 
 _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
-_LEAVE_TIMEOUT = 2.5
+_ALL_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after a launcher of its own
+_LEAVE_TIMEOUT, _LEAVE_OVER_SSH = 2.5, 6.0
+"""The end of a Slurm step ends all of it; over ssh, what Dragon does not end on other hosts by itself stays."""
+_DYING = 1.0
 
 
 def find_dragon(config: DragonRuntime, python: str) -> str:
@@ -128,10 +131,13 @@ class Partition:
             return
         if self._up.is_set() and self._hub:
             self._hub.send(self.name, Quit())
+            alone = len(self.hosts) == 1 or self._context.reach == "srun"
+            timeout = _LEAVE_TIMEOUT if alone else _LEAVE_OVER_SSH
             with suppress(TimeoutError):  # Dragon's teardown can hang; the guard ends it
-                await asyncio.wait_for(backend.wait(), _LEAVE_TIMEOUT)
+                await asyncio.wait_for(backend.wait(), timeout)
         self._up.clear()
         await backend.stop()
+        await self._sweep()
 
     async def _live(self) -> None:
         """Start the launcher and wait for its end."""
@@ -158,12 +164,20 @@ class Partition:
         )
         await backend.start()
         reason = await backend.wait()
+        await self._sweep()
         self._backend = self._watch = None
         self._up.clear()
         orders, self._orders = self._orders, []
         self._ended(self, RuntimeLost("dragon", reason, backend.last_words()))
         for order in orders:  # ordered after its end was certain and before it was known
             self.spawn(order)
+
+    async def _sweep(self) -> None:
+        """Remove what a runtime over several nodes left on each of them, unless somebody has it mapped."""
+        if len(self.hosts) == 1:
+            return
+        hosts = [self._context.host(name) for name in self.hosts]
+        await sweep([_ALL_SEGMENTS], hosts, self._context.logs / f"{self.name}.log", _DYING)
 
     def _address(self) -> list[str]:
         if self._hub is None:

@@ -7,6 +7,8 @@ from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.mpi.functions import Functions
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, detect
 from rhapsody_parsl.runtimes.mpi.prefix import variables
+from rhapsody_parsl.runtimes.mpi.world import SEGMENTS
+from rhapsody_parsl.runtimes.process import sweep
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -77,9 +79,11 @@ class MPI:
             self._workers.pool.cancel(run, tasks, kill)
 
     async def stop(self) -> None:
-        """End worlds, then workers."""
+        """End worlds, then workers; sweep what ranks on other hosts left."""
         await self._functions.stop()
         await self._workers.stop()
+        if self._launcher and self._context.hosts:  # ranks elsewhere are the launcher's, and no guard's
+            await sweep(SEGMENTS, [None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
 
     def _environment(self, run: Run) -> dict[str, str]:
         if self._launcher is None:

@@ -11,7 +11,10 @@ from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.wire.messages import Ready
 
-__all__ = ("World",)
+__all__ = ("SEGMENTS", "World")
+
+SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
+"""What ranks leave that are killed before they are up; later their memory has no name, or the launcher removes it."""
 
 
 class World:
@@ -120,6 +123,8 @@ class World:
             late.cancel()
         for rank in list(self._watched):
             self._unwatch(rank)
+        if not self.ready:
+            await self._backend.sweep_spanned(SEGMENTS)
         self.ended = self.retired = True
         self._on_end(self, reason)
 
