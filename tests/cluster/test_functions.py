@@ -20,9 +20,8 @@ def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -
 
 
 @pytest.mark.dragon
-@pytest.mark.parametrize("way", ["slurm", "ssh"])
-def test_one_dragon_runtime_over_all_nodes(cluster: Cluster, way: str) -> None:
-    with Driver(cluster, "functions", runtimes=["dragon"], span=True, way=way) as driver:
+def test_one_dragon_runtime_over_all_nodes(cluster: Cluster) -> None:
+    with Driver(cluster, "functions", runtimes=["dragon"], span=True) as driver:
         met = driver.hear("met")
-        report(f"one Dragon runtime over {way}: {driver.hear('seconds')} s")
+        report(f"one Dragon runtime over Slurm: {driver.hear('seconds')} s")
     assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]
