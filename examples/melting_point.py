@@ -23,6 +23,7 @@ from typing import Any
 
 import parsl
 from parsl import Config, bash_app, python_app
+from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 from parsl.providers.base import ExecutionProvider
 from rich.console import Console
@@ -98,7 +99,7 @@ def provider(options: Options) -> ExecutionProvider:
         return LocalProvider(**one)
     return SlurmProvider(
         partition=options.partition, account=options.account, nodes_per_block=options.nodes,
-        walltime="00:30:00", **one,
+        walltime="00:30:00", launcher=SimpleLauncher(), **one,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 import typeguard
+from parsl import launchers
 from parsl.addresses import get_all_addresses
 from parsl.data_provider.staging import Staging
 from parsl.dataflow.rundirs import make_rundir
@@ -53,6 +54,17 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
 _POLLING = 1.0
+_ONE_A_NODE = (
+    launchers.SingleNodeLauncher,
+    launchers.SrunLauncher,
+    launchers.SrunMPILauncher,
+    launchers.AprunLauncher,
+    launchers.JsrunLauncher,
+    launchers.MpiExecLauncher,
+    launchers.MpiRunLauncher,
+    launchers.GnuParallelLauncher,
+)
+"""Parsl's launchers that start a command once for each node."""
 
 
 class RhapsodyExecutor(BlockLife, RepresentationMixin):
@@ -139,8 +151,16 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             msgspec.json.decode(msgspec.json.encode(self.runtimes), type=tuple[RuntimeConfig, ...])
         except (msgspec.ValidationError, TypeError) as problem:
             raise InvalidTask("runtimes", names, str(problem)) from None
-        nodes = self.declared_nodes or getattr(self.provider, "nodes_per_block", 1) or 1
-        return Admission(self.runtimes, self.default_runtime, nodes)
+        nodes = getattr(self.provider, "nodes_per_block", 1) or 1
+        launcher = getattr(self.provider, "launcher", None)
+        if nodes > 1 and type(launcher) in _ONE_A_NODE:
+            raise InvalidTask(
+                "provider.launcher",
+                type(launcher).__name__,
+                f"it would start {nodes} pilots in a block of {nodes} nodes",
+                "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
+            )
+        return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 

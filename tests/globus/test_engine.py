@@ -16,6 +16,7 @@ from globus_compute_endpoint.endpoint.config.utils import load_config_yaml
 from globus_compute_endpoint.engines import GlobusComputeEngine
 from globus_compute_sdk import MPIFunction, ShellFunction
 from globus_compute_sdk.serialize import JSONData, SerializationStrategy
+from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl.globus_compute import RhapsodyEngine, register
@@ -226,7 +227,8 @@ def test_high_assurance_holds_or_says_why() -> None:
     engine_of().assert_ha_compliant()
     with pytest.raises(ValueError, match=r"set engine\.encrypted: true"):
         engine_of(encrypted=False).assert_ha_compliant()
-    several = RhapsodyEngine(provider=LocalProvider(nodes_per_block=2), runtimes={"mpi": {}})
+    provider = LocalProvider(nodes_per_block=2, launcher=SimpleLauncher())
+    several = RhapsodyEngine(provider=provider, runtimes={"mpi": {}})
     with pytest.raises(ValueError, match="do not encrypt what goes between a block's nodes"):
         several.assert_ha_compliant()
 
