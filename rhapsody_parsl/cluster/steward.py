@@ -27,7 +27,7 @@ __all__ = ("Order", "Steward", "variables_of", "write_whole")
 T = TypeVar("T")
 
 _PERIOD = 1.0
-_IDLE = 60.0
+_IDLE = 20.0
 """Seconds without a command after which the job ends by itself: whoever gave the orders is gone."""
 
 

@@ -51,6 +51,7 @@ class SharedJob:
 
     def cancel(self, number: str) -> bool:
         """End a command, and the job with its last."""
+        self.look()
         self._cancelled.add(number)
         if not self._closed:
             (self.folder / f"{number}.cancel").touch()
