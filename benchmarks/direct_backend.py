@@ -11,8 +11,8 @@ from pathlib import Path
 
 from parsl.serialize import pack_apply_message
 
+from rhapsody_parsl.cluster.batch import Listed
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.pilot.batch import Listed
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon

@@ -1,4 +1,4 @@
-"""A PBS Pro cluster: up to two blocks of a node for Dragon and MPI tasks.
+"""A PBS Pro cluster: up to two blocks of two nodes for Dragon and MPI tasks.
 
 Run here: it loads and validates; not run on a cluster. Set account, queue and environment.
 """
@@ -16,7 +16,7 @@ config = Config(
             provider=PBSProProvider(
                 account="ACCOUNT",
                 queue="QUEUE",
-                nodes_per_block=1,
+                nodes_per_block=2,
                 cpus_per_node=64,
                 init_blocks=1,
                 max_blocks=2,

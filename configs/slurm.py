@@ -1,6 +1,7 @@
-"""A Slurm cluster: up to four blocks of a node, in each four replicas of a model beside Dragon and MPI tasks.
+"""A Slurm cluster: up to four blocks of two nodes, in each four replicas of a model beside Dragon and MPI tasks.
 
-Run here: it loads and validates; not run on a cluster. Set account, partition, model and environment.
+Run here: it loads and validates; blocks like it, of three nodes, on the virtual cluster of `tests/cluster`. Set
+account, partition, model and environment.
 """
 
 from parsl import Config
@@ -16,7 +17,10 @@ config = Config(
             provider=SlurmProvider(
                 account="ACCOUNT",
                 partition="PARTITION",
-                nodes_per_block=1,
+                nodes_per_block=2,
+                exclusive=True,
+                gpus_per_node=2,
+                scheduler_options="#SBATCH --no-kill",  # the job survives the loss of a node
                 init_blocks=1,
                 max_blocks=4,
                 walltime="01:00:00",

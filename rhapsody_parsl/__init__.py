@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.providers.allocation import AllocationProvider
+    from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
     from rhapsody_parsl.service import Service, service
     from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
     from rhapsody_parsl.spec.decorator import MPI, VLLM, Dragon, Policy, annotate
@@ -18,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = (
     "MPI",
     "VLLM",
+    "AllocationProvider",
     "Dragon",
     "DragonRuntime",
     "LocalRuntime",
@@ -25,6 +28,8 @@ __all__ = (
     "Policy",
     "RhapsodyExecutor",
     "Service",
+    "SharedBlock",
+    "SharedBlockProvider",
     "VLLMRuntime",
     "VLLMService",
     "annotate",
@@ -33,9 +38,12 @@ __all__ = (
 
 _CONFIG = "rhapsody_parsl.spec.config"
 _DECORATOR = "rhapsody_parsl.spec.decorator"
+_SHARED_BLOCK = "rhapsody_parsl.providers.shared_block"
 _HOMES = {
     **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime", "VLLMRuntime", "VLLMService"), _CONFIG),
     **dict.fromkeys(("MPI", "VLLM", "Dragon", "Policy", "annotate"), _DECORATOR),
+    **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
+    "AllocationProvider": "rhapsody_parsl.providers.allocation",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "Service": "rhapsody_parsl.service",
     "service": "rhapsody_parsl.service",

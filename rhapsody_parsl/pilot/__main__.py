@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from rhapsody_parsl.runtimes import folder, guard
+from rhapsody_parsl.cluster import guard
+from rhapsody_parsl.runtimes import folder
 from rhapsody_parsl.spec.config import read_config
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"

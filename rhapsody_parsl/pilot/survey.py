@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rhapsody_parsl.cluster.batch import Listed, list_hosts
+from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.pilot.batch import Listed, list_hosts
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.runtimes.exchange import KEYS
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.runtimes.remote import detect
 from rhapsody_parsl.spec.config import BlockConfig
 from rhapsody_parsl.wire.curve import Keys
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rhapsody_parsl.cluster.remote import Reach, environment
 from rhapsody_parsl.runtimes import outpost
-from rhapsody_parsl.runtimes.remote import Reach, environment
 
 __all__ = ("Host", "RemoteProcess")
 

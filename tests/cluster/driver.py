@@ -33,11 +33,14 @@ class Driver:
     """
 
     def __init__(self, cluster: Cluster, scenario: str, **options: Any) -> None:
-        host = cluster.nodes[0] if options.get("way") == "ssh" else cluster.head  # where a local block is to start
+        way = options.get("way")
+        host = cluster.nodes[0] if way == "ssh" else cluster.head  # where a local block is to start
         self.folder = cluster.folder / f"{scenario}-{uuid.uuid4().hex[:6]}"
         self.folder.mkdir()
         self._heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         words = [sys.executable, "-m", "tests.cluster.scenarios", scenario, str(self.folder), json.dumps(options)]
+        if way == "salloc":
+            words = ["salloc", "--quiet", "--partition=main", "--nodes=3", "--exclusive", "--no-kill", *words]
         with (self.folder / "stderr").open("w") as stderr:
             self.process = host.start(*words, stdout=subprocess.PIPE, stderr=stderr)
         self._ear = threading.Thread(target=self._listen, daemon=True)

@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import parsl
-from parsl import Config
+from parsl import Config, HighThroughputExecutor
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import (
+    AllocationProvider,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    RhapsodyExecutor,
+    SharedBlock,
+    VLLMRuntime,
+    VLLMService,
+)
 from rhapsody_parsl.errors import NodeLost
 from testing.waiting import until
 from tests.cluster import apps
@@ -33,7 +42,7 @@ def tell(event: str, value: Any = None) -> None:
 def block(
     folder: Path, runtimes: list[str], nodes: int = 3, way: str = "slurm", options: dict[str, Any] | None = None
 ) -> Iterator[RhapsodyExecutor]:
-    """An executor with one block, over Slurm or, with a hostfile, over ssh."""
+    """An executor with one block: over Slurm, in the job of a salloc, or, with a hostfile, over ssh."""
     given = {name: (options or {}).get(name, {}) for name in runtimes}
     path = f"{SHIM}:{os.environ['PYTHONPATH']}"
     worker_init = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={path}"
@@ -47,6 +56,8 @@ def block(
             launcher=SimpleLauncher(),
             exclusive=True,
         )
+    elif way == "salloc":
+        provider = AllocationProvider(worker_init=worker_init)
     else:
         hosts = folder / "hosts"
         hosts.write_text("".join(f"vn{number}\n" for number in range(1, nodes + 1)))
@@ -74,6 +85,25 @@ def functions(folder: Path, runtimes: list[str], span: bool = False, way: str = 
         futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
         tell("met", [future.result(PATIENCE) for future in futures])
         tell("seconds", round(time.monotonic() - began, 1))
+
+
+def shared(folder: Path) -> None:
+    """Two nodes of a job of three for our executor, the third for Parsl's."""
+    worker_init = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={os.environ['PYTHONPATH']}"
+    job = SlurmProvider(
+        partition="main", nodes_per_block=3, walltime="00:10:00", worker_init=worker_init, launcher=SimpleLauncher()
+    )
+    shares = SharedBlock(job)
+    ours = RhapsodyExecutor(label="ours", provider=shares.share(nodes=2), runtimes=[LocalRuntime()])
+    parsls = HighThroughputExecutor(label="parsls", provider=shares.share(nodes=1), max_workers_per_node=2)
+    config = Config(executors=[ours, parsls], run_dir=str(folder / "runinfo"), initialize_logging=True)
+    with parsl.load(config):
+        for label, cores in (("ours", 4), ("parsls", 2)):
+            (meeting := folder / label).mkdir()
+            app = parsl.python_app(apps.meet, executors=[label])
+            futures = [app(str(meeting), cores) for _ in range(cores)]
+            tell(label, sorted({future.result(PATIENCE)[0] for future in futures}))
+        tell("jobs", len(job.resources))
 
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:

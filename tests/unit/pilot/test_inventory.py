@@ -3,7 +3,7 @@
 from typing import Any
 
 from rhapsody_parsl import LocalRuntime
-from rhapsody_parsl.pilot.batch import Listed
+from rhapsody_parsl.cluster.batch import Listed
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.config import BlockConfig

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rhapsody_parsl.cluster.remote import Reach
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.process import Backend
-from rhapsody_parsl.runtimes.remote import Reach
 from testing import leaks
 from testing.processes import below
 from testing.waiting import alive, until, until_gone

@@ -9,7 +9,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 
-__all__ = ("InventoryUnknown", "Listed", "list_hosts", "slurm_counts")
+__all__ = ("InventoryUnknown", "Listed", "NoAllocation", "allocated", "is_host", "list_hosts", "slurm_counts")
 
 _MB = 1024**2 / 1e9
 """Slurm counts in these, we in GB."""
@@ -17,6 +17,18 @@ _MB = 1024**2 / 1e9
 
 class InventoryUnknown(RhapsodyError):  # noqa: N818 - named for what happened
     """The batch system does not say what the block holds."""
+
+
+class NoAllocation(InventoryUnknown):
+    """This process stands in no batch job."""
+
+    def sentence(self) -> str:
+        """Name the variables that were looked for."""
+        return (
+            "This process stands in no allocation: none of RHAPSODY_HOSTFILE, SLURM_JOB_NODELIST, PBS_NODEFILE, "
+            "LSB_MCPU_HOSTS, LSB_DJOB_HOSTFILE and FLUX_URI is set. Start it inside one (salloc, sbatch, qsub -I, "
+            "bsub -Is, flux alloc), or take a provider that submits a job."
+        )
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -45,7 +57,19 @@ def list_hosts(environment: Mapping[str, str], here: str) -> list[Listed]:
     Raises:
         InventoryUnknown: The batch system's list cannot be read.
     """
-    env = environment
+    return _here_first(allocated(environment), here)
+
+
+def allocated(environment: Mapping[str, str]) -> list[Listed]:
+    """Return the allocation's hosts in the batch system's order; none outside a batch job.
+
+    Args:
+        environment: Where the batch system's variables are.
+
+    Raises:
+        InventoryUnknown: The batch system's list cannot be read.
+    """
+    env, hosts = environment, list[Listed]()
     if file := env.get("RHAPSODY_HOSTFILE"):
         hosts = _host_file(file)
     elif env.get("SLURM_JOB_NODELIST"):
@@ -56,9 +80,12 @@ def list_hosts(environment: Mapping[str, str], here: str) -> list[Listed]:
         hosts = _lsf(env)
     elif env.get("FLUX_URI"):
         hosts = [Listed(name) for name in _ask("Flux's list of hosts", "flux", "hostlist", "--expand", "local")]
-    else:
-        hosts = []
-    return _here_first(hosts, here)
+    return hosts
+
+
+def is_host(name: str, here: str) -> bool:
+    """Whether two names are one host's; one of them may have its domain."""
+    return name.partition(".")[0] == here.partition(".")[0]
 
 
 def _slurm(env: Mapping[str, str]) -> list[Listed]:
@@ -108,5 +135,5 @@ def _ask(what: str, *command: str) -> list[str]:
 
 def _here_first(hosts: Sequence[Listed], here: str) -> list[Listed]:
     """Call this host by the batch system's name for it, and put it first; a job script may run elsewhere than we do."""
-    ours = [host for host in hosts if host.name.partition(".")[0] == here.partition(".")[0]]
+    ours = [host for host in hosts if is_host(host.name, here)]
     return [*ours[:1], *(host for host in hosts if host not in ours)] if ours else [Listed(here)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.runtimes.remote import Unreachable, detect, environment
+from rhapsody_parsl.cluster.remote import Unreachable, detect, environment
 
 
 def which(*programs: str) -> object:
