@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -91,6 +93,21 @@ def test_the_commands_end_is_told_and_its_tree_gone() -> None:
     assert provider.cancel([job]) == [True]
     assert provider.status([job])[0].state is JobState.CANCELLED
     until_gone([process.pid for process in sleeps] if sleeps else [], 1)
+
+
+DRIVER = """
+from rhapsody_parsl import AllocationProvider
+AllocationProvider().submit("setsid sleep 1004 & wait", 1, "long")
+input()
+"""
+
+
+@pytest.mark.usefixtures("allocation")
+def test_the_command_ends_with_a_driver_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE) as driver:
+        sleeps = until(lambda: [process for process in below("sleep 1004") if "-c" not in process.cmdline()])
+        driver.kill()
+    until_gone([process.pid for process in sleeps])
 
 
 def local() -> Any:
