@@ -23,7 +23,29 @@ class TaskFailedError(Exception):
         return str(self.args[1])
 
 
-class Driver:
+class Packing:
+    """Packs calls as the web service sends them, and opens their results as its client does."""
+
+    def __init__(self) -> None:
+        self.serializer = ComputeSerializer()
+
+    def pack(self, task: uuid.UUID, function: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
+        """Return a call as the web service sends it."""
+        buffers = [self.serializer.serialize(part) for part in (function, args, kwargs)]
+        return messagepack.pack(Task(task_id=task, task_buffer=self.serializer.pack_buffers(buffers)))
+
+    def open(self, result: Result) -> Any:
+        """Return what the function returned.
+
+        Raises:
+            TaskFailedError: It failed.
+        """
+        if result.error_details is not None:
+            raise TaskFailedError(result.data, result.error_details.code)
+        return self.serializer.deserialize(result.data)
+
+
+class Driver(Packing):
     """Submits to a started engine.
 
     Args:
@@ -31,8 +53,8 @@ class Driver:
     """
 
     def __init__(self, engine: GlobusComputeEngineBase) -> None:
+        super().__init__()
         self.engine = engine
-        self.serializer = ComputeSerializer()
 
     def submit(
         self, function: Callable[..., Any], *args: Any, spec: dict[str, Any] | None = None, **kwargs: Any
@@ -43,11 +65,6 @@ class Driver:
         self.engine.submit(future, self.pack(task, function, *args, **kwargs), spec or {})
         return future
 
-    def pack(self, task: uuid.UUID, function: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
-        """Return a call as the web service sends it."""
-        buffers = [self.serializer.serialize(part) for part in (function, args, kwargs)]
-        return messagepack.pack(Task(task_id=task, task_buffer=self.serializer.pack_buffers(buffers)))
-
     def value(self, future: Any, timeout: float = TIMEOUT) -> Any:
         """Return what the function returned.
 
@@ -57,9 +74,7 @@ class Driver:
         result = messagepack.unpack(future.result(timeout))
         assert isinstance(result, Result)
         assert result.task_id == future.gc_task_id
-        if result.error_details is not None:
-            raise TaskFailedError(result.data, result.error_details.code)
-        return self.serializer.deserialize(result.data)
+        return self.open(result)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Submit a call and return its value."""

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,16 +48,20 @@ class Broker:
     Args:
         url: AMQP.
         on_message: Told of each body that arrives for the service.
+        inbox: The queues that are the service's own.
     """
 
-    def __init__(self, url: str, on_message: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, url: str, on_message: Callable[[bytes], None], inbox: Sequence[str] = (RESULTS, HEARTBEATS)
+    ) -> None:
         self.url = url
         self._on_message = on_message
+        self._inbox = inbox
         self._lock = threading.Lock()
         self._publishing, self._consuming = self._connect(), self._connect()
         self._channel = self._publishing.channel()
         self._channel.exchange_declare(EXCHANGE, exchange_type="direct", durable=True)
-        for queue in (RESULTS, HEARTBEATS):
+        for queue in self._inbox:
             self.declare(queue)
         self._thread = threading.Thread(target=self._consume, name="globus service", daemon=True)
         self._thread.start()
@@ -75,6 +79,11 @@ class Broker:
         """Put a message into a queue."""
         with self._lock:
             self._channel.basic_publish(EXCHANGE, queue, body, pika.BasicProperties(**properties))
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages nobody has taken for good, while nobody listens to the queue."""
+        with self._lock:
+            return int(self._channel.queue_declare(queue, passive=True).method.message_count)
 
     def describe(self, queue: str, publish: bool = False) -> dict[str, Any]:
         """Return what an endpoint wants to know of a queue."""
@@ -99,7 +108,7 @@ class Broker:
             self._on_message(body)
             channel.basic_ack(method.delivery_tag)
 
-        for queue in (RESULTS, HEARTBEATS):
+        for queue in self._inbox:
             self._consuming_channel.basic_consume(queue, take)
         self._consuming_channel.start_consuming()
 

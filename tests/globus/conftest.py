@@ -17,11 +17,18 @@ def user_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(user_dir: Path) -> Iterator[Service]:
-    """Run broker and service; this process's client speaks to them."""
+def broker_url(user_dir: Path) -> Iterator[str]:
+    """Run the broker."""
     if os.geteuid() != 0 and not SERVER.exists():
         pytest.skip("RabbitMQ is missing, and only root can install it: sudo tools/rabbitmq.sh")
-    with pytest.MonkeyPatch.context() as patch, broker(user_dir / "rabbitmq") as url, serve(url) as service:
+    with broker(user_dir / "rabbitmq") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def service(user_dir: Path, broker_url: str) -> Iterator[Service]:
+    """Run the service over the broker; this process's client speaks to them."""
+    with pytest.MonkeyPatch.context() as patch, serve(broker_url) as service:
         for name, value in environment(str(user_dir)).items():
             patch.setenv(name, value)
         yield service
