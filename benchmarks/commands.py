@@ -111,9 +111,7 @@ def main() -> None:
 def report(runs: sides.Runs, launches: sides.Numbers, out: Path) -> None:
     """Print the tables; write JSON and a picture."""
     medians = sides.medians(runs)
-    ratio = medians["rhapsody-dragon"]["per_s"] / medians["htex"]["per_s"]
-    rows = [[kind, f"{numbers['per_s']:,.0f}"] for kind, numbers in medians.items()]
-    machine.show(f"Bash apps: {ratio:.1f} x", ["executor", "tasks/s"], rows)
+    ratio = sides.show_rates("Bash apps", medians)
     row = [f"{launches['app_s'] * 1e3:.0f}", f"{launches['bare_s'] * 1e3:.0f}", f"{launches['ratio']:.2f}",
            f"{launches['leased']:.1%}"]  # fmt: skip
     columns = ["as an app, ms", "bare mpiexec, ms", "ratio", "cores leased, many at once"]

@@ -12,7 +12,7 @@ import psutil
 from parsl import python_app
 
 from benchmarks import machine, pictures, sides
-from testing.processes import below, command_of
+from testing.processes import processes_of
 
 MEGABYTE, LARGE = 1_000_000, 100_000_000
 
@@ -53,7 +53,7 @@ def measure_large(_kind: str, folder: str, tasks: int) -> sides.Numbers:
 
 def pilot() -> psutil.Process:
     """Return the pilot of our one block."""
-    return next(p for p in below() if command_of(p).split()[1:3] == ["-m", "rhapsody_parsl.pilot"])
+    return processes_of("rhapsody_parsl.pilot")[0]
 
 
 def peak() -> float:
@@ -81,9 +81,7 @@ def main() -> None:
 def report(runs: sides.Runs, large: sides.Numbers, out: Path) -> None:
     """Print the tables; write JSON and a picture."""
     medians = sides.medians(runs)
-    ratio = medians["rhapsody-dragon"]["per_s"] / medians["htex"]["per_s"]
-    rows = [[kind, f"{numbers['per_s']:,.0f}"] for kind, numbers in medians.items()]
-    machine.show(f"1 MB each way: {ratio:.1f} x", ["executor", "tasks/s"], rows)
+    ratio = sides.show_rates("1 MB each way", medians)
     memory = [f"{large[key]:,.0f}" for key in ("idle_mb", "single_mb", "together_mb")]
     columns = ["seconds a task", "pilot idle, MB", "one at a time", f"{large['tasks']:.0f} at once"]
     machine.show("100 MB each way: the pilot's peak memory", columns, [[f"{large['seconds']:.2f}", *memory]])

@@ -19,6 +19,7 @@ from parsl.executors.base import ParslExecutor
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
+from benchmarks import machine
 from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor
 from testing import leaks
 
@@ -105,6 +106,14 @@ def alternate(module: str, plan: Mapping[str, Sequence[int]], repeat: int) -> Ru
 def medians(runs: Runs) -> dict[str, Numbers]:
     """Return the median of each number of each side."""
     return {kind: {key: statistics.median(run[key] for run in some) for key in some[0]} for kind, some in runs.items()}
+
+
+def show_rates(title: str, medians: Mapping[str, Numbers]) -> float:
+    """Print tasks per second of each side; return how many times HighThroughputExecutor's rate is ours."""
+    ratio = medians["rhapsody-dragon"]["per_s"] / medians["htex"]["per_s"]
+    rows = [[kind, f"{numbers['per_s']:,.0f}"] for kind, numbers in medians.items()]
+    machine.show(f"{title}: {ratio:.1f} x", ["executor", "tasks/s"], rows)
+    return ratio
 
 
 def options(about: str | None) -> argparse.ArgumentParser:

@@ -8,6 +8,11 @@ def below(word: str = "", pid: int | None = None) -> list[psutil.Process]:
     return [process for process in psutil.Process(pid).children(recursive=True) if word in command_of(process)]
 
 
+def processes_of(module: str) -> list[psutil.Process]:
+    """List the living processes below this one that are `python -m module`; not the guards over them."""
+    return [process for process in below(module) if command_of(process).split()[1:3] == ["-m", module]]
+
+
 def command_of(process: psutil.Process) -> str:
     """Return a process's command line, "" when it has ended or is a zombie."""
     try:

@@ -236,7 +236,6 @@ class Pilot:
         self._flushing = False
         results, leases = self._core.take_results()
         if (results or leases) and self._link:
-            self._changed = True
             self._link.send(Results(results, leases))
         self._arm_timer()
         if self._draining:

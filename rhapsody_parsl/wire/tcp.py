@@ -234,7 +234,7 @@ class TcpLine:
                 self._note_connection()
             if self._listening in ready:
                 return self._listening.recv_multipart()
-            self.gone = self._cut_at is not None and time.monotonic() - self._cut_at > _CUT_GRACE
+            self._judge()
         return None
 
     def receive_nowait(self) -> list[bytes] | None:
@@ -248,7 +248,7 @@ class TcpLine:
         """Wait for the peer's end, on a thread that does nothing else while another receives with `receive_nowait`."""
         while not self.gone and self._monitor.poll(None if self._cut_at is None else 500) is not None:
             self._note_connection()
-            self.gone = self._cut_at is not None and time.monotonic() - self._cut_at > _CUT_GRACE
+            self._judge()
 
     def close(self) -> None:
         """Close the sockets once what was sent has left (2 s at most); idempotent."""
@@ -264,3 +264,6 @@ class TcpLine:
     def _note_connection(self) -> None:
         for event in connection_events(self._monitor):
             self._cut_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
+
+    def _judge(self) -> None:
+        self.gone = self._cut_at is not None and time.monotonic() - self._cut_at > _CUT_GRACE

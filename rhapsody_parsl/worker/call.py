@@ -9,23 +9,18 @@ import msgspec
 from parsl.app.errors import AppTimeout, RemoteExceptionWrapper
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
-from rhapsody_parsl.payload import Call, open_call, pack_value
+from rhapsody_parsl.payload import open_call, pack_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
 from rhapsody_parsl.worker.process_tree import end_descendants, older_descendants
 
-__all__ = ("call", "failed", "open_payload", "pack", "raised")
-
-
-def open_payload(payload: bytes) -> Call:
-    """Return function, positional and keyword arguments of a payload."""
-    return open_call(payload)
+__all__ = ("call", "failed", "pack", "raised")
 
 
 def call(task: int, payload: bytes) -> Result:
     """Run one payload in this process; every way it can end becomes a `Result`."""
     began, uptime = time.perf_counter(), time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
-        function, args, kwargs = open_payload(payload)
+        function, args, kwargs = open_call(payload)
         value = function(*args, **kwargs)
         if isinstance(value, RemoteExceptionWrapper) and isinstance(value.e_value, AppTimeout):
             end_descendants(keep=older_descendants(uptime))  # Parsl's bash apps leave them running

@@ -8,9 +8,10 @@ import msgspec
 from parsl.app.errors import RemoteExceptionWrapper
 
 from rhapsody_parsl.errors import ServiceRequestFailed
+from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.spec.request import PARAMETERS
 from rhapsody_parsl.wire.messages import PROMPT, Result
-from rhapsody_parsl.worker.call import failed, open_payload, pack, raised
+from rhapsody_parsl.worker.call import failed, pack, raised
 
 __all__ = ("PROMPT", "as_request", "call_body")
 
@@ -56,7 +57,7 @@ def call_body(task: int, payload: bytes, parameters: bytes) -> Result:
     """Run a request app's body; return its request as a `Result` of kind PROMPT, or what ended the body instead."""
     began = time.perf_counter()
     try:
-        function, args, kwargs = open_payload(payload)
+        function, args, kwargs = open_call(payload)
         value = function(*args, **kwargs)
     except Exception:  # noqa: BLE001 - the user's exception is the task's result
         return raised(task)

@@ -21,7 +21,7 @@ from parsl.executors import GlobusComputeExecutor
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from testing.globus_endpoint import CoreEndpoint, core_endpoint, init
 from testing.globus_service import Service
-from testing.processes import below, command_of
+from testing.processes import processes_of
 from testing.tiny_llama import write_tiny_llama
 from testing.unprivileged import UID, as_nobody
 from testing.waiting import until, until_gone
@@ -85,7 +85,7 @@ def submit(executor: Executor, spec: dict[str, Any] | None, function: Any, *args
 
 def pilots() -> list[psutil.Process]:
     """List the pilots below us: a block's job has left its endpoint's process tree."""
-    return [each for each in below() if command_of(each).split()[1:3] == ["-m", "rhapsody_parsl.pilot"]]
+    return processes_of("rhapsody_parsl.pilot")
 
 
 def run_200(executor: Executor) -> None:

@@ -21,7 +21,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl.globus_compute import RhapsodyEngine, register
 from testing.globus_engine import Driver, TaskFailedError, started
-from testing.processes import below, command_of
+from testing.processes import processes_of
 from testing.waiting import until
 from tests.globus import functions
 
@@ -176,7 +176,7 @@ def test_a_killed_pilot_is_told_with_the_blocks_words(tmp_path: Path, retries: i
         future = driver.submit(functions.sleep if retries else functions.sleep_long, *([3] if retries else []))
         until(driver.engine.executor.timeline, 20)
         time.sleep(0.5)
-        pilot = next(each for each in below() if command_of(each).split()[1:3] == ["-m", "rhapsody_parsl.pilot"])
+        pilot = processes_of("rhapsody_parsl.pilot")[0]
         os.kill(pilot.pid, signal.SIGKILL)
         killed = time.monotonic()
         if retries:

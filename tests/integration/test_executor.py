@@ -20,7 +20,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
-from testing.processes import below, command_of
+from testing.processes import below, processes_of
 from testing.waiting import until, until_gone
 from tests.integration import apps
 
@@ -46,7 +46,7 @@ def running() -> Iterator[RhapsodyExecutor]:
 
 def pilot() -> psutil.Process:
     """The pilot itself, not its guard."""
-    return next(p for p in below() if command_of(p).split()[1:3] == ["-m", "rhapsody_parsl.pilot"])
+    return processes_of("rhapsody_parsl.pilot")[0]
 
 
 def test_without_a_data_flow_kernel(running: RhapsodyExecutor) -> None:

@@ -15,7 +15,7 @@ from parsl import bash_app, python_app
 
 from rhapsody_parsl import MPI, Policy, annotate
 from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
-from testing.processes import below, command_of
+from testing.processes import below, processes_of
 from tests.integration.gangs import HUNG, TIMEOUT, loaded, nap, rank_one_dies, rank_one_fails, total
 
 pytestmark = pytest.mark.mpi
@@ -40,7 +40,7 @@ def block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def ranks_alive() -> list[psutil.Process]:
     """The ranks below this process."""
-    return [p for p in below() if command_of(p).split()[1:3] == ["-m", "rhapsody_parsl.runtimes.mpi.rank"]]
+    return processes_of("rhapsody_parsl.runtimes.mpi.rank")
 
 
 @pytest.fixture

@@ -131,13 +131,14 @@ def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
     from parsl.app.errors import RemoteExceptionWrapper  # noqa: PLC0415 - as above
 
-    from rhapsody_parsl.worker.call import failed, open_payload, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.payload import open_call  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
     payload = task.payload if isinstance(task.payload, bytes) else b""  # it always is, once it has arrived
     try:
-        function, args, kwargs = open_payload(payload)
+        function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, "comm": comm})
         if isinstance(value, RemoteExceptionWrapper):  # Parsl's decorator returns what the function raises
             value.reraise()
