@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _MPI_SEGMENTS = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - their choice
@@ -28,6 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cores", default="", help="pin the command to these, comma separated")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--sweep", action="append", default=[], help="glob of files and folders to remove at the end")
+    parser.add_argument("--settle", type=float, default=0.0, help="seconds that a file to remove may be in use yet")
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
@@ -168,15 +170,27 @@ def _mapped(paths: "list[str]") -> "set[str]":
     return used
 
 
-def _sweep(patterns: "list[str]", pid: int) -> None:
+def _sweep(patterns: "list[str]", pid: int, settle: float) -> None:
+    """Remove what nobody has mapped, again for `settle` seconds while somebody has."""
+    deadline = time.monotonic() + settle
+    while _sweep_once(patterns, pid) and time.monotonic() < deadline:
+        select.select([], [], [], 0.2)
+
+
+def _sweep_once(patterns: "list[str]", pid: int) -> bool:
+    """Remove; whether something stays."""
     users = {str(os.getuid())[-3:], glob.escape(os.environ.get("USER", "")[-3:])} - {""}  # Dragon takes either
+    stays = False
     for pattern in patterns:
         found = [path for user in users for path in glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=user))]
-        for path in set(found) - _mapped(found):
+        used = _mapped(found)
+        for path in set(found) - used:
             if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 _unlink({path})
+        stays |= bool(used)
+    return stays
 
 
 def main() -> int:
@@ -207,7 +221,7 @@ def main() -> int:
     _kill_all()
     _unlink(segments)
     code = process.wait()
-    _sweep(arguments.sweep, process.pid)
+    _sweep(arguments.sweep, process.pid, arguments.settle)
     return code if code >= 0 else 128 - code
 
 

@@ -18,7 +18,7 @@ from rhapsody_parsl.executors.nodes import node_messages
 
 __all__ = ("GOODBYE_TIMEOUT", "BlockLife")
 
-GOODBYE_TIMEOUT = 9.0
+GOODBYE_TIMEOUT = 20.0
 _NEVER_SPOKE = (
     "The job ended before a pilot in it spoke to the executor: see the job's output below, "
     "and block-*.log in the run directory."

@@ -35,7 +35,7 @@ def _become_guard() -> None:
     folder.hold(private)
     folder.sweep(private)
     command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
-    options = ["--grace", "8", "--sweep", private]
+    options = ["--grace", "20", "--sweep", private]
     words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
 

@@ -76,6 +76,7 @@ class Backend:
         grace: Seconds between SIGTERM and SIGKILL.
         sweep: Globs of files to remove once it is gone; `{pid3}` and `{uid3}` are the last three digits of the
             command's process and user id. A file that another process has mapped stays.
+        settle: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
@@ -90,12 +91,13 @@ class Backend:
         cores: Sequence[int] = (),
         grace: float = 3.0,
         sweep: Sequence[str] = (),
+        settle: float = 0.0,
         host: Host | None = None,
         files: Mapping[str, str] | None = None,
         spans: Iterable[Host] = (),
     ) -> None:
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
-        self._grace, self._sweep = grace, list(sweep)
+        self._grace, self._sweep, self._settle = grace, list(sweep), settle
         self._host, self._files, self._spans = host, dict(files or {}), list(spans)
         self._process: _Process | None = None
         self._reason = ""
@@ -122,7 +124,7 @@ class Backend:
         self._unwatch = [host.watch(self._host_lost) for host in self._spans]
 
     def _options(self) -> list[str]:
-        options = ["--lifeline", "--grace", str(self._grace)]
+        options = ["--lifeline", "--grace", str(self._grace), "--settle", str(self._settle)]
         if self._cores:
             options += ["--cores", ",".join(map(str, sorted(set(self._cores))))]
         for pattern in self._sweep:
@@ -181,16 +183,16 @@ class Backend:
         return last_words(self.log, limit)
 
 
-async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path, after: float = 0.0) -> None:
+async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path, settle: float = 0.0) -> None:
     """Remove files on some hosts (None is this one) that nothing there has mapped: what made them was under no guard.
 
     Args:
         patterns: Globs, as for `Backend`.
         hosts: Where.
         log: For what goes wrong.
-        after: Seconds to wait before: what has the files mapped may be about to end.
+        settle: Seconds to wait for what still has such files mapped: it may be about to end.
     """
-    sweepers = [Backend(["sleep", str(after)], log, sweep=patterns, host=host) for host in hosts]
+    sweepers = [Backend(["true"], log, sweep=patterns, settle=settle, host=host) for host in hosts]
     await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
     await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
 

@@ -76,8 +76,11 @@ class Host:
             self._net("ip", "link", "add", "eth0", "type", "bridge")
         else:
             switch._net("ip", "link", "del", self.name, check=False)
+            number = int(self.address.rpartition(".")[2])
+            # The same after each start, as hardware has: its peers remember it.
+            peer = ["name", "eth0", "address", f"02:00:00:00:00:{number:02x}"]
             pair = ["name", self.name, "netns", str(switch.pid), "type", "veth"]
-            subprocess.run(["ip", "link", "add", *pair, "peer", "name", "eth0", "netns", str(self.pid)], check=True)
+            subprocess.run(["ip", "link", "add", *pair, "peer", *peer, "netns", str(self.pid)], check=True)
             switch._net("ip", "link", "set", self.name, "master", "eth0", "up")
         self._net("ip", "addr", "add", f"{self.address}/24", "broadcast", "+", "dev", "eth0")
         self._net("ip", "link", "set", "eth0", "up")

@@ -24,7 +24,7 @@ def test_each_rank_has_a_core_of_its_own(cluster: Cluster, way: str, mpi: dict[s
                 places = [(host, *mask) for host, mask in met]
                 assert len(set(places)) == ranks, (kind, shape, met)
                 counts = Counter(host for host, _ in met)
-                assert sorted(counts.values()) == ([2, 2, 2] if shape == "even" else [1, 2, 2])
+                assert sorted(counts.values()) == ([2, 2, 2] if shape == "even" else [1, 2, 2]), met
 
 
 def test_ranks_that_come_up_alone_are_refused(cluster: Cluster) -> None:

@@ -22,6 +22,8 @@ from rhapsody_parsl.worker.process_tree import end_descendants
 
 _LOOK_EVERY = 1000
 """Milliseconds."""
+_TEARDOWN_WITHIN = 5
+"""Seconds."""
 
 
 class Head:
@@ -146,7 +148,9 @@ def main(arguments: list[str]) -> None:
     except Exception as problem:
         head._spoke.send(Failed("BackendFailed", [name, repr(problem)]))
         raise
-    threading.Timer(5, _leave_hard).start()
+    last_resort = threading.Timer(_TEARDOWN_WITHIN, _leave_hard)
+    last_resort.daemon = True  # or the interpreter would wait for it before Dragon's teardown begins
+    last_resort.start()
 
 
 def _leave_hard() -> None:

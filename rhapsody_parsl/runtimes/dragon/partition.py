@@ -20,9 +20,10 @@ __all__ = ("Partition", "find_dragon", "mode")
 _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _ALL_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after a launcher of its own
-_LEAVE_TIMEOUT, _LEAVE_OVER_SSH = 2.5, 6.0
-"""The end of a Slurm step ends all of it; over ssh, what Dragon does not end on other hosts by itself stays."""
-_DYING = 1.0
+_LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
+"""Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
+_DYING = 5.0
+"""Seconds that what was killed on other nodes may take to be gone."""
 
 
 def find_dragon(config: DragonRuntime, python: str) -> str:
@@ -131,8 +132,7 @@ class Partition:
             return
         if self._up.is_set() and self._hub:
             self._hub.send(self.name, Quit())
-            alone = len(self.hosts) == 1 or self._context.reach == "srun"
-            timeout = _LEAVE_TIMEOUT if alone else _LEAVE_OVER_SSH
+            timeout = _LEAVE_TIMEOUT if len(self.hosts) == 1 else _LEAVE_NODES_TIMEOUT
             with suppress(TimeoutError):  # Dragon's teardown can hang; the guard ends it
                 await asyncio.wait_for(backend.wait(), timeout)
         self._up.clear()
