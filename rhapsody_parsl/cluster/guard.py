@@ -9,6 +9,7 @@ leave.
 import argparse
 import contextlib
 import ctypes
+import fnmatch
 import glob
 import os
 import select
@@ -17,9 +18,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_MPI_SEGMENTS = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - their choice
+MPI_SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
+DRAGON_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after its user and a launcher of its own
 _TIDY_TURNS = 150
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -99,7 +102,7 @@ def _mpi_segments(pids: "list[int]") -> "set[str]":
                 named = {line.split(None, 5)[5].strip() for line in maps if "/dev/shm/" in line}  # noqa: S108 - read, not made
         except OSError:
             continue
-        found |= {path for path in named if path.startswith(_MPI_SEGMENTS)}
+        found |= {path for path in named if any(fnmatch.fnmatch(path, pattern) for pattern in MPI_SEGMENTS)}
     return found
 
 
@@ -170,14 +173,20 @@ def _mapped(paths: "list[str]") -> "set[str]":
     return used
 
 
-def _sweep(patterns: "list[str]", pid: int, settle: float) -> None:
-    """Remove what nobody has mapped, again for `settle` seconds while somebody has."""
+def sweep(patterns: "Sequence[str]", pid: int = 0, settle: float = 0.0) -> None:
+    """Remove files and folders that nobody has mapped.
+
+    Args:
+        patterns: Globs; `{pid3}` and `{uid3}` are the last three digits of `pid` and of our user id.
+        pid: A process.
+        settle: Seconds to try again while somebody has one mapped.
+    """
     deadline = time.monotonic() + settle
     while _sweep_once(patterns, pid) and time.monotonic() < deadline:
         select.select([], [], [], 0.2)
 
 
-def _sweep_once(patterns: "list[str]", pid: int) -> bool:
+def _sweep_once(patterns: "Sequence[str]", pid: int) -> bool:
     """Remove; whether something stays."""
     users = {str(os.getuid())[-3:], glob.escape(os.environ.get("USER", "")[-3:])} - {""}  # Dragon takes either
     stays = False
@@ -221,7 +230,7 @@ def main() -> int:
     _kill_all()
     _unlink(segments)
     code = process.wait()
-    _sweep(arguments.sweep, process.pid, arguments.settle)
+    sweep(arguments.sweep, process.pid, arguments.settle)
     return code if code >= 0 else 128 - code
 
 

@@ -1,7 +1,7 @@
 """The private folder of a block on one host: made, held for as long as its owner lives, swept when no owner is left.
 
 Standard library only. Whoever holds a folder holds a lock on a file in it; a folder without a holder is what a kill -9
-of everything left, and the next block of ours on the host removes it.
+of everything left (as when Slurm ends a step), and the next block of ours on the host removes it.
 """
 
 import contextlib
@@ -12,6 +12,8 @@ import shutil
 import stat
 import tempfile
 import time
+
+from rhapsody_parsl.cluster import guard
 
 __all__ = ("hold", "make", "sweep", "take")
 
@@ -48,13 +50,17 @@ def hold(folder: str) -> int:
 
 
 def sweep(beside: str) -> None:
-    """Remove the folders of ours beside this one that nobody holds."""
+    """Remove the folders of ours beside this one that nobody holds, and the shared memory that died with them."""
+    found_any = False
     pattern = os.path.join(os.path.dirname(beside), f"rhapsody-{os.getuid()}-*")
     for folder in set(glob.glob(pattern)) - {beside}:
         with contextlib.suppress(OSError):
             found = os.lstat(folder)
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _is_free(folder, found.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)
+                found_any = True
+    if found_any:
+        guard.sweep((guard.DRAGON_SEGMENTS, *guard.MPI_SEGMENTS))
 
 
 def _is_free(folder: str, changed: float) -> bool:

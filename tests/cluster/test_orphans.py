@@ -26,12 +26,12 @@ def kill(cluster: Cluster, host: str, *words: str, but: str = "nothing") -> None
 
 
 def at_work(cluster: Cluster, host: str) -> list[str]:
-    """Return what still takes anything; a private folder may stay where Slurm kills all of a step at once."""
-    return [what for what in cluster.leftovers_on(host) if not what.startswith("/tmp/")]
+    """Return what still runs; files may stay where Slurm kills all of a step at once, until our next block there."""
+    return [what for what in cluster.leftovers_on(host) if what.startswith("process ")]
 
 
 def sweep(cluster: Cluster, way: str) -> None:
-    """Run another block: it removes the folders that nobody holds."""
+    """Run another block: it removes what nobody holds."""
     with Driver(cluster, "functions", runtimes=["local"], way=way) as driver:
         driver.hear("met")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.process import Backend, sweep
@@ -19,7 +20,6 @@ __all__ = ("Partition", "find_dragon", "mode")
 
 _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
-_ALL_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after a launcher of its own
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
 _DYING = 5.0
@@ -177,7 +177,7 @@ class Partition:
         if len(self.hosts) == 1:
             return
         hosts = [self._context.host(name) for name in self.hosts]
-        await sweep([_ALL_SEGMENTS], hosts, self._context.logs / f"{self.name}.log", _DYING)
+        await sweep([DRAGON_SEGMENTS], hosts, self._context.logs / f"{self.name}.log", _DYING)
 
     def _address(self) -> list[str]:
         if self._hub is None:

@@ -6,14 +6,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
+from rhapsody_parsl.cluster.guard import MPI_SEGMENTS
 from rhapsody_parsl.runtimes.mpi.gang import Slot
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.wire.messages import Ready
 
-__all__ = ("SEGMENTS", "World")
+__all__ = ("World",)
 
-SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
 """What ranks leave that are killed before they are up; later their memory has no name, or the launcher removes it."""
 
 
@@ -124,7 +124,7 @@ class World:
         for rank in list(self._watched):
             self._unwatch(rank)
         if not self.ready:
-            await self._backend.sweep_spanned(SEGMENTS)
+            await self._backend.sweep_spanned(MPI_SEGMENTS)
         self.ended = self.retired = True
         self._on_end(self, reason)
 
