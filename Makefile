@@ -21,7 +21,7 @@ help: ## this list
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
 
-test: check unit integration test-globus parsl-suite ## everything that CI runs
+test: check unit integration test-globus test-cluster parsl-suite ## everything that CI runs
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check

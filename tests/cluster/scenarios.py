@@ -75,9 +75,9 @@ def block(
         yield executor
 
 
-def functions(folder: Path, runtimes: list[str], span: bool = False, way: str = "slurm") -> None:
-    """A function on each core of the block, all at once; with `span`, under one Dragon runtime."""
-    options = {"dragon": {"nodes_per_partition": 0, "options": ("--network-prefix", "eth0")}} if span else {}
+def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slurm") -> None:
+    """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all)."""
+    options = {"dragon": {"nodes_per_partition": span, "options": ("--network-prefix", "eth0")}} if span != 1 else {}
     with block(folder, runtimes, way=way, options=options) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()

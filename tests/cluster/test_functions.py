@@ -20,8 +20,9 @@ def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -
 
 
 @pytest.mark.dragon
-def test_one_dragon_runtime_over_all_nodes(cluster: Cluster) -> None:
-    with Driver(cluster, "functions", runtimes=["dragon"], span=True) as driver:
+@pytest.mark.parametrize("span", [0, 2], ids=["all", "two and one"])
+def test_dragon_runtimes_over_several_nodes(cluster: Cluster, span: int) -> None:
+    with Driver(cluster, "functions", runtimes=["dragon"], span=span) as driver:
         met = driver.hear("met")
-        report(f"one Dragon runtime over Slurm: {driver.hear('seconds')} s")
+        report(f"Dragon runtimes over {span or 3} nodes each: {driver.hear('seconds')} s")
     assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]
