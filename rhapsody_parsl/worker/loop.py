@@ -23,6 +23,7 @@ from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
+from rhapsody_parsl.wire.parcels import deliver
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
 __all__ = ("Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
@@ -195,7 +196,8 @@ class Runner:
         with task_environment(work.env):
             for task in work.tasks:
                 if self._inbox.begin(work.run, task.id):
-                    self._outbox.put(work.run, self._run_task(work, task))
+                    result = self._run_task(work, deliver(task, ""))
+                    self._outbox.put(work.run, deliver(result, work.parcels))
                     self._inbox.end()
                     os.chdir(here)
         self._outbox.flush()

@@ -20,6 +20,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.parcels import deliver  # noqa: E402
 from rhapsody_parsl.worker.loop import Inbox, Outbox, serve, task_environment  # noqa: E402
 from rhapsody_parsl.worker.process_tree import die_with_parent, mpi_segments, pin  # noqa: E402
 
@@ -71,14 +72,15 @@ class Rank:
         told = bytearray([wanted])
         comm.Bcast(told)
         if told[0]:
-            result = _call(task, comm, self._host)
+            result = _call(deliver(task, ""), comm, self._host)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
             final = self._gather(group, task, result) if work.all_results else result
             if result.kind == RESULT:
                 root = group.Get_rank() == 0
-                self._outbox.put(work.run, final if root else Result(task.id, RESULT, b"", result.seconds))
+                mine = deliver(final, work.parcels) if root else Result(task.id, RESULT, b"", result.seconds)
+                self._outbox.put(work.run, mine)
             self._inbox.end()
             self._dispose(comm, result.kind == RESULT)
         else:
