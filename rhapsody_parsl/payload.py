@@ -18,6 +18,8 @@ __all__ = ("PlainSerializer", "open_call", "open_value", "pack_call", "pack_valu
 
 _NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large values are legitimate here
 _PROTOCOL = 5
+_MOST_DIGITS = 24
+"""In the length of a part of a call."""
 
 Buffer = bytes | bytearray
 Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]
@@ -78,7 +80,7 @@ def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     return b"".join(piece for part in parts for piece in (b"%d\n" % sum(map(len, part)), *part))
 
 
-def open_call(payload: bytes) -> Call:
+def open_call(payload: bytes | memoryview) -> Call:
     """Return function, positional and keyword arguments of a call.
 
     Raises:
@@ -86,7 +88,7 @@ def open_call(payload: bytes) -> Call:
     """
     view, parts, at = memoryview(payload), [], 0
     while at < len(payload):
-        end = payload.index(b"\n", at)
+        end = at + bytes(view[at : at + _MOST_DIGITS]).index(b"\n")
         start, at = end + 1, end + 1 + int(payload[at:end])
         parts.append(open_value(view[start:at]))
     function, args, kwargs = parts

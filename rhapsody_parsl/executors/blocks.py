@@ -54,9 +54,9 @@ class Block:
         self.cut = False
 
     @property
-    def parcels(self) -> str:
-        """Its folder for large results, or "" when it does not see ours, and needs bytes."""
-        return str(self.inventory.get("parcels", ""))
+    def parcels(self) -> bool:
+        """Whether it sees our folder for large payloads; else it needs bytes."""
+        return bool(self.inventory.get("parcels"))
 
     @property
     def cores(self) -> int:

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import math
 import secrets
-import shutil
 import threading
 import time
 from collections import deque
@@ -35,7 +34,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     Task,
 )
-from rhapsody_parsl.wire.parcels import deliver, discard
+from rhapsody_parsl.wire.parcels import deliver, discard, discard_block
 from rhapsody_parsl.wire.session import SessionBroken
 from rhapsody_parsl.wire.stream import StreamDoor
 from rhapsody_parsl.wire.tcp import TcpDoor
@@ -330,11 +329,10 @@ class Link(threading.Thread):
                 self._lose(block, reason, "", frozenset(begun))
 
     def _end(self, block: Block, result: Result) -> None:
-        opened = deliver(result, "")
-        discard(result)
         if (task := block.take(result.id, block.heard)) is not None:
+            self._outcomes.ended(result)
             discard(task)
-            self._outcomes.ended(opened)
+        discard(result)
 
     def _welcome(self, block: Block, hello: Hello) -> None:
         if hello.version != VERSION:
@@ -431,8 +429,7 @@ class Link(threading.Thread):
             else:
                 discard(task)
                 self._outcomes.failed(task.id, BlockLost(block.id, reason, words))
-        if block.parcels:
-            shutil.rmtree(block.parcels, ignore_errors=True)
+        discard_block(self._parcels, block.id)
         with self._changed:
             self._changed.notify_all()
 

@@ -180,7 +180,7 @@ class Pilot:
             ],
             "runtimes": sorted(self._runtimes),
             "cores": sum(len(a.node.cores) for a in best),
-            "parcels": self._context.parcels,
+            "parcels": bool(self._context.parcels),
         }  # fmt: skip
 
     def _receive(self, message: ToPilot) -> None:

@@ -49,12 +49,14 @@ class Exchange:
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Parcels stay on this host."""
-        far = self._far if peer in self._strangers else None
-        if isinstance(message, Work):
-            parcels = "" if far else self._context.parcels
-            tasks = [deliver(task, parcels) for task in message.tasks]
-            message = msgspec.structs.replace(message, tasks=tasks, parcels=parcels)
-        (far or self._near).send(peer, message)
+        if self._far and peer in self._strangers:
+            if isinstance(message, Work):
+                message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
+            self._far.send(peer, message)
+        else:
+            if isinstance(message, Work):
+                message = msgspec.structs.replace(message, parcels=self._context.parcels)
+            self._near.send(peer, message)
 
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""

@@ -20,7 +20,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
-from rhapsody_parsl.wire.parcels import deliver  # noqa: E402
+from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.loop import Inbox, Outbox, serve, task_environment  # noqa: E402
 from rhapsody_parsl.worker.process_tree import die_with_parent, mpi_segments, pin  # noqa: E402
 
@@ -72,7 +72,7 @@ class Rank:
         told = bytearray([wanted])
         comm.Bcast(told)
         if told[0]:
-            result = _call(deliver(task, ""), comm, self._host)
+            result = _call(task, comm, self._host)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
@@ -138,9 +138,8 @@ def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
-    payload = task.payload if isinstance(task.payload, bytes) else b""  # it always is, once it has arrived
     try:
-        function, args, kwargs = open_call(payload)
+        function, args, kwargs = open_call(opened(task))
         value = function(*args, **{**kwargs, "comm": comm})
         if isinstance(value, RemoteExceptionWrapper):  # Parsl's decorator returns what the function raises
             value.reraise()
