@@ -330,8 +330,8 @@ class Link(threading.Thread):
 
     def _end(self, block: Block, result: Result) -> None:
         if (task := block.take(result.id, block.heard)) is not None:
-            self._outcomes.ended(result)
             discard(task)
+            self._outcomes.ended(result)
         discard(result)
 
     def _welcome(self, block: Block, hello: Hello) -> None:
