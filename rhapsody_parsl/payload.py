@@ -5,7 +5,6 @@ both write the same, so those are pickled; everything else, and everything once 
 their own with Parsl, goes Parsl's way. What is written here any Parsl opens: it loads serializers by name.
 """
 
-import io
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,12 +18,21 @@ __all__ = ("PlainSerializer", "open_call", "open_value", "pack_call", "pack_valu
 
 _NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large values are legitimate here
 _PROTOCOL = 5
+_MOST_DIGITS = 24
+"""In the length of a part of a call."""
 
+Buffer = bytes | bytearray
 Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]
 
 
 class _NotPlain(Exception):  # noqa: N818 - a word from one function to the next
     """Dill may write this otherwise."""
+
+
+class _Pieces(list[Buffer]):
+    """A file as pickle sees it: large bytes arrive as they are, so that joining the pieces is their only copy."""
+
+    write = list.append
 
 
 class _Plain(pickle.Pickler):
@@ -45,16 +53,19 @@ class PlainSerializer(SerializerBase):
         Raises:
             Exception: It is not plain, or not picklable.
         """
-        out = io.BytesIO()
-        _Plain(out, _PROTOCOL).dump(data)
-        return out.getvalue()
+        return b"".join(_pickled(data))
 
     def deserialize(self, body: bytes) -> Any:
         """Return the value."""
         return pickle.loads(body)
 
 
-_plain = PlainSerializer()
+def _pickled(value: Any) -> list[Buffer]:
+    pieces = _Pieces()
+    _Plain(pieces, _PROTOCOL).dump(value)
+    return pieces
+
+
 _HEADER = PlainSerializer.identifier + b"\n"
 
 
@@ -64,11 +75,12 @@ def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     Raises:
         Exception: Whatever dill raises.
     """
-    parts = [serialize(function, buffer_threshold=_NO_THRESHOLD), pack_value(args), pack_value(kwargs)]
-    return b"".join(piece for part in parts for piece in (b"%d\n" % len(part), part))
+    parts: list[list[Buffer]] = [[serialize(function, buffer_threshold=_NO_THRESHOLD)], _pieces_of(args)]
+    parts.append(_pieces_of(kwargs))
+    return b"".join(piece for part in parts for piece in (b"%d\n" % sum(map(len, part)), *part))
 
 
-def open_call(payload: bytes) -> Call:
+def open_call(payload: bytes | memoryview) -> Call:
     """Return function, positional and keyword arguments of a call.
 
     Raises:
@@ -76,7 +88,7 @@ def open_call(payload: bytes) -> Call:
     """
     view, parts, at = memoryview(payload), [], 0
     while at < len(payload):
-        end = payload.index(b"\n", at)
+        end = at + bytes(view[at : at + _MOST_DIGITS]).index(b"\n")
         start, at = end + 1, end + 1 + int(payload[at:end])
         parts.append(open_value(view[start:at]))
     function, args, kwargs = parts
@@ -89,12 +101,16 @@ def pack_value(value: Any) -> bytes:
     Raises:
         Exception: Whatever dill raises.
     """
+    return b"".join(_pieces_of(value))
+
+
+def _pieces_of(value: Any) -> list[Buffer]:
     if list(methods_for_data) == [DillSerializer.identifier]:  # else somebody wants values written their way
         try:
-            return _HEADER + _plain.serialize(value)
+            return [_HEADER, *_pickled(value)]
         except Exception:  # noqa: BLE001, S110 - dill then says what is wrong
             pass
-    return serialize(value, buffer_threshold=_NO_THRESHOLD)
+    return [serialize(value, buffer_threshold=_NO_THRESHOLD)]
 
 
 def open_value(data: bytes | memoryview) -> Any:

@@ -151,14 +151,15 @@ def _lost_segments(before: Standing, strays: Iterable[psutil.Process]) -> list[s
 
 
 def _held(pid: int) -> set[str]:
-    """Return the names of the `/dev/shm` entries that a process has mapped or open."""
+    """Return the names of the `/dev/shm` entries that a process has mapped or open, or in which it has a file so."""
     folder = Path("/proc", str(pid))
     held: set[str] = set()
     with contextlib.suppress(OSError):  # it may have ended, or belong to someone else
         maps = (folder / "maps").read_text(errors="replace").splitlines()
         paths = [line.split(maxsplit=5)[-1] for line in maps if "/dev/shm/" in line]  # noqa: S108
         paths += [os.readlink(link) for link in (folder / "fd").iterdir()]
-        held = {Path(path).name for path in paths if Path(path).parent == SHARED_MEMORY}
+        inside = [Path(path).relative_to(SHARED_MEMORY) for path in paths if Path(path).is_relative_to(SHARED_MEMORY)]
+        held = {path.parts[0] for path in inside if path.parts}
     return held
 
 

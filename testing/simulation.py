@@ -11,7 +11,7 @@ from typing import Any
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, StartRuntime
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -108,21 +108,26 @@ class Simulation:
     def _perform(self) -> None:
         while instructions := self.core.take():
             for instruction in instructions:
-                match instruction:
-                    case Feed(run=run, tasks=tasks):
-                        self._feed(run, tasks)
-                    case EndRun(run=run):
-                        self._end(run)
-                    case CancelTasks(run=run, tasks=numbers, kill=kill):
-                        self._cancel(run, numbers, kill)
-                    case StartRuntime(name=name):
-                        self._start(name)
+                self._follow(instruction)
         results, records = self.core.take_results()
         self.records += records
         for result in results:
             assert result.id not in self.ended, f"task {result.id} ended twice"
             self.ended[result.id] = result
             self.ended_at[result.id] = self.now
+
+    def _follow(self, instruction: Instruction) -> None:
+        match instruction:
+            case Feed(run=run, tasks=tasks):
+                self._feed(run, tasks)
+            case EndRun(run=run):
+                self._end(run)
+            case CancelTasks(run=run, tasks=numbers, kill=kill):
+                self._cancel(run, numbers, kill)
+            case StartRuntime(name=name):
+                self._start(name)
+            case DiscardResults():
+                pass  # these workers write none
 
     def _start(self, name: str) -> None:
         error = self.failing.get(name)

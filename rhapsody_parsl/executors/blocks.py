@@ -29,7 +29,7 @@ class Block:
         session: The numbered conversation with it.
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.
-        bytes: Size of their payloads.
+        bytes: Size of their payloads, wherever they lie.
         state: Its last report.
         leases: Those that were out then and have not ended since, by number.
         began: Monotonic time of its first word.
@@ -54,6 +54,11 @@ class Block:
         self.cut = False
 
     @property
+    def parcels(self) -> bool:
+        """Whether it sees our folder for large payloads; else it needs bytes."""
+        return bool(self.inventory.get("parcels"))
+
+    @property
     def cores(self) -> int:
         """Cores of the block in all."""
         return int(self.inventory.get("cores", 1))
@@ -71,7 +76,7 @@ class Block:
     def give(self, task: Task) -> None:
         """It has a task now."""
         self.tasks[task.id] = task
-        self.bytes += len(task.payload)  # type: ignore[arg-type]  # bytes until encoded
+        self.bytes += len(task.payload)  # type: ignore[arg-type]  # no number until encoded
 
     def take(self, task: int, now: float) -> Task | None:
         """Return a task that it has no more, or None when it had not."""

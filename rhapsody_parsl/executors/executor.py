@@ -47,6 +47,7 @@ from rhapsody_parsl.spec.config import (
 from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Result, Task
+from rhapsody_parsl.wire.parcels import Parcels
 
 __all__ = ("RhapsodyExecutor",)
 
@@ -175,7 +176,10 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         address = "tcp://127.0.0.1" if local else "tcp://*"
         blocks = Blocks(several, math.inf if self.drain_period is None else self.drain_period)
         near = self.address is None
-        self._link = Link(address, near, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold)
+        self._parcels = Parcels()
+        self._link = Link(
+            address, near, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold, self._parcels.path
+        )
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else sorted(get_all_addresses())
         config = BlockConfig(
             label=self.label,
@@ -196,6 +200,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
+            parcels=self._parcels.path,
         )
         self._config_path = folder / "block.json"
         write_config(config, self._config_path)
@@ -250,6 +255,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._closed = True
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
+        self._parcels.close()
         self._cancel_rest()
         for number in list(self.tasks):
             self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))

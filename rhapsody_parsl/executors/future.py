@@ -9,6 +9,7 @@ import msgspec
 from rhapsody_parsl.errors import from_wire
 from rhapsody_parsl.payload import open_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
+from rhapsody_parsl.wire.parcels import opened
 
 __all__ = ("TaskFuture", "open_result")
 
@@ -38,7 +39,7 @@ def open_result(result: Result) -> tuple[Any, BaseException | None]:
     Raises:
         Exception: Whatever unpickling raises, which runs the user's code.
     """
-    payload = result.payload if isinstance(result.payload, bytes) else b""
+    payload = opened(result)
     if result.kind == RESULT:
         return open_value(payload), None
     if result.kind == RAISED:

@@ -34,6 +34,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     Task,
 )
+from rhapsody_parsl.wire.parcels import deliver, discard, discard_block
 from rhapsody_parsl.wire.session import SessionBroken
 from rhapsody_parsl.wire.stream import StreamDoor
 from rhapsody_parsl.wire.tcp import TcpDoor
@@ -88,6 +89,7 @@ class Link(threading.Thread):
         blocks: Those it will know; read by others, changed under our lock only.
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
+        parcels: Folder for large payloads, or "".
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
@@ -99,9 +101,10 @@ class Link(threading.Thread):
         blocks: Blocks,
         period: float,
         threshold: float,
+        parcels: str = "",
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
-        self._outcomes, self._period, self._threshold = outcomes, period, threshold
+        self._outcomes, self._period, self._threshold, self._parcels = outcomes, period, threshold, parcels
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._tcp = TcpDoor(address, self._entry(self._hear_tcp), keys, self._loop, self._entry(self._ask_all))
@@ -253,6 +256,7 @@ class Link(threading.Thread):
                 if len(kept) > _BATCH:
                     break
                 continue
+            task = deliver(task, self._parcels if block.parcels else "")
             block.give(task)
             batches.setdefault(block.id, []).append(task)
         self._waiting.extendleft(reversed(kept))
@@ -313,8 +317,7 @@ class Link(threading.Thread):
             case Results(results=results, leases=leases):
                 self.blocks.leases_ended(block, leases)
                 for result in results:
-                    if block.take(result.id, block.heard) is not None:
-                        self._outcomes.ended(result)
+                    self._end(block, result)
             case Returned(tasks=tasks):
                 returned = [block.take(task, block.heard) for task in tasks]
                 self._waiting.extendleft(task for task in reversed(returned) if task is not None)
@@ -324,6 +327,12 @@ class Link(threading.Thread):
                 self._welcome(block, message)
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
+
+    def _end(self, block: Block, result: Result) -> None:
+        if (task := block.take(result.id, block.heard)) is not None:
+            discard(task)
+            self._outcomes.ended(result)
+        discard(result)
 
     def _welcome(self, block: Block, hello: Hello) -> None:
         if hello.version != VERSION:
@@ -362,10 +371,15 @@ class Link(threading.Thread):
 
     def _cancel(self, task: int) -> None:
         for block in self.blocks:
-            if block.take(task, time.monotonic()) is not None:
+            if (taken := block.take(task, time.monotonic())) is not None:
+                discard(taken)
                 self._send(block, Cancel([task]))
                 return
-        self._waiting = deque(item for item in self._waiting if item.id != task)
+        for item in self._waiting:
+            if item.id == task:
+                discard(item)  # a block gave it back
+                self._waiting.remove(item)
+                return
 
     def _retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
         chosen: dict[str, bool] = {}
@@ -413,7 +427,9 @@ class Link(threading.Thread):
             if (begun is not None and task.id not in begun) or self._spec_of(task).policy.on_loss == "rerun":
                 self._waiting.append(task)
             else:
+                discard(task)
                 self._outcomes.failed(task.id, BlockLost(block.id, reason, words))
+        discard_block(self._parcels, block.id)
         with self._changed:
             self._changed.notify_all()
 

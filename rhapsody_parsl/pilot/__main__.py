@@ -9,8 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rhapsody_parsl.cluster import guard
-from rhapsody_parsl.runtimes import folder
+from rhapsody_parsl.cluster import folder, guard
 from rhapsody_parsl.spec.config import read_config
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
@@ -25,17 +24,19 @@ def main() -> None:
     arguments = parser.parse_args()
     private = os.environ.pop(_FOLDER, "")
     if not private:
-        _become_guard()
+        _become_guard(arguments.config)
     faulthandler.enable()
     asyncio.run(_run(arguments.config, arguments.block, Path(private)))
 
 
-def _become_guard() -> None:
+def _become_guard(config: Path) -> None:
     os.environ[_FOLDER] = private = folder.make()
     folder.hold(private)
     folder.sweep(private)
     command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
     options = ["--grace", "20", "--sweep", private]
+    if parcels := read_config(config).parcels:
+        options += ["--sweep", parcels]  # does nothing while the driver lives, who has it mapped
     words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
 

@@ -11,7 +11,7 @@ import msgspec
 
 from rhapsody_parsl.errors import NodeLost, RhapsodyError, UnroutableTask, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot import scheduler
-from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.router import Refuses, route
@@ -158,7 +158,9 @@ class Core:
             why = active.ended_by.pop(result.id, "")
             if why == "walltime" and result.kind == FAILED:
                 self._report(result.id, WalltimeExceeded(active.lane.spec.policy.walltime))
-            elif why != "cancelled":
+            elif why == "cancelled":
+                self._out.append(DiscardResults([result.id]))
+            else:
                 self._results.append(result)
                 self.counts["failed" if result.kind == FAILED else "done"] += 1
                 self.ended_by_runtime[active.lane.runtime] += 1
@@ -184,6 +186,7 @@ class Core:
         if active is None:
             return
         error = active.lost_with or error
+        self._out.append(DiscardResults(list(active.inflight)))
         again = [task for task in active.inflight.values() if self._survives(active, task, error, untouched)]
         active.inflight.clear()
         if self.ledger.away and self._is_hopeless(active.lane):

@@ -5,7 +5,7 @@ import msgspec
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("CancelTasks", "EndRun", "Feed", "Instruction", "StartRuntime")
+__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Instruction", "StartRuntime")
 
 
 class StartRuntime(msgspec.Struct, frozen=True):
@@ -38,4 +38,10 @@ class EndRun(msgspec.Struct, frozen=True):
     run: Run
 
 
-Instruction = StartRuntime | Feed | CancelTasks | EndRun
+class DiscardResults(msgspec.Struct, frozen=True):
+    """Remove what processes may have written of results that nobody will read."""
+
+    tasks: list[int]
+
+
+Instruction = DiscardResults | StartRuntime | Feed | CancelTasks | EndRun

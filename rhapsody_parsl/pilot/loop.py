@@ -15,7 +15,7 @@ from typing import Any
 from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.runtimes.hosts import Host
@@ -35,6 +35,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     ToPilot,
 )
+from rhapsody_parsl.wire.parcels import block_folder, discard_results
 
 __all__ = ("Pilot", "logs_of")
 
@@ -85,6 +86,7 @@ class Pilot:
             self,
             dict(hosts),
             next((host.reach for host in hosts.values()), "ssh"),
+            block_folder(config.parcels, block),
         )
         for host in hosts.values():
             host.on_change = self._host_changed
@@ -178,6 +180,7 @@ class Pilot:
             ],
             "runtimes": sorted(self._runtimes),
             "cores": sum(len(a.node.cores) for a in best),
+            "parcels": bool(self._context.parcels),
         }  # fmt: skip
 
     def _receive(self, message: ToPilot) -> None:
@@ -213,6 +216,8 @@ class Pilot:
                 self._runtimes[name].end(run)
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
+            case DiscardResults(tasks=ids):
+                discard_results(self._context.parcels, ids)
             case StartRuntime(name=name):
                 self._spawn(self._start_runtime(name), f"start {name}")
 

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.messages import FromBackend, ToBackend
+from rhapsody_parsl.wire.messages import FromBackend, ToBackend, Work
+from rhapsody_parsl.wire.parcels import deliver
 
 __all__ = ("KEYS", "Exchange")
 
@@ -45,9 +48,15 @@ class Exchange:
         return [self._far.endpoint.replace("0.0.0.0", self._context.own_host), str(self._keys)]  # noqa: S104 - keys guard it
 
     def send(self, peer: str, message: ToBackend) -> None:
-        """Send to a peer that has spoken; one that is gone gets nothing."""
-        hub = self._far if self._far and peer in self._strangers else self._near
-        hub.send(peer, message)
+        """Send to a peer that has spoken; one that is gone gets nothing. Parcels stay on this host."""
+        if self._far and peer in self._strangers:
+            if isinstance(message, Work):
+                message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
+            self._far.send(peer, message)
+        else:
+            if isinstance(message, Work):
+                message = msgspec.structs.replace(message, parcels=self._context.parcels)
+            self._near.send(peer, message)
 
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""

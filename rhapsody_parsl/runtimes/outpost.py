@@ -19,8 +19,8 @@ from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.cluster import guard
-from rhapsody_parsl.runtimes import folder, probe
+from rhapsody_parsl.cluster import folder, guard
+from rhapsody_parsl.runtimes import probe
 
 _HOSTS_OWN = (
     "HOSTNAME", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",

@@ -106,6 +106,7 @@ class Context(msgspec.Struct, frozen=True):
         events: Where to report.
         hosts: The block's other hosts, by name.
         reach: How they are reached: `srun`, `ssh`, ...
+        parcels: Folder for large results on this host, or "" when the driver does not see it.
     """
 
     nodes: dict[str, Node]
@@ -117,6 +118,7 @@ class Context(msgspec.Struct, frozen=True):
     events: Events
     hosts: dict[str, Host] = {}
     reach: str = "ssh"
+    parcels: str = ""
 
     def host(self, name: str) -> Host | None:
         """Return where to start a process on a host; None is this host."""

@@ -204,6 +204,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_period: Seconds between heartbeats on a silent link.
         heartbeat_threshold: Seconds of silence after which the other end counts as lost.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        parcels: The driver's folder for large payloads, of use to those who see it; "" when there is none.
     """
 
     label: str
@@ -221,6 +222,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_period: float = 2.0
     heartbeat_threshold: float = 30.0
     ageing: float = 60.0
+    parcels: str = ""
 
 
 def write_config(config: BlockConfig, path: Path) -> None:

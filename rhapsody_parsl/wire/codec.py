@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from rhapsody_parsl.wire.messages import Done, Message, Result, Results, Submit, Task, Work
+from rhapsody_parsl.wire.messages import Done, Message, Parcel, Result, Results, Submit, Task, Work
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -30,11 +30,15 @@ def encode(message: Message) -> list[bytes]:
 
 
 def _any_large(items: Sequence[Task | Result]) -> bool:
-    return any(len(item.payload) > INLINE_LIMIT for item in items)  # type: ignore[arg-type]  # bytes until encoded
+    return any(_is_large(item.payload) for item in items)
+
+
+def _is_large(payload: bytes | Parcel | int) -> bool:
+    return isinstance(payload, bytes) and len(payload) > INLINE_LIMIT
 
 
 def _take_out(item: Any, blobs: list[bytes]) -> Any:
-    if len(item.payload) <= INLINE_LIMIT:
+    if not _is_large(item.payload):
         return item
     blobs.append(item.payload)
     return msgspec.structs.replace(item, payload=len(blobs) - 1)
@@ -68,7 +72,7 @@ class Codec(Generic[M]):
 
 
 def _put_back(item: Any, blobs: Sequence[Any]) -> Any:
-    if isinstance(item.payload, bytes):
+    if not isinstance(item.payload, int):
         return item
     blob = blobs[item.payload]
     return msgspec.structs.replace(item, payload=blob if isinstance(blob, bytes) else bytes(blob))

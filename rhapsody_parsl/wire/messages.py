@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -18,12 +18,23 @@ PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
 
 
+class Parcel(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A payload that lies in a file of its host's memory: see `parcels`."""
+
+    path: str
+    size: int
+
+    def __len__(self) -> int:
+        """Return the payload's size."""
+        return self.size
+
+
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks)."""
 
     id: int
     spec: bytes
-    payload: bytes | int
+    payload: bytes | Parcel | int
     request: bytes = b""
 
 
@@ -32,7 +43,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     id: int
     kind: int
-    payload: bytes | int
+    payload: bytes | Parcel | int
     seconds: float = 0.0
 
 
@@ -133,7 +144,7 @@ class Work(_Message, frozen=True):
     """Run these one after the other, pinned to `cores`, with `env` set for these tasks alone.
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
-    of the group `ranks` (world ranks, in the group's order).
+    of the group `ranks` (world ranks, in the group's order). `parcels` is the folder for large results, or "".
     """
 
     run: int
@@ -143,6 +154,7 @@ class Work(_Message, frozen=True):
     tasks: list[Task]
     ranks: tuple[int, ...] = ()
     all_results: bool = False
+    parcels: str = ""
 
 
 class Revoke(_Message, frozen=True):

@@ -16,7 +16,7 @@ from rhapsody_parsl.worker.process_tree import end_descendants, older_descendant
 __all__ = ("call", "failed", "pack", "raised")
 
 
-def call(task: int, payload: bytes) -> Result:
+def call(task: int, payload: bytes | memoryview) -> Result:
     """Run one payload in this process; every way it can end becomes a `Result`."""
     began, uptime = time.perf_counter(), time.clock_gettime(time.CLOCK_BOOTTIME)
     try:

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 
@@ -23,6 +23,7 @@ from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
+from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
 __all__ = ("Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
@@ -195,15 +196,14 @@ class Runner:
         with task_environment(work.env):
             for task in work.tasks:
                 if self._inbox.begin(work.run, task.id):
-                    self._outbox.put(work.run, self._run_task(work, task))
+                    result = self._run_task(work, task)
+                    self._outbox.put(work.run, deliver(result, work.parcels))
                     self._inbox.end()
                     os.chdir(here)
         self._outbox.flush()
 
     def _run_task(self, work: Work, task: Task) -> Result:
-        payload = task.payload
-        if not isinstance(payload, bytes):
-            raise TypeError("a payload arrives as bytes")
+        payload = opened(task)
         if work.mode == "process":
             return run_in_fresh_process(task.id, payload)
         from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - Parsl is paid for with the first task
@@ -215,7 +215,7 @@ class Runner:
         return call(task.id, payload)
 
 
-def run_in_fresh_process(task: int, payload: bytes) -> Result:
+def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     """Run one payload in a new Python process of its own session and return its result."""
     from rhapsody_parsl.worker.call import failed  # noqa: PLC0415 - Parsl is paid for with the first task
 
@@ -225,12 +225,11 @@ def run_in_fresh_process(task: int, payload: bytes) -> Result:
     child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
-        try:
-            child.communicate(payload)
-        except BrokenPipeError:
-            child.wait()
-        data = answer.read() if child.returncode == 0 else b""
-    if not data:
+        with suppress(BrokenPipeError), cast(BinaryIO, child.stdin) as question:
+            question.write(payload)
+        data = answer.read()  # before the end is waited for: a large result does not fit into the pipe
+        child.wait()
+    if child.returncode or not data:
         return failed(
             task, WorkerLost(f"fresh process {child.pid} on {socket.gethostname()}", _ending(child.returncode))
         )

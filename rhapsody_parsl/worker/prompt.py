@@ -53,7 +53,7 @@ def _check_keys(request: Mapping[str, Any]) -> None:
         raise ValueError("a request dict needs either 'prompt' or 'messages'")
 
 
-def call_body(task: int, payload: bytes, parameters: bytes) -> Result:
+def call_body(task: int, payload: bytes | memoryview, parameters: bytes) -> Result:
     """Run a request app's body; return its request as a `Result` of kind PROMPT, or what ended the body instead."""
     began = time.perf_counter()
     try:

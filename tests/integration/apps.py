@@ -112,3 +112,20 @@ def fail_once(path: str) -> str:
         Path(path).touch()
         raise ValueError("the first time")
     return path
+
+
+def reversed_by_a_gang(data: bytes, comm: Any = None) -> tuple[int, bytes]:
+    """Return what rank 0 got, reversed, once every rank has it."""
+    assert comm.allreduce(len(data)) == comm.size * len(data)
+    return len(data), data[::-1]
+
+
+def nap_over(seconds: float, data: bytes) -> bytes:
+    time.sleep(seconds)
+    return data
+
+
+def die_over(folder: str, times: int, data: bytes) -> bytes:
+    Path(folder).mkdir(exist_ok=True)
+    kill_self(folder, times)
+    return data

@@ -20,6 +20,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.loop import Inbox, Outbox, serve, task_environment  # noqa: E402
 from rhapsody_parsl.worker.process_tree import die_with_parent, mpi_segments, pin  # noqa: E402
 
@@ -78,7 +79,8 @@ class Rank:
             final = self._gather(group, task, result) if work.all_results else result
             if result.kind == RESULT:
                 root = group.Get_rank() == 0
-                self._outbox.put(work.run, final if root else Result(task.id, RESULT, b"", result.seconds))
+                mine = deliver(final, work.parcels) if root else Result(task.id, RESULT, b"", result.seconds)
+                self._outbox.put(work.run, mine)
             self._inbox.end()
             self._dispose(comm, result.kind == RESULT)
         else:
@@ -136,9 +138,8 @@ def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
-    payload = task.payload if isinstance(task.payload, bytes) else b""  # it always is, once it has arrived
     try:
-        function, args, kwargs = open_call(payload)
+        function, args, kwargs = open_call(opened(task))
         value = function(*args, **{**kwargs, "comm": comm})
         if isinstance(value, RemoteExceptionWrapper):  # Parsl's decorator returns what the function raises
             value.reraise()

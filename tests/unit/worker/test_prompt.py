@@ -56,7 +56,8 @@ def test_a_body_becomes_a_request() -> None:
 def test_a_failing_body_raises_and_a_wrong_one_is_explained() -> None:
     raised = call_body(1, pack_apply_message(body, ["boom"], {}), b"")
     assert raised.kind == RAISED
-    assert isinstance(deserialize(bytes(raised.payload)).get_exception(), ValueError)
+    assert isinstance(raised.payload, bytes)
+    assert isinstance(deserialize(raised.payload).get_exception(), ValueError)
     for wrong in (3, {"prompt": object()}):
         result = call_body(1, pack_apply_message(body, [wrong], {}), b"")
         assert result.kind == FAILED

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.runtimes import folder
+from rhapsody_parsl.cluster import folder
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_only_what_nobody_holds_is_swept(root: Path) -> None:
     mine, dead, other = folder.make(), folder.make(), root / "others"
     other.mkdir()
-    code = f"from rhapsody_parsl.runtimes import folder; folder.hold({dead!r}); print(flush=True); input()"
+    code = f"from rhapsody_parsl.cluster import folder; folder.hold({dead!r}); print(flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdin
     assert holder.stdout

@@ -22,9 +22,9 @@ _JUST_MADE = 60.0
 """Seconds in which a folder may be without a lock because its maker has not come to that yet."""
 
 
-def make() -> str:
-    """Make a new one."""
-    return tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-")
+def make(place: str | None = None) -> str:
+    """Make a new one, on the host's local disk unless told where."""
+    return tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-", dir=place)
 
 
 def take(folder: str) -> None:
