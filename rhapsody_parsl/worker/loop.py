@@ -1,18 +1,17 @@
-"""The resident worker: a listener thread takes messages, the main thread runs tasks and sends their results.
+"""The resident worker: the main thread takes work, runs it and sends the results; a listener hears the pilot meanwhile.
 
 Two threads, because a worker in the middle of a task must still hear that the tasks behind it are wanted elsewhere,
 that the task itself is to end, and that the pilot is gone.
 """
 
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -24,70 +23,12 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
+from rhapsody_parsl.worker.inbox import Inbox, Listener
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
 
-__all__ = ("Inbox", "Listener", "Outbox", "Runner", "serve", "task_environment")
+__all__ = ("Outbox", "Runner", "serve", "task_environment")
 
 _FLUSH_AFTER = 0.005
-
-
-class Inbox:
-    """Work not yet begun, shared by the two threads.
-
-    Args:
-        mark: Tells after our end which task we began last, for whoever wants to know.
-    """
-
-    def __init__(self, mark: Mark | None = None) -> None:
-        self._lock = threading.Lock()
-        self._mark = mark
-        self._begun: tuple[int, int] | None = None
-        self._pending: dict[tuple[int, int], None] = {}
-        self._queue: queue.SimpleQueue[Work] = queue.SimpleQueue()
-
-    def put(self, work: Work) -> None:
-        """Queue work."""
-        with self._lock:
-            self._pending.update(dict.fromkeys((work.run, task.id) for task in work.tasks))
-        self._queue.put(work)
-
-    def get(self) -> Work:
-        """Wait for the next work."""
-        return self._queue.get()
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits."""
-        return self._queue.empty()
-
-    def begin(self, run: int, task: int) -> bool:
-        """Claim a task; False when it was revoked meanwhile."""
-        key = (run, task)
-        with self._lock:
-            if self._pending.pop(key, key) is None:
-                self._begun = key
-                if self._mark:
-                    self._mark.begin(task)
-                return True
-            return False
-
-    def end(self) -> None:
-        """The task that was begun has ended."""
-        with self._lock:
-            self._begun = None
-
-    def revoke(self, run: int, tasks: list[int], kill: bool = False) -> tuple[list[int], bool]:
-        """Take back tasks; return those that had not begun, and whether one of the others runs now.
-
-        When that one is to be killed, the process ends with it: then all that had not begun is taken back.
-        """
-        with self._lock:
-            running = self._begun is not None and self._begun[0] == run and self._begun[1] in tasks
-            wanted = [task for own, task in self._pending if own == run] if running and kill else tasks
-            taken = [task for task in wanted if (run, task) in self._pending]
-            for task in taken:
-                del self._pending[run, task]
-            return taken, running
 
 
 class Outbox:
@@ -130,32 +71,41 @@ class Outbox:
         self.flush()
 
 
-class Listener(threading.Thread):
-    """Receives from the pilot for the whole life of the process; leaves with the pilot.
+class Ear:
+    """Takes in what the pilot says; one thread at a time.
 
     Args:
-        spoke: Only this thread receives on it.
-        inbox: Where work goes.
+        spoke: To the pilot.
         outbox: Sent whenever the pilot wants something back: a result may wait there behind a long task.
-        leave: Called once, at the end, when the process must go at once.
+        mark: The inbox's.
+
+    Attributes:
+        inbox: Where work goes.
     """
 
-    def __init__(self, spoke: Spoke, inbox: Inbox, outbox: Outbox, leave: Callable[[], None]) -> None:
-        super().__init__(name="listener", daemon=True)
-        self._spoke, self._inbox, self._outbox, self._leave = spoke, inbox, outbox, leave
+    def __init__(self, spoke: Spoke, outbox: Outbox, mark: Mark | None) -> None:
+        self._spoke, self._outbox = spoke, outbox
+        self.inbox = Inbox(self._hear, mark)
 
-    def run(self) -> None:
-        """Take messages until told to quit or the pilot is gone."""
+    def _hear(self) -> None:
+        """Wait for a message and take it; the process ends here when told to quit, or when the pilot is gone."""
+        stays = False
         try:
-            while (message := self._spoke.receive()) is not None and self._take(message):
-                pass
+            stays = (message := self._spoke.receive()) is not None and self._take(message)
         finally:
-            self._leave()
+            if not stays:
+                self._leave()
+
+    def _leave(self) -> None:
+        end_descendants()
+        self._outbox.flush()
+        self._spoke.close()
+        os._exit(0)
 
     def _take(self, message: ToBackend) -> bool:
         match message:
             case Work() as work:
-                self._inbox.put(work)
+                self.inbox.put(work)
             case Revoke() as revoke:
                 return self._revoke(revoke)
             case Quit():
@@ -165,7 +115,7 @@ class Listener(threading.Thread):
         return True
 
     def _revoke(self, revoke: Revoke) -> bool:
-        taken, running = self._inbox.revoke(revoke.run, revoke.tasks, revoke.kill)
+        taken, running = self.inbox.revoke(revoke.run, revoke.tasks, revoke.kill)
         kill = revoke.kill and running
         if kill:
             self._outbox.seal()
@@ -291,14 +241,8 @@ def serve(
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
     spoke = Spoke(endpoint, name, keys)
-    inbox, outbox = Inbox(mark), Outbox(spoke)
-
-    def leave() -> None:
-        end_descendants()
-        outbox.flush()
-        spoke.close()
-        os._exit(0)
-
+    outbox = Outbox(spoke)
+    inbox = Ear(spoke, outbox, mark).inbox
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    Listener(spoke, inbox, outbox, leave).start()
+    Listener(inbox).start()
     runner(inbox, outbox).run()

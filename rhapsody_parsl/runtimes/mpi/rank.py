@@ -1,7 +1,8 @@
 """`python -m rhapsody_parsl.runtimes.mpi.rank ENDPOINT WORLD [KEYS]`: one rank of a world.
 
-A listener thread waits on the socket and never calls MPI; the main thread waits for work and enters MPI only with it,
-so that an idle rank costs nothing. Each task gets a communicator of its own.
+The main thread waits for work on the socket and enters MPI only with it; a listener hears the pilot meanwhile and calls
+no MPI:
+an idle rank costs nothing. Each task gets a communicator of its own.
 """
 
 import faulthandler
@@ -21,7 +22,8 @@ from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
-from rhapsody_parsl.worker.loop import Inbox, Outbox, serve, task_environment  # noqa: E402
+from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
+from rhapsody_parsl.worker.loop import Outbox, serve, task_environment  # noqa: E402
 from rhapsody_parsl.worker.process_tree import die_with_parent, mpi_segments, pin  # noqa: E402
 
 _MOST_GROUPS = 256

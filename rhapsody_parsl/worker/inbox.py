@@ -1,0 +1,138 @@
+"""Work that came and has not begun, and who receives it: the main thread while it is free, else the listener."""
+
+import ctypes
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from rhapsody_parsl.wire.mark import Mark
+from rhapsody_parsl.wire.messages import Work
+
+__all__ = ("Inbox", "Listener")
+
+_LONG = 0.01
+"""Seconds a task may run before somebody listens for what the pilot says meanwhile."""
+_libc = ctypes.PyDLL(None)  # its calls take a microsecond: nobody else need have the interpreter for that
+
+
+class _Interval(ctypes.Structure):
+    _fields_ = [("every_s", ctypes.c_long), ("every_ns", ctypes.c_long), ("s", ctypes.c_long), ("ns", ctypes.c_long)]
+
+
+class _Alarm:
+    """Wakes a thread some time after it was set last, for one call to the kernel a setting (Linux's timerfd).
+
+    Args:
+        seconds: The time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._descriptor = _libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_CLOEXEC)
+        if self._descriptor < 0:
+            raise OSError("the kernel gave no timer")
+        self._interval = _Interval(0, 0, int(seconds), int(seconds % 1 * 1e9))
+
+    def set(self) -> None:
+        """Start anew."""
+        _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(self._interval), None)
+
+    def wait(self) -> None:
+        """Wait until it has gone off."""
+        os.read(self._descriptor, 8)
+
+
+class Inbox:
+    """Work not yet begun, shared by the two threads.
+
+    The main thread receives when it has nothing to do: a change of thread would cost a short task some twenty
+    microseconds. The listener takes over from one that has been at work for long, and gives back with the first work
+    for one that waits.
+
+    Args:
+        hear: Waits for a message of the pilot and takes it in; called by one thread at a time.
+        mark: Tells after our end which task we began last, for whoever wants to know.
+    """
+
+    def __init__(self, hear: Callable[[], None], mark: Mark | None = None) -> None:
+        self._hear = hear
+        self._lock = threading.Lock()
+        self._mark = mark
+        self._begun: tuple[int, int] | None = None
+        self._pending: dict[tuple[int, int], None] = {}
+        self._queue: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._alarm = _Alarm(_LONG)
+        self._at_work = self._waits = self._listens = False
+
+    def put(self, work: Work) -> None:
+        """Queue work."""
+        with self._lock:
+            self._pending.update(dict.fromkeys((work.run, task.id) for task in work.tasks))
+            if self._waits:
+                self._waits = self._listens = False
+            self._queue.put(work)
+
+    def get(self) -> Work:
+        """Wait for the next work; the main thread's."""
+        with self._lock:
+            self._at_work = False
+            another_listens = self._waits = self._listens
+        while not another_listens and self._queue.empty():
+            self._hear()
+        work = self._queue.get()
+        with self._lock:
+            self._waits = False
+            self._at_work = True
+        self._alarm.set()
+        return work
+
+    def listen(self) -> None:
+        """Wait until the main thread has been at work for long, and receive until it waits; the listener's."""
+        self._alarm.wait()
+        with self._lock:
+            self._listens = self._at_work
+        while self._listens:
+            self._hear()
+
+    def begin(self, run: int, task: int) -> bool:
+        """Claim a task; False when it was revoked meanwhile."""
+        key = (run, task)
+        with self._lock:
+            if self._pending.pop(key, key) is None:
+                self._begun = key
+                if self._mark:
+                    self._mark.begin(task)
+                return True
+            return False
+
+    def end(self) -> None:
+        """The task that was begun has ended."""
+        with self._lock:
+            self._begun = None
+
+    def revoke(self, run: int, tasks: list[int], kill: bool = False) -> tuple[list[int], bool]:
+        """Take back tasks; return those that had not begun, and whether one of the others runs now.
+
+        When that one is to be killed, the process ends with it: then all that had not begun is taken back.
+        """
+        with self._lock:
+            running = self._begun is not None and self._begun[0] == run and self._begun[1] in tasks
+            wanted = [task for own, task in self._pending if own == run] if running and kill else tasks
+            taken = [task for task in wanted if (run, task) in self._pending]
+            for task in taken:
+                del self._pending[run, task]
+            return taken, running
+
+
+class Listener(threading.Thread):
+    """Receives for the main thread while that is at work for long."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        super().__init__(name="listener", daemon=True)
+        self._inbox = inbox
+
+    def run(self) -> None:
+        """Listen whenever needed, for ever."""
+        while True:
+            self._inbox.listen()

@@ -1,0 +1,82 @@
+"""Who receives: the main thread while it is free, the listener while it is not; and no work is ever left lying."""
+
+import queue
+import random
+import threading
+import time
+
+import pytest
+
+from rhapsody_parsl.wire.messages import Task, Work
+from rhapsody_parsl.worker.inbox import Inbox, Listener
+
+
+class Pilot:
+    """What a pilot sends, and who takes it."""
+
+    def __init__(self) -> None:
+        self.sent: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self.takers: list[str] = []
+        self.inbox = Inbox(self._hear)
+        Listener(self.inbox).start()
+
+    def _hear(self) -> None:
+        work = self.sent.get(timeout=20)
+        self.takers.append(threading.current_thread().name)
+        self.inbox.put(work)
+
+
+def work(number: int) -> Work:
+    return Work(number, "call", (), {}, [Task(number, b"", b"")])
+
+
+@pytest.fixture
+def pilot() -> Pilot:
+    return Pilot()
+
+
+def test_the_main_thread_receives_for_itself(pilot: Pilot) -> None:
+    for number in range(100):
+        pilot.sent.put(work(number))
+        assert pilot.inbox.get().run == number
+    assert set(pilot.takers) == {threading.current_thread().name}
+
+
+def test_the_listener_hears_during_a_long_task_and_gives_back(pilot: Pilot) -> None:
+    pilot.sent.put(work(0))
+    pilot.inbox.get()
+    pilot.sent.put(work(1))
+    deadline = time.monotonic() + 10
+    while len(pilot.takers) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert pilot.takers[1] == "listener"
+    assert pilot.inbox.revoke(1, [1]) == ([1], False)
+    pilot.inbox.get()  # what was queued meanwhile
+    pilot.sent.put(work(2))
+    assert pilot.inbox.get().run == 2
+    for number in (3, 4, 5):
+        pilot.sent.put(work(number))
+        assert pilot.inbox.get().run == number
+    assert pilot.takers[-1] == threading.current_thread().name
+
+
+def test_all_work_is_done_in_order_whoever_receives(pilot: Pilot) -> None:
+    """Short and long tasks, and gaps that meet the change of who receives."""
+    dice = random.Random(0)  # noqa: S311 - no secret
+    total = 600
+
+    def send() -> None:
+        for number in range(total):
+            pilot.sent.put(work(number))
+            time.sleep(dice.choice((0, 0, 0.0001, 0.002, 0.011)))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    done = []
+    for _ in range(total):
+        done.append(pilot.inbox.get().run)
+        time.sleep(dice.choice((0, 0, 0.0001, 0.0101, 0.012)))
+    sender.join()
+    assert done == list(range(total))
+    assert set(pilot.takers) == {threading.current_thread().name, "listener"}
