@@ -23,6 +23,11 @@ __all__ = ("survey",)
 
 log = logging.getLogger(__name__)
 
+_UNEQUAL_GPUS = (
+    "The job's hosts show different numbers of GPUs. If they are alike, ask Slurm for GPUs by number, as with "
+    "SlurmProvider(gpus_per_node=...): a job without that shows none in the steps that reach its other hosts"
+)
+
 
 async def survey(
     config: BlockConfig, folder: Path, logs: Path, environment: Mapping[str, str] | None = None
@@ -44,6 +49,9 @@ async def survey(
     facts = {listed[0].name: probe.facts(environment)}
     hosts = await _open(config, listed[1:], folder, logs, environment)
     facts.update((host.name, host.facts) for host in hosts.values())
+    if "SLURM_JOB_ID" in environment and len({len(each["gpus"]) for each in facts.values()}) > 1:
+        shown = ", ".join(f"{name} {len(each['gpus'])}" for name, each in facts.items())
+        log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
     return make_nodes(config, listed, facts), hosts
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,21 @@ def ask(name: str, prompt: str) -> tuple[str, str, str]:
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         return os.uname().nodename, found.base_url, json.load(answer)["choices"][0]["text"]
+
+
+def ask_without_key(name: str) -> int:
+    """Call the same without its key; return the HTTP status."""
+    try:
+        urllib.request.urlopen(f"{service(name).base_url}/models", timeout=20).close()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+    return 200
+
+
+def gpus(folder: str, count: int) -> tuple[str, str]:
+    """Meet; return our host and the GPUs we are shown."""
+    return meet(folder, count)[0], os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def prompt(text: str) -> str:

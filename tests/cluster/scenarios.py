@@ -25,11 +25,14 @@ from rhapsody_parsl import (
     VLLMService,
 )
 from rhapsody_parsl.errors import NodeLost
+from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps
 
 RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime}
 FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
+FAKE_COMMAND = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
+ENGINE = {"max_model_len": 512}
 SHIM = Path(__file__).parents[2] / "testing" / "vcluster" / "shim"
 PATIENCE = 100
 
@@ -54,7 +57,7 @@ def block(
             scheduler_options="#SBATCH --no-kill",
             worker_init=worker_init,
             launcher=SimpleLauncher(),
-            exclusive=True,
+            **{"exclusive": True, **(options or {}).get("slurm", {})},
         )
     elif way == "salloc":
         provider = AllocationProvider(worker_init=worker_init)
@@ -108,8 +111,7 @@ def shared(folder: Path) -> None:
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
     """Functions pinned on each node beside a gang over all three; a service on the second, called from the third."""
-    fake = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
-    service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=fake)
+    service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=FAKE_COMMAND)
     options = {"vllm": {"services": [service]}}
     with block(folder, [runtime, "mpi", "vllm"], way=way, options=options) as executor:
         for kind, gang in (("function", apps.gang), ("executable", apps.launch)):
@@ -123,6 +125,35 @@ def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
         tell("service", called.result(PATIENCE))
         ask = executor.submit(apps.prompt, {"runtime": "vllm", "service": "echo"}, "olleh")
         tell("request", ask.result(PATIENCE))
+
+
+def serving(folder: Path) -> None:
+    """A model on the second node, asked by request apps and by a function on the third."""
+    model = str(write_tiny_llama(folder / "model"))
+    service = VLLMService("tiny", model, labels=("vn2",), engine_args=ENGINE)
+    with block(folder, ["local", "vllm"], options={"vllm": {"services": [service]}}) as executor:
+        spec = {"runtime": "vllm", "service": "tiny", "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+        tell("request", executor.submit(apps.prompt, spec, "hello").result(PATIENCE))
+        tell("called", executor.submit(apps.ask, {"labels": ["vn3"]}, "tiny", "hello").result(PATIENCE))
+        tell("without key", executor.submit(apps.ask_without_key, {"labels": ["vn3"]}, "tiny").result(PATIENCE))
+        until((folder / "go").exists, PATIENCE)
+
+
+def leased_gpus(folder: Path) -> None:
+    """Four replicas on a GPU each, of the six that three nodes have; functions on the two that are left."""
+    service = VLLMService("echo", "m", cores=0, gpus=1, replicas=4, server="command", executable=FAKE_COMMAND)
+    options = {"vllm": {"services": [service]}, "slurm": {"exclusive": False, "cores_per_node": 2, "gpus_per_node": 2}}
+    with block(folder, ["local", "vllm"], options=options) as executor:
+        until(lambda: _ready_replicas(executor) == 4, PATIENCE)
+        (meeting := folder / "meeting").mkdir()
+        futures = [executor.submit(apps.gpus, {"gpus": 1}, str(meeting), 2) for _ in range(2)]
+        tell("functions", [future.result(PATIENCE) for future in futures])
+        until((folder / "go").exists, PATIENCE)
+
+
+def _ready_replicas(executor: RhapsodyExecutor) -> int:
+    blocks = executor.snapshot()["blocks"]
+    return sum(service["ready"] for block in blocks for service in block["services"])
 
 
 def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:

@@ -25,7 +25,9 @@ def nothing_left() -> Iterator[None]:
         yield
 
 
-def surveyed(tmp_path: Path, hosts: str, way: str) -> tuple[list[Node], list[str]]:
+def surveyed(
+    tmp_path: Path, hosts: str, way: str, environment: dict[str, str] | None = None
+) -> tuple[list[Node], list[str]]:
     (tmp_path / "hosts").write_text(hosts)
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
@@ -34,7 +36,8 @@ def surveyed(tmp_path: Path, hosts: str, way: str) -> tuple[list[Node], list[str
     )
 
     async def run() -> tuple[list[Node], list[str]]:
-        nodes, hosts = await survey(config, private, tmp_path, {"RHAPSODY_HOSTFILE": str(tmp_path / "hosts")})
+        variables = {"RHAPSODY_HOSTFILE": str(tmp_path / "hosts"), **(environment or {})}
+        nodes, hosts = await survey(config, private, tmp_path, variables)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (private / "keys").iterdir()}
         assert {modes[f"{end}.key_secret"] for end in ("server", "client")} == {0o600}
         await asyncio.gather(*(host.close() for host in hosts.values()))
@@ -50,6 +53,16 @@ def test_each_host_says_what_it_has(tmp_path: Path) -> None:
     assert nodes[0].real_cores == tuple(sorted(os.sched_getaffinity(0)))
     assert len(nodes[1].cores) == 1
     assert nodes[1].labels == ("other",)
+
+
+@pytest.mark.parametrize("elsewhere", ["", "1,2"])
+def test_hosts_of_a_slurm_job_that_show_unequal_gpus_are_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, elsewhere: str
+) -> None:
+    job = {"SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,1"}
+    nodes, _ = surveyed(tmp_path, f"{HERE}\nother\n", f"env CUDA_VISIBLE_DEVICES={elsewhere} HOST={{host}}", job)
+    assert [len(node.gpus) for node in nodes] == [2, 2 if elsewhere else 0]
+    assert ("ask Slurm for GPUs by number" in caplog.text) == (not elsewhere)
 
 
 def test_a_host_that_does_not_answer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""Model services on other nodes: where their processes are, what they are shown, who may ask."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from tests.cluster.driver import Driver
+from tests.cluster.scenarios import FAKE
+
+
+def hosts_of(cluster: Cluster, words: str) -> dict[str, list[int]]:
+    """Return the processes whose command line begins so, on each host that has any, by the machine's number."""
+    found = {
+        name: [pid for pid, line in host.processes().items() if line.startswith(words)]
+        for name, host in cluster.hosts.items()
+    }
+    return {name: pids for name, pids in found.items() if pids}
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Return a variable of the process' real environment."""
+    words = (Path("/proc") / str(pid) / "environ").read_text().split("\0")
+    return dict(word.partition("=")[::2] for word in words).get(name)
+
+
+@pytest.mark.vllm
+def test_a_model_on_one_node_answers_the_driver_and_the_other_nodes(cluster: Cluster) -> None:
+    with Driver(cluster, "serving") as driver:
+        assert driver.hear("request")
+        host, url, answer = driver.hear("called")
+        assert (host, url.rpartition(":")[0]) == ("vn3", "http://vn2")
+        assert answer
+        assert driver.hear("without key") == 401
+        assert list(hosts_of(cluster, "VLLM::EngineCore")) == ["vn2"]
+        (driver.folder / "go").touch()
+
+
+def test_replicas_and_functions_have_gpus_of_their_own_over_all_nodes(cluster: Cluster) -> None:
+    with Driver(cluster, "leased_gpus") as driver:
+        functions = [tuple(place) for place in driver.hear("functions")]
+        servers = hosts_of(cluster, f"{sys.executable} {FAKE}")
+        replicas = [(host, variable(pid, "CUDA_VISIBLE_DEVICES")) for host, pids in servers.items() for pid in pids]
+        (driver.folder / "go").touch()
+    assert len(replicas) == 4
+    assert sorted([*replicas, *functions]) == [(f"vn{n}", gpu) for n in (1, 2, 3) for gpu in ("0", "1")]
