@@ -85,12 +85,12 @@ def _timed(run: Callable[[], int]) -> float:
 
 
 def _fill(executor: RhapsodyExecutor, many: int) -> float:
-    """Return the share of the cores that was leased from the first launch's begin to the last one's."""
+    """Return the share of the cores that was leased from the first launch's begin until one had no more to run."""
     futures = [launch_one(sys.executable, COMPUTING) for _ in range(many)]
     sides.check(all(future.result() == 0 for future in futures), "a launch failed")
     until(lambda: sum(record["tasks"] for record in executor.timeline() if record["name"] == "launch_one") == many)
     records = [record for record in executor.timeline() if record["name"] == "launch_one"]
-    return leased(records, min(r["start"] for r in records), max(r["start"] for r in records)) / CORES
+    return leased(records, min(r["start"] for r in records), sorted(r["end"] for r in records)[-CORES]) / CORES
 
 
 def main() -> None:
