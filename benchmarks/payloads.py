@@ -12,7 +12,7 @@ import psutil
 from parsl import python_app
 
 from benchmarks import machine, pictures, sides
-from testing.processes import processes_of
+from testing.processes import peak_memory, processes_of
 
 MEGABYTE, LARGE = 1_000_000, 100_000_000
 
@@ -58,9 +58,7 @@ def pilot() -> psutil.Process:
 
 def peak() -> float:
     """Return the pilot's peak resident memory so far, in MB."""
-    status = Path(f"/proc/{pilot().pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6
+    return peak_memory(pilot()) / 1e6
 
 
 def main() -> None:

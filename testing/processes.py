@@ -1,5 +1,7 @@
 """Find processes by their command line, on a machine where others come and go while we look."""
 
+from pathlib import Path
+
 import psutil
 
 
@@ -19,3 +21,9 @@ def command_of(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # of which psutil's ZombieProcess is one
         return ""
+
+
+def peak_memory(process: psutil.Process) -> int:
+    """Return the most resident memory a process has had so far, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))

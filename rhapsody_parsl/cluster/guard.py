@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 MPI_SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
@@ -93,8 +93,11 @@ def _tidies(pid: int) -> bool:
     return b"multiprocessing.resource_tracker" in words or os.fsencode(__file__) in words
 
 
-def _mpi_segments(pids: "list[int]") -> "set[str]":
-    """Shared memory of MPI programs: their library removes it only when they end by themselves."""
+def mpi_segments(pids: "Iterable[int]") -> "set[str]":
+    """Return the shared memory that MPI has in some processes: its library removes it only at an end of their own.
+
+    What has no name any more does not count.
+    """
     found = set()
     for pid in pids:
         try:
@@ -102,8 +105,8 @@ def _mpi_segments(pids: "list[int]") -> "set[str]":
                 named = {line.split(None, 5)[5].strip() for line in maps if "/dev/shm/" in line}  # noqa: S108 - read, not made
         except OSError:
             continue
-        found |= {path for path in named if any(fnmatch.fnmatch(path, pattern) for pattern in MPI_SEGMENTS)}
-    return found
+        found |= {path for pattern in MPI_SEGMENTS for path in fnmatch.filter(named, pattern)}
+    return {path for path in found if not path.endswith("(deleted)")}
 
 
 def _unlink(paths: "set[str]") -> None:
@@ -118,7 +121,7 @@ def _kill_all() -> None:
         alive = _children()
         if not alive:
             return
-        segments = _mpi_segments(alive)
+        segments = mpi_segments(alive)
         for pid in alive:
             if turn >= _TIDY_TURNS or not _tidies(pid):
                 _signal(pid, signal.SIGKILL)
@@ -224,7 +227,7 @@ def main() -> int:
         preexec_fn=_in_child,  # noqa: PLW1509 - the guard has one thread
     )
     _wait(process.pid, arguments.lifeline, read)
-    segments = _mpi_segments(_children())
+    segments = mpi_segments(_children())
     if process.poll() is None:
         _ask_to_leave(process, arguments.grace)
     _kill_all()

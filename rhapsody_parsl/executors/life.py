@@ -19,6 +19,7 @@ from rhapsody_parsl.executors.nodes import node_messages
 __all__ = ("GOODBYE_TIMEOUT", "BlockLife")
 
 GOODBYE_TIMEOUT = 20.0
+"""Seconds a block may take to leave; Dragon's teardown over several nodes has half of them."""
 _NEVER_SPOKE = (
     "The job ended before a pilot in it spoke to the executor: see the job's output below, "
     "and block-*.log in the run directory."

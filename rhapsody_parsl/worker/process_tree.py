@@ -9,20 +9,20 @@ from pathlib import Path
 
 import psutil
 
+from rhapsody_parsl.cluster.guard import mpi_segments
+
 __all__ = (
     "adopt_orphans",
     "die_with_parent",
     "end_descendants",
     "end_session",
     "end_tree",
-    "mpi_segments",
     "older_descendants",
     "pin",
 )
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _TICKS = os.sysconf("SC_CLK_TCK")
-_MPI_SEGMENTS = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - their choice
 
 
 def pin(cores: Collection[int]) -> None:
@@ -60,7 +60,7 @@ def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
         How many were ended.
     """
     ended: set[int] = set()
-    segments: set[Path] = set()
+    segments: set[str] = set()
     for _ in range(20):
         try:
             below = psutil.Process(pid).children(recursive=True)
@@ -69,14 +69,13 @@ def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
         fresh = [process for process in below if process.pid not in keep and _to_end(process)]
         if not fresh:
             break
-        for process in fresh:
-            segments |= mpi_segments(process.pid)
+        segments |= mpi_segments(process.pid for process in fresh)
         for process in fresh:
             _kill(process.pid)
             ended.add(process.pid)
         psutil.wait_procs(fresh, timeout=0.2)
     for segment in segments:
-        segment.unlink(missing_ok=True)
+        Path(segment).unlink(missing_ok=True)
     return len(ended)
 
 
@@ -98,17 +97,6 @@ def _started(pid: int) -> float:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / _TICKS
     except OSError:
         return math.inf
-
-
-def mpi_segments(pid: int | None = None) -> set[Path]:
-    """Return the shared memory that MPI has in a process (this one by default), as far as it still has a name."""
-    try:
-        maps = Path(f"/proc/{pid or 'self'}/maps").read_text().splitlines()
-    except OSError:
-        return set()
-    fields = [line.split(None, 5) for line in maps if not line.endswith("(deleted)")]
-    named = {words[-1] for words in fields}
-    return {Path(path) for path in named if path.startswith(_MPI_SEGMENTS)}
 
 
 def _to_end(process: psutil.Process) -> bool:

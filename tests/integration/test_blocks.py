@@ -17,6 +17,8 @@ from rhapsody_parsl.errors import BlockLost
 from testing.waiting import until
 from tests.integration import apps
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 TIMEOUT = 60
 
 
@@ -24,11 +26,6 @@ def executor_of(blocks: dict[str, Any], **options: Any) -> RhapsodyExecutor:
     """Return an executor whose blocks have one core each."""
     provider = LocalProvider(**blocks)
     return RhapsodyExecutor(label="blocks", runtimes=[LocalRuntime()], cores_per_node=1, provider=provider, **options)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 Start = Callable[..., RhapsodyExecutor]

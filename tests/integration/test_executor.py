@@ -24,17 +24,14 @@ from testing.processes import below, processes_of
 from testing.waiting import until, until_gone
 from tests.integration import apps
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 TIMEOUT = 60
 ROOT = Path(__file__).parents[2]
 
 
 def local(**options: Any) -> RhapsodyExecutor:
     return RhapsodyExecutor(label="local", runtimes=[LocalRuntime()], cores_per_node=2, **options)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ from parsl.providers import LocalProvider
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost
 from rhapsody_parsl.wire import parcels
-from testing.processes import processes_of
+from testing.processes import peak_memory, processes_of
 from testing.waiting import until, until_gone
 from tests.integration import apps
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 TIMEOUT = 60
 ROOT = Path(__file__).parents[2]
@@ -30,11 +32,6 @@ RUNTIMES = [
 
 def of(runtime: Any, **options: Any) -> RhapsodyExecutor:
     return RhapsodyExecutor(label="x", runtimes=[runtime()], cores_per_node=2, **options)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -52,8 +49,7 @@ def files(executor: RhapsodyExecutor) -> list[str]:
 
 def pilots_peak() -> int:
     """The pilot's peak memory, bytes."""
-    status = Path(f"/proc/{processes_of('rhapsody_parsl.pilot')[0].pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    return peak_memory(processes_of("rhapsody_parsl.pilot")[0])
 
 
 def there_and_back(executor: RhapsodyExecutor, keys: dict[str, Any]) -> int:

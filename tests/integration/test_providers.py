@@ -27,6 +27,8 @@ from testing.processes import below
 from testing.waiting import until, until_gone
 from tests.integration import apps
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 PATIENCE = 60
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two shares need two cores")
 
@@ -52,11 +54,6 @@ def loaded(*executors: ParslExecutor) -> Iterator[None]:
     with parsl.load(Config(executors=executors, strategy="none", initialize_logging=False)):
         yield
     parsl.clear()
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

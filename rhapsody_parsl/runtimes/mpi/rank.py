@@ -6,6 +6,7 @@ an idle rank costs nothing. Each task gets a communicator of its own.
 """
 
 import faulthandler
+import os
 import socket
 import sys
 import time
@@ -18,13 +19,14 @@ import mpi4py
 mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
 from mpi4py import MPI  # noqa: E402 - after its settings
 
+from rhapsody_parsl.cluster.guard import mpi_segments  # noqa: E402
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
 from rhapsody_parsl.worker.loop import Outbox, serve, task_environment  # noqa: E402
-from rhapsody_parsl.worker.process_tree import die_with_parent, mpi_segments, pin  # noqa: E402
+from rhapsody_parsl.worker.process_tree import die_with_parent, pin  # noqa: E402
 
 _MOST_GROUPS = 256
 _REST = 16
@@ -162,7 +164,7 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable()
     endpoint, world, *folder = arguments
     MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
-    for segment in mpi_segments():
+    for segment in map(Path, mpi_segments([os.getpid()])):
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
     facts = {"size": MPI.COMM_WORLD.Get_size()}

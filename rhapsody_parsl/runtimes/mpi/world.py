@@ -14,8 +14,6 @@ from rhapsody_parsl.wire.messages import Ready
 
 __all__ = ("World",)
 
-"""What ranks leave that are killed before they are up; later their memory has no name, or the launcher removes it."""
-
 
 class World:
     """The ranks of one launch.
@@ -123,7 +121,7 @@ class World:
             late.cancel()
         for rank in list(self._watched):
             self._unwatch(rank)
-        if not self.ready:
+        if not self.ready:  # later the ranks' memory has no name, or the launcher removes it
             await self._backend.sweep_spanned(MPI_SEGMENTS)
         self.ended = self.retired = True
         self._on_end(self, reason)

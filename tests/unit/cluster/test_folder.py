@@ -1,5 +1,6 @@
 """Private folders: held, or swept."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -45,3 +46,18 @@ def test_a_folder_that_others_can_enter_is_not_taken(root: Path) -> None:
     for name in ("open", "link"):
         with pytest.raises(PermissionError, match="not a folder of ours alone"):
             folder.take(str(root / name))
+
+
+def test_shared_memory_goes_with_a_folder_that_nobody_holds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhapsody_parsl.cluster.guard.DRAGON_SEGMENTS", f"{root}/DD{{uid3}}*")
+    monkeypatch.setattr("rhapsody_parsl.cluster.guard.MPI_SEGMENTS", (f"{root}/mpich_shm_*",))
+    mine, uid = folder.make(), str(os.getuid())[-3:]
+    unused, used, mpis = root / f"DD{uid}1", root / f"DD{uid}2", root / "mpich_shm_1"
+    for segment in (unused, used, mpis):
+        segment.write_bytes(b"1")
+    with used.open("r+b") as file, mmap.mmap(file.fileno(), 0):
+        folder.sweep(mine)
+        assert unused.exists(), "nobody of ours has died here"
+        (Path(folder.make()) / ".held").touch()
+        folder.sweep(mine)
+    assert sorted(root.iterdir()) == sorted([used, Path(mine)])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rhapsody_parsl.runtimes.process import Backend, last_words
+from rhapsody_parsl.runtimes.process import Backend, last_words, sweep
 from testing import leaks
 from testing.waiting import alive, until
 
@@ -191,3 +192,20 @@ def test_files_named_after_user_or_number_are_swept(tmp_path: Path, monkeypatch:
 
     asyncio.run(story())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["log", "one-of-another"]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_a_dying_process_has_mapped_is_swept_after_it(tmp_path: Path, dies: bool) -> None:
+    segment = tmp_path / "segment"
+    segment.write_bytes(b"1")
+    code = (
+        f"import mmap; f = open({str(segment)!r}, 'r+b'); m = mmap.mmap(f.fileno(), 0); print(0, flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"0\n"
+        if dies:
+            threading.Timer(1, holder.kill).start()
+        asyncio.run(sweep([str(segment)], [None], tmp_path / "log", settle=20 if dies else 0))
+        assert segment.exists() != dies
+        holder.kill()

@@ -9,6 +9,7 @@ import pytest
 
 from rhapsody_parsl.wire.messages import Task, Work
 from rhapsody_parsl.worker.inbox import Inbox, Listener
+from testing.waiting import until
 
 
 class Pilot:
@@ -46,10 +47,7 @@ def test_the_listener_hears_during_a_long_task_and_gives_back(pilot: Pilot) -> N
     pilot.sent.put(work(0))
     pilot.inbox.get()
     pilot.sent.put(work(1))
-    deadline = time.monotonic() + 10
-    while len(pilot.takers) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: len(pilot.takers) == 2, 10)
     assert pilot.takers[1] == "listener"
     assert pilot.inbox.revoke(1, [1]) == ([1], False)
     pilot.inbox.get()  # what was queued meanwhile
