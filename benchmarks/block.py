@@ -43,6 +43,7 @@ def ready(executor: RhapsodyExecutor) -> None:
 
     def all_ready() -> bool:
         (state,) = executor.snapshot()["blocks"]
-        return all(service["ready"] == service["replicas"] for service in state["services"])
+        services = state["services"]  # none before the block's first report
+        return bool(services) and all(service["ready"] == service["replicas"] for service in services)
 
     until(all_ready, START_TIMEOUT)

@@ -12,7 +12,7 @@ __all__ = ("describe_block", "timeline")
 
 
 def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> dict[str, Any]:
-    """Return the state of a block as of its last report.
+    """Return the state of a block as of its last report; before the first one, the same keys with nothing in them.
 
     Args:
         block: The block.
@@ -23,6 +23,10 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> dict[str, Any
         "state": _state(block, jobs.get(block.id)),
         "nodes": block.inventory.get("nodes", []),
         "cores": block.inventory.get("cores", 0),
+        "tasks": {},
+        "runtimes": {},
+        "services": [],
+        "lost_nodes": [],
         **block.state,
         "leases": [
             {"name": lease.name, "runtime": lease.runtime, "began": lease.began,

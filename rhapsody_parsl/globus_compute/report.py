@@ -25,7 +25,7 @@ def describe(executor: RhapsodyExecutor, total_tasks: int) -> dict[str, Any]:
     provider = executor.provider
     cores = sum(block["cores"] for block in blocks)
     busy = sum(len(share[1]) for block in blocks for lease in block["leases"] for share in lease["shares"])
-    running = sum(block.get("tasks", {}).get("running", 0) for block in blocks)
+    running = sum(block["tasks"].get("running", 0) for block in blocks)
     return {
         "managers": len(blocks),
         "active_managers": sum(block["state"] == "connected" for block in blocks),
@@ -40,8 +40,8 @@ def describe(executor: RhapsodyExecutor, total_tasks: int) -> dict[str, Any]:
         "min_blocks": getattr(provider, "min_blocks", 0),
         "nodes_per_block": getattr(provider, "nodes_per_block", 1),
         "node_info": _nodes(executor, blocks),
-        "runtimes": {block["id"]: block.get("runtimes", {}) for block in blocks},
-        "services": {block["id"]: block.get("services", []) for block in blocks},
+        "runtimes": {block["id"]: block["runtimes"] for block in blocks},
+        "services": {block["id"]: block["services"] for block in blocks},
         "engine_type": "RhapsodyEngine",
         "provider_type": type(provider).__name__,
         "queue": _first(provider, _QUEUE),

@@ -58,7 +58,7 @@ def there(executor: RhapsodyExecutor) -> set[str]:
 
 def holder(executor: RhapsodyExecutor) -> str:
     """Return the one block in which a task runs."""
-    (id_,) = until(lambda: {b["id"] for b in executor.snapshot()["blocks"] if b.get("tasks", {}).get("running")}, 20)
+    (id_,) = until(lambda: {b["id"] for b in executor.snapshot()["blocks"] if b["tasks"].get("running")}, 20)
     return str(id_)
 
 

@@ -95,7 +95,7 @@ def test_a_wrong_configuration_is_refused(options: dict[str, Any], sentence: str
 
 def test_explain_snapshot_and_timeline(running: RhapsodyExecutor) -> None:
     assert "it fits" in str(running.explain({"cores": 2}))
-    until(lambda: running.snapshot()["blocks"][0].get("tasks", {}).get("done") == 1, 5)
+    until(lambda: running.snapshot()["blocks"][0]["tasks"].get("done") == 1, 5)
     block = running.snapshot()["blocks"][0]
     assert (block["state"], block["cores"], block["runtimes"]["local"]["state"]) == ("connected", 2, "ready")
     (line,) = until(running.timeline, 5)
