@@ -10,7 +10,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.spec.annotation import merge, parse
-from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime
+from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime, VLLMService
 from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 
 __all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of")
@@ -54,13 +54,19 @@ class Admission:
         runtimes: The executor's configuration.
         default_runtime: For specs that name none.
         nodes_per_block: Nodes of each block, as far as the driver knows.
+
+    Raises:
+        InvalidTask: A service's replicas span more nodes than a block has.
     """
 
     def __init__(self, runtimes: Sequence[RuntimeConfig], default_runtime: str, nodes_per_block: int) -> None:
         self._runtimes = {name_of(runtime): runtime for runtime in runtimes}
         self._default = default_runtime
         self._nodes = nodes_per_block
-        self._services = tuple(s.name for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services)
+        services = [s for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services]
+        self._services = tuple(service.name for service in services)
+        for service in services:
+            _check_span(service, nodes_per_block)
         self._known: dict[tuple[str, bool, bytes], Admitted] = {}
 
     def admit(self, facts: FunctionFacts, specification: Mapping[str, Any] | None) -> Admitted:
@@ -141,6 +147,16 @@ class Admission:
         problems = [problem for inventory in inventories if (problem := misfit(spec, inventory))]
         if inventories and len(problems) == len(inventories):
             raise InvalidSpecification(*problems[0])
+
+
+def _check_span(service: VLLMService, nodes: int) -> None:
+    if service.nodes > nodes:
+        raise InvalidTask(
+            f"VLLMService({service.name}, nodes)",
+            service.nodes,
+            f"a block has {nodes}",
+            "Raise the provider's nodes_per_block, or spread its engine over fewer nodes",
+        )
 
 
 def misfit(spec: TaskSpec, inventory: Mapping[str, Any]) -> tuple[str, Any, str, str] | None:

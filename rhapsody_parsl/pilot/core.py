@@ -275,19 +275,19 @@ class Core:
         Args:
             borrower: Who holds it, for the record.
             wants: What, and of which nodes.
-            key: Tasks that ask to be `near` this go to the lease's node.
+            key: Tasks that ask to be `near` this go to the lease's first node.
 
         Returns:
             The parts, or None when it does not fit now.
         """
-        placing = scheduler.place(wants, self.ledger)
+        placing = scheduler.place(wants, self.ledger) or []
         lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
         if lease is None:
             return None
         if key:
             self._affinity.setdefault(key, lease.shares[0].node)
         self._borrowed.append(LeaseRecord(lease.id, "vllm", borrower, lease.shares, self._clock(), 0.0))
-        return self._placed(lease, [0])
+        return self._placed(lease, [part.ranks for _, part in placing])
 
     # --- decisions ----------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What the user configures of a block, as checked values: runtimes, services, and what the pilot reads at its start."""
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -104,6 +105,22 @@ class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
         _positive("MPIRuntime", startup_timeout=self.startup_timeout)
 
 
+_SET_BY_NODES = (
+    "nnodes", "node_rank", "master_addr", "master_port", "headless", "data_parallel_address", "data_parallel_rpc_port",
+    "data_parallel_size_local", "data_parallel_start_rank", "data_parallel_rank", "data_parallel_external_lb",
+    "data_parallel_hybrid_lb",
+)  # fmt: skip
+"""Engine arguments that say which node of several a process is: ours to say."""
+
+
+def _size(value: Any) -> int:
+    """Return a parallel size as a number; what is none is for vLLM to refuse."""
+    try:
+        return max(1, int(value))
+    except (TypeError, ValueError):
+        return 1
+
+
 class _ServiceFields(msgspec.Struct, frozen=True):
     name: str
     model: str
@@ -115,10 +132,12 @@ class VLLMService(_ServiceFields, frozen=True):
     Attributes:
         name: Tasks ask it by this name: letters, digits, `-` and `_`.
         model: A folder, or a model's name as vLLM takes it.
-        gpus: GPUs of each replica: whole, or a share below 1.
-        cores: Cores of each replica; 0 is uncounted: it runs beside the tasks on the node's cores.
+        gpus: GPUs of each replica, on each of its nodes: whole, or a share below 1.
+        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores.
         replicas: Copies of the engine; requests go to the one with the least to do.
-        memory: GB each replica leases; 0 is unaccounted.
+        nodes: Nodes that one replica's engine spans. Its parallel size in `engine_args` must divide over them: that is
+            `data_parallel_size` where it is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
+        memory: GB each replica leases on each of its nodes; 0 is unaccounted.
         labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
         env: Variables for the service's process.
@@ -132,6 +151,7 @@ class VLLMService(_ServiceFields, frozen=True):
     gpus: float = 0.0
     cores: int = 1
     replicas: int = 1
+    nodes: int = 1
     memory: float = 0.0
     labels: tuple[str, ...] = ()
     engine_args: dict[str, Any] = {}
@@ -153,7 +173,37 @@ class VLLMService(_ServiceFields, frozen=True):
             raise InvalidTask(f"{owner}({self.name})", (self.cores, self.gpus, self.memory), "nothing may be negative")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
-        _positive(owner, replicas=self.replicas, startup_timeout=self.startup_timeout)
+        _positive(owner, replicas=self.replicas, nodes=self.nodes, startup_timeout=self.startup_timeout)
+        if self.nodes > 1:
+            self._check_spread(owner)
+
+    def parallel(self, *kinds: str) -> int:
+        """Return the product of the engine's parallel sizes of these kinds: `tensor`, `pipeline`, `data`, ..."""
+        return math.prod(_size(self.engine_args.get(f"{kind}_parallel_size", 1)) for kind in kinds)
+
+    @property
+    def data_parallel(self) -> bool:
+        """Whether each node of a replica holds whole engines, instead of a part of the one engine."""
+        return self.parallel("data") > 1
+
+    def _check_spread(self, owner: str) -> None:
+        """Check what an engine over several nodes needs."""
+        if self.server == "command" and self.executable:
+            raise InvalidTask(
+                f"{owner}(nodes)", self.nodes, "a command of your own stands on one node", "Leave out executable"
+            )
+        for name in _SET_BY_NODES:
+            if name in self.engine_args:
+                raise InvalidTask(f"{owner}(engine_args)", name, f"nodes={self.nodes} sets it")
+        kinds = ("data",) if self.data_parallel else ("tensor", "pipeline")
+        if (size := self.parallel(*kinds)) % self.nodes:
+            product = " * ".join(f"{kind}_parallel_size" for kind in kinds)
+            raise InvalidTask(
+                f"{owner}(nodes)",
+                self.nodes,
+                f"{product} of its engine_args is {size}, which does not divide over as many nodes",
+                f"Make it {self.nodes}, or a multiple",
+            )
 
 
 class VLLMRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="vllm"):

@@ -220,6 +220,13 @@ class Failed(_Message, frozen=True):
     facts: list[Any]
 
 
+class Rendezvous(_Message, frozen=True):
+    """A head whose engine spans nodes listens here, on its own host: the processes of the other nodes may come."""
+
+    address: str
+    port: int
+
+
 # --- pilot and a model's engine ----------------------------------------------------------------------------------
 
 
@@ -240,5 +247,5 @@ class Abort(_Message, frozen=True):
 ToPilot = Submit | Cancel | Stop
 FromPilot = Hello | Results | Report | Returned | Goodbye
 ToBackend = Work | Revoke | Quit | Spawn | Ask | Abort
-FromBackend = Ready | Done | Revoked | Exited | Failed
+FromBackend = Ready | Done | Revoked | Exited | Failed | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

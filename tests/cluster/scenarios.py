@@ -25,7 +25,7 @@ from rhapsody_parsl import (
     VLLMService,
 )
 from rhapsody_parsl.errors import NodeLost
-from testing.tiny_llama import write_tiny_llama
+from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps
 
@@ -137,6 +137,35 @@ def serving(folder: Path) -> None:
         tell("called", executor.submit(apps.ask, {"labels": ["vn3"]}, "tiny", "hello").result(PATIENCE))
         tell("without key", executor.submit(apps.ask_without_key, {"labels": ["vn3"]}, "tiny").result(PATIENCE))
         until((folder / "go").exists, PATIENCE)
+
+
+def spread(folder: Path, server: str, kind: str) -> None:
+    """A model over the second and third node, for a service has the first; it is asked, and again after a failure."""
+    model = str(write_tiny_llama(folder / "model", Size(hidden=128, heads=4)))
+    engine = {**ENGINE, f"{kind}_parallel_size": 2}
+    services = [
+        VLLMService("echo", "m", cores=2, server="command", executable=FAKE_COMMAND),
+        VLLMService("wide", model, nodes=2, server=server, engine_args=engine),
+    ]
+    with block(folder, ["local", "vllm"], options={"vllm": {"services": services}}) as executor:
+        spec = {"runtime": "vllm", "service": "wide", "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+
+        def ask(event: str) -> None:
+            futures = [executor.submit(apps.prompt, spec, "hello") for _ in range(4)]
+            tell(event, [future.result(PATIENCE) for future in futures])
+
+        ask("answers")
+        tell("nodes", _service(executor, "wide")["node"])
+        until((folder / "killed").exists, PATIENCE)
+        if (folder / "killed").read_text():
+            until(lambda: _service(executor, "wide")["detail"], PATIENCE)
+            tell("detail", _service(executor, "wide")["detail"])
+            ask("again")
+
+
+def _service(executor: RhapsodyExecutor, name: str) -> dict[str, Any]:
+    (block,) = executor.snapshot()["blocks"]
+    return next(service for service in block["services"] if service["name"] == name)
 
 
 def leased_gpus(folder: Path) -> None:

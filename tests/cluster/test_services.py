@@ -1,5 +1,7 @@
 """Model services on other nodes: where their processes are, what they are shown, who may ask."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +37,30 @@ def test_a_model_on_one_node_answers_the_driver_and_the_other_nodes(cluster: Clu
         assert driver.hear("without key") == 401
         assert list(hosts_of(cluster, "VLLM::EngineCore")) == ["vn2"]
         (driver.folder / "go").touch()
+
+
+@pytest.mark.vllm
+def test_an_engine_over_two_nodes_starts_again_as_a_whole(cluster: Cluster) -> None:
+    with Driver(cluster, "spread", server="hosted", kind="tensor") as driver:
+        answers = driver.hear("answers")
+        assert driver.hear("nodes") == "vn2,vn3"
+        before = hosts_of(cluster, "VLLM::Worker")
+        assert {host: len(pids) for host, pids in before.items()} == {"vn2": 1, "vn3": 1}
+        os.kill(before["vn3"][0], signal.SIGKILL)
+        (driver.folder / "killed").write_text("the member's worker")
+        assert "restart 1 of 3" in driver.hear("detail")
+        assert driver.hear("again") == answers
+        after = hosts_of(cluster, "VLLM::Worker")
+        assert {host: len(set(pids) - set(before[host])) for host, pids in after.items()} == {"vn2": 1, "vn3": 1}
+
+
+@pytest.mark.vllm
+def test_engines_on_two_nodes_answer_behind_one_command(cluster: Cluster) -> None:
+    with Driver(cluster, "spread", server="command", kind="data") as driver:
+        assert len(set(driver.hear("answers"))) == 1
+        assert driver.hear("nodes") == "vn2,vn3"
+        assert {host: len(pids) for host, pids in hosts_of(cluster, "VLLM::EngineCore").items()} == {"vn2": 1, "vn3": 1}
+        (driver.folder / "killed").touch()
 
 
 def test_replicas_and_functions_have_gpus_of_their_own_over_all_nodes(cluster: Cluster) -> None:

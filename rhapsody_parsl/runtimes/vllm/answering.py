@@ -16,11 +16,11 @@ import msgspec
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Result
+from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Rendezvous, Result
 from rhapsody_parsl.worker.call import failed, pack
 from rhapsody_parsl.worker.process_tree import end_descendants
 
-__all__ = ("Answerer", "Answering", "RequestError", "bind", "leave")
+__all__ = ("Answerer", "Answering", "RequestError", "bind", "leave", "leave_with")
 
 
 class RequestError(Exception):
@@ -61,8 +61,7 @@ class Answering:
         self._results: list[Result] = []
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        signal.signal(signal.SIGTERM, _on_signal)
-        threading.Thread(target=_leave_with, args=(self._spoke,), name="pilot watch", daemon=True).start()
+        leave_with(self._spoke)
 
     async def serve(self, answerer: Answerer, url: str, port: int, model: str) -> None:
         """Say that we are ready, and answer until told to leave.
@@ -78,6 +77,10 @@ class Answering:
         self._spoke.send(Ready(socket.gethostname(), os.getpid(), {"url": url, "port": port, "model": model}))
         self._pump()
         await self._over
+
+    def tell(self, place: Rendezvous) -> None:
+        """Tell the pilot where the engine's processes on other nodes find it."""
+        self._spoke.send(place)
 
     def fail(self, error: RhapsodyError) -> NoReturn:
         """Tell the pilot why, and leave."""
@@ -141,10 +144,15 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     leave()
 
 
-def _leave_with(spoke: Spoke) -> None:
-    """Leave when the pilot is gone."""
-    spoke.wait_gone()
-    leave()
+def leave_with(spoke: Spoke) -> None:
+    """Leave when the pilot is gone, or asks us to by a signal."""
+
+    def watch() -> None:
+        spoke.wait_gone()
+        leave()
+
+    signal.signal(signal.SIGTERM, _on_signal)
+    threading.Thread(target=watch, name="pilot watch", daemon=True).start()
 
 
 def bind(host: str, port: int) -> socket.socket:

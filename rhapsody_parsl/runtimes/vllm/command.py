@@ -4,75 +4,32 @@ The server is `vllm serve`, or any command the user gives. Requests go to it ove
 """
 
 import asyncio
-import json
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
-from rhapsody_parsl.runtimes.vllm.checks import command_words
+from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.relay import Relay
 from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.spread import opened
 from rhapsody_parsl.worker.process_tree import adopt_orphans
 
-__all__ = ("command", "flags", "main")
+__all__ = ("main",)
 
-_CPU_CACHE = 256 << 20
 _LOOK_EVERY = 0.25
-
-
-def command(settings: Settings, port: int, python: str) -> list[str]:
-    """Return the server's command line: the user's with its blanks filled in, or `vllm serve`."""
-    words = command_words(settings.service)
-    if words:
-        blanks = {
-            "{model}": settings.model,
-            "{host}": settings.host,
-            "{port}": str(port),
-            "{api_key}": settings.api_key,
-        }
-        return [_fill(word, blanks) for word in words]
-    given: dict[str, Any] = dict(settings.service.engine_args)
-    given.setdefault("served_model_name", list(dict.fromkeys([settings.service.name, settings.model])))
-    if not settings.service.gpus:
-        given.setdefault("kv_cache_memory_bytes", _CPU_CACHE)
-        given.setdefault("enforce_eager", True)
-    address = ["--host", settings.host, "--port", str(port)]
-    return [python, "-m", "vllm.entrypoints.cli.main", "serve", settings.model, *address, *flags(given)]
-
-
-def _fill(word: str, blanks: Mapping[str, str]) -> str:
-    for blank, value in blanks.items():
-        word = word.replace(blank, value)
-    return word
-
-
-def flags(arguments: Mapping[str, Any]) -> list[str]:
-    """Return engine arguments as `vllm serve` takes them on its command line."""
-    words: list[str] = []
-    for name, value in arguments.items():
-        flag = name.replace("_", "-")
-        match value:
-            case None:
-                continue
-            case bool():
-                words.append(f"--{flag}" if value else f"--no-{flag}")
-            case list() | tuple():
-                words += [f"--{flag}", *map(str, value)]
-            case dict():
-                words += [f"--{flag}", json.dumps(value)]
-            case _:
-                words += [f"--{flag}", str(value)]
-    return words
 
 
 async def supervise(settings: Settings) -> None:
     """Start the server, wait for one real token, and pass requests on until told to leave."""
     answering = Answering(settings)
+    with opened(settings, answering.tell) as placed:
+        await _supervise(placed, answering)
+
+
+async def _supervise(settings: Settings, answering: Answering) -> None:
     # Bound but not listening: nobody else is given the port, and a server may still take it.
     reserved = bind(settings.host, settings.port)
     port = reserved.getsockname()[1]

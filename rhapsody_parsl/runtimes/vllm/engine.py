@@ -26,6 +26,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from rhapsody_parsl.runtimes.vllm.answering import RequestError
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
 from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.spread import engine_arguments
 
 __all__ = ("Engine",)
 
@@ -176,7 +177,7 @@ def read_arguments(settings: Settings, port: int) -> tuple[AsyncEngineArgs, Name
     Raises:
         ValueError: A name is neither's, or ours to set.
     """
-    given = dict(settings.service.engine_args)
+    given = engine_arguments(settings)
     for name in _OURS:
         if name in given:
             raise ValueError(f"engine_args: '{name}' is set by the service itself")

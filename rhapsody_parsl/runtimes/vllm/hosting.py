@@ -9,6 +9,7 @@ import psutil
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.spread import opened
 
 __all__ = ("host",)
 
@@ -16,17 +17,18 @@ __all__ = ("host",)
 async def host(settings: Settings) -> None:
     """Hold an engine until told to leave.
 
-    The order: (1) the connection, so that the pilot's end is noticed from now on, (2) the port, (3) the engine, (4) one
-    real token, (5) HTTP, (6) ready.
+    The order: (1) the connection, so that the pilot's end is noticed from now on, (2) the port, (3) the
+    members' start, (4) the engine, (5) one real token, (6) HTTP, (7) ready.
     """
     answering = Answering(settings)
     listener = bind(settings.host, settings.port)
     port = listener.getsockname()[1]
     try:
-        from rhapsody_parsl.runtimes.vllm.engine import Engine  # noqa: PLC0415 - takes seconds; connected first
+        with opened(settings, answering.tell) as placed:
+            from rhapsody_parsl.runtimes.vllm.engine import Engine  # noqa: PLC0415 - takes seconds; others start meanwhile
 
-        engine = await Engine.open(settings, port, answering.lost)
-        await engine.first_token()
+            engine = await Engine.open(placed, port, answering.lost)
+            await engine.first_token()
         serving = engine.serve_http(listener)
     except Exception as problem:  # noqa: BLE001 - whatever vLLM raises, the pilot is to hear of it
         answering.fail(ServiceFailed(settings.service.name, _describe(problem)))

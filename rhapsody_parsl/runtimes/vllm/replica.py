@@ -1,29 +1,26 @@
-"""One replica of a service: its process, from checks to the last restart, and the requests it holds."""
+"""One replica of a service: its processes, from checks to the last restart, and the requests it holds."""
 
 import asyncio
-import contextlib
 import re
 import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, from_wire
 from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.pool import gpu_environment
 from rhapsody_parsl.runtimes.process import Backend
-from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
+from rhapsody_parsl.runtimes.protocol import Context, Placed
 from rhapsody_parsl.runtimes.vllm import checks
+from rhapsody_parsl.runtimes.vllm.environment import process_environment
 from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.spec.config import VLLMService
-from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready
+from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous
 
-__all__ = ("Owner", "Replica", "process_environment", "root_cause", "thread_groups")
+__all__ = ("Owner", "Replica", "root_cause")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_KEEP_ALIVE = "3600"
 _LOG_TAIL, _LAST_WORDS = 32_000, 1500
 _COMPLAINT = re.compile(r"^(?:\(\w+ pid=\d+\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
 
@@ -39,12 +36,12 @@ class Owner(Protocol):
 
 
 class Replica:
-    """A process that answers requests.
+    """A process that answers requests, and those of its engine on further nodes.
 
     Args:
         service: What it serves.
         index: Which of the service's replicas.
-        placed: Its lease, () when it takes none.
+        placed: Its lease, a part for each of its nodes; () when it takes none.
         context: The block.
         api_key: For its HTTP API.
         owner: Hears what happens.
@@ -56,7 +53,7 @@ class Replica:
         self.service, self.name, self.placed = service, f"{service.name}-{index}", placed
         self._context, self._api_key, self._owner = context, api_key, owner
         self._hub: Exchange | None = None
-        self._process: Backend | None = None
+        self._team: Team | None = None
         self._ready: asyncio.Future[None] | None = None
         self._problem: RhapsodyError | None = None
         self._port = 0
@@ -72,8 +69,8 @@ class Replica:
         return f"{self.name}/{self._starts}"
 
     @property
-    def _host(self) -> str:
-        return self.placed[0].node.host if self.placed else self._context.own_host
+    def _hosts(self) -> list[str]:
+        return [part.node.host for part in self.placed] or [self._context.own_host]
 
     def give_up(self, error: RhapsodyError) -> None:
         """Fail for good."""
@@ -91,9 +88,9 @@ class Replica:
             self.give_up(error)
 
     async def stop(self) -> None:
-        """End the process and all below it, once `live` was cancelled; idempotent."""
-        if self._process:
-            await self._process.stop()
+        """End the processes and all below them, once `live` was cancelled; idempotent."""
+        if self._team:
+            await self._team.stop()
         if self.state != "failed":
             self._set("stopped", "")
 
@@ -117,10 +114,14 @@ class Replica:
         for task in tasks:
             self.inflight.pop(task, None)
 
-    # --- the process ---------------------------------------------------------------------------------------------
+    # --- the processes -------------------------------------------------------------------------------------------
 
-    def hear(self, message: Ready | Failed) -> None:
-        """The process is up, or says why it leaves."""
+    def hear(self, message: Ready | Failed | Rendezvous) -> None:
+        """The head is up, says why it leaves, or says where the members are to meet it."""
+        if isinstance(message, Rendezvous):
+            if self._team:
+                self._team.meet(message)
+            return
         if isinstance(message, Failed):
             self._problem = from_wire(message.error, message.facts)
             return
@@ -130,7 +131,7 @@ class Replica:
             self._ready.set_result(None)
 
     async def _serve(self, python: str) -> None:
-        """Start the process, and again when it dies, as often as the service allows; it must come up the first time."""
+        """Start the processes, and again when they end, as often as the service allows; the first must succeed."""
         pause, restarts = _FIRST_PAUSE, 0
         while True:
             reason, was_ready = await self._run_once(python)
@@ -143,21 +144,19 @@ class Replica:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _run_once(self, python: str) -> tuple[str, bool]:
-        """Run the process to its end; return why it ended, and whether it had been ready."""
-        if host := self._context.host(self._host):
-            await host.wait_up()
+        """Run the processes to their end; return why they ended, and whether the replica had been ready."""
+        await self._wait_for_hosts()
         self._starts += 1
         self._problem = None
         self._ready = asyncio.get_running_loop().create_future()
-        folder = self._context.folder / f"{self.name}.{self._starts}"
-        self._process = process = self._backend(python, folder)
-        await process.start()
-        ended = asyncio.ensure_future(process.wait())
+        head = self._backend(python, 0)
+        self._team = team = Team(head, lambda place: self._members(python, place))
+        ended = asyncio.ensure_future(team.wait())
         try:
             waiting: set[asyncio.Future[Any]] = {ended, self._ready}
             await asyncio.wait(waiting, timeout=self.service.startup_timeout, return_when="FIRST_COMPLETED")
             if not ended.done() and not self._ready.done():
-                await process.stop()
+                await team.stop()
                 return f"no answer within startup_timeout={self.service.startup_timeout:g} s", False
             was_ready = self._ready.done()
             if was_ready:
@@ -167,6 +166,12 @@ class Replica:
             return reason, was_ready
         finally:
             ended.cancel()
+
+    async def _wait_for_hosts(self) -> None:
+        """Wait until all its hosts can be used at once."""
+        hosts = [host for name in self._hosts if (host := self._context.host(name))]
+        while down := [host for host in hosts if not host.up]:
+            await down[0].wait_up()
 
     def _after_the_end(self, reason: str) -> None:
         """Take what it said before it died; the rest is to be asked again."""
@@ -178,7 +183,7 @@ class Replica:
 
     def _failure(self, reason: str, restarts: int = 0) -> ServiceFailed:
         """Return the failure: what the process itself said of it, or else its log's last words."""
-        process = self._process
+        process = self._team.blamed if self._team else None
         words = process.last_words(_LOG_TAIL) if process else ""
         if isinstance(self._problem, ServiceFailed):
             reason, words = self._problem.args[1], root_cause(words) if "root cause" in self._problem.args[1] else ""
@@ -188,33 +193,42 @@ class Replica:
             reason = f"{reason} (the whole log is {process.log})"
         return ServiceFailed(self.service.name, reason, root_cause(words) or words[-_LAST_WORDS:])
 
-    def _backend(self, python: str, folder: Path) -> Backend:
-        module = "backend" if self.service.server == "hosted" else "command"
-        path = str(folder / "settings.json")
-        cores = self.placed[0].real_cores if self.placed else ()
+    def _members(self, python: str, place: Rendezvous) -> dict[str, Backend]:
+        further = list(enumerate(self.placed))[1:]
+        return {part.node.name: self._backend(python, rank, place) for rank, part in further}
+
+    def _backend(self, python: str, rank: int, place: Rendezvous | None = None) -> Backend:
+        """Return the process of one of the replica's nodes, the head's when `rank` is 0."""
+        part, host = self.placed[rank] if self.placed else None, self._hosts[rank]
+        folder = self._context.folder / f"{self.name}.{self._starts}.{rank}"
+        module = "member" if rank else "backend" if self.service.server == "hosted" else "command"
+        path, key = str(folder / "settings.json"), "" if rank else self._api_key
         return Backend(
             [python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
-            self._context.logs / f"{self.name}.log",
-            env=process_environment(self.service, self.placed, self._context, folder, self._api_key),
-            cores=cores,
+            self._context.logs / (f"{self.name}.node{rank}.log" if rank else f"{self.name}.log"),
+            env=process_environment(self.service, part, self._context, folder, key),
+            cores=part.real_cores if part else (),
             sweep=(str(folder),),
-            host=self._context.host(self._host),
-            files={path: self._settings().text()},
+            host=self._context.host(host),
+            files={path: self._settings(host, rank, key, place).text()},
         )
 
-    def _settings(self) -> Settings:
+    def _settings(self, host: str, rank: int, key: str, place: Rendezvous | None) -> Settings:
         alone = not self._context.hosts
-        endpoint, *keys = self._hub.words([self._host]) if self._hub else [""]
+        endpoint, *keys = self._hub.words([host]) if self._hub else [""]
         return Settings(
             endpoint=endpoint,
             keys=keys[0] if keys else "",
-            peer=self.peer,
+            peer=f"{self.peer}/{rank}" if rank else self.peer,
             service=self.service,
             model=checks.resolve_model(self.service),
             host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the key
-            public_host="127.0.0.1" if alone else self._host,
+            public_host="127.0.0.1" if alone else host,
             port=self._port,
-            api_key=self._api_key,
+            api_key=key,
+            hosts=tuple(self._hosts),
+            rank=rank,
+            rendezvous=place,
         )
 
     def _set(self, state: str, detail: str) -> None:
@@ -222,50 +236,6 @@ class Replica:
             self.since = time.time()
         self.state, self.detail = state, detail
         self._owner.changed()
-
-
-def process_environment(
-    service: VLLMService, placed: tuple[Placed, ...], context: Context, folder: Path, api_key: str
-) -> Mapping[str, str | None]:
-    """Return the variables of a replica's process.
-
-    Args:
-        service: The service; its own variables win.
-        placed: The replica's lease, () when it takes none.
-        context: The block.
-        folder: For temporary files and sockets.
-        api_key: For its HTTP API.
-    """
-    node = placed[0].node if placed else context.nodes[context.head]
-    cores = placed[0].real_cores if placed and placed[0].share.cores else node.real(node.cores)
-    env: dict[str, str | None] = {
-        "VLLM_PLUGINS": "",  # Dragon registers some that break it
-        "VLLM_RPC_BASE_PATH": str(folder),
-        "TMPDIR": str(folder),
-        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": _KEEP_ALIVE,
-        "VLLM_API_KEY": api_key,
-    }
-    if service.gpus:
-        run = Run(0, TaskSpec(), placed)
-        env |= gpu_environment(run)
-    else:
-        groups = thread_groups(service, cores)
-        threads = groups.partition("|")[0].count(",") + 1
-        env |= {"VLLM_CPU_OMP_THREADS_BIND": groups, "OMP_NUM_THREADS": str(threads)}
-        if node.gpus:
-            env |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"), "")
-    return env | service.env
-
-
-def thread_groups(service: VLLMService, cores: tuple[int, ...]) -> str:
-    """Return the cores of each of the engine's workers as vLLM writes them: `0,1|2,3`; all share them when too few."""
-    workers = 1
-    for key in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
-        with contextlib.suppress(TypeError, ValueError):
-            workers *= max(1, int(service.engine_args.get(key, 1)))
-    each = len(cores) // workers
-    groups = [cores[i * each : (i + 1) * each] for i in range(workers)] if each else [cores] * workers
-    return "|".join(",".join(map(str, group)) for group in groups)
 
 
 def root_cause(log: str) -> str:

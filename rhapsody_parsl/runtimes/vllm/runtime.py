@@ -17,7 +17,7 @@ from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
 from rhapsody_parsl.spec.config import VLLMRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Result, Task
+from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Rendezvous, Result, Task
 
 __all__ = ("VLLM",)
 
@@ -156,7 +156,7 @@ class VLLM:
         if replica is None:
             return  # one that was given up
         match message:
-            case Ready() | Failed():
+            case Ready() | Failed() | Rendezvous():
                 replica.hear(message)
             case Done(results=results):
                 replica.answered(result.id for result in results)

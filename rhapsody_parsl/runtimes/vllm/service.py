@@ -50,7 +50,7 @@ class ModelService:
             replica = Replica(config, index, placed or (), context, api_key, self)
             self.replicas.append(replica)
             if placed is None:
-                replica.give_up(ServiceFailed(config.name, _no_room(config, index)))
+                replica.give_up(ServiceFailed(config.name, _no_room(config, index, len(context.nodes))))
 
     @property
     def error(self) -> RhapsodyError | None:
@@ -126,7 +126,7 @@ class ModelService:
             "replicas": self.config.replicas,
             "ready": states.count("ready"),
             "cores": sum(len(share.cores) for share in shares),
-            "gpus": self.config.gpus * self.config.replicas,
+            "gpus": self.config.gpus * self.config.nodes * self.config.replicas,
             "node": ",".join(dict.fromkeys(share.node for share in shares)),
             "url": shown.url if state == "ready" else "",
             "model": self.config.model,
@@ -136,16 +136,31 @@ class ModelService:
 
 
 def _lend(config: VLLMService, index: int, borrow: Borrow) -> tuple[Placed, ...] | None:
-    if not (config.cores or config.gpus or config.memory or config.labels):
+    if config.nodes == 1 and not (config.cores or config.gpus or config.memory or config.labels):
         return ()
-    resources = Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
     name = f"service {config.name}[{index}]"
-    return borrow(name, TaskSpec(name=name, resources=resources, policy=PolicyValue(labels=config.labels)), config.name)
+    policy = PolicyValue(labels=config.labels)
+    return borrow(name, TaskSpec(name=name, resources=_resources(config), policy=policy), config.name)
 
 
-def _no_room(config: VLLMService, index: int) -> str:
+def _resources(config: VLLMService) -> Resources:
+    """Return what a replica takes: of one node, or, as a gang does, the same of each of several."""
+    if config.nodes == 1:
+        return Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
+    return Resources(
+        num_ranks=config.nodes,
+        num_nodes=config.nodes,
+        ranks_per_node=1,
+        cores_per_rank=config.cores,
+        gpus_per_rank=config.gpus,
+        memory=config.memory,
+    )
+
+
+def _no_room(config: VLLMService, index: int, nodes: int) -> str:
     wants = [f"{config.cores} cores"]
     wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
     wants += [f"{config.memory:g} GB"] if config.memory else []
     wants += [f"labels {', '.join(config.labels)}"] if config.labels else []
-    return f"the block has no room left for replica {index} ({', '.join(wants)})"
+    each = f" on each of {config.nodes} nodes; the block has {nodes}" if config.nodes > 1 else ""
+    return f"the block has no room left for replica {index} ({', '.join(wants)}{each})"

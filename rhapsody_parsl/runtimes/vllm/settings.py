@@ -7,6 +7,7 @@ import msgspec
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.messages import Rendezvous
 
 __all__ = ("Settings",)
 
@@ -24,6 +25,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         public_host: Under which name other nodes of the block find it.
         port: The port to listen on, or 0 for a free one; taken again by a restart where possible.
         api_key: Without it the HTTP API answers nothing but its health.
+        hosts: Those of the replica's nodes, in order; the head stands on the first.
+        rank: Which of the nodes the process is for: 0 for the head.
+        rendezvous: Where the processes of an engine over several nodes meet; the head finds it, the members are told.
     """
 
     endpoint: str
@@ -35,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     api_key: str
     keys: str = ""
+    hosts: tuple[str, ...] = ()
+    rank: int = 0
+    rendezvous: Rendezvous | None = None
 
     def text(self) -> str:
         """Return the file's text; it is for its owner only."""

@@ -1,4 +1,4 @@
-from rhapsody_parsl.runtimes.vllm.command import command, flags
+from rhapsody_parsl.runtimes.vllm.command_line import command, flags
 from rhapsody_parsl.runtimes.vllm.relay import in_lists
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.spec.config import VLLMService

@@ -8,7 +8,8 @@ import pytest
 
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
-from rhapsody_parsl.runtimes.vllm.replica import process_environment, root_cause, thread_groups
+from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
+from rhapsody_parsl.runtimes.vllm.replica import root_cause
 from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.spec.config import VLLMService
@@ -147,8 +148,8 @@ def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
 
 def test_threads_stand_on_the_leases_cores() -> None:
     service = VLLMService("s", model="m", cores=2)
-    placed = (Placed(NODE, Share("n0", (2, 3))),)
-    env = process_environment(service, placed, make_context(), Path("/tmp/x"), "key")  # noqa: S108 - never made
+    part = Placed(NODE, Share("n0", (2, 3)))
+    env = process_environment(service, part, make_context(), Path("/tmp/x"), "key")  # noqa: S108 - never made
     assert env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
     assert env["OMP_NUM_THREADS"] == "2"
     assert env["CUDA_VISIBLE_DEVICES"] == ""
@@ -158,8 +159,8 @@ def test_threads_stand_on_the_leases_cores() -> None:
 
 def test_a_gpu_service_sees_its_gpus_only_and_the_users_variables_win() -> None:
     service = VLLMService("s", model="m", gpus=1, env={"VLLM_PLUGINS": "mine"})
-    placed = (Placed(NODE, Share("n0", (0,), (1,))),)
-    env = process_environment(service, placed, make_context(), Path("/x"), "key")
+    part = Placed(NODE, Share("n0", (0,), (1,)))
+    env = process_environment(service, part, make_context(), Path("/x"), "key")
     assert env["CUDA_VISIBLE_DEVICES"] == "8"
     assert "VLLM_CPU_OMP_THREADS_BIND" not in env
     assert env["VLLM_PLUGINS"] == "mine"

@@ -1,0 +1,70 @@
+"""The command lines of servers: `vllm serve`, its parts on further nodes, and commands of the user's own."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rhapsody_parsl.runtimes.vllm.checks import command_words
+from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.spread import engine_arguments
+
+__all__ = ("command", "flags", "member_command")
+
+_CPU_CACHE = 256 << 20
+
+
+def command(settings: Settings, port: int, python: str) -> list[str]:
+    """Return the server's command line: the user's with its blanks filled in, or `vllm serve`."""
+    words = command_words(settings.service)
+    if words:
+        blanks = {
+            "{model}": settings.model,
+            "{host}": settings.host,
+            "{port}": str(port),
+            "{api_key}": settings.api_key,
+        }
+        return [_fill(word, blanks) for word in words]
+    return [*_vllm_serve(settings, python), "--host", settings.host, "--port", str(port), *_engine_flags(settings)]
+
+
+def member_command(settings: Settings, python: str) -> list[str]:
+    """Return the command line of the engine's part on a further node: it serves nobody but the head."""
+    return [*_vllm_serve(settings, python), "--headless", *_engine_flags(settings)]
+
+
+def _vllm_serve(settings: Settings, python: str) -> list[str]:
+    return [python, "-m", "vllm.entrypoints.cli.main", "serve", settings.model]
+
+
+def _engine_flags(settings: Settings) -> list[str]:
+    given = engine_arguments(settings)
+    given.setdefault("served_model_name", list(dict.fromkeys([settings.service.name, settings.model])))
+    if not settings.service.gpus:
+        given.setdefault("kv_cache_memory_bytes", _CPU_CACHE)
+        given.setdefault("enforce_eager", True)
+    return flags(given)
+
+
+def _fill(word: str, blanks: Mapping[str, str]) -> str:
+    for blank, value in blanks.items():
+        word = word.replace(blank, value)
+    return word
+
+
+def flags(arguments: Mapping[str, Any]) -> list[str]:
+    """Return engine arguments as `vllm serve` takes them on its command line."""
+    words: list[str] = []
+    for name, value in arguments.items():
+        flag = name.replace("_", "-")
+        match value:
+            case None:
+                continue
+            case bool():
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            case list() | tuple():
+                words += [f"--{flag}", *map(str, value)]
+            case dict():
+                words += [f"--{flag}", json.dumps(value)]
+            case _:
+                words += [f"--{flag}", str(value)]
+    return words
