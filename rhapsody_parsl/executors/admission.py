@@ -152,10 +152,10 @@ class Admission:
 def _check_span(service: VLLMService, nodes: int) -> None:
     if service.nodes > nodes:
         raise InvalidTask(
-            f"VLLMService({service.name}, nodes)",
+            "VLLMService(nodes)",
             service.nodes,
-            f"a block has {nodes}",
-            "Raise the provider's nodes_per_block, or spread its engine over fewer nodes",
+            f"a replica of service '{service.name}' would not fit into a block of {nodes}",
+            "Raise the provider's nodes_per_block, or spread the engine over fewer",
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
-from rhapsody_parsl.spec.config import RuntimeConfig
+from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("Explanation", "explain")
@@ -61,7 +61,7 @@ def explain(
         raise InvalidSpecification(*next(problem for problem in problems if problem))
     why = _reasons(checked, facts, given, default_runtime)
     sentences = tuple(f"{p[0]}={p[1]!r}: {p[2]}" if p else "" for p in problems)
-    return Explanation(checked.runtime or default_runtime, checked, _takes(checked), tuple(why), sentences)
+    return Explanation(checked.runtime or default_runtime, checked, _takes(checked, runtimes), tuple(why), sentences)
 
 
 def _call_of(spec: Any, keys: Mapping[str, Any]) -> tuple[FunctionFacts, dict[str, Any]]:
@@ -96,11 +96,13 @@ def _reasons(spec: TaskSpec, facts: FunctionFacts, given: Mapping[str, Any], def
     return why
 
 
-def _takes(spec: TaskSpec) -> str:
+def _takes(spec: TaskSpec, runtimes: Sequence[RuntimeConfig]) -> str:
     resources = spec.resources
     memory = f", {resources.memory:g} GB" if resources.memory else ""
     if spec.service:
-        return f"a place in service '{spec.service}'"
+        services = [s for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services if s.name == spec.service]
+        spans = "".join(f", of which each replica spans {s.nodes} nodes" for s in services if s.nodes > 1)
+        return f"a place in service '{spec.service}'{spans}"
     if not resources.is_mpi:
         return f"{resources.cores} core(s), {resources.gpus:g} GPU(s){memory} of one node"
     if not resources.num_ranks:

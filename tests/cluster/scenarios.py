@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import parsl
 from parsl import Config, HighThroughputExecutor
@@ -139,7 +139,7 @@ def serving(folder: Path) -> None:
         until((folder / "go").exists, PATIENCE)
 
 
-def spread(folder: Path, server: str, kind: str) -> None:
+def spread(folder: Path, server: Literal["hosted", "command"], kind: str) -> None:
     """A model over the second and third node, for a service has the first; it is asked, and again after a failure."""
     model = str(write_tiny_llama(folder / "model", Size(hidden=128, heads=4)))
     engine = {**ENGINE, f"{kind}_parallel_size": 2}

@@ -28,6 +28,18 @@ def inventory(*nodes: dict[str, Any]) -> dict[str, Any]:
     return {"nodes": [default | node for node in nodes], "cores": 4 * len(nodes)}
 
 
+def test_a_service_wider_than_a_block_is_refused_before_there_is_one() -> None:
+    wide = VLLMService("wide", "m", nodes=4, engine_args={"tensor_parallel_size": 4})
+    runtimes = (VLLMRuntime(services=[wide]),)
+    Admission(runtimes, "vllm", 4)
+    with pytest.raises(InvalidTask) as caught:
+        Admission(runtimes, "vllm", 3)
+    assert str(caught.value) == (
+        "VLLMService(nodes)=4: a replica of service 'wide' would not fit into a block of 3. "
+        "Raise the provider's nodes_per_block, or spread the engine over fewer"
+    )
+
+
 def test_admitted_specs_are_encoded_for_the_pilot_and_remembered() -> None:
     gate = admission()
     admitted = gate.admit(FACTS, {"service": "assistant", "max_tokens": 5})

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from parsl import python_app
 
-from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, Policy, annotate
+from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, Policy, VLLMRuntime, VLLMService, annotate
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification
 from rhapsody_parsl.executors.explanation import Explanation, explain
 
@@ -19,6 +19,13 @@ def told(spec: Any = None, blocks: int = 0, **keys: Any) -> Explanation:
 @annotate(MPI(ranks=2, cores_per_rank=2), Policy(walltime=60, on_loss="rerun"))
 def norm(values: list[float], comm: Any = None) -> float:
     return sum(values)
+
+
+def test_a_request_to_a_service_over_several_nodes() -> None:
+    wide = VLLMService("wide", "m", nodes=2, engine_args={"tensor_parallel_size": 4})
+    runtimes = (VLLMRuntime(services=[wide]),)
+    told = explain(Admission(runtimes, "vllm", 2), "vllm", runtimes, [], {"service": "wide"}, {})
+    assert told.takes == "a place in service 'wide', of which each replica spans 2 nodes"
 
 
 def test_the_text() -> None:

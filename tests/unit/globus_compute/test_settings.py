@@ -13,14 +13,14 @@ SERVICE = {"name": "assistant", "model": "/model"}
 
 
 def test_runtimes_of_a_yaml_become_the_executors() -> None:
-    served = {**SERVICE, "gpus": 1, "engine_args": {"dtype": "auto"}}
+    served = {**SERVICE, "gpus": 1, "nodes": 2, "engine_args": {"tensor_parallel_size": 2}}
     given = {
         "dragon": {"nodes_per_partition": 2},
         "mpi": {"launcher": "srun"},
         "local": None,
         "vllm": {"request_workers": 2, "services": [served]},
     }
-    service = VLLMService("assistant", "/model", gpus=1, engine_args={"dtype": "auto"})
+    service = VLLMService("assistant", "/model", gpus=1, nodes=2, engine_args={"tensor_parallel_size": 2})
     assert read_runtimes(given) == (
         DragonRuntime(nodes_per_partition=2),
         MPIRuntime(launcher="srun"),

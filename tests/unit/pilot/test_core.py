@@ -248,6 +248,19 @@ def test_a_service_borrows_like_a_task_and_never_returns_it() -> None:
     assert kinds(block) == {0: "UnroutableTask", 1: "ok"}
 
 
+def test_a_service_over_several_nodes_borrows_the_same_of_each_or_nothing() -> None:
+    block = Simulation(make_nodes(3, cores=4))
+    wide = Resources(num_ranks=2, num_nodes=2, ranks_per_node=1, cores_per_rank=3)
+    lent = block.core.borrow("wide[0]", TaskSpec(resources=wide))
+    assert lent is not None
+    assert [(len(part.share.cores), part.ranks) for part in lent] == [(3, 1), (3, 1)]
+    assert len({part.node.name for part in lent}) == 2
+    assert block.core.borrow("wide[1]", TaskSpec(resources=wide)) is None
+    block.submit(make_spec(cores=4), 0, 1)
+    block.run()
+    assert {node for nodes in block.begun_on.values() for node in nodes}.isdisjoint(part.node.name for part in lent)
+
+
 def test_the_record_of_leases_says_who_held_what_when() -> None:
     block = Simulation(make_nodes(2, cores=1))
     block.submit(make_spec("mine"), 0, 1, 2)

@@ -36,6 +36,18 @@ def test_a_list_of_services_will_do() -> None:
     assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"tensor_parallel_size": 4},
+        {"tensor_parallel_size": "2", "pipeline_parallel_size": 2},
+        {"tensor_parallel_size": 3, "data_parallel_size": 2},
+    ],
+)
+def test_an_engine_divides_over_two_nodes_by_any_of_its_sizes(sizes: dict[str, Any]) -> None:
+    assert VLLMService("a", "m", nodes=2, engine_args=sizes).nodes == 2
+
+
 @pytest.mark.parametrize(("kind", "keys", "sentence"), [
     (DragonRuntime, {"nodes_per_partition": -1}, "DragonRuntime(nodes_per_partition)=-1: it must be 0 or more."),
     (DragonRuntime, {"startup_timeout": 0}, "DragonRuntime(startup_timeout)=0: it must be more than zero."),
@@ -52,6 +64,17 @@ def test_a_list_of_services_will_do() -> None:
      "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased."),
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
     (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be more than zero."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2},
+     "VLLMService(nodes)=2: tensor_parallel_size * pipeline_parallel_size of its engine_args is 1, which does not "
+     "divide over as many nodes. Make it 2, or a multiple"),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"data_parallel_size": 3}},
+     "VLLMService(nodes)=2: data_parallel_size of its engine_args is 3, which does not divide over as many nodes. "
+     "Make it 2, or a multiple"),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"tensor_parallel_size": 2, "node_rank": 1}},
+     "VLLMService(engine_args)='node_rank': nodes=2 sets it."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "server": "command", "executable": "serve {port}"},
+     "VLLMService(nodes)=2: a command of your own stands on one node. Leave out executable"),
     (VLLMRuntime, {"services": ["x"]}, "VLLMRuntime(services)=['x']: a list of VLLMService(...) is needed."),
     (DragonRuntime, {"options": [1]}, "DragonRuntime(options)=[1]: Expected str, got int - at $[0]."),
 ])  # fmt: skip

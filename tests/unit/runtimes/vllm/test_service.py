@@ -13,6 +13,8 @@ from rhapsody_parsl.runtimes.vllm.replica import root_cause
 from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.spec.resources import Part, Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, Result, Share
 
 NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
@@ -143,6 +145,24 @@ def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
     assert "no room left for replica 0 (3 cores, 1 GPUs)" in str(service.error)
 
 
+def test_a_replica_over_several_nodes_borrows_of_each_and_says_so_when_there_are_too_few() -> None:
+    asked: list[Resources] = []
+
+    def refuse(borrower: str, wants: TaskSpec, key: str) -> None:
+        asked.append(wants.resources)
+
+    wide = VLLMService("s", "m", cores=3, gpus=2, nodes=2, memory=8, engine_args={"tensor_parallel_size": 4})
+    service = ModelService(
+        wide, 1, make_context(), refuse, "key", finish=lambda request, result: None, on_change=lambda: None
+    )
+    (resources,) = asked
+    assert (resources.num_nodes, resources.ranks_per_node) == (2, 1)
+    assert resources.part(1) == Part(cores=3, gpus=2, gpu_unit=2, memory=8, ranks=1)
+    assert "no room left for replica 0 (3 cores, 2 GPUs, 8 GB on each of 2 nodes; the block has 1)" in str(
+        service.error
+    )
+
+
 # --- the process' environment ------------------------------------------------------------------------------------
 
 
@@ -164,6 +184,33 @@ def test_a_gpu_service_sees_its_gpus_only_and_the_users_variables_win() -> None:
     assert env["CUDA_VISIBLE_DEVICES"] == "8"
     assert "VLLM_CPU_OMP_THREADS_BIND" not in env
     assert env["VLLM_PLUGINS"] == "mine"
+
+
+def test_each_node_of_a_replica_shows_its_own_gpus() -> None:
+    service = VLLMService("s", "m", gpus=1, nodes=2, engine_args={"tensor_parallel_size": 2})
+    other = Node("n1", "there", (0,), (0,), gpus=("3", "4"), gpu_vendor="nvidia")
+    parts = (Placed(NODE, Share("n0", (0,), (1,))), Placed(other, Share("n1", (0,), (0,))))
+    shown = [process_environment(service, part, make_context(), Path("/x"), "") for part in parts]
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in shown] == ["8", "3"]
+
+
+def test_nothing_is_compiled_on_cpus_unless_the_user_wants_it() -> None:
+    for eager, expected in ((True, "1"), (False, None)):
+        service = VLLMService("s", "m", engine_args={"enforce_eager": eager})
+        env = process_environment(service, None, make_context(), Path("/x"), "")
+        assert env.get("TORCH_COMPILE_DISABLE") == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ({"tensor_parallel_size": 2}, "0,1,2,3"),
+        ({"tensor_parallel_size": 4}, "0,1|2,3"),
+        ({"data_parallel_size": 2, "tensor_parallel_size": 2}, "0,1|2,3"),
+    ],
+)
+def test_thread_groups_are_those_of_one_nodes_workers(sizes: dict[str, Any], groups: str) -> None:
+    assert thread_groups(VLLMService("s", "m", nodes=2, engine_args=sizes), (0, 1, 2, 3)) == groups
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Real processes: a head and its members end together, whoever ends first."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.runtimes.vllm.team import Team
+from rhapsody_parsl.wire.messages import Rendezvous
+from testing import leaks
+
+PLACE = Rendezvous("127.0.0.1", 1)
+LASTING = "import time; print('here', flush=True); time.sleep(100)"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    with leaks.watch(3.0):
+        yield
+
+
+def process(folder: Path, name: str, code: str) -> Backend:
+    return Backend([sys.executable, "-c", code], folder / f"{name}.log", grace=0.3)
+
+
+def team_of(folder: Path, head: str, *members: str) -> Team:
+    return Team(
+        process(folder, "head", head),
+        lambda place: {f"n{i}": process(folder, f"n{i}", code) for i, code in enumerate(members, 1)},
+    )
+
+
+def test_a_members_end_is_the_end_of_all_and_its_words_are_shown(tmp_path: Path) -> None:
+    async def check() -> None:
+        team = team_of(tmp_path, LASTING, "print('no model', flush=True); raise SystemExit(3)", LASTING)
+        team.meet(PLACE)
+        assert await asyncio.wait_for(team.wait(), 20) == "its part on node n1 ended: it left with exit code 3"
+        assert team.blamed.last_words() == "no model"
+
+    asyncio.run(check())
+
+
+def test_the_heads_end_is_the_end_of_all(tmp_path: Path) -> None:
+    async def check() -> None:
+        team = team_of(tmp_path, "import time; time.sleep(1); raise SystemExit(4)", LASTING)
+        team.meet(PLACE)
+        assert await asyncio.wait_for(team.wait(), 20) == "it left with exit code 4"
+        assert team.blamed.log.name == "head.log"
+
+    asyncio.run(check())
+
+
+def test_stopping_leaves_nothing_even_while_members_start(tmp_path: Path) -> None:
+    async def check() -> None:
+        team = team_of(tmp_path, LASTING, LASTING)
+        team.meet(PLACE)
+        await asyncio.sleep(0)
+        await asyncio.wait_for(team.stop(), 20)
+        team.meet(PLACE)
+        await team.stop()
+
+    asyncio.run(check())
