@@ -142,7 +142,9 @@ def serving(folder: Path) -> None:
 def spread(folder: Path, server: Literal["hosted", "command"], kind: str) -> None:
     """A model over the second and third node, for a service has the first; it is asked, and again after a failure."""
     model = str(write_tiny_llama(folder / "model", Size(hidden=128, heads=4)))
-    engine = {**ENGINE, f"{kind}_parallel_size": 2}
+    engine: dict[str, Any] = {**ENGINE, f"{kind}_parallel_size": 2}
+    if server == "command":
+        engine["api_server_count"] = 1  # one process less that imports vLLM
     services = [
         VLLMService("echo", "m", cores=2, server="command", executable=FAKE_COMMAND),
         VLLMService("wide", model, nodes=2, server=server, engine_args=engine),
@@ -152,7 +154,7 @@ def spread(folder: Path, server: Literal["hosted", "command"], kind: str) -> Non
 
         def ask(event: str) -> None:
             futures = [executor.submit(apps.prompt, spec, "hello") for _ in range(4)]
-            tell(event, [future.result(PATIENCE) for future in futures])
+            tell(event, [future.result(2 * PATIENCE) for future in futures])
 
         ask("answers")
         tell("nodes", _service(executor, "wide")["node"])

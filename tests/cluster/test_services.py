@@ -11,6 +11,9 @@ from testing.vcluster.cluster import Cluster
 from tests.cluster.driver import Driver
 from tests.cluster.scenarios import FAKE
 
+_START = 200
+"""Seconds: five processes that import vLLM, on two cores."""
+
 
 def hosts_of(cluster: Cluster, words: str) -> dict[str, list[int]]:
     """Return the processes whose command line begins so, on each host that has any, by the machine's number."""
@@ -42,14 +45,14 @@ def test_a_model_on_one_node_answers_the_driver_and_the_other_nodes(cluster: Clu
 @pytest.mark.vllm
 def test_an_engine_over_two_nodes_starts_again_as_a_whole(cluster: Cluster) -> None:
     with Driver(cluster, "spread", server="hosted", kind="tensor") as driver:
-        answers = driver.hear("answers")
+        answers = driver.hear("answers", _START)
         assert driver.hear("nodes") == "vn2,vn3"
         before = hosts_of(cluster, "VLLM::Worker")
         assert {host: len(pids) for host, pids in before.items()} == {"vn2": 1, "vn3": 1}
         os.kill(before["vn3"][0], signal.SIGKILL)
         (driver.folder / "killed").write_text("the member's worker")
         assert "restart 1 of 3" in driver.hear("detail")
-        assert driver.hear("again") == answers
+        assert driver.hear("again", _START) == answers
         after = hosts_of(cluster, "VLLM::Worker")
         assert {host: len(set(pids) - set(before[host])) for host, pids in after.items()} == {"vn2": 1, "vn3": 1}
 
@@ -57,7 +60,7 @@ def test_an_engine_over_two_nodes_starts_again_as_a_whole(cluster: Cluster) -> N
 @pytest.mark.vllm
 def test_engines_on_two_nodes_answer_behind_one_command(cluster: Cluster) -> None:
     with Driver(cluster, "spread", server="command", kind="data") as driver:
-        assert len(set(driver.hear("answers"))) == 1
+        assert len(set(driver.hear("answers", _START))) == 1
         assert driver.hear("nodes") == "vn2,vn3"
         assert {host: len(pids) for host, pids in hosts_of(cluster, "VLLM::EngineCore").items()} == {"vn2": 1, "vn3": 1}
         (driver.folder / "killed").touch()

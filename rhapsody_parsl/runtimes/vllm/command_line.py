@@ -29,15 +29,16 @@ def command(settings: Settings, port: int, python: str) -> list[str]:
 
 def member_command(settings: Settings, python: str) -> list[str]:
     """Return the command line of the engine's part on a further node: it serves nobody but the head."""
-    return [*_vllm_serve(settings, python), "--headless", *_engine_flags(settings)]
+    # Without a front end vLLM refuses to be told how many it has.
+    return [*_vllm_serve(settings, python), "--headless", *_engine_flags(settings, api_server_count=None)]
 
 
 def _vllm_serve(settings: Settings, python: str) -> list[str]:
     return [python, "-m", "vllm.entrypoints.cli.main", "serve", settings.model]
 
 
-def _engine_flags(settings: Settings) -> list[str]:
-    given = engine_arguments(settings)
+def _engine_flags(settings: Settings, **ours: Any) -> list[str]:
+    given = engine_arguments(settings) | ours
     given.setdefault("served_model_name", list(dict.fromkeys([settings.service.name, settings.model])))
     if not settings.service.gpus:
         given.setdefault("kv_cache_memory_bytes", _CPU_CACHE)

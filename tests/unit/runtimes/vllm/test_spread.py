@@ -46,11 +46,13 @@ def test_an_engine_on_one_node_is_told_nothing() -> None:
 
 
 def test_the_head_serves_and_members_have_no_head() -> None:
-    head = command(settings_for(0, tensor_parallel_size=2), 99, "/python")
-    member = member_command(settings_for(1, tensor_parallel_size=2), "/python")
+    head = command(settings_for(0, tensor_parallel_size=2, api_server_count=1), 99, "/python")
+    member = member_command(settings_for(1, tensor_parallel_size=2, api_server_count=1), "/python")
     assert head[:9] == [*member[:5], "--host", "0.0.0.0", "--port", "99"]  # noqa: S104 - text
     assert member[5] == "--headless"
     assert "--port" not in member
+    assert value(head, "--api-server-count") == "1"
+    assert "--api-server-count" not in member
     assert (value(head, "--node-rank"), value(member, "--node-rank")) == ("0", "1")
     assert {value(words, "--master-port") for words in (head, member)} == {"5000"}
     assert "--kv-cache-memory-bytes" in member
