@@ -200,12 +200,13 @@ class Replica:
     def _backend(self, python: str, rank: int, place: Rendezvous | None = None) -> Backend:
         """Return the process of one of the replica's nodes, the head's when `rank` is 0."""
         part, host = self.placed[rank] if self.placed else None, self._hosts[rank]
-        folder = self._context.folder / f"{self.name}.{self._starts}.{rank}"
+        which = f".node{rank}" if rank else ""
+        folder = self._context.folder / f"{self.name}.{self._starts}{which}"
         module = "member" if rank else "backend" if self.service.server == "hosted" else "command"
         path, key = str(folder / "settings.json"), "" if rank else self._api_key
         return Backend(
             [python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
-            self._context.logs / (f"{self.name}.node{rank}.log" if rank else f"{self.name}.log"),
+            self._context.logs / f"{self.name}{which}.log",
             env=process_environment(self.service, part, self._context, folder, key),
             cores=part.real_cores if part else (),
             sweep=(str(folder),),
