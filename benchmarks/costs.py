@@ -5,8 +5,8 @@
 - the driver's CPU for a no-op app under this executor, and under one that ends every task at once, which is the
   DataFlowKernel's own part;
 - the pilot's CPU for that app, and that of a process that drives the same Dragon workers by hand;
-- then once, over a minute, the CPU of all processes of a block with two Dragon workers and a two-rank world where
-  nothing is to be done.
+- meanwhile, over a minute at least, the CPU of all processes of a block with two Dragon workers and a two-rank world
+  where nothing is to be done. All of this is CPU time, which sides do not take from each other by taking turns.
 """
 
 import threading
@@ -70,22 +70,23 @@ def _clock(process: psutil.Process) -> Callable[[], float]:
 
 
 def measure_idle(_kind: str, folder: str, seconds: int) -> sides.Turns:
-    """Measure the CPU of an idle block and of the driver, in percent of a core."""
+    """Let so many seconds pass between the first turn and the second; that has the CPU in percent of a core."""
     with sides.load(sides.rhapsody([DragonRuntime(), MPIRuntime()]), folder):
         for future in [*(no_op(number) for number in range(4)), *(add_up(number) for number in range(4))]:
             future.result()
         threading.Event().wait(3)
-        before, driver = _used(), time.process_time()
-        threading.Event().wait(seconds)
-        after = _used()
+        before, driver, began = _used(), time.process_time(), time.monotonic()
+        yield {}
+        threading.Event().wait(max(0.0, began + seconds - time.monotonic()))
+        after, passed = _used(), time.monotonic() - began
         sides.check(set(before) == set(after), "an idle block's processes changed")
-        block = {pid: (after[pid] - before[pid]) / seconds * 100 for pid in after}
+        block = {pid: (after[pid] - before[pid]) / passed * 100 for pid in after}
         yield {
             "block": sum(block.values()),
             "pilot": block[pilot().pid],
-            "driver": (time.process_time() - driver) / seconds * 100,
+            "driver": (time.process_time() - driver) / passed * 100,
             "processes": len(block),
-            "seconds": seconds,
+            "seconds": passed,
         }
 
 
@@ -101,9 +102,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="of idling")
     arguments = sides.arguments(parser, measure, direct=measure_direct, idle=measure_idle)
     plan = {kind: [arguments.tasks] for kind in ("rhapsody-dragon", "at-once", "direct")}
-    runs = sides.alternate("benchmarks.costs", plan, arguments.repeat, stay=True)
-    idle = sides.apart("benchmarks.costs", "idle", 10 if arguments.quick else arguments.seconds)
-    report(runs, idle, arguments.out)
+    seconds = 10 if arguments.quick else arguments.seconds
+    with sides.up("benchmarks.costs", "idle", [seconds]) as idle:
+        idle()  # its time begins
+        runs = sides.alternate("benchmarks.costs", plan, arguments.repeat, stay=True)
+        report(runs, idle(), arguments.out)
 
 
 def report(runs: sides.Runs, idle: sides.Numbers, out: Path) -> None:
