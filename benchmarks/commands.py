@@ -45,18 +45,19 @@ def launch_one(python: str, program: str) -> str:
     return f"$PARSL_MPI_PREFIX {python} -c '{program}'"
 
 
-def measure(kind: str, folder: str, tasks: int) -> sides.Numbers:
+def measure(kind: str, folder: str, tasks: int) -> sides.Turns:
     """Measure the rate of bash apps."""
     with sides.load(sides.executor(kind, folder), folder):
         for future in [nothing() for _ in range(4)]:
             future.result()
-        began = time.perf_counter()
-        futures = [nothing() for _ in range(tasks)]
-        sides.check(all(future.result() == 0 for future in futures), "a program failed")
-        return {"per_s": tasks / (time.perf_counter() - began)}
+        while True:
+            began = time.perf_counter()
+            futures = [nothing() for _ in range(tasks)]
+            sides.check(all(future.result() == 0 for future in futures), "a program failed")
+            yield {"per_s": tasks / (time.perf_counter() - began)}
 
 
-def measure_launches(_kind: str, folder: str, turns: int, many: int) -> sides.Numbers:
+def measure_launches(_kind: str, folder: str, turns: int, many: int) -> sides.Turns:
     """Measure launches through apps and bare ones, in seconds; and how full many keep the cores."""
     executor = sides.rhapsody([MPIRuntime()], cores=CORES)
     with sides.load(executor, folder):
@@ -65,7 +66,7 @@ def measure_launches(_kind: str, folder: str, turns: int, many: int) -> sides.Nu
         for _ in range(turns):
             bare.append(_timed(_bare))
             ours.append(_timed(lambda: launch(sys.executable, PROGRAM).result()))
-        return {
+        yield {
             "app_s": statistics.median(ours),
             "bare_s": statistics.median(bare),
             "ratio": statistics.median(ours) / statistics.median(bare),
@@ -98,12 +99,8 @@ def main() -> None:
     parser = sides.parser(__doc__)
     parser.add_argument("--tasks", type=int, default=400, help="bash apps, a repetition")
     parser.add_argument("--launches", type=int, default=20)
-    arguments = parser.parse_args()
-    if arguments.one:
-        sides.one(arguments.one, measure_launches if arguments.one[0] == "launches" else measure)
-        return
-    plan = {"rhapsody-dragon": [arguments.tasks], "htex": [arguments.tasks]}
-    runs = sides.alternate("benchmarks.commands", plan, 1 if arguments.quick else arguments.repeat)
+    arguments = sides.arguments(parser, measure, launches=measure_launches)
+    runs = sides.beside_htex("benchmarks.commands", arguments)
     launches = sides.apart("benchmarks.commands", "launches", arguments.launches, arguments.launches)
     report(runs, launches, arguments.out)
 
@@ -122,12 +119,11 @@ def report(runs: sides.Runs, launches: sides.Numbers, out: Path) -> None:
 
 def picture(medians: dict[str, sides.Numbers], launches: sides.Numbers, out: Path) -> Path:
     """Draw rates and launches."""
-    figure, grid = pictures.canvas(2, size=(10, 2.4))
-    pictures.bars(grid[0, 0], {kind: numbers["per_s"] for kind, numbers in medians.items()}, "{:,.0f}")
-    pictures.clean(grid[0, 0], "Bash apps per second")
-    pictures.bars(grid[0, 1], {"app": launches["app_s"] * 1e3, "bare": launches["bare_s"] * 1e3}, "{:,.0f}")
-    pictures.clean(grid[0, 1], "A launch on two ranks, median, ms")
-    return pictures.save(figure, out, "commands")
+    some = {
+        "Bash apps per second": {kind: numbers["per_s"] for kind, numbers in medians.items()},
+        "A launch on two ranks, median, ms": {side: launches[f"{side}_s"] * 1e3 for side in ("app", "bare")},
+    }
+    return pictures.panels(out, "commands", 2.4, {title: (values, "{:,.0f}") for title, values in some.items()})
 
 
 if __name__ == "__main__":

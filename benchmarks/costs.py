@@ -5,8 +5,8 @@
 - the driver's CPU for a no-op app under this executor, and under one that ends every task at once, which is the
   DataFlowKernel's own part;
 - the pilot's CPU for that app, and that of a process that drives the same Dragon workers by hand;
-- then once, over a minute, the CPU of all processes of a block with two Dragon workers and a two-rank world where
-  nothing is to be done.
+- meanwhile, over a minute at least, the CPU of all processes of a block with two Dragon workers and a two-rank world
+  where nothing is to be done. All of this is CPU time, which sides do not take from each other by taking turns.
 """
 
 import threading
@@ -44,43 +44,49 @@ class AtOnce(ParslExecutor):
         """Nothing to end."""
 
 
-def measure(kind: str, folder: str, tasks: int) -> sides.Numbers:
-    """Return the CPU of each side for a task, in milliseconds."""
-    if kind == "direct":
-        return {"pilot_ms": direct_backend.measure(tasks)[1] * 1e3}
+def measure(kind: str, folder: str, tasks: int) -> sides.Turns:
+    """Measure the CPU of each side for a task, in milliseconds."""
     ours = kind == "rhapsody-dragon"
     with sides.load(sides.executor(kind, folder) if ours else AtOnce(), folder):
         for future in [no_op(number) for number in range(100)]:
             future.result()
         of_pilot = _clock(pilot()) if ours else lambda: 0.0
-        driver, block = time.process_time(), of_pilot()
-        futures = [no_op(number) for number in range(tasks)]
-        sides.check([future.result() for future in futures] == list(range(tasks)), "another number")
-        own = {"driver_ms": (time.process_time() - driver) / tasks * 1e3}
-        return {**own, "pilot_ms": (of_pilot() - block) / tasks * 1e3} if ours else own
+        while True:
+            driver, block = time.process_time(), of_pilot()
+            futures = [no_op(number) for number in range(tasks)]
+            sides.check([future.result() for future in futures] == list(range(tasks)), "another number")
+            own = {"driver_ms": (time.process_time() - driver) / tasks * 1e3}
+            yield {**own, "pilot_ms": (of_pilot() - block) / tasks * 1e3} if ours else own
+
+
+def measure_direct(_kind: str, _folder: str, tasks: int) -> sides.Turns:
+    """Measure what the pilot's work costs without a pilot."""
+    for _, own in direct_backend.measure(tasks):
+        yield {"pilot_ms": own * 1e3}
 
 
 def _clock(process: psutil.Process) -> Callable[[], float]:
     return lambda: sum(process.cpu_times()[:2])
 
 
-def measure_idle(_kind: str, folder: str, seconds: int) -> sides.Numbers:
-    """Return the CPU of an idle block and of the driver, in percent of a core."""
+def measure_idle(_kind: str, folder: str, seconds: int) -> sides.Turns:
+    """Let so many seconds pass between the first turn and the second; that has the CPU in percent of a core."""
     with sides.load(sides.rhapsody([DragonRuntime(), MPIRuntime()]), folder):
         for future in [*(no_op(number) for number in range(4)), *(add_up(number) for number in range(4))]:
             future.result()
         threading.Event().wait(3)
-        before, driver = _used(), time.process_time()
-        threading.Event().wait(seconds)
-        after = _used()
+        before, driver, began = _used(), time.process_time(), time.monotonic()
+        yield {}
+        threading.Event().wait(max(0.0, began + seconds - time.monotonic()))
+        after, passed = _used(), time.monotonic() - began
         sides.check(set(before) == set(after), "an idle block's processes changed")
-        block = {pid: (after[pid] - before[pid]) / seconds * 100 for pid in after}
-        return {
+        block = {pid: (after[pid] - before[pid]) / passed * 100 for pid in after}
+        yield {
             "block": sum(block.values()),
             "pilot": block[pilot().pid],
-            "driver": (time.process_time() - driver) / seconds * 100,
+            "driver": (time.process_time() - driver) / passed * 100,
             "processes": len(block),
-            "seconds": seconds,
+            "seconds": passed,
         }
 
 
@@ -94,14 +100,13 @@ def main() -> None:
     parser = sides.parser(__doc__)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--seconds", type=int, default=60, help="of idling")
-    arguments = parser.parse_args()
-    if arguments.one:
-        sides.one(arguments.one, measure_idle if arguments.one[0] == "idle" else measure)
-        return
+    arguments = sides.arguments(parser, measure, direct=measure_direct, idle=measure_idle)
     plan = {kind: [arguments.tasks] for kind in ("rhapsody-dragon", "at-once", "direct")}
-    runs = sides.alternate("benchmarks.costs", plan, 1 if arguments.quick else arguments.repeat)
-    idle = sides.apart("benchmarks.costs", "idle", 10 if arguments.quick else arguments.seconds)
-    report(runs, idle, arguments.out)
+    seconds = 10 if arguments.quick else arguments.seconds
+    with sides.up("benchmarks.costs", "idle", [seconds]) as idle:
+        idle()  # its time begins
+        runs = sides.alternate("benchmarks.costs", plan, arguments.repeat, stay=True)
+        report(runs, idle(), arguments.out)
 
 
 def report(runs: sides.Runs, idle: sides.Numbers, out: Path) -> None:

@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from parsl.serialize import pack_apply_message
@@ -54,21 +54,26 @@ class DirectBackend:
         self._missing = 0
         self._over = asyncio.Event()
 
+    async def start(self) -> None:
+        """Start both workers, warm."""
+        await self._runtime.start()
+        await self._run(self._tasks(WORKERS))
+
     async def rate(self, count: int) -> tuple[float, float]:
         """Run no-ops; return wall and own CPU seconds a task."""
-        tasks = [self._task(number) for number in range(count + WORKERS)]
-        await self._runtime.start()
-        await self._run(tasks[:WORKERS])
+        tasks = self._tasks(count)
         wall, own = time.perf_counter(), time.process_time()
-        await self._run(tasks[WORKERS:])
-        each = (time.perf_counter() - wall) / count, (time.process_time() - own) / count
+        await self._run(tasks)
+        return (time.perf_counter() - wall) / count, (time.process_time() - own) / count
+
+    async def stop(self) -> None:
+        """End the workers."""
         for run in self._runs.values():
             self._runtime.end(run)
         await self._runtime.stop()
-        return each
 
-    def _task(self, number: int) -> Task:
-        return Task(number, self._encoded, pack_apply_message(no_op, (number,), {}))
+    def _tasks(self, count: int) -> list[Task]:
+        return [Task(number, self._encoded, pack_apply_message(no_op, (number,), {})) for number in range(count)]
 
     async def _run(self, tasks: list[Task]) -> None:
         self._waiting, self._missing = tasks[::-1], len(tasks)
@@ -108,11 +113,17 @@ class DirectBackend:
         """There are none."""
 
 
-def measure(count: int) -> tuple[float, float]:
-    """Return wall and own CPU seconds a task."""
+def measure(count: int) -> Iterator[tuple[float, float]]:
+    """Yield wall and own CPU seconds a task, again and again."""
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
 
-    async def run(folder: str) -> tuple[float, float]:
-        return await DirectBackend(Path(folder)).rate(count)
+        async def made() -> DirectBackend:
+            return DirectBackend(Path(folder))
 
-    with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(run(folder))
+        backend = runner.run(made())
+        runner.run(backend.start())
+        try:
+            while True:
+                yield runner.run(backend.rate(count))
+        finally:
+            runner.run(backend.stop())

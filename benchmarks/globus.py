@@ -5,13 +5,7 @@ out), in a process of its own, `--repeat` times in alternation, and prints media
 their polls of half a second would hide everything. Every result is checked.
 """
 
-import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,11 +14,10 @@ from globus_compute_endpoint.engines import GlobusComputeEngine
 from globus_compute_endpoint.engines.base import GlobusComputeEngineBase
 from parsl.providers import LocalProvider
 
-from benchmarks import machine
+from benchmarks import machine, sides
 from rhapsody_parsl.globus_compute import RhapsodyEngine
 from testing.globus_engine import Driver, started
 
-BIN = Path(sys.executable).parent
 KINDS = ("rhapsody-dragon", "rhapsody-local", "rhapsody-mpi", "htex")
 SPECS: dict[str, dict[str, Any]] = {"rhapsody-mpi": {"runtime": "mpi", "num_ranks": 2}}
 COLUMNS = ("first_s", "p50_ms", "p99_ms", "per_s")
@@ -49,17 +42,17 @@ def engine(kind: str) -> GlobusComputeEngineBase:
     return RhapsodyEngine(provider=provider, runtimes={runtime: {}}, cores_per_node=2, label="x")
 
 
-def measure(kind: str, tasks: int, singles: int) -> dict[str, float]:
+def measure(kind: str, folder: str, tasks: int, singles: int) -> sides.Turns:
     """Measure one engine: seconds to the first result, round trip, rate."""
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, started(engine(kind), Path(folder)) as driver:
+    with started(engine(kind), Path(folder)) as driver:
         _trip(driver, kind, 1)
         first = time.perf_counter() - began
         _rate(driver, kind, 100)  # every worker has opened the function
         trips = [_trip(driver, kind, number) for number in range(singles)]
         rate = _rate(driver, kind, tasks)
-    quantile = statistics.quantiles(trips, n=100, method="inclusive")
-    return {"first_s": first, "p50_ms": quantile[49] * 1e3, "p99_ms": quantile[98] * 1e3, "per_s": rate}
+        quantile = statistics.quantiles(trips, n=100, method="inclusive")
+        yield {"first_s": first, "p50_ms": quantile[49] * 1e3, "p99_ms": quantile[98] * 1e3, "per_s": rate}
 
 
 def _submit(driver: Driver, kind: str, number: int) -> Any:
@@ -68,8 +61,7 @@ def _submit(driver: Driver, kind: str, number: int) -> Any:
 
 
 def _check(got: int, wanted: int) -> None:
-    if got != wanted:
-        raise ValueError(f"a task returned {got} instead of {wanted}: no number measured here counts")
+    sides.check(got == wanted, f"{got} instead of {wanted}")
 
 
 def _trip(driver: Driver, kind: str, number: int) -> float:
@@ -85,41 +77,19 @@ def _rate(driver: Driver, kind: str, tasks: int) -> float:
     return tasks / (time.perf_counter() - began)
 
 
-def run_apart(kind: str, tasks: int, singles: int) -> dict[str, float]:
-    """Measure in a fresh process."""
-    words = [sys.executable, "-m", "benchmarks.globus", "--one", kind, str(tasks), str(singles)]
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{kind} failed:\n{done.stderr[-3000:]}")
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
 def main() -> None:
     """Run all, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = sides.parser(__doc__, repeat=3)
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--singles", type=int, default=300, help="tasks one at a time, for the round trip")
-    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--out", type=Path, default=Path("benchmark-output"))
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        kind, tasks, singles = arguments.one
-        print(json.dumps(measure(kind, int(tasks), int(singles))))
-        return
-    measured: dict[str, list[dict[str, float]]] = {kind: [] for kind in arguments.kinds}
-    for _ in range(arguments.repeat):
-        for kind in arguments.kinds:
-            measured[kind].append(run_apart(kind, arguments.tasks, arguments.singles))
-    medians = {
-        kind: {key: statistics.median(r[key] for r in runs) for key in COLUMNS} for kind, runs in measured.items()
-    }
+    arguments = sides.arguments(parser, measure)
+    plan = dict.fromkeys(arguments.kinds, (arguments.tasks, arguments.singles))
+    runs = sides.alternate("benchmarks.globus", plan, arguments.repeat)
+    medians = sides.medians(runs)
     rows = [[kind, *(f"{medians[kind][key]:,.2f}" for key in COLUMNS)] for kind in medians]
     machine.show("A task in the engine", ["engine", "first s", "p50 ms", "p99 ms", "tasks/s"], rows)
-    print(f"written: {machine.write(arguments.out, 'globus', {'medians': medians, 'runs': measured})}")
+    print(f"written: {machine.write(arguments.out, 'globus', {'medians': medians, 'runs': runs})}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def nothing(number: int) -> int:
     return number
 
 
-def queue(folder: str, count: int) -> sides.Numbers:
+def measure_queue(_kind: str, folder: str, count: int) -> sides.Turns:
     """Queue so many tasks behind one, then let them run."""
     gate = Path(folder) / "gate"
     executor = sides.rhapsody([LocalRuntime()], cores=1)
@@ -67,13 +67,13 @@ def queue(folder: str, count: int) -> sides.Numbers:
         out = time.perf_counter() - began
         sides.check(all(f.result() == n for n, f in enumerate(futures)), "another number")
         holding.result()
-    return {
-        "tasks": count,
-        "in_per_s": count / into,
-        "out_per_s": count / out,
-        "idle_mb": idle / 1e6,
-        "bytes_a_task": (full - idle) / count,
-    }
+        yield {
+            "tasks": count,
+            "in_per_s": count / into,
+            "out_per_s": count / out,
+            "idle_mb": idle / 1e6,
+            "bytes_a_task": (full - idle) / count,
+        }
 
 
 def _resident() -> float:
@@ -89,59 +89,40 @@ def _at_rest() -> float:
     return now
 
 
-def rate(folder: str, blocks: int, workers: int, count: int) -> sides.Numbers:
-    """Run no-op apps on blocks of so many workers each."""
+def measure_rate(_kind: str, folder: str, blocks: int, workers: int, count: int) -> sides.Turns:
+    """Measure the rate of no-op apps on blocks of so many workers each."""
     executor = sides.rhapsody([LocalRuntime()], blocks, workers)
     with sides.load(executor, folder):
         until(lambda: len(executor.connected_blocks()) == blocks)
         wait([no_op(number) for number in range(500)])
         threading.Event().wait(0.5)
-        began = time.perf_counter()
-        futures = [no_op(number) for number in range(count)]
-        sides.check([future.result() for future in futures] == list(range(count)), "another number")
-        return {"blocks": blocks, "workers": workers, "per_s": count / (time.perf_counter() - began)}
+        while True:
+            began = time.perf_counter()
+            futures = [no_op(number) for number in range(count)]
+            sides.check([future.result() for future in futures] == list(range(count)), "another number")
+            yield {"blocks": blocks, "workers": workers, "per_s": count / (time.perf_counter() - began)}
 
 
-def simulate(workers: int, count: int) -> sides.Numbers:
-    """Let the pilot's core decide on so many tasks for so many workers, each longer than any wait."""
-    core = Core(Ledger(make_nodes(workers, cores=1)), {"local": FakeRuntime()}, "local", {})
+def measure_core(_kind: str, _folder: str, workers: int, each: int) -> sides.Turns:
+    """Measure the pilot's core alone: decisions for so many workers, tasks longer than any wait."""
     spec = make_spec()
-    tasks = [make_task(number, spec) for number in range(count)]
-    return {"workers": workers, "tasks": count, "per_s": drive(core, tasks, 60.0)}
-
-
-def measure(kind: str, folder: str, *numbers: int) -> sides.Numbers:
-    """Be one of them."""
-    match kind:
-        case "queue":
-            return queue(folder, *numbers)
-        case "rate":
-            return rate(folder, *numbers)
-        case _:
-            return simulate(*numbers)
+    while True:
+        core = Core(Ledger(make_nodes(workers, cores=1)), {"local": FakeRuntime()}, "local", {})
+        tasks = [make_task(number, spec) for number in range(workers * each)]
+        yield {"workers": workers, "tasks": len(tasks), "per_s": drive(core, tasks, 60.0)}
 
 
 def main() -> None:
     """Run all, print and write."""
     parser = sides.parser(__doc__, repeat=3)
-    arguments = parser.parse_args()
-    if arguments.one:
-        sides.one(arguments.one, measure)
-        return
+    arguments = sides.arguments(parser, measure_rate, queue=measure_queue, core=measure_core)
     most = QUICK if arguments.quick else max(TASKS)
-    repeat = 1 if arguments.quick else arguments.repeat
-    queues = [_one("queue", count) for count in TASKS if count <= most]
-    rates = [_best(repeat, 1, workers) for workers in WORKERS] + [_best(repeat, blocks, 1) for blocks in BLOCKS[1:]]
-    cores = [_one("core", workers, workers * each) for each in EACH for workers in SIMULATED]
-    report(queues, rates, cores, arguments.out)
-
-
-def _one(kind: str, *numbers: int) -> sides.Numbers:
-    return sides.apart("benchmarks.growth", kind, *numbers)
-
-
-def _best(repeat: int, blocks: int, workers: int) -> sides.Numbers:
-    return sides.medians({"": [_one("rate", blocks, workers, 3000) for _ in range(repeat)]})[""]
+    queues = [sides.apart("benchmarks.growth", "queue", count) for count in TASKS if count <= most]
+    shapes = [(1, workers) for workers in WORKERS] + [(blocks, 1) for blocks in BLOCKS[1:]]
+    plan = {f"{blocks} x {workers}": (blocks, workers, 3000) for blocks, workers in shapes}
+    rates = sides.medians(sides.alternate("benchmarks.growth", plan, arguments.repeat, stay=True))
+    cores = [sides.apart("benchmarks.growth", "core", workers, each) for each in EACH for workers in SIMULATED]
+    report(queues, list(rates.values()), cores, arguments.out)
 
 
 def report(

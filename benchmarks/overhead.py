@@ -55,7 +55,7 @@ def add_up_by_launch(number: int, parsl_resource_specification: dict[str, Any]) 
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
-def measure(kind: str, folder: str, tasks: int, singles: int) -> dict[str, float]:
+def measure(kind: str, folder: str, tasks: int, singles: int) -> sides.Turns:
     """Measure one executor: seconds to the first result, round trip, rate."""
     began = time.perf_counter()
     with sides.load(sides.executor(kind, folder), folder):
@@ -72,7 +72,7 @@ def measure(kind: str, folder: str, tasks: int, singles: int) -> dict[str, float
         for number, future in futures.items():
             _check(future.result(), number * factor)
         rate = tasks / (time.perf_counter() - began)
-    return {"first_s": first, **_quantiles("", trips), **_quantiles("busy_", busy), "per_s": rate}
+        yield {"first_s": first, **_quantiles("", trips), **_quantiles("busy_", busy), "per_s": rate}
 
 
 @contextmanager
@@ -119,10 +119,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=5000, help="no-op apps a repetition")
     parser.add_argument("--mpi-tasks", type=int, default=2000, help="two-rank MPI functions a repetition")
     parser.add_argument("--launches", type=int, default=20, help="tasks for MPIExecutor, which launches each")
-    arguments = parser.parse_args()
-    if arguments.one:
-        sides.one(arguments.one, measure)
-        return
+    arguments = sides.arguments(parser, measure)
     plan = {
         "rhapsody-dragon": (arguments.tasks, 300),
         "htex": (arguments.tasks, 300),
@@ -130,8 +127,7 @@ def main() -> None:
         "rhapsody-mpi": (arguments.mpi_tasks, 300),
         "mpiexecutor": (arguments.launches, 10),
     }
-    repeat = 1 if arguments.quick else arguments.repeat
-    report(sides.alternate("benchmarks.overhead", plan, repeat), plan, arguments.out)
+    report(sides.alternate("benchmarks.overhead", plan, arguments.repeat), plan, arguments.out)
 
 
 def report(measured: sides.Runs, plan: dict[str, tuple[int, int]], out: Path) -> None:
@@ -145,13 +141,11 @@ def report(measured: sides.Runs, plan: dict[str, tuple[int, int]], out: Path) ->
 
 def picture(medians: dict[str, sides.Numbers], out: Path) -> Path:
     """Draw rate and round trip, logarithmic."""
-    figure, grid = pictures.canvas(2, size=(10, 3.6))
-    titles = {"per_s": "tasks per second", "p50_ms": "round trip, median, ms"}
-    for axes, (key, title) in zip(grid[0], titles.items(), strict=True):
-        form = "{:,.2f}" if key == "p50_ms" else "{:,.0f}"
-        pictures.bars(axes, {kind: numbers[key] for kind, numbers in medians.items()}, form, log=True)
-        pictures.clean(axes, title)
-    return pictures.save(figure, out, "overhead")
+    some = {
+        "tasks per second": ({kind: numbers["per_s"] for kind, numbers in medians.items()}, "{:,.0f}"),
+        "round trip, median, ms": ({kind: numbers["p50_ms"] for kind, numbers in medians.items()}, "{:,.2f}"),
+    }
+    return pictures.panels(out, "overhead", 3.6, some, log=True)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,17 @@ def bars(axes: Axes, values: Mapping[str, float], form: str, log: bool = False) 
     axes.margins(x=0.25)
 
 
+def panels(
+    out: Path, name: str, height: float, some: Mapping[str, tuple[Mapping[str, float], str]], log: bool = False
+) -> Path:
+    """Draw labelled bars side by side, by title: the values, and the form of their labels; return the file."""
+    figure, grid = canvas(len(some), size=(10, height))
+    for axes, (title, (values, form)) in zip(grid[0], some.items(), strict=True):
+        bars(axes, values, form, log)
+        clean(axes, title)
+    return save(figure, out, name)
+
+
 def save(figure: Figure, out: Path, name: str) -> Path:
     """Write the picture; return the file."""
     file = out / f"{name}.png"

@@ -1,5 +1,6 @@
 """Find processes by their command line, on a machine where others come and go while we look."""
 
+import os
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,15 @@ def command_of(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # of which psutil's ZombieProcess is one
         return ""
+
+
+def spent(pid: int) -> tuple[float, int]:
+    """Return the seconds of CPU and the minor page faults of a process so far; nothing of one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0, 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(fields[7])
 
 
 def peak_memory(process: psutil.Process) -> int:

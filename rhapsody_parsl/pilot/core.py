@@ -87,6 +87,11 @@ class Core:
         return sum(len(lane) for lane in self._waiting.values())
 
     @property
+    def idle(self) -> bool:
+        """Whether there is no task."""
+        return not self._home
+
+    @property
     def running(self) -> int:
         """Tasks that are with a runtime."""
         return len(self._home) - self.queued

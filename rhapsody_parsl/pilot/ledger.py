@@ -1,6 +1,7 @@
 """Who holds which cores, GPUs and memory of which node: leases only, and the only place that counts anything."""
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -152,19 +153,21 @@ class Account:
 class Shelf:
     """Accounts in order of their free cores, so that a decision looks at a few of ten thousand nodes.
 
+    Nodes are taken from the front: a plain dict keeps the gaps there, and whoever looks for its first has to pass them.
+
     Args:
         accounts: Any accounts; whoever changes one's free cores wraps that in `take` and `put`.
     """
 
     def __init__(self, accounts: Iterable[Account]) -> None:
-        self._levels: list[dict[str, Account]] = []
+        self._levels: list[OrderedDict[str, Account]] = []
         for account in accounts:
             self.put(account)
 
     def put(self, account: Account) -> None:
         """Place an account where its free cores belong."""
         while len(self._levels) <= account.free_cores:
-            self._levels.append({})
+            self._levels.append(OrderedDict())
         self._levels[account.free_cores][account.node.name] = account
 
     def take(self, account: Account) -> None:

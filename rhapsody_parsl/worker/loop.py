@@ -11,8 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
@@ -24,9 +23,10 @@ from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.inbox import Inbox, Listener
-from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants, pin
+from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants
+from rhapsody_parsl.worker.surroundings import Surroundings
 
-__all__ = ("Outbox", "Runner", "serve", "task_environment")
+__all__ = ("Outbox", "Runner", "serve")
 
 _FLUSH_AFTER = 0.005
 
@@ -130,7 +130,7 @@ class Runner:
 
     def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
         self._inbox, self._outbox = inbox, outbox
-        self._cores: tuple[int, ...] = ()
+        self._surroundings = Surroundings()
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -138,18 +138,15 @@ class Runner:
             self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
-        if work.cores != self._cores:
-            pin(work.cores)
-            self._cores = work.cores
+        self._surroundings.suit(work)
         self._outbox.flush()
         here = os.getcwd()
-        with task_environment(work.env):
-            for task in work.tasks:
-                if self._inbox.begin(work.run, task.id):
-                    result = self._run_task(work, task)
-                    self._outbox.put(work.run, deliver(result, work.parcels))
-                    self._inbox.end()
-                    os.chdir(here)
+        for task in work.tasks:
+            if self._inbox.begin(work.run, task.id):
+                result = self._run_task(work, task)
+                self._outbox.put(work.run, deliver(result, work.parcels))
+                self._inbox.end()
+                os.chdir(here)
         self._outbox.flush()
 
     def _run_task(self, work: Work, task: Task) -> Result:
@@ -191,24 +188,6 @@ def _ending(code: int | None) -> str:
     if code is not None and code < 0:
         return f"it was ended by {signal.Signals(-code).name}"
     return f"it left with exit code {code}"
-
-
-@contextmanager
-def task_environment(extra: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the tasks inside, and put back what was there."""
-    if not extra:
-        yield
-        return
-    before = {name: os.environ.get(name) for name in extra}
-    os.environ.update(extra)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class Runs(Protocol):

@@ -1,10 +1,14 @@
 """What the benchmarks' numbers are computed from."""
 
+import ast
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import coupling, heterogeneity
+from benchmarks import coupling, heterogeneity, path, sides, stamps
 
 
 @pytest.mark.parametrize("share", heterogeneity.LEVELS)
@@ -29,3 +33,60 @@ def test_leased_is_the_mean_number_of_cores_between_two_times() -> None:
 
 def test_sizes_in_words() -> None:
     assert [coupling.size(count) for count in (8, 1_000, 30_000_000)] == ["8 B", "1 kB", "30 MB"]
+
+
+SIDE = """
+from benchmarks import sides
+
+def measure(kind, folder, start):
+    if kind == "broken":
+        raise RuntimeError("no such thing")
+    for number in range(start, start + 9):
+        yield {"number": number}
+
+if __name__ == "__main__":
+    sides.arguments(sides.parser(None), measure)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "counting_side.py").write_text(SIDE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path.cwd()}")
+    return "counting_side"
+
+
+@pytest.mark.parametrize(("stay", "numbers"), [(True, [5, 6, 7]), (False, [5, 5, 5])])
+def test_a_side_stays_up_between_its_turns_or_starts_anew(module: str, stay: bool, numbers: list[int]) -> None:
+    runs = sides.alternate(module, {"a": [5], "b": [0]}, 3, stay=stay)
+    assert [run["number"] for run in runs["a"]] == numbers
+    assert sides.medians(runs)["b"] == {"number": 1 if stay else 0}
+
+
+def test_a_side_that_fails_says_why(module: str) -> None:
+    with pytest.raises(SystemExit, match=r"(?s)broken failed.*no such thing"):
+        sides.apart(module, "broken", 1)
+
+
+def test_stamps_of_another_process_are_there_also_when_it_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, signal; from pathlib import Path; from benchmarks.stamps import stamped; "
+        f"abs_ = stamped(abs, Path({str(tmp_path)!r}) / 'begun.1', 'begins'); "
+        "print([abs_(-1), abs_(-2)], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ast.literal_eval(done.stdout) == [1, 2]
+    first, second = stamps.read(str(tmp_path), "begun")
+    assert 0 < first < second
+
+
+def test_an_app_counts_when_each_place_has_one_stamp_inside() -> None:
+    submit, begun = [11, 22, 35], [13, 23, 24, 36, 90]
+    assert stamps.join([(10, 20), (21, 30), (31, 40), (50, 60)], [submit, begun]) == [
+        [10, 11, 13, 20],
+        [31, 35, 36, 40],
+    ]
+
+
+def test_the_legs_of_the_way_end_at_the_places_that_are_stamped() -> None:
+    assert sorted([*path.LEGS]) == sorted(["caller", *(place for places in stamps.PLACES.values() for place in places)])

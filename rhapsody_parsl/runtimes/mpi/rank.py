@@ -25,8 +25,9 @@ from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
-from rhapsody_parsl.worker.loop import Outbox, serve, task_environment  # noqa: E402
-from rhapsody_parsl.worker.process_tree import die_with_parent, pin  # noqa: E402
+from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
+from rhapsody_parsl.worker.process_tree import die_with_parent  # noqa: E402
+from rhapsody_parsl.worker.surroundings import Surroundings  # noqa: E402
 
 _MOST_GROUPS = 256
 _REST = 16
@@ -42,7 +43,7 @@ class Rank:
     def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
         self._inbox, self._outbox = inbox, outbox
         self._host = socket.gethostname()
-        self._cores: tuple[int, ...] = ()
+        self._surroundings = Surroundings()
         self._groups: dict[tuple[int, ...], MPI.Group] = {}
         self._used: deque[MPI.Intracomm] = deque()
         self._kept: list[MPI.Intracomm] = []
@@ -51,12 +52,9 @@ class Rank:
         """Run what comes in, for ever."""
         while True:
             work = self._inbox.get()
-            if work.cores != self._cores:
-                pin(work.cores)
-                self._cores = work.cores
-            with task_environment(work.env):
-                for task in work.tasks:
-                    self._take(work, task)
+            self._surroundings.suit(work)
+            for task in work.tasks:
+                self._take(work, task)
             self._outbox.flush()
 
     def _group(self, ranks: tuple[int, ...]) -> MPI.Group:

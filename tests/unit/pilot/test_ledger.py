@@ -1,3 +1,4 @@
+import time
 from itertools import combinations
 
 import pytest
@@ -150,3 +151,18 @@ def test_cores_lie_near_their_gpus() -> None:
     one = ledger.acquire("one", [("n", Part(6, 1.0, 1.0))])
     assert one is not None
     assert one.shares[0].cores == (4, 5, 6, 7, 0, 1), "what is near does not suffice"
+
+
+def test_the_next_free_node_is_found_at_once_however_many_before_it_are_lent() -> None:
+    ledger = Ledger(make_nodes(100_000, cores=1))
+
+    def first() -> float:
+        began = time.perf_counter()
+        next(ledger.shelf.fullest_first(1))
+        return time.perf_counter() - began
+
+    before = min(first() for _ in range(50))
+    for number in range(50_000):
+        ledger.acquire("task", [(f"n{number}", Part(1))])
+    assert next(ledger.shelf.fullest_first(1)).node.name == "n50000"
+    assert min(first() for _ in range(50)) < 8 * before + 1e-6, "the gaps are passed one by one"

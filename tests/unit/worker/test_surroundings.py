@@ -1,0 +1,48 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from rhapsody_parsl.wire.messages import Work
+from rhapsody_parsl.worker.surroundings import Surroundings
+
+ONE, OTHER = "RHAPSODY_TEST_ONE", "RHAPSODY_TEST_OTHER"
+
+
+@pytest.fixture(autouse=True)
+def outer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(ONE, "outer")
+    monkeypatch.delenv(OTHER, raising=False)
+    yield
+    os.environ.pop(OTHER, None)
+
+
+def suit(surroundings: Surroundings, **variables: str) -> tuple[str | None, str | None]:
+    surroundings.suit(Work(1, "call", (), variables, []))
+    return os.environ.get(ONE), os.environ.get(OTHER)
+
+
+def test_work_finds_its_variables_and_the_next_none_that_only_the_last_one_had() -> None:
+    surroundings = Surroundings()
+    assert suit(surroundings, **{ONE: "a", OTHER: "b"}) == ("a", "b")
+    assert suit(surroundings, **{OTHER: "c"}) == ("outer", "c")
+    assert suit(surroundings) == ("outer", None)
+    assert suit(surroundings, **{ONE: "d"}) == ("d", None)
+    assert suit(surroundings) == ("outer", None)
+
+
+def test_what_a_task_changed_is_put_right_for_the_next() -> None:
+    surroundings = Surroundings()
+    suit(surroundings, **{ONE: "a", OTHER: "b"})
+    os.environ[ONE] = "changed by a task"
+    del os.environ[OTHER]
+    assert suit(surroundings, **{ONE: "a", OTHER: "b"}) == ("a", "b")
+
+
+def test_cores_are_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[tuple[int, ...]] = []
+    monkeypatch.setattr("rhapsody_parsl.worker.surroundings.pin", pinned.append)
+    surroundings = Surroundings()
+    for cores in ((0,), (0,), (1,)):
+        surroundings.suit(Work(1, "call", cores, {}, []))
+    assert pinned == [(0,), (1,)]
