@@ -48,8 +48,8 @@ _IN_SLURM: dict[str, dict[str, str]] = {
         "OMPI_MCA_ras_slurm_use_entire_allocation": "1",  # before
     },
 }
-"""Both start their daemons as a step, and other steps hold the cores. Open MPI takes no more of the ranks that we name for a
-host than the job has tasks there, unless told to count the job's cores."""
+"""Both start their daemons as a step, and other steps hold the cores. Open MPI puts no more ranks on a host, whatever
+we say, than the job has tasks there, unless told to count the cores of the job."""
 _VERSION_TIMEOUT = 20.0
 
 
