@@ -41,9 +41,8 @@ def sweep(cluster: Cluster, way: str) -> None:
 @pytest.mark.parametrize(("runtimes", "options"), [
     (["local"], {}),
     pytest.param(["dragon", "mpi"], {}, marks=[pytest.mark.dragon, pytest.mark.mpi]),
-    pytest.param(["dragon"], {"span": 0}, marks=pytest.mark.dragon),
     pytest.param(["mpi"], {"mpi": "openmpi"}, marks=pytest.mark.mpi),
-], ids=["local", "dragon and mpi", "one dragon", "openmpi"])  # fmt: skip
+], ids=["local", "dragon and mpi", "openmpi"])  # fmt: skip
 def test_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str) -> None:
     with Driver(cluster, "hold", runtimes=runtimes, way=way, **options) as driver:
         driver.hear("running")
