@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := overhead path payloads commands costs growth heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration test-globus test-cluster parsl-suite bench env model format clean
+.PHONY: help demo test check unit integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,14 +32,14 @@ check: env ## lint, format, types and import contracts
 unit: env ## the fast tests
 	$(PYTEST) tests/unit
 
-integration: env ## the tests with real Dragon, MPI and vLLM
+integration: env openmpi ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration
 
 test-globus: env ## Globus Compute for real: broker, endpoints, client (as root it installs RabbitMQ when missing)
 	@tools/rabbitmq.sh
 	$(PYTEST) tests/globus
 
-test-cluster: env ## blocks of several nodes, on a virtual cluster: Slurm, ssh, lost nodes (only as root)
+test-cluster: env openmpi ## blocks of several nodes, on a virtual cluster: Slurm, ssh, lost nodes (only as root)
 	@if [ "$$(id -u)" != 0 ]; then echo "A virtual cluster needs root: its tests are left out."; \
 	else tools/cluster_packages.sh && $(PYTEST) tests/cluster; fi
 
@@ -53,6 +53,9 @@ bench: env model ## all benchmarks (about 13 minutes); one alone: python -m benc
 env: ## only the environment
 	@tools/setup_env.sh $(VENV)
 	@$(BIN)/python -m compileall -q rhapsody_parsl testing
+
+openmpi: env ## only the environment with Open MPI in place of MPICH, inside the other
+	@tools/openmpi_env.sh $(VENV)
 
 model: env ## only the model of the demo
 	@$(BIN)/python examples/smollm2.py

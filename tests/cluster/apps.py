@@ -65,7 +65,9 @@ def gang(folder: str, count: int, comm: Any = None) -> list[tuple[str, list[int]
 
 def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
     """The same as an executable."""
-    code = f"from tests.cluster.apps import meet; print(*meet({folder!r}, {count}), sep=';', flush=True)"
+    # One write a line: Hydra joins what ranks write, and `print` writes word by word where Python does not buffer.
+    say = "os.write(1, ('%s;%s' % place + chr(10)).encode())"
+    code = f"import os; from tests.cluster.apps import meet; place = meet({folder!r}, {count}); {say}"
     words = [*os.environ["PARSL_MPI_PREFIX"].split(), sys.executable, "-c", code]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:

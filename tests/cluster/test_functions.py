@@ -20,9 +20,9 @@ def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -
 
 
 @pytest.mark.dragon
-@pytest.mark.parametrize("span", [0, 2], ids=["all", "two and one"])
-def test_dragon_runtimes_over_several_nodes(cluster: Cluster, span: int) -> None:
-    with Driver(cluster, "functions", runtimes=["dragon"], span=span) as driver:
+@pytest.mark.parametrize(("span", "way"), [(0, "slurm"), (2, "slurm"), (0, "ssh")], ids=["all", "two and one", "ssh"])
+def test_dragon_runtimes_over_several_nodes(cluster: Cluster, span: int, way: str) -> None:
+    with Driver(cluster, "functions", runtimes=["dragon"], span=span, way=way) as driver:
         met = driver.hear("met")
-        report(f"Dragon runtimes over {span or 3} nodes each: {driver.hear('seconds')} s")
+        report(f"Dragon runtimes over {span or 3} nodes each, {way}: {driver.hear('seconds')} s")
     assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.mpi
     ("slurm", {"launcher": "hydra"}),
     ("slurm", {"launcher": "srun"}),
     ("ssh", {"launcher": "hydra"}),
-], ids=["hydra in slurm", "srun", "hydra over ssh"])  # fmt: skip
+    ("slurm", {"launcher": "openmpi"}),
+    ("ssh", {"launcher": "openmpi"}),
+], ids=["hydra in slurm", "srun", "hydra over ssh", "openmpi in slurm", "openmpi over ssh"])  # fmt: skip
 def test_each_rank_has_a_core_of_its_own(cluster: Cluster, way: str, mpi: dict[str, Any]) -> None:
     with Driver(cluster, "gangs", way=way, mpi=mpi) as driver:
         for kind in ("function", "executable"):

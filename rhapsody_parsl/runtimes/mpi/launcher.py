@@ -40,8 +40,16 @@ _LOCAL_RANK: dict[str, str] = {
     "flux": "FLUX_TASK_LOCAL_ID",
 }
 """Where each launcher puts a rank's number on its host."""
-_HYDRA_IN_SLURM = "--overlap --mpi=none --cpu-bind=none"
-"""Hydra starts its proxies as a step; the pilot's own step holds the cores."""
+_IN_SLURM: dict[str, dict[str, str]] = {
+    "hydra": {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none"},
+    "openmpi": {
+        "SLURM_OVERLAP": "1",
+        "PRTE_MCA_ras_slurm_use_entire_allocation": "1",  # from Open MPI 5 on
+        "OMPI_MCA_ras_slurm_use_entire_allocation": "1",  # before
+    },
+}
+"""Both start their daemons as a step, and other steps hold the cores. Open MPI puts no more ranks on a host, whatever
+we say, than the job has tasks there, unless told to count the cores of the job."""
 _VERSION_TIMEOUT = 20.0
 
 
@@ -148,14 +156,14 @@ class Launcher(msgspec.Struct, frozen=True):
         return [self.python, "-I", "-S", bind.__file__, *words]
 
     def environment(self, python: str, inherited: str) -> dict[str, str]:
-        """Return what programs need to find the launcher's libraries, when it lives in the Python's own prefix.
+        """Return what launches need: for steps of Slurm's; the launcher's libraries, if in the Python's own prefix.
 
         Args:
             python: The interpreter.
             inherited: `LD_LIBRARY_PATH` as it is.
         """
         lib = Path(python).parent.parent / "lib"
-        steps = {"HYDRA_LAUNCHER_EXTRA_ARGS": _HYDRA_IN_SLURM} if (self.kind, self.reach) == ("hydra", "srun") else {}
+        steps = _IN_SLURM.get(self.kind, {}) if self.reach == "srun" else {}
         if Path(self.program).parent != Path(python).parent or not any(lib.glob("libmpi.so*")):
             return steps
         others = [part for part in inherited.split(os.pathsep) if part and part != str(lib)]

@@ -88,6 +88,12 @@ def test_hydra_starts_its_proxies_as_a_step_inside_slurm() -> None:
     assert Launcher("srun", "/x/srun", reach="srun").environment("/elsewhere/python", "") == {}
 
 
+def test_open_mpi_shares_the_nodes_of_a_slurm_job() -> None:
+    said = Launcher("openmpi", "/x/mpirun", reach="srun").environment("/elsewhere/python", "")
+    assert said["SLURM_OVERLAP"] == said["PRTE_MCA_ras_slurm_use_entire_allocation"] == "1"
+    assert Launcher("openmpi", "/x/mpirun").environment("/elsewhere/python", "") == {}
+
+
 def test_a_program_binds_where_the_launcher_cannot() -> None:
     hydra, flux = Launcher("hydra", "mpiexec", python="py"), Launcher("flux", "flux", python="py")
     assert hydra.binding(TWO, local=False) == []
