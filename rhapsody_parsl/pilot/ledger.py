@@ -22,7 +22,7 @@ class LedgerError(RhapsodyError):
     """A borrower holds a lease already, or a lease is returned that is not out: a defect of the pilot."""
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """What a borrower holds.
 
     Attributes:

@@ -46,7 +46,7 @@ class Node(msgspec.Struct, frozen=True):
         return tuple(sorted({self.real_cores[core] for core in cores}))
 
 
-class Placed(msgspec.Struct, frozen=True):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """One node's part of a run: the node, the lease's share of it, and how many ranks live there."""
 
     node: Node

@@ -47,7 +47,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     seconds: float = 0.0
 
 
-class Share(msgspec.Struct, array_like=True, frozen=True):
+class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a lease holds of one node."""
 
     node: str
@@ -56,7 +56,7 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
     memory: float = 0.0
 
 
-class LeaseRecord(msgspec.Struct, array_like=True, frozen=True):
+class LeaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A line of the ledger's history; times are seconds since the epoch, `ended` is 0 while the lease runs."""
 
     lease: int
