@@ -1,7 +1,19 @@
 """Aurora (ALCF): blocks of two nodes, for Dragon and MPI tasks; a node has six Intel GPUs of two tiles each.
 
-Run here: it loads and validates. Run on Aurora: nothing yet. Written from ALCF's public documentation. Set account,
-environment and the file systems you use.
+Run here: it loads and validates. Run on Aurora: nothing yet; not run there, written from public pages. Set account,
+environment and the file systems you use; start the driver in the project's directory, not in home.
+
+- https://docs.alcf.anl.gov/aurora/running-jobs-aurora/: queue `debug`, two nodes for an hour, one job a user;
+  `filesystems`, `place=scatter`; 104 cores, of which 0 and 52 are the system's; `ZE_AFFINITY_MASK`; `frameworks` sets
+  `ZE_FLAT_DEVICE_HIERARCHY=FLAT`; the internet through `proxy.alcf.anl.gov:3128` only.
+- https://docs.alcf.anl.gov/aurora/workflows/parsl/: 208 hardware threads, `home:flare`, the driver's address is that of
+  `hsn0`; here all are tried.
+- https://docs.alcf.anl.gov/aurora/known-issues/: `TMPDIR=/tmp`, for socket paths under `mpiexec`.
+- https://docs.alcf.anl.gov/aurora/workflows/dragon/: Dragon's transport, for runtimes over several nodes, wants
+  `dragon-config add --ofi-runtime-lib=/opt/cray/libfabric/1.22.0/lib64` once.
+
+A GPU here is a whole one, as the kernel counts them: hence COMPOSITE; under FLAT the numbers 0 to 5 would be the tiles
+of the first three. Not verified: that a job's affinity mask leaves cores 0 and 52 out.
 """
 
 from parsl import Config
@@ -23,7 +35,10 @@ config = Config(
                 init_blocks=1,
                 max_blocks=1,
                 walltime="00:30:00",
-                worker_init="module load frameworks; source $HOME/venvs/rhapsody/bin/activate",
+                worker_init=(
+                    "module load frameworks; source $HOME/venvs/rhapsody/bin/activate; export TMPDIR=/tmp "
+                    "ZE_FLAT_DEVICE_HIERARCHY=COMPOSITE ZE_ENABLE_PCI_ID_DEVICE_ORDER=1"
+                ),
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
             runtimes=[DragonRuntime(), MPIRuntime()],  # PALS' mpiexec, found by its name

@@ -1,7 +1,13 @@
 """Bridges-2 (PSC), regular memory nodes: blocks of two whole nodes of 128 cores, for Dragon and MPI tasks.
 
-Run here: it loads and validates. Run on Bridges-2: nothing yet. Written from PSC's public documentation. Set account
-and environment. For GPUs: `partition="GPU"` and `--gpus-per-node=v100-32:8`.
+Run here: it loads and validates. Run on Bridges-2: nothing yet; not run there, written from public pages. Set account
+and environment.
+
+- https://www.psc.edu/resources/bridges-2/: two 64-core EPYC 7742, 256 GB (some 512), InfiniBand HDR-200.
+
+Not verified, as the text of https://www.psc.edu/resources/bridges-2/user-guide/ could not be read: the longest walltime
+of `RM`, and the words for GPUs. Public job scripts say `partition="GPU"` with `--gpus-per-node=v100-32:8` (also, for
+two nodes, `--gpus=v100-32:16`), and load an Open MPI by module, whose `mpirun` they use.
 """
 
 from parsl import Config
@@ -15,7 +21,7 @@ config = Config(
         RhapsodyExecutor(
             label="rhapsody",
             provider=SlurmProvider(
-                account="ACCOUNT",
+                account="ACCOUNT",  # as in abc123456p
                 partition="RM",
                 nodes_per_block=2,
                 cores_per_node=128,
@@ -27,7 +33,7 @@ config = Config(
                 worker_init="source $HOME/venvs/rhapsody/bin/activate",
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
-            runtimes=[DragonRuntime(), MPIRuntime()],
+            runtimes=[DragonRuntime(), MPIRuntime()],  # the launcher of the environment's own MPI
         )
     ],
 )

@@ -1,7 +1,17 @@
 """Frontier (OLCF): blocks of two nodes with eight GPU dies (MI250X) each, for Dragon and MPI tasks.
 
-Run here: it loads and validates. Run on Frontier: nothing yet. Written from OLCF's public documentation. Set account
-and environment, which has to be readable on the compute nodes. Slurm keeps eight cores of a node to itself by default.
+Run here: it loads and validates. Run on Frontier: nothing yet; not run there, written from public pages. Set account
+and environment, best both it and the run directory on Orion (Lustre), which the guide prefers to home for jobs.
+
+- https://docs.olcf.ornl.gov/systems/frontier_user_guide.html: partition `batch`, up to 91 nodes for two hours; Slurm
+  keeps the first core of each L3 region (56 of 64 are left; `#SBATCH -S 0` gives the others back); eight GPUs to Slurm
+  and `ROCR_VISIBLE_DEVICES`; no more than 100 `srun`s at once.
+- https://docs.olcf.ornl.gov/software/workflows/parsl.html: the driver's address is that of `hsn0`; here all are tried.
+- https://docs.olcf.ornl.gov/software/analytics/pytorch_frontier.html: proxy `proxy.ccs.ornl.gov:3128` on compute nodes.
+- https://slurm.schedmd.com/srun.html: `cray_shasta`, for programs of the Cray Programming Environment.
+
+Not verified: `gpus_per_node` for the job (the guide's jobs do not ask, their steps do), that the pilot's affinity mask
+shows the 56 cores, and which PMI is the site's default.
 """
 
 from parsl import Config
@@ -22,12 +32,15 @@ config = Config(
                 max_blocks=2,
                 walltime="01:00:00",
                 exclusive=True,
-                gpus_per_node=8,
+                gpus_per_node=8,  # or the steps that reach other nodes see none
                 scheduler_options="#SBATCH --no-kill",  # the job survives the loss of a node
                 worker_init="source /path/to/venvs/rhapsody/bin/activate",
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
-            runtimes=[DragonRuntime(), MPIRuntime(launcher="srun")],
+            runtimes=[
+                DragonRuntime(),
+                MPIRuntime(launcher="srun", options=("--mpi=cray_shasta",)),  # Cray MPICH's; our word is pmi2
+            ],
         )
     ],
 )

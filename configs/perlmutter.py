@@ -1,7 +1,14 @@
 """Perlmutter (NERSC), GPU nodes: blocks of two nodes with four A100s each, a model beside Dragon and MPI tasks.
 
-Run here: it loads and validates. Run on Perlmutter: nothing yet. Written from NERSC's public documentation. Set
-account, model and environment (a virtual environment that was made after `module load python`).
+Run here: it loads and validates. Run on Perlmutter: nothing yet; not run there, written from public pages. Set account,
+model and environment (a virtual environment that was made after `module load python`).
+
+- https://docs.nersc.gov/systems/perlmutter/architecture/: 64 cores (one EPYC 7763), four A100s, four Slingshot NICs.
+- https://docs.nersc.gov/jobs/policy/: QOS `debug`; 8 nodes, 30 minutes and two running jobs read at second hand.
+- https://slurm.schedmd.com/srun.html: `cray_shasta`, for programs of the Cray Programming Environment.
+
+Not verified: whether GPU accounts still have to end in `_g` (other projects' pages say so), `module load python`, and
+which PMI is the site's default. The driver's addresses are tried in turn, that of `hsn0` among them.
 """
 
 from parsl import Config
@@ -15,7 +22,7 @@ config = Config(
         RhapsodyExecutor(
             label="rhapsody",
             provider=SlurmProvider(
-                account="ACCOUNT_g",  # NERSC's GPU accounts end in _g
+                account="ACCOUNT_g",  # said of GPU accounts: they end in _g
                 qos="debug",
                 constraint="gpu",
                 nodes_per_block=2,
@@ -30,7 +37,7 @@ config = Config(
             ),
             runtimes=[
                 DragonRuntime(),
-                MPIRuntime(launcher="srun"),
+                MPIRuntime(launcher="srun", options=("--mpi=cray_shasta",)),  # Cray MPICH's; our word is pmi2
                 VLLMRuntime(services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)]),
             ],
         )

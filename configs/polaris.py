@@ -1,7 +1,17 @@
 """Polaris (ALCF): blocks of two nodes with four A100s each, a model beside Dragon and MPI tasks.
 
-Run here: it loads and validates. Run on Polaris: nothing yet. Written from ALCF's public documentation. Set account,
-model and environment.
+Run here: it loads and validates. Run on Polaris: nothing yet; not run there, written from public pages. Set account,
+model and environment (a virtual environment on top of the `conda` module's).
+
+- https://docs.alcf.anl.gov/polaris/running-jobs/: queue `debug`, two nodes for an hour; `filesystems`; the internet
+  through `proxy.alcf.anl.gov:3128` only.
+- https://docs.alcf.anl.gov/polaris/workflows/parsl/: `ngpus=4`, up to 64 hardware threads, `home:eagle`, the modules.
+- https://docs.alcf.anl.gov/polaris/known-issues/: `TMPDIR=/tmp`, for socket paths under `mpiexec`.
+- https://docs.alcf.anl.gov/polaris/workflows/dragon/: no `xalt`; Dragon's transport, for runtimes over several nodes,
+  wants `dragon-config add --ofi-runtime-lib=/opt/cray/libfabric/1.22.0/lib64` once.
+- https://docs.alcf.anl.gov/polaris/data-science/frameworks/vllm/: weights under `/eagle/datasets/model-weights/hub`.
+
+Not verified: `place=scatter` alone, which is from Aurora's pages (here it stands beside `group=`).
 """
 
 from parsl import Config
@@ -24,7 +34,10 @@ config = Config(
                 init_blocks=1,
                 max_blocks=1,
                 walltime="00:30:00",
-                worker_init="module use /soft/modulefiles; module load conda; source $HOME/venvs/rhapsody/bin/activate",
+                worker_init=(
+                    "module use /soft/modulefiles; module load conda; conda activate base; module unload xalt; "
+                    "source $HOME/venvs/rhapsody/bin/activate; export TMPDIR=/tmp"
+                ),
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
             runtimes=[
