@@ -10,7 +10,7 @@ environment and the file systems you use; start the driver in the project's dire
   `hsn0`; here all are tried.
 - https://docs.alcf.anl.gov/aurora/known-issues/: `TMPDIR=/tmp`, for socket paths under `mpiexec`.
 - https://docs.alcf.anl.gov/aurora/workflows/dragon/: Dragon's transport, for runtimes over several nodes, wants
-  `dragon-config add --ofi-runtime-lib=/opt/cray/libfabric/1.22.0/lib64` once.
+  `dragon-config add --ofi-runtime-lib=...` once (the page has the path).
 
 A GPU here is a whole one, as the kernel counts them: hence COMPOSITE; under FLAT the numbers 0 to 5 would be the tiles
 of the first three. Not verified: that a job's affinity mask leaves cores 0 and 52 out.

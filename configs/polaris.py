@@ -8,7 +8,7 @@ model and environment (a virtual environment on top of the `conda` module's).
 - https://docs.alcf.anl.gov/polaris/workflows/parsl/: `ngpus=4`, up to 64 hardware threads, `home:eagle`, the modules.
 - https://docs.alcf.anl.gov/polaris/known-issues/: `TMPDIR=/tmp`, for socket paths under `mpiexec`.
 - https://docs.alcf.anl.gov/polaris/workflows/dragon/: no `xalt`; Dragon's transport, for runtimes over several nodes,
-  wants `dragon-config add --ofi-runtime-lib=/opt/cray/libfabric/1.22.0/lib64` once.
+  wants `dragon-config add --ofi-runtime-lib=...` once (the page has the path).
 - https://docs.alcf.anl.gov/polaris/data-science/frameworks/vllm/: weights under `/eagle/datasets/model-weights/hub`.
 
 Not verified: `place=scatter` alone, which is from Aurora's pages (here it stands beside `group=`).
