@@ -119,9 +119,10 @@ class Outpost:
 
 
 def write_private(path: str, text: str) -> None:
-    """Write a file that only we can read, in a folder that only we can enter."""
+    """Write a file that only we can read, or run if it is a script, in a folder that only we can enter."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    mode = 0o700 if text.startswith("#!") else 0o600
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
         file.write(text)
 
 

@@ -44,6 +44,15 @@ def sweep(cluster: Cluster, way: str) -> None:
     pytest.param(["mpi"], {"mpi": "openmpi"}, marks=pytest.mark.mpi),
 ], ids=["local", "dragon and mpi", "openmpi"])  # fmt: skip
 def test_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str) -> None:
+    lose_the_pilot(cluster, runtimes, options, way)
+
+
+@pytest.mark.dragon
+def test_the_pilot_of_one_dragon_over_ssh(cluster: Cluster) -> None:
+    lose_the_pilot(cluster, ["dragon"], {"span": 0}, "ssh")
+
+
+def lose_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str) -> None:
     with Driver(cluster, "hold", runtimes=runtimes, way=way, **options) as driver:
         driver.hear("running")
         kill(cluster, "vn1", "-m rhapsody_parsl.pilot", but="guard.py")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rhapsody_parsl.cluster import guarded_ssh
 from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.exchange import Exchange
@@ -22,6 +23,8 @@ _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
+_GRACE = 1.5
+"""Seconds between SIGTERM and SIGKILL."""
 _DYING = 5.0
 """Seconds that what was killed on other nodes may take to be gone."""
 
@@ -152,14 +155,18 @@ class Partition:
             str(self._context.logs),
             *self._address(),
         ]
-        path = f"{Path(self._context.python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        ssh = self._guarded_ssh() if "ssh" in command else {}
+        python = Path(self._context.python)
+        path = [*(os.path.dirname(file) for file in ssh), str(python.parent), os.environ.get("PATH", "")]
+        env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
         backend = self._backend = Backend(
             command,
             self._context.logs / f"{self.name}.log",
-            env={"PATH": path, "VIRTUAL_ENV": str(Path(self._context.python).parent.parent), "PYTHONUNBUFFERED": "1"},
-            grace=1.5,
+            env=env,
+            grace=_GRACE,
             sweep=(_SEGMENTS,),
             host=self._context.host(self.hosts[0]),
+            files=ssh,
             spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
         )
         await backend.start()
@@ -171,6 +178,12 @@ class Partition:
         self._ended(self, RuntimeLost("dragon", reason, backend.last_words()))
         for order in orders:  # ordered after its end was certain and before it was known
             self.spawn(order)
+
+    def _guarded_ssh(self) -> dict[str, str]:
+        """Return the `ssh` for Dragon's launcher, by its path: what that starts on other hosts is to end with us."""
+        folder = self._context.folder / "bin"
+        options = ["--grace", str(_GRACE), "--sweep", DRAGON_SEGMENTS]
+        return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
     async def _sweep(self) -> None:
         """Remove what a runtime over several nodes left on each of them, unless somebody has it mapped."""
