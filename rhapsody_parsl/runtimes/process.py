@@ -183,16 +183,15 @@ class Backend:
         return last_words(self.log, limit)
 
 
-async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path, settle: float = 0.0) -> None:
+async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path) -> None:
     """Remove files on some hosts (None is this one) that nothing there has mapped: what made them was under no guard.
 
     Args:
         patterns: Globs, as for `Backend`.
         hosts: Where.
         log: For what goes wrong.
-        settle: Seconds to wait for what still has such files mapped: it may be about to end.
     """
-    sweepers = [Backend(["true"], log, sweep=patterns, settle=settle, host=host) for host in hosts]
+    sweepers = [Backend(["true"], log, sweep=patterns, host=host) for host in hosts]
     await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
     await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
 

@@ -33,7 +33,6 @@ RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi
 FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
 FAKE_COMMAND = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
 ENGINE = {"max_model_len": 512}
-SHIM = Path(__file__).parents[2] / "testing" / "vcluster" / "shim"
 PATIENCE = 100
 
 
@@ -48,9 +47,8 @@ def block(
     """An executor with one block: over Slurm, in the job of a salloc, or, with a hostfile, over ssh."""
     given = {name: (options or {}).get(name, {}) for name in runtimes}
     openmpi = given.get("mpi", {}).get("launcher") == "openmpi"
-    path = f"{SHIM}:{os.environ['PYTHONPATH']}"
     prefix = Path(sys.prefix, "openmpi") if openmpi else Path(sys.prefix)
-    worker_init = f"export PATH={prefix}/bin:$PATH PYTHONPATH={path}"
+    worker_init = f"export PATH={prefix}/bin:$PATH PYTHONPATH={os.environ['PYTHONPATH']}"
     if way == "slurm":
         provider: Any = SlurmProvider(
             partition="main",

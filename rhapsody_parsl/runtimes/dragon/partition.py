@@ -12,7 +12,7 @@ from rhapsody_parsl.cluster import guarded_ssh
 from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.process import Backend, sweep
+from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
 from rhapsody_parsl.wire.messages import Quit, Spawn
@@ -23,6 +23,9 @@ _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
+_CALM = str(Path(__file__).with_name("calm"))
+_FEW_CORES = 8
+"""Fewer than twice what Dragon's agents burn on one node (four)."""
 _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
 _DYING = 5.0
@@ -86,6 +89,7 @@ class Partition:
         self._up: asyncio.Event = asyncio.Event()
         self._orders: list[Spawn] = []
         self._watch: asyncio.Task[None] | None = None
+        self._sweepers: list[Backend] = []
 
     def attach(self, hub: Exchange) -> None:
         """Use this hub."""
@@ -159,6 +163,7 @@ class Partition:
         python = Path(self._context.python)
         path = [*(os.path.dirname(file) for file in ssh), str(python.parent), os.environ.get("PATH", "")]
         env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
+        env |= self._calm()
         backend = self._backend = Backend(
             command,
             self._context.logs / f"{self.name}.log",
@@ -169,6 +174,7 @@ class Partition:
             files=ssh,
             spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
         )
+        await self._post_sweepers()
         await backend.start()
         reason = await backend.wait()
         await self._sweep()
@@ -185,12 +191,29 @@ class Partition:
         options = ["--grace", str(_GRACE), "--sweep", DRAGON_SEGMENTS]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
+    def _calm(self) -> dict[str, str]:
+        """Return what keeps Dragon's agents from burning all cores of nodes that have few."""
+        few = any(len(set(n.real_cores)) < _FEW_CORES for n in self._context.nodes.values() if n.host in self.hosts)
+        if len(self.hosts) == 1 or not few:
+            return {}
+        return {"PYTHONPATH": os.pathsep.join(filter(None, [_CALM, os.environ.get("PYTHONPATH", "")]))}
+
+    async def _post_sweepers(self) -> None:
+        """Have a guard on each of several nodes that sweeps at its end, for Dragon's own parts there have none of ours.
+
+        It ends with us too, however we end.
+        """
+        if len(self.hosts) > 1:
+            log = self._context.logs / f"{self.name}.log"
+            hosts = [self._context.host(name) for name in self.hosts]
+            idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
+            self._sweepers = [Backend(idle, log, sweep=sweep, settle=_DYING, host=host) for host in hosts]
+            await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
+
     async def _sweep(self) -> None:
         """Remove what a runtime over several nodes left on each of them, unless somebody has it mapped."""
-        if len(self.hosts) == 1:
-            return
-        hosts = [self._context.host(name) for name in self.hosts]
-        await sweep([DRAGON_SEGMENTS], hosts, self._context.logs / f"{self.name}.log", _DYING)
+        sweepers, self._sweepers = self._sweepers, []
+        await asyncio.gather(*(sweeper.stop() for sweeper in sweepers))
 
     def _address(self) -> list[str]:
         if self._hub is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rhapsody_parsl.runtimes.process import Backend, last_words, sweep
+from rhapsody_parsl.runtimes.process import Backend, last_words
 from testing import leaks
 from testing.waiting import alive, until
 
@@ -185,13 +185,15 @@ def test_files_named_after_user_or_number_are_swept(tmp_path: Path, monkeypatch:
     )
     other.touch()
 
-    async def story() -> None:
-        backend = Backend([sys.executable, "-c", program], tmp_path / "log", sweep=[str(tmp_path / "{uid3}{pid3}")])
-        await backend.start()
-        await backend.wait()
-
-    asyncio.run(story())
+    asyncio.run(
+        over(Backend([sys.executable, "-c", program], tmp_path / "log", sweep=[str(tmp_path / "{uid3}{pid3}")]))
+    )
     assert sorted(file.name for file in tmp_path.iterdir()) == ["log", "one-of-another"]
+
+
+async def over(backend: Backend) -> None:
+    await backend.start()
+    await backend.wait()
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -206,6 +208,6 @@ def test_what_a_dying_process_has_mapped_is_swept_after_it(tmp_path: Path, dies:
         assert holder.stdout.readline() == b"0\n"
         if dies:
             threading.Timer(1, holder.kill).start()
-        asyncio.run(sweep([str(segment)], [None], tmp_path / "log", settle=20 if dies else 0))
+        asyncio.run(over(Backend(["true"], tmp_path / "log", sweep=[str(segment)], settle=20 if dies else 0)))
         assert segment.exists() != dies
         holder.kill()

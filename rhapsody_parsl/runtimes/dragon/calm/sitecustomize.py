@@ -1,11 +1,13 @@
-"""Put on PYTHONPATH: keeps the TCP agents of Dragon 0.15 from spinning, on machines with fewer cores than agents.
+"""Keeps the TCP agents of Dragon 0.15 from spinning, on nodes with few cores; on `PYTHONPATH`, Python imports it first.
 
 Their control loop calls `Queue.poll(timeout=5)`, which returns at once instead of waiting, so that each agent (two a
-node and two for the front end) burns a core. Real nodes have the cores; a virtual cluster has not.
+node and two for the front end) burns a core. Large nodes have the cores; small ones get nothing else done.
 """
 
 import importlib.abc
 import importlib.machinery
+import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -44,5 +46,15 @@ class _Hook(importlib.abc.MetaPathFinder):
         return None
 
 
-if "dragon-tcp" in getattr(sys, "orig_argv", ()):
-    sys.meta_path.insert(0, _Hook())
+def _run_the_one_behind() -> None:
+    """Run the `sitecustomize` that Python would have found without us."""
+    path = [place for place in sys.path if place != os.path.dirname(__file__)]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+if __name__ == "sitecustomize":
+    if "dragon-tcp" in getattr(sys, "orig_argv", ()):
+        sys.meta_path.insert(0, _Hook())
+    _run_the_one_behind()
