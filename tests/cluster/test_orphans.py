@@ -48,9 +48,8 @@ def test_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any
 
 
 @pytest.mark.dragon
-@pytest.mark.parametrize("way", ["slurm", "ssh"])
-def test_the_pilot_of_one_dragon(cluster: Cluster, way: str) -> None:
-    lose_the_pilot(cluster, ["dragon"], {"span": 0}, way)
+def test_the_pilot_of_one_dragon_over_ssh(cluster: Cluster) -> None:
+    lose_the_pilot(cluster, ["dragon"], {"span": 0}, "ssh")
 
 
 def lose_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str) -> None:
