@@ -13,7 +13,7 @@ from rhapsody_parsl.spec.annotation import merge, parse
 from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime, VLLMService
 from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "services_of")
 
 
 _MOST_KNOWN = 10_000
@@ -63,7 +63,7 @@ class Admission:
         self._runtimes = {name_of(runtime): runtime for runtime in runtimes}
         self._default = default_runtime
         self._nodes = nodes_per_block
-        services = [s for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services]
+        services = services_of(runtimes)
         self._services = tuple(service.name for service in services)
         for service in services:
             _check_span(service, nodes_per_block)
@@ -147,6 +147,11 @@ class Admission:
         problems = [problem for inventory in inventories if (problem := misfit(spec, inventory))]
         if inventories and len(problems) == len(inventories):
             raise InvalidSpecification(*problems[0])
+
+
+def services_of(runtimes: Sequence[RuntimeConfig]) -> list[VLLMService]:
+    """Return all services of an executor's configuration."""
+    return [service for runtime in runtimes if isinstance(runtime, VLLMRuntime) for service in runtime.services]
 
 
 def _check_span(service: VLLMService, nodes: int) -> None:

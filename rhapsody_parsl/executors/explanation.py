@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit
+from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, services_of
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
-from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime
+from rhapsody_parsl.spec.config import RuntimeConfig
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("Explanation", "explain")
@@ -100,8 +100,8 @@ def _takes(spec: TaskSpec, runtimes: Sequence[RuntimeConfig]) -> str:
     resources = spec.resources
     memory = f", {resources.memory:g} GB" if resources.memory else ""
     if spec.service:
-        services = [s for r in runtimes if isinstance(r, VLLMRuntime) for s in r.services if s.name == spec.service]
-        spans = "".join(f", of which each replica spans {s.nodes} nodes" for s in services if s.nodes > 1)
+        wide = (s for s in services_of(runtimes) if s.name == spec.service and s.nodes > 1)
+        spans = "".join(f", of which each replica spans {s.nodes} nodes" for s in wide)
         return f"a place in service '{spec.service}'{spans}"
     if not resources.is_mpi:
         return f"{resources.cores} core(s), {resources.gpus:g} GPU(s){memory} of one node"

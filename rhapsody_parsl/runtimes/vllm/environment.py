@@ -41,9 +41,8 @@ def process_environment(
         threads = groups.partition("|")[0].count(",") + 1
         env |= {"VLLM_CPU_OMP_THREADS_BIND": groups, "OMP_NUM_THREADS": str(threads)}
         if service.engine_args.get("enforce_eager", True):
-            env["TORCH_COMPILE_DISABLE"] = (
-                "1"  # tensor parallel layers would still compile, for a minute, in each start
-            )
+            # Else tensor parallel layers still compile, for a minute of each start.
+            env["TORCH_COMPILE_DISABLE"] = "1"
         if node.gpus:
             env |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"), "")
     return env | service.env

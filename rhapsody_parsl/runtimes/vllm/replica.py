@@ -194,7 +194,7 @@ class Replica:
         return ServiceFailed(self.service.name, reason, root_cause(words) or words[-_LAST_WORDS:])
 
     def _members(self, python: str, place: Rendezvous) -> dict[str, Backend]:
-        further = list(enumerate(self.placed))[1:]
+        further = enumerate(self.placed[1:], 1)
         return {part.node.name: self._backend(python, rank, place) for rank, part in further}
 
     def _backend(self, python: str, rank: int, place: Rendezvous | None = None) -> Backend:
