@@ -4,7 +4,7 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -23,6 +23,8 @@ __all__ = ("Core",)
 
 _PATIENCE = 3.0
 _RECALL_AFTER = 0.05
+_KEEP = 0.02
+"""Seconds a run of short tasks keeps its lease after the last, if nobody waits: its next finds all as it was left."""
 _MOST_RERUNS = 3
 _MOST_LANES = 1000
 
@@ -55,6 +57,7 @@ class Core:
         self._lanes: dict[bytes, Lane] = {}
         self._waiting: dict[bytes, Lane] = {}
         self._runs: dict[int, ActiveRun] = {}
+        self._kept: OrderedDict[int, ActiveRun] = OrderedDict()  # all of one lane
         self._run_count = 0
         self._home: dict[int, Lane | ActiveRun] = {}
         self._reruns: dict[int, int] = {}
@@ -109,7 +112,7 @@ class Core:
 
     def open_leases(self) -> list[LeaseRecord]:
         """Return the record of the leases that services and tasks hold now."""
-        return self._borrowed + [a.record(0.0) for a in self._runs.values() if a.lease is not None]
+        return self._borrowed + [a.record(0.0) for a in self._runs.values() if a.lease is not None and a.inflight]
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -219,6 +222,7 @@ class Core:
     def node_lost(self, name: str, reason: str, now: float) -> None:
         """A node is lost: it is set aside, and what runs there will be reported `lost`; what needs it fails."""
         error = NodeLost(name, reason)
+        self._end_kept()
         self.ledger.set_away(name, away=True)
         for active in self._runs.values():
             if any(placed.node.name == name for placed in active.run.placed):
@@ -264,12 +268,15 @@ class Core:
                 self._out.append(CancelTasks(active.lane.runtime, active.run, [task], kill=True))
         for active in self._runs.values():
             self._recall(active, now)
+        while self._kept and now - next(iter(self._kept.values())).fed_at > _KEEP - 1e-6:
+            self._close(next(iter(self._kept.values())))
         self.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
         due = [self._deadlines[0][0] - now] if self._deadlines else []
         due += [a.fed_at + _RECALL_AFTER - now for a in self._runs.values() if a.recallable]
+        due += [next(iter(self._kept.values())).fed_at + _KEEP - now] if self._kept else []
         waits = [lane.waited(now) for lane, _ in self._blocked if len(lane)]
         due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
         return max(0.0, min(due)) if due else None
@@ -285,6 +292,7 @@ class Core:
         Returns:
             The parts, or None when it does not fit now.
         """
+        self._end_kept()
         placing = scheduler.place(wants, self.ledger) or []
         lease = self.ledger.acquire(borrower, placing, permanent=True) if placing else None
         if lease is None:
@@ -304,6 +312,8 @@ class Core:
         if len(lanes) != len(self._waiting):
             self._waiting = dict(lanes)
             self._drop_empty_lanes()
+        if lanes and self._kept:
+            self._end_kept(but_of=lanes[0][1] if len(lanes) == 1 else None)
         for lane in (
             sorted(self._waiting.values(), key=lambda lane: lane.order) if len(lanes) > 1 else [v for _, v in lanes]
         ):
@@ -322,11 +332,13 @@ class Core:
             self._lanes = {key: lane for key, lane in self._lanes.items() if len(lane) or lane.runs}
 
     def _serve(self, lane: Lane, held: set[str], now: float) -> None:
-        """Open runs while the block has room, then put short tasks behind those that run."""
+        """Go on with runs that were kept, open runs while the block has room, put short tasks behind those that run."""
         if lane.window:
             only = next(iter(lane.runs.values()), None) or self._open_run(lane, None, [], now)
             self._feed(only, lane.window - len(only.inflight), now)
             return
+        while len(lane) and self._kept:
+            self._feed(next(reversed(self._kept.values())), lane.portion(self.ledger.cores), now)
         while len(lane) and (active := self._lease_run(lane, held, now)):
             self._feed(active, lane.portion(self.ledger.cores), now)
         if len(lane) and lane.depth > 1:
@@ -360,6 +372,8 @@ class Core:
         tasks = active.lane.take(count)
         if not tasks:
             return
+        if self._kept.pop(active.run.id, None):
+            active.began = self._clock()
         walltime = active.lane.spec.policy.walltime
         for task in tasks:
             active.inflight[task.id] = task
@@ -385,9 +399,32 @@ class Core:
             if active.hungry:
                 self._feed(active, min(lane.depth - len(active.inflight), lane.portion(self.ledger.cores)), now)
             return
-        if not active.inflight:
+        if active.inflight:
+            return
+        if lane.depth > 1 and not active.ended_by and not active.lost_with and not self._anyone_waits():
+            self._keep(active, now)
+        else:
             self._close(active)
             self.schedule(now)
+
+    def _anyone_waits(self) -> bool:
+        if any(map(len, self._waiting.values())):
+            return True
+        self._waiting.clear()
+        return False
+
+    def _keep(self, active: ActiveRun, now: float) -> None:
+        """Leave a run its lease for a while; for the record it ends now."""
+        self._end_kept(but_of=active.lane)
+        active.fed_at = now
+        self._kept[active.run.id] = active
+        self._record(active)
+        active.total = 0
+
+    def _end_kept(self, but_of: Lane | None = None) -> None:
+        """What is kept is wanted, or of another lane than this."""
+        while self._kept and (kept := next(iter(self._kept.values()))).lane is not but_of:
+            self._close(kept)
 
     def _may_continue(self, active: ActiveRun) -> bool:
         """Whether nobody with an older claim waits for what this run holds."""
@@ -427,10 +464,15 @@ class Core:
     def _close(self, active: ActiveRun) -> None:
         del self._runs[active.run.id]
         del active.lane.runs[active.run.id]
+        kept = self._kept.pop(active.run.id, None)
         if active.lease is not None:
             self.ledger.release(active.lease)
-            self._closed.append(active.record(self._clock()))
+            if not kept:
+                self._record(active)
         self._out.append(EndRun(active.lane.runtime, active.run))
+
+    def _record(self, active: ActiveRun) -> None:
+        self._closed.append(active.record(self._clock()))
 
     def _may_rerun(self, spec: TaskSpec, task: int) -> bool:
         if spec.policy.on_loss != "rerun" or self._reruns.get(task, 0) >= _MOST_RERUNS:

@@ -261,12 +261,16 @@ class Pilot:
             self.leave("drained")
 
     def _arm_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Have `_tick` called when the core wants it, or before: most of what it waits for is over by then."""
         seconds = self._core.next_tick(time.monotonic())
-        if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+        if seconds is None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._tick)
 
     def _tick(self) -> None:
         self._timer = None

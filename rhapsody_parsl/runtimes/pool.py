@@ -38,14 +38,16 @@ def gpu_environment(run: Run) -> dict[str, str]:
 
 
 class _Worker:
-    """A worker process: where it is, what it works on, what it was given before it was up."""
+    """A worker process: where it is, what it works on and with, what it was given before it was up."""
 
-    __slots__ = ("host", "name", "run", "tasks", "up", "waiting")
+    __slots__ = ("cores", "environment", "host", "name", "run", "tasks", "up", "waiting")
 
     def __init__(self, name: str, host: str) -> None:
         self.name, self.host = name, host
         self.up = False
         self.run: Run | None = None
+        self.cores: tuple[int, ...] = ()
+        self.environment: dict[str, str] = {}
         self.tasks: dict[int, None] = {}
         self.waiting: list[Work | Revoke] = []
 
@@ -118,10 +120,8 @@ class WorkerPool:
         """Give tasks to the run's worker; a new run gets an idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
-        cores = tuple(sorted({core for part in run.placed if part.node.host == host for core in part.real_cores}))
-        threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
-        work = Work(run.id, mode, cores, {**self._environment, **threads, **gpu_environment(run), **env}, list(tasks))
-        self._send(worker, work)
+        environment = {**self._environment, **worker.environment, **env}
+        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks)))
 
     def end(self, run: Run) -> None:
         """The run is over; its worker is idle."""
@@ -188,6 +188,9 @@ class WorkerPool:
             self._workers[worker.name] = worker
             self._start_worker(worker.name, host)
         worker.run = run
+        worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
+        threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
+        worker.environment = {**threads, **gpu_environment(run)}
         self._by_run[run.id] = worker
         return worker
 
