@@ -269,6 +269,63 @@ def test_the_record_of_leases_says_who_held_what_when() -> None:
     assert all(record.name == "mine" and record.ended > record.began for record in block.records)
 
 
+def short_apps(block: Simulation, *numbers: int, when: float, name: str = "short", **keys: Any) -> None:
+    block.seconds.update(dict.fromkeys(numbers, 0.001))
+    block.submit(make_spec(name, **keys), *numbers, when=when)
+
+
+def test_a_run_of_short_tasks_keeps_its_lease_for_the_next() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    short_apps(block, 100, when=0.0)
+    for number in range(20):
+        short_apps(block, number, when=1.0 + 0.005 * number)
+    block.run(until=1.099)
+    warm_up, *records = block.records
+    assert [(record.lease, record.tasks) for record in records] == [(warm_up.lease + 1, 1)] * 20
+    assert block.core.open_leases() == []
+    assert len(block.core.ledger.leases) == 1
+    block.run()
+    assert block.now < 1.2
+    assert block.core.ledger.leases == []
+
+
+@pytest.mark.parametrize("other", [{"name": "other"}, {"cores": 2}, {"num_nodes": 1}])
+def test_a_lease_is_kept_from_nobody(other: dict[str, Any]) -> None:
+    block = Simulation(make_nodes(1, cores=2), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    short_apps(block, 0, 1, when=1.0)
+    short_apps(block, 2, when=2.0, name="warms up the other runtime", num_nodes=1)
+    short_apps(block, 3, 4, when=3.0)
+    short_apps(block, 5, when=3.01, **other)
+    block.run()
+    assert block.started[5] == [pytest.approx(3.01)]
+
+
+def test_a_service_gets_what_a_lease_is_kept_of() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    short_apps(block, 0, when=0.0)
+    block.run(until=0.51)
+    assert len(block.core.ledger.leases) == 1
+    assert block.core.borrow("llm", TaskSpec(resources=Resources(cores=1))) is not None
+
+
+def test_a_lost_node_keeps_no_lease() -> None:
+    block = Simulation(make_nodes(2, cores=1))
+    short_apps(block, 0, when=0.0)
+    block.at(0.51, lambda: block.lose_node(block.begun_on[0][0]))
+    short_apps(block, 1, when=0.515)
+    block.run()
+    assert kinds(block) == {0: "ok", 1: "ok"}
+    assert block.begun_on[0] != block.begun_on[1]
+
+
+def test_long_tasks_keep_nothing() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(), 0)
+    block.run(until=1.5)
+    assert block.ended
+    assert block.core.ledger.leases == []
+
+
 def test_tasks_near_each_other_share_a_node() -> None:
     block = Simulation(make_nodes(3, cores=2))
     for number in range(6):
