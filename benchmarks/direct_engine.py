@@ -19,12 +19,13 @@ class DirectEngine:
     Args:
         model: Folder of the model.
         arguments: Of the engine.
+        cores: On how many cores, the first; 0: all.
     """
 
-    def __init__(self, model: str, arguments: dict[str, Any]) -> None:
+    def __init__(self, model: str, arguments: dict[str, Any], cores: int = 0) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_hold, args=(theirs, model, arguments))
+        self._process = context.Process(target=_hold, args=(theirs, model, arguments, cores))
         self._process.start()
         theirs.close()
 
@@ -48,9 +49,10 @@ class DirectEngine:
             self._process.kill()
 
 
-def _hold(pipe: Connection, model: str, arguments: dict[str, Any]) -> None:
+def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int) -> None:
     """Hold the engine until the pipe ends."""
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0))[: count or None]
+    os.sched_setaffinity(0, cores)
     os.environ |= {
         "VLLM_PLUGINS": "",  # Dragon registers some that break it
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),

@@ -4,7 +4,9 @@
 same engine arguments in a process of its own. Then the two take turns, `--repeat` times: many prompts at once (tokens
 per second), and single requests one after another (latency). Prompts are new in each repetition and the same on both
 sides, temperature 0, a fixed number of tokens; the text of one request is compared. The models are a tiny random one,
-where a request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it.
+where a request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's engines
+have one core each: on all of a small machine their threads wait for each other whenever somebody else has one of the
+cores, the driver for instance, and what is measured then is the machine's scheduler.
 
 `--replicas` (by itself on machines of 4 cores and more) adds one service with 1, one with 2, one with 4 replicas of one
 core each, as far as there are cores.
@@ -43,6 +45,7 @@ class Model(NamedTuple):
         path: Its folder.
         prompts: At once.
         tokens: Of each answer.
+        cores: Its engine's, by lease or the same ones by hand; 0: all, shared with everybody.
         singles: Requests one after another, in each repetition.
         alone: Tokens of such a one.
     """
@@ -51,6 +54,7 @@ class Model(NamedTuple):
     path: str
     prompts: int
     tokens: int
+    cores: int
     singles: int
     alone: int
 
@@ -123,9 +127,9 @@ def executor(services: Sequence[VLLMService], cores: int | None = None) -> Rhaps
 
 def against_direct(models: Sequence[Model], repeat: int, folder: str) -> dict[str, Any]:
     """Compare apps with the engine driven directly, model by model."""
-    services = [VLLMService(m.name, model=m.path, cores=0, engine_args=block.ENGINE) for m in models]
+    services = [VLLMService(m.name, model=m.path, cores=m.cores, engine_args=block.ENGINE) for m in models]
     with ExitStack() as stack:
-        engines = [DirectEngine(model.path, block.ENGINE) for model in models]
+        engines = [DirectEngine(model.path, block.ENGINE, model.cores) for model in models]
         for engine in engines:
             stack.callback(engine.close)
         stack.enter_context(sides.load(executor(services), folder))
@@ -211,9 +215,9 @@ def main() -> None:
     parser.add_argument("--replicas", action="store_true", default=len(os.sched_getaffinity(0)) >= MANY)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, singles=10, alone=32)]
+        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, cores=1, singles=10, alone=32)]
         if not arguments.quick and (path := block.smollm2()):
-            models.append(Model("smollm2", path, prompts=48, tokens=32, singles=4, alone=8))
+            models.append(Model("smollm2", path, prompts=48, tokens=32, cores=0, singles=4, alone=8))
         repeat = 2 if arguments.quick else arguments.repeat
         compared = against_direct(models, repeat, folder)
         scaled = replicas(models[-1], repeat, folder) if arguments.replicas else {}
