@@ -4,9 +4,9 @@
 same engine arguments in a process of its own. Then the two take turns, `--repeat` times: many prompts at once (tokens
 per second), and single requests one after another (latency). Prompts are new in each repetition and the same on both
 sides, temperature 0, a fixed number of tokens; the text of one request is compared. The models are a tiny random one,
-where a request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's engines
-have one core each: on all of a small machine their threads wait for each other whenever somebody else has one of the
-cores, the driver for instance, and what is measured then is the machine's scheduler.
+where a request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's
+engines have one core each: on all of a small machine their threads wait for each other whenever somebody else has one
+of the cores, the driver for instance, and what is measured then is the machine's scheduler.
 
 `--replicas` (by itself on machines of 4 cores and more) adds one service with 1, one with 2, one with 4 replicas of one
 core each, as far as there are cores.
