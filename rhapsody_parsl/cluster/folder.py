@@ -19,7 +19,7 @@ __all__ = ("hold", "make", "sweep", "take")
 
 _HELD = ".held"
 _JUST_MADE = 60.0
-"""Seconds in which a folder may be without a lock because its maker has not come to that yet."""
+"""Seconds in which a folder may be without a lock, and memory unmapped, because its maker has not come to that yet."""
 
 
 def make(place: str | None = None) -> str:
@@ -50,7 +50,10 @@ def hold(folder: str) -> int:
 
 
 def sweep(beside: str) -> None:
-    """Remove the folders of ours beside this one that nobody holds, and the shared memory that died with them."""
+    """Remove the folders of ours beside this one that nobody holds, and the shared memory that died with them.
+
+    Of Dragon's also what is left without a folder: the guard that removed that may have been killed before it was done.
+    """
     found_any = False
     pattern = os.path.join(os.path.dirname(beside), f"rhapsody-{os.getuid()}-*")
     for folder in set(glob.glob(pattern)) - {beside}:
@@ -61,6 +64,8 @@ def sweep(beside: str) -> None:
                 found_any = True
     if found_any:
         guard.sweep((guard.DRAGON_SEGMENTS, *guard.MPI_SEGMENTS))
+    else:
+        guard.sweep((guard.DRAGON_SEGMENTS,), age=_JUST_MADE)
 
 
 def _is_free(folder: str, changed: float) -> bool:

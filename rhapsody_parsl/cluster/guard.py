@@ -177,26 +177,35 @@ def _mapped(paths: "list[str]") -> "set[str]":
     return used
 
 
-def sweep(patterns: "Sequence[str]", pid: int = 0, settle: float = 0.0) -> None:
+def sweep(patterns: "Sequence[str]", pid: int = 0, settle: float = 0.0, age: float = 0.0) -> None:
     """Remove files and folders that nobody has mapped.
 
     Args:
         patterns: Globs; `{pid3}` and `{uid3}` are the last three digits of `pid` and of our user id.
         pid: A process.
         settle: Seconds to try again while somebody has one mapped.
+        age: Spare what was changed less than so many seconds ago.
     """
     deadline = time.monotonic() + settle
-    while _sweep_once(patterns, pid) and time.monotonic() < deadline:
+    while _sweep_once(patterns, pid, age) and time.monotonic() < deadline:
         select.select([], [], [], 0.2)
 
 
-def _sweep_once(patterns: "Sequence[str]", pid: int) -> bool:
+def _is_young(path: str, age: float) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_mtime < age
+    except OSError:
+        return True
+
+
+def _sweep_once(patterns: "Sequence[str]", pid: int, age: float) -> bool:
     """Remove; whether something stays."""
     users = {str(os.getuid())[-3:], glob.escape(os.environ.get("USER", "")[-3:])} - {""}  # Dragon takes either
     stays = False
     for pattern in patterns:
         found = [path for user in users for path in glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=user))]
         used = _mapped(found)
+        found = [path for path in found if not (age and _is_young(path, age))]
         for path in set(found) - used:
             if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)
