@@ -37,9 +37,9 @@ class Exchange:
             self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._keys))
 
     @property
-    def endpoint(self) -> str:
-        """The hub's for this host."""
-        return self._near.endpoint
+    def folder(self) -> str:
+        """The private folder, by the same name on every host of the block."""
+        return str(self._context.folder)
 
     def words(self, hosts: Iterable[str]) -> list[str]:
         """Return what a process on these hosts needs to find us: the endpoint and, for a far one, the keys' folder."""

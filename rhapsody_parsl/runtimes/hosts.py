@@ -29,6 +29,7 @@ class RemoteProcess:
     Attributes:
         returncode: None while it lives.
         reason: Why it ended, when that is no exit code of its own.
+        begun: The task that each worker that ended with it began last.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -36,6 +37,7 @@ class RemoteProcess:
         self._over = asyncio.Event()
         self.returncode: int | None = None
         self.reason = ""
+        self.begun: dict[str, int] = {}
 
     async def wait(self) -> int:
         """Wait for its end and return the exit code of its guard."""
@@ -50,10 +52,10 @@ class RemoteProcess:
         """Kill its guard."""
         self._tell("kill")
 
-    def ended(self, code: int, reason: str = "") -> None:
+    def ended(self, code: int, reason: str = "", begun: Mapping[str, int] | None = None) -> None:
         """Note its end."""
         if self.returncode is None:
-            self.returncode, self.reason = code, reason
+            self.returncode, self.reason, self.begun = code, reason, dict(begun or {})
             self._over.set()
 
 
@@ -129,7 +131,12 @@ class Host:
         await _kill(client)
 
     def start_process(
-        self, words: Sequence[str], env: Mapping[str, str | None], log: Path, files: Mapping[str, str]
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str | None],
+        log: Path,
+        files: Mapping[str, str],
+        marks: str = "",
     ) -> RemoteProcess:
         """Start a guarded process there.
 
@@ -138,6 +145,7 @@ class Host:
             env: Its own variables; all others are the pilot's. None removes one.
             log: For its output, in a folder that both hosts see.
             files: Private files written before.
+            marks: Files there that tell what workers began last (see `wire.mark`), a pattern.
         """
         self._count += 1
         number = self._count
@@ -146,7 +154,14 @@ class Host:
             process.ended(1, f"its host {self.name} is lost: {self.problem}")
             return process
         self._processes[number] = process
-        order = {"do": "start", "id": number, "words": list(words), "own": dict(env), "files": dict(files)}
+        order = {
+            "do": "start",
+            "id": number,
+            "words": list(words),
+            "own": dict(env),
+            "files": dict(files),
+            "marks": marks,
+        }
         self._tell({**order, "log": str(log), "cwd": os.getcwd(), "env": environment(os.environ)})
         return process
 
@@ -221,7 +236,7 @@ class Host:
 
     def _note(self, message: dict[str, Any]) -> None:
         if "ended" in message and (process := self._processes.pop(message["ended"], None)):
-            process.ended(message.get("code", 1), message.get("why", ""))
+            process.ended(message.get("code", 1), message.get("why", ""), message.get("begun"))
 
     async def _beat(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
 from rhapsody_parsl.runtimes.process import Backend, last_words
 from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.wire.mark import mark_of
 from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
 from rhapsody_parsl.worker.process_tree import end_session
 
@@ -102,18 +103,21 @@ class LocalWorkers:
     async def _run_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host and report its end."""
         log = self._context.logs / f"{name}.log"
-        backend = self._remote[name] = Backend(self._command(name, host.name), log, host=host, grace=_GRACE)
+        marks = mark_of(str(self._context.folder), name)
+        command = self._command(name, host.name)
+        backend = self._remote[name] = Backend(command, log, host=host, grace=_GRACE, marks=marks)
         await backend.start()
         reason = await backend.wait()
         del self._remote[name]
-        self._ended(name, host.name, reason)
+        self._ended(name, host.name, reason, backend.begun.get(name))
 
     def _command(self, name: str, host: str) -> list[str]:
         endpoint, *keys = self._hub.words([host]) if self._hub else [""]
         return [self._context.python, "-m", "rhapsody_parsl.worker", endpoint, name, *keys]
 
-    def _ended(self, name: str, host: str, reason: str) -> None:
+    def _ended(self, name: str, host: str, reason: str, begun: int | None = None) -> None:
         log = self._context.logs / f"{name}.log"
         if self._hub and not self._stopping:
             self._hub.drain()
-        self.pool.worker_exited(name, worker_lost(name, host, reason, "" if self._stopping else last_words(log)))
+        error = worker_lost(name, host, reason, "" if self._stopping else last_words(log))
+        self.pool.worker_exited(name, error, begun)

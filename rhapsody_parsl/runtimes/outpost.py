@@ -21,6 +21,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from rhapsody_parsl.cluster import folder, guard
 from rhapsody_parsl.runtimes import probe
+from rhapsody_parsl.wire import mark
 
 _HOSTS_OWN = (
     "HOSTNAME", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
@@ -39,6 +40,7 @@ class Outpost:
     def __init__(self, silence: float) -> None:
         self._silence = silence
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
+        self._marks: dict[int, str] = {}
         self._by_pidfd: dict[int, int] = {}
         self._rest = b""
 
@@ -103,7 +105,7 @@ class Outpost:
         except OSError as problem:
             _say({"ended": number, "why": str(problem)})
             return
-        self._guards[number] = process
+        self._guards[number], self._marks[number] = process, order["marks"]
         self._by_pidfd[os.pidfd_open(process.pid)] = number
 
     def _ended(self, descriptor: int) -> None:
@@ -111,7 +113,8 @@ class Outpost:
         os.close(descriptor)
         process = self._guards.pop(number)
         self._release(process)
-        _say({"ended": number, "code": process.wait()})
+        code, begun = process.wait(), mark.take(self._marks.pop(number))
+        _say({"ended": number, "code": code, "begun": begun})
 
     def _release(self, process: "subprocess.Popen[bytes]") -> None:
         if process.stdin:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Events, Run
-from rhapsody_parsl.wire.mark import last_begun
+from rhapsody_parsl.wire.mark import mark_of, take
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,
@@ -137,8 +137,14 @@ class WorkerPool:
         if worker is not None:
             self._send(worker, Revoke(run.id, list(tasks), kill))
 
-    def worker_exited(self, name: str, error: RhapsodyError) -> None:
-        """A worker process ended: its run is lost, tasks it never received are untouched."""
+    def worker_exited(self, name: str, error: RhapsodyError, begun: int | None = None) -> None:
+        """A worker process ended: its run is lost, tasks it never received are untouched.
+
+        Args:
+            name: The worker's.
+            error: What its tasks end with.
+            begun: The task it began last, if it was on another host and that has told; else it is read here.
+        """
         worker = self._workers.pop(name, None)
         if worker is None:
             return
@@ -149,7 +155,7 @@ class WorkerPool:
             idle.remove(worker)
         if worker.run is not None:
             self._by_run.pop(worker.run.id, None)
-            untouched = self._never_received(worker) or self._not_begun(worker)
+            untouched = self._never_received(worker) or self._not_begun(worker, begun)
             self._events.lost(worker.run.id, error, untouched)
 
     def _never_received(self, worker: _Worker) -> list[int]:
@@ -159,9 +165,10 @@ class WorkerPool:
             return []
         return [task.id for work in worker.waiting if isinstance(work, Work) for task in work.tasks]
 
-    def _not_begun(self, worker: _Worker) -> list[int]:
+    def _not_begun(self, worker: _Worker, last: int | None) -> list[int]:
         """Return what the worker held and had not begun: all that was given after the task it began last."""
-        last = last_begun(self._hub.endpoint, worker.name) if self._hub else None
+        if last is None and self._hub:
+            last = take(mark_of(self._hub.folder, worker.name)).get(worker.name)
         held = list(worker.tasks)
         if last is None:
             return []

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from rhapsody_parsl.cluster import guard
-from rhapsody_parsl.runtimes.hosts import Host
+from rhapsody_parsl.runtimes.hosts import Host, RemoteProcess
 from rhapsody_parsl.runtimes.outpost import write_private
+from rhapsody_parsl.wire.mark import take
 
 __all__ = ("Backend", "last_words", "sweep")
 
@@ -79,6 +80,7 @@ class Backend:
         settle: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
+        marks: Of the workers that end with it (see `wire.mark`), a pattern of files there.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
 
@@ -95,10 +97,11 @@ class Backend:
         host: Host | None = None,
         files: Mapping[str, str] | None = None,
         spans: Iterable[Host] = (),
+        marks: str = "",
     ) -> None:
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
         self._grace, self._sweep, self._settle = grace, list(sweep), settle
-        self._host, self._files, self._spans = host, dict(files or {}), list(spans)
+        self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
         self._process: _Process | None = None
         self._reason = ""
         self._unwatch: list[Callable[[], None]] = []
@@ -108,6 +111,13 @@ class Backend:
     def alive(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def begun(self) -> Mapping[str, int]:
+        """The task that each worker that ended with it began last, as far as its host has told."""
+        if self._host is None:
+            return take(self._marks)
+        return self._process.begun if isinstance(self._process, RemoteProcess) else {}
 
     async def start(self) -> None:
         """Start it.
@@ -120,7 +130,7 @@ class Backend:
         if self._host is None:
             self._process = await self._start_here(words)
         else:
-            self._process = self._host.start_process(words, self._env, self.log, self._files)
+            self._process = self._host.start_process(words, self._env, self.log, self._files, self._marks)
         self._unwatch = [host.watch(self._host_lost) for host in self._spans]
 
     def _options(self) -> list[str]:

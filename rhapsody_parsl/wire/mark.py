@@ -1,57 +1,68 @@
-"""Which task a worker began last, told by a file that survives the worker.
+"""Which task a worker began last, told by a file that survives the worker. Standard library only.
 
 A worker holds tasks ahead. When it dies, those it had not begun can run elsewhere, if somebody knows which they are: so
-the worker writes the number of each task it begins into eight mapped bytes beside its socket, which costs nothing, and
-the pilot reads them after its end.
+the worker writes the number of each task it begins into eight mapped bytes in the private folder of its host, which
+costs nothing. Whoever learns of its end on that host reads them: the pilot, its outpost, or Dragon's head.
 """
 
+import contextlib
+import glob
 import mmap
+import os
 import struct
-from pathlib import Path
+from collections.abc import Sequence
 
-__all__ = ("NONE", "Mark", "last_begun")
+__all__ = ("NONE", "Mark", "folder_of", "mark_of", "take")
 
 _NUMBER = struct.Struct("<q")
+_SUFFIX = ".begun"
 NONE = -1
 """No task has this number."""
+
+
+def folder_of(endpoint: str, keys: "Sequence[str]") -> str:
+    """Return the private folder of this host, where a worker that was started with these words leaves its mark.
+
+    Args:
+        endpoint: The hub's.
+        keys: The folder of keys beside the mark, for a hub on another host; else empty.
+    """
+    return os.path.dirname(keys[0] if keys else endpoint.removeprefix("ipc://"))
+
+
+def mark_of(folder: str, worker: str) -> str:
+    """Return the file of a worker's mark; in place of a name also a pattern of names."""
+    return os.path.join(folder, f"{worker}{_SUFFIX}")
+
+
+def take(pattern: str) -> "dict[str, int]":
+    """Return the task that each worker began last, NONE when it began none, by worker; the marks are gone afterwards.
+
+    Args:
+        pattern: Of the marks' files, as of `mark_of`.
+    """
+    found = {}
+    for path in glob.glob(pattern):
+        with contextlib.suppress(OSError, struct.error), open(path, "rb") as file:
+            os.unlink(path)
+            found[os.path.basename(path).removesuffix(_SUFFIX)] = int(_NUMBER.unpack(file.read())[0])
+    return found
 
 
 class Mark:
     """The worker's end.
 
     Args:
-        endpoint: The hub's; only a hub on this host (`ipc://`) has a folder for marks.
-        name: The worker's.
+        folder: Private, on the worker's host.
+        worker: The worker's name.
     """
 
-    def __init__(self, endpoint: str, name: str) -> None:
-        path = _path(endpoint, name)
-        self._bytes: mmap.mmap | None = None
-        if path is not None:
-            path.write_bytes(_NUMBER.pack(NONE))
-            with path.open("r+b") as file:
-                self._bytes = mmap.mmap(file.fileno(), _NUMBER.size)
+    def __init__(self, folder: str, worker: str) -> None:
+        with open(mark_of(folder, worker), "w+b") as file:
+            file.write(_NUMBER.pack(NONE))
+            file.flush()
+            self._bytes = mmap.mmap(file.fileno(), _NUMBER.size)
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""
-        if self._bytes is not None:
-            _NUMBER.pack_into(self._bytes, 0, task)
-
-
-def last_begun(endpoint: str, name: str) -> int | None:
-    """Return the task that a worker began last, NONE when it began none, or None when nobody can know.
-
-    The mark is gone afterwards.
-    """
-    path = _path(endpoint, name)
-    if path is None or not path.exists():
-        return None
-    task: int = _NUMBER.unpack(path.read_bytes())[0]
-    path.unlink()
-    return task
-
-
-def _path(endpoint: str, name: str) -> Path | None:
-    if not endpoint.startswith("ipc://"):
-        return None
-    return Path(endpoint.removeprefix("ipc://")).parent / f"{name}.begun"
+        _NUMBER.pack_into(self._bytes, 0, task)

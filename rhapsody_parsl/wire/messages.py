@@ -207,10 +207,11 @@ class Spawn(_Message, frozen=True):
 
 
 class Exited(_Message, frozen=True):
-    """A worker of the head's ended."""
+    """A worker of the head's ended; `begun` is the task it began last, None when nobody knows (see `wire.mark`)."""
 
     worker: str
     reason: str
+    begun: int | None = None
 
 
 class Failed(_Message, frozen=True):

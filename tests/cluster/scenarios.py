@@ -83,8 +83,11 @@ def _spanning(nodes: int) -> dict[str, Any]:
     return {"dragon": {"nodes_per_partition": nodes, "options": ("--network-prefix", "eth0")}} if nodes != 1 else {}
 
 
-def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slurm") -> None:
-    """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all)."""
+def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slurm", deadly: bool = False) -> None:
+    """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all).
+
+    With `deadly`, then a hundred short ones on another host than the pilot's, the fiftieth of which kills its worker.
+    """
     with block(folder, runtimes, way=way, options=_spanning(span)) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()
@@ -92,6 +95,11 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
         futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
         tell("met", [future.result(PATIENCE) for future in futures])
         tell("seconds", round(time.monotonic() - began, 1))
+        if deadly:
+            for number in range(20):  # by then they are known to be short
+                executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50).result(PATIENCE)
+            futures = [executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50) for number in range(100)]
+            tell("lost", [number for number, future in enumerate(futures) if future.exception(PATIENCE)])
 
 
 def shared(folder: Path) -> None:

@@ -17,6 +17,7 @@ from dragon.native.process import Process
 
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.mark import folder_of, mark_of, take
 from rhapsody_parsl.wire.messages import Exited, Failed, Quit, Ready, Spawn
 from rhapsody_parsl.worker.process_tree import end_descendants
 
@@ -114,7 +115,8 @@ class Head:
         self._poller.unregister(descriptor)
         os.close(descriptor)
         worker, process = self._watched.pop(descriptor)
-        self._spoke.send(Exited(worker, _ending(process)))
+        begun = take(mark_of(folder_of(self._address[0], self._address[1:]), worker))
+        self._spoke.send(Exited(worker, _ending(process), begun.get(worker)))
 
 
 def _find(worker: str) -> int | None:

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,9 +15,13 @@ from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
+from rhapsody_parsl.wire.mark import mark_of
 from rhapsody_parsl.wire.messages import Quit, Spawn
 
-__all__ = ("Partition", "find_dragon", "mode")
+__all__ = ("WORKERS", "Partition", "find_dragon", "mode")
+
+WORKERS = "dragon-worker-"
+"""What the names of all workers begin with."""
 
 _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
@@ -71,7 +75,7 @@ class Partition:
         hosts: Where it runs.
         config: The user's.
         context: The block.
-        ended: Told when it is lost.
+        ended: Told when it is lost, why, and which task each worker on its first host began last.
     """
 
     def __init__(
@@ -80,7 +84,7 @@ class Partition:
         hosts: tuple[str, ...],
         config: DragonRuntime,
         context: Context,
-        ended: Callable[["Partition", RhapsodyError], None],
+        ended: Callable[["Partition", RhapsodyError, Mapping[str, int]], None],
     ) -> None:
         self.name, self.hosts = name, hosts
         self._config, self._context, self._ended = config, context, ended
@@ -173,6 +177,7 @@ class Partition:
             host=self._context.host(self.hosts[0]),
             files=ssh,
             spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
+            marks=mark_of(str(self._context.folder), f"{WORKERS}*"),
         )
         await self._post_sweepers()
         await backend.start()
@@ -181,7 +186,7 @@ class Partition:
         self._backend = self._watch = None
         self._up.clear()
         orders, self._orders = self._orders, []
-        self._ended(self, RuntimeLost("dragon", reason, backend.last_words()))
+        self._ended(self, RuntimeLost("dragon", reason, backend.last_words()), backend.begun)
         for order in orders:  # ordered after its end was certain and before it was known
             self.spawn(order)
 

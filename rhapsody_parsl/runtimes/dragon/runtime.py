@@ -1,10 +1,10 @@
 """The pilot's half of the Dragon runtime: partitions, and the workers in them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
-from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon
+from rhapsody_parsl.runtimes.dragon.partition import WORKERS, Partition, find_dragon
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
 from rhapsody_parsl.runtimes.process import last_words
@@ -30,7 +30,7 @@ class Dragon:
     def __init__(self, config: DragonRuntime, context: Context) -> None:
         self._config, self._context = config, context
         self._hub: Exchange | None = None
-        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix="dragon-worker-")
+        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=WORKERS)
         hosts = list(dict.fromkeys(node.host for node in context.nodes.values()))
         size = config.nodes_per_partition or len(hosts)
         groups = [tuple(hosts[start : start + size]) for start in range(0, len(hosts), size)]
@@ -92,15 +92,16 @@ class Dragon:
         match message:
             case Ready() if partition:
                 partition.head_is_up()
-            case Exited(worker=worker, reason=reason):
-                log = self._context.logs / f"{worker}.log"
-                self.pool.worker_exited(worker, worker_lost(worker, self.pool.host_of(worker), reason, last_words(log)))
+            case Exited(worker=worker, reason=reason, begun=begun):
+                words = last_words(self._context.logs / f"{worker}.log")
+                error = worker_lost(worker, self.pool.host_of(worker), reason, words)
+                self.pool.worker_exited(worker, error, begun)
             case Failed():
                 pass  # its end is an event of its own, with its log
             case _:
                 self.pool.receive(peer, message)
 
-    def _partition_ended(self, partition: Partition, error: RhapsodyError) -> None:
+    def _partition_ended(self, partition: Partition, error: RhapsodyError, begun: Mapping[str, int]) -> None:
         for worker in self.pool.on_hosts(partition.hosts):
-            self.pool.worker_exited(worker, error)
+            self.pool.worker_exited(worker, error, begun.get(worker))
         self._context.events.state(self.name, "lost", str(error))

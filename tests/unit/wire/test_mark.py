@@ -3,28 +3,29 @@
 import os
 from pathlib import Path
 
-from rhapsody_parsl.wire.mark import NONE, Mark, last_begun
+from rhapsody_parsl.wire.mark import NONE, Mark, folder_of, mark_of, take
 
 
 def test_survives_a_killed_process(tmp_path: Path) -> None:
-    endpoint = f"ipc://{tmp_path}/hub"
     child = os.fork()
     if child == 0:
-        mark = Mark(endpoint, "worker")
+        mark = Mark(str(tmp_path), "worker")
         mark.begin(41)
         mark.begin(42)
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
-    assert last_begun(endpoint, "worker") == 42
-    assert last_begun(endpoint, "worker") is None, "the mark is gone"
+    assert take(mark_of(str(tmp_path), "worker")) == {"worker": 42}
+    assert take(mark_of(str(tmp_path), "worker")) == {}, "the mark is gone"
 
 
-def test_none_begun(tmp_path: Path) -> None:
-    endpoint = f"ipc://{tmp_path}/hub"
-    Mark(endpoint, "worker")
-    assert last_begun(endpoint, "worker") == NONE
+def test_of_all_workers_of_a_kind(tmp_path: Path) -> None:
+    Mark(str(tmp_path), "dragon-worker-1")
+    Mark(str(tmp_path), "dragon-worker-2").begin(7)
+    Mark(str(tmp_path), "local-worker-1").begin(8)
+    (tmp_path / "dragon-worker-3.begun").touch()  # one that was killed while it came up
+    assert take(mark_of(str(tmp_path), "dragon-worker-*")) == {"dragon-worker-1": NONE, "dragon-worker-2": 7}
 
 
-def test_nobody_knows_of_another_host() -> None:
-    Mark("tcp://10.0.0.1:5000", "worker").begin(1)
-    assert last_begun("tcp://10.0.0.1:5000", "worker") is None
+def test_its_folder_is_the_private_one_of_the_workers_host() -> None:
+    assert folder_of("ipc:///tmp/private/hub", []) == "/tmp/private"  # noqa: S108 - a name only
+    assert folder_of("tcp://10.0.0.1:5000", ["/tmp/private/keys"]) == "/tmp/private"  # noqa: S108 - as above
