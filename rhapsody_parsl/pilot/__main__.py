@@ -42,7 +42,8 @@ def _become_guard(config: Path) -> None:
 
 
 async def _run(path: Path, block: str, private: Path) -> None:
-    from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.pilot.collector import settle  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
 
     config = read_config(path)
@@ -59,6 +60,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")
+    settle()
     await pilot.run()
 
 
