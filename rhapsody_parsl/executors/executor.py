@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 import msgspec
 import typeguard
 from parsl import launchers
-from parsl.addresses import get_all_addresses
 from parsl.data_provider.staging import Staging
 from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
@@ -26,6 +25,7 @@ from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
+from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, name_of
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.explanation import Explanation, explain
@@ -77,7 +77,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         runtimes: What the blocks offer; default Dragon alone.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
-            127.0.0.1 under a LocalProvider, else all addresses, tried in turn.
+            127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
         encrypted: Encrypt and authenticate the line to the blocks on other hosts (CurveZMQ).
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
@@ -180,7 +180,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._link = Link(
             address, near, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold, self._parcels.path
         )
-        hosts = ["127.0.0.1"] if local else [self.address] if self.address else sorted(get_all_addresses())
+        hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
         config = BlockConfig(
             label=self.label,
             addresses=(

@@ -34,7 +34,7 @@ class DriverUnreachable(RhapsodyError):  # noqa: N818 - named for what happened,
 
 
 async def find_driver(addresses: Sequence[str]) -> str:
-    """Return the first of the addresses that takes a connection.
+    """Return one of the addresses that takes a connection: a local one, else the first to answer.
 
     Args:
         addresses: `ipc://@name` or `tcp://host:port`.
@@ -42,10 +42,22 @@ async def find_driver(addresses: Sequence[str]) -> str:
     Raises:
         DriverUnreachable: None does.
     """
+    far = [address for address in addresses if not address.startswith(_LOCAL)]
     for address in addresses:
-        if await _probe(address) == "open":
+        if address not in far and await _probe(address) == "open":
             return address
-    raise DriverUnreachable([address for address in addresses if not address.startswith(_LOCAL)])
+    probes = {asyncio.create_task(_probe(address)): address for address in far}
+    pending = set(probes)
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for probe in done:
+                if probe.result() == "open":
+                    return probes[probe]
+    finally:
+        for probe in pending:
+            probe.cancel()
+    raise DriverUnreachable(far)
 
 
 async def _probe(address: str) -> str:
