@@ -1,7 +1,6 @@
-"""A block in a Flux instance over three nodes, started under Slurm as Flux commonly is; runs where Flux is installed."""
+"""A block in a Flux instance over three nodes, started under Slurm as Flux often is; runs where Flux is installed."""
 
 import shutil
-from typing import Any
 
 import pytest
 
@@ -49,18 +48,27 @@ def test_nothing_is_left_of_a_pilot_that_is_killed(cluster: Cluster, mpi: str) -
         assert set(driver.hear("ended")) == {"BlockLost"}
 
 
-@pytest.mark.parametrize(("scenario", "options"), [
-    ("losing", {"runtimes": ["local"]}),
-    ("gang_lost", {"kill": "function", "mpi": "flux"}),
-    ("gang_lost", {"kill": "executable", "mpi": "flux"}),
-], ids=["functions", "gang of functions", "gang of an executable"])  # fmt: skip
-def test_the_loss_of_a_broker_is_the_loss_of_its_node(cluster: Cluster, scenario: str, options: dict[str, Any]) -> None:
-    with Driver(cluster, scenario, way="flux", **options) as driver:
+def test_functions_of_a_frozen_node_are_lost_and_it_comes_back(cluster: Cluster) -> None:
+    with Driver(cluster, "losing", runtimes=["local"], way="flux") as driver:
         driver.hear("running")
-        kill(cluster, "vn2", "flux-broker", but="slurmstepd")
-        assert driver.hear("lost") == "NodeLost"
-        if scenario == "losing":
+        (driver.folder / "return").touch()
+        cluster.hosts["vn2"].freeze()
+        try:
+            assert driver.hear("lost") == "NodeLost"
             assert driver.hear("others") == ["vn1", "vn3"]
-        else:
+            assert driver.hear("refused") == "NodeLost"
+        finally:
+            cluster.hosts["vn2"].thaw()
+        assert driver.hear("back") == "vn2"
+
+
+@pytest.mark.parametrize("kind", ["function", "executable"])
+def test_a_gang_over_a_frozen_node_is_lost_and_the_next_runs_on_the_others(cluster: Cluster, kind: str) -> None:
+    with Driver(cluster, "gang_lost", way="flux", kill=kind, mpi="flux") as driver:
+        driver.hear("running")
+        cluster.hosts["vn2"].freeze()
+        try:
+            assert driver.hear("lost") == "NodeLost"
             assert driver.hear("next") == ["vn1", "vn3"]
-        until(lambda: not ours(cluster, "vn2"), PATIENCE)
+        finally:
+            cluster.hosts["vn2"].thaw()
