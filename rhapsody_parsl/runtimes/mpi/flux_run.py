@@ -66,8 +66,10 @@ def hold(flux: str, places: str, words: Sequence[str]) -> int:
     job = submitted.stdout.strip()
     os.write(write, job)
     code = subprocess.run([flux, "job", "attach", job], check=False).returncode
+    if code < 0:  # it was killed, and not the job
+        return 128 - code
     os.write(write, _OVER)
-    return code if code >= 0 else 128 - code
+    return code
 
 
 def _load_plugin(flux: str) -> None:
