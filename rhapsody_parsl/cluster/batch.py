@@ -9,7 +9,16 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 
-__all__ = ("InventoryUnknown", "Listed", "NoAllocation", "allocated", "is_host", "list_hosts", "slurm_counts")
+__all__ = (
+    "InventoryUnknown",
+    "Listed",
+    "NoAllocation",
+    "allocated",
+    "flux_hosts",
+    "is_host",
+    "list_hosts",
+    "slurm_counts",
+)
 
 _MB = 1024**2 / 1e9
 """Slurm counts in these, we in GB."""
@@ -79,8 +88,20 @@ def allocated(environment: Mapping[str, str]) -> list[Listed]:
     elif env.get("LSB_MCPU_HOSTS") or env.get("LSB_DJOB_HOSTFILE"):
         hosts = _lsf(env)
     elif env.get("FLUX_URI"):
-        hosts = [Listed(name) for name in _ask("Flux's list of hosts", "flux", "hostlist", "--expand", "local")]
+        hosts = [Listed(name) for name in dict.fromkeys(flux_hosts())]
     return hosts
+
+
+def flux_hosts(source: str = "local") -> list[str]:
+    """Return the hosts of Flux's brokers in the order of their ranks; a host has as many as were started on it.
+
+    Args:
+        source: `instance`, or `local` for those of the Flux job that we are a task of, if we are one.
+
+    Raises:
+        InventoryUnknown: It does not answer.
+    """
+    return _ask("Flux's list of hosts", "flux", "hostlist", "--expand", source)
 
 
 def is_host(name: str, here: str) -> bool:

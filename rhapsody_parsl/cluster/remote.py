@@ -1,4 +1,7 @@
-"""How a process is started on another host of the block: which ways there are, and the words of each. Pure."""
+"""How a process is started on another host of the block: which ways there are, and the words of each.
+
+Pure, but that Flux is asked for its hosts.
+"""
 
 import shlex
 import shutil
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from rhapsody_parsl.cluster.batch import flux_hosts, is_host
 from rhapsody_parsl.errors import RhapsodyError
 
 __all__ = ("Reach", "Unreachable", "detect")
@@ -18,9 +22,10 @@ _WAYS: dict[str, tuple[str, ...]] = {
     ),
     "ssh": ("ssh", "-T", "-x", "-a", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "{host}"),
     "pals": ("mpiexec", "--hosts", "{host}", "-n", "1", "--ppn", "1", "--cpu-bind", "none"),
-    "flux": ("flux", "run", "-N1", "-n1", "--requires=host:{host}", "-o", "cpu-affinity=off", "-o", "mpi=none"),
+    "flux": ("flux", "exec", "--quiet", "--rank={rank}"),
 }  # fmt: skip
-"""`--overlap`: the pilot's own step holds the cores. No way binds: a process is to see all that is ours on the host."""
+"""`--overlap`: the pilot's own step holds the cores; Flux's `exec` takes none, where `run` would wait for some.
+No way binds: a process is to see all that is ours on the host."""
 
 _OF_A_STEP = (
     "SLURM_CPU_BIND",
@@ -33,6 +38,7 @@ _OF_A_STEP = (
 """Set inside a step, and taken by `srun` for options of the next one."""
 
 Which = Callable[[str], str | None]
+Hosts = Callable[[], Sequence[str]]
 
 
 class Unreachable(RhapsodyError):  # noqa: N818 - named for what happened
@@ -51,18 +57,31 @@ class Reach(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: `srun`, `ssh`, `pals`, `flux`, or `own` for a command of the user's.
-        start: Its words; `{host}` is filled in.
+        start: Its words; `{host}` and `{rank}` are filled in.
+        brokers: The hosts of Flux's ranks.
     """
 
     kind: str
     start: tuple[str, ...]
+    brokers: tuple[str, ...] = ()
 
     def words(self, host: str, command: Sequence[str]) -> list[str]:
-        """Return the words that run a command on a host; its standard streams are those of the words."""
-        words = [word.replace("{host}", host) for word in self.start]
+        """Return the words that run a command on a host; its standard streams are those of the words.
+
+        Raises:
+            Unreachable: Flux has no broker there.
+        """
+        rank = self._rank(host) if self.brokers else ""
+        words = [word.replace("{host}", host).replace("{rank}", rank) for word in self.start]
         if "ssh" in Path(self.start[0]).name:
             return [*words, f"exec {shlex.join(command)}"]  # ssh joins what it is given, and a shell reads it
         return [*words, *command]
+
+    def _rank(self, host: str) -> str:
+        ranks = (rank for rank, name in enumerate(self.brokers) if is_host(name, host))
+        if (rank := next(ranks, None)) is None:
+            raise Unreachable(f"Flux has no broker on {host}, but on {', '.join(dict.fromkeys(self.brokers))}")
+        return str(rank)
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
@@ -70,16 +89,18 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in inherited.items() if not name.startswith(_OF_A_STEP)}
 
 
-def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which) -> Reach:
+def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which, brokers: Hosts = flux_hosts) -> Reach:
     """Return the way to the block's other hosts.
 
     Args:
         wanted: `auto`, a way's name, or a command with `{host}` in it.
         env: Where the batch system's variables are.
         which: Finds programs.
+        brokers: Asks for the hosts of Flux's ranks.
 
     Raises:
         Unreachable: The way that is wanted does not exist here, or there is none.
+        InventoryUnknown: Flux does not answer.
     """
     if "{host}" in wanted:
         return Reach("own", tuple(shlex.split(wanted)))
@@ -90,7 +111,19 @@ def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which) -> 
     found = which(program)
     if found is None:
         raise Unreachable(f"The block has several hosts, and '{program}' is not on the PATH of the first")
+    if kind == "flux":
+        return Reach(kind, _flux(found, rest, env), tuple(brokers()))
     return Reach(kind, (found, *rest))
+
+
+def _flux(program: str, rest: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:
+    """Make `flux exec` pass lines on as they come, by a library that goes no further, and its end be survived.
+
+    When it is killed Flux kills the process group of what it started: `setsid` stands there, and our command notices.
+    """
+    job = [f"--jobid={env['FLUX_JOB_ID']}"] if "FLUX_JOB_ID" in env else []
+    library = [f"LD_PRELOAD={env['LD_PRELOAD']}"] if env.get("LD_PRELOAD") else ["-u", "LD_PRELOAD"]
+    return ("stdbuf", "-oL", program, *rest, *job, "setsid", "--wait", "env", "-u", "_STDBUF_O", *library)
 
 
 def _kind(env: Mapping[str, str], which: Which) -> str:

@@ -2,7 +2,8 @@
 
 Standard library only; run as a script, `python -I -S`. It speaks JSON, a line a message, over its standard streams,
 whatever carries them (srun, ssh, ...). Its first line tells what the host offers. It leaves, with all it has started,
-when its standard input ends or is silent for too long: then the pilot is gone, or cannot be told from one that is.
+when its standard input or what started it ends, or the pilot is silent for too long: it is gone, or cannot be told from
+one that is.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -25,7 +27,8 @@ from rhapsody_parsl.wire import mark
 
 _HOSTS_OWN = (
     "HOSTNAME", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
-    "ZE_AFFINITY_MASK", "SLURMD_NODENAME", "SLURM_NODEID", "SLURM_TOPOLOGY_ADDR", "XDG_RUNTIME_DIR",
+    "ZE_AFFINITY_MASK", "SLURMD_NODENAME", "SLURM_NODEID", "SLURM_TOPOLOGY_ADDR", "XDG_RUNTIME_DIR", "FLUX_URI",
+    "FLUX_JOB_TMPDIR",
 )  # fmt: skip
 """Variables that hold for one host; all others are the pilot's."""
 
@@ -35,10 +38,11 @@ class Outpost:
 
     Args:
         silence: Seconds without a word from the pilot after which it counts as gone.
+        carrier: Process descriptors of what started us, if it is ours to see.
     """
 
-    def __init__(self, silence: float) -> None:
-        self._silence = silence
+    def __init__(self, silence: float, carrier: "Sequence[int]") -> None:
+        self._silence, self._carrier = silence, carrier
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
         self._marks: dict[int, str] = {}
         self._by_pidfd: dict[int, int] = {}
@@ -48,7 +52,9 @@ class Outpost:
         """Do as told until the pilot is gone."""
         deadline = time.monotonic() + self._silence
         while (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([0, *self._by_pidfd], [], [], left)
+            ready, _, _ = select.select([0, *self._carrier, *self._by_pidfd], [], [], left)
+            if set(self._carrier) & set(ready):
+                return
             for descriptor in ready:
                 if descriptor == 0:
                     if not self._listen():
@@ -136,8 +142,16 @@ def _say(message: "dict[str, Any]") -> None:
         sys.stdout.flush()
 
 
-def _serve(arguments: argparse.Namespace) -> None:
-    outpost = Outpost(arguments.silence)
+def _carrier() -> "list[int]":
+    """Flux kills what it started when the way from the pilot ends, and closes no standard input of what is below."""
+    try:
+        return [os.pidfd_open(os.getppid())]
+    except OSError:  # it is outside our container
+        return []
+
+
+def _serve(arguments: argparse.Namespace, carrier: "Sequence[int]") -> None:
+    outpost = Outpost(arguments.silence, carrier)
     _say({"hello": probe.facts(os.environ)})
     try:
         outpost.serve()
@@ -160,9 +174,10 @@ def main() -> None:
         return
     folder.hold(arguments.folder)  # until both of us are gone
     folder.sweep(arguments.folder)
+    carrier = _carrier()
     child = os.fork()
     if child == 0:
-        _serve(arguments)
+        _serve(arguments, carrier)
         os._exit(0)
     os.close(0)
     os.close(1)

@@ -41,6 +41,8 @@ class Driver:
         words = [sys.executable, "-m", "tests.cluster.scenarios", scenario, str(self.folder), json.dumps(options)]
         if way == "salloc":
             words = ["salloc", "--quiet", "--partition=main", "--nodes=3", "--exclusive", "--no-kill", *words]
+        if way == "flux":  # as Flux is commonly started under Slurm
+            words = ["srun", "--partition=main", "--nodes=3", "--exclusive", "--mpi=pmi2", "flux", "start", *words]
         with (self.folder / "stderr").open("w") as stderr:
             self.process = host.start(*words, stdout=subprocess.PIPE, stderr=stderr)
         self._ear = threading.Thread(target=self._listen, daemon=True)

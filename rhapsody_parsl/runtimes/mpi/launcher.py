@@ -50,6 +50,8 @@ _IN_SLURM: dict[str, dict[str, str]] = {
 }
 """Both start their daemons as a step, and other steps hold the cores. Open MPI puts no more ranks on a host, whatever
 we say, than the job has tasks there, unless told to count the cores of the job."""
+_HYDRAS = {"srun": "slurm", "flux": "rsh"}
+"""Its names for the ways to other hosts that are not ssh."""
 _VERSION_TIMEOUT = 20.0
 
 
@@ -129,14 +131,19 @@ class Launcher(msgspec.Struct, frozen=True):
             options: Further words; a word of ours that they say otherwise is left out.
         """
         own = _DIALECTS[self.kind](places, local)
-        if self.kind == "hydra" and self.reach == "srun" and not local:
-            own[0] = ("-launcher", "slurm")
+        if self.kind == "hydra" and self.reach in _HYDRAS and not local:
+            own[0] = ("-launcher", _HYDRAS[self.reach])
         if self.kind == "openmpi" and self.root:
             own.append(("--allow-run-as-root",))
         theirs = (*self.options, *options)
         said = {word.lstrip("-").partition("=")[0] for word in theirs}
         kept = [words for words in own if words[0].lstrip("-").partition("=")[0] not in said]
-        return [self.program, *(word for words in kept for word in words), *theirs]
+        return [*self._program(places), *(word for words in kept for word in words), *theirs]
+
+    def _program(self, places: Sequence[Place]) -> list[str]:
+        if self.kind != "flux":
+            return [self.program]
+        return [self.python, "-m", "rhapsody_parsl.runtimes.mpi.flux_run", self.program, _slots(places)]
 
     def binding(self, places: Sequence[Place], local: bool, gpu_variable: str = "") -> list[str]:
         """Return words that come between a launch line and the program, to bind what the launcher cannot; mostly none.
@@ -149,25 +156,39 @@ class Launcher(msgspec.Struct, frozen=True):
         has_gpus = any(any(place.gpus) for place in places)
         if self.kind not in _LOCAL_RANK:  # a launcher nobody knows binds as its options say
             return []
-        if not has_gpus and (local or (_alike(places) and self.kind in _BIND_ALIKE)):
+        inherited = local and self.kind != "flux"  # whose ranks are the broker's children
+        if not has_gpus and (inherited or (_alike(places) and self.kind in _BIND_ALIKE)):
             return []
         count = sum(len(place.ranks) for place in places)
         words = [_LOCAL_RANK[self.kind], str(count), gpu_variable or "-", plan(places)]
         return [self.python, "-I", "-S", bind.__file__, *words]
 
     def environment(self, python: str, inherited: str) -> dict[str, str]:
-        """Return what launches need: for steps of Slurm's; the launcher's libraries, if in the Python's own prefix.
+        """Return what launches need: the way to other hosts; the launcher's libraries, if in the Python's own prefix.
 
         Args:
             python: The interpreter.
             inherited: `LD_LIBRARY_PATH` as it is.
         """
         lib = Path(python).parent.parent / "lib"
-        steps = _IN_SLURM.get(self.kind, {}) if self.reach == "srun" else {}
+        ways = {"srun": _IN_SLURM, "flux": _in_flux(python)}
+        steps = ways.get(self.reach, {}).get(self.kind, {})
         if Path(self.program).parent != Path(python).parent or not any(lib.glob("libmpi.so*")):
             return steps
         others = [part for part in inherited.split(os.pathsep) if part and part != str(lib)]
         return {**steps, "LD_LIBRARY_PATH": os.pathsep.join([str(lib), *others])}
+
+
+def _in_flux(python: str) -> dict[str, dict[str, str]]:
+    """Programs that would take ssh to other hosts take Flux."""
+    module = "-m rhapsody_parsl.cluster.shell"
+    return {
+        "hydra": {"HYDRA_LAUNCHER_EXEC": python, "HYDRA_LAUNCHER_EXTRA_ARGS": module},
+        "openmpi": {
+            "PRTE_MCA_plm_ssh_agent": f"{python} {module}",  # from Open MPI 5 on
+            "OMPI_MCA_plm_rsh_agent": f"{python} {module}",  # before
+        },
+    }
 
 
 _Words = list[tuple[str, ...]]
@@ -249,13 +270,9 @@ def _pals(places: Sequence[Place], local: bool) -> _Words:
 
 
 def _flux(places: Sequence[Place], local: bool) -> _Words:
-    """Flux leases the cores again; it cannot be told which, so `bind` binds."""
-    hosts = ",".join(place.host for place in places)
-    each = max((len(cores) for place in places for cores in place.ranks), default=1)
-    return [
-        ("run",), ("-N", str(len(places))), ("-n", _count(places)), ("-c", str(each)),
-        (f"--requires=host:{hosts}",), ("-o", "cpu-affinity=off"),
-    ]  # fmt: skip
+    """`flux_run` says where, `bind` binds; `exit-on-error`: no rank stays when one is lost."""
+    off = [(f"--setopt={what}=off",) for what in ("cpu-affinity", "gpu-affinity")]
+    return [("-n", _count(places)), *off, ("--setopt=exit-on-error",)]
 
 
 _DIALECTS: dict[Kind, Callable[[Sequence[Place], bool], _Words]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.cluster.batch import InventoryUnknown, Listed, list_hosts, slurm_counts
+from rhapsody_parsl.cluster.batch import InventoryUnknown, Listed, allocated, list_hosts, slurm_counts
 
 
 def program(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +81,9 @@ def test_lsf_counts_slots(tmp_path: Path) -> None:
 def test_flux_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path, "flux", '[ "$*" = "hostlist --expand local" ] && echo f1 here f3', monkeypatch)
     assert names({"FLUX_URI": "local:///run"}) == ["here", "f1", "f3"]
+
+
+def test_a_host_with_several_brokers_of_flux_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `flux start --test-size=3` says it."""
+    program(tmp_path, "flux", "echo vm vm vm", monkeypatch)
+    assert [host.name for host in allocated({"FLUX_URI": "local:///run"})] == ["vm"]

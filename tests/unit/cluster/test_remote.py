@@ -12,6 +12,9 @@ def which(*programs: str) -> object:
 
 
 ALL = which("srun", "ssh", "mpiexec", "flux")
+THREE = ["vn1", "vn2", "vn3"]
+FLUX = "stdbuf -oL /usr/bin/flux exec --quiet --rank=1 setsid --wait env -u _STDBUF_O -u LD_PRELOAD python -m outpost"
+"""As it has started outposts on a Flux instance of three nodes (0.88)."""
 
 
 @pytest.mark.parametrize(("env", "there", "kind"), [
@@ -22,7 +25,7 @@ ALL = which("srun", "ssh", "mpiexec", "flux")
     ({}, ALL, "ssh"),
 ])  # fmt: skip
 def test_the_batch_systems_own_way_comes_first(env: dict[str, str], there: object, kind: str) -> None:
-    assert detect("auto", env, there).kind == kind  # type: ignore[arg-type]  # a stand-in for shutil.which
+    assert detect("auto", env, there, lambda: THREE).kind == kind  # type: ignore[arg-type]  # for shutil.which
 
 
 def test_the_mpiexec_of_pals_is_told_by_where_it_lives(tmp_path: Path) -> None:
@@ -46,9 +49,27 @@ def test_the_words_of_each_way() -> None:
     assert words("srun").startswith("/usr/bin/srun --overlap --nodes=1 --ntasks=1 --nodelist=n7 --cpu-bind=none ")
     assert words("srun").endswith("python -c print('a b')")
     assert words("ssh").endswith("""n7 exec python -c 'print('"'"'a b'"'"')'""")
-    assert "--requires=host:n7" in words("flux")
     assert words("ssh -p 2222 {host}") == """ssh -p 2222 n7 exec python -c 'print('"'"'a b'"'"')'"""
     assert words("blaunch -z {host}") == "blaunch -z n7 python -c print('a b')"
+
+
+def flux(host: str, **env: str) -> list[str]:
+    return detect("flux", env, ALL, lambda: THREE).words(host, ["python", "-m", "outpost"])  # type: ignore[arg-type]
+
+
+def test_flux_knows_hosts_by_the_ranks_of_its_brokers() -> None:
+    assert flux("vn2") == FLUX.split()
+    assert flux("vn3.site")[5] == "--rank=2"
+    with pytest.raises(Unreachable, match="Flux has no broker on vn4, but on vn1, vn2, vn3"):
+        flux("vn4")
+
+
+def test_a_task_of_a_flux_job_reaches_that_jobs_hosts() -> None:
+    assert flux("vn1", FLUX_JOB_ID="f7")[3:7] == ["exec", "--quiet", "--rank=0", "--jobid=f7"]
+
+
+def test_the_users_preloaded_library_goes_with_the_command_and_ours_does_not() -> None:
+    assert flux("vn1", LD_PRELOAD="x.so")[-6:-3] == ["-u", "_STDBUF_O", "LD_PRELOAD=x.so"]
 
 
 @pytest.mark.parametrize(

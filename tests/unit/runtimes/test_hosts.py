@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from rhapsody_parsl.cluster.remote import Reach
+from rhapsody_parsl.runtimes import outpost
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.process import Backend
 from testing import leaks
@@ -119,6 +121,31 @@ def test_the_end_of_the_outpost_ends_all_and_is_told(folder: Path, whom: str) ->
     with_host(folder, story)
     assert told == ["its connection ended", ""]
     assert not folder.exists()
+
+
+def test_an_outpost_leaves_with_what_started_it(folder: Path) -> None:
+    """Flux kills that when the way from the pilot ends, and leaves the outpost's standard input open."""
+    words = ["setsid", "--wait", sys.executable, "-I", "-S", outpost.__file__, "--silence", "60", str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, start_new_session=True) as carrier:
+        assert carrier.stdout
+        assert b"hello" in carrier.stdout.readline()
+        assert len(outposts()) == 3
+        carrier.kill()
+        until(lambda: not folder.exists(), 20)
+
+
+def test_the_address_of_a_hosts_own_broker_stays_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_URI", "local:///tmp/flux-a/local-0")
+    code = "import os; print(os.environ['FLUX_URI'])"
+
+    async def story(host: Host) -> None:
+        backend = Backend([sys.executable, "-c", code], folder.parent / "log", host=host)
+        await backend.start()
+        await backend.wait()
+        assert backend.last_words() == "local:///tmp/flux-b/local-1"
+
+    with_host(folder, story, way=("env", "FLUX_URI=local:///tmp/flux-b/local-1"))
 
 
 def test_an_outpost_that_is_frozen_is_lost_and_leaves_when_it_wakes(folder: Path) -> None:

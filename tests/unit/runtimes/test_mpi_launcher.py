@@ -56,7 +56,13 @@ LINES = [
     ("aprun", TWO, False, "/x/mpiexec -n 4 -N 2 -L a,b"),
     ("pals", TWO, False, "/x/mpiexec -n 4 --ppn 2 --hosts a,b --cpu-bind list:0:1"),
     ("pals", UNEVEN, False, "/x/mpiexec -n 4 --ppn 1 --hosts a,a,a,b --cpu-bind none"),
-    ("flux", TWO, False, "/x/mpiexec run -N 2 -n 4 -c 1 --requires=host:a,b -o cpu-affinity=off"),
+    (
+        "flux",
+        UNEVEN,
+        False,
+        f"{sys.executable} -m rhapsody_parsl.runtimes.mpi.flux_run /x/mpiexec a:3,b:1 -n 4 --setopt=cpu-affinity=off "
+        "--setopt=gpu-affinity=off --setopt=exit-on-error",
+    ),
 ]
 
 
@@ -88,6 +94,19 @@ def test_hydra_starts_its_proxies_as_a_step_inside_slurm() -> None:
     assert Launcher("srun", "/x/srun", reach="srun").environment("/elsewhere/python", "") == {}
 
 
+def test_launchers_that_would_take_ssh_take_flux_inside_flux() -> None:
+    launcher = Launcher("hydra", "/x/mpiexec", reach="flux")
+    assert launcher.line(TWO, local=False)[:3] == ["/x/mpiexec", "-launcher", "rsh"]
+    assert launcher.line(HERE, local=True)[:3] == ["/x/mpiexec", "-launcher", "fork"]
+    assert launcher.environment("/elsewhere/python", "") == {
+        "HYDRA_LAUNCHER_EXEC": "/elsewhere/python",
+        "HYDRA_LAUNCHER_EXTRA_ARGS": "-m rhapsody_parsl.cluster.shell",
+    }
+    agent = Launcher("openmpi", "/x/mpirun", reach="flux").environment("/elsewhere/python", "")
+    assert agent["PRTE_MCA_plm_ssh_agent"] == "/elsewhere/python -m rhapsody_parsl.cluster.shell"
+    assert Launcher("flux", "/x/flux", reach="flux").environment("/elsewhere/python", "") == {}
+
+
 def test_open_mpi_shares_the_nodes_of_a_slurm_job() -> None:
     said = Launcher("openmpi", "/x/mpirun", reach="srun").environment("/elsewhere/python", "")
     assert said["SLURM_OVERLAP"] == said["PRTE_MCA_ras_slurm_use_entire_allocation"] == "1"
@@ -102,6 +121,7 @@ def test_a_program_binds_where_the_launcher_cannot() -> None:
         "py", "-I", "-S", bind.__file__, "MPI_LOCALRANKID", "4", "-", "a=0/1/2,b=0",
     ]  # fmt: skip
     assert flux.binding(TWO, local=False)[4:] == ["FLUX_TASK_LOCAL_ID", "4", "-", "a=0/1,b=0/1"]
+    assert flux.binding(TWO[:1], local=True)[4:] == ["FLUX_TASK_LOCAL_ID", "2", "-", "a=0/1"]
 
 
 def test_ranks_with_gpus_of_their_own() -> None:

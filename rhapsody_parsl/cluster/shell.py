@@ -1,0 +1,19 @@
+"""`python -m rhapsody_parsl.cluster.shell HOST COMMAND...`: stands for `rsh` where Flux leads to the other hosts."""
+
+import os
+import sys
+
+from rhapsody_parsl.cluster.remote import detect
+
+__all__ = ("main",)
+
+
+def main(arguments: list[str]) -> None:
+    """Become the words that run the command there; like `rsh`, by a shell."""
+    host, *command = arguments
+    words = detect("flux", os.environ).words(host, ["/bin/sh", "-c", " ".join(command)])
+    os.execvp(words[0], words)  # noqa: S606 - the words are ours
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
