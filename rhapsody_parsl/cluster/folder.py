@@ -52,7 +52,7 @@ def hold(folder: str) -> int:
 def sweep(beside: str) -> None:
     """Remove the folders of ours beside this one that nobody holds, and the shared memory that died with them.
 
-    Of Dragon's also what is left without a folder: the guard that removed that may have been killed before it was done.
+    Old memory also without such a folder: the guard that removed that may have been killed before it was done.
     """
     found_any = False
     pattern = os.path.join(os.path.dirname(beside), f"rhapsody-{os.getuid()}-*")
@@ -62,10 +62,7 @@ def sweep(beside: str) -> None:
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _is_free(folder, found.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)
                 found_any = True
-    if found_any:
-        guard.sweep((guard.DRAGON_SEGMENTS, *guard.MPI_SEGMENTS))
-    else:
-        guard.sweep((guard.DRAGON_SEGMENTS,), age=_JUST_MADE)
+    guard.sweep((guard.DRAGON_SEGMENTS, *guard.MPI_SEGMENTS), age=0.0 if found_any else _JUST_MADE)
 
 
 def _is_free(folder: str, changed: float) -> bool:

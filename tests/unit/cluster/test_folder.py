@@ -52,13 +52,14 @@ def test_shared_memory_goes_with_a_folder_that_nobody_holds(root: Path, monkeypa
     monkeypatch.setattr("rhapsody_parsl.cluster.guard.DRAGON_SEGMENTS", f"{root}/DD{{uid3}}*")
     monkeypatch.setattr("rhapsody_parsl.cluster.guard.MPI_SEGMENTS", (f"{root}/mpich_shm_*",))
     mine, uid = folder.make(), str(os.getuid())[-3:]
-    unused, used, old, mpis = root / f"DD{uid}1", root / f"DD{uid}2", root / f"DD{uid}3", root / "mpich_shm_1"
-    for segment in (unused, used, old, mpis):
+    unused, used, old = (root / f"DD{uid}{number}" for number in (1, 2, 3))
+    mpis, old_mpis = root / "mpich_shm_1", root / "mpich_shm_2"
+    for segment in (unused, used, old, mpis, old_mpis):
         segment.write_bytes(b"1")
     with used.open("r+b") as file, mmap.mmap(file.fileno(), 0):
         folder.sweep(mine)
         assert unused.exists(), "nobody of ours has died here, and it is new"
-        for segment in (old, used, mpis):
+        for segment in (old, used, old_mpis):
             os.utime(segment, (0, 0))
         folder.sweep(mine)
         assert sorted(root.iterdir()) == sorted([unused, used, mpis, Path(mine)])
