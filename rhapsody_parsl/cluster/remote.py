@@ -32,6 +32,9 @@ _OF_A_STEP = (
 )
 """Set inside a step, and taken by `srun` for options of the next one."""
 
+_ATTACH = "pbs_attach"
+"""By ssh into a PBS job: its MoM then accounts for, confines (cgroup hook) and ends what we start there."""
+
 Which = Callable[[str], str | None]
 
 
@@ -41,8 +44,8 @@ class Unreachable(RhapsodyError):  # noqa: N818 - named for what happened
     def sentence(self) -> str:
         """Name the ways and the setting."""
         return (
-            f"{self.args[0]}. Ways to start a process on another host are {', '.join(_WAYS)}, or a command of your own "
-            "with {host} in it: RhapsodyExecutor(node_launcher=...)."
+            f"{self.args[0]}. Ways to start a process on another host are {', '.join((*_WAYS, _ATTACH))}, or a command "
+            "of your own with {host} in it: RhapsodyExecutor(node_launcher=...)."
         )
 
 
@@ -52,14 +55,16 @@ class Reach(msgspec.Struct, frozen=True):
     Attributes:
         kind: `srun`, `ssh`, `pals`, `flux`, or `own` for a command of the user's.
         start: Its words; `{host}` is filled in.
+        within: Words that start the command there.
     """
 
     kind: str
     start: tuple[str, ...]
+    within: tuple[str, ...] = ()
 
     def words(self, host: str, command: Sequence[str]) -> list[str]:
         """Return the words that run a command on a host; its standard streams are those of the words."""
-        words = [word.replace("{host}", host) for word in self.start]
+        words, command = [word.replace("{host}", host) for word in self.start], [*self.within, *command]
         if "ssh" in Path(self.start[0]).name:
             return [*words, f"exec {shlex.join(command)}"]  # ssh joins what it is given, and a shell reads it
         return [*words, *command]
@@ -83,6 +88,8 @@ def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which) -> 
     """
     if "{host}" in wanted:
         return Reach("own", tuple(shlex.split(wanted)))
+    if wanted == _ATTACH:
+        return msgspec.structs.replace(detect("ssh", env, which), within=_attaching(env, which))
     kind = _kind(env, which) if wanted == "auto" else wanted
     if kind not in _WAYS:
         raise Unreachable(f"node_launcher={wanted!r} is no way to another host")
@@ -91,6 +98,14 @@ def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which) -> 
     if found is None:
         raise Unreachable(f"The block has several hosts, and '{program}' is not on the PATH of the first")
     return Reach(kind, (found, *rest))
+
+
+def _attaching(env: Mapping[str, str], which: Which) -> tuple[str, ...]:
+    """Return the words that make a process on any host of a PBS job part of it; ssh sets no PATH there."""
+    program, job = which(_ATTACH), env.get("PBS_JOBID")
+    if not program or not job:
+        raise Unreachable(f"{_ATTACH!r} is not on the PATH" if job else f"node_launcher={_ATTACH!r} is for PBS jobs")
+    return program, "-j", job
 
 
 def _kind(env: Mapping[str, str], which: Which) -> str:

@@ -51,6 +51,17 @@ def test_the_words_of_each_way() -> None:
     assert words("blaunch -z {host}") == "blaunch -z n7 python -c print('a b')"
 
 
+def test_what_ssh_starts_can_be_part_of_a_pbs_job() -> None:
+    there = which("ssh", "pbs_attach")
+    reach = detect("pbs_attach", {"PBS_JOBID": "7.s"}, there)  # type: ignore[arg-type]  # as above
+    assert reach.kind == "ssh"
+    assert reach.words("n7", ["a", "b c"])[-2:] == ["n7", "exec /usr/bin/pbs_attach -j 7.s a 'b c'"]
+    with pytest.raises(Unreachable, match="is for PBS jobs"):
+        detect("pbs_attach", {}, there)  # type: ignore[arg-type]  # as above
+    with pytest.raises(Unreachable, match="not on the PATH"):
+        detect("pbs_attach", {"PBS_JOBID": "7.s"}, which("ssh"))  # type: ignore[arg-type]  # as above
+
+
 @pytest.mark.parametrize(
     ("wanted", "told"), [("rsh", "node_launcher='rsh' is no way"), ("flux", "'flux' is not on the")]
 )
