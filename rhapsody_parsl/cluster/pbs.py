@@ -32,7 +32,7 @@ def shares(job: str, names: Sequence[str]) -> list[Listed]:
         names: Of its hosts.
     """
     try:
-        (mine,) = _stanzas(_ask("qstat", "-f", job)).values()
+        mine, *_ = _stanzas(_ask("qstat", "-f", job)).values()  # more where a variable of the job has several lines
         vnodes = _stanzas(_ask("pbsnodes", "-H", *names))
     except (OSError, subprocess.SubprocessError, ValueError) as problem:
         said = str(getattr(problem, "stderr", "") or problem).strip()
@@ -44,8 +44,8 @@ def shares(job: str, names: Sequence[str]) -> list[Listed]:
 
 def _share(name: str, job: str, vnodes: Mapping[str, _Facts], taken: Mapping[str, Counter[str]]) -> Listed:
     """A host that the job has for itself is all ours, however little of it was asked for."""
-    with_cores = [facts for facts in vnodes.values() if facts.get("resources_available.ncpus") != "0"]
-    if all("job-exclusive" in facts.get("state", "") and _slots(job, facts) for facts in with_cores):
+    with_cores = [v for v, facts in vnodes.items() if facts.get("resources_available.ncpus") != "0"]
+    if all(vnode in taken and "job-exclusive" in vnodes[vnode].get("state", "") for vnode in with_cores):
         return Listed(name)
     ours = sum((taken[vnode] for vnode in vnodes if vnode in taken), Counter[str]())
     return Listed(

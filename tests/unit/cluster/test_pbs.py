@@ -93,6 +93,18 @@ vn1
      sharing = default_shared
 
 """
+WITH_FUNCTION = """\
+Job Id: 27.vn0
+    exec_host = vn1/0
+    exec_vnode = (vn1:ncpus=1)
+    Variable_List = PBS_O_HOME=/home/user,PBS_O_LANG=C.UTF-8,ODD=one
+two = 2
+\tthree,
+\tBASH_FUNC_module%%=() {  eval \\"echo a = b\\"; echo two; x = y
+},
+\t_=/usr/bin/qsub,PBS_O_QUEUE=workq,PBS_O_HOST=vn0
+    run_count = 1
+"""
 # A host with a vnode for each socket, which nobody shares; its own vnode holds the GPUs.
 SOCKETS_NODES = """\
 vn3
@@ -165,7 +177,8 @@ def test_chunks_may_meet_on_a_host(says: Path) -> None:
 
 def test_a_host_that_is_the_jobs_alone_is_all_ours(says: Path) -> None:
     assert shares(says, "5.vn0", EXCLUSIVE, EXCLUSIVE_NODES, "vn1") == [Listed("vn1")]
-    assert shares(says, "6.vn0", EXCLUSIVE, EXCLUSIVE_NODES, "vn1") == [Listed("vn1", 1)]
+    shared = EXCLUSIVE_NODES.replace("job-exclusive", "job-busy")
+    assert shares(says, "5.vn0", EXCLUSIVE, shared, "vn1") == [Listed("vn1", 1, slots=(0,))]
 
 
 def test_a_host_may_have_several_vnodes(says: Path) -> None:
@@ -175,6 +188,12 @@ def test_a_host_may_have_several_vnodes(says: Path) -> None:
     assert shares(says, "10.vn0", ONE_SOCKET, one, "vn3") == [Listed("vn3", 1, 1.073742, gpus=1)]
     shared = both.replace("job-exclusive", "job-busy")
     assert shares(says, "10.vn0", BOTH_SOCKETS, shared, "vn3") == [Listed("vn3", 2, gpus=2)]
+
+
+def test_a_variable_of_the_job_may_have_several_lines(says: Path) -> None:
+    """As of a job submitted with `qsub -V` where the shell exports a function."""
+    ours = shares(says, "27.vn0", WITH_FUNCTION, PACKED_NODES.replace("2.vn0", "27.vn0"), "vn1")
+    assert ours == [Listed("vn1", 1, slots=(0,))]
 
 
 @pytest.mark.parametrize(("qstat", "reason"), [
