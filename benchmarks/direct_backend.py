@@ -11,7 +11,7 @@ from pathlib import Path
 
 from parsl.serialize import pack_apply_message
 
-from rhapsody_parsl.cluster.batch import Listed
+from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes import probe

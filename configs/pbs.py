@@ -1,6 +1,7 @@
 """A PBS Pro cluster: up to two blocks of two nodes for Dragon and MPI tasks.
 
-Run here: it loads and validates; not run on a cluster. Set account, queue and environment.
+Run here: it loads and validates; blocks like it, of three nodes, on a virtual cluster with OpenPBS 23.06.06. Set
+account, queue and environment.
 """
 
 from parsl import Config
@@ -20,6 +21,7 @@ config = Config(
                 cpus_per_node=64,
                 init_blocks=1,
                 max_blocks=2,
+                scheduler_options="#PBS -l place=scatter",  # each of the nodes another host
                 walltime="01:00:00",
                 worker_init="source $HOME/venvs/rhapsody/bin/activate",
                 launcher=SimpleLauncher(),  # one pilot a block

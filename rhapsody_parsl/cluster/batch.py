@@ -5,20 +5,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
+from rhapsody_parsl.cluster import pbs
+from rhapsody_parsl.cluster.listed import Listed, is_host
 from rhapsody_parsl.errors import RhapsodyError
 
-__all__ = (
-    "InventoryUnknown",
-    "Listed",
-    "NoAllocation",
-    "allocated",
-    "flux_hosts",
-    "is_host",
-    "list_hosts",
-    "slurm_counts",
-)
+__all__ = ("InventoryUnknown", "NoAllocation", "allocated", "flux_hosts", "list_hosts", "slurm_counts")
 
 _MB = 1024**2 / 1e9
 """Slurm counts in these, we in GB."""
@@ -38,22 +29,6 @@ class NoAllocation(InventoryUnknown):
             "LSB_MCPU_HOSTS, LSB_DJOB_HOSTFILE and FLUX_URI is set. Start it inside one (salloc, sbatch, qsub -I, "
             "bsub -Is, flux alloc), or take a provider that submits a job."
         )
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A host of the block as the batch system lists it.
-
-    Attributes:
-        name: Its name for it.
-        cores: How many are ours; 0 where it does not say.
-        memory: GB that are ours; 0 where it does not say.
-        labels: For `Policy(labels=...)`.
-    """
-
-    name: str
-    cores: int = 0
-    memory: float = 0.0
-    labels: tuple[str, ...] = ()
 
 
 def list_hosts(environment: Mapping[str, str], here: str) -> list[Listed]:
@@ -84,7 +59,7 @@ def allocated(environment: Mapping[str, str]) -> list[Listed]:
     elif env.get("SLURM_JOB_NODELIST"):
         hosts = _slurm(env)
     elif file := env.get("PBS_NODEFILE"):
-        hosts = [Listed(name) for name in dict.fromkeys(Path(file).read_text().split())]
+        hosts = _pbs(env, list(dict.fromkeys(Path(file).read_text().split())))
     elif env.get("LSB_MCPU_HOSTS") or env.get("LSB_DJOB_HOSTFILE"):
         hosts = _lsf(env)
     elif env.get("FLUX_URI"):
@@ -104,11 +79,6 @@ def flux_hosts(source: str = "local") -> list[str]:
     return _ask("Flux's list of hosts", "flux", "hostlist", "--expand", source)
 
 
-def is_host(name: str, here: str) -> bool:
-    """Whether two names are one host's; one of them may have its domain."""
-    return name.partition(".")[0] == here.partition(".")[0]
-
-
 def _slurm(env: Mapping[str, str]) -> list[Listed]:
     node_list = env["SLURM_JOB_NODELIST"]
     names = _ask(f"Slurm's node list {node_list}", "scontrol", "show", "hostnames", node_list)
@@ -117,6 +87,11 @@ def _slurm(env: Mapping[str, str]) -> list[Listed]:
     per_node = int(env.get("SLURM_MEM_PER_NODE") or 0)
     per_core = int(env.get("SLURM_MEM_PER_CPU") or 0)
     return [Listed(n, c, round((per_node or per_core * c) * _MB, 6)) for n, c in zip(names, cores, strict=True)]
+
+
+def _pbs(env: Mapping[str, str], names: Sequence[str]) -> list[Listed]:
+    job = env.get("PBS_JOBID")
+    return pbs.shares(job, names) if job else [Listed(name) for name in names]
 
 
 def slurm_counts(text: str) -> list[int]:

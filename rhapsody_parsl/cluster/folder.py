@@ -27,17 +27,25 @@ def make(place: str | None = None) -> str:
     return tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-", dir=place)
 
 
-def take(folder: str) -> None:
+def take(folder: str) -> bool:
     """Make the folder of this name; one that an owner before us left counts, if it is ours alone.
+
+    Returns:
+        Whether the one it lies in was made too: PBS has a job's `TMPDIR` on the first host only.
 
     Raises:
         OSError: It cannot be made, or is not ours alone.
     """
+    made = False
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(os.path.dirname(folder), 0o700)
+        made = True
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     found = os.lstat(folder)
     if found.st_uid != os.geteuid() or found.st_mode != stat.S_IFDIR | 0o700:
         raise PermissionError(f"{folder} is not a folder of ours alone")
+    return made
 
 
 def hold(folder: str) -> int:

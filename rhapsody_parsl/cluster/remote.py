@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from rhapsody_parsl.cluster.batch import flux_hosts, is_host
+from rhapsody_parsl.cluster.batch import flux_hosts
+from rhapsody_parsl.cluster.listed import is_host
 from rhapsody_parsl.errors import RhapsodyError
 
 __all__ = ("Reach", "Unreachable", "detect")
@@ -37,6 +38,9 @@ _OF_A_STEP = (
 )
 """Set inside a step, and taken by `srun` for options of the next one."""
 
+_ATTACH = "pbs_attach"
+"""By ssh into a PBS job: its MoM then accounts for, confines (cgroup hook) and ends what we start there."""
+
 Which = Callable[[str], str | None]
 Hosts = Callable[[], Sequence[str]]
 
@@ -47,8 +51,8 @@ class Unreachable(RhapsodyError):  # noqa: N818 - named for what happened
     def sentence(self) -> str:
         """Name the ways and the setting."""
         return (
-            f"{self.args[0]}. Ways to start a process on another host are {', '.join(_WAYS)}, or a command of your own "
-            "with {host} in it: RhapsodyExecutor(node_launcher=...)."
+            f"{self.args[0]}. Ways to start a process on another host are {', '.join((*_WAYS, _ATTACH))}, or a command "
+            "of your own with {host} in it: RhapsodyExecutor(node_launcher=...)."
         )
 
 
@@ -58,11 +62,13 @@ class Reach(msgspec.Struct, frozen=True):
     Attributes:
         kind: `srun`, `ssh`, `pals`, `flux`, or `own` for a command of the user's.
         start: Its words; `{host}` and `{rank}` are filled in.
+        within: Words that start the command there.
         brokers: The hosts of Flux's ranks.
     """
 
     kind: str
     start: tuple[str, ...]
+    within: tuple[str, ...] = ()
     brokers: tuple[str, ...] = ()
 
     def words(self, host: str, command: Sequence[str]) -> list[str]:
@@ -73,6 +79,7 @@ class Reach(msgspec.Struct, frozen=True):
         """
         rank = self._rank(host) if self.brokers else ""
         words = [word.replace("{host}", host).replace("{rank}", rank) for word in self.start]
+        command = [*self.within, *command]
         if "ssh" in Path(self.start[0]).name:
             return [*words, f"exec {shlex.join(command)}"]  # ssh joins what it is given, and a shell reads it
         return [*words, *command]
@@ -104,6 +111,8 @@ def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which, bro
     """
     if "{host}" in wanted:
         return Reach("own", tuple(shlex.split(wanted)))
+    if wanted == _ATTACH:
+        return msgspec.structs.replace(detect("ssh", env, which), within=_attaching(env, which))
     kind = _kind(env, which) if wanted == "auto" else wanted
     if kind not in _WAYS:
         raise Unreachable(f"node_launcher={wanted!r} is no way to another host")
@@ -112,7 +121,7 @@ def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which, bro
     if found is None:
         raise Unreachable(f"The block has several hosts, and '{program}' is not on the PATH of the first")
     if kind == "flux":
-        return Reach(kind, _flux(found, rest, env), tuple(brokers()))
+        return Reach(kind, _flux(found, rest, env), brokers=tuple(brokers()))
     return Reach(kind, (found, *rest))
 
 
@@ -124,6 +133,14 @@ def _flux(program: str, rest: Sequence[str], env: Mapping[str, str]) -> tuple[st
     job = [f"--jobid={env['FLUX_JOB_ID']}"] if "FLUX_JOB_ID" in env else []
     library = [f"LD_PRELOAD={env['LD_PRELOAD']}"] if env.get("LD_PRELOAD") else ["-u", "LD_PRELOAD"]
     return ("stdbuf", "-oL", program, *rest, *job, "setsid", "--wait", "env", "-u", "_STDBUF_O", *library)
+
+
+def _attaching(env: Mapping[str, str], which: Which) -> tuple[str, ...]:
+    """Return the words that make a process on any host of a PBS job part of it; ssh sets no PATH there."""
+    program, job = which(_ATTACH), env.get("PBS_JOBID")
+    if not program or not job:
+        raise Unreachable(f"{_ATTACH!r} is not on the PATH" if job else f"node_launcher={_ATTACH!r} is for PBS jobs")
+    return program, "-j", job
 
 
 def _kind(env: Mapping[str, str], which: Which) -> str:

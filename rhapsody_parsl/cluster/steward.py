@@ -17,8 +17,9 @@ from typing import TypeVar
 
 import msgspec
 
-from rhapsody_parsl.cluster.batch import Listed, list_hosts
+from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.command import GuardedScript
+from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
 
@@ -70,7 +71,6 @@ class Steward:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._cores = sorted(os.sched_getaffinity(0))
         self._hosts = list[Listed]()
         self._running: dict[str, tuple[Order, GuardedScript]] = {}
 
@@ -110,11 +110,11 @@ class Steward:
                 self._answer(number, 1)
 
     def _start(self, order: Order) -> GuardedScript:
+        self._hosts = self._hosts or list_hosts(os.environ, socket.gethostname())
         if order.unit == "cores":
-            cores = _part(order, self._cores)
+            cores = _part(order, self._hosts[0].ours(sorted(os.sched_getaffinity(0))))
             self._export(order, {"PARSL_CORES": str(order.count)})
             return GuardedScript(Path(order.script), cores=cores)
-        self._hosts = self._hosts or list_hosts(os.environ, socket.gethostname())
         hosts = _part(order, self._hosts)
         narrowed = self._narrowed(order, hosts)
         if order.first == 0:  # where we stand ourselves

@@ -93,7 +93,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
         node_launcher: How a block of several hosts starts processes on the others: `auto`, `srun`, `ssh`, `pals`,
-            `flux`, or a command of your own with `{host}` in it.
+            `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
     """

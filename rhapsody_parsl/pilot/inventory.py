@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rhapsody_parsl.cluster.batch import Listed
+from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.config import BlockConfig
 
@@ -29,12 +29,14 @@ def make_nodes(config: BlockConfig, listed: Sequence[Listed], facts: Mapping[str
 
 
 def _node(config: BlockConfig, name: str, listed: Listed, facts: Mapping[str, Any]) -> Node:
-    real = facts["cores"][: listed.cores or None]
+    real = listed.ours(facts["cores"])
     cores = range(config.cores_per_node or len(real))
     stands_on = tuple(real[core % len(real)] for core in cores)
     gpus = list(facts["gpus"])
     if config.gpus_per_node >= 0:
         gpus = gpus[: config.gpus_per_node] + [str(n) for n in range(len(gpus), config.gpus_per_node)]
+    elif listed.gpus:
+        gpus = gpus[: listed.gpus]
     near = [*facts["near"], *([] for _ in gpus)][: len(gpus)]
     return Node(
         name=name,

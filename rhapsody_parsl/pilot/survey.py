@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rhapsody_parsl.cluster.batch import Listed, list_hosts
+from rhapsody_parsl.cluster.batch import list_hosts
+from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.inventory import make_nodes

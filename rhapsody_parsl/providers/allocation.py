@@ -16,8 +16,9 @@ from parsl.providers.base import ExecutionProvider
 from parsl.providers.errors import SubmitException
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.cluster.batch import NoAllocation, allocated, is_host
+from rhapsody_parsl.cluster.batch import NoAllocation, allocated
 from rhapsody_parsl.cluster.command import GuardedScript
+from rhapsody_parsl.cluster.listed import is_host
 from rhapsody_parsl.cluster.remote import detect
 
 __all__ = ("AllocationProvider",)

@@ -168,7 +168,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # our standard input tells us when to leave
     try:
-        folder.take(arguments.folder)
+        made_place = folder.take(arguments.folder)
     except OSError as problem:
         _say({"no": f"{problem}; set TMPDIR to a folder that every host has"})
         return
@@ -183,6 +183,9 @@ def main() -> None:
     os.close(1)
     os.waitpid(child, 0)
     shutil.rmtree(arguments.folder, ignore_errors=True)
+    if made_place:
+        with contextlib.suppress(OSError):  # what tasks left there is theirs
+            os.rmdir(os.path.dirname(arguments.folder))
 
 
 if __name__ == "__main__":

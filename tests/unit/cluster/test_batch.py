@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.cluster.batch import InventoryUnknown, Listed, allocated, list_hosts, slurm_counts
+from rhapsody_parsl.cluster.batch import InventoryUnknown, allocated, list_hosts, slurm_counts
+from rhapsody_parsl.cluster.listed import Listed
 
 
 def program(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,17 @@ def test_the_users_preloaded_library_goes_with_the_command_and_ours_does_not() -
     assert flux("vn1", LD_PRELOAD="x.so")[-6:-3] == ["-u", "_STDBUF_O", "LD_PRELOAD=x.so"]
 
 
+def test_what_ssh_starts_can_be_part_of_a_pbs_job() -> None:
+    there = which("ssh", "pbs_attach")
+    reach = detect("pbs_attach", {"PBS_JOBID": "7.s"}, there)  # type: ignore[arg-type]  # as above
+    assert reach.kind == "ssh"
+    assert reach.words("n7", ["a", "b c"])[-2:] == ["n7", "exec /usr/bin/pbs_attach -j 7.s a 'b c'"]
+    with pytest.raises(Unreachable, match="is for PBS jobs"):
+        detect("pbs_attach", {}, there)  # type: ignore[arg-type]  # as above
+    with pytest.raises(Unreachable, match="not on the PATH"):
+        detect("pbs_attach", {"PBS_JOBID": "7.s"}, which("ssh"))  # type: ignore[arg-type]  # as above
+
+
 @pytest.mark.parametrize(
     ("wanted", "told"), [("rsh", "node_launcher='rsh' is no way"), ("flux", "'flux' is not on the")]
 )

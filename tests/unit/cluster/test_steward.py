@@ -54,6 +54,16 @@ def test_a_share_that_the_job_has_not_is_refused_with_a_sentence(steward: Stewar
     assert "declare smaller shares" in Path(f"{script}.err").read_text()
 
 
+def test_cores_beyond_our_share_of_the_host_are_not_the_jobs(
+    steward: Steward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hosts := tmp_path / "hosts").write_text(f"{socket.gethostname()} slots=1\n")
+    monkeypatch.setenv("RHAPSODY_HOSTFILE", str(hosts))
+    script = order(tmp_path, 1, "true", count=2)
+    assert answer(steward, tmp_path, 1) == 1
+    assert "cores 1 to 2 of the job, which has 1 for us" in Path(f"{script}.err").read_text()
+
+
 def test_commands_of_one_share_follow_each_other(steward: Steward, tmp_path: Path) -> None:
     order(tmp_path, 1, "sleep 1003")
     order(tmp_path, 2, "true")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rhapsody_parsl import LocalRuntime
-from rhapsody_parsl.cluster.batch import Listed
+from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.spec.config import BlockConfig
@@ -26,6 +26,16 @@ def test_hosts_may_differ_and_one_that_is_silent_is_left_out() -> None:
     a, b = made(listed, {"a": facts(4, 5), "b": facts(0, 1, 2)})
     assert (a.name, a.host, a.cores, a.real_cores, a.memory) == ("a", "a", (0, 1), (4, 5), 64.0)
     assert (b.name, b.cores, b.real_cores, b.memory, b.labels) == ("b", (0,), (0,), 2.5, ("big", "b"))
+
+
+def test_a_share_of_a_host_is_the_cores_that_are_ours_and_as_many_gpus() -> None:
+    gpus = {"vendor": "nvidia", "gpus": ["0", "1"], "near": [[4], [5]]}
+    (a,) = made([Listed("a", cores=2, gpus=1, slots=(0, 2))], {"a": facts(4, 5, 6, **gpus)})
+    assert (a.real_cores, a.gpus, a.near) == ((4, 6), ("0",), ((0,),))
+    (bound,) = made([Listed("a", cores=1, slots=(2,))], {"a": facts(6)})
+    assert bound.real_cores == (6,)
+    (declared,) = made([Listed("a", gpus=1)], {"a": facts(4, **gpus)}, gpus_per_node=2)
+    assert declared.gpus == ("0", "1")
 
 
 def test_declared_cores_stand_on_real_ones_in_turn() -> None:

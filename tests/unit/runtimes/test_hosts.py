@@ -36,14 +36,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_host(
-    folder: Path, story: Callable[[Host], Awaitable[None]], threshold: float = 5.0, way: tuple[str, ...] = ("env",)
+    folder: Path,
+    story: Callable[[Host], Awaitable[None]],
+    threshold: float = 5.0,
+    way: tuple[str, ...] = ("env",),
+    log: Path | None = None,
 ) -> None:
+    log = log or folder.parent / "outpost.log"
+
     async def run() -> None:
-        host = Host(
-            "other", Reach("own", way), folder, folder.parent / "outpost.log", 0.1, threshold,
-            {str(folder / "keys/secret"): "k"},
-        )  # fmt: skip
-        assert await host.open(), (host.problem, (folder.parent / "outpost.log").read_text())
+        host = Host("other", Reach("own", way), folder, log, 0.1, threshold, {str(folder / "keys/secret"): "k"})
+        assert await host.open(), (host.problem, log.read_text())
         try:
             await story(host)
         finally:
@@ -88,6 +91,20 @@ def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -
 
     with_host(folder, story)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("tasks_leave", [False, True], ids=["nothing left", "left by a task"])
+def test_a_jobs_own_folder_for_temporary_files_may_be_on_the_first_host_only(folder: Path, tasks_leave: bool) -> None:
+    jobs = folder.parent / "pbs.7.server"
+
+    async def story(host: Host) -> None:
+        assert stat.S_IMODE(jobs.stat().st_mode) == 0o700
+        if tasks_leave:
+            (jobs / "result").touch()
+
+    with_host(jobs / "private", story, log=folder.parent / "outpost.log")
+    assert list(folder.parent.rglob("pbs.7.server/*")) == ([jobs / "result"] if tasks_leave else [])
+    assert jobs.exists() == tasks_leave
 
 
 def test_stop_ends_it_there(folder: Path) -> None:
