@@ -51,7 +51,9 @@ class _Local:
         self._process = process
 
     async def wait(self) -> int:
-        return await self._process.wait()
+        code = await self._process.wait()
+        self._process._transport.close()  # type: ignore[attr-defined]  # else its lifeline may outlive the event loop
+        return code
 
     @property
     def returncode(self) -> int | None:
