@@ -65,7 +65,7 @@ def lose_the_pilot(
     until(lambda: not cluster.head.run("squeue", "-h"), PATIENCE)
     if later:
         for host in cluster.nodes:
-            host.run("find", "/dev/shm", "-name", "DD*", "-exec", "touch", "-d", "2 minutes ago", "{}", "+")  # noqa: S108
+            host.run("find", "/dev/shm", "-name", "DD*", "-exec", "touch", "-d", "2 minutes ago", "{}", "+")
     sweep(cluster, way)
 
 
