@@ -268,15 +268,15 @@ class Core:
                 self._out.append(CancelTasks(active.lane.runtime, active.run, [task], kill=True))
         for active in self._runs.values():
             self._recall(active, now)
-        while self._kept and now - next(iter(self._kept.values())).fed_at > _KEEP - 1e-6:
-            self._close(next(iter(self._kept.values())))
+        while (kept := self._first_kept()) and now - kept.fed_at > _KEEP - 1e-6:
+            self._close(kept)
         self.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
         due = [self._deadlines[0][0] - now] if self._deadlines else []
         due += [a.fed_at + _RECALL_AFTER - now for a in self._runs.values() if a.recallable]
-        due += [next(iter(self._kept.values())).fed_at + _KEEP - now] if self._kept else []
+        due += [kept.fed_at + _KEEP - now] if (kept := self._first_kept()) else []
         waits = [lane.waited(now) for lane, _ in self._blocked if len(lane)]
         due += [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]  # once past it, only ends help
         return max(0.0, min(due)) if due else None
@@ -411,6 +411,7 @@ class Core:
         if any(map(len, self._waiting.values())):
             return True
         self._waiting.clear()
+        self._drop_empty_lanes()
         return False
 
     def _keep(self, active: ActiveRun, now: float) -> None:
@@ -423,8 +424,11 @@ class Core:
 
     def _end_kept(self, but_of: Lane | None = None) -> None:
         """What is kept is wanted, or of another lane than this."""
-        while self._kept and (kept := next(iter(self._kept.values()))).lane is not but_of:
+        while (kept := self._first_kept()) and kept.lane is not but_of:
             self._close(kept)
+
+    def _first_kept(self) -> ActiveRun | None:
+        return next(iter(self._kept.values()), None)
 
     def _may_continue(self, active: ActiveRun) -> bool:
         """Whether nobody with an older claim waits for what this run holds."""

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from rhapsody_parsl.cluster import guard
-from rhapsody_parsl.runtimes.hosts import Host, RemoteProcess
+from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.outpost import write_private
-from rhapsody_parsl.wire.mark import take
 
 __all__ = ("Backend", "last_words", "sweep")
 
@@ -32,6 +32,10 @@ class _Process(Protocol):
     def reason(self) -> str:
         """Why it ended, when that is no exit code of its own."""
 
+    @property
+    def begun(self) -> Mapping[str, int]:
+        """The task that each worker that ended with it began last, as far as its host has told."""
+
     async def wait(self) -> int:
         """Wait for its end."""
 
@@ -46,6 +50,7 @@ class _Local:
     """A guard on this host."""
 
     reason = ""
+    begun: Mapping[str, int] = MappingProxyType({})  # whoever asks is on this host and reads the marks
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -82,7 +87,7 @@ class Backend:
         settle: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
-        marks: Of the workers that end with it (see `wire.mark`), a pattern of files there.
+        marks: Of the workers that end with it (see `wire.mark`), a pattern of files; for another host.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
 
@@ -117,9 +122,7 @@ class Backend:
     @property
     def begun(self) -> Mapping[str, int]:
         """The task that each worker that ended with it began last, as far as its host has told."""
-        if self._host is None:
-            return take(self._marks)
-        return self._process.begun if isinstance(self._process, RemoteProcess) else {}
+        return self._process.begun if self._process else {}
 
     async def start(self) -> None:
         """Start it.

@@ -300,6 +300,16 @@ def test_a_lease_is_kept_from_nobody(other: dict[str, Any]) -> None:
     assert block.started[5] == [pytest.approx(3.01)]
 
 
+def test_specs_that_are_never_seen_again_are_forgotten() -> None:
+    """A campaign of short apps, one after the other, each with a spec of its own."""
+    block = Simulation(make_nodes(1, cores=1))
+    for number in range(1500):
+        short_apps(block, number, when=1.0 + 0.005 * number, name=f"app {number}")
+    block.run()
+    assert len(block.ended) == 1500
+    assert len(block.core._lanes) < 1100
+
+
 def test_a_service_gets_what_a_lease_is_kept_of() -> None:
     block = Simulation(make_nodes(1, cores=1))
     short_apps(block, 0, when=0.0)
