@@ -63,7 +63,7 @@ def sweep(beside: str) -> None:
     Old memory also without such a folder: the guard that removed that may have been killed before it was done.
     """
     found_any = False
-    pattern = os.path.join(os.path.dirname(beside), f"rhapsody-{os.getuid()}-*")
+    pattern = os.path.join(glob.escape(os.path.dirname(beside)), f"rhapsody-{os.getuid()}-*")
     for folder in set(glob.glob(pattern)) - {beside}:
         with contextlib.suppress(OSError):
             found = os.lstat(folder)

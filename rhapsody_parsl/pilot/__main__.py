@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import faulthandler
+import glob
 import logging
 import os
 import signal
@@ -34,7 +35,7 @@ def _become_guard(config: Path) -> None:
     folder.hold(private)
     folder.sweep(private)
     command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
-    options = ["--grace", "20", "--sweep", private]
+    options = ["--grace", "20", "--sweep", glob.escape(private)]
     if parcels := read_config(config).parcels:
         options += ["--sweep", parcels]  # does nothing while the driver lives, who has it mapped
     words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]

@@ -31,8 +31,8 @@ def folder_of(endpoint: str, keys: "Sequence[str]") -> str:
 
 
 def mark_of(folder: str, worker: str) -> str:
-    """Return the file of a worker's mark; in place of a name also a pattern of names."""
-    return os.path.join(folder, f"{worker}{_SUFFIX}")
+    """Return the pattern of a worker's mark, or of several for a pattern of names; the folder is no pattern."""
+    return os.path.join(glob.escape(folder), f"{worker}{_SUFFIX}")
 
 
 def take(pattern: str) -> "dict[str, int]":
@@ -58,7 +58,7 @@ class Mark:
     """
 
     def __init__(self, folder: str, worker: str) -> None:
-        with open(mark_of(folder, worker), "w+b") as file:
+        with open(os.path.join(folder, f"{worker}{_SUFFIX}"), "w+b") as file:
             file.write(_NUMBER.pack(NONE))
             file.flush()
             self._bytes = mmap.mmap(file.fileno(), _NUMBER.size)

@@ -1,6 +1,7 @@
 """One replica of a service: its processes, from checks to the last restart, and the requests it holds."""
 
 import asyncio
+import glob
 import re
 import time
 from collections.abc import Iterable
@@ -209,7 +210,7 @@ class Replica:
             self._context.logs / f"{self.name}{which}.log",
             env=process_environment(self.service, part, self._context, folder, key),
             cores=part.real_cores if part else (),
-            sweep=(str(folder),),
+            sweep=(glob.escape(str(folder)),),
             host=self._context.host(host),
             files={path: self._settings(host, rank, key, place).text()},
         )

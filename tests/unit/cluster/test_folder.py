@@ -1,5 +1,6 @@
 """Private folders: held, or swept."""
 
+import glob
 import mmap
 import os
 import subprocess
@@ -11,10 +12,13 @@ import pytest
 from rhapsody_parsl.cluster import folder
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return tmp_path
+@pytest.fixture(params=["tmp", "pbs.7[2].server"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files; that of a job in an array of PBS's reads like a pattern."""
+    root: Path = tmp_path / request.param
+    root.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(root))
+    return root
 
 
 def test_only_what_nobody_holds_is_swept(root: Path) -> None:
@@ -49,8 +53,8 @@ def test_a_folder_that_others_can_enter_is_not_taken(root: Path) -> None:
 
 
 def test_shared_memory_goes_with_a_folder_that_nobody_holds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rhapsody_parsl.cluster.guard.DRAGON_SEGMENTS", f"{root}/DD{{uid3}}*")
-    monkeypatch.setattr("rhapsody_parsl.cluster.guard.MPI_SEGMENTS", (f"{root}/mpich_shm_*",))
+    monkeypatch.setattr("rhapsody_parsl.cluster.guard.DRAGON_SEGMENTS", f"{glob.escape(str(root))}/DD{{uid3}}*")
+    monkeypatch.setattr("rhapsody_parsl.cluster.guard.MPI_SEGMENTS", (f"{glob.escape(str(root))}/mpich_shm_*",))
     mine, uid = folder.make(), str(os.getuid())[-3:]
     unused, used, old = (root / f"DD{uid}{number}" for number in (1, 2, 3))
     mpis, old_mpis = root / "mpich_shm_1", root / "mpich_shm_2"

@@ -26,6 +26,13 @@ def test_of_all_workers_of_a_kind(tmp_path: Path) -> None:
     assert take(mark_of(str(tmp_path), "dragon-worker-*")) == {"dragon-worker-1": NONE, "dragon-worker-2": 7}
 
 
+def test_a_folder_that_reads_like_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "pbs.7[2].server"
+    folder.mkdir()
+    Mark(str(folder), "worker").begin(3)
+    assert take(mark_of(str(folder), "work*")) == {"worker": 3}
+
+
 def test_its_folder_is_the_private_one_of_the_workers_host() -> None:
     assert folder_of("ipc:///tmp/private/hub", []) == "/tmp/private"  # noqa: S108 - a name only
     assert folder_of("tcp://10.0.0.1:5000", ["/tmp/private/keys"]) == "/tmp/private"  # noqa: S108 - as above
