@@ -66,6 +66,6 @@ format: env ## let ruff format and fix
 
 clean: ## remove what was made here, the environment included
 	[ ! -e $(VENV)/pyvenv.cfg ] || rm -rf $(VENV) $(VENV).lock
-	rm -rf build benchmark-output demo-output runinfo .hypothesis .*_cache
+	rm -rf build benchmark-output melting_point runinfo .hypothesis .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
