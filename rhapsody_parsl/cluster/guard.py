@@ -24,12 +24,14 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 MPI_SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
 DRAGON_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after its user and a launcher of its own
 _TIDY_TURNS = 150
+_AUTOGROUP_TURNS = 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", default="", help="pin the command to these, comma separated")
+    parser.add_argument("--nice", type=int, default=0, help="niceness of the command, and of our session's share")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--sweep", action="append", default=[], help="glob of files and folders to remove at the end")
     parser.add_argument("--settle", type=float, default=0.0, help="seconds that a file to remove may be in use yet")
@@ -43,6 +45,28 @@ def _arguments() -> argparse.Namespace:
 def _in_child() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _yield_to_others(nice: int) -> None:
+    """Let other processes before ours on the cores that we share with them.
+
+    Linux shares a core between sessions first and within each of them by niceness (sched(7), autogroup), and a session
+    can get a core all to itself for as long as it likes: kernel 6.18 was seen to leave others none at all where one
+    thread works and some wake a hundred times a second, as an engine's do. A session of lower weight does not.
+    """
+    os.nice(nice)
+    if os.getsid(0) != os.getpid():
+        return  # not ours
+    for _ in range(_AUTOGROUP_TURNS):
+        try:
+            with open("/proc/self/autogroup", "w") as autogroup:
+                autogroup.write(str(nice))
+        except BlockingIOError:  # one change in a tenth of a second, of the whole machine
+            time.sleep(0.1)  # noqa: TID251 - nothing tells when it is over
+        except OSError:
+            return  # the kernel has none
+        else:
+            return
 
 
 def _children() -> "list[int]":
@@ -229,6 +253,8 @@ def main() -> int:
         return 1  # the owner ended before the kernel knew that we care
     if arguments.cores:
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
+    if arguments.nice:
+        _yield_to_others(arguments.nice)
     # a group of its own but no session: Dragon's launcher moves itself to a new group, which a session leader may not
     process = subprocess.Popen(
         arguments.command,

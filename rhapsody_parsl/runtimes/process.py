@@ -81,6 +81,7 @@ class Backend:
         log: File that takes its standard output and error, appended.
         env: Variables added to the pilot's own; a value of None removes one.
         cores: Real cores to pin it to; empty leaves the pilot's.
+        nice: Niceness, also of its whole session beside others: what shares cores with tasks yields to them.
         grace: Seconds between SIGTERM and SIGKILL.
         sweep: Globs of files to remove once it is gone; `{pid3}` and `{uid3}` are the last three digits of the
             command's process and user id. A file that another process has mapped stays.
@@ -98,6 +99,7 @@ class Backend:
         *,
         env: Mapping[str, str | None] | None = None,
         cores: Sequence[int] = (),
+        nice: int = 0,
         grace: float = 3.0,
         sweep: Sequence[str] = (),
         settle: float = 0.0,
@@ -107,7 +109,7 @@ class Backend:
         marks: str = "",
     ) -> None:
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
-        self._grace, self._sweep, self._settle = grace, list(sweep), settle
+        self._nice, self._grace, self._sweep, self._settle = nice, grace, list(sweep), settle
         self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
         self._process: _Process | None = None
         self._reason = ""
@@ -142,6 +144,8 @@ class Backend:
         options = ["--lifeline", "--grace", str(self._grace), "--settle", str(self._settle)]
         if self._cores:
             options += ["--cores", ",".join(map(str, sorted(set(self._cores))))]
+        if self._nice:
+            options += ["--nice", str(self._nice)]
         for pattern in self._sweep:
             options += ["--sweep", pattern]
         return options

@@ -23,6 +23,7 @@ __all__ = ("Owner", "Replica", "root_cause")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LOG_TAIL, _LAST_WORDS = 32_000, 1500
+_NICE = 5  # a third of a task's weight; less was seen to starve others
 _COMPLAINT = re.compile(r"^(?:\(\w+ pid=\d+\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
 
 
@@ -210,6 +211,7 @@ class Replica:
             self._context.logs / f"{self.name}{which}.log",
             env=process_environment(self.service, part, self._context, folder, key),
             cores=part.real_cores if part else (),
+            nice=0 if self.service.cores or self.service.gpus else _NICE,  # else it computes on the tasks' cores
             sweep=(glob.escape(str(folder)),),
             host=self._context.host(host),
             files={path: self._settings(host, rank, key, place).text()},

@@ -211,3 +211,21 @@ def test_what_a_dying_process_has_mapped_is_swept_after_it(tmp_path: Path, dies:
         asyncio.run(over(Backend(["true"], tmp_path / "log", sweep=[str(segment)], settle=20 if dies else 0)))
         assert segment.exists() != dies
         holder.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel shares cores between processes only")
+def test_a_nice_process_is_nice_as_a_session(tmp_path: Path) -> None:
+    """Else the kernel may give it a core that it shares with others for as long as it likes."""
+    show = "import os; print(os.nice(0)); print(open('/proc/self/autogroup').read())"
+    ours = Path("/proc/self/autogroup").read_text()
+
+    async def run() -> None:
+        backend = Backend([sys.executable, "-c", show], tmp_path / "log", nice=5)
+        await backend.start()
+        await backend.wait()
+
+    asyncio.run(run())
+    nice, group = (tmp_path / "log").read_text().split("\n")[:2]
+    assert nice == "5"
+    assert group.endswith("nice 5")
+    assert Path("/proc/self/autogroup").read_text() == ours
