@@ -11,6 +11,7 @@ from pathlib import Path
 from rhapsody_parsl.cluster import guarded_ssh
 from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
+from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
@@ -163,9 +164,9 @@ class Partition:
             str(self._context.logs),
             *self._address(),
         ]
-        ssh = self._guarded_ssh() if "ssh" in command else {}
+        stand_ins = self._quick_config() | (self._guarded_ssh() if "ssh" in command else {})
         python = Path(self._context.python)
-        path = [*(os.path.dirname(file) for file in ssh), str(python.parent), os.environ.get("PATH", "")]
+        path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
         env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
         env |= self._calm()
         backend = self._backend = Backend(
@@ -175,7 +176,7 @@ class Partition:
             grace=_GRACE,
             sweep=(_SEGMENTS,),
             host=self._context.host(self.hosts[0]),
-            files=ssh,
+            files=stand_ins,
             spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
             marks=mark_of(str(self._context.folder), f"{WORKERS}*"),
         )
@@ -196,6 +197,16 @@ class Partition:
         options = ["--grace", str(_GRACE), "--sweep", DRAGON_SEGMENTS]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
+    def _quick_config(self) -> dict[str, str]:
+        """Return the `dragon-config` for Dragon's processes, by its path; none for a Dragon of another environment."""
+        package = importlib.util.find_spec("dragon")
+        ours = not self._config.executable and Path(self._context.python).with_name("dragon-config").exists()
+        if not ours or package is None or not package.submodule_search_locations:
+            return {}
+        folder = str(self._context.folder / "quick")
+        text = quick_config.script(self._context.python, package.submodule_search_locations[0], folder)
+        return {os.path.join(folder, "dragon-config"): text}
+
     def _calm(self) -> dict[str, str]:
         """Return what keeps Dragon's agents from burning all cores of nodes that have few."""
         few = any(len(set(n.real_cores)) < _FEW_CORES for n in self._context.nodes.values() if n.host in self.hosts)
@@ -212,7 +223,8 @@ class Partition:
             log = self._context.logs / f"{self.name}.log"
             hosts = [self._context.host(name) for name in self.hosts]
             idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
-            self._sweepers = [Backend(idle, log, sweep=sweep, settle=_DYING, host=host) for host in hosts]
+            quick = self._quick_config()  # Dragon's parts there have the launcher's PATH
+            self._sweepers = [Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in hosts]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
 
     async def _sweep(self) -> None:

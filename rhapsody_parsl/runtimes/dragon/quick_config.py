@@ -1,0 +1,49 @@
+"""Stands for `dragon-config` on the PATH of Dragon's launcher, which asks it for six settings as it starts.
+
+Dragon's own imports Dragon for each of them, one after the other: most of a runtime's start. Ours reads the same
+file. Standard library only; `quick_config.py SETTINGS FOLDER -- ARGUMENTS`.
+"""
+
+import json
+import os
+import shlex
+import sys
+
+_END = "--"
+_GET = "--get="
+
+
+def script(python: str, dragon: str, folder: str) -> str:
+    """Return the text of a `dragon-config` for a folder that comes first on the launcher's PATH.
+
+    Args:
+        python: The interpreter that runs it.
+        dragon: Folder of the package `dragon`, which holds its settings.
+        folder: Where the text will lie.
+    """
+    settings = os.path.join(dragon, ".hsta-config", "dragon-config.json")
+    words = [python, "-I", "-S", os.path.abspath(__file__), settings, folder, _END]
+    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
+
+
+def answer(settings: str, key: str) -> str:
+    """Return a setting as `dragon-config --get` prints it, "" when it is not set."""
+    try:
+        with open(settings) as file:
+            return str(json.load(file).get(key, ""))
+    except (OSError, ValueError):
+        return ""
+
+
+def main(arguments: "list[str]") -> None:
+    """Answer, or become the real one when it is asked for anything else."""
+    settings, folder, _, *asked = arguments
+    if len(asked) == 1 and asked[0].startswith(_GET):
+        print(answer(settings, asked[0].removeprefix(_GET)))  # noqa: T201 - the answer
+        return
+    os.environ["PATH"] = os.pathsep.join(place for place in os.get_exec_path() if place != folder)
+    os.execvp("dragon-config", ["dragon-config", *asked])  # noqa: S606, S607 - the one on the PATH, no shell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
