@@ -1,4 +1,4 @@
-"""Dragon's launcher finds our `dragon-config` first, which answers its questions as Dragon's own, and leaves it the rest."""
+"""Dragon's launcher finds our `dragon-config` first, which answers as Dragon's own does, and leaves it the rest."""
 
 import importlib.util
 import os
