@@ -223,7 +223,7 @@ def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: 
             str(key), value, "unknown key", _nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}"
         )
     if asks_service and not own.get("service"):
-        raise InvalidTask("runtime", "vllm", "which service?", "Add service='<name>'")
+        raise InvalidTask("runtime", "vllm", "names no service", "Add service='<name>'")
     if not asks_service and "service" in own:
         raise InvalidTask(
             "service", own["service"], f"runtime '{runtime}' asks no service", "Drop runtime, or use 'vllm'"

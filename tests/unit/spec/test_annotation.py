@@ -102,7 +102,7 @@ def test_two_of_the_gangs_numbers_give_the_third(given: dict[str, int], third: t
     ({"num_ranks": 5, "num_nodes": 2}, "num_ranks=5: not divisible by num_nodes=2. Change one, or give only num_ranks"),
     ({"num_ranks": 2, "cores": 2}, "cores=2: an MPI task counts by rank. Use cores_per_rank"),
     ({"cores_per_rank": 2}, "cores_per_rank=2: the default runtime has no ranks. Use runtime='mpi', or cores and gpus"),
-    ({"runtime": "vllm"}, "runtime='vllm': which service?. Add service='<name>'"),
+    ({"runtime": "vllm"}, "runtime='vllm': names no service. Add service='<name>'"),
     ({"runtime": "mpi", "service": "s"}, "service='s': runtime 'mpi' asks no service. Drop runtime, or use 'vllm'"),
     ({"policy": 3}, "policy=3: a dict is needed."),
     ({"labels": [1]}, "labels=[1]: a list of texts is needed."),
