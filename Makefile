@@ -10,7 +10,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 # Workers start by the dozen: their byte code must be kept.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-BENCHMARKS := overhead path payloads commands costs growth heterogeneity inference coupling
+BENCHMARKS := overhead payloads commands costs heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit integration test-globus test-cluster parsl-suite bench env openmpi model format clean
@@ -47,7 +47,7 @@ parsl-suite: env ## Parsl's own test suite, under this executor and under HighTh
 	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
 	PATH=$(abspath $(VENV)-parsl-suite/bin):$$PATH $(VENV)-parsl-suite/bin/python tests/parsl_suite/run.py
 
-bench: env model ## all benchmarks (about 20 minutes); one alone: python -m benchmarks.overhead
+bench: env model ## the table of docs/performance.md (under 15 minutes); one part: python -m benchmarks.overhead
 	for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 env: ## only the environment

@@ -28,7 +28,7 @@ from rhapsody_parsl import MPI, VLLM, RhapsodyExecutor, annotate
 from testing.waiting import until
 
 CORES = 4
-LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LEVELS = (0.0, 0.5, 1.0)
 MEAN = 0.5
 LONGER = 4
 BINS = 160

@@ -215,9 +215,9 @@ def main() -> None:
     parser.add_argument("--replicas", action="store_true", default=len(os.sched_getaffinity(0)) >= MANY)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, cores=1, singles=10, alone=32)]
+        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, cores=1, singles=6, alone=32)]
         if not arguments.quick and (path := block.smollm2()):
-            models.append(Model("smollm2", path, prompts=48, tokens=32, cores=0, singles=4, alone=8))
+            models.append(Model("smollm2", path, prompts=32, tokens=32, cores=0, singles=4, alone=8))
         repeat = 2 if arguments.quick else arguments.repeat
         compared = against_direct(models, repeat, folder)
         scaled = replicas(models[-1], repeat, folder) if arguments.replicas else {}
