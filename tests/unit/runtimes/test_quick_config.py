@@ -10,7 +10,7 @@ import pytest
 
 from rhapsody_parsl.runtimes.dragon.quick_config import script
 
-SETTINGS = '{"cuda_runtime_lib": ["/opt/cuda/lib64", "/usr/lib64"], "hip_runtime_libname": "libamdhip64.so.6"}'
+SETTINGS = '{"cuda_runtime_lib": ["/usr/lib/cuda", "/usr/lib64"], "hip_runtime_libname": "libamdhip64.so.6"}'
 
 
 def ask(folder: Path, word: str) -> str:
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
-        ("cuda_runtime_lib", "['/opt/cuda/lib64', '/usr/lib64']\n"),
+        ("cuda_runtime_lib", "['/usr/lib/cuda', '/usr/lib64']\n"),
         ("hip_runtime_libname", "libamdhip64.so.6\n"),
         ("ze_runtime_lib", "\n"),
     ],
@@ -57,7 +57,7 @@ def test_without_settings_nothing_is_set(folder: Path, text: str | None) -> None
 
 
 def test_anything_else_is_for_the_real_one(folder: Path) -> None:
-    assert ask(folder, "add --cuda-runtime-lib='/opt/my cuda'") == "theirs: add --cuda-runtime-lib=/opt/my cuda\n"
+    assert ask(folder, "add --cuda-runtime-lib='/usr/my cuda'") == "theirs: add --cuda-runtime-lib=/usr/my cuda\n"
 
 
 @pytest.mark.parametrize("key", ["cuda_runtime_libname", "tcp_runtime"])
