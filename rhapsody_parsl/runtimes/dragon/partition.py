@@ -164,7 +164,8 @@ class Partition:
             str(self._context.logs),
             *self._address(),
         ]
-        stand_ins = self._quick_config() | (self._guarded_ssh() if "ssh" in command else {})
+        quick = self._quick_config()
+        stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
         env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
@@ -180,7 +181,7 @@ class Partition:
             spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
             marks=mark_of(str(self._context.folder), f"{WORKERS}*"),
         )
-        await self._post_sweepers()
+        await self._post_sweepers(quick)
         await backend.start()
         reason = await backend.wait()
         await self._sweep()
@@ -200,12 +201,11 @@ class Partition:
     def _quick_config(self) -> dict[str, str]:
         """Return the `dragon-config` for Dragon's processes, by its path; none for a Dragon of another environment."""
         package = importlib.util.find_spec("dragon")
-        ours = not self._config.executable and Path(self._context.python).with_name("dragon-config").exists()
-        if not ours or package is None or not package.submodule_search_locations:
+        real = Path(self._context.python).with_name("dragon-config")
+        if self._config.executable or not real.exists() or package is None or not package.submodule_search_locations:
             return {}
-        folder = str(self._context.folder / "quick")
-        text = quick_config.script(self._context.python, package.submodule_search_locations[0], folder)
-        return {os.path.join(folder, "dragon-config"): text}
+        text = quick_config.script(self._context.python, package.submodule_search_locations[0], str(real))
+        return {str(self._context.folder / "quick" / real.name): text}
 
     def _calm(self) -> dict[str, str]:
         """Return what keeps Dragon's agents from burning all cores of nodes that have few."""
@@ -214,16 +214,15 @@ class Partition:
             return {}
         return {"PYTHONPATH": os.pathsep.join(filter(None, [_CALM, os.environ.get("PYTHONPATH", "")]))}
 
-    async def _post_sweepers(self) -> None:
+    async def _post_sweepers(self, quick: Mapping[str, str]) -> None:
         """Have a guard on each of several nodes that sweeps at its end, for Dragon's own parts there have none of ours.
 
-        It ends with us too, however we end.
+        It ends with us too, however we end. It brings the `dragon-config`: Dragon's parts have the launcher's PATH.
         """
         if len(self.hosts) > 1:
             log = self._context.logs / f"{self.name}.log"
             hosts = [self._context.host(name) for name in self.hosts]
             idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
-            quick = self._quick_config()  # Dragon's parts there have the launcher's PATH
             self._sweepers = [Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in hosts]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
 

@@ -1,7 +1,7 @@
 """Stands for `dragon-config` on the PATH of Dragon's launcher, which asks it for six settings as it starts.
 
 Dragon's own imports Dragon for each of them, one after the other: most of a runtime's start. Ours reads the same
-file. Standard library only; `quick_config.py SETTINGS FOLDER -- ARGUMENTS`.
+file. Standard library only; `quick_config.py SETTINGS REAL ARGUMENTS`.
 """
 
 import json
@@ -9,20 +9,19 @@ import os
 import shlex
 import sys
 
-_END = "--"
 _GET = "--get="
 
 
-def script(python: str, dragon: str, folder: str) -> str:
+def script(python: str, dragon: str, real: str) -> str:
     """Return the text of a `dragon-config` for a folder that comes first on the launcher's PATH.
 
     Args:
         python: The interpreter that runs it.
         dragon: Folder of the package `dragon`, which holds its settings.
-        folder: Where the text will lie.
+        real: Dragon's own `dragon-config`.
     """
     settings = os.path.join(dragon, ".hsta-config", "dragon-config.json")
-    words = [python, "-I", "-S", os.path.abspath(__file__), settings, folder, _END]
+    words = [python, "-I", "-S", os.path.abspath(__file__), settings, real]
     return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
 
 
@@ -37,12 +36,11 @@ def answer(settings: str, key: str) -> str:
 
 def main(arguments: "list[str]") -> None:
     """Answer, or become the real one when it is asked for anything else."""
-    settings, folder, _, *asked = arguments
+    settings, real, *asked = arguments
     if len(asked) == 1 and asked[0].startswith(_GET):
         print(answer(settings, asked[0].removeprefix(_GET)))  # noqa: T201 - the answer
         return
-    os.environ["PATH"] = os.pathsep.join(place for place in os.get_exec_path() if place != folder)
-    os.execvp("dragon-config", ["dragon-config", *asked])  # noqa: S606, S607 - the one on the PATH, no shell
+    os.execv(real, [real, *asked])  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def ask(folder: Path, word: str) -> str:
 def folder(tmp_path: Path) -> Path:
     """Return a folder with a package `dragon`, our command and theirs."""
     for name, text in (
-        ("ours", script(sys.executable, str(tmp_path / "dragon"), str(tmp_path / "ours"))),
+        ("ours", script(sys.executable, str(tmp_path / "dragon"), str(tmp_path / "theirs/dragon-config"))),
         ("theirs", '#!/bin/sh\necho theirs: "$@"\n'),
     ):
         (tmp_path / name).mkdir()
@@ -66,12 +66,10 @@ def test_the_real_one_says_the_same(tmp_path: Path, key: str) -> None:
     package = importlib.util.find_spec("dragon")
     assert package is not None
     assert package.submodule_search_locations is not None
-    real = subprocess.run(
-        [Path(sys.executable).with_name("dragon-config"), f"--get={key}"],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+    command = str(Path(sys.executable).with_name("dragon-config"))
+    real = subprocess.run([command, f"--get={key}"], capture_output=True, text=True, check=True, timeout=60)
     ours = tmp_path / "dragon-config"
-    ours.write_text(script(sys.executable, package.submodule_search_locations[0], str(tmp_path)))
+    ours.write_text(script(sys.executable, package.submodule_search_locations[0], command))
     ours.chmod(0o700)
     said = subprocess.run([ours, f"--get={key}"], capture_output=True, text=True, check=True, timeout=20)
     assert said.stdout == real.stdout
