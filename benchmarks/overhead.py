@@ -64,15 +64,12 @@ def measure(kind: str, folder: str, tasks: int, singles: int) -> sides.Turns:
         first = time.perf_counter() - began
         for number in range(singles):  # to warm up: a block serves for hours
             _trip(call, number, factor)
+        _burst(call, max(1, tasks // 5), factor)  # and to have all workers: a lone app at a time needs one
         while True:
             trips = [_trip(call, number, factor) for number in range(singles)]
             with busy_cores():
                 busy = [_trip(call, number, factor) for number in range(singles)]
-            began = time.perf_counter()
-            futures = {number: call(number) for number in range(tasks)}
-            for number, future in futures.items():
-                _check(future.result(), number * factor)
-            rate = tasks / (time.perf_counter() - began)
+            rate = tasks / _burst(call, tasks, factor)
             yield {"first_s": first, **_quantiles("", trips), **_quantiles("busy_", busy), "per_s": rate}
 
 
@@ -114,10 +111,18 @@ def _trip(call: Callable[[int], Any], number: int, factor: int) -> float:
     return time.perf_counter() - began
 
 
+def _burst(call: Callable[[int], Any], tasks: int, factor: int) -> float:
+    began = time.perf_counter()
+    futures = {number: call(number) for number in range(tasks)}
+    for number, future in futures.items():
+        _check(future.result(), number * factor)
+    return time.perf_counter() - began
+
+
 def main() -> None:
     """Run all, print and write."""
     parser = sides.parser(__doc__)
-    parser.add_argument("--tasks", type=int, default=3000, help="no-op apps a repetition")
+    parser.add_argument("--tasks", type=int, default=5000, help="no-op apps a repetition")
     parser.add_argument("--mpi-tasks", type=int, default=2000, help="two-rank MPI functions a repetition")
     parser.add_argument("--launches", type=int, default=20, help="tasks for MPIExecutor, which launches each")
     arguments = sides.arguments(parser, measure)
