@@ -2,6 +2,9 @@
 
 A pool knows workers by name and runs by number. How a worker process comes to be is the business of its `starter`; that
 one ended is told with `worker_exited`. One worker takes one run at a time.
+
+CUDA and its like read once in a process which GPUs it may use, and a mere look that found none holds too. So a worker
+serves only runs with the GPUs of its first one, which may be none.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -40,16 +43,16 @@ def gpu_environment(run: Run) -> dict[str, str]:
 class _Worker:
     """A worker process: where it is, what it works on and with, what it was given before it was up."""
 
-    __slots__ = ("cores", "environment", "host", "name", "run", "tasks", "up", "waiting")
+    __slots__ = ("cores", "environment", "gpus", "host", "name", "run", "tasks", "up", "waiting")
 
-    def __init__(self, name: str, host: str) -> None:
-        self.name, self.host = name, host
+    def __init__(self, name: str, host: str, gpus: Mapping[str, str]) -> None:
+        self.name, self.host, self.gpus = name, host, gpus
         self.up = False
         self.run: Run | None = None
         self.cores: tuple[int, ...] = ()
         self.environment: dict[str, str] = {}
         self.tasks: dict[int, None] = {}
-        self.waiting: list[Work | Revoke] = []
+        self.waiting: list[Work | Revoke | Quit] = []
 
 
 class WorkerPool:
@@ -117,7 +120,7 @@ class WorkerPool:
         return True
 
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, host: str, env: Mapping[str, str]) -> None:
-        """Give tasks to the run's worker; a new run gets an idle worker of the host, or a new one."""
+        """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
         environment = {**self._environment, **worker.environment, **env}
@@ -186,19 +189,31 @@ class WorkerPool:
                 self._hub.send(worker.name, Quit())
 
     def _engage(self, run: Run, host: str) -> _Worker:
-        idle = self._idle.get(host)
-        if idle:
-            worker = idle.pop()
-        else:
-            self._count += 1
-            worker = _Worker(f"{self._prefix}{self._count}", host)
-            self._workers[worker.name] = worker
-            self._start_worker(worker.name, host)
+        gpus = gpu_environment(run)
+        worker = self._take_idle(host, gpus) or self._new(host, gpus)
         worker.run = run
         worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
         threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
-        worker.environment = {**threads, **gpu_environment(run)}
+        worker.environment = {**threads, **gpus}
         self._by_run[run.id] = worker
+        return worker
+
+    def _take_idle(self, host: str, gpus: Mapping[str, str]) -> _Worker | None:
+        """Take an idle worker that has these GPUs; those that have some of them among others leave the memory there."""
+        idle = self._idle.get(host, [])
+        for other in [each for each in idle if each.gpus != gpus and _ids(each.gpus) & _ids(gpus)]:
+            idle.remove(other)
+            self._send(other, Quit())
+        worker = next((each for each in reversed(idle) if each.gpus == gpus), None)
+        if worker:
+            idle.remove(worker)
+        return worker
+
+    def _new(self, host: str, gpus: Mapping[str, str]) -> _Worker:
+        self._count += 1
+        worker = _Worker(f"{self._prefix}{self._count}", host, gpus)
+        self._workers[worker.name] = worker
+        self._start_worker(worker.name, host)
         return worker
 
     def _up(self, worker: _Worker) -> None:
@@ -207,11 +222,15 @@ class WorkerPool:
         for message in waiting:
             self._send(worker, message)
 
-    def _send(self, worker: _Worker, message: Work | Revoke) -> None:
+    def _send(self, worker: _Worker, message: Work | Revoke | Quit) -> None:
         if worker.up and self._hub:
             self._hub.send(worker.name, message)
         else:
             worker.waiting.append(message)
+
+
+def _ids(gpus: Mapping[str, str]) -> set[str]:
+    return {gpu for listed in gpus.values() for gpu in listed.split(",") if gpu}
 
 
 def worker_lost(name: str, host: str, reason: str, log: str = "") -> WorkerLost:

@@ -15,7 +15,7 @@ from rhapsody_parsl.errors import (
     WorkerLost,
 )
 from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.mpi.gang import Slot, members_of, pick, slots_of, slots_on
+from rhapsody_parsl.runtimes.mpi.gang import Member, Slot, gpus_in, members_of, pick, slots_of, slots_on
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, Place, places_of
 from rhapsody_parsl.runtimes.mpi.world import World
@@ -38,9 +38,10 @@ _MOST_IDLE = 4
 class Functions:
     """Runs of functions with `comm`.
 
-    Runs share standing worlds, one for each set of hosts, started with the first run on it; a run with isolation
-    `process` gets a world of its own for each task. When a rank is lost or hangs its world is retired: the run keeps
-    its lease until its ranks are ended, or frozen, and the next run starts a new world.
+    Runs share standing worlds, one for each set of hosts, started with the first run on it. Ranks with GPUs have a
+    world of their own, kept for the next run on the same cores and GPUs: CUDA reads once which ones a process may use.
+    A run with isolation `process` gets a world of its own for each task. When a rank is lost or hangs its world is
+    retired: the run keeps its lease until its ranks are ended, or frozen, and the next run starts a new world.
 
     Args:
         config: The user's.
@@ -53,6 +54,7 @@ class Functions:
         self._launcher: Launcher | None = None
         self._hub: Exchange | None = None
         self._standing: dict[frozenset[str], World] = {}
+        self._with_gpus: dict[tuple[Member, ...], World] = {}
         self._count = 0
         self._peers: dict[str, tuple[World, int]] = {}
         self._worlds: dict[str, World] = {}
@@ -212,6 +214,8 @@ class Functions:
             real = [core for placed in job.run.placed for core in placed.real_cores]
             options = shlex.split(job.run.spec.resources.launcher_options)
             world = self._start_world(slots_on(members), places_of(job.run.placed), options, real)
+        elif gpus_in(members):
+            world = self._world_with_gpus(job.run, members)
         else:
             hosts = self._reach_of(job.run)
             slots = self._slots_on(hosts)
@@ -246,10 +250,9 @@ class Functions:
         job.ending = True
         world = self._home[job.run.id]
         self._retire(world)
-        if not world.ended and any(other is not job for other in world.jobs.values()):
-            holds_gpus = any(placed.share.gpus for placed in job.run.placed)
-            if not holds_gpus and world.freeze(job.ranks):
-                self._conclude(job, self._causes.pop(job.run.id, None), behind=True)
+        others = any(other is not job for other in world.jobs.values())
+        if not world.ended and others and world.freeze(job.ranks):
+            self._conclude(job, self._causes.pop(job.run.id, None), behind=True)
 
     def _conclude(self, job: Job, cause: RhapsodyError | None, behind: bool = False) -> None:
         """Nothing of a run is at work any more: report what it leaves; what had not begun goes on in another world.
@@ -310,6 +313,18 @@ class Functions:
         self._standing[hosts] = world  # the latest used is the last
         return world
 
+    def _world_with_gpus(self, run: Run, members: tuple[Member, ...]) -> World:
+        """Return the world of these cores and GPUs; idle ones that have some of the GPUs leave the memory there."""
+        for other, old in list(self._with_gpus.items()):
+            if other != members and not old.jobs and gpus_in(other) & gpus_in(members):
+                self._retire(old)
+        world = self._with_gpus.get(members)
+        if world is None or world.retired:
+            real = [core for placed in run.placed for core in placed.real_cores]
+            world = self._start_world(slots_on(members), places_of(run.placed), (), real)
+            self._with_gpus[members] = world
+        return world
+
     def _start_world(
         self, slots: Sequence[Slot], places: Sequence[Place], options: Sequence[str], cores: Sequence[int]
     ) -> World:
@@ -337,8 +352,13 @@ class Functions:
 
     def _retire(self, world: World) -> None:
         world.retired = True
-        self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
+        self._forget(world)
         self._end_idle(world)
+
+    def _forget(self, world: World) -> None:
+        """Let no further run have it."""
+        self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
+        self._with_gpus = {members: other for members, other in self._with_gpus.items() if other is not world}
 
     def _end_idle(self, world: World) -> None:
         if world.retired and not world.ended and all(job.ending for job in world.jobs.values()):
@@ -349,7 +369,7 @@ class Functions:
             self._hub.drain()
         del self._worlds[world.name]
         self._peers = {peer: known for peer, known in self._peers.items() if known[0] is not world}
-        self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
+        self._forget(world)
         if self._stopping:
             return
         for job in list(world.jobs.values()):

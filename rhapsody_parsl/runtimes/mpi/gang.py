@@ -8,7 +8,7 @@ from rhapsody_parsl.runtimes.mpi.launcher import chunks, gpus_of
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.messages import Share
 
-__all__ = ("Member", "Slot", "members_of", "pick", "slots_of", "slots_on")
+__all__ = ("Member", "Slot", "gpus_in", "members_of", "pick", "slots_of", "slots_on")
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -60,6 +60,11 @@ def _cut(placed: Placed, gpus_per_rank: float) -> list[Placed]:
         Placed(placed.node, Share(share.node, cores, gpus_of(placed, number, gpus_per_rank)), 1)
         for number, cores in enumerate(chunks(placed))
     ]
+
+
+def gpus_in(members: Iterable[Member]) -> set[tuple[str, int]]:
+    """Return the GPUs of these, as node and place there."""
+    return {(member.placed.node.name, gpu) for member in members for gpu in member.placed.share.gpus}
 
 
 def pick(members: Sequence[Member], slots: Sequence[Slot], busy: Collection[int] = ()) -> tuple[Member, ...] | None:
