@@ -197,7 +197,7 @@ def _gang_misfit(spec: TaskSpec, nodes: Sequence[Mapping[str, Any]]) -> tuple[st
         return (
             "gpus_per_rank",
             resources.gpus_per_rank,
-            f"the largest node has {max(n['gpus'] for n in nodes)} GPUs",
+            f"the largest node has {max(n['gpus'] for n in nodes):g} GPUs for tasks",
             "Ask for fewer",
         )
     return None

@@ -62,6 +62,11 @@ class Account:
         return len(self._free_cores)
 
     @property
+    def free_gpus(self) -> float:
+        """How much of its GPUs is free, all together."""
+        return round(sum(self.gpus), _BYTES)
+
+    @property
     def untouched(self) -> bool:
         """Whether nothing of the node is lent."""
         return (

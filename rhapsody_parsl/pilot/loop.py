@@ -174,7 +174,7 @@ class Pilot:
             "host": socket.gethostname(),
             "python": platform.python_version(),
             "nodes": [
-                {"name": a.node.name, "cores": a.free_cores, "gpus": len(a.node.gpus), "memory": a.memory,
+                {"name": a.node.name, "cores": a.free_cores, "gpus": a.free_gpus, "memory": a.memory,
                  "labels": list(a.node.labels)}
                 for a in best
             ],

@@ -45,9 +45,9 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
     if not usable:
         return f"no node carries the labels {', '.join(spec.policy.labels)}"
     resources = spec.resources
-    cores, gpus = max(a.free_cores for a in usable), max(len(a.node.gpus) for a in usable)
+    cores, gpus = max(a.free_cores for a in usable), max(a.free_gpus for a in usable)
     memory = max(a.memory for a in usable)
-    has = f"the largest node offers tasks {cores} cores, {gpus} GPUs and {memory:g} GB"
+    has = f"the largest node offers tasks {cores} cores, {gpus:g} GPUs and {memory:g} GB"
     if not resources.is_mpi:
         return (
             f"it asks {resources.cores} cores, {resources.gpus:g} GPUs and {resources.memory:g} GB of one node; {has}"

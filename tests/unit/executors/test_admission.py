@@ -97,7 +97,7 @@ def test_refusals_are_parsls_error_with_our_sentence(keys: Any, sentence: str) -
     ({"num_nodes": 2}, "num_nodes=2: the block has 1. Ask for fewer"),
     ({"num_ranks": 5}, "num_ranks=5: the block has room for 4 ranks in all. Ask for fewer"),
     ({"ranks_per_node": 5}, "ranks_per_node=5: the nodes have room for 4 ranks each. Ask for fewer"),
-    ({"num_ranks": 1, "gpus_per_rank": 1}, "gpus_per_rank=1.0: the largest node has 0 GPUs. Ask for fewer"),
+    ({"num_ranks": 1, "gpus_per_rank": 1}, "gpus_per_rank=1.0: the largest node has 0 GPUs for tasks. Ask for fewer"),
 ])  # fmt: skip
 def test_what_no_connected_block_can_hold_is_refused(keys: dict[str, Any], sentence: str) -> None:
     spec = make_spec(**keys)

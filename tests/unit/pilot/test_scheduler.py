@@ -167,3 +167,10 @@ def test_why_never_says_what_is_asked_and_what_is_there() -> None:
         "it asks 9 cores, 0 GPUs and 0 GB of one node; the largest node offers tasks 4 cores, 0 GPUs and 64 GB"
     )
     assert "8 cores in all" in why_never(make_spec(runtime="mpi", num_ranks=9), ledger)
+
+
+def test_why_never_counts_no_gpu_that_a_service_holds() -> None:
+    ledger = Ledger(make_nodes(1, cores=4, gpus=2))
+    ledger.acquire("service", [("n0", Part(1, 1.0, 1.0))], permanent=True)
+    assert place(make_spec(gpus=1), ledger) is not None
+    assert "the largest node offers tasks 3 cores, 1 GPUs and" in why_never(make_spec(gpus=2), ledger)
