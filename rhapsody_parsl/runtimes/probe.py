@@ -93,13 +93,12 @@ def our_gpus(environment: Mapping[str, str], root: Path = _ROOT) -> tuple[str, l
 
 
 def near_gpu(vendor: str, gpu: str, cores: Sequence[int], root: Path = _ROOT) -> list[int]:
-    """Return those of our cores that the kernel calls local to a GPU; [] when it does not say, or names no number."""
+    """Return those of our cores that the kernel calls local to a GPU; [] when it does not say, or not which it is."""
     number = gpu.partition(".")[0]
-    devices = _devices(vendor, root)
-    if not number.isdigit() or int(number) >= len(devices):
-        return []
-    local = read_list(_read(devices[int(number)] / "local_cpulist"))
-    return sorted(set(local) & set(cores))
+    for position, device in enumerate(_devices(vendor, root)):
+        if number == str(position) or (number.startswith("GPU-") and _uuid(device, root).startswith(number)):
+            return sorted(set(read_list(_read(device / "local_cpulist"))) & set(cores))
+    return []
 
 
 def read_list(text: str) -> list[int]:
@@ -123,6 +122,12 @@ def _devices(vendor: str, root: Path) -> list[Path]:
         for d in sorted(pci.glob("*"))
         if (_read(d / "vendor"), _read(d / "class")) == ("0x8086", _INTEL_COMPUTE_CLASS)
     ]
+
+
+def _uuid(device: Path, root: Path) -> str:
+    """Return the name that an Nvidia GPU has beside its number."""
+    lines = _read(root / "proc/driver/nvidia/gpus" / device.name / "information").splitlines()
+    return next((line.split()[-1] for line in lines if line.startswith("GPU UUID:")), "")
 
 
 def _amd(root: Path, pci: Path) -> list[Path]:

@@ -79,13 +79,17 @@ def test_domains_are_those_of_our_cores(tmp_path: Path) -> None:
 def test_cores_near_a_gpu(tmp_path: Path) -> None:
     pci = "sys/bus/pci/devices"
     put(tmp_path, {
-        "proc/driver/nvidia/gpus/0000:01:00.0/information": "", f"{pci}/0000:01:00.0/local_cpulist": "0-3",
-        "proc/driver/nvidia/gpus/0000:81:00.0/information": "", f"{pci}/0000:81:00.0/local_cpulist": "4-7",
+        "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H200\nGPU UUID: \t GPU-9c-5d",
+        "proc/driver/nvidia/gpus/0000:81:00.0/information": "Model: \t\t NVIDIA H200\nGPU UUID: \t GPU-1a-2b",
+        f"{pci}/0000:01:00.0/local_cpulist": "0-3", f"{pci}/0000:81:00.0/local_cpulist": "4-7",
         "sys/class/kfd/kfd/topology/nodes/1/gpu_id": "4711",
         "sys/class/kfd/kfd/topology/nodes/1/properties": "simd_count 1\nlocation_id 49664\ndomain 0",
         f"{pci}/0000:c2:00.0/local_cpulist": "6-7",
     })  # fmt: skip
     assert near_gpu("nvidia", "1", [3, 4, 5], tmp_path) == [4, 5]
-    assert near_gpu("nvidia", "GPU-1a2b", [3, 4, 5], tmp_path) == []
+    assert near_gpu("nvidia", "GPU-1a-2b", [3, 4, 5], tmp_path) == [4, 5]
+    assert near_gpu("nvidia", "GPU-1a", [3, 4, 5], tmp_path) == [4, 5]
+    assert near_gpu("nvidia", "GPU-7e", [3, 4, 5], tmp_path) == []
+    assert near_gpu("nvidia", "MIG-1a", [3, 4, 5], tmp_path) == []
     assert near_gpu("nvidia", "2", [3, 4, 5], tmp_path) == []
     assert near_gpu("amd", "0", range(8), tmp_path) == [6, 7]
