@@ -101,7 +101,7 @@ def _used() -> dict[int, float]:
 def main() -> None:
     """Run all, print and write."""
     parser = sides.parser(__doc__)
-    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--tasks", type=int, default=5_000)
     parser.add_argument("--seconds", type=int, default=60, help="of idling")
     arguments = sides.arguments(parser, measure, direct=measure_direct, idle=measure_idle)
     plan = {kind: [arguments.tasks] for kind in ("rhapsody-dragon", "at-once", "direct")}

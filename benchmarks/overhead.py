@@ -122,7 +122,7 @@ def _burst(call: Callable[[int], Any], tasks: int, factor: int) -> float:
 def main() -> None:
     """Run all, print and write."""
     parser = sides.parser(__doc__)
-    parser.add_argument("--tasks", type=int, default=5000, help="no-op apps a repetition")
+    parser.add_argument("--tasks", type=int, default=3000, help="no-op apps a repetition")
     parser.add_argument("--mpi-tasks", type=int, default=2000, help="two-rank MPI functions a repetition")
     parser.add_argument("--launches", type=int, default=20, help="tasks for MPIExecutor, which launches each")
     arguments = sides.arguments(parser, measure)

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from benchmarks import coupling, heterogeneity, path, sides, stamps
+from benchmarks import coupling, heterogeneity, machine, path, sides, stamps
 
 
 @pytest.mark.parametrize("share", heterogeneity.LEVELS)
@@ -29,6 +30,15 @@ def test_leased_is_the_mean_number_of_cores_between_two_times() -> None:
     assert heterogeneity.leased(records, 0, 10) == pytest.approx(2.1)
     assert heterogeneity.leased(records, 10, 20) == 0
     assert heterogeneity.leased(records, 9, 21) == pytest.approx(3 / 12)
+
+
+def test_stolen_is_the_share_of_the_time_that_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = machine._BEFORE._replace(
+        user=machine._BEFORE.user + 2, system=machine._BEFORE.system + 1, idle=machine._BEFORE.idle + 9,
+        steal=machine._BEFORE.steal + 1,
+    )  # fmt: skip
+    monkeypatch.setattr(psutil, "cpu_times", lambda: later)
+    assert machine.stolen() == pytest.approx(0.25)
 
 
 def test_sizes_in_words() -> None:

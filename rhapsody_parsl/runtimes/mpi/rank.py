@@ -54,8 +54,10 @@ class Rank:
             work = self._inbox.get()
             self._surroundings.suit(work)
             for task in work.tasks:
+                self._free_used(most=2 * _REST)
                 self._take(work, task)
             self._outbox.flush()
+            self._free_used(most=_REST)  # the answer is on its way
 
     def _group(self, ranks: tuple[int, ...]) -> MPI.Group:
         group = self._groups.get(ranks)
@@ -101,7 +103,7 @@ class Rank:
         return pack(task.id, [_unpack(value) for value in values], result.seconds)
 
     def _dispose(self, comm: MPI.Intracomm, clean: bool) -> None:
-        """Free a task's communicator, some tasks later: messages that nobody took must never meet another task.
+        """Have a task's communicator freed, some tasks later: messages that nobody took must never meet another task.
 
         MPI gives the number of a freed communicator to the next one, and with it what still arrives. A task that failed
         here may even have left part of a collective operation behind; its communicator is kept for good.
@@ -112,7 +114,10 @@ class Rank:
             self._kept.append(comm)
             return
         self._used.append(comm)
-        if len(self._used) > _REST:
+
+    def _free_used(self, most: int) -> None:
+        """Free communicators of the longest ended tasks until at most so many are left."""
+        while len(self._used) > most:
             _free(self._used.popleft())
 
 
