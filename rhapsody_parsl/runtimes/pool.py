@@ -41,11 +41,15 @@ def gpu_environment(run: Run) -> dict[str, str]:
 
 
 class _Worker:
-    """A worker process: where it is, what it works on and with, what it was given before it was up."""
+    """A worker process: where it is, what it works on and with, what it was given before it was up.
+
+    Attributes:
+        gpus: What its first run was shown of the host's GPUs, "" for none; None where nothing is shown or hidden.
+    """
 
     __slots__ = ("cores", "environment", "gpus", "host", "name", "run", "tasks", "up", "waiting")
 
-    def __init__(self, name: str, host: str, gpus: Mapping[str, str]) -> None:
+    def __init__(self, name: str, host: str, gpus: str | None) -> None:
         self.name, self.host, self.gpus = name, host, gpus
         self.up = False
         self.run: Run | None = None
@@ -75,7 +79,7 @@ class WorkerPool:
         self._events, self._start_worker, self._environment, self._prefix = events, starter, environment, prefix
         self._hub: Exchange | None = None
         self._workers: dict[str, _Worker] = {}
-        self._idle: dict[str, list[_Worker]] = {}
+        self._idle: dict[str, dict[str | None, list[_Worker]]] = {}  # by host, and by the GPUs they were shown
         self._by_run: dict[int, _Worker] = {}
         self._count = 0
         self._stillborn = 0
@@ -132,7 +136,7 @@ class WorkerPool:
         if worker is not None:
             worker.run = None
             worker.tasks.clear()
-            self._idle.setdefault(worker.host, []).append(worker)
+            self._idle.setdefault(worker.host, {}).setdefault(worker.gpus, []).append(worker)
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
         """Ask the run's worker to give tasks back, or to end with those it has begun."""
@@ -153,7 +157,7 @@ class WorkerPool:
             return
         if self._hub:
             self._hub.forget(name)
-        idle = self._idle.get(worker.host, [])
+        idle = self._idle.get(worker.host, {}).get(worker.gpus, [])
         if worker in idle:
             idle.remove(worker)
         if worker.run is not None:
@@ -189,27 +193,27 @@ class WorkerPool:
                 self._hub.send(worker.name, Quit())
 
     def _engage(self, run: Run, host: str) -> _Worker:
-        gpus = gpu_environment(run)
+        shown = gpu_environment(run)
+        gpus = next(iter(shown.values()), None)
         worker = self._take_idle(host, gpus) or self._new(host, gpus)
         worker.run = run
         worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
         threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
-        worker.environment = {**threads, **gpus}
+        worker.environment = {**threads, **shown}
         self._by_run[run.id] = worker
         return worker
 
-    def _take_idle(self, host: str, gpus: Mapping[str, str]) -> _Worker | None:
+    def _take_idle(self, host: str, gpus: str | None) -> _Worker | None:
         """Take an idle worker that has these GPUs; those that have some of them among others leave the memory there."""
-        idle = self._idle.get(host, [])
-        for other in [each for each in idle if each.gpus != gpus and _ids(each.gpus) & _ids(gpus)]:
-            idle.remove(other)
-            self._send(other, Quit())
-        worker = next((each for each in reversed(idle) if each.gpus == gpus), None)
-        if worker:
-            idle.remove(worker)
-        return worker
+        idle = self._idle.get(host, {})
+        if gpus:
+            for other in [other for other in idle if other and other != gpus and _meet(other, gpus)]:
+                for worker in idle.pop(other):
+                    self._send(worker, Quit())
+        fitting = idle.get(gpus)
+        return fitting.pop() if fitting else None
 
-    def _new(self, host: str, gpus: Mapping[str, str]) -> _Worker:
+    def _new(self, host: str, gpus: str | None) -> _Worker:
         self._count += 1
         worker = _Worker(f"{self._prefix}{self._count}", host, gpus)
         self._workers[worker.name] = worker
@@ -229,8 +233,8 @@ class WorkerPool:
             worker.waiting.append(message)
 
 
-def _ids(gpus: Mapping[str, str]) -> set[str]:
-    return {gpu for listed in gpus.values() for gpu in listed.split(",") if gpu}
+def _meet(one: str, other: str) -> bool:
+    return not set(one.split(",")).isdisjoint(other.split(","))
 
 
 def worker_lost(name: str, host: str, reason: str, log: str = "") -> WorkerLost:
