@@ -3,18 +3,20 @@
 Parsl's dill takes 20 µs for `((1,), {})`, pickle's C code less than one. For built-in values and containers of them
 both write the same, so those are pickled; everything else, and everything once somebody has registered a serializer of
 their own with Parsl, goes Parsl's way. What is written here any Parsl opens: it loads serializers by name.
+
+Parsl itself takes a second or two to import, on each core of a block before its first task. Where nobody has loaded it
+nobody has registered a serializer, and dill is called as Parsl would call it.
 """
 
+import functools
 import pickle
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from parsl.serialize import deserialize, serialize
-from parsl.serialize.base import SerializerBase
-from parsl.serialize.concretes import DillSerializer
-from parsl.serialize.facade import methods_for_data
+import dill
 
-__all__ = ("PlainSerializer", "open_call", "open_value", "pack_call", "pack_value")
+__all__ = ("HEADER", "open_call", "open_value", "pack_call", "pack_value", "pickled")
 
 _NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large values are legitimate here
 _PROTOCOL = 5
@@ -42,31 +44,48 @@ class _Plain(pickle.Pickler):
         raise _NotPlain
 
 
-class PlainSerializer(SerializerBase):
-    """Pickle for built-in values and containers of them; a serializer as Parsl finds it, by the name in its header."""
+def pickled(value: Any) -> list[Buffer]:
+    """Return the pickle of a plain value, in pieces.
 
-    identifier = b"rhapsody_parsl.payload PlainSerializer"
-
-    def serialize(self, data: Any) -> bytes:
-        """Return the pickle.
-
-        Raises:
-            Exception: It is not plain, or not picklable.
-        """
-        return b"".join(_pickled(data))
-
-    def deserialize(self, body: bytes) -> Any:
-        """Return the value."""
-        return pickle.loads(body)
-
-
-def _pickled(value: Any) -> list[Buffer]:
+    Raises:
+        Exception: It is not plain, or not picklable.
+    """
     pieces = _Pieces()
     _Plain(pieces, _PROTOCOL).dump(value)
     return pieces
 
 
-_HEADER = PlainSerializer.identifier + b"\n"
+HEADER = b"rhapsody_parsl.plain_serializer PlainSerializer\n"
+"""Before a pickle: where Parsl finds what opens it."""
+_DILL, _DILL_CALLABLE = b"02\n", b"C2\n"  # Parsl's own
+
+
+def _parsls() -> Any:
+    """Return Parsl's serializers, or None where nobody has loaded them."""
+    return sys.modules.get("parsl.serialize.facade")
+
+
+def _serialize(value: Any) -> bytes:
+    if (parsls := _parsls()) is not None:
+        return bytes(parsls.serialize(value, buffer_threshold=_NO_THRESHOLD))
+    dilled: bytes = dill.dumps(value)
+    return (_DILL_CALLABLE if callable(value) else _DILL) + dilled
+
+
+def _deserialize(data: bytes) -> Any:
+    if (parsls := _parsls()) is None:
+        if data.startswith(_DILL_CALLABLE):
+            return _callable(data)
+        if data.startswith(_DILL):
+            return dill.loads(data[len(_DILL) :])
+        from parsl.serialize import facade as parsls  # noqa: PLC0415 - see the module
+    return parsls.deserialize(data)
+
+
+@functools.lru_cache
+def _callable(data: bytes) -> Any:
+    """A function comes with each of its tasks; Parsl opens it once too."""
+    return dill.loads(data[len(_DILL_CALLABLE) :])
 
 
 def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
@@ -75,7 +94,7 @@ def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     Raises:
         Exception: Whatever dill raises.
     """
-    parts: list[list[Buffer]] = [[serialize(function, buffer_threshold=_NO_THRESHOLD)], _pieces_of(args)]
+    parts: list[list[Buffer]] = [[_serialize(function)], _pieces_of(args)]
     parts.append(_pieces_of(kwargs))
     return b"".join(piece for part in parts for piece in (b"%d\n" % sum(map(len, part)), *part))
 
@@ -105,12 +124,13 @@ def pack_value(value: Any) -> bytes:
 
 
 def _pieces_of(value: Any) -> list[Buffer]:
-    if list(methods_for_data) == [DillSerializer.identifier]:  # else somebody wants values written their way
+    parsls = _parsls()
+    if parsls is None or list(parsls.methods_for_data) == [b"02"]:  # else somebody wants values written their way
         try:
-            return [_HEADER, *_pickled(value)]
+            return [HEADER, *pickled(value)]
         except Exception:  # noqa: BLE001, S110 - dill then says what is wrong
             pass
-    return [serialize(value, buffer_threshold=_NO_THRESHOLD)]
+    return [_serialize(value)]
 
 
 def open_value(data: bytes | memoryview) -> Any:
@@ -119,6 +139,6 @@ def open_value(data: bytes | memoryview) -> Any:
     Raises:
         Exception: Whatever unpickling raises, which runs the user's code.
     """
-    if bytes(data[: len(_HEADER)]) == _HEADER:
-        return pickle.loads(data[len(_HEADER) :])
-    return deserialize(bytes(data))
+    if bytes(data[: len(HEADER)]) == HEADER:
+        return pickle.loads(data[len(HEADER) :])
+    return _deserialize(bytes(data))

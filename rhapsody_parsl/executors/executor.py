@@ -29,7 +29,7 @@ from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, name_of
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.explanation import Explanation, explain
-from rhapsody_parsl.executors.functions import facts_of
+from rhapsody_parsl.executors.functions import bare, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
@@ -238,7 +238,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         if SPEC_PARAMETER in kwargs and not facts.takes_spec:
             del kwargs[SPEC_PARAMETER]
         try:
-            payload = pack_call(func, args, kwargs)
+            payload = pack_call(bare(func), args, kwargs)
         except Exception as problem:
             raise PayloadError("function or arguments", f"{type(problem).__name__}: {problem}") from problem
         number = next(self._task_ids)

@@ -4,13 +4,17 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import msgspec
+from parsl.app.errors import wrap_error
 
 from rhapsody_parsl.spec.decorator import ATTRIBUTE, SPEC_PARAMETER
 
-__all__ = ("FunctionFacts", "facts_of")
+__all__ = ("FunctionFacts", "bare", "facts_of")
+
+_WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
 
 
 class FunctionFacts(msgspec.Struct, frozen=True):
@@ -41,6 +45,17 @@ def facts_of(function: Callable[..., Any]) -> FunctionFacts:
     if known is None:
         known = _known[function] = _look(function)
     return known
+
+
+def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function of a Python app without Parsl's `wrap_error`.
+
+    A worker of ours tells by itself what a function raises; the wrapper would have each import all of Parsl first.
+    """
+    inner = getattr(function, "__wrapped__", None)
+    if getattr(function, "__code__", None) is _WRAPPER and isinstance(inner, FunctionType):
+        return inner
+    return function
 
 
 def _look(function: Callable[..., Any]) -> FunctionFacts:

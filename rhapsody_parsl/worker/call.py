@@ -6,14 +6,13 @@ import traceback
 from typing import Any
 
 import msgspec
-from parsl.app.errors import AppTimeout, RemoteExceptionWrapper
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
 from rhapsody_parsl.payload import open_call, pack_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
 from rhapsody_parsl.worker.process_tree import end_descendants, older_descendants
 
-__all__ = ("call", "failed", "pack", "raised")
+__all__ = ("call", "failed", "is_wrapper", "pack", "raised")
 
 
 def call(task: int, payload: bytes | memoryview) -> Result:
@@ -22,7 +21,7 @@ def call(task: int, payload: bytes | memoryview) -> Result:
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **kwargs)
-        if isinstance(value, RemoteExceptionWrapper) and isinstance(value.e_value, AppTimeout):
+        if is_wrapper(value) and _timed_out(value.e_value):
             end_descendants(keep=older_descendants(uptime))  # Parsl's bash apps leave them running
     except SystemExit as exit_:
         return failed(task, WorkerLost("in the task", f"the task called sys.exit({exit_.code!r})"))
@@ -31,18 +30,31 @@ def call(task: int, payload: bytes | memoryview) -> Result:
     return pack(task, value, time.perf_counter() - began)
 
 
+def is_wrapper(value: Any) -> bool:
+    """Whether it is how Parsl's apps return what they raised; nothing is where nobody has loaded Parsl."""
+    return isinstance(value, getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
+
+
+def _timed_out(error: BaseException) -> bool:
+    from parsl.app.errors import AppTimeout  # noqa: PLC0415 - its wrapper is loaded, and so is this
+
+    return isinstance(error, AppTimeout)
+
+
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
         return Result(task, RESULT, pack_value(value), seconds)
     except Exception as problem:  # noqa: BLE001 - dill raises anything
-        if isinstance(value, RemoteExceptionWrapper):  # how Parsl's apps return what they raised
+        if is_wrapper(value):
             return failed(task, PayloadError("exception", "".join(traceback.format_exception(value.e_value))))
         return failed(task, PayloadError("result", f"{type(problem).__name__}: {problem}"))
 
 
 def raised(task: int, seconds: float = 0.0) -> Result:
     """Return the exception being handled as a `Result`, its traceback with it."""
+    from parsl.app.errors import RemoteExceptionWrapper  # noqa: PLC0415 - takes a second or two; most tasks need none
+
     wrapper = RemoteExceptionWrapper(*sys.exc_info())
     try:
         return Result(task, RAISED, pack_value(wrapper), seconds)

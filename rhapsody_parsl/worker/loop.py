@@ -153,7 +153,7 @@ class Runner:
         payload = opened(task)
         if work.mode == "process":
             return run_in_fresh_process(task.id, payload)
-        from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - Parsl is paid for with the first task
+        from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - dill is paid for with the first task
 
         if work.mode == "prompt":
             from rhapsody_parsl.worker.prompt import call_body  # noqa: PLC0415 - as above
@@ -164,7 +164,7 @@ class Runner:
 
 def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     """Run one payload in a new Python process of its own session and return its result."""
-    from rhapsody_parsl.worker.call import failed  # noqa: PLC0415 - Parsl is paid for with the first task
+    from rhapsody_parsl.worker.call import failed  # noqa: PLC0415 - dill is paid for with the first task
 
     began = time.perf_counter()
     read, write = os.pipe()

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from parsl.app.errors import RemoteExceptionWrapper
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.spec.request import PARAMETERS
 from rhapsody_parsl.wire.messages import PROMPT, Result
-from rhapsody_parsl.worker.call import failed, pack, raised
+from rhapsody_parsl.worker.call import failed, is_wrapper, pack, raised
 
 __all__ = ("PROMPT", "as_request", "call_body")
 
@@ -61,7 +60,7 @@ def call_body(task: int, payload: bytes | memoryview, parameters: bytes) -> Resu
         value = function(*args, **kwargs)
     except Exception:  # noqa: BLE001 - the user's exception is the task's result
         return raised(task)
-    if isinstance(value, RemoteExceptionWrapper):
+    if is_wrapper(value):
         return pack(task, value)
     try:
         request = as_request(value, msgspec.msgpack.decode(parameters) if parameters else {})

@@ -100,6 +100,13 @@ class Cluster:
         """Return what lives on the hosts beside their own services, and what lies in their private folders."""
         return [f"{name}: {what}" for name in self.hosts for what in self.leftovers_on(name)]
 
+    def wait_clean(self, seconds: float = 20) -> None:
+        """Wait until nothing is left; else say what is."""
+        try:
+            until(lambda: not self.leftovers(), seconds)
+        except AssertionError:
+            raise AssertionError("\n".join(["left on the hosts:", *self.leftovers()])) from None
+
     def leftovers_on(self, name: str) -> list[str]:
         """The same of one host."""
         return list(_leftovers(self.hosts[name]))

@@ -6,7 +6,6 @@ import pytest
 
 from testing.vcluster.cluster import Cluster
 from testing.vcluster.files import Settings
-from testing.waiting import until
 
 _NODES = 3
 
@@ -21,7 +20,4 @@ def whole_cluster() -> Iterator[Cluster]:
 def cluster(whole_cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, all nodes in order; nothing of ours may be left on it."""
     yield whole_cluster
-    try:
-        until(lambda: not whole_cluster.leftovers(), 20)
-    except AssertionError:
-        raise AssertionError("\n".join(["left on the hosts:", *whole_cluster.leftovers()])) from None
+    whole_cluster.wait_clean()

@@ -34,6 +34,8 @@ FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
 FAKE_COMMAND = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
 ENGINE = {"max_model_len": 512}
 PATIENCE = 100
+_DECLARED = 6
+"""Cores of each node where models are: each engine has some, and those it has lie on all real ones."""
 
 
 def tell(event: str, value: Any = None) -> None:
@@ -139,42 +141,42 @@ def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
         tell("request", ask.result(PATIENCE))
 
 
-def serving(folder: Path) -> None:
-    """A model on the second node, asked by request apps and by a function on the third."""
-    model = str(write_tiny_llama(folder / "model"))
-    service = VLLMService("tiny", model, labels=("vn2",), engine_args=ENGINE)
-    with block(folder, ["local", "vllm"], options={"vllm": {"services": [service]}}) as executor:
-        spec = {"runtime": "vllm", "service": "tiny", "max_tokens": 4, "temperature": 0, "ignore_eos": True}
-        tell("request", executor.submit(apps.prompt, spec, "hello").result(PATIENCE))
+def models(folder: Path) -> None:
+    """Three models at once: one on the second node, two over the second and third, for a service has the first.
+
+    Each is asked when it is there, the first also by a function on the third node; `tensor` again after a failure.
+    """
+    model = str(write_tiny_llama(folder / "model", Size(hidden=128, heads=4)))
+    one_front = {"api_server_count": 1}  # one process less that imports vLLM
+    services = [
+        VLLMService("echo", "m", cores=_DECLARED, server="command", executable=FAKE_COMMAND),
+        _over_two("tensor", model, "hosted"),
+        _over_two("data", model, "command", **one_front),
+        VLLMService("tiny", model, labels=("vn2",), engine_args=ENGINE),
+    ]
+    options = {"vllm": {"services": services}, "executor": {"cores_per_node": _DECLARED}}
+    with block(folder, ["local", "vllm"], options=options) as executor:
+
+        def ask(service: str) -> list[str]:
+            spec = {"runtime": "vllm", "service": service, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+            futures = [executor.submit(apps.prompt, spec, "hello") for _ in range(4)]
+            return [future.result(2 * PATIENCE) for future in futures]
+
+        tell("tiny", ask("tiny"))
         tell("called", executor.submit(apps.ask, {"labels": ["vn3"]}, "tiny", "hello").result(PATIENCE))
         tell("without key", executor.submit(apps.ask_without_key, {"labels": ["vn3"]}, "tiny").result(PATIENCE))
+        for name in ("data", "tensor"):
+            tell(name, {"answers": ask(name), "nodes": _service(executor, name)["node"]})
+        until(lambda: (folder / "killed").exists() or (folder / "go").exists(), PATIENCE)
+        if (folder / "killed").exists():
+            tell("detail", until(lambda: _service(executor, "tensor")["detail"], PATIENCE))
+            tell("again", ask("tensor"))
         until((folder / "go").exists, PATIENCE)
 
 
-def spread(folder: Path, server: Literal["hosted", "command"], kind: str) -> None:
-    """A model over the second and third node, for a service has the first; it is asked, and again after a failure."""
-    model = str(write_tiny_llama(folder / "model", Size(hidden=128, heads=4)))
-    engine: dict[str, Any] = {**ENGINE, f"{kind}_parallel_size": 2}
-    if server == "command":
-        engine["api_server_count"] = 1  # one process less that imports vLLM
-    services = [
-        VLLMService("echo", "m", cores=2, server="command", executable=FAKE_COMMAND),
-        VLLMService("wide", model, nodes=2, server=server, engine_args=engine),
-    ]
-    with block(folder, ["local", "vllm"], options={"vllm": {"services": services}}) as executor:
-        spec = {"runtime": "vllm", "service": "wide", "max_tokens": 4, "temperature": 0, "ignore_eos": True}
-
-        def ask(event: str) -> None:
-            futures = [executor.submit(apps.prompt, spec, "hello") for _ in range(4)]
-            tell(event, [future.result(2 * PATIENCE) for future in futures])
-
-        ask("answers")
-        tell("nodes", _service(executor, "wide")["node"])
-        until((folder / "killed").exists, PATIENCE)
-        if (folder / "killed").read_text():
-            until(lambda: _service(executor, "wide")["detail"], PATIENCE)
-            tell("detail", _service(executor, "wide")["detail"])
-            ask("again")
+def _over_two(kind: str, model: str, server: Literal["hosted", "command"], **more: Any) -> VLLMService:
+    engine = {**ENGINE, f"{kind}_parallel_size": 2, **more}
+    return VLLMService(kind, model, nodes=2, cores=2, server=server, engine_args=engine)
 
 
 def _service(executor: RhapsodyExecutor, name: str) -> dict[str, Any]:
@@ -241,17 +243,18 @@ def _try(executor: RhapsodyExecutor) -> str:
         return ""
 
 
-def gang_lost(folder: Path, kill: str, mpi: str = "auto", way: str = "slurm") -> None:
-    """A gang over three nodes of which one fails, as a function and as an executable; what is left goes on."""
+def gangs_lost(folder: Path, kinds: list[str], mpi: str = "auto", way: str = "slurm") -> None:
+    """Gangs over three nodes of which one fails, of each kind at once; what is left goes on."""
+    calls = {"function": apps.gang_wait, "executable": apps.launch_wait}
     with block(folder, ["mpi"], way=way, options={"mpi": {"launcher": mpi}}) as executor:
         spec = {"num_nodes": 3, "ranks_per_node": 1}
-        meeting = folder / "meeting"
-        meeting.mkdir()
-        call = apps.gang_wait if kill == "function" else apps.launch_wait
-        wide = executor.submit(call, spec, str(meeting), 3, str(folder / "go"))
-        until(lambda: len(list(meeting.iterdir())) == 3, PATIENCE)
+        wide = {}
+        for kind in kinds:
+            (meeting := folder / kind).mkdir()
+            wide[kind] = executor.submit(calls[kind], spec, str(meeting), 3, str(folder / "go"))
+        until(lambda: all(len(list((folder / kind).iterdir())) == 3 for kind in kinds), PATIENCE)
         tell("running")
-        tell("lost", type(wide.exception(PATIENCE)).__name__)
+        tell("lost", {kind: type(future.exception(PATIENCE)).__name__ for kind, future in wide.items()})
         meeting = folder / "next"
         meeting.mkdir()
         narrow = executor.submit(apps.gang, {"num_nodes": 2, "ranks_per_node": 1}, str(meeting), 2)
@@ -263,8 +266,8 @@ def hold(folder: Path, runtimes: list[str], way: str = "slurm", span: int = 1, m
     with block(folder, runtimes, way=way, options={**_spanning(span), "mpi": {"launcher": mpi}}) as executor:
         meeting = folder / "meeting"
         meeting.mkdir()
-        spec = {"runtime": runtimes[0]}
-        futures = [executor.submit(apps.meet_and_wait, spec, str(meeting), 3, str(folder / "go")) for _ in range(3)]
+        specs = [{"runtime": runtimes[0], "labels": [node]} for node in ("vn1", "vn2", "vn3")]
+        futures = [executor.submit(apps.meet_and_wait, spec, str(meeting), 3, str(folder / "go")) for spec in specs]
         if "mpi" in runtimes:
             gang = {"runtime": "mpi", "num_nodes": 3, "ranks_per_node": 1}
             futures.append(executor.submit(apps.gang_wait, gang, str(meeting), 6, str(folder / "go")))

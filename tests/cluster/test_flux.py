@@ -63,11 +63,11 @@ def test_functions_of_a_frozen_node_are_lost_and_it_comes_back(cluster: Cluster)
 
 
 def test_a_gang_over_a_frozen_node_is_lost_and_the_next_runs_on_the_others(cluster: Cluster) -> None:
-    with Driver(cluster, "gang_lost", way="flux", kill="function", mpi="flux") as driver:
+    with Driver(cluster, "gangs_lost", way="flux", kinds=["function"], mpi="flux") as driver:
         driver.hear("running")
         cluster.hosts["vn2"].freeze()
         try:
-            assert driver.hear("lost") == "NodeLost"
+            assert driver.hear("lost") == {"function": "NodeLost"}
             assert driver.hear("next") == ["vn1", "vn3"]
         finally:
             cluster.hosts["vn2"].thaw()

@@ -62,13 +62,12 @@ def test_only_the_tasks_of_a_lost_node_are_lost(cluster: Cluster, how: str, way:
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("mpi", ["hydra", "openmpi"])
-@pytest.mark.parametrize("kind", ["function", "executable"])
-def test_a_gang_over_a_lost_node_is_lost_and_the_next_runs_on_the_others(cluster: Cluster, kind: str, mpi: str) -> None:
-    with Driver(cluster, "gang_lost", kill=kind, mpi=mpi) as driver:
+def test_gangs_over_a_lost_node_are_lost_and_the_next_runs_on_the_others(cluster: Cluster, mpi: str) -> None:
+    with Driver(cluster, "gangs_lost", kinds=["function", "executable"], mpi=mpi) as driver:
         driver.hear("running")
         fail(cluster, "killed")
         try:
-            assert driver.hear("lost") == "NodeLost"
+            assert driver.hear("lost") == {"function": "NodeLost", "executable": "NodeLost"}
             assert driver.hear("next") == ["vn1", "vn3"]
         finally:
             repair(cluster, "killed")

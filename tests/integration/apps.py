@@ -76,6 +76,10 @@ def die_at(number: int, deadly: int) -> int:
     return number
 
 
+def has_loaded(module: str) -> bool:
+    return module in sys.modules
+
+
 def pid() -> int:
     return os.getpid()
 

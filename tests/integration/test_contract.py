@@ -65,6 +65,12 @@ def test_result(stage: Stage) -> None:
     assert stage.app(apps.add, 1, y=2).result(TIMEOUT) == 3
 
 
+def test_an_app_that_needs_no_parsl_loads_none(stage: Stage) -> None:
+    """It takes a second or two, and every worker would pay for it."""
+    keys = {**stage.keys, "isolation": "process"}
+    assert not python_app(apps.has_loaded)("parsl", parsl_resource_specification=keys).result(TIMEOUT)
+
+
 def test_exception_with_its_traceback(stage: Stage) -> None:
     future = stage.app(apps.fail_deeply, "gone")
     with pytest.raises(KeyError, match="gone") as caught:

@@ -257,6 +257,11 @@ def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> 
     assert "api_key" not in str(block)
 
 
+def test_a_worker_that_is_alone_has_no_process_of_its_own(executor: RhapsodyExecutor) -> None:
+    assert len(below("VLLM::EngineCore")) == 2
+    assert not below("VLLM::Worker")
+
+
 # --- vllm serve --------------------------------------------------------------------------------------------------
 
 

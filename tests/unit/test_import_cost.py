@@ -3,8 +3,13 @@
 import json
 import subprocess
 import sys
+from collections import Counter
+from typing import Any
 
 import pytest
+from parsl.serialize import deserialize
+
+from rhapsody_parsl.payload import pack_call
 
 HEAVY = {"dragon", "mpi4py", "numpy", "parsl", "torch", "vllm"}
 
@@ -23,6 +28,7 @@ def loaded(statement: str) -> set[str]:
     ("import rhapsody_parsl.pilot.__main__", HEAVY | {"zmq"}),
     ("import rhapsody_parsl.pilot.loop", HEAVY),
     ("import rhapsody_parsl.worker.loop", HEAVY),
+    ("import rhapsody_parsl.worker.once, rhapsody_parsl.worker.prompt", HEAVY),
     ("import rhapsody_parsl.executors.executor", HEAVY - {"parsl"}),
     ("import rhapsody_parsl.cli.main", HEAVY | {"globus_compute_endpoint", "zmq"}),
     ("import rhapsody_parsl.globus_compute", HEAVY | {"globus_compute_endpoint", "zmq"}),
@@ -30,6 +36,18 @@ def loaded(statement: str) -> set[str]:
 ])  # fmt: skip
 def test_import_loads_nothing_it_does_not_need(statement: str, never: set[str]) -> None:
     assert not loaded(statement) & never
+
+
+@pytest.mark.parametrize(("values", "kind"), [("aab", Counter), (["aab"], list)])
+def test_a_task_runs_without_parsl_which_opens_what_it_returns(values: Any, kind: Any) -> None:
+    code = (
+        "import sys; from rhapsody_parsl.worker.call import call\n"
+        "print(call(1, bytes.fromhex(sys.argv[1])).payload.hex(), 'parsl' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, pack_call(kind, (values,), {}).hex()]
+    result, loaded_it = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert deserialize(bytes.fromhex(result)) == kind(values)
+    assert loaded_it == "False"
 
 
 def test_every_public_name_resolves_and_a_wrong_one_says_so() -> None:

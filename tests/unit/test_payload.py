@@ -13,7 +13,7 @@ from parsl.serialize import deserialize, pack_apply_message, serialize, unpack_a
 from parsl.serialize.base import SerializerBase
 from parsl.serialize.facade import methods_for_data
 
-from rhapsody_parsl.payload import PlainSerializer, open_call, open_value, pack_call, pack_value
+from rhapsody_parsl.payload import HEADER, open_call, open_value, pack_call, pack_value
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -46,7 +46,7 @@ def double(x: Any) -> Any:
 @given(plain)
 def test_plain_values_come_back_and_parsl_opens_them(value: Any) -> None:
     data = pack_value(value)
-    assert data.startswith(PlainSerializer.identifier)
+    assert data.startswith(HEADER)
     assert open_value(data) == value
     assert deserialize(data) == value
     assert open_value(serialize(value)) == value
@@ -57,7 +57,7 @@ def test_plain_values_come_back_and_parsl_opens_them(value: Any) -> None:
 )
 def test_all_other_values_go_parsls_way(value: Any) -> None:
     data = pack_value(value)
-    assert not data.startswith(PlainSerializer.identifier)
+    assert not data.startswith(HEADER)
     found = open_value(data)
     assert type(found) is type(value)
     if not callable(value):
@@ -92,6 +92,5 @@ def test_a_serializer_that_somebody_registered_is_used(monkeypatch: pytest.Monke
             return pickle.loads(body)
 
     mine = {b"SHOUT": Shout(), **methods_for_data}
-    monkeypatch.setattr("rhapsody_parsl.payload.methods_for_data", mine)
     monkeypatch.setattr("parsl.serialize.facade.methods_for_data", mine)
     assert open_value(pack_value("quiet")) == "QUIET"

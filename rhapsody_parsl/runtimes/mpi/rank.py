@@ -93,7 +93,7 @@ class Rank:
 
     def _gather(self, group: MPI.Group, task: Task, result: Result) -> Result:
         """Bring all ranks' values to the first, on a communicator the function has not touched."""
-        from rhapsody_parsl.worker.call import pack  # noqa: PLC0415 - Parsl is paid for with the first task
+        from rhapsody_parsl.worker.call import pack  # noqa: PLC0415 - dill is paid for with the first task
 
         comm = MPI.COMM_WORLD.Create_group(group)
         values = comm.gather(result.payload if result.kind == RESULT else None)
@@ -131,24 +131,22 @@ def _free(comm: MPI.Intracomm) -> None:
 
 
 def _unpack(payload: bytes) -> object:
-    from rhapsody_parsl.payload import open_value  # noqa: PLC0415 - Parsl is paid for with the first task
+    from rhapsody_parsl.payload import open_value  # noqa: PLC0415 - dill is paid for with the first task
 
     return open_value(payload)
 
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
-    from parsl.app.errors import RemoteExceptionWrapper  # noqa: PLC0415 - as above
-
     from rhapsody_parsl.payload import open_call  # noqa: PLC0415 - as above
-    from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.call import failed, is_wrapper, pack, raised  # noqa: PLC0415 - as above
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
     try:
         function, args, kwargs = open_call(opened(task))
         value = function(*args, **{**kwargs, "comm": comm})
-        if isinstance(value, RemoteExceptionWrapper):  # Parsl's decorator returns what the function raises
+        if is_wrapper(value):  # Parsl's decorator returns what the function raises
             value.reraise()
     except SystemExit as exit_:
         return failed(task.id, RankFailed(rank, size, host, f"the function called sys.exit({exit_.code!r})"))

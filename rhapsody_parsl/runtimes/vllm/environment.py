@@ -11,6 +11,7 @@ from rhapsody_parsl.spec.task_spec import TaskSpec
 __all__ = ("process_environment", "thread_groups")
 
 _KEEP_ALIVE = "3600"
+_SIZES = ("tensor", "pipeline", "prefill_context", "data")
 
 
 def process_environment(
@@ -40,6 +41,9 @@ def process_environment(
         groups = thread_groups(service, cores)
         threads = groups.partition("|")[0].count(",") + 1
         env |= {"VLLM_CPU_OMP_THREADS_BIND": groups, "OMP_NUM_THREADS": str(threads)}
+        if service.parallel(*_SIZES) == 1:
+            # Else vLLM gives the one worker a process of its own, only to set the threads that we have set.
+            env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         if service.engine_args.get("enforce_eager", True):
             # Else tensor parallel layers still compile, for a minute of each start.
             env["TORCH_COMPILE_DISABLE"] = "1"
@@ -53,7 +57,7 @@ def thread_groups(service: VLLMService, cores: tuple[int, ...]) -> str:
 
     vLLM counts groups by the worker's number on its own node. All share the cores when those are too few.
     """
-    workers = max(1, service.parallel("tensor", "pipeline", "prefill_context", "data") // service.nodes)
+    workers = max(1, service.parallel(*_SIZES) // service.nodes)
     each = len(cores) // workers
     groups = [cores[i * each : (i + 1) * each] for i in range(workers)] if each else [cores] * workers
     return "|".join(",".join(map(str, group)) for group in groups)

@@ -5,7 +5,7 @@ import pytest
 from parsl import bash_app, python_app
 
 from rhapsody_parsl import MPI, annotate
-from rhapsody_parsl.executors.functions import facts_of
+from rhapsody_parsl.executors.functions import bare, facts_of
 
 
 class Capture:
@@ -48,6 +48,12 @@ def test_annotation_above_a_wrapper_counts_too() -> None:
         return takes(*args, **kwargs)
 
     assert facts_of(annotate(MPI(ranks=2))(outer)).comm
+
+
+def test_a_python_app_is_sent_without_parsls_wrapper_and_all_else_as_it_is() -> None:
+    assert bare(submitted(python_app(plain))) is plain
+    for other in (submitted(bash_app(plain)), functools.wraps(plain)(lambda: 1), functools.partial(plain), plain, len):
+        assert bare(other) is other
 
 
 @pytest.mark.parametrize(("call", "name"), [(len, "len"), (functools.partial(plain, 2), "plain"), (int, "int")])

@@ -201,6 +201,12 @@ def test_nothing_is_compiled_on_cpus_unless_the_user_wants_it() -> None:
         assert env.get("TORCH_COMPILE_DISABLE") == expected
 
 
+@pytest.mark.parametrize(("sizes", "expected"), [({}, "0"), ({"tensor_parallel_size": 2}, None)])
+def test_a_worker_that_is_alone_needs_no_process_of_its_own(sizes: dict[str, Any], expected: str | None) -> None:
+    env = process_environment(VLLMService("s", "m", engine_args=sizes), None, make_context(), Path("/x"), "")
+    assert env.get("VLLM_ENABLE_V1_MULTIPROCESSING") == expected
+
+
 @pytest.mark.parametrize(
     ("sizes", "groups"),
     [
