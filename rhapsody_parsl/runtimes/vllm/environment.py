@@ -1,5 +1,6 @@
 """The variables of a replica's processes: their cores and GPUs, and what keeps them out of each other's way."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def process_environment(
         groups = thread_groups(service, cores)
         threads = groups.partition("|")[0].count(",") + 1
         env |= {"VLLM_CPU_OMP_THREADS_BIND": groups, "OMP_NUM_THREADS": str(threads)}
-        if service.parallel(*_SIZES) == 1:
+        if service.parallel(*_SIZES) == 1 and not _preloads_openmp(service):
             # Else vLLM gives the one worker a process of its own, only to set the threads that we have set.
             env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         if service.engine_args.get("enforce_eager", True):
@@ -50,6 +51,11 @@ def process_environment(
         if node.gpus:
             env |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"), "")
     return env | service.env
+
+
+def _preloads_openmp(service: VLLMService) -> bool:
+    """Whether an OpenMP library is loaded before all others, as vLLM advises on Intel's CPUs: it then sets more."""
+    return "omp" in service.env.get("LD_PRELOAD", os.environ.get("LD_PRELOAD", ""))
 
 
 def thread_groups(service: VLLMService, cores: tuple[int, ...]) -> str:

@@ -201,9 +201,20 @@ def test_nothing_is_compiled_on_cpus_unless_the_user_wants_it() -> None:
         assert env.get("TORCH_COMPILE_DISABLE") == expected
 
 
-@pytest.mark.parametrize(("sizes", "expected"), [({}, "0"), ({"tensor_parallel_size": 2}, None)])
-def test_a_worker_that_is_alone_needs_no_process_of_its_own(sizes: dict[str, Any], expected: str | None) -> None:
-    env = process_environment(VLLMService("s", "m", engine_args=sizes), None, make_context(), Path("/x"), "")
+@pytest.mark.parametrize(
+    ("sizes", "own", "expected"),
+    [
+        ({}, {}, "0"),
+        ({"tensor_parallel_size": 2}, {}, None),
+        ({}, {"LD_PRELOAD": "libtcmalloc.so:libiomp5.so"}, None),
+        ({}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, "1"),
+    ],
+)
+def test_a_worker_that_is_alone_needs_no_process_of_its_own(
+    sizes: dict[str, Any], own: dict[str, str], expected: str | None
+) -> None:
+    service = VLLMService("s", "m", engine_args=sizes, env=own)
+    env = process_environment(service, None, make_context(), Path("/x"), "")
     assert env.get("VLLM_ENABLE_V1_MULTIPROCESSING") == expected
 
 
