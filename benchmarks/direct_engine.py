@@ -3,11 +3,11 @@
 import asyncio
 import multiprocessing
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 START_TIMEOUT = 600.0
@@ -21,20 +21,30 @@ class DirectEngine:
         model: Folder of the model.
         arguments: Of the engine.
         cores: On how many cores, the first; 0: all.
+        folder: For what vLLM writes and for its sockets.
     """
 
-    def __init__(self, model: str, arguments: dict[str, Any], cores: int = 0) -> None:
+    def __init__(self, model: str, arguments: dict[str, Any], cores: int, folder: str) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_hold, args=(theirs, model, arguments, cores))
+        self._log = Path(folder) / f"direct engine of {Path(model).name}.log"
+        self._process = context.Process(target=_hold, args=(theirs, model, arguments, cores, self._log))
         self._process.start()
         theirs.close()
 
     def wait(self) -> None:
-        """Wait until it is up."""
-        if not self._pipe.poll(START_TIMEOUT):
-            raise TimeoutError("vLLM's engine did not come up")
-        self._pipe.recv()
+        """Wait until it is up.
+
+        Raises:
+            SystemExit: It does not come up.
+        """
+        try:
+            if self._pipe.poll(START_TIMEOUT):
+                self._pipe.recv()
+                return
+        except EOFError:
+            pass
+        raise SystemExit(f"vLLM's engine did not come up:\n{self._log.read_text()[-3000:]}")
 
     def generate(self, prompts: Sequence[str], tokens: int) -> tuple[float, int, str]:
         """Have all prompts answered side by side; return seconds, tokens, and the first text."""
@@ -50,22 +60,24 @@ class DirectEngine:
             self._process.kill()
 
 
-def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int) -> None:
+def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int, log: Path) -> None:
     """Hold the engine until the pipe ends."""
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     cores = sorted(os.sched_getaffinity(0))[: count or None]
     os.sched_setaffinity(0, cores)
-    sockets = tempfile.TemporaryDirectory()  # vLLM leaves them where they are
     os.environ |= {
-        "VLLM_RPC_BASE_PATH": sockets.name,
+        "VLLM_RPC_BASE_PATH": str(log.parent),  # it leaves its sockets where they are
         "VLLM_PLUGINS": "",  # Dragon registers some that break it
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # as a service has it: the worker in the engine's own process
         "OMP_NUM_THREADS": str(len(cores)),
         "VLLM_LOGGING_LEVEL": "ERROR",
     }
     import uvloop  # noqa: PLC0415 - with vLLM, only here
 
     uvloop.run(_serve(pipe, model, arguments))
-    sockets.cleanup()
     os._exit(0)  # vLLM's own finalizer stumbles at an interpreter's end
 
 

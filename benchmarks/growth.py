@@ -51,7 +51,7 @@ def nothing(number: int) -> int:
 
 
 def measure_queue(_kind: str, folder: str, count: int) -> sides.Turns:
-    """Queue so many tasks behind one, then let them run."""
+    """Queue so many tasks behind one in the first turn; let them run in the second."""
     gate = Path(folder) / "gate"
     executor = sides.rhapsody([LocalRuntime()], cores=1)
     with sides.load(executor, folder):
@@ -62,19 +62,19 @@ def measure_queue(_kind: str, folder: str, count: int) -> sides.Turns:
         futures = [executor.submit(nothing, {}, number) for number in range(count)]
         into = time.perf_counter() - began
         full = _at_rest()
+        yield {
+            "tasks": count,
+            "in_per_s": count / into,
+            "idle_mb": idle / 1e6,
+            "bytes_a_task": (full - idle) / count,
+        }
         began = time.perf_counter()
         gate.touch()
         wait(futures)
         out = time.perf_counter() - began
         sides.check(all(f.result() == n for n, f in enumerate(futures)), "another number")
         holding.result()
-        yield {
-            "tasks": count,
-            "in_per_s": count / into,
-            "out_per_s": count / out,
-            "idle_mb": idle / 1e6,
-            "bytes_a_task": (full - idle) / count,
-        }
+        yield {"out_per_s": count / out}
 
 
 def _resident() -> float:
@@ -119,12 +119,17 @@ def main() -> None:
     parser = sides.parser(__doc__, repeat=3)
     arguments = sides.arguments(parser, measure_rate, queue=measure_queue, core=measure_core)
     most = QUICK if arguments.quick else max(TASKS)
-    queues = [sides.apart("benchmarks.growth", "queue", count) for count in TASKS if count <= most]
+    queues = [_queue(count) for count in TASKS if count <= most]
     shapes = [(1, workers) for workers in WORKERS] + [(blocks, 1) for blocks in BLOCKS[1:]]
     plan = {f"{blocks} x {workers}": (blocks, workers, 3000) for blocks, workers in shapes}
     rates = sides.medians(sides.alternate("benchmarks.growth", plan, arguments.repeat, stay=True))
     cores = [sides.apart("benchmarks.growth", "core", workers, each) for each in EACH for workers in SIMULATED]
     report(queues, list(rates.values()), cores, arguments.out)
+
+
+def _queue(count: int) -> sides.Numbers:
+    with sides.up("benchmarks.growth", "queue", [count]) as turn:
+        return turn() | turn()
 
 
 def report(

@@ -1,13 +1,13 @@
 """Model requests through apps, beside vLLM's own engine driven directly on the same prompts.
 
 `python -m benchmarks.inference` starts one block with the models as services, and for each model an `AsyncLLM` of the
-same engine arguments in a process of its own. Then the two take turns, `--repeat` times: many prompts at once (tokens
-per second), and single requests for one token one after another (latency: what the way adds is the same for any number
-of tokens, and drowns in the scatter of many). Prompts are new in each repetition and the same on both sides,
-temperature 0, a fixed number of tokens; the text of one request is compared. The models are a tiny random one, where a
-request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's engines have
-one core each: on all of a small machine their threads wait for each other whenever somebody else has one of the cores,
-the driver for instance, and what is measured then is the machine's scheduler.
+same engine arguments and variables in a process of its own. Then the two take turns, `--repeat` times: many prompts at
+once (tokens per second), and single requests for one token one after another (latency: what the way adds is the same
+for any number of tokens, and drowns in the scatter of many). Prompts are new in each repetition and the same on both
+sides, temperature 0, a fixed number of tokens; the text of one request is compared. The models are a tiny random one,
+where a request costs next to nothing but its way, and SmolLM2-135M where `make model` has put it. The tiny one's
+engines have one core each: on all of a small machine their threads wait for each other whenever somebody else has one
+of the cores, the driver for instance, and what is measured then is the machine's scheduler.
 
 `--replicas` (by itself on machines of 4 cores and more) adds one service with 1, one with 2, one with 4 replicas of one
 core each, as far as there are cores.
@@ -16,10 +16,9 @@ core each, as far as there are cores.
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +30,6 @@ from benchmarks.direct_engine import DirectEngine
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
 
 MANY = 4
-REST = 1.5
-"""Seconds before the other side's turn: a worker of vLLM spins for one second after its last work, on its cores."""
 REPLICAS = (1, 2, 4)
 
 Answer = tuple[float, int, str]
@@ -90,12 +87,8 @@ def compare(model: Model, both: dict[str, Callable[[Sequence[str], int], Answer]
     sides.check(len(texts) == 1, f"the sides answer differently: {texts}")
     rates: dict[str, list[float]] = {side: [] for side in both}
     alone: dict[str, list[float]] = {side: [] for side in both}
-    last = ""
     for number in range(-1, repeat):  # the first warms up
         for side in sorted(both, reverse=bool(number % 2)):
-            if side != last:
-                threading.Event().wait(REST)
-            last = side
             seconds, tokens, _ = both[side](prompts_of(model, f"many {number}", model.prompts), model.tokens)
             singles = prompts_of(model, f"single {number}", model.singles)
             each = [both[side]([prompt], 1)[0] * 1e3 for prompt in singles]
@@ -131,9 +124,10 @@ def against_direct(models: Sequence[Model], repeat: int, folder: str) -> dict[st
     """Compare apps with the engine driven directly, model by model."""
     services = [VLLMService(m.name, model=m.path, cores=m.cores, engine_args=block.ENGINE) for m in models]
     with ExitStack() as stack:
-        engines = [DirectEngine(model.path, block.ENGINE, model.cores) for model in models]
-        for engine in engines:
-            stack.callback(engine.close)
+        engines = [
+            stack.enter_context(closing(DirectEngine(model.path, block.ENGINE, model.cores, folder)))
+            for model in models
+        ]
         stack.enter_context(sides.load(executor(services), folder))
         for model, engine in zip(models, engines, strict=True):  # all are up before anything is measured
             through_apps(model.name)(["Hello"], 1)
