@@ -47,7 +47,7 @@ parsl-suite: env ## Parsl's own test suite, under this executor and under HighTh
 	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
 	PATH=$(abspath $(VENV)-parsl-suite/bin):$$PATH $(VENV)-parsl-suite/bin/python tests/parsl_suite/run.py
 
-bench: env model ## the table of docs/performance.md (15 minutes); one part: python -m benchmarks.overhead
+bench: env model ## the table of docs/performance.md (12 minutes); one part: python -m benchmarks.overhead
 	for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 env: ## only the environment
