@@ -78,6 +78,7 @@ class Replica:
         """Fail for good."""
         self.error = error
         self._set("failed", str(error))
+        self._hand_back(error)
 
     async def live(self, hub: Exchange) -> None:
         """Be there until stopped, or failed for good."""
@@ -140,8 +141,9 @@ class Replica:
             if (not was_ready and not restarts) or restarts >= self.service.restarts:
                 raise self._failure(reason, restarts)
             restarts += 1
-            why = self._failure(reason).args[1]
-            self._set("starting", f"restart {restarts} of {self.service.restarts}: {why}")
+            failure = self._failure(reason)
+            self._set("starting", f"restart {restarts} of {self.service.restarts}: {failure.args[1]}")
+            self._hand_back(failure)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -164,7 +166,8 @@ class Replica:
             if was_ready:
                 self._set("ready", "")
             reason = await ended
-            self._after_the_end(reason)
+            if self._hub:
+                self._hub.drain()  # take what it said before it died
             return reason, was_ready
         finally:
             ended.cancel()
@@ -175,13 +178,10 @@ class Replica:
         while down := [host for host in hosts if not host.up]:
             await down[0].wait_up()
 
-    def _after_the_end(self, reason: str) -> None:
-        """Take what it said before it died; the rest is to be asked again."""
-        if self._hub:
-            self._hub.drain()
+    def _hand_back(self, failure: RhapsodyError) -> None:
+        """What it held is to be asked again; only once its state says that it cannot be asked itself."""
         requests, self.inflight = list(self.inflight.values()), {}
-        self._set("starting", reason)
-        self._owner.returned(requests, self._failure(reason))
+        self._owner.returned(requests, failure)
 
     def _failure(self, reason: str, restarts: int = 0) -> ServiceFailed:
         """Return the failure: what the process itself said of it, or else its log's last words."""

@@ -1,0 +1,80 @@
+"""A replica with real processes: what is told of it while it dies and comes back. The server is a small stand-in."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rhapsody_parsl.runtimes.protocol import Context, Node
+from rhapsody_parsl.runtimes.vllm.runtime import VLLM
+from rhapsody_parsl.spec.config import VLLMRuntime, VLLMService
+from testing import leaks
+
+FAKE = Path(__file__).parents[4] / "testing" / "fake_openai.py"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    with leaks.watch(3.0):
+        yield
+
+
+class Story:
+    """Hears every state of the one service."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def services(self, services: Any) -> None:
+        """Take a state."""
+        state = services[0]["state"], services[0]["detail"]
+        if state not in self.told[-1:]:
+            self.told.append(state)
+
+    async def until(self, state: str) -> str:
+        """Wait for the state and return its detail."""
+        while self.told[-1][0] != state:
+            await asyncio.sleep(0.02)
+        return self.told[-1][1]
+
+
+def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None:
+    """People and tests read the first that they see."""
+    story = Story()
+    node = Node("n0", "here", (0,), (0,))
+    command = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
+    service = VLLMService("s", "m", cores=0, server="command", executable=command, restarts=1)
+    context = Context({"n0": node}, "n0", tmp_path, tmp_path, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
+    runtime = VLLM(VLLMRuntime(services=[service]), context, lambda *borrowed: ())
+
+    async def check() -> None:
+        await runtime.start()
+        try:
+            for ending in ("starting", "failed"):
+                await story.until("ready")
+                kill_server()
+                await story.until(ending)
+        finally:
+            await runtime.stop()
+
+    asyncio.run(asyncio.wait_for(check(), 60))
+    died = "the command python was ended by signal 9"
+    (first, _), up, (second, again), up_again, (last, why), *_ = story.told
+    assert (first, second, last) == ("starting", "starting", "failed")
+    assert up == up_again == ("ready", "")
+    assert again.startswith(f"restart 1 of 1: {died}")
+    assert f"{died}; it had been restarted 1 times" in why
+
+
+def kill_server() -> None:
+    for process in psutil.Process().children(recursive=True):
+        if str(FAKE) in process.cmdline():
+            os.kill(process.pid, signal.SIGKILL)
+            return
+    raise AssertionError("no server")
