@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+COMMAND = (sys.executable, __file__, "{host}", "{port}", "{api_key}", "{model}")
+"""For a service that is given its command."""
 MEMORY = Path(os.environ.get("FAKE_OPENAI_MEMORY", "died"))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.protocol import Events, Run
+from rhapsody_parsl.runtimes.protocol import Events, Node, Run
 from rhapsody_parsl.wire.mark import mark_of, take
 from rhapsody_parsl.wire.messages import (
     Done,
@@ -26,7 +26,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 
-__all__ = ("GPU_VARIABLE", "WorkerPool", "gpu_environment")
+__all__ = ("GPU_VARIABLE", "WorkerPool", "gpu_environment", "shown_gpus")
 
 _MOST_STILLBORN = 2
 GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
@@ -34,10 +34,14 @@ GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES",
 
 def gpu_environment(run: Run) -> dict[str, str]:
     """Return the variables that show a single-node run its GPUs and no others; {} on nodes without GPUs."""
-    if not run.placed or not run.placed[0].node.gpus:
+    return shown_gpus(run.placed[0].node, run.placed[0].share.gpus) if run.placed else {}
+
+
+def shown_gpus(node: Node, gpus: Sequence[int]) -> dict[str, str]:
+    """Return the variables that show a process these GPUs of a node and no others; {} on nodes without GPUs."""
+    if not node.gpus:
         return {}
-    node, share = run.placed[0].node, run.placed[0].share
-    return {GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in share.gpus)}
+    return {GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in gpus)}
 
 
 class _Worker:

@@ -133,7 +133,9 @@ class VLLMService(_ServiceFields, frozen=True):
         name: Tasks ask it by this name: letters, digits, `-` and `_`.
         model: A folder, or a model's name as vLLM takes it.
         gpus: GPUs of each replica, on each of its nodes: whole, or a share below 1.
-        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores.
+        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores. -1,
+            the default, is 1 on CPUs, 2 with a GPU or a share of one, and 2 more than the GPUs with several: vLLM's
+            front end, its engine and each further process keep a core busy.
         replicas: Copies of the engine; requests go to the one with the least to do.
         nodes: Nodes that one replica's engine spans. Its parallel size in `engine_args` must divide over them: that is
             `data_parallel_size` where it is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
@@ -149,7 +151,7 @@ class VLLMService(_ServiceFields, frozen=True):
     """
 
     gpus: float = 0.0
-    cores: int = 1
+    cores: int = -1
     replicas: int = 1
     nodes: int = 1
     memory: float = 0.0
@@ -169,10 +171,14 @@ class VLLMService(_ServiceFields, frozen=True):
             raise InvalidTask(f"{owner}(name)", self.name, "letters, digits, - and _ only")
         if not self.model:
             raise InvalidTask(f"{owner}(model)", self.model, "a folder or a model's name is needed")
-        if self.cores < 0 or self.gpus < 0 or self.memory < 0 or self.restarts < 0:
+        by_gpus = self.cores == -1
+        if (self.cores < 0 and not by_gpus) or self.gpus < 0 or self.memory < 0 or self.restarts < 0:
             raise InvalidTask(f"{owner}({self.name})", (self.cores, self.gpus, self.memory), "nothing may be negative")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
+        if by_gpus:
+            cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
+            msgspec.structs.force_setattr(self, "cores", cores)
         _positive(owner, replicas=self.replicas, nodes=self.nodes, startup_timeout=self.startup_timeout)
         if self.nodes > 1:
             self._check_spread(owner)

@@ -25,13 +25,12 @@ from rhapsody_parsl import (
     VLLMService,
 )
 from rhapsody_parsl.errors import NodeLost
+from testing.fake_openai import COMMAND
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps
 
 RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime}
-FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
-FAKE_COMMAND = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
 ENGINE = {"max_model_len": 512}
 PATIENCE = 100
 _DECLARED = 6
@@ -125,7 +124,7 @@ def shared(folder: Path) -> None:
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
     """Functions pinned on each node beside a gang over all three; a service on the second, called from the third."""
-    service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=FAKE_COMMAND)
+    service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=COMMAND)
     options = {"vllm": {"services": [service]}}
     with block(folder, [runtime, "mpi", "vllm"], way=way, options=options) as executor:
         for kind, gang in (("function", apps.gang), ("executable", apps.launch)):
@@ -149,7 +148,7 @@ def models(folder: Path) -> None:
     model = str(write_tiny_llama(folder / "model", Size(hidden=128, heads=4)))
     one_front = {"api_server_count": 1}  # one process less that imports vLLM
     services = [
-        VLLMService("echo", "m", cores=_DECLARED, server="command", executable=FAKE_COMMAND),
+        VLLMService("echo", "m", cores=_DECLARED, server="command", executable=COMMAND),
         _over_two("tensor", model, "hosted"),
         _over_two("data", model, "command", **one_front),
         VLLMService("tiny", model, labels=("vn2",), engine_args=ENGINE),
@@ -186,7 +185,7 @@ def _service(executor: RhapsodyExecutor, name: str) -> dict[str, Any]:
 
 def leased_gpus(folder: Path) -> None:
     """Four replicas on a GPU each, of the six that three nodes have; functions on the two that are left."""
-    service = VLLMService("echo", "m", cores=0, gpus=1, replicas=4, server="command", executable=FAKE_COMMAND)
+    service = VLLMService("echo", "m", cores=0, gpus=1, replicas=4, server="command", executable=COMMAND)
     options = {"vllm": {"services": [service]}, "slurm": {"exclusive": False, "cores_per_node": 2, "gpus_per_node": 2}}
     with block(folder, ["local", "vllm"], options=options) as executor:
         until(lambda: _ready_replicas(executor) == 4, PATIENCE)

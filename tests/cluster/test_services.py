@@ -1,14 +1,13 @@
 """Services on other nodes: where their processes are, and what they are shown."""
 
-import sys
 from pathlib import Path
 
 import psutil
 
+from testing.fake_openai import COMMAND
 from testing.processes import command_of
 from testing.vcluster.cluster import Cluster
 from tests.cluster.driver import Driver
-from tests.cluster.scenarios import FAKE
 
 
 def hosts_of(cluster: Cluster, words: str, service: str) -> dict[str, list[int]]:
@@ -34,7 +33,7 @@ def variable(pid: int, name: str) -> str | None:
 def test_replicas_and_functions_have_gpus_of_their_own_over_all_nodes(cluster: Cluster) -> None:
     with Driver(cluster, "leased_gpus") as driver:
         functions = [tuple(place) for place in driver.hear("functions")]
-        servers = hosts_of(cluster, f"{sys.executable} {FAKE}", "echo")
+        servers = hosts_of(cluster, " ".join(COMMAND[:2]), "echo")
         replicas = [(host, variable(pid, "CUDA_VISIBLE_DEVICES")) for host, pids in servers.items() for pid in pids]
         (driver.folder / "go").touch()
     assert len(replicas) == 4

@@ -17,9 +17,19 @@ from parsl import Config, bash_app, python_app
 from parsl.executors.errors import InvalidResourceSpecification
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import MPI, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, annotate
+from rhapsody_parsl import (
+    MPI,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    RhapsodyExecutor,
+    VLLMRuntime,
+    VLLMService,
+    annotate,
+)
 from rhapsody_parsl.runtimes.probe import our_gpus
 from testing import leaks
+from testing.fake_openai import COMMAND
 
 VENDOR, GPUS = our_gpus(os.environ)
 
@@ -182,6 +192,20 @@ def test_a_process_is_shown_one_set_of_gpus_in_its_life(runtime: str) -> None:
         assert not put(1) & (one | both)  # what had some of the GPUs among others has left
     assert all(len(variables) == 1 for variables in seen.values())
     assert {"", "0"} <= set().union(*seen.values())
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_body_of_a_request_is_shown_no_gpu() -> None:
+    """It leases none."""
+    runtime = VLLMRuntime(services=[VLLMService("echo", "m", cores=0, server="command", executable=COMMAND)])
+    block = RhapsodyExecutor(label="bodies", runtimes=[runtime], cores_per_node=4, gpus_per_node=2)
+    with leaks.watch(), block:
+        backwards = block.submit(prompt_of_shown, {"service": "echo"}).result(TIMEOUT)
+    assert backwards[::-1] == "shown: ''"
+
+
+def prompt_of_shown() -> str:
+    return f"shown: {os.environ.get('CUDA_VISIBLE_DEVICES')!r}"
 
 
 def shown() -> list[tuple[int, str]]:

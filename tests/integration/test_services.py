@@ -15,9 +15,9 @@ from parsl.providers import LocalProvider
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import MissingPackage, ServiceFailed, ServiceRequestFailed
 from testing import leaks
+from testing.fake_openai import COMMAND
 
 MODEL = f"fake-{os.getpid()}"
-FAKE = Path(__file__).parents[2] / "testing" / "fake_openai.py"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,6 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     (folder / "model").mkdir()
     (folder / "model" / "config.json").touch()
     bare = _bare_python(folder)
-    fake = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", MODEL)
     leaver = (sys.executable, "-c", "raise SystemExit(7)")
     services = [
         VLLMService("missing", model=str(folder / "nowhere"), cores=0),
@@ -36,7 +35,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         VLLMService("large", model=str(folder / "model"), cores=10_000),
         VLLMService("silly", model="m", cores=0, server="command", executable=leaver),
         VLLMService(
-            "fake", model=MODEL, cores=1, replicas=2, server="command", executable=fake,
+            "fake", model=MODEL, cores=1, replicas=2, server="command", executable=COMMAND,
             env={"FAKE_OPENAI_MEMORY": str(folder / "died")},
         ),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
+from rhapsody_parsl.runtimes.pool import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result, Task
@@ -57,6 +58,7 @@ class Bodies:
         self._seconds: float | None = None
         private = msgspec.structs.replace(context, events=self)
         self._workers = LocalWorkers(private, "vllm", on_results=self.done)
+        self._environment = shown_gpus(context.nodes[context.head], ())  # they lease none
 
     def start(self) -> None:
         """Open the workers' hub; idempotent."""
@@ -167,4 +169,4 @@ class Bodies:
             count = min(depth - len(slot.tasks), math.ceil(len(self._waiting) / len(usable)))
             tasks = [self._waiting.pop(task) for task in list(self._waiting)[:count]]
             slot.tasks.update((task.id, task) for task in tasks)
-            self._workers.feed(slot.run, tasks, "prompt", {})
+            self._workers.feed(slot.run, tasks, "prompt", self._environment)

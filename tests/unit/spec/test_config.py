@@ -2,6 +2,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
@@ -46,6 +47,14 @@ def test_a_list_of_services_will_do() -> None:
 )
 def test_an_engine_divides_over_two_nodes_by_any_of_its_sizes(sizes: dict[str, Any]) -> None:
     assert VLLMService("a", "m", nodes=2, engine_args=sizes).nodes == 2
+
+
+@pytest.mark.parametrize(("gpus", "cores"), [(0, 1), (0.5, 2), (1, 2), (2, 4), (8, 10)])
+def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) -> None:
+    service = VLLMService("a", "m", gpus=gpus)
+    assert service.cores == cores
+    assert msgspec.json.decode(msgspec.json.encode(service), type=VLLMService) == service
+    assert VLLMService("a", "m", gpus=gpus, cores=0).cores == 0
 
 
 @pytest.mark.parametrize(("kind", "keys", "sentence"), [

@@ -1,22 +1,19 @@
 """A replica with real processes: what is told of it while it dies and comes back. The server is a small stand-in."""
 
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from rhapsody_parsl.runtimes.protocol import Context, Node
 from rhapsody_parsl.runtimes.vllm.runtime import VLLM
 from rhapsody_parsl.spec.config import VLLMRuntime, VLLMService
 from testing import leaks
-
-FAKE = Path(__file__).parents[4] / "testing" / "fake_openai.py"
+from testing.fake_openai import COMMAND
+from testing.processes import below
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +45,7 @@ def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None
     """People and tests read the first that they see."""
     story = Story()
     node = Node("n0", "here", (0,), (0,))
-    command = (sys.executable, str(FAKE), "{host}", "{port}", "{api_key}", "m")
-    service = VLLMService("s", "m", cores=0, server="command", executable=command, restarts=1)
+    service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
     context = Context({"n0": node}, "n0", tmp_path, tmp_path, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
     runtime = VLLM(VLLMRuntime(services=[service]), context, lambda *borrowed: ())
 
@@ -58,7 +54,8 @@ def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None
         try:
             for ending in ("starting", "failed"):
                 await story.until("ready")
-                kill_server()
+                (server,) = below(" ".join(COMMAND[:2]))
+                server.kill()
                 await story.until(ending)
         finally:
             await runtime.stop()
@@ -70,11 +67,3 @@ def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None
     assert up == up_again == ("ready", "")
     assert again.startswith(f"restart 1 of 1: {died}")
     assert f"{died}; it had been restarted 1 times" in why
-
-
-def kill_server() -> None:
-    for process in psutil.Process().children(recursive=True):
-        if str(FAKE) in process.cmdline():
-            os.kill(process.pid, signal.SIGKILL)
-            return
-    raise AssertionError("no server")
