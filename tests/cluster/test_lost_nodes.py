@@ -42,36 +42,43 @@ def repair(cluster: Cluster, how: str) -> None:
 ])  # fmt: skip
 def test_only_the_tasks_of_a_lost_node_are_lost(cluster: Cluster, how: str, way: str, runtime: str) -> None:
     comes_back = how != "killed" or way == "ssh"
-    with ExitStack() as repairs, Driver(cluster, "losing", runtimes=[runtime], way=way) as driver:
-        driver.hear("running")
-        if comes_back:
-            (driver.folder / "return").touch()
-        fail(cluster, how)
-        repairs.callback(repair, cluster, how)  # after the driver's end: Slurm ends a job with a node that came up anew
-        began = time.monotonic()
-        assert driver.hear("lost") == "NodeLost"
-        assert time.monotonic() - began < HEARTBEAT + SLACK
-        assert driver.hear("only there") == "NodeLost"
-        assert driver.hear("others") == ["vn1", "vn3"]
-        assert driver.hear("refused") == "NodeLost"
-        if comes_back:
-            repairs.close()
-            assert driver.hear("back") == "vn2"
+    with ExitStack() as repairs:
+        with Driver(cluster, "losing", runtimes=[runtime], way=way) as driver:
+            driver.hear("running")
+            if comes_back:
+                (driver.folder / "return").touch()
+            fail(cluster, how)
+            repairs.callback(repair, cluster, how)
+            began = time.monotonic()
+            assert driver.hear("lost") == "NodeLost"
+            assert time.monotonic() - began < HEARTBEAT + SLACK
+            assert driver.hear("only there") == "NodeLost"
+            assert driver.hear("others") == ["vn1", "vn3"]
+            assert driver.hear("refused") == "NodeLost"
+            if comes_back:
+                repairs.close()
+                assert driver.hear("back") == "vn2"
+        until_gone(cluster)
     until_in_order(cluster)
 
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("mpi", ["hydra", "openmpi"])
 def test_gangs_over_a_lost_node_are_lost_and_the_next_runs_on_the_others(cluster: Cluster, mpi: str) -> None:
-    with Driver(cluster, "gangs_lost", kinds=["function", "executable"], mpi=mpi) as driver:
-        driver.hear("running")
-        fail(cluster, "killed")
-        try:
+    with ExitStack() as repairs:
+        with Driver(cluster, "gangs_lost", kinds=["function", "executable"], mpi=mpi) as driver:
+            driver.hear("running")
+            fail(cluster, "killed")
+            repairs.callback(repair, cluster, "killed")
             assert driver.hear("lost") == {"function": "NodeLost", "executable": "NodeLost"}
             assert driver.hear("next") == ["vn1", "vn3"]
-        finally:
-            repair(cluster, "killed")
+        until_gone(cluster)
     until_in_order(cluster)
+
+
+def until_gone(cluster: Cluster) -> None:
+    """Wait until nothing of the block is on the nodes that live: a repair lets Slurm kill what still ends in order."""
+    until(lambda: not any(cluster.leftovers_on(name) for name in ("vn1", "vn3")), 20)
 
 
 def until_in_order(cluster: Cluster) -> None:

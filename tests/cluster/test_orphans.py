@@ -32,10 +32,15 @@ def at_work(cluster: Cluster, host: str) -> list[str]:
 
 
 def sweep(cluster: Cluster, way: str) -> None:
-    """Run another block when files are left: it removes what nobody holds."""
+    """Run another block when files are left, as where Slurm ended guards at once: it removes what nobody holds.
+
+    Memory must be a minute old for that, so it is made older.
+    """
     until(lambda: not any(at_work(cluster, host) for host in cluster.hosts), PATIENCE)
     if not cluster.leftovers():
         return
+    for host in cluster.nodes:
+        host.run("find", "/dev/shm", "-type", "f", "-exec", "touch", "-d", "2 minutes ago", "{}", "+")
     with Driver(cluster, "functions", runtimes=["local"], way=way) as driver:
         driver.hear("met")
 
@@ -52,22 +57,16 @@ def test_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any
 @pytest.mark.dragon
 @pytest.mark.parametrize("way", ["slurm", "ssh"])
 def test_the_pilot_of_one_dragon_over_all_nodes(cluster: Cluster, way: str) -> None:
-    """In a Slurm job its memory may stay, for the guards are steps too; the next block removes what is not new."""
-    lose_the_pilot(cluster, ["dragon"], {"span": 0}, way, later=way == "slurm")
+    lose_the_pilot(cluster, ["dragon"], {"span": 0}, way)
 
 
-def lose_the_pilot(
-    cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str, later: bool = False
-) -> None:
+def lose_the_pilot(cluster: Cluster, runtimes: list[str], options: dict[str, Any], way: str) -> None:
     with Driver(cluster, "hold", runtimes=runtimes, way=way, **options) as driver:
         driver.hear("running")
         kill(cluster, "vn1", "-m rhapsody_parsl.pilot", but="guard.py")
         until(lambda: not at_work(cluster, "vn2") and not at_work(cluster, "vn3"), PATIENCE)
         assert set(driver.hear("ended")) == {"BlockLost"}
     until(lambda: not cluster.head.run("squeue", "-h"), PATIENCE)
-    if later:
-        for host in cluster.nodes:
-            host.run("find", "/dev/shm", "-name", "DD*", "-exec", "touch", "-d", "2 minutes ago", "{}", "+")
     sweep(cluster, way)
 
 
