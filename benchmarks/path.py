@@ -1,119 +1,180 @@
-"""Where the time of a lone app goes: stamps in driver, pilot and worker, from the call to the result.
+"""Where the time of a lone task goes: stamps in the real processes it passes, from the call to the result.
 
-`python -m benchmarks.path` calls no-op apps one after the other, on plain workers, and stamps the time at places of the
-real processes (`stamps`). Three sides take turns: stamped, the same without stamps (what the stamps themselves cost),
-and ThreadPoolExecutor, whose round trip is the DataFlowKernel's own and two changes of thread. Medians of the apps of
-a turn, then of the turns; medians of parts need not add up to that of the whole.
+`python -m benchmarks.path` calls tasks of a kind one after the other and stamps the time at places of the driver and of
+all processes of the block (`ways`, `stamps`): no-op apps on plain workers, functions of one `allreduce` on the two
+ranks of a standing world (a leg ends with the later rank), and requests for one token to the tiny model as a hosted
+service; `--of app`, say, for some of them. Sides take turns: stamped, the same without stamps (what the stamps
+themselves cost), and for apps ThreadPoolExecutor, whose round trip is the DataFlowKernel's own and two changes of
+thread. Medians of the tasks of a turn, then of the turns; medians of parts need not add up to that of the whole.
 """
 
+import itertools
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from benchmarks import machine, pictures, sides, stamps
-from benchmarks.overhead import no_op
-from rhapsody_parsl import LocalRuntime
+from matplotlib.axes import Axes
+from parsl.executors.base import ParslExecutor
 
-LEGS = {
-    "submit": ("Parsl's DataFlowKernel", "the call", "our submit"),
-    "packed": ("driver", "submit", "packed"),
-    "given": ("driver", "packed", "at the socket"),
-    "arrived": ("change of process, kernel", "at the socket", "in the pilot"),
-    "decided": ("pilot", "in the pilot", "decided"),
-    "fed": ("pilot", "decided", "at the worker's socket"),
-    "received": ("change of process, kernel", "at the worker's socket", "in the worker"),
-    "begun": ("worker", "in the worker", "begun"),
-    "run": ("worker", "begun", "run"),
-    "sent": ("worker", "run", "at the pilot's socket"),
-    "back": ("change of process, kernel", "at the pilot's socket", "back in the pilot"),
-    "reported": ("pilot", "back in the pilot", "at the driver's socket"),
-    "heard": ("change of process, kernel", "at the driver's socket", "in the driver"),
-    "opened": ("driver", "in the driver", "result opened"),
-    "caller": ("Parsl's DataFlowKernel", "result opened", "in the caller's hands"),
-}
-"""The legs of the way by the place where each ends: whose time it is, from where, to where."""
+from benchmarks import block, inference, machine, pictures, sides, stamps, ways
+from benchmarks.overhead import add_up, no_op
+from benchmarks.ways import WAYS
+from rhapsody_parsl import LocalRuntime, VLLMService
+
 COLOURS = {
-    "Parsl's DataFlowKernel": pictures.BASELINE,
-    "driver": "#1f77b4",
-    "pilot": "#3a7d44",
-    "worker": "#e0a100",
-    "change of process, kernel": "#c8553d",
+    ways.KERNEL: pictures.BASELINE,
+    ways.DRIVER: "#1f77b4",
+    ways.PILOT: "#3a7d44",
+    ways.WORKER: "#e0a100",
+    ways.RANKS: "#e0a100",
+    ways.REPLICA: "#9467bd",
+    ways.SERVING: "#d98cb3",
+    ways.ENGINE: "#6b6b6b",
+    ways.CHANGE: "#c8553d",
+}
+_JOINED, _IN_ONE_ROW = "joined", 5
+
+
+class Kind(NamedTuple):
+    """A kind of task.
+
+    Attributes:
+        name: In words.
+        executor: Makes ours, in a private folder.
+        right: Calls a task by its number; returns whether the result is right.
+        warm: Tasks before any is measured.
+        tasks: Measured in a turn.
+        beside: Sides besides ours with and without stamps.
+    """
+
+    name: str
+    executor: Callable[[str], ParslExecutor]
+    right: Callable[[int], bool]
+    warm: int = 200
+    tasks: int = 1000
+    beside: tuple[str, ...] = ()
+
+
+def _with_tiny_model(folder: str) -> ParslExecutor:
+    return inference.executor([VLLMService("tiny", block.tiny(folder), cores=1, engine_args=block.ENGINE)])
+
+
+def _ask(number: int) -> bool:
+    return bool(inference.through_apps("tiny")([f"{number}: tell me about this number"], 1))
+
+
+KINDS = {
+    "app": Kind(
+        "a no-op app, plain workers",
+        lambda _: sides.rhapsody([LocalRuntime()]),
+        lambda number: bool(no_op(number).result() == number),
+        beside=("threads",),
+    ),
+    "mpi": Kind(
+        "an MPI function, two ranks",
+        lambda folder: sides.executor("rhapsody-mpi", folder),
+        lambda number: bool(add_up(number).result() == 2 * number),
+    ),
+    "request": Kind("a request for one token, tiny model", _with_tiny_model, _ask, warm=20, tasks=200),
 }
 
 
-def measure(kind: str, folder: str, apps: int) -> sides.Turns:
-    """Measure the round trip of lone apps in microseconds; when stamped, also each leg."""
-    stamped = kind == "stamped"
+def measure(side: str, folder: str, tasks: int) -> sides.Turns:
+    """Measure the round trip of lone tasks in microseconds; when stamped, also each leg."""
+    of, _, how = side.partition("-")
+    kind, stamped, numbers = KINDS[of], how == "stamped", itertools.count()
     if stamped:
-        os.environ.update(stamps.environment(folder))
-        stamps.install("driver", folder)
-    executor = sides.executor("threads", folder) if kind == "threads" else sides.rhapsody([LocalRuntime()])
+        os.environ.update(stamps.environment(of, folder))
+        stamps.install("driver", of, folder)
+    executor = sides.executor("threads", folder) if how == "threads" else kind.executor(folder)
     with sides.load(executor, folder):
-        for number in range(200):
-            no_op(number).result()
+        for number in itertools.islice(numbers, kind.warm):
+            _trip(kind, number)
         while True:
-            windows = [_trip(number) for number in range(apps)]
+            windows = [_trip(kind, number) for number in itertools.islice(numbers, tasks)]
             total = statistics.median(end - begin for begin, end in windows) / 1e3
-            yield {"total": total, **(_legs(folder, windows) if stamped else {})}
+            yield {"total": total, **(_legs(of, folder, windows) if stamped else {})}
 
 
-def _trip(number: int) -> tuple[int, int]:
+def _trip(kind: Kind, number: int) -> tuple[int, int]:
     begin = time.monotonic_ns()
-    result = no_op(number).result()
+    right = kind.right(number)
     end = time.monotonic_ns()
-    sides.check(result == number, "another number")
+    sides.check(right, f"task {number}")
     return begin, end
 
 
-def _legs(folder: str, windows: list[tuple[int, int]]) -> sides.Numbers:
-    rows = stamps.join(windows, [stamps.read(folder, place) for place in list(LEGS)[:-1]])
-    sides.check(len(rows) > len(windows) / 2, f"only {len(rows)} of {len(windows)} apps have one stamp at each place")
-    return {
-        leg: statistics.median(row[place + 1] - row[place] for row in rows) / 1e3 for place, leg in enumerate(LEGS)
-    } | {"apps": len(rows)}
+def _legs(of: str, folder: str, windows: list[tuple[int, int]]) -> sides.Numbers:
+    legs = WAYS[of]
+    stamped = {place: (leg.which, leg.of) for place, leg in legs.items() if leg.role}
+    rows = stamps.join(windows, [stamps.read(folder, place) for place in stamped], [*stamped.values()])
+    sides.check(len(rows) > len(windows) / 2, f"only {len(rows)} of {len(windows)} tasks are stamped at each place")
+    medians = {
+        place: statistics.median(row[number + 1] - row[number] for row in rows) / 1e3
+        for number, place in enumerate(legs)
+    }
+    return {**medians, _JOINED: len(rows)}
 
 
 def main() -> None:
     """Run all, print and write."""
     parser = sides.parser(__doc__)
-    parser.add_argument("--apps", type=int, default=1000, help="a turn")
+    parser.add_argument("--of", nargs="+", choices=KINDS, default=[*KINDS], help="what to follow; default: all")
+    parser.add_argument("--tasks", type=int, help="a turn; default 1000, of requests 200")
     arguments = sides.arguments(parser, measure)
-    plan = {kind: [arguments.apps] for kind in ("stamped", "plain", "threads")}
-    report(sides.alternate("benchmarks.path", plan, arguments.repeat, stay=True), arguments.out)
+    followed = {}
+    for of in arguments.of:
+        kind = KINDS[of]
+        plan = {f"{of}-{side}": [arguments.tasks or kind.tasks] for side in ("stamped", "plain", *kind.beside)}
+        followed[of] = summary(of, sides.alternate("benchmarks.path", plan, arguments.repeat, stay=True))
+        show(kind.name, followed[of])
+    file = machine.write(arguments.out, "path", followed)
+    print(f"written: {file}, {picture(followed, arguments.out)}")
 
 
-def report(runs: sides.Runs, out: Path) -> None:
-    """Print the tables; write JSON and a picture."""
+def summary(of: str, runs: sides.Runs) -> dict[str, Any]:
+    """Return the round trip of each side, the legs in order (whose time, from, to, µs), and the sum by whose it is."""
     medians = sides.medians(runs)
-    legs = {leg: medians["stamped"][leg] for leg in LEGS}
-    rows = [[*LEGS[leg], f"{microseconds:.0f}"] for leg, microseconds in legs.items()]
-    machine.show("A lone app, plain workers", ["whose time", "from", "to", "µs"], rows)
-    totals = {kind: some["total"] for kind, some in medians.items()}
-    machine.show(
-        "In all",
-        [*totals, "stamps"],
-        [[*(f"{total:.0f} µs" for total in totals.values()), f"{totals['stamped'] - totals['plain']:+.0f} µs"]],
-    )
-    by_owner = {owner: sum(us for leg, us in legs.items() if LEGS[leg][0] == owner) for owner in COLOURS}
-    file = machine.write(out, "path", {"medians": medians, "legs": LEGS, "by_owner": by_owner, "runs": runs})
-    print(f"written: {file}, {picture(legs, by_owner, out)}")
+    stamped, totals = medians[f"{of}-stamped"], {side.partition("-")[2]: m["total"] for side, m in medians.items()}
+    starts = ["the call", *WAYS[of]]
+    legs = [(leg.owner, start, end, stamped[end]) for start, (end, leg) in zip(starts, WAYS[of].items(), strict=False)]
+    owners = dict.fromkeys(owner for owner, *_ in legs)
+    by_owner = {whose: sum(us for owner, _, _, us in legs if owner == whose) for whose in owners}
+    return {"totals": totals, "joined": stamped[_JOINED], "legs": legs, "by_owner": by_owner, "runs": runs}
 
 
-def picture(legs: dict[str, float], by_owner: dict[str, float], out: Path) -> Path:
-    """Draw the way as one bar in the order of time, coloured by whose time it is."""
-    figure, grid = pictures.canvas(1, size=(10, 1.7))
-    axes, at, labelled = grid[0, 0], 0.0, set[str]()
-    for leg, microseconds in legs.items():
-        owner = LEGS[leg][0]
-        label = "" if owner in labelled else f"{owner}, {by_owner[owner]:.0f} µs"
-        axes.barh([""], [microseconds], left=at, color=COLOURS[owner], label=label, edgecolor="white", linewidth=0.5)
-        labelled.add(owner)
-        at += microseconds
-    axes.legend(fontsize=8, frameon=False, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.02))
-    pictures.clean(axes, "", "µs after the call of a no-op app, plain workers")
-    axes.margins(x=0)
+def show(name: str, result: dict[str, Any]) -> None:
+    """Print the tables of a kind."""
+    rows = [[*words, f"{microseconds:,.0f}"] for *words, microseconds in result["legs"]]
+    machine.show(name[0].upper() + name[1:], ["whose time", "from", "to", "µs"], rows)
+    totals = result["totals"]
+    numbers = {**{f"in all, {side}": total for side, total in totals.items()}, **result["by_owner"]}
+    rows = [[what, f"{microseconds:,.0f}"] for what, microseconds in numbers.items()]
+    machine.show(f"The stamps cost {totals['stamped'] - totals['plain']:+,.0f} µs", ["", "µs"], rows)
+
+
+def picture(followed: dict[str, dict[str, Any]], out: Path) -> Path:
+    """Draw each way as a bar in the order of time, coloured by whose time it is."""
+    figure, grid = pictures.canvas(1, len(followed), size=(10, 1.9 * len(followed)))
+    for axes, (of, result) in zip(grid[:, 0], followed.items(), strict=True):
+        _bar(axes, result)
+        pictures.clean(axes, "", f"µs after the call of {KINDS[of].name}")
     return pictures.save(figure, out, "path")
+
+
+def _bar(axes: Axes, result: dict[str, Any]) -> None:
+    at, by_owner = 0.0, dict(result["by_owner"])
+    columns = len(by_owner) if len(by_owner) <= _IN_ONE_ROW else -(-len(by_owner) // 2)
+    for owner, _, _, microseconds in result["legs"]:
+        label = f"{owner}, {by_owner.pop(owner):,.0f} µs" if owner in by_owner else ""
+        axes.barh([""], [microseconds], left=at, color=COLOURS[owner], label=label, edgecolor="white", linewidth=0.5)
+        at += microseconds
+    axes.legend(fontsize=8, frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.02))
+    axes.margins(x=0)
+    axes.set_yticks([])
 
 
 if __name__ == "__main__":

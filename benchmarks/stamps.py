@@ -1,7 +1,7 @@
 """Time stamps at places in the real processes of a block, for a benchmark; the product knows nothing of them.
 
 Each process writes its stamps to a mapped file for each place, which survives any end. They are of `CLOCK_MONOTONIC`,
-the same in all processes of a host. In pilot and workers Python itself calls `install`, by `hook/sitecustomize.py`.
+the same in all processes of a host. In those of a block Python itself calls `install`, by `hook/sitecustomize.py`.
 """
 
 import importlib
@@ -15,62 +15,49 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-FOLDER = "RHAPSODY_BENCHMARK_STAMPS"
-"""Variable with the folder of the stamps."""
+from benchmarks.ways import MODULES, WAYS
+
+FOLDER, WAY = "RHAPSODY_BENCHMARK_STAMPS", "RHAPSODY_BENCHMARK_WAY"
+"""Variables with the folder of the stamps, and with the kind of task that is followed."""
 MOST = 1 << 16
 _STAMP = struct.Struct("<q")
 
-PLACES = {
-    "driver": {
-        "submit": ("rhapsody_parsl.executors.executor", "RhapsodyExecutor.submit", "begins"),
-        "packed": ("rhapsody_parsl.executors.link", "Link.put", "begins"),
-        "given": ("rhapsody_parsl.wire.stream", "StreamDoor.send", "begins"),
-        "heard": ("rhapsody_parsl.executors.executor", "RhapsodyExecutor.ended", "begins"),
-        "opened": ("rhapsody_parsl.executors.future", "TaskFuture.set_result", "begins"),
-    },
-    "pilot": {
-        "arrived": ("rhapsody_parsl.pilot.loop", "Pilot._receive", "begins"),
-        "decided": ("rhapsody_parsl.runtimes.exchange", "Exchange.send", "begins"),
-        "fed": ("rhapsody_parsl.wire.stream", "StreamDoor.send", "begins"),
-        "back": ("rhapsody_parsl.pilot.loop", "Pilot.done", "begins"),
-        "reported": ("rhapsody_parsl.pilot.link", "Link.send", "begins"),
-    },
-    "worker": {
-        "received": ("rhapsody_parsl.wire.channel", "Spoke.receive", "ends"),
-        "begun": ("rhapsody_parsl.worker.call", "call", "begins"),
-        "run": ("rhapsody_parsl.worker.call", "call", "ends"),
-        "sent": ("rhapsody_parsl.wire.stream", "StreamLine.send", "begins"),
-    },
-}
-"""By process: the places' names, and of which function they are the begin or the end.
 
-No place is the end of a sending: the kernel may let the receiver run first.
-"""
-
-
-def environment(folder: str) -> dict[str, str]:
-    """Return the variables with which pilot and workers stamp into a folder."""
+def environment(way: str, folder: str) -> dict[str, str]:
+    """Return the variables with which the processes of a block stamp a way's places into a folder."""
     here = Path(__file__).parent
     paths = [str(here / "hook"), str(here.parent), os.environ.get("PYTHONPATH", "")]
-    return {FOLDER: folder, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {FOLDER: folder, WAY: way, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def install_by_command() -> None:
     """Install what the words of this process's command ask for: called as Python starts."""
-    words, folder = sys.orig_argv, os.environ.get(FOLDER)
-    for role in ("pilot", "worker"):
-        if folder and f"rhapsody_parsl.{role}" in words[:3]:
-            install(role, folder)
+    role, folder = role_of(sys.orig_argv), os.environ.get(FOLDER)
+    if role and folder:
+        install(role, os.environ[WAY], folder)
 
 
-def install(role: str, folder: str) -> None:
+def role_of(words: Sequence[str]) -> str:
+    """Return the role of a process by its command, "" where it has none."""
+    return next((role for role, module in MODULES.items() if list(words[1:3]) == ["-m", module]), "")
+
+
+def install(role: str, way: str, folder: str) -> None:
     """Stamp at the places of a role from now on."""
-    for place, (module, path, edge) in PLACES[role].items():
-        owner: Any = importlib.import_module(module)
-        *outer, name = path.split(".")
-        for part in outer:
-            owner = getattr(owner, part)
-        setattr(owner, name, stamped(getattr(owner, name), Path(folder) / f"{place}.{os.getpid()}", edge))
+    for place, leg in WAYS[way].items():
+        if leg.role == role:
+            owner, name = found(leg.function)
+            setattr(owner, name, stamped(getattr(owner, name), Path(folder) / f"{place}.{os.getpid()}", leg.edge))
+
+
+def found(function: str) -> tuple[Any, str]:
+    """Return what has a function, `module:Class.function`, and its name there."""
+    module, _, path = function.partition(":")
+    owner: Any = importlib.import_module(module)
+    *outer, name = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    return owner, name
 
 
 def stamped(function: Callable[..., Any], file: Path, edge: str) -> Callable[..., Any]:
@@ -99,18 +86,21 @@ def read(folder: str, place: str) -> list[int]:
     return sorted(numbers)
 
 
-def join(windows: Sequence[tuple[int, int]], stamps: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return for each window its begin, the one stamp of each place inside, and its end.
+def join(
+    windows: Sequence[tuple[int, int]], stamps: Sequence[Sequence[int]], counts: Sequence[tuple[int, int]]
+) -> list[list[int]]:
+    """Return for each window its begin, the stamp of each place inside that counts, and its end.
 
-    A window in which a place has none or several is left out: a heartbeat or a report came between.
+    A window in which a place has fewer stamps than it should or more is left out: a heartbeat or a report came between.
 
     Args:
         windows: Begin and end, nanoseconds.
         stamps: Of each place, in order of time.
+        counts: Of each place, which of the stamps inside counts, of how many.
     """
     rows = []
     for begin, end in windows:
         inside = [some[bisect_left(some, begin) : bisect_right(some, end)] for some in stamps]
-        if all(len(some) == 1 for some in inside):
-            rows.append([begin, *(some[0] for some in inside), end])
+        if [len(some) for some in inside] == [of for _, of in counts]:
+            rows.append([begin, *(some[which - 1] for some, (which, _) in zip(inside, counts, strict=True)), end])
     return rows

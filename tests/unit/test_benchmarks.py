@@ -1,6 +1,8 @@
 """What the benchmarks' numbers are computed from."""
 
 import ast
+import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks import coupling, heterogeneity, machine, path, sides, stamps
+from benchmarks import coupling, heterogeneity, machine, path, sides, stamps, ways
 
 
 @pytest.mark.parametrize("share", heterogeneity.LEVELS)
@@ -90,13 +92,52 @@ def test_stamps_of_another_process_are_there_also_when_it_is_killed(tmp_path: Pa
     assert 0 < first < second
 
 
-def test_an_app_counts_when_each_place_has_one_stamp_inside() -> None:
+def test_a_task_counts_when_each_place_has_its_stamps_inside() -> None:
     submit, begun = [11, 22, 35], [13, 23, 24, 36, 90]
-    assert stamps.join([(10, 20), (21, 30), (31, 40), (50, 60)], [submit, begun]) == [
-        [10, 11, 13, 20],
-        [31, 35, 36, 40],
+    windows = [(10, 20), (21, 30), (31, 40), (50, 60)]
+    once, later_of_two = (1, 1), (2, 2)
+    assert stamps.join(windows, [submit, begun], [once, once]) == [[10, 11, 13, 20], [31, 35, 36, 40]]
+    assert stamps.join(windows, [submit, begun], [once, later_of_two]) == [[21, 22, 24, 30]]
+    assert stamps.join(windows, [submit, begun, begun], [once, (1, 2), later_of_two]) == [[21, 22, 23, 24, 30]]
+
+
+FUNCTIONS = {leg.function for legs in ways.WAYS.values() for leg in legs.values() if leg.role}
+WITHOUT_VLLM = sorted(
+    name for name in FUNCTIONS if not name.startswith(("vllm.", "rhapsody_parsl.runtimes.vllm.engine:"))
+)
+
+
+@pytest.mark.parametrize("function", WITHOUT_VLLM)  # which takes long to import
+def test_a_place_that_is_stamped_is_there(function: str) -> None:
+    owner, name = stamps.found(function)
+    assert callable(getattr(owner, name))
+
+
+@pytest.mark.parametrize("role", ["pilot", "worker"])
+def test_a_process_stamps_the_places_of_its_role_on_the_way(tmp_path: Path, role: str) -> None:
+    environment = {**os.environ, **stamps.environment("request", str(tmp_path))}
+    words = [sys.executable, "-m", ways.MODULES[role]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=30)
+    assert done.returncode  # it was told of no block
+    places = {place for place, leg in ways.WAYS["request"].items() if leg.role == role}
+    assert {file.name.partition(".")[0] for file in tmp_path.iterdir()} == places
+
+
+def test_the_processes_of_a_block_are_known_by_their_commands() -> None:
+    for role, module in ways.MODULES.items():
+        assert importlib.util.find_spec(module)
+        assert stamps.role_of(["python", "-m", module, "more"]) == role
+    assert not stamps.role_of(["python", "-m", "pytest", ways.MODULES["pilot"]])
+
+
+def test_the_legs_of_a_way_are_told_in_order_and_summed_by_whose_they_are() -> None:
+    stamped = {place: 1.0 + number for number, place in enumerate(ways.WAYS["mpi"])}
+    runs: sides.Runs = {"mpi-stamped": [{"total": 200.0, **stamped, "joined": 7}], "mpi-plain": [{"total": 190.0}]}
+    result = path.summary("mpi", runs)
+    assert result["totals"] == {"stamped": 200.0, "plain": 190.0}
+    assert result["legs"][:2] == [
+        (ways.KERNEL, "the call", "our submit", 1.0),
+        (ways.DRIVER, "our submit", "packed", 2.0),
     ]
-
-
-def test_the_legs_of_the_way_end_at_the_places_that_are_stamped() -> None:
-    assert sorted([*path.LEGS]) == sorted(["caller", *(place for places in stamps.PLACES.values() for place in places)])
+    assert sum(result["by_owner"].values()) == pytest.approx(sum(stamped.values()))
+    assert result["by_owner"][ways.KERNEL] == 1.0 + len(stamped)

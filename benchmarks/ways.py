@@ -1,0 +1,105 @@
+"""The ways that `benchmarks.path` follows: for each kind of task its legs, by the place where each ends, in order."""
+
+from typing import Literal, NamedTuple
+
+KERNEL, DRIVER, PILOT, WORKER = "Parsl's DataFlowKernel", "driver", "pilot", "worker"
+RANKS, REPLICA, SERVING, ENGINE = "ranks", "replica", "vLLM's serving layer", "vLLM's engine"
+CHANGE = "change of process, kernel"
+
+MODULES = {
+    "pilot": "rhapsody_parsl.pilot",
+    "worker": "rhapsody_parsl.worker",
+    "rank": "rhapsody_parsl.runtimes.mpi.rank",
+    "replica": "rhapsody_parsl.runtimes.vllm.backend",
+}
+"""What the processes of a block run, by role; the driver is ours."""
+
+
+class Leg(NamedTuple):
+    """A leg of the way, stamped at its end.
+
+    No end of a leg is the end of a sending: the kernel may let the receiver run first.
+
+    Attributes:
+        owner: Whose time it is.
+        role: Of the process that stamps; "" where the way ends with the caller.
+        function: `module:Class.function`; not of a `__main__`, which is no module that others see.
+        edge: Whether the function's begin is the end of the leg, or its end.
+        which: The stamp of a task that counts, if there are several.
+        of: How many there are.
+    """
+
+    owner: str
+    role: str = ""
+    function: str = ""
+    edge: Literal["begins", "ends"] = "begins"
+    which: int = 1
+    of: int = 1
+
+
+def _last(owner: str, role: str, function: str, edge: Literal["begins", "ends"] = "begins") -> Leg:
+    """Return a leg that ends with the later one of two ranks."""
+    return Leg(owner, role, function, edge, which=2, of=2)
+
+
+_DOOR, _LINE = "rhapsody_parsl.wire.stream:StreamDoor.send", "rhapsody_parsl.wire.stream:StreamLine.send"
+_SPOKE, _EXCHANGE = "rhapsody_parsl.wire.channel:Spoke.receive", "rhapsody_parsl.runtimes.exchange:Exchange.send"
+
+_OUT = {
+    "our submit": Leg(KERNEL, "driver", "rhapsody_parsl.executors.executor:RhapsodyExecutor.submit"),
+    "packed": Leg(DRIVER, "driver", "rhapsody_parsl.executors.link:Link.put"),
+    "at the socket": Leg(DRIVER, "driver", _DOOR),
+    "in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.pilot.loop:Pilot._receive"),
+}
+_BACK = {
+    "at the driver's socket": Leg(PILOT, "pilot", "rhapsody_parsl.pilot.link:Link.send"),
+    "in the driver": Leg(CHANGE, "driver", "rhapsody_parsl.executors.executor:RhapsodyExecutor.ended"),
+    "result opened": Leg(DRIVER, "driver", "rhapsody_parsl.executors.future:TaskFuture.set_result"),
+    "in the caller's hands": Leg(KERNEL),
+}
+
+WAYS = {
+    "app": {
+        **_OUT,
+        "decided": Leg(PILOT, "pilot", _EXCHANGE),
+        "at the worker's socket": Leg(PILOT, "pilot", _DOOR),
+        "in the worker": Leg(CHANGE, "worker", _SPOKE, "ends"),
+        "begun": Leg(WORKER, "worker", "rhapsody_parsl.worker.call:call"),
+        "run": Leg(WORKER, "worker", "rhapsody_parsl.worker.call:call", "ends"),
+        "at the pilot's socket": Leg(WORKER, "worker", _LINE),
+        "back in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.pilot.loop:Pilot.done"),
+        **_BACK,
+    },
+    "mpi": {
+        **_OUT,
+        "decided": Leg(PILOT, "pilot", "rhapsody_parsl.runtimes.mpi.functions:Functions._send"),
+        "at the ranks' sockets": _last(PILOT, "pilot", _DOOR),
+        "in the ranks": _last(CHANGE, "rank", _SPOKE, "ends"),
+        "communicator made": _last(RANKS, "rank", "rhapsody_parsl.worker.inbox:Inbox.begin"),
+        "known to be wanted still": _last(RANKS, "rank", "rhapsody_parsl.payload:open_call"),
+        "payload opened": _last(RANKS, "rank", "rhapsody_parsl.payload:open_call", "ends"),
+        "function run": _last(RANKS, "rank", "rhapsody_parsl.worker.call:pack"),
+        "at the pilot's socket": _last(RANKS, "rank", _LINE),
+        "back in the pilot": _last(CHANGE, "pilot", "rhapsody_parsl.runtimes.mpi.functions:Functions._receive"),
+        **_BACK,
+    },
+    "request": {
+        **_OUT,
+        "decided": Leg(PILOT, "pilot", _EXCHANGE, of=2),
+        "at the worker's socket": Leg(PILOT, "pilot", _DOOR, of=2),
+        "in the worker": Leg(CHANGE, "worker", _SPOKE, "ends"),
+        "body begun": Leg(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body"),
+        "body run": Leg(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body", "ends"),
+        "prompt at the pilot's socket": Leg(WORKER, "worker", _LINE),
+        "prompt in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.bodies:Bodies.done"),
+        "at the replica's socket": Leg(PILOT, "pilot", _DOOR, which=2, of=2),
+        "in the replica": Leg(CHANGE, "replica", "rhapsody_parsl.runtimes.vllm.answering:Answering._begin"),
+        "in vLLM": Leg(REPLICA, "replica", "rhapsody_parsl.runtimes.vllm.engine:Engine.answer"),
+        "in its engine": Leg(SERVING, "replica", "vllm.v1.engine.async_llm:AsyncLLM.generate"),
+        "out of its engine": Leg(ENGINE, "replica", "vllm.v1.engine.output_processor:RequestOutputCollector.put"),
+        "answered": Leg(SERVING, "replica", "rhapsody_parsl.runtimes.vllm.answering:pack"),
+        "answer at the pilot's socket": Leg(REPLICA, "replica", _LINE),
+        "answer in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.runtime:VLLM._receive"),
+        **_BACK,
+    },
+}
