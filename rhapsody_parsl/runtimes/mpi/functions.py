@@ -59,11 +59,11 @@ class Functions:
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Give tasks to a run."""
-        if importlib.util.find_spec("mpi4py") is None:
-            self._soon_lost(run.id, MissingPackage("mpi4py", "mpi", self._context.python))
-            return
         job = self._jobs.get(run.id)
         if job is None:
+            if importlib.util.find_spec("mpi4py") is None:
+                self._soon_lost(run.id, MissingPackage("mpi4py", "mpi", self._context.python))
+                return
             job = self._jobs[run.id] = Job(run)
         job.queue.extend(tasks)
         self._advance(job)
@@ -111,20 +111,20 @@ class Functions:
                     for job in list(world.jobs.values()):
                         self._advance(job)
             case Revoked(run=run, tasks=tasks):
-                self._revoked(rank, run, tasks)
+                self._revoked(world, rank, run, tasks)
             case _:
                 return
 
-    def _revoked(self, rank: int, run: int, tasks: Sequence[int]) -> None:
-        job = self._jobs.get(run)
+    def _revoked(self, world: World, rank: int, run: int, tasks: Sequence[int]) -> None:
+        job = world.jobs.get(run)
         if job is None or job.ending or rank != job.ranks[0]:
             return  # the first rank decides for its group
         if back := job.revoked(tasks):
             self._events.given_back(run, back)
 
     def _done(self, world: World, rank: int, run: int, results: Sequence[Result]) -> None:
-        job = self._jobs.get(run)
-        if job is None or job.ending or self._worlds.of_run.get(run) is not world:
+        job = world.jobs.get(run)
+        if job is None or job.ending:
             return
         was_stuck = job.stuck
         ended = job.report(rank, results)
