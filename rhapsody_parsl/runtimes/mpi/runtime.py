@@ -39,8 +39,8 @@ class MPI:
 
     def refuse(self, spec: TaskSpec) -> str:
         """Refuse functions on more ranks than the standing world will ever have."""
-        ranks, most = spec.resources.num_ranks, len(self._functions.slots)
-        if spec.comm and spec.policy.isolation != "process" and self._config.world_ranks and ranks > most:
+        ranks, most = spec.resources.num_ranks, self._config.world_ranks
+        if spec.comm and spec.policy.isolation != "process" and most and ranks > most:
             return f"its standing world has {most} ranks (MPIRuntime(world_ranks=...)), and {ranks} are asked"
         return "" if spec.resources.is_mpi else "it takes tasks with ranks only"
 
