@@ -49,7 +49,8 @@ def rank_one_fails(comm: Any = None) -> int:
 
 
 @annotate(MPI(ranks=2))
-def rank_one_dies(comm: Any = None) -> int:
+def rank_one_dies(seconds: float = 0, comm: Any = None) -> int:
+    time.sleep(seconds)
     if comm.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return int(comm.allreduce(1))

@@ -228,14 +228,22 @@ def test_a_dying_rank_is_a_lost_worker() -> None:
     assert python_app(total)(4).result(TIMEOUT) == 8
 
 
+def dying_and_other(dying_first: bool) -> tuple[BaseException | None, BaseException | None]:
+    """Return what a task is told of which a rank dies, and one beside it in the same world."""
+    calls = {"dying": lambda: python_app(rank_one_dies)(1), "other": lambda: python_app(nap)(30)}
+    futures = {}
+    for which in sorted(calls, reverse=not dying_first):
+        futures[which] = calls[which]()
+        time.sleep(0.3)
+    return futures["dying"].exception(TIMEOUT), futures["other"].exception(TIMEOUT)
+
+
 @pytest.mark.usefixtures("block")
-def test_a_dying_rank_takes_its_world_and_each_task_knows_why() -> None:
-    other = python_app(nap)(30)
-    time.sleep(0.5)
-    with pytest.raises((WorkerLost, RuntimeLost)):
-        python_app(rank_one_dies)().result(TIMEOUT)
-    with pytest.raises((RuntimeLost, WorkerLost)):
-        other.result(TIMEOUT)
+@pytest.mark.parametrize("dying_first", [False, True])
+def test_a_dying_rank_takes_its_world_and_each_task_knows_why(dying_first: bool) -> None:
+    # On a busy machine the launcher may end the others before the pilot has seen the first.
+    tries = (dying_and_other(dying_first) for _ in range(3))
+    assert any(isinstance(dying, WorkerLost) and isinstance(other, RuntimeLost) for dying, other in tries)
     again = python_app(nap)(0.1, parsl_resource_specification={"on_loss": "rerun"})
     assert again.result(TIMEOUT)
 

@@ -227,9 +227,11 @@ class Functions:
             return
         if self._hub:
             self._hub.drain()
-        for job in list(world.jobs.values()):
+        jobs = list(world.jobs.values())
+        blames = [world.blame(job) for job in jobs]  # while it knows of all
+        for job, blame in zip(jobs, blames, strict=True):
             run = job.run.id
-            cause = self._causes.pop(run, None) or world.blame(job)
+            cause = self._causes.pop(run, None) or blame
             if world.ready:
                 self._conclude(job, cause, behind=job.ending)
             else:
