@@ -57,7 +57,9 @@ def test_some_lanes_are_taken_and_what_is_put_back_is_first() -> None:
         backlog.put(make_task(number, make_spec("b")), 0.0)
     taken = backlog.take(lambda other: other is lane)
     assert [task.id for task in taken] == [0, 1, 2]
+    assert lane not in backlog.in_order()
     backlog.put_back(lane, taken[:1], 5.0)
+    assert lane in backlog.in_order()
     backlog.put(taken[2], 5.0)
     assert [task.id for task in lane.take(9)] == [0, 2]
     assert len(backlog) == 3
