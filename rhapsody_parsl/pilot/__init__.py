@@ -1,7 +1,8 @@
 """The pilot: one asyncio process on the head node of the block that decides what runs where.
 
 `__main__` starts it, `loop` does its I/O, `link` is its end of the line to the driver, `inventory` tells what the block
-holds. The deciding is pure and knows no sockets: `core` keeps the tasks (events in, instructions out), `router` picks
-the runtime, `scheduler` the nodes, `ledger` lends cores, GPUs and memory. It imports no Parsl, Dragon, MPI or vLLM
-and never opens a payload.
+holds. The deciding is pure and knows no sockets: `core` keeps the tasks (events in, instructions out), with `backlog`
+for those that wait, `claims` for who is next where nothing is free, `lender` and `kept_runs` for leases, `outcomes` for
+what has ended; `router` picks the runtime, `scheduler` the nodes, `ledger` counts cores, GPUs and memory. It imports no
+Parsl, Dragon, MPI or vLLM and never opens a payload.
 """

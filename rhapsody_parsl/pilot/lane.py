@@ -15,6 +15,7 @@ __all__ = ("ActiveRun", "Lane")
 _WORK_AHEAD = 0.010
 _LONG = 0.020
 _MOST_AHEAD = 64
+_RECALL_AFTER = 0.05
 
 
 class Lane:
@@ -54,7 +55,8 @@ class Lane:
 
     def put(self, tasks: Iterable[Task], now: float) -> None:
         """Join the end of the line."""
-        self._queue.extend((now, task) for task in tasks)
+        for task in tasks:
+            self._queue.append((now, task))
 
     def put_back(self, tasks: list[Task], now: float) -> None:
         """Join its front, in the order given."""
@@ -91,11 +93,12 @@ class Lane:
 
     def portion(self, cores: int) -> int:
         """How many tasks to give at once: a fair part of the line for each run that a block of `cores` has room for."""
-        if self.depth == 1:
+        depth = self.depth
+        if depth == 1:
             return 1
         resources = self.spec.resources
         each = max(1, resources.cores) * max(1, resources.num_ranks)
-        return max(1, min(self.depth, math.ceil(len(self) / (2 * max(1, cores // each)))))
+        return max(1, min(depth, math.ceil(len(self) / (2 * max(1, cores // each)))))
 
 
 class ActiveRun:
@@ -107,8 +110,8 @@ class ActiveRun:
         inflight: Tasks given and not ended, in the order given.
         fed_at: When it was last given something or last ended something.
         recalled: Whether what waits behind a long task has been asked back.
-        began: Wall-clock time of the lease, for the record.
-        total: Tasks given in all.
+        began: Wall-clock time at which it put its lease to use, for the record.
+        total: Tasks given since.
         ended_by: Why it is being ended, by task.
         lost_with: Why all of it is being ended.
     """
@@ -124,15 +127,35 @@ class ActiveRun:
         self.ended_by: dict[int, str] = {}
         self.total = 0
 
-    @property
-    def hungry(self) -> bool:
-        """Whether it is to get more; one that had to give back stands on a long task, and waits for its end."""
-        return not self.recalled and not self.lost_with and len(self.inflight) <= self.lane.depth // 2
+    def room(self, cores: int) -> int:
+        """How many more tasks to give it now, in a block of `cores`: none while it has half of what it is to hold.
+
+        One that had to give back stands on a long task, and waits for its end.
+        """
+        lane, has = self.lane, len(self.inflight)
+        if lane.window:
+            return lane.window - has
+        if self.recalled or self.lost_with or has > (depth := lane.depth) // 2:
+            return 0
+        return min(depth - has, lane.portion(cores))
 
     @property
     def recallable(self) -> bool:
         """Whether something may wait behind a long task."""
         return len(self.inflight) > 1 and not self.recalled and not self.lane.window
+
+    @property
+    def recall_at(self) -> float:
+        """When that is to be asked back."""
+        return self.fed_at + _RECALL_AFTER
+
+    def recall(self, now: float) -> list[int]:
+        """Return what is to be asked back now, once: the worker stays on one task, and others could have the rest."""
+        if not self.recallable or now - self.fed_at <= _RECALL_AFTER - 1e-6:
+            return []
+        self.recalled = True
+        self.lane.learn(now - self.fed_at)
+        return list(self.inflight)[1:]
 
     def record(self, ended: float) -> LeaseRecord:
         """Return the line of the ledger's history; for a run with a lease."""

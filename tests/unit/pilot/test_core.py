@@ -307,7 +307,7 @@ def test_specs_that_are_never_seen_again_are_forgotten() -> None:
         short_apps(block, number, when=1.0 + 0.005 * number, name=f"app {number}")
     block.run()
     assert len(block.ended) == 1500
-    assert len(block.core._lanes) < 1100
+    assert len(block.core._backlog._lanes) < 1100
 
 
 def test_a_service_gets_what_a_lease_is_kept_of() -> None:

@@ -1,0 +1,87 @@
+"""Places runs and services on nodes, lends them what they hold there, and keeps the record of it."""
+
+from collections.abc import Callable, Collection
+
+from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.pilot.ledger import Lease, Ledger
+from rhapsody_parsl.runtimes.protocol import Placed
+from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wire.messages import LeaseRecord
+
+__all__ = ("Lender",)
+
+
+class Lender:
+    """Lends a block's nodes.
+
+    Args:
+        ledger: The block's.
+        clock: Seconds since the epoch, for the record.
+
+    Attributes:
+        services: Record of what services hold, for the block's life.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._ledger, self._clock = ledger, clock
+        self._homes: dict[str, str] = {}  # nodes by what tasks ask to be near
+        self._closed: list[LeaseRecord] = []
+        self.services: list[LeaseRecord] = []
+
+    def lend(self, spec: TaskSpec, closed: Collection[str]) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend what a run of a spec needs, outside closed nodes; None when it does not fit now."""
+        near = spec.policy.near
+        placing = scheduler.place(spec, self._ledger, closed, self._homes.get(near, ""))
+        lease = self._ledger.acquire(spec.name, placing) if placing else None
+        if lease is None or placing is None:
+            return None
+        if near:
+            self._homes.setdefault(near, lease.shares[0].node)
+        return lease, self._placed(lease, placing)
+
+    def lend_for_good(self, borrower: str, wants: TaskSpec, key: str) -> tuple[Placed, ...] | None:
+        """Lend something for the block's life, to a service.
+
+        Args:
+            borrower: Who holds it, for the record.
+            wants: What, and of which nodes.
+            key: Tasks that ask to be `near` this go to the lease's first node.
+
+        Returns:
+            The parts, or None when it does not fit now.
+        """
+        placing = scheduler.place(wants, self._ledger)
+        lease = self._ledger.acquire(borrower, placing, permanent=True) if placing else None
+        if lease is None or placing is None:
+            return None
+        if key:
+            self._homes.setdefault(key, lease.shares[0].node)
+        self.services.append(LeaseRecord(lease.id, "vllm", borrower, lease.shares, self._clock(), 0.0))
+        return self._placed(lease, placing)
+
+    def _placed(self, lease: Lease, placing: scheduler.Placing) -> tuple[Placed, ...]:
+        accounts = self._ledger.accounts
+        parts = zip(lease.shares, placing, strict=True)
+        return tuple(Placed(accounts[name].node, share, part.ranks) for share, (name, part) in parts)
+
+    def begin(self, active: ActiveRun) -> None:
+        """A run puts its lease to use."""
+        active.began = self._clock()
+
+    def pause(self, active: ActiveRun) -> None:
+        """A run has no task left: for the record its lease ends now."""
+        if active.total:
+            self._closed.append(active.record(self._clock()))
+            active.total = 0
+
+    def release(self, active: ActiveRun) -> None:
+        """A run is over."""
+        if active.lease is not None:
+            self._ledger.release(active.lease)
+            self.pause(active)
+
+    def take_closed(self) -> list[LeaseRecord]:
+        """Return the record of leases that ended since the last call."""
+        closed, self._closed = self._closed, []
+        return closed

@@ -1,0 +1,84 @@
+"""What became of tasks: results for the driver, their counts, and whether one runs again that was lost."""
+
+from collections import Counter
+from collections.abc import Collection
+
+import msgspec
+
+from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded, to_wire
+from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.wire.messages import FAILED, Result
+
+__all__ = ("Outcomes",)
+
+_MOST_RERUNS = 3
+
+
+class Outcomes:
+    """What became of a block's tasks.
+
+    Attributes:
+        counts: Tasks done and failed.
+        by_runtime: Tasks of which the runtime told the result.
+    """
+
+    def __init__(self) -> None:
+        self.counts = {"done": 0, "failed": 0}
+        self.by_runtime: Counter[str] = Counter()
+        self._results: list[Result] = []
+        self._reruns: dict[int, int] = {}
+
+    def take(self) -> list[Result]:
+        """Return the results since the last call."""
+        results, self._results = self._results, []
+        return results
+
+    def ended(self, active: ActiveRun, result: Result) -> bool:
+        """A task of a run ended; False when nobody wants its result."""
+        self._reruns.pop(result.id, None)
+        why = active.ended_by.pop(result.id, "")
+        if why == "cancelled":
+            return False
+        if why == "walltime" and result.kind == FAILED:
+            self.failed(result.id, WalltimeExceeded(active.lane.spec.policy.walltime))
+        else:
+            self._results.append(result)
+            self.counts["failed" if result.kind == FAILED else "done"] += 1
+            self.by_runtime[active.lane.runtime] += 1
+        return True
+
+    def failed(self, task: int, error: RhapsodyError) -> None:
+        """A task failed outside a runtime."""
+        self.forget(task)
+        self.counts["failed"] += 1
+        self._results.append(Result(task, FAILED, msgspec.msgpack.encode(to_wire(error))))
+
+    def survives(self, active: ActiveRun, task: int, error: RhapsodyError, untouched: Collection[int]) -> bool:
+        """A task of a run was lost: whether it is to go on elsewhere. If not, this was its end.
+
+        Args:
+            active: The run.
+            task: The task's number.
+            error: What befell the run.
+            untouched: Tasks of it that had not begun.
+        """
+        why = active.ended_by.get(task, "")
+        if why == "cancelled":
+            return False
+        if why == "walltime":
+            error = WalltimeExceeded(active.lane.spec.policy.walltime)
+        elif task in untouched or self._may_rerun(active, task):
+            return True
+        self.failed(task, error)
+        return False
+
+    def _may_rerun(self, active: ActiveRun, task: int) -> bool:
+        reruns = self._reruns.get(task, 0)
+        if active.lane.spec.policy.on_loss != "rerun" or reruns >= _MOST_RERUNS:
+            return False
+        self._reruns[task] = reruns + 1
+        return True
+
+    def forget(self, task: int) -> None:
+        """A task leaves the block with no outcome."""
+        self._reruns.pop(task, None)

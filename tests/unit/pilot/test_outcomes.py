@@ -1,0 +1,67 @@
+from typing import cast
+
+import msgspec
+import pytest
+
+from rhapsody_parsl.errors import WorkerLost
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.outcomes import Outcomes
+from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
+from testing.nodes import make_spec
+
+LOST = WorkerLost("fake", "signal 9")
+
+
+def make_run(ended_by: str = "", on_loss: str = "fail") -> ActiveRun:
+    spec = make_spec(on_loss=on_loss, walltime=5)
+    active = ActiveRun(Run(1, spec), Lane(spec, "local", 0, 60.0), None, 0.0)
+    active.ended_by = {1: ended_by} if ended_by else {}
+    return active
+
+
+def told(outcomes: Outcomes) -> list[str]:
+    """What the driver is told: `ok`, or the error's name."""
+    return ["ok" if r.kind == RESULT else msgspec.msgpack.decode(cast(bytes, r.payload))[0] for r in outcomes.take()]
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "kind", "names"),
+    [
+        ("", RESULT, ["ok"]),
+        ("walltime", RESULT, ["ok"]),  # it was just in time
+        ("walltime", FAILED, ["WalltimeExceeded"]),
+        ("cancelled", RESULT, []),
+        ("cancelled", FAILED, []),
+    ],
+)
+def test_a_result_counts_by_why_its_task_ended(ended_by: str, kind: int, names: list[str]) -> None:
+    outcomes = Outcomes()
+    assert outcomes.ended(make_run(ended_by), Result(1, kind, b"")) == bool(names)
+    assert told(outcomes) == names
+    assert outcomes.counts == {"done": names.count("ok"), "failed": len(names) - names.count("ok")}
+    assert outcomes.by_runtime["local"] == names.count("ok")
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "names"), [("", ["WorkerLost"]), ("walltime", ["WalltimeExceeded"]), ("cancelled", [])]
+)
+def test_a_lost_task_that_may_not_run_again_is_told_of(ended_by: str, names: list[str]) -> None:
+    outcomes = Outcomes()
+    assert not outcomes.survives(make_run(ended_by), 1, LOST, ())
+    assert told(outcomes) == names
+
+
+def test_a_lost_task_runs_again_three_times_and_as_often_as_it_had_not_begun() -> None:
+    outcomes, active = Outcomes(), make_run(on_loss="rerun")
+    assert all(outcomes.survives(active, 1, LOST, ()) for _ in range(3))
+    assert all(outcomes.survives(active, 1, LOST, [1]) for _ in range(9))
+    assert not outcomes.survives(active, 1, LOST, ())
+    assert told(outcomes) == ["WorkerLost"]
+
+
+def test_one_that_left_begins_to_count_anew() -> None:
+    outcomes, active = Outcomes(), make_run(on_loss="rerun")
+    for _ in range(2):
+        assert all(outcomes.survives(active, 1, LOST, ()) for _ in range(3))
+        outcomes.forget(1)
