@@ -126,6 +126,7 @@ class Core:
             elif home is not None:
                 home.remove(task)
                 del self._home[task]
+                self._outcomes.forget(task)
         self.schedule(now)
 
     def withdraw(self) -> list[int]:
@@ -157,9 +158,13 @@ class Core:
         if active is None:
             return
         returned = [active.inflight.pop(task) for task in tasks if task in active.inflight]
-        wanted = [task for task in returned if active.ended_by.pop(task.id, "") != "cancelled"]
+        wanted = []
         for task in returned:
             del self._home[task.id]
+            if active.ended_by.pop(task.id, "") == "cancelled":
+                self._outcomes.forget(task.id)
+            else:
+                wanted.append(task)
         self._requeue(active.lane, wanted, now)
         self._continue(active, now)
         self.schedule(now)

@@ -64,6 +64,7 @@ class Outcomes:
         """
         why = active.ended_by.get(task, "")
         if why == "cancelled":
+            self.forget(task)
             return False
         if why == "walltime":
             error = WalltimeExceeded(active.lane.spec.policy.walltime)
