@@ -167,7 +167,7 @@ def test_heartbeats_carry_runtimes_and_workers(service: Service, fresh: CoreEndp
 
     report = until(told, 30)
     assert report["engine_type"] == "RhapsodyEngine"
-    assert report["idle_workers"] == 3
+    assert report["idle_workers"] == 3, report
 
 
 def test_a_wrong_template_is_told_by_its_path(service: Service, user_dir: Path, client: Client) -> None:

@@ -15,6 +15,7 @@ from parsl import bash_app, python_app
 from rhapsody_parsl import MPI, Policy, annotate
 from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
 from testing.processes import below, processes_of
+from testing.waiting import alive
 from tests.integration.gangs import HUNG, TIMEOUT, loaded, nap, openmpi_provider, rank_one_dies, rank_one_fails, total
 
 pytestmark = pytest.mark.mpi
@@ -164,7 +165,7 @@ def test_isolation_gives_each_task_ranks_of_its_own() -> None:
     answers = [answer for future in futures for answer in future.result(TIMEOUT)]
     assert len({pid for pid, _ in answers}) == 4
     assert {size for _, size in answers} == {2}
-    assert not any(psutil.pid_exists(pid) for pid, _ in answers)
+    assert not any(alive(pid) for pid, _ in answers)
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
