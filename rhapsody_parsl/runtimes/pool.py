@@ -26,15 +26,10 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 
-__all__ = ("GPU_VARIABLE", "WorkerPool", "gpu_environment", "shown_gpus")
+__all__ = ("GPU_VARIABLE", "WorkerPool", "shown_gpus")
 
 _MOST_STILLBORN = 2
 GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
-
-
-def gpu_environment(run: Run) -> dict[str, str]:
-    """Return the variables that show a single-node run its GPUs and no others; {} on nodes without GPUs."""
-    return shown_gpus(run.placed[0].node, run.placed[0].share.gpus) if run.placed else {}
 
 
 def shown_gpus(node: Node, gpus: Sequence[int]) -> dict[str, str]:
@@ -197,7 +192,7 @@ class WorkerPool:
                 self._hub.send(worker.name, Quit())
 
     def _engage(self, run: Run, host: str) -> _Worker:
-        shown = gpu_environment(run)
+        shown = shown_gpus(run.placed[0].node, run.placed[0].share.gpus) if run.placed else {}
         gpus = next(iter(shown.values()), None)
         worker = self._take_idle(host, gpus) or self._new(host, gpus)
         worker.run = run

@@ -10,7 +10,7 @@ from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.world import World
 from rhapsody_parsl.runtimes.mpi.worlds import Worlds
-from rhapsody_parsl.runtimes.pool import gpu_environment
+from rhapsody_parsl.runtimes.pool import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
 from rhapsody_parsl.wire.messages import RESULT, Done, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
@@ -187,7 +187,7 @@ class Functions:
         common = {**self._context.environment, "OMP_NUM_THREADS": str(run.spec.resources.cores_per_rank)}
         every = run.spec.policy.returns == "all"
         for member in job.members:
-            env = {**common, **gpu_environment(Run(run.id, run.spec, (member.placed,)))}
+            env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
             work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every)
             self._hub.send(world.peers[member.rank], work)
 

@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rhapsody_parsl.runtimes.pool import gpu_environment
-from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
+from rhapsody_parsl.runtimes.pool import shown_gpus
+from rhapsody_parsl.runtimes.protocol import Context, Placed
 from rhapsody_parsl.spec.config import VLLMService
-from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("process_environment", "thread_groups")
 
@@ -37,7 +36,7 @@ def process_environment(
         "VLLM_API_KEY": api_key,
     }
     if service.gpus:
-        env |= gpu_environment(Run(0, TaskSpec(), (part,) if part else ()))
+        env |= shown_gpus(node, part.share.gpus) if part else {}
     else:
         groups = thread_groups(service, cores)
         threads = groups.partition("|")[0].count(",") + 1
