@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -324,15 +324,23 @@ class Pilot:
         begun = self._core.begun()
         for task in list(self._tasks):
             task.cancel()
-        stops = [runtime.stop() for runtime in self._runtimes.values()]
-        for problem in await asyncio.gather(*stops, return_exceptions=True):
-            if isinstance(problem, BaseException):
-                log.error("a runtime did not stop cleanly", exc_info=problem)
-        await asyncio.gather(*(host.close() for host in self._context.hosts.values()))
+        await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
+        await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self._context.hosts.values()))
         if self._link:
             self._link.send(Goodbye(reason, begun))
             self._link.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+async def _watch(what: str, end: Awaitable[None]) -> None:
+    """Wait for an end; tell how long it took, for whoever asks why a block was slow to leave."""
+    began = time.monotonic()
+    try:
+        await end
+    except (Exception, asyncio.CancelledError):  # the rest is to end all the same
+        log.exception("%s did not end cleanly", what)
+    else:
+        log.info("%s ended within %.1f s", what, time.monotonic() - began)
 
 
 def logs_of(config: BlockConfig, block: str) -> Path:

@@ -127,7 +127,8 @@ class Host:
             return
         client.stdin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(client.wait(), _LEAVE_WITHIN)
+            async with asyncio.timeout(_LEAVE_WITHIN):
+                await client.wait()
         await _kill(client)
 
     def start_process(
@@ -196,7 +197,8 @@ class Host:
             return False
         hello: dict[str, Any] = {}
         try:
-            hello = await asyncio.wait_for(_read(client), _HELLO_WITHIN)
+            async with asyncio.timeout(_HELLO_WITHIN):
+                hello = await _read(client)
         except TimeoutError:
             self.problem = f"no answer within {_HELLO_WITHIN:g} s"
         finally:
@@ -226,13 +228,17 @@ class Host:
             return
         beat = asyncio.create_task(self._beat())
         try:
-            while message := await asyncio.wait_for(_read(client), self._threshold):
+            while message := await self._hear(client):
                 self._note(message)
             self.problem = "its connection ended"
         except TimeoutError:
             self.problem = f"it was silent for {self._threshold:g} s"
         finally:
             beat.cancel()
+
+    async def _hear(self, client: asyncio.subprocess.Process) -> dict[str, Any]:
+        async with asyncio.timeout(self._threshold):
+            return await _read(client)
 
     def _note(self, message: dict[str, Any]) -> None:
         if "ended" in message and (process := self._processes.pop(message["ended"], None)):

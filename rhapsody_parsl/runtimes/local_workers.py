@@ -60,7 +60,8 @@ class LocalWorkers:
         self._stopping = True
         self.pool.quit()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*(p.wait() for p in self._processes.values())), 2)
+            async with asyncio.timeout(2):
+                await asyncio.gather(*(process.wait() for process in self._processes.values()))
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.kill()

@@ -186,11 +186,13 @@ class Backend:
             return
         process.release()
         try:
-            await asyncio.wait_for(process.wait(), self._grace + 5)
+            async with asyncio.timeout(self._grace + 5):
+                await process.wait()
         except TimeoutError:
             process.kill()
             with contextlib.suppress(TimeoutError):  # a host that answers no more is soon told to be lost
-                await asyncio.wait_for(process.wait(), _KILL_WITHIN)
+                async with asyncio.timeout(_KILL_WITHIN):
+                    await process.wait()
 
     async def sweep_spanned(self, patterns: Sequence[str]) -> None:
         """Remove files that nothing has mapped from all hosts it spanned, this one included, once it has ended."""

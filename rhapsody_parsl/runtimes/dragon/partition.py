@@ -146,7 +146,8 @@ class Partition:
             self._hub.send(self.name, Quit())
             timeout = _LEAVE_TIMEOUT if len(self.hosts) == 1 else _LEAVE_NODES_TIMEOUT
             with suppress(TimeoutError):  # Dragon's teardown can hang; the guard ends it
-                await asyncio.wait_for(backend.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await backend.wait()
         self._up.clear()
         await backend.stop()
         await self._sweep()

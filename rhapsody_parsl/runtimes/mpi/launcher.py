@@ -369,7 +369,8 @@ async def _version(program: str) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _VERSION_TIMEOUT)
+        async with asyncio.timeout(_VERSION_TIMEOUT):
+            out, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

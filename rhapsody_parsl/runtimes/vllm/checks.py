@@ -106,7 +106,8 @@ async def _missing_there(service: VLLMService, python: str) -> list[str]:
     except OSError as problem:
         raise ServiceFailed(service.name, f"executable={python!r}: {problem.strerror}") from problem
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
+        async with asyncio.timeout(_PATIENCE):
+            out, _ = await process.communicate()
         return [str(name) for name in json.loads(out)]
     except (TimeoutError, ValueError) as problem:
         raise ServiceFailed(service.name, f"executable={python!r}: it is no working Python interpreter") from problem

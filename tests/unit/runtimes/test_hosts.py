@@ -116,6 +116,23 @@ def test_stop_ends_it_there(folder: Path) -> None:
     with_host(folder, story)
 
 
+@pytest.mark.parametrize("turns", range(5))
+def test_it_closes_also_when_a_word_comes_in_the_same_turn(folder: Path, turns: int) -> None:
+    """`asyncio.wait_for` before Python 3.12 prefers what it waited for to a cancellation, and closing waited on."""
+
+    async def story(host: Host) -> None:
+        assert host._client
+        assert host._client.stdout
+        host._client.stdout.feed_data(b'{"pong": true}\n')
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await host.close()
+
+    with_host(folder, story)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("whom", ["outpost", "both"])
 def test_the_end_of_the_outpost_ends_all_and_is_told(folder: Path, whom: str) -> None:
     """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""
