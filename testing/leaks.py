@@ -1,16 +1,20 @@
 """What a test may leave behind, and how we see it.
 
-Three things outlive a careless test: processes below ours, entries of `/dev/shm`, and ports on
-which we or such a process listen. `watch()` compares what stands before and after, gives
-what is just ending a moment of grace, and then names and kills what is left.
+Four things outlive a careless test: processes below ours, entries of `/dev/shm`, files for a while
+(those that `tempfile` and its like make), and ports on which we or such a process listen.
+`watch()` compares what stands before and after, gives what is just ending a moment of grace, and
+then names what is left and kills the processes.
 
-Other people work on the machine: a new `/dev/shm` entry counts only while no process but ours
-holds it. What a wider fixture started (it stood before the test) may go on, with all below it.
+Other people work on the machine: a new entry counts only while no process but ours holds it, and
+`keep_apart()` gives our files for a while a folder where only ours are. What a wider fixture
+started (it stood before the test) may go on, with all below it and all that it holds.
 """
 
 import contextlib
 import ctypes
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +25,8 @@ import psutil
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
 GRACE = 10.0
 _PR_SET_CHILD_SUBREAPER = 36
+_OTHERS = ("pymp-", "torchinductor_")
+"""What HighThroughputExecutor's manager leaves when it is killed, and torch's cache."""
 
 
 class LeakError(AssertionError):
@@ -34,11 +40,13 @@ class Standing:
     Attributes:
         processes: All below ours, orphans included once `adopt_orphans` was called.
         segments: Names in `/dev/shm`.
+        files: Names in the folder of files for a while.
         ports: Ports on which this very process listens.
     """
 
     processes: frozenset[psutil.Process]
     segments: frozenset[str]
+    files: frozenset[str]
     ports: frozenset[int]
 
 
@@ -47,6 +55,20 @@ def adopt_orphans() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+@contextlib.contextmanager
+def keep_apart() -> Iterator[None]:
+    """Have this process, and all that it starts, make files for a while in a folder of their own."""
+    place = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="rh-")  # short: sockets lie in it
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)  # what a failed test had is still there afterwards
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    try:
+        yield
+    finally:
+        os.environ["TMPDIR"] = tempfile.tempdir = place
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -82,6 +104,7 @@ def standing() -> Standing:
     return Standing(
         frozenset(psutil.Process().children(recursive=True)),
         frozenset(os.listdir(SHARED_MEMORY)),
+        frozenset(os.listdir(tempfile.gettempdir())),
         frozenset(_listening(psutil.Process())),
     )
 
@@ -92,7 +115,8 @@ def _leaks(before: Standing) -> list[str]:
     return [
         *(_describe(process) for process in strays),
         *(f"a port: this process still listens on {port}" for port in sorted(own)),
-        *(f"a segment: {SHARED_MEMORY / name}" for name in _lost_segments(before, strays)),
+        *(f"a segment: {path}" for path in _lost_entries(SHARED_MEMORY, before.segments, strays)),
+        *(f"a file: {path}" for path in _lost_entries(Path(tempfile.gettempdir()), before.files, strays)),
     ]
 
 
@@ -139,26 +163,25 @@ def _listening(process: psutil.Process) -> set[int]:
     return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
 
 
-def _lost_segments(before: Standing, strays: Iterable[psutil.Process]) -> list[str]:
-    """List the new entries that only we, a stray or nobody holds."""
-    new = set(os.listdir(SHARED_MEMORY)) - before.segments
-    if not new:  # the usual case, and the look at all processes is not free
-        return []
-    ours = {os.getpid(), *(process.pid for process in strays)}
-    for pid in set(psutil.pids()) - ours:
-        new -= _held(pid)
-    return sorted(new)
+def _lost_entries(folder: Path, before: Iterable[str], strays: Iterable[psutil.Process]) -> list[Path]:
+    """List the new entries of a folder that only we, a stray or nobody holds."""
+    new = {name for name in os.listdir(folder) if not name.startswith(_OTHERS)} - set(before)
+    if new:  # seldom, and the look at all processes is not free
+        ours = {os.getpid(), *(process.pid for process in strays)}
+        for pid in set(psutil.pids()) - ours:
+            new -= _held(pid, folder)
+    return [folder / name for name in sorted(new)]
 
 
-def _held(pid: int) -> set[str]:
-    """Return the names of the `/dev/shm` entries that a process has mapped or open, or in which it has a file so."""
-    folder = Path("/proc", str(pid))
+def _held(pid: int, folder: Path) -> set[str]:
+    """Return the names of the entries that a process has mapped or open, or in which it has a file so."""
+    process = Path("/proc", str(pid))
     held: set[str] = set()
     with contextlib.suppress(OSError):  # it may have ended, or belong to someone else
-        maps = (folder / "maps").read_text(errors="replace").splitlines()
-        paths = [line.split(maxsplit=5)[-1] for line in maps if "/dev/shm/" in line]  # noqa: S108
-        paths += [os.readlink(link) for link in (folder / "fd").iterdir()]
-        inside = [Path(path).relative_to(SHARED_MEMORY) for path in paths if Path(path).is_relative_to(SHARED_MEMORY)]
+        maps = (process / "maps").read_text(errors="replace").splitlines()
+        paths = [line.split(maxsplit=5)[-1] for line in maps if f"{folder}/" in line]
+        paths += [os.readlink(link) for link in (process / "fd").iterdir()]
+        inside = [Path(path).relative_to(folder) for path in paths if Path(path).is_relative_to(folder)]
         held = {path.parts[0] for path in inside if path.parts}
     return held
 

@@ -1,5 +1,6 @@
 """What holds for every test: its kind by its folder, its deadline, and nothing left behind."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ KINDS = ("unit", "integration", "globus", "cluster")
 DEADLINES = {"integration": 180, "globus": 240, "cluster": 300}  # seconds; units have the 30 s of pyproject.toml
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Prepare the watch, and let workers import the tests, before the first test."""
     leaks.adopt_orphans()
+    apart = contextlib.ExitStack()
+    apart.enter_context(leaks.keep_apart())
+    config.add_cleanup(apart.close)
     # A shell ignores Ctrl-C for what it runs in the background, and our children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Python's own helper for shared memory starts on first use and stays: no leak of a test.
@@ -39,9 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(DEADLINES[kind]))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_left_by_fixtures() -> Iterator[None]:
+    """Fail the last test when what several tests shared left something."""
+    with leaks.watch():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test with real parts that leaves a process, a shared memory segment or a port."""
+    """Fail a test with real parts that leaves a process, a shared memory segment, a file for a while or a port."""
     if not any(request.node.get_closest_marker(kind) for kind in ("integration", "globus")):
         yield
         return

@@ -16,6 +16,8 @@ __all__ = ("Cluster",)
 
 _STATES = {"idle", "mixed", "allocated"}
 _ROOT = Path(__file__).parents[2]
+_HYDRAS = "hydra_hwloc_xmlfile_"
+"""Its proxies leave one of these in `/tmp`, wherever `TMPDIR` is, when they are killed."""
 _DAEMONS = ("boot.sh", "sleep 86400", "munged", "sshd: /usr/sbin/sshd", "slurmd", "slurmctld")
 
 
@@ -118,5 +120,5 @@ def _leftovers(host: Host) -> Iterator[str]:
             yield f"process {line[:200]}"
     with contextlib.suppress(OSError):
         root = Path("/proc") / str(host.pid) / "root"
-        yield from (f"/tmp/{path.name}" for path in (root / "tmp").glob("rhapsody-*"))
+        yield from (f"/tmp/{path.name}" for path in (root / "tmp").iterdir() if not path.name.startswith(_HYDRAS))
         yield from (f"/dev/shm/{path.name}" for path in (root / "dev/shm").iterdir())

@@ -1,7 +1,9 @@
 import contextlib
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -71,6 +73,13 @@ def test_orphan_in_its_own_session_is_caught_and_killed() -> None:
         orphan = int(subprocess.check_output([sys.executable, "-c", ORPHAN]))
     assert str(orphan) in str(caught.value)
     assert not psutil.pid_exists(orphan)
+
+
+def test_a_file_for_a_while_is_caught() -> None:
+    with pytest.raises(LeakError, match=r"a file: .*/left-") as caught, watch(grace=0.2):
+        folder = tempfile.mkdtemp(prefix="left-")
+    assert folder in str(caught.value)
+    os.rmdir(folder)
 
 
 def test_port_of_a_process_is_caught(python: Start) -> None:

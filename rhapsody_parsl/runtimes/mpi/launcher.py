@@ -7,7 +7,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +50,8 @@ _IN_SLURM: dict[str, dict[str, str]] = {
 }
 """Both start their daemons as a step, and other steps hold the cores. Open MPI puts no more ranks on a host, whatever
 we say, than the job has tasks there, unless told to count the cores of the job."""
+_SESSION_FOLDERS = ("PRTE_MCA_prte_tmpdir_base", "OMPI_MCA_orte_tmpdir_base")
+"""Where Open MPI has the folder of each launch; from Open MPI 5 on, and before."""
 _HYDRAS = {"srun": "slurm", "flux": "rsh"}
 """Its names for the ways to other hosts that are not ssh."""
 _VERSION_TIMEOUT = 20.0
@@ -163,20 +165,23 @@ class Launcher(msgspec.Struct, frozen=True):
         words = [_LOCAL_RANK[self.kind], str(count), gpu_variable or "-", plan(places)]
         return [self.python, "-I", "-S", bind.__file__, *words]
 
-    def environment(self, python: str, inherited: str) -> dict[str, str]:
+    def environment(self, inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
         """Return what launches need: the way to other hosts; the launcher's libraries, if in the Python's own prefix.
 
         Args:
-            python: The interpreter.
-            inherited: `LD_LIBRARY_PATH` as it is.
+            inherited: Variables as they are.
+            folder: Private, on each host: for what Open MPI leaves there when it is killed.
         """
-        lib = Path(python).parent.parent / "lib"
-        ways = {"srun": _IN_SLURM, "flux": _in_flux(python)}
-        steps = ways.get(self.reach, {}).get(self.kind, {})
-        if Path(self.program).parent != Path(python).parent or not any(lib.glob("libmpi.so*")):
-            return steps
-        others = [part for part in inherited.split(os.pathsep) if part and part != str(lib)]
-        return {**steps, "LD_LIBRARY_PATH": os.pathsep.join([str(lib), *others])}
+        ways = {"srun": _IN_SLURM, "flux": _in_flux(self.python)}
+        own = dict(ways.get(self.reach, {}).get(self.kind, {}))
+        if self.kind == "openmpi":
+            own |= {name: str(folder) for name in _SESSION_FOLDERS if name not in inherited}
+        lib = Path(self.python).parent.parent / "lib"
+        if Path(self.program).parent == Path(self.python).parent and any(lib.glob("libmpi.so*")):
+            inherited_path = inherited.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+            others = [part for part in inherited_path if part not in ("", str(lib))]
+            own["LD_LIBRARY_PATH"] = os.pathsep.join([str(lib), *others])
+        return own
 
 
 def _in_flux(python: str) -> dict[str, dict[str, str]]:

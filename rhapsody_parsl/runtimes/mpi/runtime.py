@@ -89,5 +89,5 @@ class MPI:
         if self._launcher is None:
             return {}
         head = run.placed[0].node.host
-        libraries = self._launcher.environment(self._context.python, os.environ.get("LD_LIBRARY_PATH", ""))
+        libraries = self._launcher.environment(os.environ, self._context.folder)
         return {**libraries, **variables(self._launcher, run, head)}

@@ -154,7 +154,7 @@ class Worlds:
             *self._launcher.line(places, local, options),
             *(python, "-m", "rhapsody_parsl.runtimes.mpi.rank", endpoint, name, *keys),
         ]
-        env = self._launcher.environment(python, os.environ.get("LD_LIBRARY_PATH", ""))
+        env = self._launcher.environment(os.environ, self._context.folder)
         log = self._context.logs / f"{name}.log"
         spans = [host for name in hosts if (host := self._context.host(name))]
         backend = Backend(command, log, env=env, cores=cores if local else (), grace=_GRACE, spans=spans)

@@ -27,6 +27,7 @@ HYDRA_VERSION = """HYDRA build details:
 INTEL_VERSION = "Intel(R) MPI Library for Linux* OS, Version 2021.11 Build 20231005"
 OPENMPI_VERSION = "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/community/help/\n"
 
+PRIVATE = Path("/private")
 TWO = (Place("a", ((0,), (1,))), Place("b", ((0,), (1,))))
 UNEVEN = (Place("a", ((0,), (1,), (2,))), Place("b", ((0,),)))
 HERE = (Place("a", ((0,), (1,), (0,), (1,))),)
@@ -88,29 +89,33 @@ def test_hydra_starts_its_proxies_as_a_step_inside_slurm() -> None:
     launcher = Launcher("hydra", "/x/mpiexec", reach="srun")
     assert launcher.line(TWO, local=False)[:3] == ["/x/mpiexec", "-launcher", "slurm"]
     assert launcher.line(HERE, local=True)[:3] == ["/x/mpiexec", "-launcher", "fork"]
-    assert launcher.environment("/elsewhere/python", "") == {
-        "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none"
-    }
-    assert Launcher("srun", "/x/srun", reach="srun").environment("/elsewhere/python", "") == {}
+    assert launcher.environment({}, PRIVATE) == {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none"}
+    assert Launcher("srun", "/x/srun", reach="srun").environment({}, PRIVATE) == {}
 
 
 def test_launchers_that_would_take_ssh_take_flux_inside_flux() -> None:
-    launcher = Launcher("hydra", "/x/mpiexec", reach="flux")
+    launcher = Launcher("hydra", "/x/mpiexec", reach="flux", python="/elsewhere/python")
     assert launcher.line(TWO, local=False)[:3] == ["/x/mpiexec", "-launcher", "rsh"]
     assert launcher.line(HERE, local=True)[:3] == ["/x/mpiexec", "-launcher", "fork"]
-    assert launcher.environment("/elsewhere/python", "") == {
+    assert launcher.environment({}, PRIVATE) == {
         "HYDRA_LAUNCHER_EXEC": "/elsewhere/python",
         "HYDRA_LAUNCHER_EXTRA_ARGS": "-m rhapsody_parsl.cluster.shell",
     }
-    agent = Launcher("openmpi", "/x/mpirun", reach="flux").environment("/elsewhere/python", "")
+    agent = Launcher("openmpi", "/x/mpirun", reach="flux", python="/elsewhere/python").environment({}, PRIVATE)
     assert agent["PRTE_MCA_plm_ssh_agent"] == "/elsewhere/python -m rhapsody_parsl.cluster.shell"
-    assert Launcher("flux", "/x/flux", reach="flux").environment("/elsewhere/python", "") == {}
+    assert Launcher("flux", "/x/flux", reach="flux").environment({}, PRIVATE) == {}
 
 
 def test_open_mpi_shares_the_nodes_of_a_slurm_job() -> None:
-    said = Launcher("openmpi", "/x/mpirun", reach="srun").environment("/elsewhere/python", "")
+    said = Launcher("openmpi", "/x/mpirun", reach="srun").environment({}, PRIVATE)
     assert said["SLURM_OVERLAP"] == said["PRTE_MCA_ras_slurm_use_entire_allocation"] == "1"
-    assert Launcher("openmpi", "/x/mpirun").environment("/elsewhere/python", "") == {}
+
+
+def test_open_mpi_has_its_folders_in_the_blocks_own_unless_the_user_says_where() -> None:
+    five, four = "PRTE_MCA_prte_tmpdir_base", "OMPI_MCA_orte_tmpdir_base"
+    launcher = Launcher("openmpi", "/x/mpirun")
+    assert launcher.environment({}, PRIVATE) == {five: str(PRIVATE), four: str(PRIVATE)}
+    assert launcher.environment({five: "/local"}, PRIVATE) == {four: str(PRIVATE)}
 
 
 def test_a_program_binds_where_the_launcher_cannot() -> None:
@@ -234,11 +239,11 @@ def test_detect_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
     program, lib = fake(tmp_path / "bin", "mpiexec", ""), tmp_path / "lib"
     lib.mkdir()
-    launcher, python = Launcher("hydra", program), str(tmp_path / "bin" / "python")
-    assert launcher.environment(python, "") == {}
+    launcher = Launcher("hydra", program, python=str(tmp_path / "bin" / "python"))
+    assert launcher.environment({}, PRIVATE) == {}
     (lib / "libmpi.so.12").touch()
-    assert launcher.environment(python, f"/x:{lib}") == {"LD_LIBRARY_PATH": f"{lib}:/x"}
-    assert launcher.environment("/usr/bin/python3", "") == {}
+    assert launcher.environment({"LD_LIBRARY_PATH": f"/x:{lib}"}, PRIVATE) == {"LD_LIBRARY_PATH": f"{lib}:/x"}
+    assert Launcher("hydra", program, python="/usr/bin/python3").environment({}, PRIVATE) == {}
 
 
 def gang(*shares: tuple[str, str, tuple[int, ...], int], **resources: object) -> Run:
