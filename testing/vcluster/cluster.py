@@ -16,8 +16,8 @@ __all__ = ("Cluster",)
 
 _STATES = {"idle", "mixed", "allocated"}
 _ROOT = Path(__file__).parents[2]
-_HYDRAS = "hydra_hwloc_xmlfile_"
-"""Its proxies leave one of these in `/tmp`, wherever `TMPDIR` is, when they are killed."""
+_FILES = ("rhapsody-*", "ompi.*")
+"""Not Dragon's cache of the network, nor what Hydra's killed proxies leave in `/tmp`, wherever `TMPDIR` is."""
 _DAEMONS = ("boot.sh", "sleep 86400", "munged", "sshd: /usr/sbin/sshd", "slurmd", "slurmctld")
 
 
@@ -120,5 +120,5 @@ def _leftovers(host: Host) -> Iterator[str]:
             yield f"process {line[:200]}"
     with contextlib.suppress(OSError):
         root = Path("/proc") / str(host.pid) / "root"
-        yield from (f"/tmp/{path.name}" for path in (root / "tmp").iterdir() if not path.name.startswith(_HYDRAS))
+        yield from (f"/tmp/{path.name}" for pattern in _FILES for path in (root / "tmp").glob(pattern))
         yield from (f"/dev/shm/{path.name}" for path in (root / "dev/shm").iterdir())

@@ -26,6 +26,11 @@ def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def _environment() -> dict[str, str]:
+    """Return ours, but for a folder in the `/tmp` of this machine: hosts have their own."""
+    return {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+
+
 class Host:
     """A host.
 
@@ -67,6 +72,7 @@ class Host:
             self._boot = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - tests have one thread
+                env=_environment(),
             )  # fmt: skip
 
     def plug(self, switch: "Host") -> None:
@@ -121,14 +127,14 @@ class Host:
     def run(self, *command: str, check: bool = True, timeout: float = 60) -> str:
         """Run a command here to its end and return what it says."""
         words = self.words(*command)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False, env=_environment())
         if check and done.returncode:
             raise AssertionError(f"{self.name}: {' '.join(command)} failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
 
     def start(self, *command: str, env: Mapping[str, str] | None = None, **streams: Any) -> "subprocess.Popen[str]":
         """Start a command here."""
-        environment = {**os.environ, **(env or {})}
+        environment = {**_environment(), **(env or {})}
         return subprocess.Popen(self.words(*command), text=True, env=environment, **streams)
 
     def processes(self) -> dict[int, str]:
