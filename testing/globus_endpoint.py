@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from testing.waiting import until, until_gone
 
 START_WITHIN = 60.0
 END_WITHIN = 40.0
+_REST = 0.5
+"""Seconds for its threads to come to rest: it forks user endpoints, and one that was forked 8 ms after a thread's first
+words was seen to hang before its own first."""
 
 Wrap = Callable[[list[str]], list[str]]
 """Makes a command line of another, for a command that someone else runs."""
@@ -70,6 +74,8 @@ def core_endpoint(folder: Path, wrap: Wrap = list) -> Iterator[CoreEndpoint]:
         known = folder / "endpoint.json"
         running = folder / "daemon.pid"
         until(lambda: (known.exists() and running.exists()) or _has_left(process, folder), START_WITHIN)
+        until(lambda: _listens(folder / "endpoint.log") or _has_left(process, folder), START_WITHIN)
+        time.sleep(_REST)
         yield CoreEndpoint(json.loads(known.read_text())["endpoint_id"], process.pid, folder)
     finally:
         _end(process)
@@ -84,6 +90,11 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     process.wait(END_WITHIN)
     until_gone(family, END_WITHIN)
+
+
+def _listens(log: Path) -> bool:
+    words = log.read_text(errors="replace").rpartition("Core Endpoint begins")[2] if log.exists() else ""
+    return "Awaiting messages" in words and "Ready to send results" in words
 
 
 def _environment(user_dir: Path) -> dict[str, str]:

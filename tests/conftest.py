@@ -43,18 +43,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(DEADLINES[kind]))
 
 
+def _is_real(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(kind) for kind in ("integration", "globus"))
+
+
 @pytest.fixture(autouse=True, scope="session")
-def nothing_left_by_fixtures() -> Iterator[None]:
-    """Fail the last test when what several tests shared left something."""
-    with leaks.watch():
+def nothing_left_by_fixtures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the last test when what several tests with real parts shared left something."""
+    with leaks.watch() if any(map(_is_real, request.session.items)) else contextlib.nullcontext():
         yield
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test with real parts that leaves a process, a shared memory segment, a file for a while or a port."""
-    if not any(request.node.get_closest_marker(kind) for kind in ("integration", "globus")):
-        yield
-        return
-    with leaks.watch():
+    with leaks.watch() if _is_real(request.node) else contextlib.nullcontext():
         yield
