@@ -166,11 +166,13 @@ class Launcher(msgspec.Struct, frozen=True):
         return [self.python, "-I", "-S", bind.__file__, *words]
 
     def environment(self, inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """Return what launches need: the way to other hosts; the launcher's libraries, if in the Python's own prefix.
+        """Return what launches need besides their words.
+
+        The way to other hosts; Open MPI's folder of sessions; the launcher's libraries, if in the Python's own prefix.
 
         Args:
             inherited: Variables as they are.
-            folder: Private, on each host: for what Open MPI leaves there when it is killed.
+            folder: Private, on each host: a launch that is killed leaves its session there.
         """
         ways = {"srun": _IN_SLURM, "flux": _in_flux(self.python)}
         own = dict(ways.get(self.reach, {}).get(self.kind, {}))
@@ -178,8 +180,8 @@ class Launcher(msgspec.Struct, frozen=True):
             own |= {name: str(folder) for name in _SESSION_FOLDERS if name not in inherited}
         lib = Path(self.python).parent.parent / "lib"
         if Path(self.program).parent == Path(self.python).parent and any(lib.glob("libmpi.so*")):
-            inherited_path = inherited.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-            others = [part for part in inherited_path if part not in ("", str(lib))]
+            path = inherited.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+            others = [part for part in path if part not in ("", str(lib))]
             own["LD_LIBRARY_PATH"] = os.pathsep.join([str(lib), *others])
         return own
 
