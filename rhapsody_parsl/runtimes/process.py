@@ -138,7 +138,7 @@ class Backend:
             self._process = await self._start_here(words)
         else:
             self._process = self._host.start_process(words, self._env, self.log, self._files, self._marks)
-        self._unwatch = [host.watch(self._host_lost) for host in self._spans]
+        self._unwatch = [host.watch(self.give_up) for host in self._spans]
 
     def _options(self) -> list[str]:
         options = ["--lifeline", "--grace", str(self._grace), "--settle", str(self._settle)]
@@ -162,7 +162,8 @@ class Backend:
             )  # fmt: skip
         return _Local(process)
 
-    def _host_lost(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """Begin to end it, for a reason that `wait` will return."""
         self._reason = reason
         if self._stopping is None:
             self._stopping = asyncio.create_task(self.stop())

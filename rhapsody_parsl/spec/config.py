@@ -62,7 +62,7 @@ class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
             work that needs Dragon's cross-node channels or DDict.
         executable: The `dragon` command; found beside the block's Python or on PATH when empty.
         options: Further words for its command line.
-        startup_timeout: Seconds until a runtime that is not up counts as failed.
+        startup_timeout: Seconds until a runtime that is not up is ended; one that did not come up is started once more.
     """
 
     nodes_per_partition: int = 1

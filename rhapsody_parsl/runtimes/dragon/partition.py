@@ -13,6 +13,7 @@ from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
+from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
@@ -28,11 +29,11 @@ _BACKEND = Path(__file__).with_name("backend.py")
 _SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
-_CALM = str(Path(__file__).with_name("calm"))
-_FEW_CORES = 8
-"""Fewer than twice what Dragon's agents burn on one node (four)."""
+_MENDS = str(Path(__file__).with_name("mends"))
 _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
+_STARTS = 2
+"""A start over several nodes is long, has many parts, and tasks wait for it."""
 _DYING = 5.0
 """Seconds that what was killed on other nodes may take to be gone."""
 
@@ -93,7 +94,7 @@ class Partition:
         self._hub: Exchange | None = None
         self._up: asyncio.Event = asyncio.Event()
         self._orders: list[Spawn] = []
-        self._watch: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[RhapsodyError] | None = None
         self._sweepers: list[Backend] = []
 
     def attach(self, hub: Exchange) -> None:
@@ -113,26 +114,25 @@ class Partition:
             self._hub.send(self.name, order)
             return
         self._orders.append(order)
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._live(), name=f"watch {self.name}")
+        self._wake()
 
     async def start(self) -> None:
         """Start it and wait until its head is ready.
 
         Raises:
-            BackendFailed: It ended, or took too long.
+            MissingPackage: Dragon is not installed in the block's environment.
+            BackendFailed: It ended, or took too long, also when it was started once more.
         """
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._live(), name=f"watch {self.name}")
-        ready = asyncio.create_task(self._up.wait())
-        watch = self._watch
-        await asyncio.wait({ready, watch}, timeout=self._config.startup_timeout, return_when=asyncio.FIRST_COMPLETED)
+        life, ready = self._wake(), asyncio.create_task(self._up.wait())
+        await asyncio.wait({ready, life}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
-        if not self._up.is_set():
-            reason = "it ended" if watch.done() else f"it was not up after {self._config.startup_timeout:g} s"
-            words = self._backend.last_words() if self._backend else ""
-            await self.stop()
-            raise BackendFailed("The Dragon runtime", reason, words)
+        if not ready.done():
+            raise life.result()
+
+    def _wake(self) -> asyncio.Task[RhapsodyError]:
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._live(), name=f"watch {self.name}")
+        return self._watch
 
     async def stop(self) -> None:
         """Ask the head to leave, then end everything; idempotent."""
@@ -152,8 +152,33 @@ class Partition:
         await backend.stop()
         await self._sweep()
 
-    async def _live(self) -> None:
-        """Start the launcher and wait for its end."""
+    async def _live(self) -> RhapsodyError:
+        """Start the launcher, once more if it does not come up, and wait for its end; return what that means."""
+        starts = 0
+        while True:
+            starts += 1
+            backend = await self._launch()
+            reason = await backend.wait()
+            await self._sweep()
+            hosts_are_up = all(host is None or host.up for host in self._spanned())
+            if self._up.is_set() or starts == _STARTS or not hosts_are_up:
+                break
+            detail = f"{self.name} did not come up ({reason}) and is started once more"
+            self._context.events.state("dragon", "starting", detail)
+        error: RhapsodyError = RuntimeLost("dragon", reason, backend.last_words())
+        if not self._up.is_set():
+            why = reason if starts == 1 else f"{reason}, {starts} times"
+            error = BackendFailed("The Dragon runtime", why, backend.last_words())
+        self._backend = self._watch = None
+        self._up.clear()
+        orders, self._orders = self._orders, []
+        self._ended(self, error, backend.begun)
+        for order in orders:  # ordered after its end was certain and before it was known
+            self.spawn(order)
+        return error
+
+    async def _launch(self) -> Backend:
+        """Start the launcher; it is ended when it is not up in time."""
         launcher = find_dragon(self._config, self._context.python)
         everywhere = set(self.hosts) == {node.host for node in self._context.nodes.values()}
         command = [
@@ -170,28 +195,33 @@ class Partition:
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
         env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
-        env |= self._calm()
+        if len(self.hosts) > 1:
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, [_MENDS, os.environ.get("PYTHONPATH", "")]))
+        first, *others = self._spanned()
         backend = self._backend = Backend(
             command,
             self._context.logs / f"{self.name}.log",
             env=env,
             grace=_GRACE,
             sweep=(_SEGMENTS,),
-            host=self._context.host(self.hosts[0]),
+            host=first,
             files=stand_ins,
-            spans=[host for name in self.hosts[1:] if (host := self._context.host(name))],
+            spans=[host for host in others if host],
             marks=mark_of(str(self._context.folder), f"{WORKERS}*"),
         )
         await self._post_sweepers(quick)
         await backend.start()
-        reason = await backend.wait()
-        await self._sweep()
-        self._backend = self._watch = None
-        self._up.clear()
-        orders, self._orders = self._orders, []
-        self._ended(self, RuntimeLost("dragon", reason, backend.last_words()), backend.begun)
-        for order in orders:  # ordered after its end was certain and before it was known
-            self.spawn(order)
+        asyncio.get_running_loop().call_later(self._config.startup_timeout, self._expect, backend)
+        return backend
+
+    def _expect(self, backend: Backend) -> None:
+        """It is to be up by now."""
+        if backend is self._backend and not self._up.is_set():
+            backend.give_up(f"it was not up after {self._config.startup_timeout:g} s")
+
+    def _spanned(self) -> list[Host | None]:
+        """Return where it runs; None is this host."""
+        return [self._context.host(name) for name in self.hosts]
 
     def _guarded_ssh(self) -> dict[str, str]:
         """Return the `ssh` for Dragon's launcher, by its path: what that starts on other hosts is to end with us."""
@@ -208,13 +238,6 @@ class Partition:
         text = quick_config.script(self._context.python, package.submodule_search_locations[0], str(real))
         return {str(self._context.folder / "quick" / real.name): text}
 
-    def _calm(self) -> dict[str, str]:
-        """Return what keeps Dragon's agents from burning all cores of nodes that have few."""
-        few = any(len(set(n.real_cores)) < _FEW_CORES for n in self._context.nodes.values() if n.host in self.hosts)
-        if len(self.hosts) == 1 or not few:
-            return {}
-        return {"PYTHONPATH": os.pathsep.join(filter(None, [_CALM, os.environ.get("PYTHONPATH", "")]))}
-
     async def _post_sweepers(self, quick: Mapping[str, str]) -> None:
         """Have a guard on each of several nodes that sweeps at its end, for Dragon's own parts there have none of ours.
 
@@ -222,9 +245,10 @@ class Partition:
         """
         if len(self.hosts) > 1:
             log = self._context.logs / f"{self.name}.log"
-            hosts = [self._context.host(name) for name in self.hosts]
             idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
-            self._sweepers = [Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in hosts]
+            self._sweepers = [
+                Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in self._spanned()
+            ]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
 
     async def _sweep(self) -> None:
