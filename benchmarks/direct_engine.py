@@ -1,6 +1,7 @@
 """vLLM's engine driven directly, in a process of its own: what requests through apps are measured against."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import time
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 START_TIMEOUT = 600.0
 END_TIMEOUT = 20.0
@@ -56,8 +59,11 @@ class DirectEngine:
         """End it; idempotent."""
         self._pipe.close()
         self._process.join(END_TIMEOUT)
-        if self._process.is_alive():
-            self._process.kill()
+        if self._process.is_alive():  # it does not look at the pipe before it is up
+            engine = psutil.Process(self._process.pid)
+            for process in [*engine.children(recursive=True), engine]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int, log: Path) -> None:
@@ -83,9 +89,11 @@ def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int, l
 
 async def _serve(pipe: Connection, model: str, arguments: dict[str, Any]) -> None:
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - takes seconds, and only here
+    from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415 - as above
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - as above
 
-    engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
+    as_server = UsageContext.OPENAI_API_SERVER  # with the limits to a batch that a service has
+    engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments), usage_context=as_server)
     await _answer(engine, ["Hello"], 1)
     pipe.send("ready")
     try:

@@ -45,6 +45,8 @@ def test_engines_on_two_nodes_answer_behind_one_command(whole_cluster: Cluster, 
 def test_an_engine_over_two_nodes_starts_again_as_a_whole(whole_cluster: Cluster, driver: Driver) -> None:
     told = driver.hear("tensor", _START)
     assert told["nodes"] == "vn2,vn3"
+    (log,) = driver.folder.rglob("tensor-0.log")
+    assert "max_num_batched_tokens=4096" in log.read_text()  # as `vllm serve` has it for two workers
     before = hosts_of(whole_cluster, "VLLM::Worker", "tensor")
     assert {host: len(pids) for host, pids in before.items()} == {"vn2": 1, "vn3": 1}
     os.kill(before["vn3"][0], signal.SIGKILL)
