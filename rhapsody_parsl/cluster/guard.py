@@ -207,7 +207,7 @@ def sweep(patterns: "Sequence[str]", pid: int = 0, settle: float = 0.0, age: flo
     Args:
         patterns: Globs; `{pid3}` and `{uid3}` are the last three digits of `pid` and of our user id.
         pid: A process.
-        settle: Seconds to try again while somebody has one mapped.
+        settle: Seconds to try again while somebody has one mapped, or writes in a folder.
         age: Spare what was changed less than so many seconds ago.
     """
     deadline = time.monotonic() + settle
@@ -233,6 +233,7 @@ def _sweep_once(patterns: "Sequence[str]", pid: int, age: float) -> bool:
         for path in set(found) - used:
             if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)
+                stays |= os.path.exists(path)
             else:
                 _unlink({path})
         stays |= bool(used)

@@ -8,10 +8,10 @@ one that is.
 
 import argparse
 import contextlib
+import glob
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +31,8 @@ _HOSTS_OWN = (
     "FLUX_JOB_TMPDIR",
 )  # fmt: skip
 """Variables that hold for one host; all others are the pilot's."""
+_LAST_WRITERS = 5.0
+"""Seconds for what writes in our folder and is not below us: Open MPI's daemon is a step of its own under Slurm."""
 
 
 class Outpost:
@@ -182,7 +184,7 @@ def main() -> None:
     os.close(0)
     os.close(1)
     os.waitpid(child, 0)
-    shutil.rmtree(arguments.folder, ignore_errors=True)
+    guard.sweep([glob.escape(arguments.folder)], settle=_LAST_WRITERS)
     if made_place:
         with contextlib.suppress(OSError):  # what tasks left there is theirs
             os.rmdir(os.path.dirname(arguments.folder))

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.cluster import folder
+from rhapsody_parsl.cluster import folder, guard
+
+# Writes files in a folder for a second, or until it is gone, as Open MPI's daemon does that is not below our outpost.
+WRITER = """
+import pathlib, sys, time
+print(flush=True)
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    try:
+        (pathlib.Path(sys.argv[1]) / str(time.monotonic_ns())).touch()
+    except FileNotFoundError:
+        break
+"""
 
 
 @pytest.fixture(params=["tmp", "pbs.7[2].server"])
@@ -70,3 +82,12 @@ def test_shared_memory_goes_with_a_folder_that_nobody_holds(root: Path, monkeypa
         (Path(folder.make()) / ".held").touch()
         folder.sweep(mine)
     assert sorted(root.iterdir()) == sorted([used, Path(mine)])
+
+
+def test_a_folder_in_which_somebody_still_writes_is_removed_after_that(root: Path) -> None:
+    mine = folder.make()
+    with subprocess.Popen([sys.executable, "-c", WRITER, mine], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        guard.sweep([glob.escape(mine)], settle=30)
+    assert not Path(mine).exists()
