@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from testing.processes import below
+
 START_TIMEOUT = 600.0
 END_TIMEOUT = 20.0
 
@@ -60,10 +62,10 @@ class DirectEngine:
         self._pipe.close()
         self._process.join(END_TIMEOUT)
         if self._process.is_alive():  # it does not look at the pipe before it is up
-            engine = psutil.Process(self._process.pid)
-            for process in [*engine.children(recursive=True), engine]:
+            for process in below(pid=self._process.pid):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+            self._process.kill()
 
 
 def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int, log: Path) -> None:
