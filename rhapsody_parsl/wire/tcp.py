@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,9 +13,8 @@ from rhapsody_parsl.wire.curve import Gatekeeper, Keys, connection_events, quiet
 
 __all__ = ("TcpDoor", "TcpLine", "TcpPeer")
 
-_REPORTS = "/reports"
-"""A line has two sockets, for one thread may receive while others send: `name` listens, `name/reports` sends."""
-_CUT_GRACE = 10.0
+_REPORTS = "/reports/"
+"""A line has two sockets, for one thread may receive while others send: `name` listens, `name/reports/...` sends."""
 _LINGER = 2000
 
 Frames = Sequence[bytes]
@@ -59,6 +58,9 @@ class _Pump:
 class TcpDoor:
     """The binding end, on an event loop: one ROUTER, peers known by name.
 
+    A line is heard once it can be answered: its two connections are made in any order, and what it reports would else
+    be answered to nobody. So the socket that listens says first, in a message of its own, which one reports.
+
     Args:
         address: `tcp://host` to listen on; a free port is taken.
         receive: Called with the peer's name and the frames of each message.
@@ -78,6 +80,8 @@ class TcpDoor:
         self._context: zmq.Context[Any] = zmq.Context()
         self._receive, self._cut = receive, cut
         self._pumps: list[_Pump] = []
+        self._answerable: set[bytes] = set()
+        self._early: dict[bytes, list[list[bytes]]] = {}
         self._gate = Gatekeeper(self._context, keys) if keys else None
         self._socket = quiet_socket(self._context, zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -116,7 +120,18 @@ class TcpDoor:
 
     def _take(self) -> None:
         for peer, *frames in _arrived(self._socket):
-            self._receive(peer.decode(errors="replace").removesuffix(_REPORTS), frames)
+            match frames:
+                case [b"", reports]:
+                    self._answerable.add(reports)
+                    for early in self._early.pop(reports, []):
+                        self._pass_on(reports, early)
+                case _ if _REPORTS.encode() in peer and peer not in self._answerable:
+                    self._early.setdefault(peer, []).append(frames)
+                case _:
+                    self._pass_on(peer, frames)
+
+    def _pass_on(self, peer: bytes, frames: list[bytes]) -> None:
+        self._receive(peer.decode(errors="replace").partition(_REPORTS)[0], frames)
 
     def _note_cuts(self) -> None:
         for _ in connection_events(self._monitor):
@@ -188,6 +203,8 @@ class TcpPeer:
 class TcpLine:
     """A worker's end: sends from any thread, receives on one.
 
+    It ends with its first connection: ZeroMQ makes a new one, but nobody knows what was lost between the two.
+
     Args:
         endpoint: The door's.
         name: Ours; the door addresses us by it.
@@ -197,12 +214,14 @@ class TcpLine:
     def __init__(self, endpoint: str, name: str, keys: Keys | None) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
         self._lock = threading.Lock()
-        self._listening = self._connect(endpoint, name, keys)
-        self._reporting = self._connect(endpoint, name + _REPORTS, keys)
-        events = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
-        self._monitor = self._listening.get_monitor_socket(events)
-        self._cut_at: float | None = None
+        self._monitors: list[zmq.Socket[bytes]] = []
+        self._established: set[zmq.Socket[bytes]] = set()
         self.gone = False
+        reports = f"{name}{_REPORTS}{secrets.token_hex(4)}"  # a name comes back when its process is started again
+        self._listening = self._connect(endpoint, name, keys)
+        self._listening.send_multipart([b"", reports.encode()])
+        self._reporting = self._connect(endpoint, reports, keys)
+        self._poller = _poller(*self._monitors, self._listening)
 
     def _connect(self, endpoint: str, name: str, keys: Keys | None) -> "zmq.Socket[bytes]":
         socket = quiet_socket(self._context, zmq.DEALER)
@@ -210,6 +229,7 @@ class TcpLine:
         socket.setsockopt(zmq.LINGER, _LINGER)  # last words still leave
         if keys:
             keys.unlock(socket)
+        self._monitors.append(socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED))
         socket.connect(endpoint)
         return socket
 
@@ -224,17 +244,12 @@ class TcpLine:
                 self._reporting.send_multipart(frames)
 
     def receive(self) -> list[bytes] | None:
-        """Wait for the next message; None when the peer has been silent for good."""
-        poller = zmq.Poller()
-        poller.register(self._listening, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
+        """Wait for the next message; None when the connection has ended."""
         while not self.gone:
-            ready = dict(poller.poll(None if self._cut_at is None else 500))
-            if self._monitor in ready:
-                self._note_connection()
+            ready = dict(self._poller.poll())
+            self._note_connections()
             if self._listening in ready:
                 return self._listening.recv_multipart()
-            self._judge()
         return None
 
     def receive_nowait(self) -> list[bytes] | None:
@@ -246,24 +261,34 @@ class TcpLine:
 
     def wait_gone(self) -> None:
         """Wait for the peer's end, on a thread that does nothing else while another receives with `receive_nowait`."""
-        while not self.gone and self._monitor.poll(None if self._cut_at is None else 500) is not None:
-            self._note_connection()
-            self._judge()
+        poller = _poller(*self._monitors)
+        while not self.gone:
+            poller.poll()
+            self._note_connections()
 
     def close(self) -> None:
         """Close the sockets once what was sent has left (2 s at most); idempotent."""
         with self._lock:
             if self._listening.closed:
                 return
-            self._listening.disable_monitor()
-            self._monitor.close()
-            self._listening.close()
-            self._reporting.close()
+            for socket, monitor in zip((self._listening, self._reporting), self._monitors, strict=True):
+                socket.disable_monitor()
+                monitor.close()
+                socket.close()
             self._context.term()
 
-    def _note_connection(self) -> None:
-        for event in connection_events(self._monitor):
-            self._cut_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
+    def _note_connections(self) -> None:
+        """See whether one has ended; a handshake that failed is none, and is tried again."""
+        for monitor in self._monitors:
+            for event in connection_events(monitor):
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    self._established.add(monitor)
+                elif monitor in self._established:
+                    self.gone = True
 
-    def _judge(self) -> None:
-        self.gone = self._cut_at is not None and time.monotonic() - self._cut_at > _CUT_GRACE
+
+def _poller(*sockets: "zmq.Socket[bytes]") -> zmq.Poller:
+    poller = zmq.Poller()
+    for socket in sockets:
+        poller.register(socket, zmq.POLLIN)
+    return poller

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import stat
 from pathlib import Path
 
@@ -126,6 +127,99 @@ def test_a_name_that_comes_back_is_the_newest(tmp_path: Path) -> None:
         hub.close()
 
     asyncio.run(come_back())
+
+
+class Way:
+    """A way to a hub: the slow of its connections take a while, and all end when it is cut."""
+
+    def __init__(self, port: int, slow: int | None = None) -> None:
+        self._port, self._slow = port, slow
+        self._count = 0
+        self._writers: list[asyncio.StreamWriter] = []
+        self._carriers: list[asyncio.Task[None]] = []
+
+    async def open(self) -> str:
+        self._server = await asyncio.start_server(self._carry_both, "127.0.0.1", 0)
+        return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _carry_both(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
+        self._count += 1
+        if self._count - 1 == self._slow:
+            await asyncio.sleep(0.5)
+        far, far_end = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [near_end, far_end]
+        for reader, writer in ((near, far_end), (far, near_end)):
+            self._carriers.append(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+
+    def cut(self, connection: int) -> None:
+        for writer in self._writers[2 * connection : 2 * connection + 2]:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._carriers)
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_a_far_spoke_is_heard_once_it_can_be_answered(keys: Keys, slow: int) -> None:
+    """It has two connections, which are made in any order: an answer to the first word must not go to nobody."""
+
+    async def answer() -> None:
+        heard: list[FromBackend] = []
+
+        def receive(peer: str, message: FromBackend) -> None:
+            heard.append(message)
+            hub.send(peer, Abort([len(heard)]))
+
+        hub = Hub("tcp://127.0.0.1", receive, keys)
+        way = Way(int(hub.endpoint.rpartition(":")[2]), slow)
+        spoke = Spoke(await way.open(), "worker-1", keys)
+        try:
+            spoke.send(Ready("host", 1))
+            spoke.send(Revoked(1, [2]))
+            async with asyncio.timeout(10):
+                assert await asyncio.to_thread(spoke.receive) == Abort([1])
+                assert await asyncio.to_thread(spoke.receive) == Abort([2])
+            assert heard == [Ready("host", 1), Revoked(1, [2])]
+        finally:
+            spoke.close()
+            hub.close()
+            await way.close()
+
+    asyncio.run(answer())
+
+
+@pytest.mark.parametrize("connection", [0, 1])
+@pytest.mark.parametrize("waits_for", ["message", "end"])
+def test_a_far_spoke_ends_with_either_of_its_connections(keys: Keys, connection: int, waits_for: str) -> None:
+    """A new one could be made; but whether something was lost in between, nobody knows."""
+
+    async def end() -> None:
+        heard: list[FromBackend] = []
+        hub = Hub("tcp://127.0.0.1", lambda _peer, message: heard.append(message), keys)
+        way = Way(int(hub.endpoint.rpartition(":")[2]))
+        spoke = Spoke(await way.open(), "worker-1", keys)
+        waits = asyncio.create_task(asyncio.to_thread(spoke.receive if waits_for == "message" else spoke.wait_gone))
+        try:
+            spoke.send(Ready("host", 1))
+            await until(lambda: heard)
+            assert not waits.done()
+            way.cut(connection)
+            async with asyncio.timeout(10):
+                assert await waits is None
+        finally:
+            spoke.close()
+            hub.close()
+            await way.close()
+
+    asyncio.run(end())
 
 
 def test_tcp_without_keys_is_refused() -> None:
