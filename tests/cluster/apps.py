@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from rhapsody_parsl import service
 
@@ -24,6 +27,15 @@ def die_at(number: int, deadly: int) -> int:
     if number == deadly:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def hang_up(seconds: float = 60) -> None:
+    """End the worker's connections to its pilot, and go on."""
+    for connection in psutil.Process().net_connections("tcp"):
+        if connection.status == psutil.CONN_ESTABLISHED:
+            with socket.socket(fileno=os.dup(connection.fd)) as end:
+                end.shutdown(socket.SHUT_RDWR)
+    time.sleep(seconds)
 
 
 def meet(folder: str, count: int, seconds: float = 60) -> tuple[str, list[int]]:

@@ -87,7 +87,8 @@ def _spanning(nodes: int) -> dict[str, Any]:
 def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slurm", deadly: bool = False) -> None:
     """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all).
 
-    With `deadly`, then a hundred short ones on another host than the pilot's, the fiftieth of which kills its worker.
+    With `deadly`, then a hundred short ones on another host than the pilot's, the fiftieth of which kills its worker;
+    then one that breaks its worker's connections.
     """
     with block(folder, runtimes, way=way, options=_spanning(span)) as executor:
         meeting = folder / "meeting"
@@ -101,6 +102,9 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
                 executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50).result(PATIENCE)
             futures = [executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50) for number in range(100)]
             tell("lost", [number for number, future in enumerate(futures) if future.exception(PATIENCE)])
+            cut = executor.submit(apps.hang_up, {"labels": ["vn2"]}, PATIENCE)
+            tell("cut", type(cut.exception(PATIENCE / 2)).__name__)
+            tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
 
 
 def shared(folder: Path) -> None:
