@@ -13,7 +13,7 @@ from rhapsody_parsl.wire.curve import Gatekeeper, Keys, connection_events, quiet
 
 __all__ = ("TcpDoor", "TcpLine", "TcpPeer")
 
-_REPORTS = "/reports/"
+_REPORTS = b"/reports/"
 """A line has two sockets, for one thread may receive while others send: `name` listens, `name/reports/...` sends."""
 _LINGER = 2000
 
@@ -125,13 +125,13 @@ class TcpDoor:
                     self._answerable.add(reports)
                     for early in self._early.pop(reports, []):
                         self._pass_on(reports, early)
-                case _ if _REPORTS.encode() in peer and peer not in self._answerable:
+                case _ if _REPORTS in peer and peer not in self._answerable:
                     self._early.setdefault(peer, []).append(frames)
                 case _:
                     self._pass_on(peer, frames)
 
     def _pass_on(self, peer: bytes, frames: list[bytes]) -> None:
-        self._receive(peer.decode(errors="replace").partition(_REPORTS)[0], frames)
+        self._receive(peer.partition(_REPORTS)[0].decode(errors="replace"), frames)
 
     def _note_cuts(self) -> None:
         for _ in connection_events(self._monitor):
@@ -217,15 +217,16 @@ class TcpLine:
         self._monitors: list[zmq.Socket[bytes]] = []
         self._established: set[zmq.Socket[bytes]] = set()
         self.gone = False
-        reports = f"{name}{_REPORTS}{secrets.token_hex(4)}"  # a name comes back when its process is started again
-        self._listening = self._connect(endpoint, name, keys)
-        self._listening.send_multipart([b"", reports.encode()])
+        own = name.encode()
+        reports = own + _REPORTS + secrets.token_bytes(4)  # a name comes back when its process is started again
+        self._listening = self._connect(endpoint, own, keys)
+        self._listening.send_multipart([b"", reports])
         self._reporting = self._connect(endpoint, reports, keys)
         self._poller = _poller(*self._monitors, self._listening)
 
-    def _connect(self, endpoint: str, name: str, keys: Keys | None) -> "zmq.Socket[bytes]":
+    def _connect(self, endpoint: str, name: bytes, keys: Keys | None) -> "zmq.Socket[bytes]":
         socket = quiet_socket(self._context, zmq.DEALER)
-        socket.setsockopt(zmq.IDENTITY, name.encode())
+        socket.setsockopt(zmq.IDENTITY, name)
         socket.setsockopt(zmq.LINGER, _LINGER)  # last words still leave
         if keys:
             keys.unlock(socket)

@@ -29,7 +29,7 @@ def die_at(number: int, deadly: int) -> int:
     return number
 
 
-def hang_up(seconds: float = 60) -> None:
+def hang_up(seconds: float) -> None:
     """End the worker's connections to its pilot, and go on."""
     for connection in psutil.Process().net_connections("tcp"):
         if connection.status == psutil.CONN_ESTABLISHED:

@@ -130,7 +130,7 @@ def test_a_name_that_comes_back_is_the_newest(tmp_path: Path) -> None:
 
 
 class Way:
-    """A way to a hub: the slow of its connections take a while, and all end when it is cut."""
+    """A way to a hub: one of its connections may be slow, and each can be cut; they are numbered as they come."""
 
     def __init__(self, port: int, slow: int | None = None) -> None:
         self._port, self._slow = port, slow
