@@ -1,5 +1,6 @@
 """One virtual cluster for all tests of this folder; each test must leave its hosts as it found them."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,8 @@ _NODES = 3
 
 @pytest.fixture(scope="session")
 def whole_cluster() -> Iterator[Cluster]:
+    if not shutil.which("slurmd"):
+        pytest.fail("the virtual cluster needs Slurm; `make test-cluster` installs it", pytrace=False)
     with Cluster(Settings(nodes=_NODES)) as cluster:
         yield cluster
 
