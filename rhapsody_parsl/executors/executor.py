@@ -26,7 +26,7 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
 from rhapsody_parsl.executors.addresses import own_addresses
-from rhapsody_parsl.executors.admission import Admission, default_of, name_of
+from rhapsody_parsl.executors.admission import Admission, default_of, name_of, read
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
@@ -35,6 +35,7 @@ from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
 from rhapsody_parsl.spec.config import (
     BlockConfig,
     DragonRuntime,
@@ -44,7 +45,6 @@ from rhapsody_parsl.spec.config import (
     VLLMRuntime,
     write_config,
 )
-from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.parcels import Parcels
@@ -233,10 +233,13 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 f"Executor {self.label} is not running: start it before submit, or use it in a `with` block."
             )
         facts = facts_of(func)
-        admitted = self._admission.admit(facts, resource_specification)
-        self._admission.check_fit(admitted.spec, self._link.blocks.inventories())
-        if SPEC_PARAMETER in kwargs and not facts.takes_spec:
-            del kwargs[SPEC_PARAMETER]
+        given = read(resource_specification)
+        admitted = self._admission.admit(facts, given)
+        self._admission.check_fit(admitted, self._link.blocks.inventories())
+        if SPEC_PARAMETER in kwargs:
+            kwargs[SPEC_PARAMETER] = given
+            if not facts.takes_spec:
+                del kwargs[SPEC_PARAMETER]
         try:
             payload = pack_call(bare(func), args, kwargs)
         except Exception as problem:
