@@ -37,7 +37,7 @@ def spelled(kind: type[T]) -> type[T]:
         _check_objects(kind, named)
         original(self, *args, **kwargs)
 
-    kind.__init__ = init  # type: ignore[method-assign]  # the same signature
+    kind.__init__ = init  # type: ignore[assignment,method-assign]  # the same signature
     return kind
 
 

@@ -16,8 +16,7 @@ _ITEMS = 12
 _DEPTH = 3
 _MOST_BITS = 256
 _WIRE_BITS = 64
-_CLOSE = 0.5
-_BRACKETS = {list: "[]", tuple: "()", set: "{}", frozenset: "{}", dict: "{}"}
+_BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}", dict: "{}"}
 _class_name = type.__dict__["__name__"].__get__
 
 
@@ -66,7 +65,9 @@ def shown(value: Any) -> str:
 def tellable(value: Any) -> Any:
     """Return a small value of plain data as it is, and `Shown` for any other: an error that holds it travels."""
     kind = type(value)
-    items = (*value, *value.values()) if kind is dict else value if kind is list or kind is tuple else (value,)
+    items: Collection[Any] = (value,)
+    if kind is dict or kind is list or kind is tuple:
+        items = (*dict.keys(value), *dict.values(value)) if kind is dict else value
     return value if len(items) <= _ITEMS and all(map(_is_small, items)) else Shown(shown(value))
 
 
@@ -81,7 +82,7 @@ def _is_small(value: Any) -> bool:
 
 def _shown(value: Any, depth: int) -> str:
     kind = type(value)
-    known = kind if type(kind) is type else object  # another metaclass may have its own `__hash__` and `__eq__`
+    known: type = kind if type(kind) is type else object  # another metaclass may have its own `__hash__` and `__eq__`
     if known in _BRACKETS:
         return _shown_container(value, kind, depth)
     if known in _SCALARS:
@@ -118,5 +119,5 @@ def nearest(word: Any, known: Collection[str]) -> str:
     """
     if not issubclass(type(word), str):
         return ""
-    close = difflib.get_close_matches(clip(str.__str__(word), 80), sorted(known), 1, _CLOSE)
+    close = difflib.get_close_matches(clip(str.__str__(word), 80), sorted(known), 1)
     return f"Did you mean '{close[0]}'?" if close else ""

@@ -183,7 +183,7 @@ def _flatten(layer: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(inner, dict):
             raise InvalidTask("policy", value, "a dict is needed")
         for name, item in inner.items():
-            own = ALIASES.get(name, name)
+            own: Any = ALIASES.get(name, name)
             if own in flat:
                 raise InvalidTask(str(name), item, f"'{own}' is given twice")
             flat[own] = item

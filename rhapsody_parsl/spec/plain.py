@@ -56,7 +56,7 @@ def plain(value: Any, key: str) -> Any:
     Raises:
         InvalidTask: It is, or holds, something that is no plain data, or too much.
     """
-    return _Reader(key).value_of(value, 0)
+    return _Reader(key).value_of(value, 1)
 
 
 def _is_mapping(kind: type) -> bool:
@@ -64,7 +64,7 @@ def _is_mapping(kind: type) -> bool:
 
 
 def _is_foreign_mapping(kind: type) -> bool:
-    """Return whether a class is a mapping but no dict; an abstract class asks the class itself, which may do anything."""
+    """Return whether a class is a mapping, as an abstract class sees it: it asks the class, which may do anything."""
     try:
         return bool(issubclass(kind, Mapping))
     except KeyboardInterrupt:
@@ -110,7 +110,8 @@ class _Reader:
                 raise self._refuse(key, "a key must be text, or a whole number")
             if name in out:
                 raise self._refuse(name, "this key is given twice")
-            self.key = clip(str(name)) if depth == 0 else outer
+            if depth == 0:
+                self.key = clip(str(name))
             out[name] = self.value_of(item, depth + 1)
         self.key = outer
         return out
