@@ -16,7 +16,9 @@ _ITEMS = 12
 _DEPTH = 3
 _MOST_BITS = 256
 _WIRE_BITS = 64
-_BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}", dict: "{}"}
+_BRACKETS: dict[type, tuple[str, str]] = {
+    list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}"), dict: ("{", "}"),
+}  # fmt: skip
 _class_name = type.__dict__["__name__"].__get__
 
 
