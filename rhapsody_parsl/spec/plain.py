@@ -16,7 +16,7 @@ from rhapsody_parsl.wording import clip, name_of_class
 
 __all__ = ("plain", "plain_dict")
 
-_MOST_ITEMS = 1_000_000
+_MOST_ITEMS = 300_000
 _MOST_CHARACTERS = 256 * 1024 * 1024
 _DEEPEST = 64
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
