@@ -8,7 +8,7 @@ import random
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -40,7 +40,7 @@ def failing(base: type) -> Any:
 class Liar:
     """Says that it is a dict, equal to everything, of no sensible length."""
 
-    __class__ = property(lambda _self: dict)  # type: ignore[assignment]  # what is tried
+    __class__ = property(lambda _self: dict)
 
     def __eq__(self, other: object) -> bool:
         return True
@@ -81,14 +81,14 @@ class Endless(Mapping[Any, Any]):
 class Refusing(Mapping[Any, Any]):
     """A mapping that cannot be read."""
 
-    __getitem__ = __iter__ = __len__ = _fail  # type: ignore[assignment]  # what is tried
+    __getitem__ = __iter__ = __len__ = _fail
 
 
 class HostileMeta(type):
     """The class of a class whose name, hash and equality fail."""
 
-    __name__ = property(_fail)  # type: ignore[assignment]  # what is tried
-    __hash__ = __eq__ = __instancecheck__ = __subclasscheck__ = _fail  # type: ignore[assignment]  # what is tried
+    __name__ = property(_fail)
+    __hash__ = __eq__ = __instancecheck__ = __subclasscheck__ = _fail
 
 
 class OfHostileClass(metaclass=HostileMeta):
@@ -151,10 +151,10 @@ class Specifications:
 
     def __call__(self) -> Any:
         """Return the next."""
-        return self._random.choice([*[self._dict] * 19, lambda _depth: self._value(0)])(0)
+        return self._value(0) if self._random.randrange(20) == 0 else self._dict(0)
 
     def _value(self, depth: int) -> Any:
-        makers = [*[self._plausible] * 3, *[self._hostile] * 3, *[self._scalar] * 2]
+        makers: list[Callable[[int], Any]] = [*[self._plausible] * 3, *[self._hostile] * 3, *[self._scalar] * 2]
         makers += [self._list, self._dict] if depth < _DEEPEST else []
         return self._random.choice(makers)(depth)
 

@@ -171,6 +171,10 @@ def test_a_provider_that_fails_fails_the_tasks(monkeypatch: pytest.MonkeyPatch, 
     assert list(executor.status_facade) == ["0"]
 
 
+def wait_for_task_in(executor: RhapsodyExecutor, block: str) -> None:
+    until(lambda: there(executor) == {block} and holder(executor) == block, 20)
+
+
 def pilot_of(executor: RhapsodyExecutor, block: str) -> psutil.Process:
     """Return a block's pilot once it is connected."""
     until(lambda: block in there(executor), 20)
@@ -197,7 +201,7 @@ def test_a_lost_only_block_is_followed_by_another(start: Start, strategy: str, t
 def test_without_retries_a_lost_blocks_tasks_fail_and_later_ones_run(start: Start) -> None:
     executor = start("none", {"init_blocks": 1, "max_blocks": 1})
     future = python_app(apps.nap)(100)
-    until(lambda: holder(executor) == "0")
+    wait_for_task_in(executor, "0")
     pilot_of(executor, "0").kill()
     assert isinstance(future.exception(TIMEOUT), BlockLost)
     assert python_app(apps.nap)(0.1).result(TIMEOUT) == 0.1
@@ -207,7 +211,7 @@ def test_a_task_that_may_run_again_does_so_in_the_next_block_and_not_for_ever(st
     executor = start("none", {"init_blocks": 1, "max_blocks": 1})
     doomed = executor.submit(apps.nap, {"on_loss": "rerun"}, 100)
     for block in ("0", "1", "2", "3"):
-        until(lambda block=block: there(executor) == {block} and holder(executor) == block, 20)
+        wait_for_task_in(executor, block)
         assert executor.submit(apps.add, {"cores": 0}, 1).result(TIMEOUT) == 2
         pilot_of(executor, block).kill()
     assert isinstance(doomed.exception(TIMEOUT), BlockLost)

@@ -14,7 +14,7 @@ class Queue(LocalProvider):
     """A batch system whose jobs run until they are cancelled."""
 
     def __init__(self) -> None:
-        super().__init__(init_blocks=1, max_blocks=1)
+        super().__init__(init_blocks=1, max_blocks=1)  # type: ignore[no-untyped-call]  # Parsl's
         self.jobs: dict[object, JobStatus] = {}
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "") -> object:
