@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.cluster.batch import NoAllocation, allocated
 from rhapsody_parsl.cluster.command import GuardedScript
-from rhapsody_parsl.cluster.listed import is_host
+from rhapsody_parsl.cluster.names import of_this_host
 from rhapsody_parsl.cluster.remote import check_way, detect
 from rhapsody_parsl.providers.checks import check_blocks
 from rhapsody_parsl.spec.limits import check_positive
@@ -141,8 +140,7 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
                 raise SubmitException(job_name, "the allocation is one block, and an earlier command still runs in it")
 
     def _start(self, script: Path) -> GuardedScript:
-        here = socket.gethostname()
-        if any(is_host(host, here) for host in self._hosts):
+        if of_this_host(self._hosts):
             return GuardedScript(script)
         return GuardedScript(script, self._hosts[0], detect(self.node_launcher, os.environ))
 
