@@ -147,7 +147,10 @@ class VLLMService(_ServiceFields, frozen=True):
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in its words are filled in.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
-        restarts: How often a replica that died is started again.
+        restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
+            between; deaths that a request was found to have caused do not count. 0 is never. Where that is used up,
+            requests fail until the oldest of these deaths has left the window; then it is started again.
+        restart_window: Seconds for which a replica's death counts.
     """
 
     gpus: float = 0.0
@@ -162,6 +165,7 @@ class VLLMService(_ServiceFields, frozen=True):
     server: Literal["hosted", "command"] = "hosted"
     startup_timeout: float = 900.0
     restarts: int = 3
+    restart_window: float = 600.0
 
     def __post_init__(self) -> None:
         """Check."""
@@ -180,6 +184,7 @@ class VLLMService(_ServiceFields, frozen=True):
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
         _positive(owner, replicas=self.replicas, nodes=self.nodes, startup_timeout=self.startup_timeout)
+        _positive(owner, restart_window=self.restart_window)
         if self.nodes > 1:
             self._check_spread(owner)
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.runtimes.process import cause_of
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.relay import Relay
@@ -48,7 +49,8 @@ async def _supervise(settings: Settings, answering: Answering) -> None:
         url = f"http://{settings.public_host}:{port}/v1"
         serving = asyncio.ensure_future(answering.serve(relay, url, port, relay.model))
         await asyncio.wait({exited, serving}, return_when="FIRST_COMPLETED")
-    answering.lost(f"the command {os.path.basename(words[0])} {_ending(await exited)}")
+    code = await exited
+    answering.lost(f"the command {os.path.basename(words[0])} {_ending(code)}", killed=cause_of(code) == "killed")
 
 
 async def _until_ready(relay: Relay, patience: float) -> str:

@@ -1,6 +1,7 @@
 """Requests to an OpenAI-compatible server over HTTP; prompts that come together and ask alike go as one list."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,10 @@ __all__ = ("Relay", "in_lists")
 
 LONGEST_LIST = 16
 _REQUEST_AT_FAULT, _SERVER_AT_FAULT = 400, 500
-_LAST_BREATH = 5.0
+_DOUBT = 60.0
+"""Seconds within which a server in trouble ends, or says that it is well."""
+_LOOK_EVERY = 1.0
+_HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
 
@@ -62,13 +66,13 @@ class Relay:
                 return f"it does not generate: {problem}"
         return ""
 
-    async def answer(self, request: dict[str, Any], full: bool) -> Any:
-        """Return the app's value.
+    async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
+        """Return the app's value; `apart` keeps the prompt out of lists.
 
         Raises:
             RequestError: The server refuses the request.
         """
-        if not full and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
+        if not (full or apart) and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
             return await self._gather(request)
         response = await self._post(request)
         if full:
@@ -101,7 +105,7 @@ class Relay:
             texts = [choice_text(choice) for choice in _choices(response)]
             if len(texts) != len(requests):
                 raise RequestError(f"{len(texts)} choices came for {len(requests)} prompts")  # noqa: TRY301 - as below
-        except RequestError as problem:
+        except Exception as problem:  # noqa: BLE001 - an answer that nobody can read is one, too
             if len(requests) > 1:
                 await asyncio.gather(*(self._ask_list([r], [a]) for r, a in zip(requests, answers, strict=True)))
             elif not answers[0].done():
@@ -133,10 +137,24 @@ class Relay:
             raise RequestError(f"the answer is no JSON: {content[:200]!r}") from problem
 
     async def _see_it_end(self) -> None:
-        """Where the server is about to end, wait for that, and with it for our own end: no answer, no error."""
-        await asyncio.wait({self._ended}, timeout=_LAST_BREATH)
+        """A server in trouble may be about to end, and we with it: then there is no answer and no error from us."""
+        deadline = time.monotonic() + _DOUBT
+        while not self._ended.done() and time.monotonic() < deadline:
+            await asyncio.wait({self._ended}, timeout=_LOOK_EVERY)
+            if not self._ended.done() and await self._is_well():
+                return
         if self._ended.done():
             await asyncio.get_running_loop().create_future()
+
+    async def _is_well(self) -> bool:
+        """Ask the server how it is, where it knows; one that only refuses the question is well."""
+        try:
+            async with self._session.get(
+                f"{self.base_url.removesuffix('/v1')}/health", timeout=_HEALTH_WITHIN
+            ) as response:
+                return response.status < _SERVER_AT_FAULT
+        except (aiohttp.ClientError, OSError):
+            return False
 
 
 def in_lists(requests: Sequence[dict[str, Any]], longest: int) -> list[list[dict[str, Any]]]:
