@@ -3,8 +3,8 @@
     python fake_openai.py HOST PORT API_KEY MODEL
 
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
-the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds `slow`
-takes a third of a second, and so does the end by `poison`.
+the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
+`slow` takes a third of a second, and so does the end by `poison`.
 """
 
 import json

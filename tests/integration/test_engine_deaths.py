@@ -110,8 +110,9 @@ def test_engines_that_somebody_kills_under_load_lose_nothing(executor: RhapsodyE
         for n in range(16):
             text = f"slow {kill}.{n}"
             futures[text] = asked(text, service, max_tokens=1 + n % 4)
-        until(lambda: state(executor, service)["ready"] and servers(service))
+        until(lambda: state(executor, service)["ready"])
         time.sleep(random.uniform(0.05, 0.4))  # noqa: S311 - no secret
+        until(lambda: servers(service))
         random.choice(servers(service)).kill()  # noqa: S311 - no secret
     assert {text: future.result(60) for text, future in futures.items()} == {text: text[::-1] for text in futures}
     assert asked("abc", service).result(60) == "cba"

@@ -1,8 +1,10 @@
 """From settings to an engine that answers: over our socket, and over HTTP to everyone else."""
 
 import asyncio
+import multiprocessing
 import os
 import select
+from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn
 
 import psutil
@@ -13,7 +15,7 @@ from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import opened
 
-__all__ = ("Watch", "host", "signal_of")
+__all__ = ("Watch", "host")
 
 _CHILD_ENDS_WITHIN = 500.0  # milliseconds, as poll takes them
 
@@ -53,11 +55,13 @@ class Watch:
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
-        self._names: dict[int, str] = {}
+        self._watched: dict[int, tuple[int, str]] = {}
+        self._children: dict[int | None, BaseProcess] = {}
 
     def begin(self) -> None:
         """Watch the processes that there are now."""
         loop = asyncio.get_running_loop()
+        self._children = {child.pid: child for child in multiprocessing.active_children()}
         for child in psutil.Process().children(recursive=True):
             try:
                 command: Any = child.cmdline()
@@ -66,31 +70,29 @@ class Watch:
                 descriptor = os.pidfd_open(child.pid)
             except (psutil.NoSuchProcess, ProcessLookupError):
                 continue  # a helper of the start, gone by now; the engine itself was just seen to be ready
-            self._names[descriptor] = " ".join(command).strip() or child.name()
+            self._watched[descriptor] = child.pid, " ".join(command).strip() or child.name()
             loop.add_reader(descriptor, self._ended, descriptor)
 
     def engine_died(self, reason: str) -> NoReturn:
         """Requests found the engine dead: what ended tells more than they do."""
         poller = select.poll()
-        for descriptor in self._names:
+        for descriptor in self._watched:
             poller.register(descriptor, select.POLLIN)
         for descriptor, _ in poller.poll(_CHILD_ENDS_WITHIN):
             self._ended(descriptor)
         self._answering.lost(reason)
 
     def _ended(self, descriptor: int) -> NoReturn:
-        number = signal_of(descriptor)
-        how = f"was ended by signal {number}" if number else "ended"
-        self._answering.lost(f"its process {self._names[descriptor]} {how}", killed=cause_of(-number) == "killed")
+        pid, name = self._watched[descriptor]
+        code = self._exit_code(pid)
+        how = "ended" if code is None else f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
+        self._answering.lost(f"its process {name} {how}", killed=cause_of(code or 0) == "killed")
 
-
-def signal_of(descriptor: int) -> int:
-    """Return the signal that ended a child; 0 for none, and where it is not ours to ask."""
-    try:
-        status = os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return 0
-    return status.si_status if status and status.si_code in (os.CLD_KILLED, os.CLD_DUMPED) else 0
+    def _exit_code(self, pid: int) -> int | None:
+        """Return a process's exit code where multiprocessing started it, as it does vLLM's; None where it did not."""
+        if child := self._children.get(pid):
+            child.join(_CHILD_ENDS_WITHIN / 1000)
+        return child.exitcode if child else None
 
 
 def _describe(problem: BaseException) -> str:
