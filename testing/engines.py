@@ -48,6 +48,8 @@ class Engines:
         self._lives = {f"r{index}": 0 for index in range(replicas)}
         self._held: dict[str, set[int]] = {name: set() for name in self._lives}
         self._asked_before: set[int] = set()
+        self._kills_after_answer = 0
+        self._doomed: set[tuple[str, int]] = set()
         self.now = 0.0
         self.answered: dict[int, float] = {}
         self.culprits: dict[int, int] = {}
@@ -63,6 +65,10 @@ class Engines:
     def kill_at(self, seconds: float) -> None:
         """Somebody kills one of the engines that are there."""
         self._later(seconds, "kill")
+
+    def kill_after_first_answers(self, times: int) -> None:
+        """Kill each of the next engines soon after its first answer."""
+        self._kills_after_answer = times
 
     def run(self) -> None:
         """Go on until nothing happens any more."""
@@ -86,12 +92,21 @@ class Engines:
                 self.dispatch.answered(name, task)
                 self._held[name].discard(task)
                 self.answered[task] = self.now
+                self._doom((name, self._lives[name]))
             case "poison":
                 self._die(name, "own")
+            case "doom":
+                self._die(name, "killed")
             case _:
                 there = [name for name, held in self._held.items() if held]
                 if there:
                     self._die(self._random.choice(there), "killed")
+
+    def _doom(self, life: tuple[str, int]) -> None:
+        if self._kills_after_answer and life not in self._doomed:
+            self._kills_after_answer -= 1
+            self._doomed.add(life)
+            self._later(self._random.uniform(0.05, 0.4), "doom", life)
 
     def _die(self, name: str, cause: Cause) -> None:
         self.deaths += 1

@@ -30,6 +30,7 @@ class _Seat:
     Attributes:
         state: `ready`, `coming` (it will be ready when its engine has started) or `away`.
         inflight: What it holds.
+        fresh: Whether its engine has answered nothing yet but suspects that want a fresh one.
         kept: Whether it takes nothing but suspects.
         trial: Whether what it holds are suspects.
     """
@@ -37,7 +38,7 @@ class _Seat:
     def __init__(self) -> None:
         self.state = "away"
         self.inflight: dict[int, None] = {}
-        self.kept = self.trial = False
+        self.fresh = self.kept = self.trial = False
 
 
 class Dispatch:
@@ -53,6 +54,7 @@ class Dispatch:
         self._waiting: OrderedDict[int, None] = OrderedDict()
         self._seats: dict[str, _Seat] = {}
         self._suspects = Suspects(window)
+        self._turn = False
 
     # --- events --------------------------------------------------------------------------------------------------
 
@@ -62,7 +64,9 @@ class Dispatch:
 
     def set_state(self, replica: str, state: str) -> None:
         """A replica is `ready`, `coming` or `away`; one that held requests has `died` before."""
-        self._seats.setdefault(replica, _Seat()).state = state
+        seat = self._seats.setdefault(replica, _Seat())
+        seat.fresh = state == "ready" and (seat.fresh or seat.state != "ready")
+        seat.state = state
 
     def answered(self, replica: str, task: int) -> None:
         """A replica answered a request."""
@@ -90,6 +94,7 @@ class Dispatch:
         """
         seat = self._seats[replica]
         tasks, trial = list(seat.inflight), seat.trial
+        self._turn = seat.fresh and trial and bool(self._waiting)
         self._seats[replica] = _Seat()
         if cause != "host":
             return self._suspects.died(tasks, now, killed=cause == "killed")
@@ -120,9 +125,10 @@ class Dispatch:
         for seat in self._seats.values():
             if seat.kept and not seat.inflight:
                 self._end_trial(seat)
+        out = self._try_fresh()
         if len(self._open()) > 1:
             self._keep_for_suspects()
-        out = self._serve()
+        out += self._serve()
         self._keep_for_suspects()
         return out + self._try_suspects()
 
@@ -134,12 +140,12 @@ class Dispatch:
         """A replica kept for suspects holds nothing: it is free when no group waits, or when others have their turn."""
         turn = seat.trial and self._waiting and not self._open()
         seat.trial = False
-        seat.kept = bool(self._suspects) and not turn
+        seat.kept = self._due and not turn
 
     def _keep_for_suspects(self) -> None:
         """Keep up to half of the replicas for groups that wait, those with the least to do."""
         ready = [seat for seat in self._seats.values() if seat.state == "ready"]
-        while self._suspects and sum(seat.kept for seat in ready) < max(1, len(ready) // 2):
+        while self._due and sum(seat.kept for seat in ready) < max(1, len(ready) // 2):
             seats = self._open()
             if not seats or (len(seats) == 1 and not self._may_keep_last(seats[0])):
                 return
@@ -147,9 +153,29 @@ class Dispatch:
 
     def _may_keep_last(self, seat: _Seat) -> bool:
         """Whether the last replica that takes everything may be kept: it has nothing to do, or no other will come."""
-        if not seat.inflight and not self._waiting:
-            return True
-        return not any(other.state == "coming" for other in self._seats.values())
+        return (not seat.inflight and not self._waiting) or not self._more_come
+
+    @property
+    def _more_come(self) -> bool:
+        return any(seat.state == "coming" for seat in self._seats.values())
+
+    @property
+    def _due(self) -> bool:
+        """Whether a group waits that need not wait for a fresh engine: there may be none to come."""
+        return self._suspects.wants_any or (self._suspects.wants_fresh and not self._more_come)
+
+    def _try_fresh(self) -> list[Assignment]:
+        """Ask fresh engines the suspects that want one, before anything else; the rest has its turn between two."""
+        out = []
+        for name, seat in self._seats.items():
+            if seat.fresh and not seat.inflight and self._suspects.wants_fresh and not (self._turn and self._waiting):
+                out.append(self._try(name, self._suspects.take(fresh=True)))
+        return out
+
+    def _try(self, name: str, group: list[int]) -> Assignment:
+        seat = self._seats[name]
+        seat.inflight, seat.kept, seat.trial = dict.fromkeys(group), True, True
+        return Assignment(name, group, apart=True)
 
     def _serve(self) -> list[Assignment]:
         """Give what waits to the open replicas with the least to do."""
@@ -160,7 +186,9 @@ class Dispatch:
             if chosen is None:
                 break
             task, _ = self._waiting.popitem(last=False)
-            self._seats[names[chosen]].inflight[task] = None
+            seat = self._seats[names[chosen]]
+            seat.inflight[task] = None
+            seat.fresh = self._turn = False
             given.setdefault(names[chosen], []).append(task)
         return [Assignment(name, tasks) for name, tasks in given.items()]
 
@@ -168,10 +196,9 @@ class Dispatch:
         """Give a group to each replica that is kept and holds nothing."""
         out = []
         for name, seat in self._seats.items():
-            if seat.kept and not seat.inflight and seat.state == "ready" and self._suspects:
-                group = self._suspects.take()
-                seat.inflight, seat.trial = dict.fromkeys(group), True
-                out.append(Assignment(name, group, apart=True))
+            if seat.kept and not seat.inflight and seat.state == "ready" and self._due:
+                seat.fresh = False
+                out.append(self._try(name, self._suspects.take()))
         return out
 
 

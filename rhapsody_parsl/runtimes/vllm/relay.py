@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -29,13 +29,16 @@ class Relay:
         base_url: `http://host:port/v1`.
         api_key: Sent as bearer token.
         ended: Done when the server's process has ended: requests under way are then asked again by the pilot.
+        on_death: Called with the reason when the process lives, and nobody answers behind it.
 
     Attributes:
         model: The name the server gives its model, once `find_model` was true.
     """
 
-    def __init__(self, base_url: str, api_key: str, ended: "asyncio.Future[int]") -> None:
-        self.base_url, self.model, self._ended = base_url, "", ended
+    def __init__(
+        self, base_url: str, api_key: str, ended: "asyncio.Future[int]", on_death: Callable[[str], None]
+    ) -> None:
+        self.base_url, self.model, self._ended, self._on_death = base_url, "", ended, on_death
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -125,7 +128,7 @@ class Relay:
         except aiohttp.ClientError as problem:
             if again:  # a kept connection that the server had just closed; asking twice does no harm
                 return await self._post(request, again=False)
-            await self._see_it_end()
+            await self._see_it_end(gone=isinstance(problem, aiohttp.ClientConnectorError))
             raise RequestError(f"{type(problem).__name__}: {problem}") from problem
         if status >= _SERVER_AT_FAULT:
             await self._see_it_end()
@@ -136,15 +139,22 @@ class Relay:
         except msgspec.DecodeError as problem:
             raise RequestError(f"the answer is no JSON: {content[:200]!r}") from problem
 
-    async def _see_it_end(self) -> None:
-        """A server in trouble may be about to end, and we with it: then there is no answer and no error from us."""
+    async def _see_it_end(self, gone: bool = False) -> None:
+        """A server in trouble may be about to end, and we with it: then there is no answer and no error from us.
+
+        Args:
+            gone: Whether nobody listened: then it has ended, even if something in the command starts it again.
+        """
         deadline = time.monotonic() + _DOUBT
-        while not self._ended.done() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             await asyncio.wait({self._ended}, timeout=_LOOK_EVERY)
-            if not self._ended.done() and await self._is_well():
+            if self._ended.done() or ((well := await self._is_well()) and gone):
+                break
+            if well:
                 return
-        if self._ended.done():
-            await asyncio.get_running_loop().create_future()
+        if not self._ended.done():
+            self._on_death("stopped answering")
+        await asyncio.get_running_loop().create_future()
 
     async def _is_well(self) -> bool:
         """Ask the server how it is, where it knows; one that only refuses the question is well."""

@@ -62,6 +62,7 @@ class Suspects:
     def __init__(self, window: float) -> None:
         self._window = window
         self._groups: deque[list[int]] = deque()
+        self._second: deque[list[int]] = deque()
         self._deaths: dict[int, list[Death]] = {}
         self._alone: dict[int, float] = {}
         self._recent: deque[Death] = deque()
@@ -69,19 +70,32 @@ class Suspects:
 
     def __bool__(self) -> bool:
         """Whether a group waits to be asked."""
+        return bool(self._groups or self._second)
+
+    @property
+    def wants_fresh(self) -> bool:
+        """Whether one waits that was alone with a death already.
+
+        An engine that dies at a certain age would die under it again and again. So it is asked first of all.
+        """
+        return bool(self._second)
+
+    @property
+    def wants_any(self) -> bool:
+        """Whether a group waits that any engine may be asked."""
         return bool(self._groups)
 
     def waiting(self) -> list[int]:
         """Return the requests of all groups that wait."""
-        return [task for group in self._groups for task in group]
+        return [task for group in (*self._groups, *self._second) for task in group]
 
-    def take(self) -> list[int]:
-        """Return the group to be asked next."""
-        return self._groups.popleft()
+    def take(self, fresh: bool = False) -> list[int]:
+        """Return the group to be asked next; `fresh` when it is to be one that wants a fresh engine."""
+        return self._second.popleft() if fresh or not self._groups else self._groups.popleft()
 
     def put_back(self, group: list[int]) -> None:
         """A group was not to blame for what ended its engine: it is the next again."""
-        self._groups.appendleft(group)
+        (self._second if group[0] in self._alone else self._groups).appendleft(group)
 
     def died(self, tasks: Sequence[int], now: float, killed: bool = False) -> Death:
         """An engine died with these requests in flight: a culprit is found, or they are to be asked in new groups.
@@ -101,6 +115,8 @@ class Suspects:
             if self._proven(tasks[0], now):
                 self._convict(tasks[0], death)
                 return death
+            self._second.append(list(tasks))
+            return death
         self._groups.extend(parts(tasks, _FIRST_PARTS if first else _PARTS))  # last: who was not asked yet comes first
         return death
 
@@ -116,11 +132,7 @@ class Suspects:
         self._alone.pop(task, None)
         for death in self._deaths.pop(task):
             death.suspects.discard(task)
-        for group in self._groups:
-            if task in group:
-                group.remove(task)
-        if any(not group for group in self._groups):
-            self._groups = deque(group for group in self._groups if group)
+        self._groups, self._second = _without(task, self._groups), _without(task, self._second)
 
     def unexplained(self, now: float) -> int:
         """Return how many deaths of late had other causes than a request."""
@@ -140,6 +152,13 @@ class Suspects:
         for one in deaths:
             one.explained = self._row <= _MOST_CULPRITS
         self.leave(task)
+
+
+def _without(task: int, groups: deque[list[int]]) -> deque[list[int]]:
+    if not any(task in group for group in groups):
+        return groups
+    rest = ([one for one in group if one != task] for group in groups)
+    return deque(group for group in rest if group)
 
 
 def parts(tasks: Sequence[int], most: int) -> list[list[int]]:

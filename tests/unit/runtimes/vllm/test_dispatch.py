@@ -213,6 +213,20 @@ def test_fifty_kills_under_load_lose_nothing(replicas: int) -> None:
         assert len(engines.answered) == 2000
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("load", [16, 40])
+def test_kills_that_come_soon_after_the_first_answer_of_each_engine_lose_nothing(replicas: int, load: int) -> None:
+    for seed in range(30):
+        engines = Engines(replicas, seed=seed, answer=(0.3, 0.35))
+        for task in range(50 * load):
+            engines.submit_at(1.6 * (task // load), task)
+        engines.kill_after_first_answers(50)
+        engines.run()
+        assert not engines.culprits
+        assert len(engines.answered) == 50 * load
+        assert engines.deaths >= 45  # with two, the last may stay idle
+
+
 def test_honest_requests_go_on_with_the_other_replica_while_a_culprit_is_looked_for() -> None:
     engines = Engines(2, poison={0}, start=30.0, answer=(1.0, 1.0))
     for task in range(2000):
