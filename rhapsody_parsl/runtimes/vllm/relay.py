@@ -17,7 +17,8 @@ LONGEST_LIST = 16
 _REQUEST_AT_FAULT, _SERVER_AT_FAULT = 400, 500
 _DOUBT = 60.0
 """Seconds within which a server in trouble ends, or says that it is well."""
-_LOOK_EVERY = 1.0
+_LAST_BREATH = 2.0
+_LOOK_EVERY, _LOOKS = 0.2, 5
 _HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
@@ -128,7 +129,7 @@ class Relay:
         except aiohttp.ClientError as problem:
             if again:  # a kept connection that the server had just closed; asking twice does no harm
                 return await self._post(request, again=False)
-            await self._see_it_end(gone=isinstance(problem, aiohttp.ClientConnectorError))
+            await self._see_it_end("gone" if isinstance(problem, aiohttp.ClientConnectorError) else "")
             raise RequestError(f"{type(problem).__name__}: {problem}") from problem
         if status >= _SERVER_AT_FAULT:
             await self._see_it_end()
@@ -139,32 +140,37 @@ class Relay:
         except msgspec.DecodeError as problem:
             raise RequestError(f"the answer is no JSON: {content[:200]!r}") from problem
 
-    async def _see_it_end(self, gone: bool = False) -> None:
+    async def _see_it_end(self, state: str = "") -> None:
         """A server in trouble may be about to end, and we with it: then there is no answer and no error from us.
 
-        Args:
-            gone: Whether nobody listened: then it has ended, even if something in the command starts it again.
+        Where nobody listens any more it has ended, even if something in the command starts it again.
         """
-        deadline = time.monotonic() + _DOUBT
-        while time.monotonic() < deadline:
-            await asyncio.wait({self._ended}, timeout=_LOOK_EVERY)
-            if self._ended.done() or ((well := await self._is_well()) and gone):
+        deadline, well = time.monotonic() + _DOUBT, 0
+        while time.monotonic() < deadline and not self._ended.done():
+            state = state or await self._state()
+            if state == "gone":
+                await asyncio.wait({self._ended}, timeout=_LAST_BREATH)
                 break
-            if well:
+            well = well + 1 if state == "well" else 0
+            if well == _LOOKS:
                 return
+            await asyncio.wait({self._ended}, timeout=_LOOK_EVERY)
+            state = ""
         if not self._ended.done():
             self._on_death("stopped answering")
         await asyncio.get_running_loop().create_future()
 
-    async def _is_well(self) -> bool:
-        """Ask the server how it is, where it knows; one that only refuses the question is well."""
+    async def _state(self) -> str:
+        """Ask the server how it is: `well` (also one that only refuses the question), `ill` or `gone`."""
         try:
             async with self._session.get(
                 f"{self.base_url.removesuffix('/v1')}/health", timeout=_HEALTH_WITHIN
             ) as response:
-                return response.status < _SERVER_AT_FAULT
+                return "well" if response.status < _SERVER_AT_FAULT else "ill"
+        except aiohttp.ClientConnectorError:
+            return "gone"
         except (aiohttp.ClientError, OSError):
-            return False
+            return "ill"
 
 
 def in_lists(requests: Sequence[dict[str, Any]], longest: int) -> list[list[dict[str, Any]]]:
