@@ -143,17 +143,18 @@ class Dispatch:
         seat.kept = self._due and not turn
 
     def _keep_for_suspects(self) -> None:
-        """Keep up to half of the replicas for groups that wait, those with the least to do."""
-        ready = [seat for seat in self._seats.values() if seat.state == "ready"]
-        while self._due and sum(seat.kept for seat in ready) < max(1, len(ready) // 2):
-            seats = self._open()
-            if not seats or (len(seats) == 1 and not self._may_keep_last(seats[0])):
-                return
-            min(seats, key=lambda seat: len(seat.inflight)).kept = True
+        """Keep replicas for groups that wait, those with the least to do: all that are idle, else up to half of all.
 
-    def _may_keep_last(self, seat: _Seat) -> bool:
-        """Whether the last replica that takes everything may be kept: it has nothing to do, or no other will come."""
-        return (not seat.inflight and not self._waiting) or not self._more_come
+        The last replica with work is kept only where no other will come.
+        """
+        ready = sum(seat.state == "ready" for seat in self._seats.values())
+        while self._due and (seats := self._open()):
+            seat = min(seats, key=lambda seat: len(seat.inflight))
+            idle = not seat.inflight and not self._waiting
+            fair = ready - len(seats) < max(1, ready // 2) and (len(seats) > 1 or not self._more_come)
+            if not (idle or fair):
+                return
+            seat.kept = True
 
     @property
     def _more_come(self) -> bool:
