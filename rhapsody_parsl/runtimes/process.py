@@ -3,22 +3,26 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rhapsody_parsl.cluster import guard
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.outpost import write_private
 
-__all__ = ("Backend", "last_words", "sweep")
+__all__ = ("Backend", "Cause", "cause_of", "last_words", "sweep")
 
+Cause = Literal["own", "killed", "host"]
+"""What a process ended of: its own doing, a signal that somebody or the system sends, or the loss of its host."""
 
 _KILL_WITHIN = 5.0
 _SIGNAL = 128
 """The guard's exit code is this plus the signal's number, as a shell's is."""
+_SENT = (signal.SIGKILL, signal.SIGTERM)
 
 
 class _Process(Protocol):
@@ -180,6 +184,13 @@ class Backend:
             return reason
         return f"it was ended by signal {code - _SIGNAL}" if code > _SIGNAL else f"it left with exit code {code}"
 
+    @property
+    def cause(self) -> Cause:
+        """What it ended of, once it has."""
+        if self._process is None or self._reason or self._process.reason:
+            return "host"
+        return cause_of(self._process.returncode or 0)
+
     async def stop(self) -> None:
         """End it and everything below it; returns when all is gone. Idempotent."""
         process = self._process
@@ -216,6 +227,11 @@ async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path
     sweepers = [Backend(["true"], log, sweep=patterns, host=host) for host in hosts]
     await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
     await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
+
+
+def cause_of(code: int) -> Cause:
+    """Return what a process on a living host ended of, by its exit code as Python or a shell gives it."""
+    return "killed" if any(code in (-number, _SIGNAL + number) for number in _SENT) else "own"
 
 
 def last_words(log: Path, limit: int = 1500) -> str:
