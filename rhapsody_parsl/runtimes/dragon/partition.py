@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhapsody_parsl.cluster import guarded_ssh
-from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
@@ -26,7 +25,6 @@ WORKERS = "dragon-worker-"
 """What the names of all workers begin with."""
 
 _BACKEND = Path(__file__).with_name("backend.py")
-_SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
 _MENDS = str(Path(__file__).with_name("mends"))
@@ -203,7 +201,6 @@ class Partition:
             self._context.logs / f"{self.name}.log",
             env=env,
             grace=_GRACE,
-            sweep=(_SEGMENTS,),
             host=first,
             files=stand_ins,
             spans=[host for host in others if host],
@@ -226,7 +223,7 @@ class Partition:
     def _guarded_ssh(self) -> dict[str, str]:
         """Return the `ssh` for Dragon's launcher, by its path: what that starts on other hosts is to end with us."""
         folder = self._context.folder / "bin"
-        options = ["--grace", str(_GRACE), "--sweep", DRAGON_SEGMENTS]
+        options = ["--grace", str(_GRACE)]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
     def _quick_config(self) -> dict[str, str]:
@@ -245,10 +242,8 @@ class Partition:
         """
         if len(self.hosts) > 1:
             log = self._context.logs / f"{self.name}.log"
-            idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
-            self._sweepers = [
-                Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in self._spanned()
-            ]
+            idle = ["sleep", "infinity"]
+            self._sweepers = [Backend(idle, log, settle=_DYING, host=host, files=quick) for host in self._spanned()]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
 
     async def _sweep(self) -> None:
