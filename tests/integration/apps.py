@@ -37,6 +37,13 @@ def take(thing: object) -> None:
     """Take anything."""
 
 
+def sleep_on_ranks(note: str, comm: Any = None) -> None:
+    """Touch a file once all ranks are there, and sleep."""
+    comm.Barrier()
+    Path(note).touch()
+    time.sleep(100)
+
+
 def unpicklable() -> NoPickle:
     return NoPickle()
 
