@@ -32,18 +32,10 @@ def at_work(cluster: Cluster, host: str) -> list[str]:
 
 
 def sweep(cluster: Cluster, way: str) -> None:
-    """Run another block when files are left, as where Slurm ended guards at once: it removes what nobody holds.
-
-    Memory, and a folder that was half removed, must be a minute old for that, so they are made older.
-    """
+    """Run another block when files are left, as where Slurm ended guards at once: it removes what nobody uses."""
     until(lambda: not any(at_work(cluster, host) for host in cluster.hosts), PATIENCE)
     if not cluster.leftovers():
         return
-    for host in cluster.nodes:
-        host.run("find", "/dev/shm", "-type", "f", "-exec", "touch", "-d", "2 minutes ago", "{}", "+")
-        host.run(
-            "find", "/tmp", "-maxdepth", "1", "-name", "rhapsody-*", "-exec", "touch", "-d", "2 minutes ago", "{}", "+"
-        )
     with Driver(cluster, "functions", runtimes=["local"], way=way) as driver:
         driver.hear("met")
 

@@ -44,6 +44,11 @@ def sleep_on_ranks(note: str, comm: Any = None) -> None:
     time.sleep(100)
 
 
+def block_of_ours(seconds: float) -> str:
+    time.sleep(seconds)
+    return os.environ["PARSL_WORKER_BLOCK_ID"]
+
+
 def unpicklable() -> NoPickle:
     return NoPickle()
 

@@ -16,6 +16,7 @@ import pytest
 from rhapsody_parsl.cluster import folder, guard
 from rhapsody_parsl.runtimes.process import Backend, last_words
 from testing import leaks
+from testing.processes import below
 from testing.waiting import alive, until
 
 # Writes its pid, starts a grandchild that forks twice into a new session, and goes on.
@@ -134,6 +135,27 @@ def test_a_guard_that_is_killed_is_followed_by_one_that_ends_and_sweeps_all(tmp_
 
     assert asyncio.run(story()) == "its guard was ended by signal 9"
     assert not list(tmp_path.glob("segment-*"))
+
+
+def test_shared_memory_goes_although_its_tracker_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, time; from multiprocessing.shared_memory import SharedMemory\n"
+        "memory = SharedMemory(create=True, size=9); pathlib.Path(sys.argv[1]).write_text(memory.name); time.sleep(99)"
+    )
+    note = tmp_path / "name"
+
+    async def story() -> Path:
+        backend = Backend([sys.executable, "-c", code, str(note)], tmp_path / "log")
+        await backend.start()
+        name = await asyncio.to_thread(until, lambda: note.exists() and note.read_text())
+        trackers = [found for found in below("resource_tracker") if found.ppid() != os.getpid()]
+        assert trackers
+        for tracker in trackers:
+            tracker.kill()
+        await backend.stop()
+        return Path("/dev/shm") / name  # noqa: S108 - Python's choice
+
+    assert not asyncio.run(story()).exists()
 
 
 def test_a_folder_is_removed_although_the_guard_holds_it(tmp_path: Path) -> None:
