@@ -84,3 +84,15 @@ def test_the_outpost_of_a_host(cluster: Cluster) -> None:
         (driver.folder / "go").touch()
         assert sorted(driver.hear("ended")) == ["NodeLost", "NoneType", "NoneType"]
     sweep(cluster, "slurm")
+
+
+@pytest.mark.dragon
+@pytest.mark.parametrize("options", [{}, {"span": 0}], ids=["one a host", "one over all"])
+def test_all_guards_of_another_host(cluster: Cluster, options: dict[str, Any]) -> None:
+    """Those of Dragon's own parts there too, which come by an ssh of its own: their outpost is left, and the pilot."""
+    with Driver(cluster, "hold", runtimes=["dragon"], way="ssh", **options) as driver:
+        driver.hear("running")
+        kill(cluster, "vn2", "guard.py")
+        (driver.folder / "go").touch()
+        driver.hear("ended")
+    cluster.wait_clean()
