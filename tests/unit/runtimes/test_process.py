@@ -147,13 +147,13 @@ def test_shared_memory_goes_although_its_tracker_was_killed(tmp_path: Path) -> N
     async def story() -> Path:
         backend = Backend([sys.executable, "-c", code, str(note)], tmp_path / "log")
         await backend.start()
-        name = await asyncio.to_thread(until, lambda: note.exists() and note.read_text())
+        await asyncio.to_thread(until, lambda: note.exists() and note.read_text())
         trackers = [found for found in below("resource_tracker") if found.ppid() != os.getpid()]
         assert trackers
         for tracker in trackers:
             tracker.kill()
         await backend.stop()
-        return Path("/dev/shm") / name  # noqa: S108 - Python's choice
+        return Path("/dev/shm") / note.read_text()  # noqa: S108 - Python's choice
 
     assert not asyncio.run(story()).exists()
 
