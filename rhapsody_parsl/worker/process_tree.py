@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from rhapsody_parsl.cluster.guard import mpi_segments
+from rhapsody_parsl.cluster.leftovers import mpi_segments
 
 __all__ = (
     "adopt_orphans",
