@@ -42,10 +42,15 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
 
     Raises:
         WorkerLost: The task raised what no function should, such as KeyboardInterrupt.
+        TaskRaised: The function raised in a child that it forked, whose end this is.
     """
+    own = os.getpid()
     with _own_state():
         try:
-            return execute(packed, *args, **kwargs)
+            answer = execute(packed, *args, **kwargs)
+            if os.getpid() != own and _raised(answer):  # a child that the function forked is to fail as such
+                raise TaskRaised(answer)
+            return answer  # noqa: TRY300 - nothing else may raise here
         except (Exception, SystemExit):
             raise
         except BaseException as problem:  # noqa: BLE001 - its class may be the user's, which the endpoint must not open

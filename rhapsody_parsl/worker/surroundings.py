@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from _signal import getsignal  # that of `signal` makes an enumeration's member each time: a hundred times the cost
+from _signal import getsignal  # type: ignore[import-not-found]  # `signal`'s makes an enumeration's member each time
 
 from rhapsody_parsl.wire.messages import Work
 from rhapsody_parsl.worker.footing import ARGV, default_signals, empty_input

@@ -47,7 +47,7 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
         BaseException: Whatever the call raises.
     """
     problem: BaseException | None = None
-    value = None
+    value: Any = None
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, **more})

@@ -121,6 +121,9 @@ class Bodies:
             self._on_lost(gone, error)
         self._feed()
 
+    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+        """Bodies lease no memory."""
+
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """Workers have no state of interest."""
 

@@ -282,3 +282,10 @@ def test_variables_over_hosts_with_options() -> None:
     assert found["PARSL_MPI_PREFIX"].endswith("-n 4 -ppn 2 -hosts a,b -genv WORD 'two words'")
     assert not any("None" in value for value in found.values())
     assert variables(Launcher("srun", "/x/srun"), run, "a")["PARSL_SRUN_PREFIX"].startswith("/x/srun --mpi=pmi2")
+
+
+def test_options_after_the_launch_line_are_refused_with_the_remedy() -> None:
+    words = [*Launcher("hydra", "mpiexec", python=sys.executable).feeding(), "-env", "A", "1", "true"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "launcher_options" in done.stderr
