@@ -66,7 +66,7 @@ class WorkerPool:
         events: The pilot's ear.
         starter: Starts a worker process: `(name, host)`; it will connect to the hub under that name.
         environment: Variables every task gets, read at each feed.
-        idle: How many idle workers a host keeps.
+        prefix: What the workers' names begin with.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ class Events(Protocol):
         """These processes of a host work for a run, and those below them; may be told at any time."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
-        """The runtime is `starting`, `ready`, `failed` or `stopped`; for people."""
+        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail."""
 
     def services(self, services: Sequence[dict[str, Any]]) -> None:
         """The runtime's services changed: name, state, replicas, ready, cores, url, model."""

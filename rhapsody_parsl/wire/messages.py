@@ -97,7 +97,7 @@ class Stop(_Message, frozen=True):
 
 
 class Hello(_Message, frozen=True):
-    """The pilot is there; `inventory` is what the block holds, `largest` the largest single node."""
+    """The pilot is there; `inventory` is what the block holds."""
 
     version: int
     block: str
