@@ -153,6 +153,8 @@ class Runner:
                 result = self._run_task(work, task)
                 self._outbox.put(work.run, deliver(result, work.parcels))
                 self._inbox.end()
+                if task is work.tasks[-1]:
+                    self._outbox.flush()  # its result need not wait for what follows
                 self._surroundings.put_right()
         self._outbox.flush()
 
