@@ -122,7 +122,7 @@ class Bodies:
         self._feed()
 
     def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
-        """Bodies lease no memory."""
+        """Request workers hold no lease, so nothing limits them."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """Workers have no state of interest."""
