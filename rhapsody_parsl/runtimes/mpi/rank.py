@@ -77,6 +77,7 @@ class Rank:
         comm.Bcast(told)
         if told[0]:
             result = _call(task, comm, self._host)
+            self._surroundings.put_right()
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
@@ -138,14 +139,13 @@ def _unpack(payload: bytes) -> object:
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
-    from rhapsody_parsl.payload import open_call  # noqa: PLC0415 - as above
-    from rhapsody_parsl.worker.call import failed, is_wrapper, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.user_code import is_wrapper, run  # noqa: PLC0415 - as above
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
     try:
-        function, args, kwargs = open_call(opened(task))
-        value = function(*args, **{**kwargs, "comm": comm})
+        value = run(opened(task), comm=comm)
         if is_wrapper(value):  # Parsl's decorator returns what the function raises
             value.reraise()
     except SystemExit as exit_:
