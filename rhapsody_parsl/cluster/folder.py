@@ -5,6 +5,7 @@ of everything left (as when Slurm ends a step), and the next block of ours on th
 """
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -12,12 +13,16 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 
 from rhapsody_parsl.cluster import guard
 
-__all__ = ("hold", "make", "sweep", "take")
+__all__ = ("hold", "make", "make_for_sockets", "sweep", "take")
 
 _HELD = ".held"
+_LONGEST_PLACE = 36
+"""Bytes. A Unix socket's path has 107 at most; below this come the folder, a replica's folder, and names of vLLM's."""
+_SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes a private folder there
 _JUST_MADE = 60.0
 """Seconds in which a folder may be without a lock, and memory unmapped, because its maker has not come to that yet."""
 
@@ -25,6 +30,32 @@ _JUST_MADE = 60.0
 def make(place: str | None = None) -> str:
     """Make a new one, on the host's local disk unless told where."""
     return tempfile.mkdtemp(prefix=f"rhapsody-{os.getuid()}-", dir=place)
+
+
+def make_for_sockets() -> str:
+    """Make a new one for a block: where files for a while lie, or where there are room and a shorter path.
+
+    Raises:
+        OSError: It can be made nowhere.
+    """
+    problem = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for place in _places():
+        try:
+            return make(place)
+        except OSError as why:
+            problem = why
+    tried = f"TMPDIR ({os.environ.get('TMPDIR', 'not set')}), {', '.join(_SHORT_PLACES)}"
+    remedy = f"set TMPDIR to a folder with free space and a path of at most {_LONGEST_PLACE} characters"
+    raise OSError(problem.errno, f"no place for the block's private folder among {tried}: {problem}; {remedy}")
+
+
+def _places() -> Iterator[str]:
+    """Yield where a folder may be made whose sockets have a short path, the best first."""
+    with contextlib.suppress(FileNotFoundError):  # there is room nowhere that Python looks
+        place = tempfile.gettempdir()
+        if len(os.fsencode(place)) <= _LONGEST_PLACE:
+            yield place
+    yield from _SHORT_PLACES
 
 
 def take(folder: str) -> bool:
