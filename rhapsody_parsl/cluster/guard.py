@@ -21,8 +21,10 @@ import time
 from collections.abc import Iterable, Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-MPI_SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
+MPI_SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/mpich_vci_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
 DRAGON_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after its user and a launcher of its own
+_IN_THE_MAKING = 0.3
+"""Seconds that a program may take from making shared memory to mapping it."""
 _TIDY_TURNS = 150
 _AUTOGROUP_TURNS = 20
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nice", type=int, default=0, help="niceness of the command, and of our session's share")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--sweep", action="append", default=[], help="glob of files and folders to remove at the end")
+    parser.add_argument("--sweep-new", action="append", default=[], help="the same, if it was not there before")
     parser.add_argument("--settle", type=float, default=0.0, help="seconds that a file to remove may be in use yet")
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -240,6 +243,24 @@ def _sweep_once(patterns: "Sequence[str]", pid: int, age: float) -> bool:
     return stays
 
 
+def _own(patterns: "Sequence[str]") -> "set[str]":
+    """Return the files of our user that the patterns name."""
+    found = set()
+    for path in (path for pattern in patterns for path in glob.glob(pattern)):
+        with contextlib.suppress(OSError):
+            if os.lstat(path).st_uid == os.geteuid():
+                found.add(path)
+    return found
+
+
+def _sweep_new(patterns: "Sequence[str]", before: "set[str]") -> None:
+    """Remove what the command made and nobody has mapped, now and a little later: another's may be in the making."""
+    if dead := _own(patterns) - before:
+        dead -= _mapped(list(dead))
+        select.select([], [], [], _IN_THE_MAKING if dead else 0)
+        _unlink(dead - _mapped(list(dead)))
+
+
 def main() -> int:
     """Run the command under guard; the exit code is the command's (128 + signal when a signal ended it)."""
     arguments = _arguments()
@@ -256,6 +277,7 @@ def main() -> int:
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
     if arguments.nice:
         _yield_to_others(arguments.nice)
+    before = _own(arguments.sweep_new)
     # a group of its own but no session: Dragon's launcher moves itself to a new group, which a session leader may not
     process = subprocess.Popen(
         arguments.command,
@@ -271,6 +293,7 @@ def main() -> int:
     _unlink(segments)
     code = process.wait()
     sweep(arguments.sweep, process.pid, arguments.settle)
+    _sweep_new(arguments.sweep_new, before)
     return code if code >= 0 else 128 - code
 
 

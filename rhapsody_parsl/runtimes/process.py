@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from rhapsody_parsl.cluster import guard
+from rhapsody_parsl.cluster import guard, limits
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.outpost import write_private
 
-__all__ = ("Backend", "last_words", "sweep")
+__all__ = ("Backend", "last_words", "start_child", "sweep")
 
 
 _KILL_WITHIN = 5.0
@@ -85,10 +86,12 @@ class Backend:
         grace: Seconds between SIGTERM and SIGKILL.
         sweep: Globs of files to remove once it is gone; `{pid3}` and `{uid3}` are the last three digits of the
             command's process and user id. A file that another process has mapped stays.
+        sweep_new: Globs of files of our user to remove then, if they were not there before and nobody has them mapped.
         settle: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
         marks: Of the workers that end with it (see `wire.mark`), a pattern of files; for another host.
+        processes: How many processes and threads it has on this host at least: with fewer, many a program hangs.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
 
@@ -102,12 +105,15 @@ class Backend:
         nice: int = 0,
         grace: float = 3.0,
         sweep: Sequence[str] = (),
+        sweep_new: Sequence[str] = (),
         settle: float = 0.0,
         host: Host | None = None,
         files: Mapping[str, str] | None = None,
         spans: Iterable[Host] = (),
         marks: str = "",
+        processes: int = 0,
     ) -> None:
+        self._processes, self._sweep_new = processes, sweep_new
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
         self._nice, self._grace, self._sweep, self._settle = nice, grace, list(sweep), settle
         self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
@@ -127,15 +133,14 @@ class Backend:
         return self._process.begun if self._process else {}
 
     async def start(self) -> None:
-        """Start it.
-
-        Raises:
-            OSError: The guard could not be started.
-        """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        """Start it; that it could not be started is told by `wait`, as any other end."""
         words = [*self._options(), "--", *self._command]
         if self._host is None:
-            self._process = await self._start_here(words)
+            try:
+                self._process = await self._start_here(words)
+            except OSError as problem:
+                self._reason = f"it could not be started: {problem.strerror or problem}"
+                return
         else:
             self._process = self._host.start_process(words, self._env, self.log, self._files, self._marks)
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
@@ -148,19 +153,18 @@ class Backend:
             options += ["--nice", str(self._nice)]
         for pattern in self._sweep:
             options += ["--sweep", pattern]
+        for pattern in self._sweep_new:
+            options += ["--sweep-new", pattern]
         return options
 
     async def _start_here(self, words: Sequence[str]) -> _Process:
+        if few := limits.few_processes(self._processes):
+            raise OSError(errno.EAGAIN, few)
         for path, text in self._files.items():
             write_private(path, text)
-        env = {**os.environ, **self._env}
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", guard.__file__, *words,
-                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
-                env={name: value for name, value in env.items() if value is not None},
-            )  # fmt: skip
-        return _Local(process)
+        env = {name: value for name, value in {**os.environ, **self._env}.items() if value is not None}
+        guarded = [sys.executable, "-I", "-S", guard.__file__, *words]
+        return _Local(await start_child(guarded, self.log, stdin=asyncio.subprocess.PIPE, env=env))
 
     def give_up(self, reason: str) -> None:
         """Begin to end it, for a reason that `wait` will return."""
@@ -172,7 +176,7 @@ class Backend:
         """Wait for its end and return how it ended, for people."""
         process = self._process
         if process is None:
-            return "it was never started"
+            return self._reason or "it was never started"
         code = await process.wait()
         for forget in self._unwatch:
             forget()
@@ -203,6 +207,35 @@ class Backend:
     def last_words(self, limit: int = 1500) -> str:
         """Return the end of its log."""
         return last_words(self.log, limit)
+
+
+async def start_child(
+    words: Sequence[str], log: Path, stdin: int, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a process in a session of its own, with the job's limits; a log that has no room costs its words alone.
+
+    Args:
+        words: Program and arguments.
+        log: Takes its output, appended.
+        stdin: As `asyncio.subprocess` takes it.
+        env: Its variables; default ours.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    limits.check_room()  # asyncio would lose sight of a process that it has no descriptor for
+    with _opened(log) as out:
+        return await asyncio.create_subprocess_exec(
+            *limits.as_the_job(words), stdin=stdin, stdout=out, stderr=out, start_new_session=True, env=env
+        )
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path) -> None:

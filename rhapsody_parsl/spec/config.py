@@ -24,6 +24,10 @@ __all__ = (
 )
 
 
+STARTUP_TIMEOUT = 120.0
+"""Seconds until what does not get ready is ended, unless the user says other."""
+
+
 def _positive(owner: str, **values: float) -> None:
     for key, value in values.items():
         if not value > 0:
@@ -51,7 +55,18 @@ def _check_types(config: msgspec.Struct) -> None:
 
 
 class LocalRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="local"):
-    """Plain processes."""
+    """Plain processes.
+
+    Attributes:
+        startup_timeout: Seconds until a worker that is not ready is ended, and its tasks fail.
+    """
+
+    startup_timeout: float = STARTUP_TIMEOUT
+
+    def __post_init__(self) -> None:
+        """Check."""
+        _check_types(self)
+        _positive("LocalRuntime", startup_timeout=self.startup_timeout)
 
 
 class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
@@ -62,13 +77,14 @@ class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
             work that needs Dragon's cross-node channels or DDict.
         executable: The `dragon` command; found beside the block's Python or on PATH when empty.
         options: Further words for its command line.
-        startup_timeout: Seconds until a runtime that is not up is ended; one that did not come up is started once more.
+        startup_timeout: Seconds until a runtime that is not up is ended, and started once more; and until a worker in
+            it that is not ready is ended, and its tasks fail.
     """
 
     nodes_per_partition: int = 1
     executable: str = ""
     options: tuple[str, ...] = ()
-    startup_timeout: float = 120.0
+    startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""
@@ -88,14 +104,14 @@ class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
         world_ranks: Ranks of the standing world; 0 is one for each core of the block.
         options: Further words for every launch.
-        startup_timeout: Seconds until a world that is not up counts as failed.
+        startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
     """
 
     launcher: Literal["auto", "hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
     options: tuple[str, ...] = ()
-    startup_timeout: float = 120.0
+    startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""

@@ -229,3 +229,55 @@ def test_a_nice_process_is_nice_as_a_session(tmp_path: Path) -> None:
     assert nice == "5"
     assert group.endswith("nice 5")
     assert Path("/proc/self/autogroup").read_text() == ours
+
+
+MAKER = """
+import os, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+(folder / "seg-new").write_text("new")
+(folder / "seg-used").write_text("used")
+while not (folder / "mapped").exists():
+    time.sleep(0.01)
+os.kill(os.getpid(), 7)
+"""
+USER = """
+import mmap, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+while not (folder / "seg-used").exists() or not (folder / "seg-used").stat().st_size:
+    time.sleep(0.01)
+with open(folder / "seg-used", "r+b") as file:
+    held = mmap.mmap(file.fileno(), 4)
+(folder / "mapped").touch()
+input()
+"""
+
+
+def ending(backend: Backend) -> str:
+    async def end() -> str:
+        await backend.start()
+        return await backend.wait()
+
+    return asyncio.run(end())
+
+
+def test_what_a_command_made_and_nobody_maps_goes_and_what_was_there_stays(tmp_path: Path) -> None:
+    """As an MPI world that dies at its start: all its ranks are gone before anybody could look at their maps."""
+    (tmp_path / "seg-old").write_text("old")
+    with subprocess.Popen([sys.executable, "-c", USER, str(tmp_path)], stdin=subprocess.PIPE) as user:
+        command = [sys.executable, "-c", MAKER, str(tmp_path)]
+        told = ending(Backend(command, tmp_path / "log", sweep_new=[str(tmp_path / "seg-*")]))
+        left = sorted(path.name for path in tmp_path.glob("seg-*"))
+        user.communicate(b"\n", timeout=10)
+    assert told == "it was ended by signal 7"
+    assert left == ["seg-old", "seg-used"]
+
+
+def test_what_cannot_be_started_tells_it_as_its_end(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    backend = Backend(["true"], tmp_path / "log", files={str(tmp_path / "file" / "settings"): ""})
+    assert ending(backend).startswith("it could not be started: ")
+
+
+def test_a_log_without_room_costs_its_words_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert ending(Backend(["false"], tmp_path / "file" / "log")) == "it left with exit code 1"
