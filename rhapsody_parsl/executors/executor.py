@@ -24,7 +24,7 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, name_of
 from rhapsody_parsl.executors.blocks import Blocks
@@ -45,6 +45,7 @@ from rhapsody_parsl.spec.config import (
     write_config,
 )
 from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
+from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.parcels import Parcels
@@ -152,6 +153,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             msgspec.json.decode(msgspec.json.encode(self.runtimes), type=tuple[RuntimeConfig, ...])
         except (msgspec.ValidationError, TypeError) as problem:
             raise InvalidTask("runtimes", names, str(problem)) from None
+        self._check_python()
         nodes = getattr(self.provider, "nodes_per_block", 1) or 1
         launcher = getattr(self.provider, "launcher", None)
         if nodes > 1 and type(launcher) in _ONE_A_NODE:
@@ -162,6 +164,12 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
             )
         return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
+
+    def _check_python(self) -> None:
+        """Refuse Dragon where it cannot run, if the blocks run our own Python; else they say so themselves."""
+        ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
+        if ours and any(isinstance(runtime, DragonRuntime) for runtime in self.runtimes) and (why := dragon_misfit()):
+            raise InvalidTask("runtimes", "DragonRuntime", why, DRAGON_REMEDY)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -237,10 +245,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._admission.check_fit(admitted.spec, self._link.blocks.inventories())
         if SPEC_PARAMETER in kwargs and not facts.takes_spec:
             del kwargs[SPEC_PARAMETER]
-        try:
-            payload = pack_call(bare(func), args, kwargs)
-        except Exception as problem:
-            raise PayloadError("function or arguments", f"{type(problem).__name__}: {problem}") from problem
+        payload = pack_call(bare(func), args, kwargs)
         number = next(self._task_ids)
         future = TaskFuture(number, self._cancel_task)
         self.tasks[number] = future
@@ -299,10 +304,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         future = self.tasks.pop(result.id, None)
         if future is None or future.done() or not future.set_running_or_notify_cancel():
             return
-        try:
-            value, error = open_result(result)
-        except Exception as problem:  # noqa: BLE001 - unpickling runs the user's code
-            value, error = None, PayloadError("result", f"{type(problem).__name__}: {problem}")
+        value, error = open_result(result)
         if error is None:
             future.set_result(value)
         else:
