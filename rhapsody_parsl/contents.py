@@ -8,7 +8,7 @@ from typing import Any
 
 import dill
 
-from rhapsody_parsl.words import described, qualified, repr_of, said
+from rhapsody_parsl.telling import described, qualified, repr_of, said
 
 __all__ = ("Sketch", "sketch", "what_stays")
 

@@ -19,7 +19,7 @@ import dill
 
 from rhapsody_parsl.contents import sketch, what_stays
 from rhapsody_parsl.errors import PayloadError
-from rhapsody_parsl.words import described, said
+from rhapsody_parsl.telling import described, said
 
 __all__ = ("HEADER", "open_call", "open_result", "open_value", "pack_call", "pack_result", "pack_value", "pickled")
 

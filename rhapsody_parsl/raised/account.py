@@ -8,7 +8,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RemoteError
 from rhapsody_parsl.payload import pack_value
-from rhapsody_parsl.words import bounded, message_of, notes_of, printed, qualified, repr_of, said
+from rhapsody_parsl.telling import bounded, message_of, notes_of, printed, qualified, repr_of, said
 
 __all__ = ("Account", "Frame", "Part", "account_of", "encoded", "in_words")
 

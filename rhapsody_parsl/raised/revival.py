@@ -10,7 +10,7 @@ import tblib
 from rhapsody_parsl.errors import RemoteError
 from rhapsody_parsl.payload import open_value
 from rhapsody_parsl.raised.account import Account, Frame, Part
-from rhapsody_parsl.words import message_of, notes_of, said
+from rhapsody_parsl.telling import message_of, notes_of, said
 
 __all__ = ("revive",)
 

@@ -10,8 +10,8 @@ import msgspec
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
 from rhapsody_parsl.payload import open_call, pack_result
 from rhapsody_parsl.raised.account import encoded
+from rhapsody_parsl.telling import printed
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
-from rhapsody_parsl.words import printed
 from rhapsody_parsl.worker.process_tree import end_descendants, older_descendants
 
 __all__ = ("call", "failed", "pack", "raised", "unwrapped")

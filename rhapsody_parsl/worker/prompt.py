@@ -7,8 +7,8 @@ import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.spec.request import PARAMETERS
+from rhapsody_parsl.telling import message_of
 from rhapsody_parsl.wire.messages import PROMPT, Result
-from rhapsody_parsl.words import message_of
 from rhapsody_parsl.worker.call import call, failed
 
 __all__ = ("PROMPT", "as_request", "call_body")
