@@ -24,6 +24,7 @@ __all__ = (
     "PayloadError",
     "RankFailed",
     "RemoteError",
+    "RequestKilledEngine",
     "RhapsodyError",
     "RuntimeLost",
     "RuntimeUnavailable",
@@ -31,7 +32,9 @@ __all__ = (
     "ServiceNotFound",
     "ServiceRequestFailed",
     "TaskCancelled",
+    "TooFewOpenFiles",
     "UnroutableTask",
+    "Unwritable",
     "WalltimeExceeded",
     "WorkerLost",
     "from_wire",
@@ -265,6 +268,33 @@ class BackendFailed(RhapsodyError):
         return f"{text} Its last words: {log}" if log else text
 
 
+class TooFewOpenFiles(RhapsodyError):
+    """The hard limit of open files is too low for what a process of this package has to hold."""
+
+    def __init__(self, what: str, missing: int, limit: int) -> None:
+        super().__init__(what, missing, limit)
+
+    def sentence(self) -> str:
+        """Say who needs how many, the limit and the remedy."""
+        what, missing, limit = self.args
+        return (
+            f"{what} needs {limit + missing} open files, and the hard limit is {limit} (ulimit -Hn): "
+            "raise it, or use smaller blocks."
+        )
+
+
+class Unwritable(RhapsodyError):
+    """A folder that is needed for a start cannot be written."""
+
+    def __init__(self, folder: str, purpose: str, problem: str, setting: str) -> None:
+        super().__init__(folder, purpose, problem, setting)
+
+    def sentence(self) -> str:
+        """Name the folder, what it is for, why it cannot be written, and the setting."""
+        folder, purpose, problem, setting = self.args
+        return f"{folder} takes {purpose}, and cannot be written: {problem}. Make room there, or set {setting}."
+
+
 class RankFailed(RhapsodyError):
     """A rank of an MPI function failed in a way that left no exception to raise; carries rank, size and host."""
 
@@ -303,6 +333,23 @@ class ServiceRequestFailed(RhapsodyError):
     def sentence(self) -> str:
         """Say which service and what it answered."""
         return f"Service '{self.args[0]}' refused the request: {self.args[1]}"
+
+
+class RequestKilledEngine(ServiceRequestFailed):
+    """Engines of a service died under one request, the last of them with nothing else in flight."""
+
+    def __init__(self, service: str, deaths: int, reason: str, log: str = "") -> None:
+        RhapsodyError.__init__(self, service, deaths, reason, log)
+
+    def sentence(self) -> str:
+        """Say which service, how many engines, how the last ended, its words and what to do."""
+        service, deaths, reason, log = self.args
+        text = (
+            f"Service '{service}' gave this request up: {deaths} engines died under it, the last ones while they held "
+            f"nothing else. The last: {reason}. Other requests were asked again without it. Ask for less (a shorter "
+            "prompt, fewer tokens), or find the cause in the log; a retry is likely to kill engines again."
+        )
+        return f"{text} The engine's last words: {log}" if log else text
 
 
 class IncompatiblePeer(RhapsodyError):

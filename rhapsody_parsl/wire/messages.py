@@ -208,6 +208,12 @@ class Spawn(_Message, frozen=True):
     env: dict[str, str]
 
 
+class Kill(_Message, frozen=True):
+    """Kill this worker, which is not ready in time."""
+
+    worker: str
+
+
 class Exited(_Message, frozen=True):
     """A worker of the head's ended; `begun` is the task it began last, None when nobody knows (see `wire.mark`)."""
 
@@ -217,10 +223,15 @@ class Exited(_Message, frozen=True):
 
 
 class Failed(_Message, frozen=True):
-    """The process cannot do its work and leaves: one of our errors as `(name, facts)`."""
+    """The process cannot do its work and leaves: one of our errors as `(name, facts)`.
+
+    Attributes:
+        killed: Whether that is because a signal that somebody or the system sends ended what did the work.
+    """
 
     error: str
     facts: list[Any]
+    killed: bool = False
 
 
 class Rendezvous(_Message, frozen=True):
@@ -259,11 +270,16 @@ class Exceeded(_Message, frozen=True):
 
 
 class Ask(_Message, frozen=True):
-    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0."""
+    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0.
+
+    Attributes:
+        apart: Whether it is to reach the engine by itself, in no list with others.
+    """
 
     task: int
     request: bytes
     full: bool = False
+    apart: bool = False
 
 
 class Abort(_Message, frozen=True):
@@ -274,6 +290,6 @@ class Abort(_Message, frozen=True):
 
 ToPilot = Submit | Cancel | Stop
 FromPilot = Hello | Results | Report | Returned | Goodbye
-ToBackend = Work | Revoke | Quit | Spawn | Limit | Release | Ask | Abort
+ToBackend = Work | Revoke | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Revoked | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

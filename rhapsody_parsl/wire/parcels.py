@@ -37,20 +37,17 @@ class Parcels:
 
     def __init__(self) -> None:
         self.path = ""
-        if os.access(_MEMORY, os.W_OK):
-            self.path = folder.make(_MEMORY)
-            folder.sweep(self.path)
-            descriptor = folder.hold(self.path)
-            os.truncate(descriptor, 1)
-            self._held = mmap.mmap(descriptor, 1)  # guards of our blocks remove only what nobody has mapped
-            self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # there is none, or no room in it: payloads travel in the messages
+            path = folder.make(_MEMORY)
+            self._held = folder.hold(path)
+            folder.sweep(path)
+            self.path = path
 
     def close(self) -> None:
         """Remove the folder; idempotent."""
         if self.path:
             shutil.rmtree(self.path, ignore_errors=True)
-            self._held.close()
-            os.close(self._descriptor)
+            os.close(self._held)
             self.path = ""
 
 
@@ -59,7 +56,10 @@ def block_folder(path: str, block: str) -> str:
     if not path or not os.path.isdir(path):
         return ""
     results = os.path.join(path, block)
-    os.makedirs(results, 0o700, exist_ok=True)
+    try:
+        os.makedirs(results, 0o700, exist_ok=True)
+    except OSError:  # no room
+        return ""
     return results
 
 

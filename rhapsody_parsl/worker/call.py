@@ -1,6 +1,5 @@
 """One payload: bytes, call, bytes."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +7,13 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
-from rhapsody_parsl.payload import open_call, pack_result
+from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
-from rhapsody_parsl.worker.process_tree import end_descendants, older_descendants
+from rhapsody_parsl.worker.user_code import run
 
-__all__ = ("call", "failed", "pack", "raised", "unwrapped")
+__all__ = ("call", "failed", "pack", "raised")
 
 _MOST_WORDS = 8_000
 
@@ -27,30 +26,15 @@ def call(task: int, payload: bytes | memoryview, use: Callable[[int, Any, float]
         payload: The call.
         use: Makes a result of number, value and seconds; default `pack`.
     """
-    began, uptime = time.perf_counter(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    began = time.perf_counter()
     try:
-        function, args, kwargs = open_call(payload)
-        value = unwrapped(function(*args, **kwargs))
+        value = run(payload)
     except SystemExit as exit_:
         words = f"the task called sys.exit({exit_.code!r})"
         return failed(task, WorkerLost("in the task", words, printed(exit_, _MOST_WORDS)))
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
-        if _timed_out(problem):
-            end_descendants(keep=older_descendants(uptime))  # Parsl's bash apps leave them running
         return raised(task, problem, time.perf_counter() - began)
     return (use or pack)(task, value, time.perf_counter() - began)
-
-
-def unwrapped(value: Any) -> Any:
-    """Return a value, or raise what Parsl's decorators made of an exception; none is where nobody has loaded Parsl."""
-    wrapper: Any = getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ())
-    if isinstance(value, wrapper):
-        value.reraise()
-    return value
-
-
-def _timed_out(problem: BaseException) -> bool:
-    return isinstance(problem, getattr(sys.modules.get("parsl.app.errors"), "AppTimeout", ()))
 
 
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
