@@ -14,13 +14,13 @@ from typing import ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
-    VERSION,
     Cancel,
     FromPilot,
     Goodbye,
@@ -308,7 +308,7 @@ class Link(threading.Thread):
         block.heard, block.cut = time.monotonic(), False
         try:
             for body in block.session.receive(frames):
-                self._handle(block, self._codec.decode(body))
+                self._take_in(block, self._codec.decode(body))
         except (msgspec.MsgspecError, SessionBroken) as problem:
             log.warning("peer %s is none of ours, or broken: %s", id_, problem)
             self._lose(block, f"it spoke out of turn ({problem})", "")
@@ -318,7 +318,7 @@ class Link(threading.Thread):
         block.session.replies.clear()
         self._give_out()
 
-    def _handle(self, block: Block, message: FromPilot) -> None:
+    def _take_in(self, block: Block, message: FromPilot) -> None:
         match message:
             case Results(results=results, leases=leases):
                 self.blocks.leases_ended(block, leases)
@@ -344,9 +344,10 @@ class Link(threading.Thread):
         discard(result)
 
     def _welcome(self, block: Block, hello: Hello) -> None:
-        if hello.version != VERSION:
-            log.error("%s", IncompatiblePeer(f"protocol {VERSION}", f"protocol {hello.version} ({hello.package})"))
-            self._send(block, Stop())
+        if misfit := mismatch(hello):
+            log.error("block %s is refused: %s", block.id, misfit)
+            self.blocks.refused[block.id] = str(misfit)
+            self._dismiss(block, drain=False)
             return
         block.inventory = hello.inventory
         log.info("block %s is there: %s", block.id, hello.inventory)
