@@ -6,6 +6,7 @@ A message on the line is its size, the number of its frames, their lengths, then
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -15,7 +16,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.gate import Token
+
 __all__ = ("StreamDoor", "StreamLine", "StreamPeer", "reachable")
+
+log = logging.getLogger(__name__)
 
 Frames = Sequence[bytes]
 
@@ -26,6 +33,9 @@ _ABSTRACT = "@"
 _CHUNK = 256 * 1024
 _MOST_BUFFERS = 64
 """Buffers in one call of the kernel; it takes 1024 at most."""
+_LARGEST = 1 << 40
+_LARGEST_GREETING = 4096
+"""Bytes of a message, and of the first one, which says who speaks."""
 
 
 def _pack(frames: Frames) -> list[memoryview]:
@@ -39,10 +49,18 @@ def _pack(frames: Frames) -> list[memoryview]:
 
 
 def _split(message: bytes | memoryview) -> list[bytes]:
-    """Return the frames of a whole message."""
+    """Return the frames of a whole message.
+
+    Raises:
+        MalformedFrame: Its parts are not as long as it says.
+    """
     count = _HEAD.unpack_from(message)[1]
-    frames, at = [], _HEAD.size + _LENGTH * count
-    for length in struct.unpack_from(f"<{count}Q", message, _HEAD.size):
+    at = _HEAD.size + _LENGTH * count
+    lengths = struct.unpack_from(f"<{count}Q", message, _HEAD.size) if at <= len(message) else ()
+    if at + sum(lengths) != len(message):
+        raise MalformedFrame(f"a message of {len(message)} bytes does not hold its {count} frames")
+    frames = []
+    for length in lengths:
         frames.append(bytes(message[at : at + length]))
         at += length
     return frames
@@ -62,10 +80,11 @@ class _Inflow:
 
     Args:
         connection: Only `read` receives on it.
+        first: Bytes that the first message may have.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, first: int = _LARGEST) -> None:
+        self._connection, self._largest = connection, first
         self._rest = b""
         self._large: memoryview | None = None
         self._filled = 0
@@ -76,6 +95,7 @@ class _Inflow:
         Raises:
             BlockingIOError: Nothing is there.
             EOFError: Nothing will come any more.
+            MalformedFrame: What came is no message.
         """
         return self._read_small(flags) if self._large is None else self._read_large(self._large, flags)
 
@@ -85,15 +105,22 @@ class _Inflow:
             raise EOFError
         data = self._rest + chunk
         whole, at, size = [], 0, 0
-        while len(data) - at >= _HEAD.size and at + (size := _HEAD.unpack_from(data, at)[0]) <= len(data):
+        while len(data) - at >= _HEAD.size and at + (size := self._size(data, at)) <= len(data):
             whole.append(_split(memoryview(data)[at : at + size]))
             at += size
+            self._largest = _LARGEST
         self._rest = data[at:]
         if len(self._rest) >= _HEAD.size and size > _CHUNK:  # what is still to come goes straight to its place
-            self._large, self._filled = memoryview(bytearray(size)), len(self._rest)
+            self._large, self._filled = _room(size), len(self._rest)
             self._large[: self._filled] = self._rest
             self._rest = b""
         return whole
+
+    def _size(self, data: bytes, at: int) -> int:
+        size: int = _HEAD.unpack_from(data, at)[0]
+        if not _HEAD.size <= size <= self._largest:
+            raise MalformedFrame(f"a message of {size} bytes is announced")
+        return size
 
     def _read_large(self, message: memoryview, flags: int) -> list[list[bytes]]:
         count = self._connection.recv_into(message[self._filled :], 0, flags)
@@ -104,6 +131,13 @@ class _Inflow:
             return []
         self._large = None
         return [_split(message)]
+
+
+def _room(size: int) -> memoryview:
+    try:
+        return memoryview(bytearray(size))
+    except MemoryError as problem:
+        raise MalformedFrame(f"a message of {size} bytes is announced, and there is no room for it") from problem
 
 
 class StreamLine:
@@ -120,7 +154,7 @@ class StreamLine:
         self._inflow = _Inflow(self._socket)
         self._arrived: deque[list[bytes]] = deque()
         self.gone = False
-        self.send([name.encode()])
+        self.send(_greeting(name, None))
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when something has arrived, or will never."""
@@ -161,8 +195,16 @@ class StreamLine:
     def _read(self, flags: int) -> None:
         try:
             self._arrived.extend(self._inflow.read(flags))
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError, MalformedFrame):
             self.gone = True
+
+
+_complaints = Complaints(log)
+
+
+def _greeting(name: str, token: Token | None) -> list[bytes]:
+    """Return the first message to a door."""
+    return [name.encode(), token.word.encode() if token else b""]
 
 
 class StreamPeer:
@@ -171,8 +213,10 @@ class StreamPeer:
     Args:
         connection: Connected.
         loop: Ours.
-        receive: Called with the frames of each message.
+        receive: Called with the frames of each message; it raises `MalformedFrame` about frames that are none, which is
+            the end of the connection.
         ended: Called once, when the other end is gone and all it said was delivered.
+        first: Bytes that the first message may have.
     """
 
     def __init__(
@@ -181,11 +225,12 @@ class StreamPeer:
         loop: asyncio.AbstractEventLoop,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
+        first: int = _LARGEST,
     ) -> None:
         connection.setblocking(False)
         self._socket, self._loop, self._receive, self._ended = connection, loop, receive, ended
         self._lock = threading.Lock()
-        self._inflow = _Inflow(connection)
+        self._inflow = _Inflow(connection, first)
         self._outgoing: deque[memoryview] = deque()
         loop.add_reader(connection.fileno(), self.read)
 
@@ -194,17 +239,18 @@ class StreamPeer:
         cls,
         address: str,
         name: str,
+        token: Token | None,
         loop: asyncio.AbstractEventLoop,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
     ) -> "StreamPeer":
-        """Knock at a door under a name.
+        """Knock at a door under a name, with its token if it has one.
 
         Raises:
             OSError: Nobody is there, or not one of us.
         """
         peer = cls(_connected(address), loop, receive, ended)
-        peer.send([name.encode()])
+        peer.send(_greeting(name, token))
         return peer
 
     @property
@@ -226,13 +272,26 @@ class StreamPeer:
         except BlockingIOError:
             return False
         except (EOFError, ConnectionResetError):
-            self.close()
-            self._ended()
+            self._leave()
             return False
-        for frames in messages:
-            if not self.closed:  # a receiver may close us
-                self._receive(frames)
+        except MalformedFrame as problem:
+            self._refuse(problem)
+            return False
+        try:
+            for frames in messages:
+                if not self.closed:  # a receiver may close us
+                    self._receive(frames)
+        except MalformedFrame as problem:
+            self._refuse(problem)
         return not self.closed
+
+    def _refuse(self, problem: MalformedFrame) -> None:
+        _complaints.note("a peer on this host is heard no more: %s", problem)
+        self._leave()
+
+    def _leave(self) -> None:
+        self.close()
+        self._ended()
 
     def close(self, linger: float = 0.0) -> None:
         """Close; what the kernel has taken still arrives, and it has `linger` s to take the rest. Idempotent."""
@@ -274,9 +333,11 @@ class StreamDoor:
     Args:
         address: Path of a socket in a folder that only we can enter, or `@name` without one, where the kernel tells
             us who knocks and we let in processes of our user alone.
-        receive: Called with the peer's name and the frames of each message.
+        receive: Called with the peer's name and the frames of each message; it raises `MalformedFrame` about frames
+            that are none, and the peer is heard no more.
         loop: Ours.
         ended: Called with the name of a peer that is gone, once all it said was delivered.
+        token: Who knows it may have a name; None: whoever comes, for the folder is ours.
     """
 
     def __init__(
@@ -285,8 +346,10 @@ class StreamDoor:
         receive: Callable[[str, list[bytes]], None],
         loop: asyncio.AbstractEventLoop,
         ended: Callable[[str], None] | None = None,
+        token: Token | None = None,
     ) -> None:
         self._address, self._receive, self._loop, self._on_end = address, receive, loop, ended
+        self._token = token
         self._peers: dict[str, StreamPeer] = {}
         self._names: dict[StreamPeer, str] = {}  # in order of arrival: the newest of a name counts
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -329,15 +392,33 @@ class StreamDoor:
                     connection.close()
 
     def _admit(self, connection: socket.socket) -> None:
-        peer = StreamPeer(connection, self._loop, lambda frames: self._take(peer, frames), lambda: self._end(peer))
+        peer = StreamPeer(
+            connection,
+            self._loop,
+            lambda frames: self._take(peer, frames),
+            lambda: self._end(peer),
+            _LARGEST_GREETING,
+        )
         self._names[peer] = ""
 
     def _take(self, peer: StreamPeer, frames: list[bytes]) -> None:
         if name := self._names.get(peer):
             self._receive(name, frames)
         else:
-            name = self._names[peer] = frames[0].decode(errors="replace")
+            name = self._names[peer] = self._name_of(frames)
             self._peers[name] = peer
+
+    def _name_of(self, frames: list[bytes]) -> str:
+        """Return who speaks for the first time.
+
+        Raises:
+            MalformedFrame: It does not say so, or cannot prove it.
+        """
+        if len(frames) != len(_greeting("", None)) or not frames[0]:
+            raise MalformedFrame("it does not say who it is")
+        if self._token and not self._token.is_said(frames[1]):
+            raise MalformedFrame("it does not know the word of the block's configuration")
+        return frames[0].decode(errors="replace")
 
     def _end(self, peer: StreamPeer) -> None:
         name = self._names.pop(peer, "")
