@@ -9,12 +9,15 @@ never unpickles anything.
 
 from typing import Any
 
+from rhapsody_parsl.wording import clip, shown, tellable
+
 __all__ = (
     "BackendFailed",
     "BlockLost",
     "IncompatiblePeer",
     "InvalidTask",
     "LostTask",
+    "MemoryExceeded",
     "MissingPackage",
     "NodeLost",
     "PayloadError",
@@ -49,16 +52,18 @@ class RhapsodyError(Exception):
 class InvalidTask(RhapsodyError):
     """A request that can never run as written: key, value, what is allowed, and the remedy.
 
-    The executor raises it as Parsl's `InvalidResourceSpecification`.
+    The executor raises it as Parsl's `InvalidResourceSpecification`. A value that is long or no plain data is kept as
+    it is shown: an error is bounded, and travels, whatever it is about.
     """
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
+        key, value = clip(key), tellable(value)
         Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's error behind us
         self.key, self.value, self.problem, self.remedy = key, value, problem, remedy
 
     def sentence(self) -> str:
         """Name key, value, limit and remedy."""
-        text = f"{self.key}={self.value!r}: {self.problem}"
+        text = f"{self.key}={shown(self.value)}: {self.problem}"
         return f"{text}. {self.remedy}" if self.remedy else f"{text}."
 
 
@@ -150,6 +155,21 @@ class WalltimeExceeded(RhapsodyError):
         return (
             f"The task ran longer than its walltime of {self.args[0]:g} s and was ended with all its processes. "
             "Raise Policy(walltime=...) if it needs longer."
+        )
+
+
+class MemoryExceeded(RhapsodyError):
+    """The task held more memory than it asked for; its whole process tree was killed."""
+
+    def __init__(self, limit: float, peak: float, host: str) -> None:
+        super().__init__(limit, peak, host)
+
+    def sentence(self) -> str:
+        """Name limit, peak (both in GB) and host."""
+        limit, peak, host = self.args
+        return (
+            f"The task held {peak:.3g} GB on {host}, more than its memory={limit:g} (GB), and was killed with all its "
+            "processes. Ask for more memory, or set RhapsodyExecutor(enforce_memory=False) to count memory only."
         )
 
 
