@@ -22,6 +22,7 @@ __all__ = (
     "NodeLost",
     "PayloadError",
     "RankFailed",
+    "RequestKilledEngine",
     "RhapsodyError",
     "RuntimeLost",
     "RuntimeUnavailable",
@@ -265,6 +266,23 @@ class ServiceRequestFailed(RhapsodyError):
     def sentence(self) -> str:
         """Say which service and what it answered."""
         return f"Service '{self.args[0]}' refused the request: {self.args[1]}"
+
+
+class RequestKilledEngine(ServiceRequestFailed):
+    """Engines of a service died under one request, the last of them with nothing else in flight."""
+
+    def __init__(self, service: str, deaths: int, reason: str, log: str = "") -> None:
+        RhapsodyError.__init__(self, service, deaths, reason, log)
+
+    def sentence(self) -> str:
+        """Say which service, how many engines, how the last ended, its words and what to do."""
+        service, deaths, reason, log = self.args
+        text = (
+            f"Service '{service}' gave this request up: {deaths} engines died under it, the last ones while they held "
+            f"nothing else. The last: {reason}. Other requests were asked again without it. Ask for less (a shorter "
+            "prompt, fewer tokens), or find the cause in the log; a retry is likely to kill engines again."
+        )
+        return f"{text} The engine's last words: {log}" if log else text
 
 
 class IncompatiblePeer(RhapsodyError):

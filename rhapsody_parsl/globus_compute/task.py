@@ -42,10 +42,12 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
 
     Raises:
         WorkerLost: The task raised what no function should, such as KeyboardInterrupt.
+        TaskRaised: The function raised in a child that it forked, whose end this is.
     """
+    own = os.getpid()
     with _own_state():
         try:
-            return execute(packed, *args, **kwargs)
+            return _unless_forked(own, execute(packed, *args, **kwargs))
         except (Exception, SystemExit):
             raise
         except BaseException as problem:  # noqa: BLE001 - its class may be the user's, which the endpoint must not open
@@ -113,6 +115,21 @@ def takes_comm(code: str, deserializers: Sequence[str]) -> bool:
             return facts_of(ComputeSerializer(allowed_deserializer_types=deserializers).deserialize(code)).comm
         except Exception:  # noqa: BLE001 - opening it runs the user's code
             return False
+
+
+def _unless_forked(own: int, answer: bytes) -> bytes:
+    """Return the answer; a child that the function forked has none, and fails with its exception.
+
+    Args:
+        own: The process that called the function.
+        answer: Packed.
+
+    Raises:
+        TaskRaised: The function raised in a child.
+    """
+    if os.getpid() != own and _raised(answer):
+        raise TaskRaised(answer)
+    return answer
 
 
 @contextmanager

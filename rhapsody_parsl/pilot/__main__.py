@@ -32,12 +32,13 @@ def main() -> None:
 
 def _become_guard(config: Path) -> None:
     os.environ[_FOLDER] = private = folder.make()
-    folder.hold(private)
     folder.sweep(private)
     command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
-    options = ["--grace", "20", "--sweep", glob.escape(private)]
+    held = folder.hold(private)
+    os.set_inheritable(held, True)  # across the exec; the guard takes it from there
+    options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
     if parcels := read_config(config).parcels:
-        options += ["--sweep", parcels]  # does nothing while the driver lives, who has it mapped
+        options += ["--sweep", glob.escape(parcels)]  # does nothing while the driver lives, who holds it
     words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
 

@@ -7,11 +7,10 @@ import msgspec
 
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.wire.messages import FAILED, Result
 
 __all__ = ("Outcomes",)
-
-_MOST_RERUNS = 3
 
 
 class Outcomes:
@@ -75,7 +74,7 @@ class Outcomes:
 
     def _may_rerun(self, active: ActiveRun, task: int) -> bool:
         reruns = self._reruns.get(task, 0)
-        if active.lane.spec.policy.on_loss != "rerun" or reruns >= _MOST_RERUNS:
+        if active.lane.spec.policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
             return False
         self._reruns[task] = reruns + 1
         return True

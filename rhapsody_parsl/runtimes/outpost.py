@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.cluster import folder, guard
+from rhapsody_parsl.cluster import folder, guard, leftovers
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.wire import mark
 
@@ -40,13 +40,13 @@ class Outpost:
 
     Args:
         silence: Seconds without a word from the pilot after which it counts as gone.
-        carrier: Process descriptors of what started us, if it is ours to see.
+        carrier: Process descriptors of what started us, if it is ours to see, and of our parent.
     """
 
     def __init__(self, silence: float, carrier: "Sequence[int]") -> None:
         self._silence, self._carrier = silence, carrier
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
-        self._marks: dict[int, str] = {}
+        self._orders: dict[int, dict[str, Any]] = {}
         self._by_pidfd: dict[int, int] = {}
         self._rest = b""
 
@@ -106,21 +106,17 @@ class Outpost:
 
     def _start(self, order: "dict[str, Any]") -> None:
         number: int = order["id"]
-        own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
-        env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
         try:
             for path, text in order["files"].items():
                 write_private(path, text)
-            with open(order["log"], "ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", guard.__file__, *order["words"]],
-                    stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
-                    env={name: value for name, value in env.items() if value is not None},
-                )  # fmt: skip
+            self._watch(number, _guard(order, order["words"]))
         except OSError as problem:
             _say({"ended": number, "why": str(problem)})
             return
-        self._guards[number], self._marks[number] = process, order["marks"]
+        self._orders[number] = order
+
+    def _watch(self, number: int, process: "subprocess.Popen[bytes]") -> None:
+        self._guards[number] = process
         self._by_pidfd[os.pidfd_open(process.pid)] = number
 
     def _ended(self, descriptor: int) -> None:
@@ -128,12 +124,29 @@ class Outpost:
         os.close(descriptor)
         process = self._guards.pop(number)
         self._release(process)
-        code, begun = process.wait(), mark.take(self._marks.pop(number))
-        _say({"ended": number, "code": code, "begun": begun})
+        code, order = process.wait(), self._orders.pop(number)
+        if code < 0:  # it was killed: another finishes its work
+            with contextlib.suppress(OSError):
+                self._watch(number, _guard(order, guard.burial(order["words"], process.pid, code)))
+                self._orders[number] = order
+                return
+        _say({"ended": number, "code": code, "begun": mark.take(order["marks"])})
 
     def _release(self, process: "subprocess.Popen[bytes]") -> None:
         if process.stdin:
             process.stdin.close()
+
+
+def _guard(order: "dict[str, Any]", words: "Sequence[str]") -> "subprocess.Popen[bytes]":
+    """Start a guard."""
+    own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
+    env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
+    with open(order["log"], "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__, *words],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
+            env={name: value for name, value in env.items() if value is not None},
+        )  # fmt: skip
 
 
 def write_private(path: str, text: str) -> None:
@@ -169,7 +182,7 @@ def _serve(arguments: argparse.Namespace, carrier: "Sequence[int]") -> None:
 
 
 def main() -> None:
-    """Serve in a child; the parent removes the folder, whatever ends the child."""
+    """Serve in a child; the parent sweeps, whatever ends the child, and the child does when the parent is killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--silence", type=float, required=True)
     parser.add_argument("folder", help="private, on this host's own disk")
@@ -181,20 +194,31 @@ def main() -> None:
     except OSError as problem:
         _say({"no": f"{problem}; set TMPDIR to a folder that every host has"})
         return
-    folder.hold(arguments.folder)  # until both of us are gone
+    guard.adopt_orphans()
     folder.sweep(arguments.folder)
     carrier = _carrier()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _serve(arguments, carrier)
-        os._exit(0)
-    os.close(0)
-    os.close(1)
-    os.waitpid(child, 0)
-    guard.sweep([glob.escape(arguments.folder)], settle=_LAST_WRITERS)
+        _serve(arguments, [*carrier, os.pidfd_open(parent)])
+        if os.getppid() == parent:
+            os._exit(0)
+    else:
+        os.close(0)
+        os.close(1)
+        os.waitpid(child, 0)
+    _leave_nothing(arguments.folder, made_place)
+
+
+def _leave_nothing(private: str, made_place: bool) -> None:
+    """End what a killed guard left to us, and remove our folder: the parent does, or the child when it is killed."""
+    guard.kill_all()
+    os.close(folder.hold(private))
+    leftovers.sweep([glob.escape(private)], settle=_LAST_WRITERS)
+    leftovers.sweep_memory()
     if made_place:
         with contextlib.suppress(OSError):  # what tasks left there is theirs
-            os.rmdir(os.path.dirname(arguments.folder))
+            os.rmdir(os.path.dirname(private))
 
 
 if __name__ == "__main__":

@@ -183,7 +183,10 @@ class VLLMService(_ServiceFields, frozen=True):
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in its words are filled in.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
-        restarts: How often a replica that died is started again.
+        restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
+            between; deaths that a request was found to have caused do not count. 0 is never. Where that is used up,
+            requests fail until the oldest of these deaths has left the window; then it is started again.
+        restart_window: Seconds for which a replica's death counts.
     """
 
     gpus: float = 0.0
@@ -198,6 +201,7 @@ class VLLMService(_ServiceFields, frozen=True):
     server: Literal["hosted", "command"] = "hosted"
     startup_timeout: float = 900.0
     restarts: int = 3
+    restart_window: float = 600.0
 
     def __post_init__(self) -> None:
         """Check."""
@@ -211,7 +215,7 @@ class VLLMService(_ServiceFields, frozen=True):
         self._counts(0, "gpus", "restarts")
         self._counts(1, "replicas", "nodes")
         check_range(f"{owner}(memory)", self.memory, 0, _MOST_MEMORY)
-        self._timeouts("startup_timeout")
+        self._timeouts("startup_timeout", "restart_window")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
         for name in self.env:

@@ -243,10 +243,15 @@ class Exited(_Message, frozen=True):
 
 
 class Failed(_Message, frozen=True):
-    """The process cannot do its work and leaves: one of our errors as `(name, facts)`."""
+    """The process cannot do its work and leaves: one of our errors as `(name, facts)`.
+
+    Attributes:
+        killed: Whether that is because a signal that somebody or the system sends ended what did the work.
+    """
 
     error: str
     facts: list[Any]
+    killed: bool = False
 
 
 class Rendezvous(_Message, frozen=True):
@@ -285,11 +290,16 @@ class Exceeded(_Message, frozen=True):
 
 
 class Ask(_Message, frozen=True):
-    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0."""
+    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0.
+
+    Attributes:
+        apart: Whether it is to reach the engine by itself, in no list with others.
+    """
 
     task: int
     request: bytes
     full: bool = False
+    apart: bool = False
 
 
 class Abort(_Message, frozen=True):

@@ -50,18 +50,14 @@ class Parcels:
         self.path = ""
         if os.access(_MEMORY, os.W_OK):
             self.path = folder.make(_MEMORY)
+            self._held = folder.hold(self.path)
             folder.sweep(self.path)
-            descriptor = folder.hold(self.path)
-            os.truncate(descriptor, 1)
-            self._held = mmap.mmap(descriptor, 1)  # guards of our blocks remove only what nobody has mapped
-            self._descriptor = descriptor
 
     def close(self) -> None:
         """Remove the folder; idempotent."""
         if self.path:
             shutil.rmtree(self.path, ignore_errors=True)
-            self._held.close()
-            os.close(self._descriptor)
+            os.close(self._held)
             self.path = ""
 
 

@@ -8,37 +8,23 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
-from rhapsody_parsl.payload import open_call, pack_value
+from rhapsody_parsl.payload import pack_value
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
-from rhapsody_parsl.worker.process_tree import end_descendants, older_descendants
+from rhapsody_parsl.worker.user_code import is_wrapper, run
 
-__all__ = ("call", "failed", "is_wrapper", "pack", "raised")
+__all__ = ("call", "failed", "pack", "raised")
 
 
 def call(task: int, payload: bytes | memoryview) -> Result:
     """Run one payload in this process; every way it can end becomes a `Result`."""
-    began, uptime = time.perf_counter(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    began = time.perf_counter()
     try:
-        function, args, kwargs = open_call(payload)
-        value = function(*args, **kwargs)
-        if is_wrapper(value) and _timed_out(value.e_value):
-            end_descendants(keep=older_descendants(uptime))  # Parsl's bash apps leave them running
+        value = run(payload)
     except SystemExit as exit_:
         return failed(task, WorkerLost("in the task", f"the task called sys.exit({exit_.code!r})"))
     except BaseException:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
         return raised(task, time.perf_counter() - began)
     return pack(task, value, time.perf_counter() - began)
-
-
-def is_wrapper(value: Any) -> bool:
-    """Whether it is how Parsl's apps return what they raised; nothing is where nobody has loaded Parsl."""
-    return isinstance(value, getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
-
-
-def _timed_out(error: BaseException) -> bool:
-    from parsl.app.errors import AppTimeout  # noqa: PLC0415 - its wrapper is loaded, and so is this
-
-    return isinstance(error, AppTimeout)
 
 
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:

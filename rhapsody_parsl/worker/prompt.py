@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
-from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.spec.request import PARAMETERS
 from rhapsody_parsl.wire.messages import PROMPT, Result
-from rhapsody_parsl.worker.call import failed, is_wrapper, pack, raised
+from rhapsody_parsl.worker.call import failed, pack, raised
+from rhapsody_parsl.worker.user_code import is_wrapper, run
 
 __all__ = ("PROMPT", "as_request", "call_body")
 
@@ -56,8 +56,7 @@ def call_body(task: int, payload: bytes | memoryview, parameters: bytes) -> Resu
     """Run a request app's body; return its request as a `Result` of kind PROMPT, or what ended the body instead."""
     began = time.perf_counter()
     try:
-        function, args, kwargs = open_call(payload)
-        value = function(*args, **kwargs)
+        value = run(payload)
     except Exception:  # noqa: BLE001 - the user's exception is the task's result
         return raised(task)
     if is_wrapper(value):

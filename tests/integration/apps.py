@@ -41,6 +41,18 @@ def take(thing: object) -> None:
     """Take anything."""
 
 
+def sleep_on_ranks(note: str, comm: Any = None) -> None:
+    """Touch a file once all ranks are there, and sleep."""
+    comm.Barrier()
+    Path(note).touch()
+    time.sleep(100)
+
+
+def block_of_ours(seconds: float) -> str:
+    time.sleep(seconds)
+    return os.environ["PARSL_WORKER_BLOCK_ID"]
+
+
 def unpicklable() -> NoPickle:
     return NoPickle()
 

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import dragon  # noqa: F401 - must come before multiprocessing, so that Dragon is its start method
@@ -97,10 +98,9 @@ class Head:
 
     def _watch(self, worker: str, process: Process) -> None:
         """Wait for the worker's end on a descriptor of the kernel's: Dragon's own waits cost CPU all the while."""
-        pid = _find(worker)
-        if pid is None:
+        descriptor = _descriptor_of(process)
+        if descriptor is None:
             raise ProcessLookupError(f"{worker} ended at once")
-        descriptor = os.pidfd_open(pid)
         self._watched[descriptor] = (worker, process)
         self._poller.register(descriptor, select.POLLIN)
 
@@ -119,14 +119,22 @@ class Head:
         self._spoke.send(Exited(worker, _ending(process), begun.get(worker)))
 
 
-def _find(worker: str) -> int | None:
-    """Return the process id of a worker by the name on its command line."""
-    for process in psutil.process_iter():
+def _descriptor_of(process: Process) -> int | None:
+    """Return a descriptor of a process of ours on this node, None when it has ended.
+
+    Dragon tells its own number of a process and not the kernel's. It starts ours from one process, as it did us, and
+    with that number among the variables.
+    """
+    number = f"DRAGON_MY_PUID={process.puid}".encode()
+    for child in psutil.Process(os.getppid()).children():
         try:
-            if process.cmdline()[-1:] == [worker]:
-                return int(process.pid)
-        except psutil.Error:
-            continue  # ended while we looked
+            descriptor = os.pidfd_open(child.pid)
+        except ProcessLookupError:
+            continue
+        with suppress(OSError):  # it is gone
+            if number in Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0"):
+                return descriptor
+        os.close(descriptor)
     return None
 
 

@@ -1,6 +1,7 @@
 """One Dragon runtime as the pilot sees it: started on need, watched, started again after its loss."""
 
 import asyncio
+import glob
 import importlib.util
 import os
 import shutil
@@ -9,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhapsody_parsl.cluster import guarded_ssh
-from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
@@ -26,10 +26,11 @@ WORKERS = "dragon-worker-"
 """What the names of all workers begin with."""
 
 _BACKEND = Path(__file__).with_name("backend.py")
-_SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
 _MENDS = str(Path(__file__).with_name("mends"))
+_SALT = "DRAGON_NET_CONF_CACHE_SALT"
+"""Dragon puts it at the end of the name of a file for a while that it makes on each of several nodes, and leaves."""
 _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
 _STARTS = 2
@@ -96,6 +97,7 @@ class Partition:
         self._orders: list[Spawn] = []
         self._watch: asyncio.Task[RhapsodyError] | None = None
         self._sweepers: list[Backend] = []
+        self._launches = 0
 
     def attach(self, hub: Exchange) -> None:
         """Use this hub."""
@@ -195,7 +197,9 @@ class Partition:
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
         env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
+        self._launches += 1
         if len(self.hosts) > 1:
+            env[_SALT] = self._salt
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [_MENDS, os.environ.get("PYTHONPATH", "")]))
         first, *others = self._spanned()
         backend = self._backend = Backend(
@@ -203,7 +207,6 @@ class Partition:
             self._context.logs / f"{self.name}.log",
             env=env,
             grace=_GRACE,
-            sweep=(_SEGMENTS,),
             host=first,
             files=stand_ins,
             spans=[host for host in others if host],
@@ -226,7 +229,7 @@ class Partition:
     def _guarded_ssh(self) -> dict[str, str]:
         """Return the `ssh` for Dragon's launcher, by its path: what that starts on other hosts is to end with us."""
         folder = self._context.folder / "bin"
-        options = ["--grace", str(_GRACE), "--sweep", DRAGON_SEGMENTS]
+        options = ["--grace", str(_GRACE)]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
     def _quick_config(self) -> dict[str, str]:
@@ -238,6 +241,10 @@ class Partition:
         text = quick_config.script(self._context.python, package.submodule_search_locations[0], str(real))
         return {str(self._context.folder / "quick" / real.name): text}
 
+    @property
+    def _salt(self) -> str:
+        return f"{self._context.folder.name}-{self.name}-{self._launches}"
+
     async def _post_sweepers(self, quick: Mapping[str, str]) -> None:
         """Have a guard on each of several nodes that sweeps at its end, for Dragon's own parts there have none of ours.
 
@@ -245,9 +252,11 @@ class Partition:
         """
         if len(self.hosts) > 1:
             log = self._context.logs / f"{self.name}.log"
-            idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
+            places = {str(self._context.folder.parent), "/tmp"}  # noqa: S108 - where an ssh has no TMPDIR
+            left = [os.path.join(glob.escape(place), f"dragon-*-{self._salt}") for place in sorted(places)]
             self._sweepers = [
-                Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in self._spanned()
+                Backend(["sleep", "infinity"], log, sweep=left, settle=_DYING, host=host, files=quick)
+                for host in self._spanned()
             ]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
 

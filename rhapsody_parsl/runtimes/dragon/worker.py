@@ -1,7 +1,4 @@
-"""`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT [KEYS] NAME`: a resident worker that Dragon started.
-
-The name comes last: its head finds the process by that.
-"""
+"""`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT [KEYS] NAME`: a resident worker that Dragon started."""
 
 import sys
 from pathlib import Path

@@ -19,7 +19,7 @@ import mpi4py
 mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
 from mpi4py import MPI  # noqa: E402 - after its settings
 
-from rhapsody_parsl.cluster.guard import mpi_segments  # noqa: E402
+from rhapsody_parsl.cluster.leftovers import mpi_segments  # noqa: E402
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
@@ -77,6 +77,7 @@ class Rank:
         comm.Bcast(told)
         if told[0]:
             result = _call(task, comm, self._host)
+            self._surroundings.put_right()
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
@@ -138,14 +139,13 @@ def _unpack(payload: bytes) -> object:
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
-    from rhapsody_parsl.payload import open_call  # noqa: PLC0415 - as above
-    from rhapsody_parsl.worker.call import failed, is_wrapper, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.user_code import is_wrapper, run  # noqa: PLC0415 - as above
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
     try:
-        function, args, kwargs = open_call(opened(task))
-        value = function(*args, **{**kwargs, "comm": comm})
+        value = run(opened(task), comm=comm)
         if is_wrapper(value):  # Parsl's decorator returns what the function raises
             value.reraise()
     except SystemExit as exit_:

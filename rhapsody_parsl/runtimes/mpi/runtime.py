@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from rhapsody_parsl.cluster.guard import MPI_SEGMENTS
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.mpi.functions import Functions
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, detect
 from rhapsody_parsl.runtimes.mpi.prefix import variables
-from rhapsody_parsl.runtimes.process import sweep
+from rhapsody_parsl.runtimes.process import sweep_memory
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -83,7 +82,7 @@ class MPI:
         await self._functions.stop()
         await self._workers.stop()
         if self._launcher and self._context.hosts:  # ranks elsewhere are the launcher's, and no guard's
-            await sweep(MPI_SEGMENTS, [None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
+            await sweep_memory([None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
 
     def _environment(self, run: Run) -> dict[str, str]:
         if self._launcher is None:

@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
-from rhapsody_parsl.cluster.guard import MPI_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, RuntimeLost, RuntimeUnavailable, WorkerLost
 from rhapsody_parsl.runtimes.mpi.gang import Slot, pick
 from rhapsody_parsl.runtimes.mpi.job import Job
@@ -175,7 +174,7 @@ class World:
         for rank in list(self._watched):
             self._unwatch(rank)
         if not self.ready:  # later the ranks' memory has no name, or the launcher removes it
-            await self._backend.sweep_spanned(MPI_SEGMENTS)
+            await self._backend.sweep_spanned()
         self.ended = self.retired = True
         self._on_end(self)
 
