@@ -30,7 +30,9 @@ __all__ = (
     "ServiceNotFound",
     "ServiceRequestFailed",
     "TaskCancelled",
+    "TooFewOpenFiles",
     "UnroutableTask",
+    "Unwritable",
     "WalltimeExceeded",
     "WorkerLost",
     "from_wire",
@@ -226,6 +228,33 @@ class BackendFailed(RhapsodyError):
         backend, reason, log = self.args
         text = f"{backend} did not start: {reason}."
         return f"{text} Its last words: {log}" if log else text
+
+
+class TooFewOpenFiles(RhapsodyError):
+    """The hard limit of open files is too low for what a process of this package has to hold."""
+
+    def __init__(self, what: str, missing: int, limit: int) -> None:
+        super().__init__(what, missing, limit)
+
+    def sentence(self) -> str:
+        """Say who needs how many, the limit and the remedy."""
+        what, missing, limit = self.args
+        return (
+            f"{what} needs {limit + missing} open files, and the hard limit is {limit} (ulimit -Hn): "
+            "raise it, or use smaller blocks."
+        )
+
+
+class Unwritable(RhapsodyError):
+    """A folder that is needed for a start cannot be written."""
+
+    def __init__(self, folder: str, purpose: str, problem: str, setting: str) -> None:
+        super().__init__(folder, purpose, problem, setting)
+
+    def sentence(self) -> str:
+        """Name the folder, what it is for, why it cannot be written, and the setting."""
+        folder, purpose, problem, setting = self.args
+        return f"{folder} takes {purpose}, and cannot be written: {problem}. Make room there, or set {setting}."
 
 
 class RankFailed(RhapsodyError):

@@ -12,10 +12,11 @@ import os
 import select
 import stat
 import time
+from collections.abc import Iterator
 
 from rhapsody_parsl.cluster import leftovers
 
-__all__ = ("hold", "make", "sweep", "take")
+__all__ = ("hold", "make", "make_for_sockets", "sweep", "take")
 
 _TAKEN_WITHIN = 30.0
 """Seconds that an owner before us may take to leave."""
@@ -23,6 +24,9 @@ _TAKEN_WITHIN = 30.0
 
 _descriptors: dict[str, int] = {}
 """Of the folders that this process made: what holds them."""
+_LONGEST_PLACE = 36
+"""Bytes. A Unix socket's path has 107 at most; below this come the folder, a replica's folder, and names of vLLM's."""
+_SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes a private folder there
 
 
 def make(place: str | None = None) -> str:
@@ -52,6 +56,34 @@ def hold(folder: str) -> int:
     It is not inheritable.
     """
     return _descriptors.pop(folder)
+
+
+def make_for_sockets() -> str:
+    """Make a new one for a block: where files for a while lie, or where there are room and a shorter path.
+
+    Raises:
+        OSError: It can be made nowhere.
+    """
+    problem = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for place in _places():
+        try:
+            return make(place)
+        except OSError as why:
+            problem = why
+    tried = f"TMPDIR ({os.environ.get('TMPDIR', 'not set')}), {', '.join(_SHORT_PLACES)}"
+    remedy = f"set TMPDIR to a folder with free space and a path of at most {_LONGEST_PLACE} characters"
+    raise OSError(problem.errno, f"no place for the block's private folder among {tried}: {problem}; {remedy}")
+
+
+def _places() -> Iterator[str]:
+    """Yield where a folder may be made whose sockets have a short path, the best first."""
+    from tempfile import gettempdir  # noqa: PLC0415 - takes longer to import than all else here
+
+    with contextlib.suppress(FileNotFoundError):  # there is room nowhere that Python looks
+        place = gettempdir()
+        if len(os.fsencode(place)) <= _LONGEST_PLACE:
+            yield place
+    yield from _SHORT_PLACES
 
 
 def take(folder: str, within: float = _TAKEN_WITHIN) -> bool:

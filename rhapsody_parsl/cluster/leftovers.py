@@ -21,7 +21,7 @@ __all__ = ("lock", "mapped_by", "mpi_segments", "remove_folder", "remove_unused"
 
 _MEMORY = "/dev/shm"  # noqa: S108 - where engines put theirs
 _HELD = ".held"
-_MPI = ("mpich_shm_*", "sm_segment.*", "vader_segment.*")
+_MPI = ("mpich_shm_*", "mpich_vci_*", "sm_segment.*", "vader_segment.*")
 _TRACKED = ("psm_*", "torch_*")
 """A tracker removes these with the processes that made them, unless it was killed."""
 _POOL = re.compile(r"D(.+)([DM])")

@@ -22,7 +22,7 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.errors import BlockLost, PayloadError, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, PayloadError, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
@@ -39,6 +39,7 @@ from rhapsody_parsl.executors.functions import bare, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.preparation import allow_files, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
@@ -172,12 +173,19 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks."""
+        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks.
+
+        Raises:
+            Unwritable: The run directory has no room.
+            TooFewOpenFiles: The hard limit of open files is too low for as many blocks.
+        """
         super().start()  # type: ignore[no-untyped-call]  # Parsl's
+        allow_files(self.provider)
         folder = Path(self.run_dir).absolute() / self.label
-        folder.mkdir(parents=True, exist_ok=True)
         token = Token.create()
-        proof = Keys.create(folder / "certificates") if self.encrypted else token
+        with written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            proof = Keys.create(folder / "certificates") if self.encrypted else token
         local = self.address is None and isinstance(self.provider, LocalProvider)
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
@@ -213,7 +221,14 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             enforce_memory=self.enforce_memory,
         )
         self._config_path = folder / "block.json"
-        write_config(config, self._config_path)
+        try:
+            with written(folder):
+                write_config(config, self._config_path)
+        except Unwritable:
+            self._link.abandon()
+            self._parcels.close()
+            self._link = None
+            raise
         self._link.start()
         self._start_first()
 

@@ -1,5 +1,6 @@
 """The life of blocks as Parsl's scaling sees it: started, judged by their jobs, scaled in, and told to monitoring."""
 
+import contextlib
 import logging
 import shlex
 import sys
@@ -210,8 +211,10 @@ class BlockLife(BlockProviderExecutor):
     def cut(self, block: str) -> None:
         """A connection ended: when the block's job has ended too, its tasks need not wait for the heartbeat."""
         if block not in self._cut_checks and not self._closed:
-            self._cut_checks.add(block)
-            threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True).start()
+            checker = threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no thread more for this user: Parsl's poller sees it, later
+                checker.start()
+                self._cut_checks.add(block)
 
     def _tell_nodes(self, block: Block, active: bool) -> None:
         if self.submit_monitoring_radio:

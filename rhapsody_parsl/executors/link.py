@@ -191,6 +191,10 @@ class Link(threading.Thread):
         if self.is_alive():
             self.join(10)
 
+    def abandon(self) -> None:
+        """Close the doors of a link that was never started."""
+        self._close_doors()
+
     def _ask(self, question: Callable[[], T]) -> T:
         if threading.current_thread() is self or not self.is_alive():
             return question()

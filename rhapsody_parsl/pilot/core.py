@@ -6,7 +6,7 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from rhapsody_parsl.errors import MemoryExceeded, NodeLost, RhapsodyError
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
@@ -16,6 +16,7 @@ from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
+from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Result, Task
@@ -60,6 +61,7 @@ class Core:
         self._home: dict[int, Lane | ActiveRun] = {}
         self._deadlines: list[tuple[float, int, int]] = []
         self._outcomes = Outcomes()
+        self._starts = Starts()
         self.counts: Mapping[str, int] = self._outcomes.counts
         self.ended_by_runtime: Mapping[str, int] = self._outcomes.by_runtime
         self._out: list[Instruction] = []
@@ -150,6 +152,7 @@ class Core:
             if not self._outcomes.ended(active, result):
                 self._out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False
+        self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
     def given_back(self, run: int, tasks: Sequence[int], now: float) -> None:
@@ -187,7 +190,18 @@ class Core:
         else:
             self._requeue(active.lane, again, now)
         self._close(active)
+        if isinstance(error, BackendFailed):
+            self._start_failed(active, error, now, slowly=bool(tasks) and not untouched)
         self.schedule(now)
+
+    def _start_failed(self, failed: ActiveRun, error: BackendFailed, now: float, slowly: bool) -> None:
+        """Wait before the next start of a runtime's processes; with no hope left, what waits for one fails."""
+        name = failed.lane.runtime
+        self._starts.failed(name, failed.fed_at, now, slowly)
+        others = (active.fed_at for active in self._runs.values() if active.lane.runtime == name and active.inflight)
+        if self._starts.is_hopeless(name, others):
+            self._starts.give_up(name)
+            self._fail_waiting(lambda lane: lane.runtime == name, error)
 
     def memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
         """The processes of a run hold more than it leases: they are killed, and will be reported `lost`."""
@@ -251,6 +265,7 @@ class Core:
         due += [active.recall_at - now for active in self._runs.values() if active.recallable]
         due += self._kept.next_expiry(now)
         due += self._claims.next_late(now)
+        due += self._starts.next_due(now)
         return max(0.0, min(due)) if due else None
 
     def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
@@ -268,7 +283,7 @@ class Core:
             self._end_kept(but_of=lanes[0] if len(lanes) == 1 else None)
         for lane in lanes:
             self.want(lane.runtime)
-            if self._state[lane.runtime] == "ready":
+            if self._state[lane.runtime] == "ready" and self._starts.may(lane.runtime, now):
                 self._serve(lane, now)
                 if len(lane) and not lane.window:
                     self._claims.add(lane, now)

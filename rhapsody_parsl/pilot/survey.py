@@ -14,6 +14,7 @@ from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.inventory import make_nodes
+from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.runtimes.exchange import KEYS
 from rhapsody_parsl.runtimes.hosts import Host
@@ -62,6 +63,7 @@ async def _open(
 ) -> dict[str, Host]:
     if not listed:
         return {}
+    provide(len(listed))
     reach = detect(config.node_launcher, environment)
     keys = folder / KEYS
     Keys.create(keys)

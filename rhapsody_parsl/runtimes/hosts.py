@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.cluster.remote import Reach, environment
 from rhapsody_parsl.runtimes import outpost
 
@@ -260,7 +261,8 @@ class Host:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = [sys.executable, "-I", "-S", outpost.__file__, "--silence", str(self._threshold), str(self._folder)]
-        words = self._reach.words(self.name, command)
+        words = limits.as_the_job(self._reach.words(self.name, command))
+        limits.check_room()
         with self._log.open("ab") as complaints:
             return await asyncio.create_subprocess_exec(
                 *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=complaints,

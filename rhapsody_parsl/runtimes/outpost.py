@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.cluster import folder, guard, leftovers
+from rhapsody_parsl.cluster import folder, guard, leftovers, limits
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.wire import mark
 
@@ -31,6 +31,8 @@ _HOSTS_OWN = (
     "FLUX_JOB_TMPDIR",
 )  # fmt: skip
 """Variables that hold for one host; all others are the pilot's."""
+_MOST_FILES = 100_000
+"""Two for each process; as many as the hard limit allows."""
 _LAST_WRITERS = 5.0
 """Seconds for what writes in our folder and is not below us: Open MPI's daemon is a step of its own under Slurm."""
 
@@ -54,7 +56,7 @@ class Outpost:
         """Do as told until the pilot is gone."""
         deadline = time.monotonic() + self._silence
         while (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([0, *self._carrier, *self._by_pidfd], [], [], left)
+            ready = self._wait(left)
             if set(self._carrier) & set(ready):
                 return
             for descriptor in ready:
@@ -64,6 +66,13 @@ class Outpost:
                     deadline = time.monotonic() + self._silence
                 else:
                     self._ended(descriptor)
+
+    def _wait(self, seconds: float) -> "list[int]":
+        """Return the descriptors that tell something; `select` knows none from 1,024 on."""
+        poller = select.poll()
+        for descriptor in (0, *self._carrier, *self._by_pidfd):
+            poller.register(descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poller.poll(seconds * 1000)]
 
     def close(self) -> None:
         """End all; guards do that when their lifeline ends."""
@@ -142,8 +151,9 @@ def _guard(order: "dict[str, Any]", words: "Sequence[str]") -> "subprocess.Popen
     own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
     env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
     with open(order["log"], "ab") as log:
+        limits.check_room()
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, *words],
+            limits.as_the_job([sys.executable, "-I", "-S", guard.__file__, *words]),
             stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
             env={name: value for name, value in env.items() if value is not None},
         )  # fmt: skip
@@ -197,6 +207,7 @@ def main() -> None:
     guard.adopt_orphans()
     folder.sweep(arguments.folder)
     carrier = _carrier()
+    limits.allow(_MOST_FILES)
     parent = os.getpid()
     child = os.fork()
     if child == 0:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -9,13 +10,13 @@ from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
-from rhapsody_parsl.cluster import guard
+from rhapsody_parsl.cluster import guard, limits
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.outpost import write_private
 
-__all__ = ("Backend", "Cause", "cause_of", "last_words", "sweep_memory")
+__all__ = ("Backend", "Cause", "cause_of", "last_words", "start_child", "sweep_memory")
 
 Cause = Literal["own", "killed", "host"]
 """What a process ended of: its own doing, a signal that somebody or the system sends, or the loss of its host."""
@@ -112,6 +113,7 @@ class Backend:
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
         marks: Of the workers that end with it (see `wire.mark`), a pattern of files; for another host.
+        processes: How many processes and threads it has on this host at least: with fewer, many a program hangs.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
 
@@ -130,7 +132,9 @@ class Backend:
         files: Mapping[str, str] | None = None,
         spans: Iterable[Host] = (),
         marks: str = "",
+        processes: int = 0,
     ) -> None:
+        self._processes = processes
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
         self._nice, self._grace, self._sweep, self._settle = nice, grace, list(sweep), settle
         self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
@@ -150,18 +154,15 @@ class Backend:
         return self._process.begun if self._process else {}
 
     async def start(self) -> None:
-        """Start it.
-
-        Raises:
-            OSError: The guard could not be started.
-        """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        """Start it; that it could not be started is told by `wait`, as any other end."""
         words = [*self._options(), "--", *self._command]
         if self._host is None:
-            for path, text in self._files.items():
-                write_private(path, text)
-            process = await self._start_here(words)
-            self._process = _Local(process, lambda pid, code: self._start_here(guard.burial(words, pid, code)))
+            try:
+                process = await self._start_here(words)
+            except OSError as problem:
+                self._reason = f"it could not be started: {problem.strerror or problem}"
+                return
+            self._process = _Local(process, lambda pid, code: self._start_guard(guard.burial(words, pid, code)))
         else:
             self._process = self._host.start_process(words, self._env, self.log, self._files, self._marks)
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
@@ -177,13 +178,16 @@ class Backend:
         return options
 
     async def _start_here(self, words: Sequence[str]) -> Process:
-        env = {**os.environ, **self._env}
-        with self.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", guard.__file__, *words,
-                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
-                env={name: value for name, value in env.items() if value is not None},
-            )  # fmt: skip
+        if few := limits.few_processes(self._processes):
+            raise OSError(errno.EAGAIN, few)
+        for path, text in self._files.items():
+            write_private(path, text)
+        return await self._start_guard(words)
+
+    async def _start_guard(self, words: Sequence[str]) -> Process:
+        env = {name: value for name, value in {**os.environ, **self._env}.items() if value is not None}
+        guarded = [sys.executable, "-I", "-S", guard.__file__, *words]
+        return await start_child(guarded, self.log, stdin=asyncio.subprocess.PIPE, env=env)
 
     def give_up(self, reason: str) -> None:
         """Begin to end it, for a reason that `wait` will return."""
@@ -195,7 +199,7 @@ class Backend:
         """Wait for its end and return how it ended, for people."""
         process = self._process
         if process is None:
-            return "it was never started"
+            return self._reason or "it was never started"
         code = await process.wait()
         for forget in self._unwatch:
             forget()
@@ -235,6 +239,35 @@ class Backend:
     def last_words(self, limit: int = 1500) -> str:
         """Return the end of its log."""
         return last_words(self.log, limit)
+
+
+async def start_child(
+    words: Sequence[str], log: Path, stdin: int, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a process in a session of its own, with the job's limits; a log that has no room costs its words alone.
+
+    Args:
+        words: Program and arguments.
+        log: Takes its output, appended.
+        stdin: As `asyncio.subprocess` takes it.
+        env: Its variables; default ours.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    limits.check_room()  # asyncio would lose sight of a process that it has no descriptor for
+    with _opened(log) as out:
+        return await asyncio.create_subprocess_exec(
+            *limits.as_the_job(words), stdin=stdin, stdout=out, stderr=out, start_new_session=True, env=env
+        )
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 async def sweep_memory(hosts: Iterable[Host | None], log: Path) -> None:

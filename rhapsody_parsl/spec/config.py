@@ -27,6 +27,8 @@ __all__ = (
 )
 
 
+STARTUP_TIMEOUT = 120.0
+"""Seconds until what does not get ready is ended, unless the user says other."""
 _MOST_MEMORY = 1e9
 _LONGEST_WORD = 128 * 1024
 """Characters: the kernel's limit of one argument and of one variable."""
@@ -89,7 +91,18 @@ def _words_of(value: Any) -> list[str]:
 
 
 class LocalRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="local"):
-    """Plain processes."""
+    """Plain processes.
+
+    Attributes:
+        startup_timeout: Seconds until a worker that is not ready is ended, and its tasks fail.
+    """
+
+    startup_timeout: float = STARTUP_TIMEOUT
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        self._timeouts("startup_timeout")
 
 
 class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
@@ -100,13 +113,14 @@ class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag=
             work that needs Dragon's cross-node channels or DDict.
         executable: The `dragon` command; found beside the block's Python or on PATH when empty.
         options: Further words for its command line.
-        startup_timeout: Seconds until a runtime that is not up is ended; one that did not come up is started once more.
+        startup_timeout: Seconds until a runtime that is not up is ended, and started once more; and until a worker in
+            it that is not ready is ended, and its tasks fail.
     """
 
     nodes_per_partition: int = 1
     executable: str = ""
     options: tuple[str, ...] = ()
-    startup_timeout: float = 120.0
+    startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""
@@ -125,14 +139,14 @@ class MPIRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="mp
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
         world_ranks: Ranks of the standing world; 0 is one for each core of the block.
         options: Further words for every launch.
-        startup_timeout: Seconds until a world that is not up counts as failed.
+        startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
     """
 
     launcher: Literal["auto", "hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
     options: tuple[str, ...] = ()
-    startup_timeout: float = 120.0
+    startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""

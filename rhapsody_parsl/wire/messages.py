@@ -234,6 +234,12 @@ class Spawn(_Message, frozen=True):
     env: dict[str, str]
 
 
+class Kill(_Message, frozen=True):
+    """Kill this worker, which is not ready in time."""
+
+    worker: str
+
+
 class Exited(_Message, frozen=True):
     """A worker of the head's ended; `begun` is the task it began last, None when nobody knows (see `wire.mark`)."""
 
@@ -310,6 +316,6 @@ class Abort(_Message, frozen=True):
 
 ToPilot = Submit | Cancel | Stop
 FromPilot = Hello | Results | Report | Returned | Goodbye
-ToBackend = Work | Revoke | Quit | Spawn | Limit | Release | Ask | Abort
+ToBackend = Work | Revoke | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Revoked | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

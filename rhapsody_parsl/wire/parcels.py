@@ -48,10 +48,11 @@ class Parcels:
 
     def __init__(self) -> None:
         self.path = ""
-        if os.access(_MEMORY, os.W_OK):
-            self.path = folder.make(_MEMORY)
-            self._held = folder.hold(self.path)
-            folder.sweep(self.path)
+        with contextlib.suppress(OSError):  # there is none, or no room in it: payloads travel in the messages
+            path = folder.make(_MEMORY)
+            self._held = folder.hold(path)
+            folder.sweep(path)
+            self.path = path
 
     def close(self) -> None:
         """Remove the folder; idempotent."""
@@ -66,7 +67,10 @@ def block_folder(path: str, block: str) -> str:
     if not path or not os.path.isdir(path):
         return ""
     results = os.path.join(path, block)
-    os.makedirs(results, 0o700, exist_ok=True)
+    try:
+        os.makedirs(results, 0o700, exist_ok=True)
+    except OSError:  # no room
+        return ""
     return results
 
 

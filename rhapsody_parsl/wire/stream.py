@@ -24,6 +24,9 @@ __all__ = ("StreamDoor", "StreamLine", "StreamPeer", "reachable")
 
 log = logging.getLogger(__name__)
 
+_SHUT = 0.5
+"""Seconds."""
+
 Frames = Sequence[bytes]
 
 _HEAD = struct.Struct("<QI")
@@ -355,7 +358,7 @@ class StreamDoor:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._listener.bind(_kernel_name(address))
         self._listener.listen(1024)
-        loop.add_reader(self._listener.fileno(), self._accept)
+        self._open()
 
     def send(self, peer: str, frames: Frames) -> bool:
         """Send to a peer, never waiting; False when it is not there, and gets nothing."""
@@ -383,13 +386,23 @@ class StreamDoor:
         self._peers.clear()
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             while self._listener.fileno() >= 0:
                 connection, _ = self._listener.accept()
                 if _user_of(connection) == os.geteuid():
                     self._admit(connection)
                 else:
                     connection.close()
+        except BlockingIOError:
+            return
+        except OSError as problem:  # no descriptor or no memory is left: whoever knocks waits
+            log.warning("%s lets nobody in for %g s: %s", self._address, _SHUT, problem)
+            self._loop.remove_reader(self._listener.fileno())
+            self._loop.call_later(_SHUT, self._open)
+
+    def _open(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _admit(self, connection: socket.socket) -> None:
         peer = StreamPeer(

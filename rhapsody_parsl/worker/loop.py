@@ -250,8 +250,8 @@ def serve(
     spoke = Spoke(endpoint, name, keys)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
+    Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    Listener(inbox).start()
     runs = runner(inbox, outbox)
     own_descriptors()
     runs.run()

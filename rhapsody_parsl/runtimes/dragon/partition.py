@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rhapsody_parsl.cluster import guarded_ssh
+from rhapsody_parsl.cluster import guarded_ssh, limits
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
@@ -18,7 +18,7 @@ from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
 from rhapsody_parsl.wire.mark import mark_of
-from rhapsody_parsl.wire.messages import Quit, Spawn
+from rhapsody_parsl.wire.messages import Kill, Quit, Spawn
 
 __all__ = ("WORKERS", "Partition", "find_dragon", "mode")
 
@@ -33,6 +33,10 @@ _SALT = "DRAGON_NET_CONF_CACHE_SALT"
 """Dragon puts it at the end of the name of a file for a while that it makes on each of several nodes, and leaves."""
 _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
+_PROCESSES = 20
+"""Of Dragon's own on one node, with their threads: 16 were counted."""
+_FILES, _FILES_OF_A_WORKER = 128, 8
+"""Open in one of its processes: 40 were counted, and 3 for each worker."""
 _STARTS = 2
 """A start over several nodes is long, has many parts, and tasks wait for it."""
 _DYING = 5.0
@@ -118,6 +122,13 @@ class Partition:
         self._orders.append(order)
         self._wake()
 
+    def kill(self, worker: str) -> bool:
+        """Have a worker killed; False when the runtime is not up, and has not started it."""
+        if not self._up.is_set() or self._hub is None:
+            return False
+        self._hub.send(self.name, Kill(worker))
+        return True
+
     async def start(self) -> None:
         """Start it and wait until its head is ready.
 
@@ -184,12 +195,14 @@ class Partition:
         launcher = find_dragon(self._config, self._context.python)
         everywhere = set(self.hosts) == {node.host for node in self._context.nodes.values()}
         command = [
+            *limits.with_more(self._files(), []),
             launcher,
             *mode(self.hosts, self._config.options, self._context.reach, everywhere),
             *self._config.options,
             str(_BACKEND),
             self.name,
             str(self._context.logs),
+            str(limits.of_the_job()),
             *self._address(),
         ]
         quick = self._quick_config()
@@ -210,6 +223,7 @@ class Partition:
             host=first,
             files=stand_ins,
             spans=[host for host in others if host],
+            processes=_PROCESSES,
             marks=mark_of(str(self._context.folder), f"{WORKERS}*"),
         )
         await self._post_sweepers(quick)
@@ -221,6 +235,13 @@ class Partition:
         """It is to be up by now."""
         if backend is self._backend and not self._up.is_set():
             backend.give_up(f"it was not up after {self._config.startup_timeout:g} s")
+
+    def _files(self) -> int:
+        """Return how many files Dragon has open on each of its hosts, at most."""
+        cores = [
+            sum(len(node.cores) for node in self._context.nodes.values() if node.host == host) for host in self.hosts
+        ]
+        return _FILES + _FILES_OF_A_WORKER * max(cores)
 
     def _spanned(self) -> list[Host | None]:
         """Return where it runs; None is this host."""

@@ -4,7 +4,14 @@ import asyncio
 import importlib.util
 from collections.abc import Sequence
 
-from rhapsody_parsl.errors import MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable, WorkerLost
+from rhapsody_parsl.errors import (
+    BackendFailed,
+    MissingPackage,
+    RhapsodyError,
+    RuntimeLost,
+    RuntimeUnavailable,
+    WorkerLost,
+)
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher
@@ -246,7 +253,8 @@ class Functions:
             else:
                 self._worlds.leave(run)
                 del self._jobs[run]
-                self._events.lost(run, cause)
+                may_start_again = isinstance(cause, BackendFailed) and not world.late
+                self._events.lost(run, cause, job.tasks if may_start_again else ())
         self._advance_waiting()
 
     def _advance_waiting(self) -> None:

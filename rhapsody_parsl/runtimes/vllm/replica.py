@@ -5,6 +5,7 @@ import glob
 import math
 import re
 import time
+import zlib
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -227,7 +228,8 @@ class Replica:
         """Return the process of one of the replica's nodes, the head's when `rank` is 0."""
         part, host = self.placed[rank] if self.placed else None, self._hosts[rank]
         which = f".node{rank}" if rank else ""
-        folder = self._context.folder / f"{self.name}.{self._starts}{which}"
+        unique = f"{self.name}.{self._starts}{which}"
+        folder = self._context.folder / f"{zlib.crc32(unique.encode()):x}"  # vLLM's sockets in it have long names
         module = "member" if rank else "backend" if self.service.server == "hosted" else "command"
         path, key = str(folder / "settings.json"), "" if rank else self._api_key
         return Backend(

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,21 @@ def test_a_folder_in_which_somebody_still_writes_is_removed_after_that(root: Pat
         os.close(folder.hold(mine))
         leftovers.sweep([glob.escape(mine)], settle=30)
     assert not Path(mine).exists()
+
+
+def test_a_folder_for_sockets_has_a_short_path_and_lies_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Path(tempfile.mkdtemp(prefix="s", dir="/tmp"))
+    monkeypatch.setattr(folder, "_SHORT_PLACES", (str(tmp_path / "none"), str(short)))
+    for place in (short, tmp_path / ("long" * 20), tmp_path / ("long" * 50)):
+        place.mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        made = Path(folder.make_for_sockets())
+        assert made.parent == short
+        assert made.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(folder, "_SHORT_PLACES", (str(tmp_path / "none"),))
+    monkeypatch.setenv("TMPDIR", str(place))
+    with pytest.raises(OSError, match=r"TMPDIR \(.*longlong.*path of at most 36 characters"):
+        folder.make_for_sockets()
+    shutil.rmtree(short)

@@ -261,3 +261,22 @@ def test_a_nice_process_is_nice_as_a_session(tmp_path: Path) -> None:
     assert nice == "5"
     assert group.endswith("nice 5")
     assert Path("/proc/self/autogroup").read_text() == ours
+
+
+def ending(backend: Backend) -> str:
+    async def end() -> str:
+        await backend.start()
+        return await backend.wait()
+
+    return asyncio.run(end())
+
+
+def test_what_cannot_be_started_tells_it_as_its_end(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    backend = Backend(["true"], tmp_path / "log", files={str(tmp_path / "file" / "settings"): ""})
+    assert ending(backend).startswith("it could not be started: ")
+
+
+def test_a_log_without_room_costs_its_words_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert ending(Backend(["false"], tmp_path / "file" / "log")) == "it left with exit code 1"

@@ -55,6 +55,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Revoke: st.builds(m.Revoke, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
+    m.Kill: st.builds(m.Kill, names),
     m.Spawn: st.builds(m.Spawn, names, names, cores, env), m.Ask: st.builds(m.Ask, numbers, st.binary(), st.booleans()),
     m.Abort: st.builds(m.Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
     m.Done: st.builds(m.Done, numbers, results), m.Revoked: st.builds(m.Revoked, numbers, ids),
