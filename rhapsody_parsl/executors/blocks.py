@@ -26,6 +26,7 @@ class Block:
 
     Attributes:
         id: The block's number.
+        peer: The pilot's name on the line: the number, and which of those that were started under it.
         session: The numbered conversation with it.
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.
@@ -42,8 +43,8 @@ class Block:
         local: Whether it speaks to us over a Unix socket.
     """
 
-    def __init__(self, id: str, now: float, local: bool = False) -> None:  # noqa: A002 - the field's name
-        self.id = id
+    def __init__(self, id: str, now: float, local: bool = False, peer: str = "") -> None:  # noqa: A002 - the field's name
+        self.id, self.peer = id, peer or id
         self.local = local
         self.session = Session()
         self.inventory: dict[str, Any] = {}

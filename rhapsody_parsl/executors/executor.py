@@ -54,6 +54,7 @@ from rhapsody_parsl.spec.config import (
 )
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.parcels import Parcels
 
@@ -82,7 +83,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
-        encrypted: Encrypt and authenticate the line to the blocks on other hosts (CurveZMQ).
+        encrypted: Encrypt the line to the blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
+            this run, by a word that whoever reads the network can read.
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
         block_error_handler: See Parsl.
@@ -183,17 +185,19 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         super().start()  # type: ignore[no-untyped-call]  # Parsl's
         allow_files(self.provider)
         folder = Path(self.run_dir).absolute() / self.label
+        token = Token.create()
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            keys = Keys.create(folder / "certificates") if self.encrypted else None
+            proof = Keys.create(folder / "certificates") if self.encrypted else token
         local = self.address is None and isinstance(self.provider, LocalProvider)
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
         blocks = Blocks(several, math.inf if self.drain_period is None else self.drain_period)
         near = self.address is None
         self._parcels = Parcels()
+        parcels = self._parcels.path
         self._link = Link(
-            address, near, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold, self._parcels.path
+            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, parcels
         )
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
         config = BlockConfig(
@@ -206,6 +210,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",
+            token=token.word,
             nodes=self.declared_nodes or 0,
             cores_per_node=self.cores_per_node or 0,
             gpus_per_node=-1 if self.gpus_per_node is None else self.gpus_per_node,
@@ -215,7 +220,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
-            parcels=self._parcels.path,
+            parcels=parcels,
             enforce_memory=self.enforce_memory,
         )
         self._config_path = folder / "block.json"

@@ -198,7 +198,8 @@ class BlockLife(BlockProviderExecutor):
     # --- what the link tells (part of its `Outcomes`; on its thread) ---------------------------------------------
 
     def joined(self, block: Block) -> None:
-        """Tell Parsl's monitoring of a block's nodes."""
+        """Tell Parsl's monitoring of a block's nodes; one that was lost is back when its job was started again."""
+        self._lost.pop(block.id, None)
         self._tell_nodes(block, active=True)
 
     def left(self, block: Block) -> None:

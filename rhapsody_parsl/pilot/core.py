@@ -110,8 +110,8 @@ class Core:
     # --- events -------------------------------------------------------------------------------------------------
 
     def submit(self, tasks: Iterable[Task], now: float) -> None:
-        """Tasks arrived."""
-        for task in tasks:
+        """Tasks arrived; one that is here already is no second one."""
+        for task in (task for task in tasks if task.id not in self._home):
             try:
                 self._home[task.id] = self._backlog.put(task, now)
             except RhapsodyError as error:

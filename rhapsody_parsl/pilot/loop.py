@@ -25,6 +25,7 @@ from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
 from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import (
     VERSION,
     Cancel,
@@ -38,7 +39,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     ToPilot,
 )
-from rhapsody_parsl.wire.parcels import block_folder, discard_results
+from rhapsody_parsl.wire.parcels import block_folder, check_parcels, discard_results
 
 __all__ = ("Pilot", "logs_of")
 
@@ -178,10 +179,10 @@ class Pilot:
     async def _connect(self) -> None:
         config = self._config
         address = await find_driver(config.addresses)
-        keys = Keys.load(Path(config.certificates)) if config.certificates else None
-        self._link = Link(
-            address, self._block, keys, self._receive, self.leave, config.heartbeat_period, config.heartbeat_threshold
-        )
+        token = Token(config.token)
+        proof = Keys.load(Path(config.certificates)) if config.certificates else token
+        period, threshold = config.heartbeat_period, config.heartbeat_threshold
+        self._link = Link(address, self._block, proof, token, self._receive, self.leave, period, threshold)
         self._link.send(Hello(VERSION, self._block, importlib.metadata.version("rhapsody-parsl"), self._inventory()))
         log.info("connected to %s; %s", address, self._inventory())
 
@@ -204,6 +205,7 @@ class Pilot:
         now = time.monotonic()
         match message:
             case Submit(tasks=tasks):
+                check_parcels(tasks, self._config.parcels)
                 self._core.submit(tasks, now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)

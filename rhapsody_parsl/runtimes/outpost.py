@@ -86,8 +86,15 @@ class Outpost:
         data = os.read(0, 1 << 20)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._take(line)
         return bool(data)
+
+    def _take(self, line: bytes) -> None:
+        """Obey an order; a line that is none costs nobody here his process."""
+        try:
+            self._obey(json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
+            print(f"a line that is no order was dropped: {problem!r}", file=sys.stderr)  # noqa: T201 - our log
 
     def _obey(self, order: "dict[str, Any]") -> None:
         process = self._guards.get(order.get("id", 0))

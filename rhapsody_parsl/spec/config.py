@@ -306,6 +306,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         label: The executor's.
         addresses: `ipc://@name` (reaches pilots on the driver's host) or `tcp://host:port`, the best first.
         certificates: Folder of CurveZMQ keys, or "" for no encryption.
+        token: The word by which a pilot proves to be of this run, on the driver's host and where nothing is encrypted.
         logs: Folder for the blocks' logs.
         runtimes: The user's.
         default_runtime: For tasks that name none.
@@ -329,6 +330,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     default_runtime: str
     logs: str
     certificates: str = ""
+    token: str = ""
     nodes: int = 0
     cores_per_node: int = 0
     gpus_per_node: int = -1

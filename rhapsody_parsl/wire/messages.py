@@ -4,7 +4,7 @@ Two conversations use them: driver and pilot (over the link), pilot and the proc
 A payload is the user's bytes; only the two ends open it.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 
@@ -13,6 +13,9 @@ VERSION = 3
 
 RESULT, RAISED, FAILED = 0, 1, 2
 """What a `Result` holds: a value's payload, an exception's payload, or one of our errors as `(name, facts)`."""
+
+_MOST = 1 << 32
+"""Cores, GPUs or GB that anything has; a number above is none."""
 
 PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
@@ -96,13 +99,36 @@ class Stop(_Message, frozen=True):
 # --- pilot to driver ---------------------------------------------------------------------------------------------
 
 
+class NodeFacts(TypedDict):
+    """What the driver reads of a node."""
+
+    name: str
+    cores: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+    gpus: Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
+    memory: Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
+    labels: list[str]
+
+
+class Inventory(TypedDict):
+    """What the driver reads of a block."""
+
+    python: str
+    nodes: Annotated[list[NodeFacts], msgspec.Meta(min_length=1)]
+    cores: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+    parcels: bool
+
+
 class Hello(_Message, frozen=True):
-    """The pilot is there; `inventory` is what the block holds."""
+    """The pilot is there; `inventory` is what the block holds: an `Inventory`, and what else people like to know."""
 
     version: int
     block: str
     package: str
     inventory: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse an inventory that the driver would stumble over."""
+        msgspec.convert(self.inventory, Inventory)
 
 
 class Results(_Message, frozen=True):
