@@ -43,7 +43,8 @@ def test_the_driver_refuses_it_where_the_block_runs_its_own_python() -> None:
 
 
 def hello(python: str, version: int = VERSION) -> Hello:
-    return Hello(version, "0", "1.2.3", {"python": python})
+    node = {"name": "n0", "cores": 2, "gpus": 0, "memory": 1.0, "labels": []}
+    return Hello(version, "0", "1.2.3", {"python": python, "nodes": [node], "cores": 2, "parcels": False})
 
 
 def test_blocks_may_differ_in_the_patch_version_only(monkeypatch: pytest.MonkeyPatch) -> None:
