@@ -6,6 +6,7 @@ import pytest
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.outcomes import Outcomes
+from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from testing.nodes import make_spec
@@ -15,7 +16,7 @@ LOST = WorkerLost("fake", "signal 9")
 
 def make_run(ended_by: str = "", on_loss: str = "fail") -> ActiveRun:
     spec = make_spec(on_loss=on_loss, walltime=5)
-    active = ActiveRun(Run(1, spec), Lane(spec, "local", 0, 60.0), None, 0.0)
+    active = ActiveRun(Run(1, spec), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), None, 0.0)
     active.ended_by = {1: ended_by} if ended_by else {}
     return active
 
