@@ -1,12 +1,12 @@
-"""What many different specifications cost: ten thousand tasks with one of their own each, beside as many with one for all.
+"""What many different specifications cost: ten thousand tasks with one each, beside as many with one for all.
 
-`python -m benchmarks.specs` has all tasks wait at once, then lets them run, and prints microseconds a task, each kind of
-difference in a process of its own:
+`python -m benchmarks.specs` has all tasks wait at once, then lets them run, and prints microseconds per task, each kind
+of difference in a process of its own:
 
 - the pilot's real core with nothing around it: tasks that are over in the moment they begin, on a hundred workers;
-- the whole line: no-op calls straight to the executor, local workers on two cores, with the CPU time of driver and pilot.
+- the whole line: no-op calls straight to the executor, local workers on two cores, and the CPU of driver and pilot.
 
-The pair to compare with `walltime` and `gang` is in the row itself: one walltime, or one gang, for all.
+What is one for all is of the same kind: one walltime, one gang.
 """
 
 import os
@@ -138,7 +138,7 @@ def report(
 
 def _compared(pair: dict[str, sides.Numbers], key: str) -> list[str]:
     one, each = pair["one"][key], pair["each"][key]
-    return [f"{one:.1f}", f"{each:.1f}", f"{each / one:.2f}"]
+    return [f"{one:.1f}", f"{each:.1f}", f"{each / one if one else 0.0:.2f}"]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 __all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "services_of")
 
 
-_MOST_KNOWN = 10_000
+_MOST_KNOWN = 4_000
 
 
 def name_of(runtime: RuntimeConfig) -> str:

@@ -2,20 +2,19 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from rhapsody_parsl.executors.admission import misfit
+from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 from rhapsody_parsl.wire.session import Session
 
 __all__ = ("Block", "Blocks")
 
-_KEPT_LEASES = 200_000
 _WINDOW_PER_CORE = 64
 _SMALLEST_WINDOW = 256
 _MOST_BYTES = 256 * 1024 * 1024
@@ -94,19 +93,19 @@ class Blocks:
     Args:
         several: Whether more than one block can ever be there; a single block gets every task at once.
         drain_period: Seconds after its first word until a block gets no more tasks.
+        history: Where ended leases of all blocks go, those that are gone too.
 
     Attributes:
         seen: Numbers of all blocks whose pilot has ever said hello, in that order.
         drain_at: Monotonic time at which `due` is to be asked.
-        history: Ended leases of all blocks, those that are gone too: block number and record.
     """
 
-    def __init__(self, several: bool, drain_period: float = math.inf) -> None:
+    def __init__(self, several: bool, drain_period: float = math.inf, history: History | None = None) -> None:
         self._several, self._drain_period = several, drain_period
+        self.history = history or History()
         self.seen: list[str] = []
         self.drain_at = math.inf
         self._blocks: dict[str, Block] = {}
-        self.history: deque[tuple[str, LeaseRecord]] = deque(maxlen=_KEPT_LEASES)
 
     def __iter__(self) -> Iterator[Block]:
         return iter(list(self._blocks.values()))
@@ -125,9 +124,10 @@ class Blocks:
 
     def leases_ended(self, block: Block, leases: Iterable[LeaseRecord]) -> None:
         """Leases of a block ended."""
-        for lease in leases:
+        ended = list(leases)
+        for lease in ended:
             block.leases.pop(lease.lease, None)
-            self.history.append((block.id, lease))
+        self.history.add(block.id, ended)
 
     def remove(self, block: Block) -> None:
         """A block is gone, and with it what was still lent."""

@@ -44,7 +44,7 @@ __all__ = ("Link", "Outcomes")
 log = logging.getLogger(__name__)
 
 _BATCH = 512
-_MOST_SPECS = 10_000
+_MOST_SPECS = 4_000
 _ANSWER_TIMEOUT = 10.0
 
 P = ParamSpec("P")
