@@ -13,6 +13,7 @@ from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.pilot.shape import Shape, Size, shape_key
 from rhapsody_parsl.pilot.turn import in_turn
+from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import Task
 
@@ -52,7 +53,7 @@ class Backlog:
     ) -> None:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
         self._windows, self._ageing = windows, ageing
-        self._specs: dict[bytes, tuple[Lane, float]] = {}
+        self._specs: dict[bytes, tuple[Lane, PolicyValue]] = {}
         self._lanes: dict[TaskSpec, Lane] = {}
         self._most_lanes = _MOST_LANES
         self._shapes: dict[Hashable, LaneShape] = {}
@@ -75,11 +76,11 @@ class Backlog:
             UnroutableTask: No runtime takes it, or the whole block could not hold it.
             NodeLost: What is left of the block can never hold it.
         """
-        lane, priority = self._lane_of(task.spec)
+        lane, policy = self._lane_of(task.spec)
         if self.is_hopeless(lane):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
         front = lane.order
-        lane.put(task, priority, now)
+        lane.put(task, policy.priority, now)
         if front is None or lane.order != front:
             self._join(lane)
         if lane.runs:
@@ -89,9 +90,13 @@ class Backlog:
     def put_back(self, lane: Lane, tasks: list[Task], now: float) -> None:
         """Have tasks wait again, in front of their lane."""
         if tasks:
-            lane.put_back([(task, self._lane_of(task.spec)[1]) for task in tasks], now)
+            lane.put_back([(task, self._lane_of(task.spec)[1].priority) for task in tasks], now)
             self._join(lane)
             self.behind[lane] = None
+
+    def walltime_of(self, task: Task) -> float:
+        """Return the seconds after which a task is to be ended; 0 is none."""
+        return self._lane_of(task.spec)[1].walltime
 
     def take(self, of: Callable[[Lane], bool] = lambda _: True) -> list[Task]:
         """Take out all tasks, or those of some lanes."""
@@ -203,33 +208,37 @@ class Backlog:
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
-    def _lane_of(self, encoded: bytes) -> tuple[Lane, float]:
-        """Return the lane of a spec and the spec's priority."""
+    def _lane_of(self, encoded: bytes) -> tuple[Lane, PolicyValue]:
+        """Return the lane of a spec, and the policy of which that knows only a part."""
         known = self._specs.get(encoded)
         if known is None:
             spec = decode_spec(encoded)
             if len(self._specs) >= _MOST_SPECS:
                 self._specs.clear()
-            known = self._specs[encoded] = (self._lane_for(spec), spec.policy.priority)
+            known = self._specs[encoded] = (self._lane_for(spec), spec.policy)
         return known
 
     def _lane_for(self, spec: TaskSpec) -> Lane:
-        replace = msgspec.structs.replace
-        alike = replace(spec, policy=replace(spec.policy, priority=0.0)) if spec.policy.priority else spec
+        policy = spec.policy
+        alike = spec
+        if policy.priority or policy.walltime:
+            alike = msgspec.structs.replace(spec, policy=msgspec.structs.replace(policy, priority=0.0, walltime=0.0))
         lane = self._lanes.get(alike)
         if lane is None:
             lane = self._lanes[alike] = self._open(alike)
+        lane.timed = lane.timed or bool(policy.walltime)
         return lane
 
     def _open(self, spec: TaskSpec) -> Lane:
         runtime = route(spec, self._runtimes, self._default)
         window = self._windows.get(runtime, 0)
         key = shape_key(spec, runtime, window)
-        shape = self._shapes.get(key)
-        if not window and not scheduler.can_ever_fit(spec, self._ledger, whole=True):
+        shape = self._shapes.get(key) or Shape[Lane](spec, runtime, window)
+        best = self._ledger.at_best(whole=True)
+        if not window and shape.fits is not best and not scheduler.can_ever_fit(spec, self._ledger, whole=True):
             raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self._ledger), "Ask for less")
-        if shape is None:
-            shape = self._shapes[key] = Shape(spec, runtime, window)
+        shape.fits = best
+        self._shapes[key] = shape
         return Lane(spec, runtime, self._ageing, shape)
 
     def _drop_empty(self) -> None:

@@ -4,8 +4,9 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
-from rhapsody_parsl.errors import NodeLost, RhapsodyError
+from rhapsody_parsl.errors import NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.deadlines import Deadlines
@@ -153,6 +154,8 @@ class Core:
             active.lane.learn(result.seconds)
             if not self._outcomes.ended(active, result):
                 self._out.append(DiscardResults([result.id]))
+        if active.lane.timed:
+            self._time(active, (), now)
         active.fed_at, active.recalled = now, False
         self._recalls.add(active)
         self._continue(active, now)
@@ -171,6 +174,8 @@ class Core:
             else:
                 wanted.append(task)
         self._requeue(active.lane, wanted, now)
+        if active.lane.timed:
+            self._time(active, (), now)
         self._continue(active, now)
         self.schedule(now)
 
@@ -232,7 +237,8 @@ class Core:
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
         for active, task in self._deadlines.passed(now):
-            active.ended_by.setdefault(task, "walltime")
+            walltime = self._backlog.walltime_of(active.inflight[task])
+            active.ended_by.setdefault(task, WalltimeExceeded(walltime))
             self._kill(active, [task])
         while (waiting := self._recalls.first()) and (behind := waiting.recall(now)):
             self._out.append(CancelTasks(waiting.lane.runtime, waiting.run, behind, kill=False))
@@ -303,15 +309,25 @@ class Core:
             return
         if not active.total:
             self._lender.begin(active)
-        walltime = active.lane.spec.policy.walltime
         for task in tasks:
             self._home[task.id] = active
-            if walltime:
-                self._deadlines.add(now + walltime, active, task.id)
         active.put(tasks)
         active.fed_at = now
+        if active.lane.timed:
+            self._time(active, tasks, now)
         self._recalls.add(active)
         self._out.append(Feed(active.lane.runtime, active.run, tasks))
+
+    def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
+        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run."""
+        if not active.lane.window:
+            given = list(islice(active.inflight.values(), 1))
+            if not given or given[0].id == active.timed:
+                return
+            active.timed = given[0].id
+        for task in given:
+            if walltime := self._backlog.walltime_of(task):
+                self._deadlines.add(now + walltime, active, task.id)
 
     def _continue(self, active: ActiveRun, now: float) -> None:
         """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""

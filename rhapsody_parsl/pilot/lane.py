@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.line import Line
 from rhapsody_parsl.pilot.shape import Shape
@@ -19,59 +19,41 @@ _MOST_AHEAD = 64
 _RECALL_AFTER = 0.05
 
 
-class Lane:
-    """Tasks whose specs differ in their priority at most, in the order of their claims.
+class Lane(Line):
+    """Tasks whose specs differ in priority and walltime at most, in the order of their claims.
+
+    `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any
+    moment, with no clock.
 
     Attributes:
-        spec: Their spec.
+        spec: What their specs have in common.
         runtime: Name of the runtime that takes them.
         shape: What else decides where they can start.
+        window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
+        timed: Whether some may have a walltime.
         seconds: Running mean of the time inside the user's code; None until the first result.
         runs: The runs under way.
     """
 
-    __slots__ = ("_ageing", "_line", "runs", "runtime", "seconds", "shape", "spec", "window")
+    __slots__ = ("_ageing", "runs", "runtime", "seconds", "shape", "spec", "timed", "window")
 
     def __init__(self, spec: TaskSpec, runtime: str, ageing: float, shape: Shape["Lane"]) -> None:
+        super().__init__()
         self.spec, self.runtime, self.shape, self.window, self._ageing = spec, runtime, shape, shape.window, ageing
-        self._line = Line()
+        self.timed = False
         self.seconds: float | None = None
         self.runs: dict[int, ActiveRun] = {}
 
-    def __len__(self) -> int:
-        return len(self._line)
-
-    @property
-    def order(self) -> float | None:
-        """Sort key, lowest first: priority with ageing; None when nobody waits.
-
-        `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any
-        moment, with no clock.
-        """
-        return self._line.key if len(self._line) else None
-
-    @property
-    def oldest(self) -> float | None:
-        """When the task came that has waited longest; None when nobody waits."""
-        return self._line.oldest if len(self._line) else None
-
     def put(self, task: Task, priority: float, now: float) -> None:
         """Join the line."""
-        self._line.put(task, priority * self._ageing + now if priority else now, now)
+        self.join(task, priority * self._ageing + now if priority else now, now)
 
     def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
         """Join it again, each in front of those of its priority, in the order given."""
-        arrival = min(now, self._line.arrival) if len(self._line) else now
+        oldest = self.oldest
+        arrival = now if oldest is None else min(now, oldest)
         for task, priority in reversed(list(tasks)):
-            self._line.put_back(task, priority * self._ageing + arrival if priority else arrival, arrival)
-
-    def take(self, count: int) -> list[Task]:
-        """Leave from the front, `count` at most."""
-        return self._line.take(count)
-
-    def remove(self, task: int) -> bool:
-        """Leave from anywhere; False when it is not here."""
-        return self._line.remove(task)
+            self.join_in_front(task, priority * self._ageing + arrival if priority else arrival, arrival)
 
     def learn(self, seconds: float) -> None:
         """Take the duration of one task into the mean; a long one counts at once."""
@@ -85,7 +67,7 @@ class Lane:
         """How many tasks a run is to hold: enough short ones to hide the way to the worker, one long one."""
         if self.window:
             return self.window
-        if self.seconds is None or self.seconds > _LONG or self.spec.policy.walltime:
+        if self.seconds is None or self.seconds > _LONG:
             return 1
         return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
 
@@ -107,6 +89,7 @@ class ActiveRun:
         lane: Whose tasks.
         inflight: Tasks given and not ended, in the order given.
         fed_at: When it was last given something or last ended something.
+        timed: The task of which the walltime is measured; negative for none.
         recalled: Whether what waits behind a long task has been asked back.
         began: Wall-clock time at which it put its lease to use, for the record.
         total: Tasks given since.
@@ -114,7 +97,19 @@ class ActiveRun:
         lost_with: Why all of it is being ended.
     """
 
-    __slots__ = ("began", "ended_by", "fed_at", "inflight", "lane", "lease", "lost_with", "recalled", "run", "total")
+    __slots__ = (
+        "began",
+        "ended_by",
+        "fed_at",
+        "inflight",
+        "lane",
+        "lease",
+        "lost_with",
+        "recalled",
+        "run",
+        "timed",
+        "total",
+    )
 
     def __init__(self, run: Run, lane: Lane, lease: Lease | None, now: float) -> None:
         self.run, self.lane, self.lease = run, lane, lease
@@ -122,7 +117,8 @@ class ActiveRun:
         self.began = self.fed_at = now
         self.recalled = False
         self.lost_with: RhapsodyError | None = None
-        self.ended_by: dict[int, str] = {}
+        self.ended_by: dict[int, str | WalltimeExceeded] = {}
+        self.timed = -1
         self.total = 0
 
     def room(self, cores: int) -> int:

@@ -46,10 +46,11 @@ class Account:
     A node that is `away` (lost) lends nothing.
     """
 
-    __slots__ = ("_free_cores", "away", "gpus", "memory", "node", "position")
+    __slots__ = ("_free_cores", "away", "gpus", "labels", "memory", "node", "position")
 
     def __init__(self, node: Node, position: int = 0) -> None:
         self.node, self.position = node, position
+        self.labels = frozenset(node.labels)
         self.away = False
         self._free_cores = list(node.cores)
         heapq.heapify(self._free_cores)

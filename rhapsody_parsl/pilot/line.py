@@ -2,7 +2,6 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
 
 from rhapsody_parsl.wire.messages import Task
 
@@ -31,30 +30,24 @@ class Line:
     def __len__(self) -> int:
         return len(self._queue) + len(self._early)
 
-    def __iter__(self) -> Iterator[Task]:
-        """Iterate over the tasks, in no order."""
-        for entry in (*self._queue, *self._early):
-            yield entry[3]
+    @property
+    def order(self) -> float | None:
+        """The first one's key; None when nobody waits."""
+        if not self._early:
+            return self._queue[0][0] if self._queue else None
+        return self._early[0][0] if self._early_is_first() else self._queue[0][0]
 
     @property
-    def key(self) -> float:
-        """The first one's key."""
-        return self._first()[0]
-
-    @property
-    def arrival(self) -> float:
-        """When the first one came."""
-        return self._first()[2]
-
-    @property
-    def oldest(self) -> float:
-        """When the one came that has waited longest."""
-        while self._arrivals and self._arrivals[0][1] not in self._early_ids:
+    def oldest(self) -> float | None:
+        """When the one came that has waited longest; None when nobody waits."""
+        if not self._early:
+            return self._queue[0][2] if self._queue else None
+        while self._arrivals[0][1] not in self._early_ids:
             self._arrivals.popleft()
-        early = self._arrivals[0][0] if self._arrivals else float("inf")
+        early = self._arrivals[0][0]
         return min(self._queue[0][2], early) if self._queue else early
 
-    def put(self, task: Task, key: float, arrival: float) -> None:
+    def join(self, task: Task, key: float, arrival: float) -> None:
         """Join the line; arrivals never fall from call to call."""
         queue = self._queue
         if not queue or key >= queue[-1][0]:
@@ -62,7 +55,7 @@ class Line:
         else:
             self._put_early((key, task.id, arrival, task))
 
-    def put_back(self, task: Task, key: float, arrival: float) -> None:
+    def join_in_front(self, task: Task, key: float, arrival: float) -> None:
         """Join it in front of all with this key."""
         queue = self._queue
         if not queue or key <= queue[0][0]:
@@ -106,9 +99,6 @@ class Line:
             self._arrivals.append((entry[2], entry[1]))
         if len(self._arrivals) > 2 * len(self._early) + _SLACK:
             self._arrivals = deque(pair for pair in self._arrivals if pair[1] in self._early_ids)
-
-    def _first(self) -> Entry:
-        return self._early[0] if self._early and self._early_is_first() else self._queue[0]
 
     def _early_is_first(self) -> bool:
         return not self._queue or self._early[0] < self._queue[0]

@@ -92,7 +92,7 @@ def _fits(spec: TaskSpec, accounts: list[Account]) -> bool:
 
 
 def _labelled(account: Account, spec: TaskSpec) -> bool:
-    return not spec.policy.labels or set(spec.policy.labels) <= set(account.node.labels)
+    return not spec.policy.labels or account.labels.issuperset(spec.policy.labels)
 
 
 def _usable(accounts: Iterable[Account], spec: TaskSpec, closed: Collection[str]) -> Iterator[Account]:

@@ -5,6 +5,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
@@ -50,15 +51,17 @@ class Shape(Generic[L]):
         size: Its size.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
         given: Tasks with the runtime.
+        fits: The block at its best, as it was when a task of this shape was last seen to fit; None before.
         lanes: Those in which tasks wait, the first claim first.
         by_age: The same, the oldest task first.
     """
 
-    __slots__ = ("by_age", "given", "lanes", "size", "spec", "window")
+    __slots__ = ("by_age", "fits", "given", "lanes", "size", "spec", "window")
 
     def __init__(self, spec: TaskSpec, runtime: str, window: int) -> None:
         self.spec, self.window, self.size = spec, window, _size(spec, runtime)
         self.given = 0
+        self.fits: Ledger | None = None
         self.lanes: Ranking[L] = Ranking(lambda lane: lane.order)
         self.by_age: Ranking[L] = Ranking(lambda lane: lane.oldest)
 

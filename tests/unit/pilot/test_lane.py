@@ -80,12 +80,6 @@ def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:
     assert line.depth > 8
 
 
-def test_a_walltime_is_never_spent_waiting_behind_others() -> None:
-    line = lane(walltime=5)
-    line.learn(0.0001)
-    assert line.depth == 1
-
-
 def test_remove_takes_from_anywhere() -> None:
     line = lane()
     put(line, *range(3), now=1.0)
