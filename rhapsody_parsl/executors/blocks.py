@@ -173,10 +173,18 @@ class Blocks:
         """Return what the blocks hold."""
         return [block.inventory for block in self if block.inventory]
 
+    def have_room(self) -> bool:
+        """Whether some block takes some task."""
+        return any(self._has_room(block) for block in self._blocks.values())
+
     def choose(self, spec: TaskSpec) -> Block | None:
         """Return the block for the next task: the least loaded that can ever hold it and has room, or None."""
-        open_blocks = [b for b in self._blocks.values() if b.inventory and not b.closing and not b.laden]
+        open_blocks = [block for block in self._blocks.values() if self._has_room(block)]
         if not self._several:
             return open_blocks[0] if open_blocks else None
-        fitting = [b for b in open_blocks if b.room > 0 and misfit(spec, b.inventory) is None]
+        fitting = [block for block in open_blocks if misfit(spec, block.inventory) is None]
         return min(fitting, key=lambda b: len(b.tasks) / b.cores, default=None)
+
+    def _has_room(self, block: Block) -> bool:
+        takes = bool(block.inventory) and not block.closing and not block.laden
+        return takes and (block.room > 0 or not self._several)
