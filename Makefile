@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := overhead payloads commands costs heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration test-globus test-cluster parsl-suite bench env openmpi model format clean
+.PHONY: help demo test check docs unit integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +21,18 @@ help: ## this list
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
 
-test: check unit integration test-globus test-cluster parsl-suite ## everything that CI runs
+test: check docs unit integration test-globus test-cluster parsl-suite ## everything that CI runs
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: env ## the documentation's site, in build/docs; a broken link or reference is an error
+	@tools/docs_env.sh $(BIN)/python $(VENV)-docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build -q
+	@echo "docs: open build/docs/index.html (with search: $(BIN)/python -m http.server -d build/docs)"
 
 unit: env ## the fast tests
 	$(PYTEST) tests/unit

@@ -106,6 +106,9 @@ class DirectBackend:
         """No number counts then."""
         raise error
 
+    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+        """Nobody looks."""
+
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """Nobody looks."""
 

@@ -15,6 +15,7 @@ __all__ = (
     "IncompatiblePeer",
     "InvalidTask",
     "LostTask",
+    "MemoryExceeded",
     "MissingPackage",
     "NodeLost",
     "PayloadError",
@@ -150,6 +151,21 @@ class WalltimeExceeded(RhapsodyError):
         return (
             f"The task ran longer than its walltime of {self.args[0]:g} s and was ended with all its processes. "
             "Raise Policy(walltime=...) if it needs longer."
+        )
+
+
+class MemoryExceeded(RhapsodyError):
+    """The task held more memory than it asked for; its whole process tree was killed."""
+
+    def __init__(self, limit: float, peak: float, host: str) -> None:
+        super().__init__(limit, peak, host)
+
+    def sentence(self) -> str:
+        """Name limit, peak (both in GB) and host."""
+        limit, peak, host = self.args
+        return (
+            f"The task held {peak:.3g} GB on {host}, more than its memory={limit:g} (GB), and was killed with all its "
+            "processes. Ask for more memory, or set RhapsodyExecutor(enforce_memory=False) to count memory only."
         )
 
 

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -47,6 +47,7 @@ class Simulation:
     Attributes:
         seconds: How long a task takes, by number; default 1.
         deadly: Tasks that kill their worker when they would end, each as often as the number says.
+        greedy: Tasks that exceed their memory when half done.
         ended: Results by task; `ended_at` has the times.
         started: Times at which tasks began.
         begun_on: Nodes of the run in which a task last began.
@@ -63,6 +64,7 @@ class Simulation:
         self.core = Core(Ledger(nodes), self.runtimes, default, windows, clock=lambda: self.now, **options)
         self.seconds: dict[int, float] = {}
         self.deadly: dict[int, int] = {}
+        self.greedy: set[int] = set()
         self.ended: dict[int, Result] = {}
         self.ended_at: dict[int, float] = {}
         self.started: dict[int, list[float]] = {}
@@ -159,6 +161,8 @@ class Simulation:
         self.started.setdefault(task.id, []).append(self.now)
         self.begun_on[task.id] = [placed.node.name for placed in worker.run.placed]
         self.at(self.now + self.seconds.get(task.id, 1.0), lambda: self._finish(worker, task))
+        if task.id in self.greedy:
+            self.at(self.now + self.seconds.get(task.id, 1.0) / 2, lambda: self._exceed(worker, task))
 
     def _finish(self, worker: FakeWorker, task: Task) -> None:
         if not worker.alive or worker.current is not task:
@@ -172,6 +176,10 @@ class Simulation:
         self._perform()
         if worker.current is None:
             self._next(worker)
+
+    def _exceed(self, worker: FakeWorker, task: Task) -> None:
+        if worker.alive and worker.current is task:
+            self.core.memory_exceeded(worker.run.id, MemoryExceeded(1.0, 1.1, "fake"))
 
     def _die(self, worker: FakeWorker, reason: str) -> None:
         worker.alive = False

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rhapsody_parsl.cluster.names import is_host
+
 __all__ = ("Listed", "is_host")
 
 
@@ -35,8 +37,3 @@ class Listed(msgspec.Struct, frozen=True):
         if self.slots and max(self.slots) < len(seen):
             return [seen[slot] for slot in self.slots]
         return seen[: self.cores or None]
-
-
-def is_host(name: str, here: str) -> bool:
-    """Whether two names are one host's; one of them may have its domain."""
-    return name.partition(".")[0] == here.partition(".")[0]

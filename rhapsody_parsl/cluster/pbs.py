@@ -9,7 +9,8 @@ import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rhapsody_parsl.cluster.listed import Listed, is_host
+from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.cluster.names import is_host
 
 __all__ = ("shares",)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rhapsody_parsl.cluster.batch import flux_hosts
-from rhapsody_parsl.cluster.listed import is_host
+from rhapsody_parsl.cluster.names import is_host
 from rhapsody_parsl.errors import RhapsodyError
 
 __all__ = ("Reach", "Unreachable", "detect")
@@ -28,15 +28,21 @@ _WAYS: dict[str, tuple[str, ...]] = {
 """`--overlap`: the pilot's own step holds the cores; Flux's `exec` takes none, where `run` would wait for some.
 No way binds: a process is to see all that is ours on the host."""
 
-_OF_A_STEP = (
-    "SLURM_CPU_BIND",
-    "SLURM_DISTRIBUTION",
-    "SLURM_NTASKS",
-    "SLURM_NPROCS",
-    "SLURM_CPUS_PER_TASK",
-    "SLURM_STEP",
-)
-"""Set inside a step, and taken by `srun` for options of the next one."""
+_OPTIONS_OF_SRUN = (
+    "SRUN_", "SLURM_STEP", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_CPU_", "SLURM_CPUS_PER_", "SLURM_MEM_", "SLURM_GPU",
+    "SLURM_TRES_", "SLURM_DISTRIBUTION", "SLURM_HINT", "SLURM_THREAD", "SLURM_CORE_SPEC", "SLURM_NCORES_PER_SOCKET",
+    "SLURM_GRES", "SLURM_CONSTRAINT", "SLURM_CLUSTER_CONSTRAINT", "SLURM_CLUSTERS", "SLURM_EXCLUSIVE", "SLURM_EXACT",
+    "SLURM_OVERLAP", "SLURM_OVERCOMMIT", "SLURM_WHOLE", "SLURM_EXPORT_ENV", "SLURM_HOSTFILE", "SLURM_SPREAD_JOB",
+    "SLURM_USE_MIN_NODES", "SLURM_RELATIVE", "SLURM_MPI_TYPE", "SLURM_KILL_BAD_EXIT", "SLURM_NO_KILL", "SLURM_WAIT",
+    "SLURM_IMMEDIATE", "SLURM_TIMELIMIT", "SLURM_SIGNAL", "SLURM_NETWORK", "SLURM_RESV_PORTS", "SLURM_REMOTE_CWD",
+    "SLURM_WORKING_DIR", "SLURM_LABELIO", "SLURM_UNBUFFEREDIO", "SLURM_STDINMODE", "SLURM_STDOUTMODE",
+    "SLURM_STDERRMODE", "SLURM_OPEN_MODE", "SLURM_PROLOG", "SLURM_EPILOG", "SLURM_TASK_PROLOG", "SLURM_TASK_EPILOG",
+    "SLURM_BCAST", "SLURM_PROFILE", "SLURM_ACCTG_FREQ", "SLURM_POWER", "SLURM_DEPENDENCY", "SLURM_TEST_EXEC",
+    "SLURM_MULTI_PROG", "SLURM_DEBUG", "SLURM_HET_GROUP", "SLURM_NODE_USAGE",
+)  # fmt: skip
+"""What `srun` takes for options, by the beginnings of their names (srun(1), INPUT ENVIRONMENT VARIABLES). A job sets
+some of them, a user's profile others; they contradict each other and the step that we compose. What describes the job
+(`SLURM_JOB_...`, `SLURM_NODELIST`, `SLURM_TASKS_PER_NODE`) is none of them, nor what sites set of their own."""
 
 _ATTACH = "pbs_attach"
 """By ssh into a PBS job: its MoM then accounts for, confines (cgroup hook) and ends what we start there."""
@@ -92,8 +98,8 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return variables for the words: without what would bind a new Slurm step to the shape of the one we are in."""
-    return {name: value for name, value in inherited.items() if not name.startswith(_OF_A_STEP)}
+    """Return variables to compose steps of Slurm's with: without what `srun` would take for options."""
+    return {name: value for name, value in inherited.items() if not name.startswith(_OPTIONS_OF_SRUN)}
 
 
 def detect(wanted: str, env: Mapping[str, str], which: Which = shutil.which, brokers: Hosts = flux_hosts) -> Reach:

@@ -97,6 +97,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
     """
 
     @typeguard.typechecked
@@ -122,6 +123,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         declared_nodes: int | None = None,
         node_launcher: str = "auto",
         ageing: int | float = 60,
+        enforce_memory: bool = True,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label = label
@@ -138,6 +140,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self.declared_nodes = declared_nodes
         self.node_launcher = node_launcher
         self.ageing = ageing
+        self.enforce_memory = enforce_memory
         self._admission = self._check()
         self._task_ids = itertools.count(1)
         self._poller: JobStatusPoller | None = None
@@ -203,6 +206,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
             parcels=self._parcels.path,
+            enforce_memory=self.enforce_memory,
         )
         self._config_path = folder / "block.json"
         write_config(config, self._config_path)

@@ -43,6 +43,7 @@ def _become_guard(config: Path) -> None:
 
 
 async def _run(path: Path, block: str, private: Path) -> None:
+    from rhapsody_parsl.cluster.remote import environment  # noqa: PLC0415 - the guard needs none of it
     from rhapsody_parsl.pilot.collector import settle  # noqa: PLC0415 - the guard needs none of it
     from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
@@ -56,7 +57,10 @@ async def _run(path: Path, block: str, private: Path) -> None:
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)
         os.chdir(config.working_dir)
-    nodes, hosts = await survey(config, private, logs_of(config, block))
+    job = dict(os.environ)
+    for name in job.keys() - environment(job).keys():
+        del os.environ[name]  # for us and all that we start: no step is composed with it
+    nodes, hosts = await survey(config, private, logs_of(config, block), job)
     pilot = Pilot(config, block, private, nodes, hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -6,7 +6,7 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
-from rhapsody_parsl.errors import NodeLost, RhapsodyError, WalltimeExceeded
+from rhapsody_parsl.errors import MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.deadlines import Deadlines
@@ -197,6 +197,13 @@ class Core:
             self._requeue(active.lane, again, now)
         self._close(active)
         self.schedule(now)
+
+    def memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
+        """The processes of a run hold more than it leases: they are killed, and will be reported `lost`."""
+        active = self._runs.get(run)
+        if active is not None:
+            active.lost_with = error
+            self._kill(active, list(active.inflight))
 
     def node_lost(self, name: str, reason: str, now: float) -> None:
         """A node is lost: it is set aside, and what runs there will be reported `lost`; what needs it fails."""

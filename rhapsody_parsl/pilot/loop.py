@@ -12,14 +12,15 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.errors import RhapsodyError, RuntimeUnavailable
+from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
+from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.runtimes.hosts import Host
-from rhapsody_parsl.runtimes.protocol import Context, Node, Runtime
+from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
 from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
@@ -49,8 +50,8 @@ _BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
 class Pilot:
     """One block's pilot.
 
-    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, (3) leave the other hosts,
-    (4) say goodbye, (5) close the link, (6) remove the private folder.
+    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, then the memory watches, (3)
+    leave the other hosts, (4) say goodbye, (5) close the link, (6) remove the private folder.
 
     Args:
         config: The block's.
@@ -91,6 +92,7 @@ class Pilot:
         for host in hosts.values():
             host.on_change = self._host_changed
         self._context = context
+        self._limits = MemoryLimits(context, self._memory_exceeded)
         self._runtimes: dict[str, Runtime] = {}
         self._core = Core(
             Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
@@ -132,7 +134,19 @@ class Pilot:
         if self._leaving.done():
             return  # we end it ourselves: the goodbye names its tasks
         log.warning("run %d lost: %s", run, error)
+        self._limits.release(run, "stay")
         self._core.lost(run, error, untouched, time.monotonic())
+        self._act()
+
+    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+        """These processes work for a run."""
+        if self._config.enforce_memory and run.spec.resources.memory:
+            self._limits.keep(run, host, pids)
+
+    def _memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
+        """A run's processes hold more than it leases."""
+        log.warning("run %d: %s", run, error)
+        self._core.memory_exceeded(run, error)
         self._act()
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
@@ -221,6 +235,8 @@ class Pilot:
                 self._runtimes[name].run(run, tasks)
             case EndRun(runtime=name, run=run):
                 self._runtimes[name].end(run)
+                if run.spec.resources.memory:
+                    self._limits.release(run.id)
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):
@@ -325,6 +341,7 @@ class Pilot:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
+        await _watch("memory limits", self._limits.stop())
         await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self._context.hosts.values()))
         if self._link:
             self._link.send(Goodbye(reason, begun))

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded, to_wire
+from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.wire.messages import FAILED, Result
 
@@ -68,7 +68,7 @@ class Outcomes:
             return False
         if isinstance(why, WalltimeExceeded):
             error = why
-        elif task in untouched or self._may_rerun(active, task):
+        elif task in untouched or (not isinstance(error, MemoryExceeded) and self._may_rerun(active, task)):
             return True
         self.failed(task, error)
         return False

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.cluster.batch import NoAllocation, allocated
 from rhapsody_parsl.cluster.command import GuardedScript
-from rhapsody_parsl.cluster.listed import is_host
+from rhapsody_parsl.cluster.names import of_this_host
 from rhapsody_parsl.cluster.remote import detect
 
 __all__ = ("AllocationProvider",)
@@ -133,8 +132,7 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
                 raise SubmitException(job_name, "the allocation is one block, and an earlier command still runs in it")
 
     def _start(self, script: Path) -> GuardedScript:
-        here = socket.gethostname()
-        if any(is_host(host, here) for host in self._hosts):
+        if of_this_host(self._hosts):
             return GuardedScript(script)
         return GuardedScript(script, self._hosts[0], detect(self.node_launcher, os.environ))
 

@@ -46,11 +46,12 @@ class _Worker:
         gpus: What its first run was shown of the host's GPUs, "" for none; None where nothing is shown or hidden.
     """
 
-    __slots__ = ("cores", "environment", "gpus", "host", "name", "run", "tasks", "up", "waiting")
+    __slots__ = ("cores", "environment", "gpus", "host", "memory", "name", "pid", "run", "tasks", "up", "waiting")
 
     def __init__(self, name: str, host: str, gpus: str | None) -> None:
         self.name, self.host, self.gpus = name, host, gpus
         self.up = False
+        self.pid = self.memory = 0
         self.run: Run | None = None
         self.cores: tuple[int, ...] = ()
         self.environment: dict[str, str] = {}
@@ -65,7 +66,7 @@ class WorkerPool:
         events: The pilot's ear.
         starter: Starts a worker process: `(name, host)`; it will connect to the hub under that name.
         environment: Variables every task gets, read at each feed.
-        idle: How many idle workers a host keeps.
+        prefix: What the workers' names begin with.
     """
 
     def __init__(
@@ -108,7 +109,8 @@ class WorkerPool:
         if worker is None:
             return False
         match message:
-            case Ready():
+            case Ready(pid=pid):
+                worker.pid = pid
                 self._up(worker)
             case Done(run=run, results=results):
                 for result in results:
@@ -127,7 +129,7 @@ class WorkerPool:
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
         environment = {**self._environment, **worker.environment, **env}
-        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks)))
+        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks), memory=worker.memory))
 
     def end(self, run: Run) -> None:
         """The run is over; its worker is idle."""
@@ -199,7 +201,10 @@ class WorkerPool:
         worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
         threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
         worker.environment = {**threads, **shown}
+        worker.memory = run.memory_on(host)
         self._by_run[run.id] = worker
+        if worker.up:
+            self._events.at_work(run, host, [worker.pid])
         return worker
 
     def _take_idle(self, host: str, gpus: str | None) -> _Worker | None:
@@ -221,6 +226,8 @@ class WorkerPool:
 
     def _up(self, worker: _Worker) -> None:
         worker.up = True
+        if worker.run:
+            self._events.at_work(worker.run, worker.host, [worker.pid])
         waiting, worker.waiting = worker.waiting, []
         for message in waiting:
             self._send(worker, message)

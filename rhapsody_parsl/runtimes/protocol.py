@@ -8,6 +8,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.runtimes.hosts import Host
+from rhapsody_parsl.runtimes.probe import GB
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result, Share, Task
 
@@ -73,6 +74,12 @@ class Run:
     def __init__(self, id: int, spec: TaskSpec, placed: tuple[Placed, ...] = ()) -> None:  # noqa: A002 - the field's name
         self.id, self.spec, self.placed = id, spec, placed
 
+    def memory_on(self, host: str) -> int:
+        """Return the bytes of memory it leases on a host; 0 where memory is not accounted."""
+        if not self.spec.resources.memory:
+            return 0
+        return round(sum(part.share.memory for part in self.placed if part.node.host == host) * GB)
+
 
 class Events(Protocol):
     """What a runtime tells the pilot; called on the pilot's loop, never from within a call of the pilot's."""
@@ -86,8 +93,11 @@ class Events(Protocol):
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
         """A run is over: its tasks are lost with `error`, but for the untouched ones, which had not begun."""
 
+    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+        """These processes of a host work for a run, and those below them; may be told at any time."""
+
     def state(self, runtime: str, state: str, detail: str = "") -> None:
-        """The runtime is `starting`, `ready`, `failed` or `stopped`; for people."""
+        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail."""
 
     def services(self, services: Sequence[dict[str, Any]]) -> None:
         """The runtime's services changed: name, state, replicas, ready, cores, url, model."""

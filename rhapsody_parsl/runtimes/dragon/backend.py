@@ -15,6 +15,7 @@ from dragon.infrastructure.policy import Policy
 from dragon.native.machine import System
 from dragon.native.process import Process
 
+from rhapsody_parsl.cluster.names import of_this_host
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import folder_of, mark_of, take
@@ -47,7 +48,6 @@ class Head:
         threading.Thread(target=self._tell_when_alone, daemon=True).start()
         self._watched: dict[int, tuple[str, Process]] = {}
         self._away: dict[str, Process] = {}
-        self._host = os.uname().nodename
 
     def serve(self) -> None:
         """Take the pilot's words until it says quit or is gone."""
@@ -82,7 +82,7 @@ class Head:
         )
         try:
             process.start()
-            if order.host.partition(".")[0] == self._host.partition(".")[0] or len(System().nodes) == 1:
+            if len(System().nodes) == 1 or of_this_host([order.host]):
                 self._watch(order.worker, process)
             else:
                 self._away[order.worker] = process

@@ -7,22 +7,29 @@ Standard library only. `PLAN` says for each host the cores and GPUs of each rank
 import os
 import sys
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
+
+from rhapsody_parsl.cluster.names import our_names, ours
+
 _SIGNS_OF_PMI = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "MPI_LOCALRANKID", "PALS_RANKID")
 
 
 def share(plan: str, host: str, rank: int) -> "tuple[set[int], str]":
-    """Return the cores and the GPUs of a host's rank.
+    """Return the cores and the GPUs of a rank on this host.
 
     Args:
         plan: See above.
-        host: As the host calls itself; domains do not count.
-        rank: Its number there.
+        host: As this host calls itself.
+        rank: Its number here.
     """
     ranks = {}
     for part in plan.split(","):
         name, _, shares = part.partition("=")
-        ranks[name.partition(".")[0]] = shares.split("/")
-    mine = ranks[host.partition(".")[0]]
+        ranks[name] = shares.split("/")
+    here = ours(ranks, our_names(os.environ, host))
+    if not here:
+        sys.exit(f"A rank was started on {host}, and its lease has {', '.join(ranks)}.")
+    mine = ranks[here[0]]
     cores, _, gpus = mine[rank % len(mine)].partition("@")
     return _cores(cores), gpus.replace("+", ",")
 

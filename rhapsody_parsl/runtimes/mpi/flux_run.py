@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 
 from rhapsody_parsl.cluster.batch import flux_hosts
-from rhapsody_parsl.cluster.listed import is_host
+from rhapsody_parsl.cluster.names import is_host
 from rhapsody_parsl.cluster.remote import detect
 
 __all__ = ("main", "resources")

@@ -186,6 +186,8 @@ class Functions:
         tasks, run, ranks = job.send(), job.run, job.ranks
         common = {**self._context.environment, "OMP_NUM_THREADS": str(run.spec.resources.cores_per_rank)}
         every = run.spec.policy.returns == "all"
+        for host, pids in world.processes_of(job).items() if run.spec.resources.memory else ():
+            self._events.at_work(run, host, pids)
         for member in job.members:
             env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
             work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every)

@@ -41,9 +41,10 @@ _LOCAL_RANK: dict[str, str] = {
 }
 """Where each launcher puts a rank's number on its host."""
 _IN_SLURM: dict[str, dict[str, str]] = {
-    "hydra": {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none"},
+    "hydra": {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none --export=ALL"},
     "openmpi": {
         "SLURM_OVERLAP": "1",
+        "SLURM_EXPORT_ENV": "ALL",
         "PRTE_MCA_ras_slurm_use_entire_allocation": "1",  # from Open MPI 5 on
         "OMPI_MCA_ras_slurm_use_entire_allocation": "1",  # before
     },
@@ -244,7 +245,8 @@ def _openmpi(places: Sequence[Place], local: bool) -> _Words:
 
 def _srun(places: Sequence[Place], local: bool) -> _Words:
     """`--overlap`: the pilot's own step holds the cores; `--kill-on-bad-exit`: no rank stays when one is lost."""
-    words: _Words = [("--mpi=pmi2",), ("--overlap",), ("--kill-on-bad-exit=1",), ("--ntasks", _count(places))]
+    words: _Words = [("--mpi=pmi2",), ("--overlap",), ("--kill-on-bad-exit=1",), ("--export=ALL",)]
+    words.append(("--ntasks", _count(places)))
     if per_node := _even(places):
         words += [("--ntasks-per-node", str(per_node)), ("--nodelist", ",".join(p.host for p in places))]
     else:

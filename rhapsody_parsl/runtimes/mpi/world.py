@@ -51,7 +51,7 @@ class World:
         self._frozen: set[int] = set()
         self._pids: dict[int, int] = {}
         self._watched: dict[int, int] = {}
-        self._arrived: set[int] = set()
+        self._arrived: dict[int, int] = {}  # process ids, on whichever host
         self._loop = asyncio.get_running_loop()
         self._life: asyncio.Task[None] | None = None
         self._stop: asyncio.Task[None] | None = None
@@ -69,7 +69,7 @@ class World:
         if size != len(self.peers):
             self._refuse_singletons(size)
             return
-        self._arrived.add(rank)
+        self._arrived[rank] = message.pid
         self.ready = len(self._arrived) == size
         if message.host != socket.gethostname():
             return
@@ -80,6 +80,13 @@ class World:
             return
         self._pids[rank], self._watched[rank] = message.pid, watch
         self._loop.add_reader(watch, self._rank_ended, rank)
+
+    def processes_of(self, job: Job) -> dict[str, list[int]]:
+        """Return the process ids of a run's ranks, which are there, by host."""
+        found: dict[str, list[int]] = {}
+        for member in job.members:
+            found.setdefault(member.placed.node.host, []).append(self._arrived[member.rank])
+        return found
 
     def settle(self, job: Job) -> bool:
         """Give a run some of the ranks; False while too few are free."""

@@ -121,6 +121,9 @@ class Bodies:
             self._on_lost(gone, error)
         self._feed()
 
+    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+        """Request workers hold no lease, so nothing limits them."""
+
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """Workers have no state of interest."""
 

@@ -1,11 +1,12 @@
 """The batch systems' own words for the hosts of a block."""
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.cluster.batch import InventoryUnknown, allocated, list_hosts, slurm_counts
+from rhapsody_parsl.cluster.batch import InventoryUnknown, NotListed, allocated, list_hosts, slurm_counts
 from rhapsody_parsl.cluster.listed import Listed
 
 
@@ -65,10 +66,67 @@ def test_a_host_file_may_say_how_much_is_ours(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_list_without_us_is_not_ours(tmp_path: Path) -> None:
+def test_a_list_without_us_is_an_error_that_shows_it(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("a\nb\n")
-    assert names({"PBS_NODEFILE": str(hosts)}) == ["here"]
+    told = r"PBS_NODEFILE lists a, b, and this host \(here\) is none of them.*AllocationProvider.*unset PBS_NODEFILE"
+    with pytest.raises(NotListed, match=told):
+        names({"PBS_NODEFILE": str(hosts)})
+    hosts.write_text("\n".join(f"n{number}" for number in range(1000)))
+    with pytest.raises(NotListed) as caught:
+        names({"PBS_NODEFILE": str(hosts)})
+    assert len(str(caught.value)) < 700
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), NotListed)
+
+
+def test_slurm_says_by_which_name_we_stand_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In clouds its nodes are called otherwise than the hosts."""
+    program(tmp_path, "scontrol", "echo q1-dy-c5-1 q1-dy-c5-2", monkeypatch)
+    job = {"SLURM_JOB_NODELIST": "q1-dy-c5-[1-2]", "SLURM_JOB_CPUS_PER_NODE": "4(x2)"}
+    there = list_hosts({**job, "SLURMD_NODENAME": "q1-dy-c5-2"}, "ip-10-0-0-8")
+    assert there == [Listed("q1-dy-c5-2", 4), Listed("q1-dy-c5-1", 4)]
+    with pytest.raises(NotListed, match="q1-dy-c5-1, q1-dy-c5-2, and this host"):
+        list_hosts(job, "ip-10-0-0-8")
+
+
+def test_components_of_a_heterogeneous_job_are_refused() -> None:
+    with pytest.raises(InventoryUnknown, match="heterogeneous Slurm job of 2 components"):
+        list_hosts({"SLURM_JOB_NODELIST": "c1", "SLURM_HET_SIZE": "2"}, "c1")
+
+
+def test_a_task_of_a_job_array_is_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "scontrol", "echo here", monkeypatch)
+    array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "9"}
+    assert names({"SLURM_JOB_ID": "10", "SLURM_JOB_NODELIST": "here", **array}) == ["here"]
+
+
+def test_torques_node_file_has_a_line_for_each_core(tmp_path: Path) -> None:
+    hosts = tmp_path / "nodes"
+    hosts.write_text("b\nb\nb\nhere\nhere\n")
+    env = {"PBS_NODEFILE": str(hosts), "PBS_JOBID": "7.server", "PBS_NUM_PPN": "3"}
+    wanted = [Listed("here", 2), Listed("b", 3)]
+    assert list_hosts(env, "here") == wanted
+    del env["PBS_NUM_PPN"]
+    assert list_hosts({**env, "PBS_VERSION": "TORQUE-6.1.3"}, "here") == wanted
+
+
+def test_grid_engine_gives_slots(tmp_path: Path) -> None:
+    hosts = tmp_path / "pe_hostfile"
+    hosts.write_text("n1.site 4 all.q@n1.site <NULL>\nhere.site 2 all.q@here UNDEFINED\nhere.site 1 long.q@here 0,1\n")
+    env = {"PE_HOSTFILE": str(hosts), "NSLOTS": "7", "JOB_ID": "12"}
+    assert list_hosts(env, "here") == [Listed("here.site", 3), Listed("n1.site", 4)]
+    serial = {"NSLOTS": "2", "JOB_ID": "12"}
+    assert list_hosts(serial, os.uname().nodename) == [Listed(os.uname().nodename, 2)]
+    assert list_hosts({"NSLOTS": "2"}, "here") == [Listed("here")], "a variable of somebody else's"
+
+
+def test_hosts_may_be_given_by_address(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("203.0.113.5 slots=4\n127.0.0.1 slots=2\n")
+    assert names({"RHAPSODY_HOSTFILE": str(hosts)}, "anything") == ["127.0.0.1", "203.0.113.5"]
+    hosts.write_text("203.0.113.5\n203.0.113.6\n")
+    with pytest.raises(NotListed):
+        names({"RHAPSODY_HOSTFILE": str(hosts)}, "anything")
 
 
 def test_lsf_counts_slots(tmp_path: Path) -> None:

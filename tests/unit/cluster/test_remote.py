@@ -92,7 +92,21 @@ def test_a_way_that_is_not_there_is_said(wanted: str, told: str) -> None:
     assert "RhapsodyExecutor(node_launcher=...)" in str(caught.value)
 
 
-def test_a_new_step_does_not_take_the_shape_of_ours() -> None:
-    step = {"SLURM_CPU_BIND": "x", "SLURM_CPU_BIND_LIST": "0x1", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_ID": "0"}
-    kept = {"SLURM_JOB_ID": "7", "PATH": "/bin"}
-    assert environment({**step, **kept}) == kept
+def test_no_step_of_ours_takes_options_from_the_environment() -> None:
+    """A job sets some, a user's profile others, and they contradict each other and what we compose."""
+    options = (
+        "SLURM_CPU_BIND", "SLURM_CPU_BIND_LIST", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NPROCS",
+        "SLURM_STEP_ID", "SLURM_STEP_NODELIST", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_GPU",
+        "SLURM_MEM_BIND", "SLURM_TRES_PER_TASK", "SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK",
+        "SLURM_GPUS_ON_NODE", "SLURM_GPU_BIND", "SLURM_HINT", "SLURM_THREADS_PER_CORE", "SLURM_CPUS_PER_TASK",
+        "SLURM_CPUS_PER_GPU", "SLURM_DISTRIBUTION", "SLURM_EXCLUSIVE", "SLURM_OVERLAP", "SLURM_EXPORT_ENV",
+        "SLURM_MPI_TYPE", "SLURM_GRES", "SLURM_TIMELIMIT", "SLURM_HOSTFILE", "SLURM_UNBUFFEREDIO", "SLURM_LABELIO",
+        "SRUN_CPUS_PER_TASK", "SRUN_EXPORT_ENV", "SLURM_WAIT", "SLURM_TASK_PROLOG", "SLURM_STDOUTMODE",
+    )  # fmt: skip
+    kept = {
+        "SLURM_JOB_ID": "7", "SLURM_JOBID": "7", "SLURM_JOB_NODELIST": "a", "SLURM_JOB_NUM_NODES": "1", "PATH": "/bin",
+        "SLURM_NODELIST": "a", "SLURM_TASKS_PER_NODE": "1", "SLURM_JOB_CPUS_PER_NODE": "4", "SLURM_JOB_GPUS": "0",
+        "SLURM_ARRAY_TASK_ID": "3", "SLURMD_NODENAME": "a", "SLURM_TMPDIR": "/x", "SLURM_CONF": "/y",
+        "SLURM_RESTART_COUNT": "1", "SLURM_CLUSTER_NAME": "c", "SLURM_SUBMIT_DIR": "/z", "SLURM_NODEID": "0",
+    }  # fmt: skip
+    assert environment({**dict.fromkeys(options, "x"), **kept}) == kept

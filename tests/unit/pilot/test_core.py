@@ -177,6 +177,18 @@ def test_a_walltime_is_never_spent_waiting_behind_others() -> None:
     assert max(block.started[n][0] for n in range(400)) < 3.0
 
 
+def test_a_task_that_exceeds_its_memory_fails_alone_and_is_not_run_again() -> None:
+    block = Simulation(make_nodes(1, cores=2))
+    block.seconds = dict.fromkeys(range(200), 0.001)
+    block.greedy = {50, 120}
+    block.submit(make_spec(on_loss="rerun"), *range(200))
+    block.run()
+    ends = kinds(block)
+    assert {number for number, kind in ends.items() if kind != "ok"} == {50, 120}
+    assert {ends[50], ends[120]} == {"MemoryExceeded"}
+    assert (len(block.started[50]), len(block.started[120])) == (1, 1)
+
+
 def test_short_tasks_behind_a_long_one_are_called_back() -> None:
     block = Simulation(make_nodes(1, cores=2))
     block.seconds = dict.fromkeys(range(1000), 0.0005) | {300: 100.0}

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,14 +43,16 @@ LINES = [
         "srun",
         TWO,
         False,
-        "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --ntasks-per-node 2 --nodelist a,b --nodes 2 "
+        "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --export=ALL --ntasks 4 --ntasks-per-node 2 "
+        "--nodelist a,b --nodes 2 "
         "--cpu-bind=mask_cpu:0x1,0x2",
     ),
     (
         "srun",
         UNEVEN,
         False,
-        "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --distribution=arbitrary --nodelist a,a,a,b "
+        "/x/mpiexec --mpi=pmi2 --overlap --kill-on-bad-exit=1 --export=ALL --ntasks 4 --distribution=arbitrary "
+        "--nodelist a,a,a,b "
         "--nodes 2 --cpu-bind=none",
     ),
     ("mpiexec", TWO, False, "/x/mpiexec -n 4 -ppn 2 -hosts a,b"),
@@ -89,7 +92,8 @@ def test_hydra_starts_its_proxies_as_a_step_inside_slurm() -> None:
     launcher = Launcher("hydra", "/x/mpiexec", reach="srun")
     assert launcher.line(TWO, local=False)[:3] == ["/x/mpiexec", "-launcher", "slurm"]
     assert launcher.line(HERE, local=True)[:3] == ["/x/mpiexec", "-launcher", "fork"]
-    assert launcher.environment({}, PRIVATE) == {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap --mpi=none --cpu-bind=none"}
+    words = "--overlap --mpi=none --cpu-bind=none --export=ALL"
+    assert launcher.environment({}, PRIVATE) == {"HYDRA_LAUNCHER_EXTRA_ARGS": words}
     assert Launcher("srun", "/x/srun", reach="srun").environment({}, PRIVATE) == {}
 
 
@@ -139,6 +143,24 @@ def test_ranks_with_gpus_of_their_own() -> None:
     assert words[4:] == ["MPI_LOCALRANKID", "3", "ROCR_VISIBLE_DEVICES", plan(places)]
     assert bind.share(plan(places), "a", 1) == ({2, 3}, "6")
     assert bind.share("a=0-2+8@0+1,b=5", "b.site", 3) == ({5}, "")
+    with pytest.raises(SystemExit, match=r"started on c, and its lease has 10\.0\.0\.5, 10\.0\.0\.6"):
+        bind.share("10.0.0.5=0,10.0.0.6=1", "c", 0)
+
+
+def test_a_rank_finds_its_cores_by_slurms_name_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURMD_NODENAME", "q1-2")
+    assert bind.share("q1-1=0,q1-2=1", "ip-10-0-0-8", 0) == ({1}, "")
+
+
+@pytest.mark.parametrize("kind", ["srun", "hydra", "openmpi"])
+def test_ranks_in_slurm_get_their_tasks_environment(kind: Any) -> None:
+    """A job submitted with --export=NONE sets SLURM_EXPORT_ENV, which rules every srun in it."""
+    launcher = Launcher(kind, "/x/mpiexec", reach="srun")
+    own = launcher.environment({"SLURM_EXPORT_ENV": "NONE"}, PRIVATE)
+    said = [*launcher.line(TWO, local=False), *own.get("HYDRA_LAUNCHER_EXTRA_ARGS", "").split()]
+    assert "--export=ALL" in said or own["SLURM_EXPORT_ENV"] == "ALL"
+    if kind == "srun":
+        assert "--export=ALL" not in Launcher(kind, "srun", ("--export=A",)).line(TWO, local=False)
 
 
 def bound(rank: str, **env: str) -> "subprocess.CompletedProcess[str]":

@@ -17,6 +17,9 @@ class Pilot:
     def done(self, run: int, results: Any) -> None:
         """Hear of results."""
 
+    def at_work(self, run: Run, host: str, pids: Any) -> None:
+        """Hear of processes."""
+
 
 class Hub:
     """What the pool sent, and to whom; all that it uses of a hub before anything ends."""
