@@ -9,6 +9,8 @@ never unpickles anything.
 
 from typing import Any
 
+from rhapsody_parsl.wording import clip, shown, tellable
+
 __all__ = (
     "BackendFailed",
     "BlockLost",
@@ -50,16 +52,18 @@ class RhapsodyError(Exception):
 class InvalidTask(RhapsodyError):
     """A request that can never run as written: key, value, what is allowed, and the remedy.
 
-    The executor raises it as Parsl's `InvalidResourceSpecification`.
+    The executor raises it as Parsl's `InvalidResourceSpecification`. A value that is long or no plain data is kept as
+    it is shown: an error is bounded, and travels, whatever it is about.
     """
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
+        key, value = clip(key), tellable(value)
         Exception.__init__(self, key, value, problem, remedy)  # not super(): a subclass has Parsl's error behind us
         self.key, self.value, self.problem, self.remedy = key, value, problem, remedy
 
     def sentence(self) -> str:
         """Name key, value, limit and remedy."""
-        text = f"{self.key}={self.value!r}: {self.problem}"
+        text = f"{self.key}={shown(self.value)}: {self.problem}"
         return f"{text}. {self.remedy}" if self.remedy else f"{text}."
 
 

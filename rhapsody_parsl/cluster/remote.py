@@ -12,9 +12,10 @@ import msgspec
 
 from rhapsody_parsl.cluster.batch import flux_hosts
 from rhapsody_parsl.cluster.names import is_host
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import InvalidTask, RhapsodyError
+from rhapsody_parsl.wording import nearest
 
-__all__ = ("Reach", "Unreachable", "detect")
+__all__ = ("Reach", "Unreachable", "check_way", "detect")
 
 _WAYS: dict[str, tuple[str, ...]] = {
     "srun": (
@@ -95,6 +96,22 @@ class Reach(msgspec.Struct, frozen=True):
         if (rank := next(ranks, None)) is None:
             raise Unreachable(f"Flux has no broker on {host}, but on {', '.join(dict.fromkeys(self.brokers))}")
         return str(rank)
+
+
+def check_way(wanted: str) -> None:
+    """Check a `node_launcher` as far as that is possible anywhere.
+
+    Raises:
+        InvalidTask: It is no known way, and no command with `{host}` in it.
+    """
+    ways = ("auto", *_WAYS, _ATTACH)
+    if "{host}" not in wanted and wanted not in ways:
+        known = f"known are {', '.join(ways)}, or a command of your own with {{host}} in it"
+        raise InvalidTask("node_launcher", wanted, known, nearest(wanted, ways))
+    try:
+        shlex.split(wanted)
+    except ValueError as problem:
+        raise InvalidTask("node_launcher", wanted, f"it cannot be split into words: {problem}") from None
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:

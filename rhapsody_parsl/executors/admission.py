@@ -1,6 +1,5 @@
 """Refuse at `submit` what can never run, as soon as that can be known: from the spec, or from what a block said."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,14 +8,18 @@ from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
-from rhapsody_parsl.spec.annotation import merge, parse
+from rhapsody_parsl.spec.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime, VLLMService
+from rhapsody_parsl.spec.plain import plain_dict
 from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "services_of")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "read", "services_of")
 
 
 _MOST_KNOWN = 4_000
+_LONGEST_KNOWN = 4096
+"""Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 
 
 def name_of(runtime: RuntimeConfig) -> str:
@@ -35,16 +38,39 @@ class InvalidSpecification(InvalidTask, InvalidResourceSpecification):
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
         InvalidTask.__init__(self, key, value, problem, remedy)
-        self.invalid_keys = {key}
+        self.invalid_keys = {self.key}
         self.message = self.sentence()
 
 
-class Admitted(msgspec.Struct, frozen=True):
-    """A checked spec, as the pilot wants it: encoded, with the encoded request parameters (or b"")."""
+def read(specification: Any) -> dict[str, Any]:
+    """Return a call's dict as plain data.
+
+    Args:
+        specification: Whatever the caller gave; `None` is {}.
+
+    Raises:
+        InvalidSpecification: It is no dict, or holds what is no plain data, or too much.
+    """
+    try:
+        return plain_dict(specification, SPEC_PARAMETER)
+    except InvalidTask as error:
+        raise InvalidSpecification(*error.args) from None
+
+
+class Admitted(msgspec.Struct):
+    """A checked spec, as the pilot wants it: encoded, with the encoded request parameters (or b"").
+
+    Attributes:
+        spec: The spec.
+        encoded: The same as bytes.
+        request: Request parameters as bytes.
+        fits: What a block said that can hold it; None before one was found.
+    """
 
     spec: TaskSpec
     encoded: bytes
     request: bytes = b""
+    fits: Mapping[str, Any] | None = None
 
 
 class Admission:
@@ -69,40 +95,37 @@ class Admission:
             _check_span(service, nodes_per_block)
         self._known: dict[tuple[str, bool, bytes], Admitted] = {}
 
-    def admit(self, facts: FunctionFacts, specification: Mapping[str, Any] | None) -> Admitted:
+    def admit(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         """Return the checked spec of a call.
 
         Args:
             facts: The function's.
-            specification: Call time's dict; overrides the annotation's key by key.
+            given: What `read` made of the call's dict; overrides the annotation's key by key.
 
         Raises:
             InvalidSpecification: It can never run.
         """
-        given = specification if specification is not None else {}
-        try:
-            layers = msgspec.msgpack.encode((facts.annotation, given))
-        except (TypeError, ValueError, OverflowError):
-            layers = b""
+        layers = msgspec.msgpack.encode((facts.annotation, given))
         key = (facts.name, facts.comm, layers)
-        known = self._known.get(key) if layers else None
+        known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
-            if len(self._known) > _MOST_KNOWN:
-                self._known.clear()
-            self._known[key] = known
+            if len(layers) <= _LONGEST_KNOWN:
+                self._remember(key, known)
         return known
+
+    def _remember(self, key: tuple[str, bool, bytes], admitted: Admitted) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[key] = admitted
 
     def _check(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         try:
             spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm)
             self._check_runtime(spec)
-            encoded_request = msgspec.msgpack.encode(request) if request else b""
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
-        except (TypeError, OverflowError) as error:
-            raise InvalidSpecification("request", given, f"a value is not plain data: {error}") from None
-        return Admitted(spec, encode_spec(spec), encoded_request)
+        return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
 
     def _check_runtime(self, spec: TaskSpec) -> None:
         name = spec.runtime or self._default
@@ -122,8 +145,7 @@ class Admission:
                 "Give num_ranks, or num_nodes and ranks_per_node",
             )
         if spec.service and spec.service not in self._services:
-            close = difflib.get_close_matches(spec.service, self._services, 1, 0.5)
-            hint = f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(self._services) or 'none'}"
+            hint = nearest(spec.service, self._services) or f"Known are {', '.join(self._services) or 'none'}"
             raise ServiceNotFound("service", spec.service, "no such service", hint)
         nodes = spec.resources.num_nodes
         if nodes > self._nodes:
@@ -134,19 +156,26 @@ class Admission:
                 "Raise the provider's nodes_per_block, or ask for fewer",
             )
 
-    def check_fit(self, spec: TaskSpec, inventories: Sequence[Mapping[str, Any]]) -> None:
+    def check_fit(self, admitted: Admitted, inventories: Sequence[Mapping[str, Any]]) -> None:
         """Refuse what no block seen so far can ever hold.
 
         Args:
-            spec: The task's.
+            admitted: The task's.
             inventories: What the connected blocks said; empty when none has.
 
         Raises:
             InvalidSpecification: It fits in none of them.
         """
-        problems = [problem for inventory in inventories if (problem := misfit(spec, inventory))]
-        if inventories and len(problems) == len(inventories):
-            raise InvalidSpecification(*problems[0])
+        problem = None
+        for inventory in inventories:
+            if admitted.fits is inventory:
+                return
+            problem = misfit(admitted.spec, inventory)
+            if problem is None:
+                admitted.fits = inventory
+                return
+        if problem is not None:
+            raise InvalidSpecification(*problem)
 
 
 def services_of(runtimes: Sequence[RuntimeConfig]) -> list[VLLMService]:

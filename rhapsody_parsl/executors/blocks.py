@@ -34,8 +34,10 @@ class Block:
         began: Monotonic time of its first word.
         heard: Monotonic time of its last word.
         idle_since: Monotonic time at which its last task ended, or of its first word.
+        served: How many tasks it has ended.
         closing: Whether it gets no more tasks.
         cut: Whether its connection is down.
+        lost: Whether it is gone without a goodbye.
         local: Whether it speaks to us over a Unix socket.
     """
 
@@ -49,8 +51,8 @@ class Block:
         self.state: dict[str, Any] = {}
         self.leases: dict[int, LeaseRecord] = {}
         self.began = self.heard = self.idle_since = now
-        self.closing = False
-        self.cut = False
+        self.served = 0
+        self.closing = self.cut = self.lost = False
 
     @property
     def parcels(self) -> bool:

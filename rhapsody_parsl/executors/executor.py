@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import msgspec
 import typeguard
-from parsl import launchers
 from parsl.data_provider.staging import Staging
 from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
@@ -24,10 +22,18 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.errors import BlockLost, InvalidTask, PayloadError, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, PayloadError, RhapsodyError
 from rhapsody_parsl.executors.addresses import own_addresses
-from rhapsody_parsl.executors.admission import Admission, default_of, name_of
+from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
+from rhapsody_parsl.executors.checks import (
+    check_default,
+    check_label,
+    check_numbers,
+    check_provider,
+    check_runtimes,
+    check_words,
+)
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, open_result
@@ -36,16 +42,16 @@ from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
 from rhapsody_parsl.spec.config import (
     BlockConfig,
     DragonRuntime,
     LocalRuntime,
     MPIRuntime,
-    RuntimeConfig,
     VLLMRuntime,
     write_config,
 )
-from rhapsody_parsl.spec.decorator import SPEC_PARAMETER
+from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.parcels import Parcels
@@ -56,19 +62,15 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
 _POLLING = 1.0
-_ONE_A_NODE = (
-    launchers.SingleNodeLauncher,
-    launchers.SrunLauncher,
-    launchers.SrunMPILauncher,
-    launchers.AprunLauncher,
-    launchers.JsrunLauncher,
-    launchers.MpiExecLauncher,
-    launchers.MpiRunLauncher,
-    launchers.GnuParallelLauncher,
-)
-"""Parsl's launchers that start a command once for each node."""
+_DRAGON_ALONE = (DragonRuntime(),)
+
+if TYPE_CHECKING:
+    Runtimes = Sequence[DragonRuntime | MPIRuntime | VLLMRuntime | LocalRuntime]
+else:
+    Runtimes = Any  # `check_runtimes` says what is wrong in a sentence, typeguard in a page
 
 
+@spelled
 class RhapsodyExecutor(BlockLife, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
 
@@ -98,6 +100,9 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
+
+    Raises:
+        InvalidTask: A value with which no block could be started or kept; it says the limit.
     """
 
     @typeguard.typechecked
@@ -105,7 +110,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self,
         label: str = "RhapsodyExecutor",
         provider: ExecutionProvider | None = None,
-        runtimes: Sequence[DragonRuntime | MPIRuntime | VLLMRuntime | LocalRuntime] = (DragonRuntime(),),
+        runtimes: Runtimes = _DRAGON_ALONE,
         default_runtime: str | None = None,
         address: str | None = None,
         encrypted: bool = True,
@@ -127,7 +132,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label = label
-        self.runtimes = tuple(runtimes)
+        self.runtimes = check_runtimes(runtimes)
         self.default_runtime = default_runtime or default_of(self.runtimes)
         self.address = address
         self.encrypted = encrypted
@@ -146,25 +151,21 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._poller: JobStatusPoller | None = None
 
     def _check(self) -> Admission:
-        """Check what typeguard cannot see: names, doubles, and the fields of the runtimes' configurations."""
-        names = [name_of(runtime) for runtime in self.runtimes]
-        if not names or len(set(names)) != len(names):
-            raise InvalidTask("runtimes", names, "at least one, and each kind once")
-        if self.default_runtime not in names:
-            raise InvalidTask("default_runtime", self.default_runtime, f"runtimes has {', '.join(names)}")
-        try:
-            msgspec.json.decode(msgspec.json.encode(self.runtimes), type=tuple[RuntimeConfig, ...])
-        except (msgspec.ValidationError, TypeError) as problem:
-            raise InvalidTask("runtimes", names, str(problem)) from None
-        nodes = getattr(self.provider, "nodes_per_block", 1) or 1
-        launcher = getattr(self.provider, "launcher", None)
-        if nodes > 1 and type(launcher) in _ONE_A_NODE:
-            raise InvalidTask(
-                "provider.launcher",
-                type(launcher).__name__,
-                f"it would start {nodes} pilots in a block of {nodes} nodes",
-                "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
-            )
+        """Check what typeguard cannot see: names, limits, and what only a block would stumble over."""
+        check_label(self.label)
+        check_default(self.default_runtime, self.runtimes)
+        check_numbers(
+            self.heartbeat_period,
+            self.heartbeat_threshold,
+            drain_period=self.drain_period,
+            ageing=self.ageing,
+            cores_per_node=self.cores_per_node,
+            gpus_per_node=self.gpus_per_node,
+            mem_per_node=self.mem_per_node,
+            declared_nodes=self.declared_nodes,
+        )
+        check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
+        nodes = check_provider(self.provider)
         return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
@@ -239,10 +240,13 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 f"Executor {self.label} is not running: start it before submit, or use it in a `with` block."
             )
         facts = facts_of(func)
-        admitted = self._admission.admit(facts, resource_specification)
-        self._admission.check_fit(admitted.spec, self._link.blocks.inventories())
-        if SPEC_PARAMETER in kwargs and not facts.takes_spec:
-            del kwargs[SPEC_PARAMETER]
+        given = read(resource_specification)
+        admitted = self._admission.admit(facts, given)
+        self._admission.check_fit(admitted, self._link.blocks.inventories())
+        if SPEC_PARAMETER in kwargs:
+            kwargs[SPEC_PARAMETER] = given
+            if not facts.takes_spec:
+                del kwargs[SPEC_PARAMETER]
         try:
             payload = pack_call(bare(func), args, kwargs)
         except Exception as problem:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, services_of
+from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, read, services_of
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
 from rhapsody_parsl.spec.config import RuntimeConfig
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -66,8 +66,8 @@ def explain(
 
 def _call_of(spec: Any, keys: Mapping[str, Any]) -> tuple[FunctionFacts, dict[str, Any]]:
     if callable(spec):
-        return facts_of(getattr(spec, "func", spec)), dict(keys)
-    return FunctionFacts("a call", {}, False, True), {**(spec or {}), **keys}
+        return facts_of(getattr(spec, "func", spec)), read(keys)
+    return FunctionFacts("a call", {}, False, True), {**read(spec), **read(keys)}
 
 
 def _reasons(spec: TaskSpec, facts: FunctionFacts, given: Mapping[str, Any], default: str) -> list[str]:

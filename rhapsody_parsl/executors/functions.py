@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 from parsl.app.errors import wrap_error
 
-from rhapsody_parsl.spec.decorator import ATTRIBUTE, SPEC_PARAMETER
+from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
+from rhapsody_parsl.spec.decorator import ATTRIBUTE
+from rhapsody_parsl.wording import clip
 
 __all__ = ("FunctionFacts", "bare", "facts_of")
 
@@ -66,7 +68,7 @@ def _look(function: Callable[..., Any]) -> FunctionFacts:
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     annotated = bool(annotation)
     return FunctionFacts(
-        name=getattr(layers[-1], "__name__", type(layers[-1]).__name__),
+        name=clip(str(getattr(layers[-1], "__name__", type(layers[-1]).__name__))),
         annotation=annotation,
         comm="comm" in parameters and not bash,
         takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,

@@ -1,5 +1,6 @@
 """The life of blocks as Parsl's scaling sees it: started, judged by their jobs, scaled in, and told to monitoring."""
 
+import logging
 import shlex
 import sys
 import threading
@@ -9,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.judgement import since_work, to_replace
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
 
 __all__ = ("GOODBYE_TIMEOUT", "BlockLife")
+
+log = logging.getLogger(__name__)
 
 GOODBYE_TIMEOUT = 20.0
 """Seconds a block may take to leave; Dragon's teardown over several nodes has half of them."""
@@ -48,6 +53,8 @@ class BlockLife(BlockProviderExecutor):
         self._launched: dict[str, float] = {}
         self._first_asked, self._first = 0, list[str]()
         self._draining: set[str] = set()
+        self._worked: set[str] = set()
+        self._lost: dict[str, float] = {}
         self._cut_checks: set[str] = set()
         self._closed = False
 
@@ -92,11 +99,33 @@ class BlockLife(BlockProviderExecutor):
         return known
 
     def handle_errors(self, status: dict[str, JobStatus]) -> None:
-        """Tell the tasks of ended blocks what happened to them, then let Parsl's handler judge the executor."""
+        """Tell the tasks of ended blocks what happened to them, judge the executor, and replace a lost last block.
+
+        Parsl's default handler sees what `since_work` leaves of the blocks; a handler of the user's sees all.
+        """
         for block, job in status.items():
             if job.state is not JobState.SCALED_IN:  # what we told to leave may still finish what it has
                 self._note_end(block, job)
-        super().handle_errors(status)
+        judged = since_work(status, self.connected_blocks(), self._worked)
+        super().handle_errors(judged if self.block_error_handler is simple_error_handler else status)
+        self._cancel_silent(status)
+        if not self.bad_state_is_set and not self._closed:
+            self._replace_lost(status, judged)
+
+    def _replace_lost(self, status: dict[str, JobStatus], judged: dict[str, JobStatus]) -> None:
+        """Start blocks when none is left and the last was lost: with `strategy="none"` nobody else would."""
+        blocks = max(1, getattr(self.provider, "init_blocks", 1))
+        wanted = min(blocks, getattr(self.provider, "max_blocks", 1), self.outstanding())
+        if count := to_replace(status, self._lost, judged, wanted):
+            log.warning("executor %s: its last block was lost with tasks waiting; starting %d", self.label, count)
+            super().scale_out_facade(count)
+
+    def _cancel_silent(self, status: dict[str, JobStatus]) -> None:
+        """Cancel the jobs of lost blocks that do not end: a pilot that hangs would hold the last place for ever."""
+        late = time.monotonic() - GOODBYE_TIMEOUT
+        ended = {id_ for id_, job in status.items() if job.terminal}
+        silent = [id_ for id_, since in self._lost.items() if since < late and id_ not in ended]
+        self._cancel_jobs([id_ for id_ in silent if id_ in self.blocks_to_job_id])
 
     @property
     def workers_per_node(self) -> int | float:
@@ -117,6 +146,7 @@ class BlockLife(BlockProviderExecutor):
             if self._closed or self.provider is None or job is None or self._link is None:
                 break
             if self._note_end(block, self.provider.status([job])[0]):
+                self._last_poll_time = 0.0  # the poller need not wait for its provider's turn
                 break
         self._cut_checks.discard(block)
 
@@ -170,7 +200,11 @@ class BlockLife(BlockProviderExecutor):
         self._tell_nodes(block, active=True)
 
     def left(self, block: Block) -> None:
-        """Tell Parsl's monitoring that a block's nodes are gone."""
+        """Note whether it had worked and whether it was lost; tell Parsl's monitoring that its nodes are gone."""
+        if block.served:
+            self._worked.add(block.id)
+        if block.lost:
+            self._lost[block.id] = time.monotonic()
         self._tell_nodes(block, active=False)
 
     def cut(self, block: str) -> None:

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 _BATCH = 512
 _MOST_SPECS = 4_000
 _ANSWER_TIMEOUT = 10.0
+_MOST_RERUNS = 3
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -122,6 +123,7 @@ class Link(threading.Thread):
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
         self._gone: set[str] = set()
+        self._reruns: dict[int, int] = {}
         self._stopping = False
         self.blocks = blocks
         self._changed = threading.Condition()
@@ -321,6 +323,7 @@ class Link(threading.Thread):
         match message:
             case Results(results=results, leases=leases):
                 self.blocks.leases_ended(block, leases)
+                block.served += len(results)
                 for result in results:
                     self._end(block, result)
             case Returned(tasks=tasks):
@@ -336,6 +339,8 @@ class Link(threading.Thread):
     def _end(self, block: Block, result: Result) -> None:
         if (task := block.take(result.id, block.heard)) is not None:
             discard(task)
+            if self._reruns:
+                self._reruns.pop(result.id, None)
             self._outcomes.ended(result)
         discard(result)
 
@@ -427,9 +432,10 @@ class Link(threading.Thread):
         log.info("block %s is gone: %s", block.id, reason)
         self.blocks.remove(block)
         self._gone.add(block.id)
+        block.lost = begun is None
         self._outcomes.left(block)
         for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._spec_of(task).policy.on_loss == "rerun":
+            if (begun is not None and task.id not in begun) or self._may_rerun(task):
                 self._waiting.append(task)
             else:
                 discard(task)
@@ -437,6 +443,14 @@ class Link(threading.Thread):
         discard_block(self._parcels, block.id)
         with self._changed:
             self._changed.notify_all()
+
+    def _may_rerun(self, task: Task) -> bool:
+        """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
+        reruns = self._reruns.get(task.id, 0)
+        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= _MOST_RERUNS:
+            return False
+        self._reruns[task.id] = reruns + 1
+        return True
 
     def _close_doors(self) -> None:
         if self._local:

@@ -1,6 +1,5 @@
 """The engine's part of an endpoint's YAML as checked values; what is wrong is named by its YAML path."""
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from rhapsody_parsl.spec.config import (
     VLLMRuntime,
     VLLMService,
 )
+from rhapsody_parsl.wording import nearest
 
 __all__ = ("InvalidSetting", "check_keys", "read_runtimes")
 
@@ -131,5 +131,4 @@ def _build(kind: type[T], fields: dict[str, Any], path: str) -> T:
 
 
 def _nearest(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(str(word), known, 1, 0.5)
-    return f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(sorted(known))}"
+    return nearest(word, known) or f"Known are {', '.join(sorted(known))}"

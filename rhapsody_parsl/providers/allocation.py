@@ -18,13 +18,17 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.cluster.batch import NoAllocation, allocated
 from rhapsody_parsl.cluster.command import GuardedScript
 from rhapsody_parsl.cluster.names import of_this_host
-from rhapsody_parsl.cluster.remote import detect
+from rhapsody_parsl.cluster.remote import check_way, detect
+from rhapsody_parsl.providers.checks import check_blocks
+from rhapsody_parsl.spec.limits import check_positive
+from rhapsody_parsl.spelling import spelled
 
 __all__ = ("AllocationProvider",)
 
 _POLLING = 2
 
 
+@spelled
 class AllocationProvider(ExecutionProvider, RepresentationMixin):
     """Runs the block in this very batch job: of salloc, sbatch, `qsub -I`, `flux alloc` or `bsub -Is`.
 
@@ -42,6 +46,7 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         cmd_timeout: Seconds that a cancelled command has to end.
 
     Raises:
+        InvalidTask: A number or a way to the first node that cannot be.
         NoAllocation: This process stands in no allocation.
         InventoryUnknown: The batch system's list of hosts cannot be read.
     """
@@ -57,6 +62,9 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         node_launcher: str = "auto",
         cmd_timeout: int = 30,
     ) -> None:
+        check_blocks(init_blocks, min_blocks, parallelism)
+        check_positive("cmd_timeout", cmd_timeout)
+        check_way(node_launcher)
         self.worker_init = worker_init
         self.launcher = launcher or SimpleLauncher()
         self.init_blocks, self.min_blocks, self.max_blocks = init_blocks, min_blocks, 1

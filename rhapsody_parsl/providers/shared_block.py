@@ -20,11 +20,14 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.cluster.steward import Order, variables_of, write_whole
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.providers.checks import check_blocks
 from rhapsody_parsl.providers.shared_job import SharedJob
+from rhapsody_parsl.spelling import spelled
 
 __all__ = ("SharedBlock", "SharedBlockProvider")
 
 
+@spelled
 class SharedBlock(RepresentationMixin):
     """One job, divided: `RhapsodyExecutor(provider=block.share(cores=6))` beside another with `block.share(cores=2)`.
 
@@ -62,15 +65,16 @@ class SharedBlock(RepresentationMixin):
             InvalidTask: The block cannot be divided so.
         """
         unit, count = ("cores", cores) if self.nodes == 1 else ("nodes", nodes)
-        if count is None or count < 1 or (cores is not None and nodes is not None):
+        if type(count) is not int or count < 1 or (cores is not None and nodes is not None):
             raise InvalidTask(
-                "share", f"cores={cores}, nodes={nodes}", f"a block of {self.nodes} node(s) is divided by {unit}"
+                "share", {"cores": cores, "nodes": nodes}, f"a block of {self.nodes} node(s) is divided by {unit}"
             )
         there = self.nodes if unit == "nodes" else getattr(self.provider, "cores_per_node", None)
         if there and self._given + count > there:
             raise InvalidTask(unit, count, f"{self._given} of the block's {there} {unit} are given to other shares")
-        first, self._given = self._given, self._given + count
-        return SharedBlockProvider(self, next(self._shares), unit, first, count, **options)
+        share = SharedBlockProvider(self, next(self._shares), unit, self._given, count, **options)
+        self._given += count
+        return share
 
     def submit(self, share: "SharedBlockProvider", command: str, job_name: str) -> str:
         """Order a share's command in the job that runs; in a new one where none does."""
@@ -118,6 +122,7 @@ class SharedBlock(RepresentationMixin):
         return job
 
 
+@spelled
 class SharedBlockProvider(ExecutionProvider, RepresentationMixin):
     """One executor's share of a `SharedBlock`, which makes it: `block.share(...)`.
 
@@ -131,6 +136,9 @@ class SharedBlockProvider(ExecutionProvider, RepresentationMixin):
         init_blocks: 1, or 0 to start with the first task.
         min_blocks: 1 to keep the share's command when it is idle.
         parallelism: See Parsl.
+
+    Raises:
+        InvalidTask: A number that cannot be.
     """
 
     @typeguard.typechecked
@@ -146,6 +154,7 @@ class SharedBlockProvider(ExecutionProvider, RepresentationMixin):
         min_blocks: int = 0,
         parallelism: int | float = 1,
     ) -> None:
+        check_blocks(init_blocks, min_blocks, parallelism)
         self.block, self.number, self.unit, self.first, self.count = block, number, unit, first, count
         self.launcher = launcher or SimpleLauncher()
         self.init_blocks, self.min_blocks, self.max_blocks = init_blocks, min_blocks, 1

@@ -1,17 +1,21 @@
 """The user's dict and the checked values: the only module that knows the key names."""
 
-import difflib
-import math
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.plain import plain_dict
 from rhapsody_parsl.spec.policy import Isolation, OnLoss, Placement, PolicyValue, Returns
 from rhapsody_parsl.spec.request import PARAMETERS
 from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.wording import nearest
 
-__all__ = ("ALIASES", "RUNTIMES", "merge", "parse")
+__all__ = ("ALIASES", "RUNTIMES", "SPEC_PARAMETER", "merge", "parse")
+
+SPEC_PARAMETER = "parsl_resource_specification"
 
 RUNTIMES = ("dragon", "mpi", "vllm", "local")
 
@@ -32,34 +36,47 @@ ALIASES = {
 _MOST = 1 << 30
 """More of anything no block has; larger numbers do not travel."""
 
+_MOST_AMOUNT = 1e9
+"""GB, or seconds: beyond any node and any walltime, and sums of a million such are still exact."""
 
-def _finite(value: Any) -> float | None:
-    """Return a finite number as a float, None for anything else."""
+_LEAST_SHARE = 0.001
+_HIGHEST_PRIORITY = 1 << 63
+_LONGEST = 4096
+_MOST_LABELS = 1000
+_DIGITS = re.compile(r"\s*[0-9]{1,20}\s*")
+
+
+def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer of hundreds of digits
-        return None
+        raise InvalidTask(key, value, "a number is needed")
+    return float(value) + 0.0  # -0.0 is 0.0
 
 
 def _count(key: str, value: Any, low: int) -> int:
-    if isinstance(value, str) and value.strip().isdigit():
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)  # MPIExecutor takes digits as text
-    number = _finite(value)
-    if number is None or number % 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:
         raise InvalidTask(key, value, "a whole number is needed")
-    if number < low:
+    if value < low:
         raise InvalidTask(key, value, f"the smallest is {low}")
-    if number > _MOST:
+    if value > _MOST:
         raise InvalidTask(key, value, f"no block has more than {_MOST}")
-    return int(number)
+    return int(value)
+
+
+def _priority(key: str, value: Any) -> float:
+    number = _number(key, value)
+    if abs(number) > _HIGHEST_PRIORITY:
+        raise InvalidTask(key, value, f"allowed are -{_HIGHEST_PRIORITY:g} to {_HIGHEST_PRIORITY:g}")
+    return number
 
 
 def _amount(key: str, value: Any) -> float:
-    number = _finite(value)
-    if number is None or number < 0:
-        raise InvalidTask(key, value, "it must be zero or more, and finite")
+    number = _number(key, value)
+    if number < 0:
+        raise InvalidTask(key, value, "it must be zero or more")
+    if number > _MOST_AMOUNT:
+        raise InvalidTask(key, value, f"the largest is {_MOST_AMOUNT:g}")
     return number
 
 
@@ -69,20 +86,28 @@ def _gpus(key: str, value: Any) -> float:
         raise InvalidTask(
             key, value, "above 1 only whole GPUs can be leased", f"Use {int(amount) + 1}, or a share below 1"
         )
+    if 0 < amount < _LEAST_SHARE:
+        raise InvalidTask(key, value, f"the smallest share of a GPU is {_LEAST_SHARE}")
     return amount
-
-
-def _number(key: str, value: Any) -> float:
-    number = _finite(value)
-    if number is None:
-        raise InvalidTask(key, value, "a finite number is needed")
-    return number
 
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidTask(key, value, "text is needed")
+    if len(value) > _LONGEST:
+        raise InvalidTask(key, value, f"{_LONGEST} characters at most")
+    if "\0" in value:
+        raise InvalidTask(key, value, "the character NUL is not allowed")
     return value
+
+
+def _words(key: str, value: Any) -> str:
+    text = _text(key, value)
+    try:
+        shlex.split(text)
+    except ValueError as problem:
+        raise InvalidTask(key, value, f"it cannot be split into words as a shell does: {problem}") from None
+    return text
 
 
 def _flag(key: str, value: Any) -> bool:
@@ -92,24 +117,21 @@ def _flag(key: str, value: Any) -> bool:
 
 
 def _labels(key: str, value: Any) -> tuple[str, ...]:
-    items = (value,) if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise InvalidTask(key, value, "a list of texts is needed")
-    return tuple(items)
+    if len(items) > _MOST_LABELS:
+        raise InvalidTask(key, value, f"{_MOST_LABELS} at most")
+    return tuple(_text(key, item) for item in items)
 
 
 def _choice(*allowed: str) -> Callable[[str, Any], str]:
     def check(key: str, value: Any) -> str:
         if value not in allowed:
-            raise InvalidTask(key, value, f"allowed are {', '.join(allowed)}", _nearest(value, allowed))
+            raise InvalidTask(key, value, f"allowed are {', '.join(allowed)}", nearest(value, allowed))
         return str(value)
 
     return check
-
-
-def _nearest(word: Any, known: Any) -> str:
-    close = difflib.get_close_matches(str(word), sorted(known), 1, 0.5)
-    return f"Did you mean '{close[0]}'?" if close else ""
 
 
 _RESOURCES: dict[str, Callable[[str, Any], Any]] = {
@@ -121,10 +143,10 @@ _RESOURCES: dict[str, Callable[[str, Any], Any]] = {
     "ranks_per_node": lambda key, value: _count(key, value, 1),
     "cores_per_rank": lambda key, value: _count(key, value, 1),
     "gpus_per_rank": _gpus,
-    "launcher_options": _text,
+    "launcher_options": _words,
 }
 _POLICY: dict[str, Callable[[str, Any], Any]] = {
-    "priority": _number,
+    "priority": _priority,
     "placement": _choice(*get_args(Placement)),
     "near": _text,
     "labels": _labels,
@@ -143,10 +165,10 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten `policy`, resolve aliases and let later layers override earlier ones, key by key.
 
     Args:
-        layers: Dicts as users write them, weakest first.
+        layers: Dicts as users write them, weakest first; whatever they hold becomes plain data here.
 
     Raises:
-        InvalidTask: A layer is no dict, or names one thing twice under two spellings.
+        InvalidTask: A layer is no dict, holds what is no plain data, or names one thing twice under two spellings.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -155,15 +177,13 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flatten(layer: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(layer, Mapping):
-        raise InvalidTask("parsl_resource_specification", layer, "a dict is needed")
     flat: dict[str, Any] = {}
-    for key, value in layer.items():
+    for key, value in plain_dict(layer, SPEC_PARAMETER).items():
         inner = value if key == "policy" else {key: value}
-        if not isinstance(inner, Mapping):
+        if not isinstance(inner, dict):
             raise InvalidTask("policy", value, "a dict is needed")
         for name, item in inner.items():
-            own = ALIASES.get(name, name)
+            own: Any = ALIASES.get(name, name)
             if own in flat:
                 raise InvalidTask(str(name), item, f"'{own}' is given twice")
             flat[own] = item
@@ -219,9 +239,7 @@ def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: 
             continue
         if key in PARAMETERS:
             raise InvalidTask(key, value, "a request parameter needs a service", "Add service='<name>'")
-        raise InvalidTask(
-            str(key), value, "unknown key", _nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}"
-        )
+        raise InvalidTask(str(key), value, "unknown key", nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}")
     if asks_service and not own.get("service"):
         raise InvalidTask("runtime", "vllm", "names no service", "Add service='<name>'")
     if not asks_service and "service" in own:

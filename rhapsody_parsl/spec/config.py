@@ -1,15 +1,18 @@
 """What the user configures of a block, as checked values: runtimes, services, and what the pilot reads at its start."""
 
 import math
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.limits import MOST, check_positive, check_range, check_text
+from rhapsody_parsl.spec.plain import plain
+from rhapsody_parsl.spelling import Spelled
+from rhapsody_parsl.wording import nearest
 
 __all__ = (
     "BlockConfig",
@@ -24,37 +27,72 @@ __all__ = (
 )
 
 
-def _positive(owner: str, **values: float) -> None:
-    for key, value in values.items():
-        if not value > 0:
-            raise InvalidTask(f"{owner}({key})", value, "it must be more than zero")
+_MOST_MEMORY = 1e9
+_LONGEST_WORD = 128 * 1024
+"""Characters: the kernel's limit of one argument and of one variable."""
 
 
-def _check_types(config: msgspec.Struct) -> None:
-    """Check each field against its annotation; a list is taken for a tuple, a path for its text.
+class _Settings(msgspec.Struct, frozen=True, metaclass=Spelled):
+    """A configuration that users write: every field is checked, and becomes plain data.
 
-    Raises:
-        InvalidTask: A field has a value of another type.
+    A list is taken for a tuple, a path for its text, numpy's scalars and subclasses of built-in types for what they
+    are.
     """
-    for field in msgspec.structs.fields(type(config)):
-        value = getattr(config, field.name)
-        plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-        if get_origin(field.type) is Literal and value not in get_args(field.type):
-            allowed = ", ".join(get_args(field.type))
-            raise InvalidTask(f"{type(config).__name__}({field.name})", value, f"allowed are {allowed}")
+
+    def __post_init__(self) -> None:
+        """Check each field against its annotation.
+
+        Raises:
+            InvalidTask: A field has a value of another type, or one that no process could be given.
+        """
+        for field in msgspec.structs.fields(type(self)):
+            self._check_field(field)
+
+    def _check_field(self, field: msgspec.structs.FieldInfo) -> None:
+        key, value = self._key(field.name), getattr(self, field.name)
+        if _holds_settings(value):
+            return
+        given = plain(str(value) if issubclass(type(value), PurePath) else value, key)
+        if get_origin(field.type) is Literal and given not in get_args(field.type):
+            allowed = get_args(field.type)
+            raise InvalidTask(key, value, f"allowed are {', '.join(allowed)}", nearest(given, allowed))
         try:
-            converted = msgspec.convert(plain, field.type)
+            converted = msgspec.convert(given, field.type)
         except msgspec.ValidationError as problem:
-            raise InvalidTask(f"{type(config).__name__}({field.name})", value, str(problem).replace("`", "")) from None
-        if isinstance(value, list | os.PathLike):
-            msgspec.structs.force_setattr(config, field.name, converted)
+            raise InvalidTask(key, value, str(problem).replace("`", "")) from None
+        if given is not value:
+            msgspec.structs.force_setattr(self, field.name, converted)
+        for word in _words_of(given):
+            check_text(key, word, _LONGEST_WORD)
+
+    def _key(self, name: str) -> str:
+        return f"{type(self).__name__}({name})"
+
+    def _counts(self, low: int, *names: str) -> None:
+        for name in names:
+            check_range(self._key(name), getattr(self, name), low, MOST)
+
+    def _timeouts(self, *names: str) -> None:
+        for name in names:
+            check_positive(self._key(name), getattr(self, name))
 
 
-class LocalRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="local"):
+def _holds_settings(value: Any) -> bool:
+    return type(value) is tuple and bool(value) and all(issubclass(type(item), VLLMService) for item in value)
+
+
+def _words_of(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]
+
+
+class LocalRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="local"):
     """Plain processes."""
 
 
-class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
+class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
     """Python and bash tasks in resident processes that Dragon starts, places and watches.
 
     Attributes:
@@ -72,13 +110,12 @@ class DragonRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
 
     def __post_init__(self) -> None:
         """Check."""
-        _check_types(self)
-        if self.nodes_per_partition < 0:
-            raise InvalidTask("DragonRuntime(nodes_per_partition)", self.nodes_per_partition, "it must be 0 or more")
-        _positive("DragonRuntime", startup_timeout=self.startup_timeout)
+        super().__post_init__()
+        self._counts(0, "nodes_per_partition")
+        self._timeouts("startup_timeout")
 
 
-class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="mpi"):
+class MPIRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="mpi"):
     """Executables launched over ranks, and functions on the ranks of a standing world.
 
     Attributes:
@@ -99,10 +136,9 @@ class MPIRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
     def __post_init__(self) -> None:
         """Check."""
-        _check_types(self)
-        if self.world_ranks < 0:
-            raise InvalidTask("MPIRuntime(world_ranks)", self.world_ranks, "it must be 0 or more")
-        _positive("MPIRuntime", startup_timeout=self.startup_timeout)
+        super().__post_init__()
+        self._counts(0, "world_ranks")
+        self._timeouts("startup_timeout")
 
 
 _SET_BY_NODES = (
@@ -121,7 +157,7 @@ def _size(value: Any) -> int:
         return 1
 
 
-class _ServiceFields(msgspec.Struct, frozen=True):
+class _ServiceFields(_Settings, frozen=True):
     name: str
     model: str
 
@@ -165,21 +201,25 @@ class VLLMService(_ServiceFields, frozen=True):
 
     def __post_init__(self) -> None:
         """Check."""
-        _check_types(self)
+        super().__post_init__()
         owner = "VLLMService"
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
-            raise InvalidTask(f"{owner}(name)", self.name, "letters, digits, - and _ only")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.name):
+            raise InvalidTask(f"{owner}(name)", self.name, "letters, digits, - and _ only, and 100 at most")
         if not self.model:
             raise InvalidTask(f"{owner}(model)", self.model, "a folder or a model's name is needed")
-        by_gpus = self.cores == -1
-        if (self.cores < 0 and not by_gpus) or self.gpus < 0 or self.memory < 0 or self.restarts < 0:
-            raise InvalidTask(f"{owner}({self.name})", (self.cores, self.gpus, self.memory), "nothing may be negative")
+        self._counts(-1, "cores")
+        self._counts(0, "gpus", "restarts")
+        self._counts(1, "replicas", "nodes")
+        check_range(f"{owner}(memory)", self.memory, 0, _MOST_MEMORY)
+        self._timeouts("startup_timeout")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
-        if by_gpus:
+        for name in self.env:
+            if not name or "=" in name:
+                raise InvalidTask(f"{owner}(env)", name, "this is no variable's name")
+        if self.cores == -1:
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
-        _positive(owner, replicas=self.replicas, nodes=self.nodes, startup_timeout=self.startup_timeout)
         if self.nodes > 1:
             self._check_spread(owner)
 
@@ -212,7 +252,7 @@ class VLLMService(_ServiceFields, frozen=True):
             )
 
 
-class VLLMRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="vllm"):
+class VLLMRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="vllm"):
     """Persistent model services.
 
     Attributes:
@@ -227,14 +267,15 @@ class VLLMRuntime(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
     def __post_init__(self) -> None:
         """Check; a list of services is taken for a tuple."""
-        if not all(isinstance(service, VLLMService) for service in self.services):
-            raise InvalidTask("VLLMRuntime(services)", self.services, "a list of VLLMService(...) is needed")
-        _check_types(self)
+        several = type(self.services) is list or type(self.services) is tuple
+        if not several or not all(issubclass(type(item), VLLMService) for item in self.services):
+            raise InvalidTask(self._key("services"), self.services, "a list of VLLMService(...) is needed")
         msgspec.structs.force_setattr(self, "services", tuple(self.services))
+        super().__post_init__()
         names = [service.name for service in self.services]
         if len(set(names)) != len(names):
-            raise InvalidTask("VLLMRuntime(services)", names, "two services have one name")
-        _positive("VLLMRuntime", request_workers=self.request_workers, requests_in_flight=self.requests_in_flight)
+            raise InvalidTask(self._key("services"), names, "two services have one name")
+        self._counts(1, "request_workers", "requests_in_flight")
 
 
 RuntimeConfig = LocalRuntime | DragonRuntime | MPIRuntime | VLLMRuntime

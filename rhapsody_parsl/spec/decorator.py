@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from rhapsody_parsl.spec.annotation import merge, parse
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.spec.policy import Isolation, OnLoss, Placement, Returns
+from rhapsody_parsl.spelling import spelled
+from rhapsody_parsl.wording import name_of_class
 
 __all__ = ("MPI", "VLLM", "Dragon", "Policy", "annotate")
 
-SPEC_PARAMETER = "parsl_resource_specification"
 ATTRIBUTE = "__rhapsody_spec__"
 """Where an annotated function carries its dict; `functools.wraps` of outer decorators copies it outward."""
 
@@ -30,6 +32,7 @@ class _Part:
         return {"runtime": self._runtime, **said} if self._runtime else said
 
 
+@spelled
 @dataclass(frozen=True, slots=True)
 class Dragon(_Part):
     """A task in a process that Dragon manages.
@@ -46,6 +49,7 @@ class Dragon(_Part):
     memory: float | None = None
 
 
+@spelled
 @dataclass(frozen=True, slots=True)
 class MPI(_Part):
     """A gang of ranks: an executable launched with `$PARSL_MPI_PREFIX`, or a function with a `comm` parameter.
@@ -73,7 +77,8 @@ class MPI(_Part):
     launcher_options: str | None = None
 
 
-class VLLM:
+@spelled
+class VLLM(_Part):
     """A request to a persistent service: the app's body returns the prompt, its result is the completion.
 
     Args:
@@ -94,6 +99,7 @@ class VLLM:
         return dict(self._keys)
 
 
+@spelled
 @dataclass(frozen=True, slots=True)
 class Policy(_Part):
     """How a task is mapped to the block.
@@ -134,13 +140,22 @@ def annotate(*parts: Part) -> Callable[[F], F]:
     Raises:
         InvalidTask: A key, value or combination that can never run.
     """
-    spec = merge(*(part if isinstance(part, Mapping) else part.as_dict() for part in parts))
+    spec = merge(*map(_keys_of, parts))
 
     def decorate(function: F) -> F:
         parse(spec, function.__name__, "comm" in inspect.signature(function).parameters)
         return _accepting_spec(function, spec)
 
     return decorate
+
+
+def _keys_of(part: Any) -> Any:
+    """Return the keys of a part; what is none is for `merge` to refuse."""
+    kind = type(part)
+    if issubclass(kind, type) and issubclass(part, _Part):
+        name = name_of_class(part)
+        raise InvalidTask("annotate", part, f"{name} is a class, and an object of it is needed", f"Write {name}(...)")
+    return part.as_dict() if issubclass(kind, _Part) else part
 
 
 def _accepting_spec(function: F, spec: dict[str, Any]) -> F:

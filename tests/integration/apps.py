@@ -17,6 +17,10 @@ def same(thing: Any) -> Any:
     return thing
 
 
+def specification(parsl_resource_specification: Any) -> Any:
+    return parsl_resource_specification
+
+
 def size_of(data: bytes) -> tuple[int, bytes]:
     return len(data), data[::-1]
 

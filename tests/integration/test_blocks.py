@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import parsl
+import psutil
 import pytest
 from parsl import Config, python_app
 from parsl.executors.errors import BadStateException
@@ -35,11 +36,12 @@ Start = Callable[..., RhapsodyExecutor]
 def start() -> Iterator[Start]:
     """Load Parsl with a strategy that looks five times a second; unload it at the end."""
 
-    def load(strategy: str, blocks: dict[str, Any], **options: Any) -> RhapsodyExecutor:
+    def load(strategy: str, blocks: dict[str, Any], retries: int = 0, **options: Any) -> RhapsodyExecutor:
         executor = executor_of(blocks, **options)
         config = Config(
-            executors=[executor], strategy=strategy, strategy_period=0.2, max_idletime=1.5, initialize_logging=False
-        )
+            executors=[executor], strategy=strategy, strategy_period=0.2, max_idletime=1.5, retries=retries,
+            initialize_logging=False,
+        )  # fmt: skip
         parsl.load(config)
         return executor
 
@@ -167,6 +169,62 @@ def test_a_provider_that_fails_fails_the_tasks(monkeypatch: pytest.MonkeyPatch, 
     assert isinstance(error, BadStateException)
     assert "Failed to start block 0: the queue is closed" in str(executor.executor_exception)
     assert list(executor.status_facade) == ["0"]
+
+
+def wait_for_task_in(executor: RhapsodyExecutor, block: str) -> None:
+    until(lambda: there(executor) == {block} and holder(executor) == block, 20)
+
+
+def pilot_of(executor: RhapsodyExecutor, block: str) -> psutil.Process:
+    """Return a block's pilot once it is connected."""
+    until(lambda: block in there(executor), 20)
+    words = ["-m", "rhapsody_parsl.pilot", str(executor._config_path), block]
+    (found,) = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == words]
+    return found
+
+
+@pytest.mark.parametrize("strategy", ["none", "simple", "htex_auto_scale"])
+def test_a_lost_only_block_is_followed_by_another(start: Start, strategy: str, tmp_path: Path) -> None:
+    executor = start(strategy, {"init_blocks": 1, "max_blocks": 1}, retries=1)
+    assert python_app(apps.add)(1).result(TIMEOUT) == 2
+    running, queued = python_app(apps.touch_and_nap)(str(tmp_path / "begun"), 2), python_app(apps.add)(2)
+    until((tmp_path / "begun").exists)
+    pilot_of(executor, "0").kill()
+    assert queued.result(TIMEOUT) == 3
+    assert running.result(TIMEOUT)
+    assert running.task_record["fail_count"] == 1
+    assert executor.connected_blocks() == ["0", "1"]
+    assert executor.status()["0"].state is JobState.FAILED
+    assert not executor.bad_state_is_set
+
+
+def test_without_retries_a_lost_blocks_tasks_fail_and_later_ones_run(start: Start) -> None:
+    executor = start("none", {"init_blocks": 1, "max_blocks": 1})
+    future = python_app(apps.nap)(100)
+    wait_for_task_in(executor, "0")
+    pilot_of(executor, "0").kill()
+    assert isinstance(future.exception(TIMEOUT), BlockLost)
+    assert python_app(apps.nap)(0.1).result(TIMEOUT) == 0.1
+
+
+def test_a_task_that_may_run_again_does_so_in_the_next_block_and_not_for_ever(start: Start) -> None:
+    executor = start("none", {"init_blocks": 1, "max_blocks": 1})
+    doomed = executor.submit(apps.nap, {"on_loss": "rerun"}, 100)
+    for block in ("0", "1", "2", "3"):
+        wait_for_task_in(executor, block)
+        assert executor.submit(apps.add, {"cores": 0}, 1).result(TIMEOUT) == 2
+        pilot_of(executor, block).kill()
+    assert isinstance(doomed.exception(TIMEOUT), BlockLost)
+    assert not executor.bad_state_is_set
+
+
+def test_blocks_that_are_lost_before_they_did_anything_end_the_executor(start: Start) -> None:
+    executor = start("none", {"init_blocks": 1, "max_blocks": 1})
+    doomed = executor.submit(apps.nap, {"on_loss": "rerun"}, 100)
+    for block in ("0", "1", "2"):
+        pilot_of(executor, block).kill()
+    assert isinstance(doomed.exception(TIMEOUT), BadStateException)
+    assert executor.connected_blocks() == ["0", "1", "2"]
 
 
 def test_the_users_handler_judges(start: Start) -> None:

@@ -1,5 +1,6 @@
 """The executor through its public API, with the local runtime: without a DataFlowKernel, refusals, and every end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import parsl
 import psutil
 import pytest
@@ -20,6 +22,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
+from testing.hostile import VALUES, failing
 from testing.processes import below, processes_of
 from testing.waiting import until, until_gone
 from tests.integration import apps
@@ -83,7 +86,7 @@ def test_what_can_never_run_is_refused_at_submit(
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
-    ({"runtimes": []}, "runtimes=[]: at least one, and each kind once."),
+    ({"runtimes": []}, "runtimes=[]: a list of at least one is needed. Write runtimes=[DragonRuntime()]"),
     ({"runtimes": [LocalRuntime(), LocalRuntime()]}, "runtimes=['local', 'local']: at least one, and each kind once."),
     ({"runtimes": [LocalRuntime()], "default_runtime": "mpi"}, "default_runtime='mpi': runtimes has local."),
 ])  # fmt: skip
@@ -91,6 +94,23 @@ def test_a_wrong_configuration_is_refused(options: dict[str, Any], sentence: str
     with pytest.raises(InvalidTask) as caught:
         RhapsodyExecutor(**options)
     assert str(caught.value) == sentence
+
+
+def test_whatever_the_values_are_the_call_runs_or_is_refused(running: RhapsodyExecutor) -> None:
+    given = {"cores": np.int64(1), "memory": np.float32(0), "near": failing(str)("x")}
+    known = running.submit(apps.specification, given, parsl_resource_specification=given)
+    assert known.result(TIMEOUT) == {"cores": 1, "memory": 0.0, "near": "x"}
+    futures = []
+    for value in VALUES:
+        with contextlib.suppress(InvalidResourceSpecification):
+            futures.append(running.submit(apps.add, {"cores": value, "priority": value}, 1))
+    assert [future.result(TIMEOUT) for future in futures] == [2] * len(futures)
+    assert 0 < len(futures) < len(VALUES) // 4
+
+
+def test_a_label_of_all_that_is_allowed_works() -> None:
+    with RhapsodyExecutor(label="é-b_c.d+e@f:g=h,i%", runtimes=[LocalRuntime()]) as executor:
+        assert executor.submit(apps.add, {}, 1).result(TIMEOUT) == 2
 
 
 def test_explain_snapshot_and_timeline(running: RhapsodyExecutor) -> None:

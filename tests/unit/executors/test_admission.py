@@ -8,7 +8,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl import DragonRuntime, MPIRuntime, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit
+from rhapsody_parsl.executors.admission import Admission, Admitted, InvalidSpecification, misfit, read
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit
@@ -42,21 +42,21 @@ def test_a_service_wider_than_a_block_is_refused_before_there_is_one() -> None:
 
 def test_admitted_specs_are_encoded_for_the_pilot_and_remembered() -> None:
     gate = admission()
-    admitted = gate.admit(FACTS, {"service": "assistant", "max_tokens": 5})
+    admitted = gate.admit(FACTS, read({"service": "assistant", "max_tokens": 5}))
     assert decode_spec(admitted.encoded) == admitted.spec
     assert admitted.spec.service == "assistant"
     assert admitted.request
-    assert gate.admit(FACTS, {"service": "assistant", "max_tokens": 5}) is admitted
-    assert gate.admit(FACTS, {"service": "assistant", "max_tokens": 6}) is not admitted
-    assert gate.admit(FACTS, None) is gate.admit(FACTS, {})
+    assert gate.admit(FACTS, read({"service": "assistant", "max_tokens": 5})) is admitted
+    assert gate.admit(FACTS, read({"service": "assistant", "max_tokens": 6})) is not admitted
+    assert gate.admit(FACTS, read(None)) is gate.admit(FACTS, read({}))
 
 
 def test_an_app_without_ranks_is_refused_where_mpi_is_the_default() -> None:
     gate = Admission((MPIRuntime(),), "mpi", 1)
     with pytest.raises(InvalidSpecification, match="needs ranks"):
-        gate.admit(FACTS, {})
-    assert gate.admit(FACTS, {"num_ranks": 1}).spec.runtime == "mpi"
-    assert gate.admit(FACTS, {"runtime": "mpi"}).spec.resources.num_ranks == 1
+        gate.admit(FACTS, read({}))
+    assert gate.admit(FACTS, read({"num_ranks": 1})).spec.runtime == "mpi"
+    assert gate.admit(FACTS, read({"runtime": "mpi"})).spec.resources.num_ranks == 1
 
 
 def test_what_cannot_be_a_key_of_the_memory_is_checked_each_time() -> None:
@@ -64,8 +64,8 @@ def test_what_cannot_be_a_key_of_the_memory_is_checked_each_time() -> None:
     exotic = {"service": "assistant", "stop": object()}
     for _ in range(2):
         with pytest.raises(InvalidSpecification, match="not plain data"):
-            gate.admit(FACTS, exotic)
-    assert gate.admit(FACTS, {"cores": 2}).spec.resources.cores == 2
+            gate.admit(FACTS, read(exotic))
+    assert gate.admit(FACTS, read({"cores": 2})).spec.resources.cores == 2
 
 
 @pytest.mark.parametrize(("keys", "sentence"), [
@@ -80,7 +80,7 @@ def test_what_cannot_be_a_key_of_the_memory_is_checked_each_time() -> None:
 ])  # fmt: skip
 def test_refusals_are_parsls_error_with_our_sentence(keys: Any, sentence: str) -> None:
     with pytest.raises(InvalidResourceSpecification) as caught:
-        admission().admit(FACTS, keys)
+        admission().admit(FACTS, read(keys))
     error = caught.value
     assert isinstance(error, InvalidTask)
     assert str(error) == sentence
@@ -100,7 +100,7 @@ def test_refusals_are_parsls_error_with_our_sentence(keys: Any, sentence: str) -
     ({"num_ranks": 1, "gpus_per_rank": 1}, "gpus_per_rank=1.0: the largest node has 0 GPUs for tasks. Ask for fewer"),
 ])  # fmt: skip
 def test_what_no_connected_block_can_hold_is_refused(keys: dict[str, Any], sentence: str) -> None:
-    spec = make_spec(**keys)
+    spec = Admitted(make_spec(**keys), b"")
     gate = admission()
     gate.check_fit(spec, [])
     with pytest.raises(InvalidSpecification) as caught:

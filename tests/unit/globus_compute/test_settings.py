@@ -46,7 +46,7 @@ def test_dragon_alone_is_the_default() -> None:
     ({"vllm": {"services": [{"name": "a"}]}}, "engine.runtimes.vllm.services[0].model: this key is needed"),
     ({"vllm": {"services": [SERVICE, {**SERVICE, "model": 7}]}}, "vllm.services[1].model: Expected str"),
     ({"vllm": {"services": [SERVICE, SERVICE]}}, "engine.runtimes.vllm.services: two services have one name"),
-    ({"vllm": {"services": [{**SERVICE, "cores": -2}]}}, "vllm.services[0]: nothing may be negative"),
+    ({"vllm": {"services": [{**SERVICE, "cores": -2}]}}, "vllm.services[0].cores: it must be -1 or more, not -2"),
 ])  # fmt: skip
 def test_runtimes_that_cannot_be(given: Any, words: str) -> None:
     with pytest.raises(InvalidSetting) as caught:

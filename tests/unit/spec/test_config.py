@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
@@ -31,6 +32,7 @@ def test_paths_and_lists_will_do(tmp_path: Path) -> None:
     service = VLLMService("a", model=tmp_path)  # type: ignore[arg-type]  # as users do
     assert service.model == str(tmp_path)
     assert MPIRuntime(options=["-v"]).options == ("-v",)  # type: ignore[arg-type]  # as users do
+    assert type(MPIRuntime(world_ranks=np.int64(4)).world_ranks) is int  # type: ignore[arg-type]  # as users do
 
 
 def test_a_list_of_services_will_do() -> None:
@@ -63,17 +65,18 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (MPIRuntime, {"world_ranks": -2}, "MPIRuntime(world_ranks)=-2: it must be 0 or more."),
     (MPIRuntime, {"launcher": "lsf"},
      "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun."),
-    (VLLMRuntime, {"request_workers": 0}, "VLLMRuntime(request_workers)=0: it must be more than zero."),
+    (VLLMRuntime, {"request_workers": 0}, "VLLMRuntime(request_workers)=0: it must be 1 or more."),
     (VLLMRuntime, {"services": (SERVICE, SERVICE)},
      "VLLMRuntime(services)=['llm', 'llm']: two services have one name."),
-    (VLLMService, {"name": "a b", "model": "m"}, "VLLMService(name)='a b': letters, digits, - and _ only."),
+    (VLLMService, {"name": "a b", "model": "m"},
+     "VLLMService(name)='a b': letters, digits, - and _ only, and 100 at most."),
     (VLLMService, {"name": "a", "model": ""}, "VLLMService(model)='': a folder or a model's name is needed."),
-    (VLLMService, {"name": "a", "model": "m", "replicas": 0}, "VLLMService(replicas)=0: it must be more than zero."),
+    (VLLMService, {"name": "a", "model": "m", "replicas": 0}, "VLLMService(replicas)=0: it must be 1 or more."),
     (VLLMService, {"name": "a", "model": "m", "gpus": 1.5},
      "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased."),
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
     (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
-    (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be more than zero."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be 1 or more."),
     (VLLMService, {"name": "a", "model": "m", "nodes": 2},
      "VLLMService(nodes)=2: tensor_parallel_size * pipeline_parallel_size of its engine_args is 1, which does not "
      "divide over as many nodes. Make it 2, or a multiple"),
@@ -84,6 +87,27 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
      "VLLMService(engine_args)='node_rank': nodes=2 sets it."),
     (VLLMService, {"name": "a", "model": "m", "nodes": 2, "server": "command", "executable": "serve {port}"},
      "VLLMService(nodes)=2: a command of your own stands on one node. Leave out executable"),
+    (DragonRuntime, {"startup_timeout": float("inf")},
+     "DragonRuntime(startup_timeout)=inf: a finite number is needed."),
+    (DragonRuntime, {"startup_timeout": 10**10},
+     "DragonRuntime(startup_timeout)=10000000000: it must be 1e+09 at most."),
+    (DragonRuntime, {"nodes_per_partition": 10**6},
+     "DragonRuntime(nodes_per_partition)=1000000: it must be 100000 at most."),
+    (DragonRuntime, {"executable": "a\0"},
+     "DragonRuntime(executable)='a\\x00': the character NUL, and half of a surrogate pair, are not allowed."),
+    (MPIRuntime, {"launcher": "srn"},
+     "MPIRuntime(launcher)='srn': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun. "
+     "Did you mean 'srun'?"),
+    (VLLMService, {"name": "a", "model": "m", "gpus": float("nan")},
+     "VLLMService(gpus)=nan: a finite number is needed."),
+    (VLLMService, {"name": "a", "model": "m", "memory": -1}, "VLLMService(memory)=-1: it must be 0 or more."),
+    (VLLMService, {"name": "a", "model": "m", "engine_args": {"x": object()}},
+     "VLLMService(engine_args)=<object object>: it is not plain data: numbers, text, True, False, None, and lists and "
+     "dicts of them."),
+    (VLLMService, {"name": "a", "model": "m", "env": {"A=B": ""}},
+     "VLLMService(env)='A=B': this is no variable's name."),
+    (VLLMRuntime, {"services": SERVICE},
+     "VLLMRuntime(services)=<VLLMService object>: a list of VLLMService(...) is needed."),
     (VLLMRuntime, {"services": ["x"]}, "VLLMRuntime(services)=['x']: a list of VLLMService(...) is needed."),
     (DragonRuntime, {"options": [1]}, "DragonRuntime(options)=[1]: Expected str, got int - at $[0]."),
 ])  # fmt: skip

@@ -1,0 +1,166 @@
+"""What the constructor refuses: values that a block could not be started or kept with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from string import Formatter
+from typing import Any
+
+from parsl import launchers
+from parsl.providers.base import ExecutionProvider
+
+from rhapsody_parsl.cluster.remote import check_way
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.executors.admission import name_of
+from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
+from rhapsody_parsl.spec.limits import MOST, check_positive, check_range, check_text
+from rhapsody_parsl.wording import nearest
+
+__all__ = ("check_default", "check_label", "check_numbers", "check_provider", "check_runtimes", "check_words")
+
+_IN_A_LABEL = "._-+@:=,%"
+_LONGEST_LABEL = 100
+_LEAST_PERIOD = 0.01
+_MOST_MEMORY = 1e9
+_KINDS: dict[str, type] = {
+    "dragon": DragonRuntime, "local": LocalRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime,
+}  # fmt: skip
+_BLANKS = {"python", "config", "block_id"}
+_BRACES = "Blanks are {python}, {config} and {block_id}; write any other brace twice"
+_ONE_A_NODE = (
+    launchers.SingleNodeLauncher,
+    launchers.SrunLauncher,
+    launchers.SrunMPILauncher,
+    launchers.AprunLauncher,
+    launchers.JsrunLauncher,
+    launchers.MpiExecLauncher,
+    launchers.MpiRunLauncher,
+    launchers.GnuParallelLauncher,
+)
+"""Parsl's launchers that start a command once for each node."""
+
+
+def check_label(label: str) -> None:
+    """Check the executor's name, of which files and the jobs' scripts have theirs.
+
+    Raises:
+        InvalidTask: A shell or a path takes it for something else, or a file's name would be too long.
+    """
+    right = label not in {"", ".", ".."} and all(c.isalnum() or c in _IN_A_LABEL for c in label)
+    if not right or len(label.encode()) > _LONGEST_LABEL:
+        raise InvalidTask(
+            "label", label, f"letters, digits and {' '.join(_IN_A_LABEL)} only, and {_LONGEST_LABEL} bytes at most",
+            "It names the run's folder and the jobs' scripts",
+        )  # fmt: skip
+
+
+def check_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
+    """Return the runtimes as a tuple.
+
+    Raises:
+        InvalidTask: It is no list of runtimes, is empty, or has one kind twice.
+    """
+    items: Sequence[Any] = tuple(given) if type(given) is list or type(given) is tuple else ()
+    if not items:
+        raise InvalidTask("runtimes", given, "a list of at least one is needed", "Write runtimes=[DragonRuntime()]")
+    for item in items:
+        if not issubclass(type(item), tuple(_KINDS.values())):
+            raise InvalidTask("runtimes", given, "a list of runtimes is needed", _instead_of(item))
+    names = [name_of(runtime) for runtime in items]
+    if len(set(names)) != len(names):
+        raise InvalidTask("runtimes", names, "at least one, and each kind once")
+    return tuple(items)
+
+
+def _instead_of(item: Any) -> str:
+    kind = _KINDS.get(item.lower()) if type(item) is str else None
+    return f"Write {kind.__name__}()" if kind else f"Kinds are {', '.join(k.__name__ for k in _KINDS.values())}"
+
+
+def check_default(default: str, runtimes: Sequence[RuntimeConfig]) -> None:
+    """Check the default runtime's name.
+
+    Raises:
+        InvalidTask: There is none of that name.
+    """
+    names = [name_of(runtime) for runtime in runtimes]
+    if default not in names:
+        raise InvalidTask("default_runtime", default, f"runtimes has {', '.join(names)}", nearest(default, names))
+
+
+def check_numbers(period: float, threshold: float, **others: float | None) -> None:
+    """Check periods and sizes.
+
+    Args:
+        period: `heartbeat_period`.
+        threshold: `heartbeat_threshold`.
+        others: Those that are left out when they are None.
+
+    Raises:
+        InvalidTask: One cannot be.
+    """
+    check_range("heartbeat_period", period, _LEAST_PERIOD, 1e9)
+    check_positive("heartbeat_threshold", threshold)
+    if threshold <= period:
+        raise InvalidTask(
+            "heartbeat_threshold", threshold, f"it must be more than heartbeat_period={period:g}",
+            "Several heartbeats should fit into it",
+        )  # fmt: skip
+    given: Mapping[str, float] = {name: value for name, value in others.items() if value is not None}
+    for name, value in given.items():
+        _OTHERS[name](name, value)
+
+
+_OTHERS: dict[str, Callable[[str, float], None]] = {
+    "drain_period": check_positive,
+    "ageing": check_positive,
+    "mem_per_node": lambda name, value: check_positive(name, value, _MOST_MEMORY),
+    "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
+    "gpus_per_node": lambda name, value: check_range(name, value, 0, MOST),
+    "declared_nodes": lambda name, value: check_range(name, value, 1, MOST),
+}
+
+
+def check_words(launch_cmd: str, node_launcher: str, address: str | None, working_dir: str | None) -> None:
+    """Check what commands and paths are made of.
+
+    Raises:
+        InvalidTask: One cannot be.
+    """
+    _check_launch_cmd(launch_cmd)
+    check_way(node_launcher)
+    if address is not None and not all(c.isascii() and (c.isalnum() or c in "._-") for c in address or " "):
+        raise InvalidTask("address", address, "a host's name or IPv4 address is needed, without protocol and port")
+    if working_dir is not None:
+        check_text("working_dir", working_dir)
+        if not working_dir:
+            raise InvalidTask("working_dir", working_dir, "a folder is needed", "Leave it out for where the block is")
+
+
+def _check_launch_cmd(launch_cmd: str) -> None:
+    check_text("launch_cmd", launch_cmd)
+    try:
+        blanks = {name for _, name, _, _ in Formatter().parse(launch_cmd) if name is not None}
+    except ValueError as problem:
+        raise InvalidTask("launch_cmd", launch_cmd, f"it cannot be filled in: {problem}", _BRACES) from None
+    if unknown := blanks - _BLANKS:
+        raise InvalidTask("launch_cmd", launch_cmd, f"nothing fills {{{min(unknown)}}}", _BRACES)
+    for blank in ("{config}", "{block_id}"):
+        if blank not in launch_cmd:
+            raise InvalidTask("launch_cmd", launch_cmd, f"{blank} is missing", "The pilot needs it to find the driver")
+
+
+def check_provider(provider: ExecutionProvider | None) -> int:
+    """Return how many nodes a block has.
+
+    Raises:
+        InvalidTask: Its launcher would start a pilot on each node.
+    """
+    nodes = getattr(provider, "nodes_per_block", 1) or 1
+    launcher = getattr(provider, "launcher", None)
+    if nodes > 1 and type(launcher) in _ONE_A_NODE:
+        raise InvalidTask(
+            "provider.launcher",
+            type(launcher).__name__,
+            f"it would start {nodes} pilots in a block of {nodes} nodes",
+            "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
+        )
+    return int(nodes)

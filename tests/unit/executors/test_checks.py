@@ -1,0 +1,69 @@
+import itertools
+import math
+from typing import Any
+
+import pytest
+from parsl.providers import LocalProvider
+
+from rhapsody_parsl import DragonRuntime, LocalRuntime, RhapsodyExecutor, VLLMService
+from rhapsody_parsl.errors import InvalidTask
+
+LABEL = "letters, digits and . _ - + @ : = , % only, and 100 bytes at most. It names the run's folder"
+
+
+@pytest.mark.parametrize(("setting", "value", "problem"), [
+    *(("label", label, LABEL) for label in
+      ("", "a b", "a/b", ".", "..", "a\0", "a\n", "a'b", "a$b", "a;b", "a*", "\ud800", "x" * 101, "é" * 51)),
+    ("heartbeat_period", math.nan, "a number is needed"),
+    ("heartbeat_period", math.inf, "it must be 1e+09 at most"),
+    ("heartbeat_period", 10**40, "it must be 1e+09 at most"),
+    ("heartbeat_period", -1, "it must be 0.01 or more"),
+    ("heartbeat_period", 10**5000, "it must be 1e+09 at most"),
+    ("heartbeat_period", 30, "it must be more than heartbeat_period=30. Several heartbeats should fit into it"),
+    ("heartbeat_threshold", math.nan, "a number is needed"),
+    ("heartbeat_threshold", 0, "it must be more than zero"),
+    ("heartbeat_threshold", 10**40, "it must be 1e+09 at most"),
+    ("drain_period", 0, "it must be more than zero"),
+    ("drain_period", math.inf, "it must be 1e+09 at most"),
+    ("ageing", 0, "it must be more than zero"),
+    ("ageing", math.nan, "a number is needed"),
+    ("cores_per_node", 0, "it must be 1 or more"),
+    ("cores_per_node", True, "a number is needed"),
+    ("cores_per_node", 10**9, "it must be 100000 at most"),
+    ("gpus_per_node", -1, "it must be 0 or more"),
+    ("mem_per_node", 0, "it must be more than zero"),
+    ("mem_per_node", math.inf, "it must be 1e+09 at most"),
+    ("declared_nodes", 0, "it must be 1 or more"),
+    ("address", "", "a host's name or IPv4 address is needed, without protocol and port"),
+    ("address", "tcp://host:5", "a host's name or IPv4 address is needed, without protocol and port"),
+    ("address", "::1", "a host's name or IPv4 address is needed, without protocol and port"),
+    ("working_dir", "", "a folder is needed. Leave it out for where the block is"),
+    ("working_dir", "a\0", "the character NUL, and half of a surrogate pair, are not allowed"),
+    ("node_launcher", "srn", "or a command of your own with {host} in it. Did you mean 'srun'?"),
+    ("node_launcher", "my 'way {host}", "it cannot be split into words: No closing quotation"),
+    ("launch_cmd", "{python} {confg} {block_id}",
+     "nothing fills {confg}. Blanks are {python}, {config} and {block_id}"),
+    ("launch_cmd", "{python} {config", "it cannot be filled in"),
+    ("launch_cmd", "{python} {config}", "{block_id} is missing. The pilot needs it to find the driver"),
+    ("default_runtime", "dragn", "runtimes has dragon. Did you mean 'dragon'?"),
+    ("runtimes", [], "a list of at least one is needed. Write runtimes=[DragonRuntime()]"),
+    ("runtimes", DragonRuntime(), "a list of at least one is needed. Write runtimes=[DragonRuntime()]"),
+    ("runtimes", ["dragon"], "a list of runtimes is needed. Write DragonRuntime()"),
+    ("runtimes", ["x"], "a list of runtimes is needed. Kinds are DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime"),
+    ("runtimes", [VLLMService("a", "m")], "a list of runtimes is needed. Kinds are"),
+    ("runtimes", [LocalRuntime(), LocalRuntime()], "at least one, and each kind once"),
+], ids=map(str, itertools.count()))  # fmt: skip
+def test_what_no_block_could_work_with_is_refused(setting: str, value: Any, problem: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        RhapsodyExecutor(**{setting: value})
+    assert problem in str(caught.value)
+    assert caught.value.key in {setting, "heartbeat_threshold"}
+
+
+@pytest.mark.parametrize(("setting", "value"), [
+    ("label", "é-b_c.d+e@f:g=h,i%"), ("label", "x" * 100), ("heartbeat_threshold", 1e9), ("gpus_per_node", 0),
+    ("address", "login-1.site.org"), ("node_launcher", "ssh -p 22 {host}"), ("ageing", 0.5), ("drain_period", 1),
+    ("launch_cmd", "run '{{x}}' {python} -m rhapsody_parsl.pilot {config} {block_id}"), ("provider", LocalProvider()),
+])  # fmt: skip
+def test_what_works_is_taken(setting: str, value: Any) -> None:
+    assert getattr(RhapsodyExecutor(**{setting: value}), setting) == value
