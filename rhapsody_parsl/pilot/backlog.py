@@ -184,6 +184,10 @@ class Backlog:
         oldest = shape.oldest if shape else None
         return [] if oldest is None or now - oldest > PATIENCE else [PATIENCE + 0.01 - (now - oldest)]
 
+    def is_alone(self, lane: Lane) -> bool:
+        """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
+        return len(self._sizes) == 1 and len(self._by_size[lane.shape.size]) == 1 and len(lane.shape.lanes) == 1
+
     def waits_before(self, order: float, cores: int, ready: Collection[str]) -> bool:
         """Whether somebody with an older claim would have room on a node with so many free cores."""
         for size in self._sizes:

@@ -27,6 +27,10 @@ class Ranking(Generic[T]):
         self._places: dict[T, float] = {}
         self._count = 0
 
+    def __len__(self) -> int:
+        """Return how many there are at most: some may have lost their place meanwhile."""
+        return len(self._places)
+
     def __iter__(self) -> Iterator[T]:
         """Iterate over all, in no order; also over some that have lost their place meanwhile."""
         return iter(self._places)
