@@ -3,12 +3,14 @@
     python fake_openai.py HOST PORT API_KEY MODEL
 
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
-the first time (the file named by `FAKE_OPENAI_MEMORY` remembers).
+the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
+`slow` takes a third of a second, and so does the end by `poison`.
 """
 
 import json
 import os
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,10 @@ class Handler(BaseHTTPRequestHandler):
         if any("die" in prompt for prompt in prompts) and not MEMORY.exists():
             MEMORY.touch()
             os._exit(3)
+        if any("slow" in prompt or "poison" in prompt for prompt in prompts):
+            time.sleep(0.3)
+        if any("poison" in prompt for prompt in prompts):
+            os._exit(11)
         choices = [{"index": i, "text": prompt[::-1]} for i, prompt in enumerate(prompts)]
         self._reply(200, {"choices": choices, "usage": {"prompts": len(prompts)}})
 

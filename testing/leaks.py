@@ -25,8 +25,8 @@ import psutil
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
 GRACE = 10.0
 _PR_SET_CHILD_SUBREAPER = 36
-_OTHERS = ("pymp-", "torchinductor_", "dragon-")
-"""What HighThroughputExecutor's manager leaves when it is killed, torch's cache, and Dragon's of the network."""
+_OTHERS = ("pymp-", "torchinductor_")
+"""What HighThroughputExecutor's manager leaves when it is killed, and torch's cache."""
 
 
 class LeakError(AssertionError):

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, WorkerLost
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -50,6 +50,9 @@ class Simulation:
         greedy: Tasks that exceed their memory when half done.
         ended: Results by task; `ended_at` has the times.
         started: Times at which tasks began.
+        stillborn: Whether a worker that is started now ends before it is ready.
+        never_up_again: Whether such a worker's tasks may go to another one.
+        starts: Times at which workers were started.
         begun_on: Nodes of the run in which a task last began.
     """
 
@@ -69,6 +72,9 @@ class Simulation:
         self.ended_at: dict[int, float] = {}
         self.started: dict[int, list[float]] = {}
         self.begun_on: dict[int, list[str]] = {}
+        self.stillborn: Callable[[], bool] = lambda: False
+        self.never_up_again = True
+        self.starts: list[float] = []
         self.records: list[Any] = []
         self._workers: dict[int, FakeWorker] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -143,9 +149,19 @@ class Simulation:
         if worker is None:
             self._check_disjoint(run)
             worker = self._workers[run.id] = FakeWorker(run)
+            self.starts.append(self.now)
+            if self.stillborn():
+                numbers = [task.id for task in tasks]
+                self.at(self.now + WORKER_START, lambda: self._never_up(run, numbers))
+                return
         worker.queue += tasks
         if worker.current is None:
             self._next(worker)
+
+    def _never_up(self, run: Run, tasks: list[int]) -> None:
+        self._workers.pop(run.id)
+        untouched = tasks if self.never_up_again else ()
+        self.core.lost(run.id, BackendFailed("a worker", "no process more"), untouched, self.now)
 
     def _check_disjoint(self, run: Run) -> None:
         mine = {(p.share.node, core) for p in run.placed for core in p.share.cores}

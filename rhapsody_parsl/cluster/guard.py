@@ -3,26 +3,30 @@
 The guard adopts every orphan of the command (Linux subreaper), and watches three things: the command, its own parent,
 and the lifeline, a pipe on standard input whose other end only the owner holds. When one of them ends, it asks the
 command to leave (SIGTERM), waits, kills whatever still lives below it, and sweeps the files the command is known to
-leave.
+leave. A guard that is killed itself has a second one for its `burial`, which its owner starts.
 """
 
 import argparse
 import contextlib
 import ctypes
-import fnmatch
-import glob
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+
+if __name__ == "__main__":  # a script in isolated mode finds nothing of ours
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from rhapsody_parsl.cluster import leftovers
+
+__all__ = ("adopt_orphans", "burial", "kill_all")
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-MPI_SEGMENTS = ("/dev/shm/mpich_shm_*", "/dev/shm/sm_segment.*", "/dev/shm/vader_segment.*")  # noqa: S108 - their choice
-DRAGON_SEGMENTS = "/dev/shm/DD{uid3}*"  # noqa: S108 - each node's are named after its user and a launcher of its own
+_SIGNAL = 128
+"""An exit code is this plus the signal's number, as a shell's is."""
 _TIDY_TURNS = 150
 _AUTOGROUP_TURNS = 20
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,6 +39,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--sweep", action="append", default=[], help="glob of files and folders to remove at the end")
     parser.add_argument("--settle", type=float, default=0.0, help="seconds that a file to remove may be in use yet")
+    parser.add_argument("--held", type=int, default=-1, help="descriptor that holds a folder to remove at the end")
+    parser.add_argument("--bury", type=int, default=0, help="kill what is left of this session first")
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
@@ -69,28 +75,42 @@ def _yield_to_others(nice: int) -> None:
             return
 
 
-def _children() -> "list[int]":
-    """Ids of every process below this one, zombies not counted.
-
-    But what is below a zombie counts: the first thread of a killed process may be one while others still end.
-    """
-    parents, zombies = {}, set()
+def _processes() -> "dict[int, tuple[int, int, bool]]":
+    """Return each process's parent, its session, and whether it is a zombie."""
+    found = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat", "rb") as stat:
-                    state, parent = stat.read().rpartition(b")")[2].split()[:2]
+                    state, parent, _, session = stat.read().rpartition(b")")[2].split()[:4]
             except OSError:
                 continue
-            parents[int(entry)] = int(parent)
-            if state == b"Z":
-                zombies.add(int(entry))
-    below, grown = {os.getpid()}, True
+            found[int(entry)] = int(parent), int(session), state == b"Z"
+    return found
+
+
+def _with_all_below(roots: "set[int]", processes: "dict[int, tuple[int, int, bool]]") -> "list[int]":
+    """Return these and every process below them, zombies not counted.
+
+    But what is below a zombie counts: the first thread of a killed process may be one while others still end.
+    """
+    below, grown = set(roots), True
     while grown:
-        more = {pid for pid, parent in parents.items() if parent in below} - below
+        more = {pid for pid, (parent, _, _) in processes.items() if parent in below} - below
         below |= more
         grown = bool(more)
-    return sorted(below - zombies - {os.getpid()})
+    return sorted(pid for pid in below if pid in processes and not processes[pid][2])
+
+
+def _children() -> "list[int]":
+    """Ids of every process below this one."""
+    return [pid for pid in _with_all_below({os.getpid()}, _processes()) if pid != os.getpid()]
+
+
+def _of_session(leader: int) -> "list[int]":
+    """Ids of the processes of a session, and of every one below them."""
+    processes = _processes()
+    return _with_all_below({pid for pid, (_, session, _) in processes.items() if session == leader}, processes)
 
 
 def _signal(pid: int, number: int) -> None:
@@ -118,41 +138,41 @@ def _tidies(pid: int) -> bool:
     return b"multiprocessing.resource_tracker" in words or os.fsencode(__file__) in words.split(b"\0")
 
 
-def mpi_segments(pids: "Iterable[int]") -> "set[str]":
-    """Return the shared memory that MPI has in some processes: its library removes it only at an end of their own.
+def kill_all(living: "Callable[[], list[int]]" = _children) -> None:
+    """Kill all below us, again until none is left; trackers and guards get three seconds to tidy up first.
 
-    What has no name any more does not count.
+    Args:
+        living: Finds those to kill.
     """
-    found = set()
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/maps") as maps:
-                named = {line.split(None, 5)[5].strip() for line in maps if "/dev/shm/" in line}  # noqa: S108 - read, not made
-        except OSError:
-            continue
-        found |= {path for pattern in MPI_SEGMENTS for path in fnmatch.filter(named, pattern)}
-    return {path for path in found if not path.endswith("(deleted)")}
-
-
-def _unlink(paths: "set[str]") -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-
-
-def _kill_all() -> None:
-    """Kill all below us, again until none is left; trackers and guards get three seconds to tidy up first."""
+    left = set[str]()
     for turn in range(200):
-        alive = _children()
+        alive = living()
         if not alive:
-            return
-        segments = mpi_segments(alive)
+            break
+        left |= leftovers.mapped_by(alive)
         for pid in alive:
             if turn >= _TIDY_TURNS or not _tidies(pid):
                 _signal(pid, signal.SIGKILL)
-        _unlink(segments)
         _reap()
         select.select([], [], [], 0.02)
+    leftovers.remove_unused(left)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan below us."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def burial(words: "Sequence[str]", guard: int, code: int) -> "list[str]":
+    """Return the words of a guard that ends what a killed one stood over, and leaves what that would have.
+
+    Args:
+        words: The killed one's.
+        guard: Its process id, which is its session's.
+        code: Its exit code, as of `subprocess`; the burial's is that of a command ended by this signal.
+    """
+    options = list(words[: words.index("--")])
+    return [*options, "--bury", str(guard), "--", "/bin/sh", "-c", f"exit {_SIGNAL - code}"]
 
 
 def _wait(child: int, lifeline: bool, wakeup: int) -> None:
@@ -187,64 +207,11 @@ def _ask_to_leave(process: "subprocess.Popen[bytes]", grace: float) -> None:
         process.wait(grace)
 
 
-def _mapped(paths: "list[str]") -> "set[str]":
-    """Those of the files that a living process has mapped: short names can be another's too."""
-    used = set()
-    for entry in os.listdir("/proc") if paths else ():
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/maps") as maps:
-                    text = maps.read()
-            except OSError:
-                continue
-            used |= {path for path in paths if path in text}
-    return used
-
-
-def sweep(patterns: "Sequence[str]", pid: int = 0, settle: float = 0.0, age: float = 0.0) -> None:
-    """Remove files and folders that nobody has mapped.
-
-    Args:
-        patterns: Globs; `{pid3}` and `{uid3}` are the last three digits of `pid` and of our user id.
-        pid: A process.
-        settle: Seconds to try again while somebody has one mapped, or writes in a folder.
-        age: Spare what was changed less than so many seconds ago.
-    """
-    deadline = time.monotonic() + settle
-    while _sweep_once(patterns, pid, age) and time.monotonic() < deadline:
-        select.select([], [], [], 0.2)
-
-
-def _is_young(path: str, age: float) -> bool:
-    try:
-        return time.time() - os.lstat(path).st_mtime < age
-    except OSError:
-        return True
-
-
-def _sweep_once(patterns: "Sequence[str]", pid: int, age: float) -> bool:
-    """Remove; whether something stays."""
-    users = {str(os.getuid())[-3:], glob.escape(os.environ.get("USER", "")[-3:])} - {""}  # Dragon takes either
-    stays = False
-    for pattern in patterns:
-        found = [path for user in users for path in glob.glob(pattern.format(pid3=str(pid)[-3:], uid3=user))]
-        used = _mapped(found)
-        found = [path for path in found if not (age and _is_young(path, age))]
-        for path in set(found) - used:
-            if os.path.isdir(path):
-                shutil.rmtree(path, ignore_errors=True)
-                stays |= os.path.exists(path)
-            else:
-                _unlink({path})
-        stays |= bool(used)
-    return stays
-
-
 def main() -> int:
     """Run the command under guard; the exit code is the command's (128 + signal when a signal ended it)."""
     arguments = _arguments()
     owner = os.getppid()
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(write)
@@ -252,10 +219,24 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     if os.getppid() != owner:
         return 1  # the owner ended before the kernel knew that we care
+    if arguments.held >= 0:
+        os.set_inheritable(arguments.held, False)
+    if arguments.bury:
+        kill_all(lambda: _of_session(arguments.bury))
     if arguments.cores:
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
     if arguments.nice:
         _yield_to_others(arguments.nice)
+    code = _stand_over(arguments, read)
+    if arguments.held >= 0:
+        os.close(arguments.held)
+    leftovers.sweep(arguments.sweep, arguments.settle)
+    leftovers.sweep_memory(arguments.settle)
+    return code if code >= 0 else _SIGNAL - code
+
+
+def _stand_over(arguments: argparse.Namespace, wakeup: int) -> int:
+    """Run the command and end it with all below; return its exit code."""
     # a group of its own but no session: Dragon's launcher moves itself to a new group, which a session leader may not
     process = subprocess.Popen(
         arguments.command,
@@ -263,15 +244,13 @@ def main() -> int:
         process_group=0,
         preexec_fn=_in_child,  # noqa: PLW1509 - the guard has one thread
     )
-    _wait(process.pid, arguments.lifeline, read)
-    segments = mpi_segments(_children())
+    _wait(process.pid, arguments.lifeline, wakeup)
+    left = leftovers.mapped_by(_children())
     if process.poll() is None:
         _ask_to_leave(process, arguments.grace)
-    _kill_all()
-    _unlink(segments)
-    code = process.wait()
-    sweep(arguments.sweep, process.pid, arguments.settle)
-    return code if code >= 0 else 128 - code
+    kill_all()
+    leftovers.remove_unused(left)
+    return process.wait()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Standard library only; `guarded_ssh.py FOLDER GUARD... -- SSH-ARGUMENTS`, where `FOLDER` on the PATH is what led here
 and `GUARD` are the guard's words. The guard is what sshd starts, so it sees the end of the connection as its parent's.
+A second one stands under it.
 """
 
 import os
@@ -34,7 +35,8 @@ def words(folder: str, guard: "Sequence[str]", arguments: "Sequence[str]") -> "l
         arguments: Of the ssh that was called; the last is the command, for a shell.
     """
     *options, command = arguments
-    guarded = [*guard, _END, "/bin/sh", "-c", command.replace(f"{folder}{os.pathsep}", "")]
+    # two, for there is no owner of ours: either does what the other cannot when it is killed
+    guarded = [*guard, _END, *guard, _END, "/bin/sh", "-c", command.replace(f"{folder}{os.pathsep}", "")]
     return ["ssh", *options, f"exec {shlex.join(guarded)}"]
 
 

@@ -25,6 +25,7 @@ class Block:
 
     Attributes:
         id: The block's number.
+        peer: The pilot's name on the line: the number, and which of those that were started under it.
         session: The numbered conversation with it.
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.
@@ -41,8 +42,8 @@ class Block:
         local: Whether it speaks to us over a Unix socket.
     """
 
-    def __init__(self, id: str, now: float, local: bool = False) -> None:  # noqa: A002 - the field's name
-        self.id = id
+    def __init__(self, id: str, now: float, local: bool = False, peer: str = "") -> None:  # noqa: A002 - the field's name
+        self.id, self.peer = id, peer or id
         self.local = local
         self.session = Session()
         self.inventory: dict[str, Any] = {}
@@ -99,6 +100,7 @@ class Blocks:
 
     Attributes:
         seen: Numbers of all blocks whose pilot has ever said hello, in that order.
+        refused: Why a block's hello was turned down, by number.
         drain_at: Monotonic time at which `due` is to be asked.
     """
 
@@ -106,6 +108,7 @@ class Blocks:
         self._several, self._drain_period = several, drain_period
         self.history = history or History()
         self.seen: list[str] = []
+        self.refused: dict[str, str] = {}
         self.drain_at = math.inf
         self._blocks: dict[str, Block] = {}
 

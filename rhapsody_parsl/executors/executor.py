@@ -22,7 +22,7 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.errors import BlockLost, PayloadError, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
@@ -31,6 +31,7 @@ from rhapsody_parsl.executors.checks import (
     check_label,
     check_numbers,
     check_provider,
+    check_python,
     check_runtimes,
     check_words,
 )
@@ -40,6 +41,7 @@ from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.preparation import allow_files, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
@@ -53,6 +55,7 @@ from rhapsody_parsl.spec.config import (
 )
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.parcels import Parcels
 
@@ -81,7 +84,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
-        encrypted: Encrypt and authenticate the line to the blocks on other hosts (CurveZMQ).
+        encrypted: Encrypt the line to the blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
+            this run, by a word that whoever reads the network can read.
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
         block_error_handler: See Parsl.
@@ -165,17 +169,27 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             declared_nodes=self.declared_nodes,
         )
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
+        ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
+        check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
         return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks."""
+        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks.
+
+        Raises:
+            Unwritable: The run directory has no room.
+            TooFewOpenFiles: The hard limit of open files is too low for as many blocks.
+        """
         super().start()  # type: ignore[no-untyped-call]  # Parsl's
+        allow_files(self.provider)
         folder = Path(self.run_dir).absolute() / self.label
-        folder.mkdir(parents=True, exist_ok=True)
-        keys = Keys.create(folder / "certificates") if self.encrypted else None
+        token = Token.create()
+        with written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            proof = Keys.create(folder / "certificates") if self.encrypted else token
         local = self.address is None and isinstance(self.provider, LocalProvider)
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
@@ -183,8 +197,9 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
         near = self.address is None
         self._parcels = Parcels()
+        parcels = self._parcels.path
         self._link = Link(
-            address, near, keys, self, blocks, self.heartbeat_period, self.heartbeat_threshold, self._parcels.path
+            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, parcels
         )
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
         config = BlockConfig(
@@ -197,6 +212,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",
+            token=token.word,
             nodes=self.declared_nodes or 0,
             cores_per_node=self.cores_per_node or 0,
             gpus_per_node=-1 if self.gpus_per_node is None else self.gpus_per_node,
@@ -206,11 +222,18 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
-            parcels=self._parcels.path,
+            parcels=parcels,
             enforce_memory=self.enforce_memory,
         )
         self._config_path = folder / "block.json"
-        write_config(config, self._config_path)
+        try:
+            with written(folder):
+                write_config(config, self._config_path)
+        except Unwritable:
+            self._link.abandon()
+            self._parcels.close()
+            self._link = None
+            raise
         self._link.start()
         self._start_first()
 
@@ -247,10 +270,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        try:
-            payload = pack_call(bare(func), args, kwargs)
-        except Exception as problem:
-            raise PayloadError("function or arguments", f"{type(problem).__name__}: {problem}") from problem
+        payload = pack_call(bare(func), args, kwargs)
         number = next(self._task_ids)
         future = TaskFuture(number, self._cancel_task)
         self.tasks[number] = future
@@ -309,10 +329,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         future = self.tasks.pop(result.id, None)
         if future is None or future.done() or not future.set_running_or_notify_cancel():
             return
-        try:
-            value, error = open_result(result)
-        except Exception as problem:  # noqa: BLE001 - unpickling runs the user's code
-            value, error = None, PayloadError("result", f"{type(problem).__name__}: {problem}")
+        value, error = open_result(result)
         if error is None:
             future.set_result(value)
         else:

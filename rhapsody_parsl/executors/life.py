@@ -1,5 +1,6 @@
 """The life of blocks as Parsl's scaling sees it: started, judged by their jobs, scaled in, and told to monitoring."""
 
+import contextlib
 import logging
 import shlex
 import sys
@@ -94,7 +95,8 @@ class BlockLife(BlockProviderExecutor):
         connected = self.connected_blocks()
         for id_, job in known.items():
             if job.terminal and id_ not in connected and job.state is not JobState.SCALED_IN:
-                words = job.message if job.message is not None else _NEVER_SPOKE
+                why = self._link.blocks.refused.get(id_, _NEVER_SPOKE) if self._link else _NEVER_SPOKE
+                words = job.message if job.message is not None else why
                 known[id_] = JobStatus(JobState.MISSING, words, job.exit_code, job.stdout_path, job.stderr_path)
         return known
 
@@ -196,7 +198,8 @@ class BlockLife(BlockProviderExecutor):
     # --- what the link tells (part of its `Outcomes`; on its thread) ---------------------------------------------
 
     def joined(self, block: Block) -> None:
-        """Tell Parsl's monitoring of a block's nodes."""
+        """Tell Parsl's monitoring of a block's nodes; one that was lost is back when its job was started again."""
+        self._lost.pop(block.id, None)
         self._tell_nodes(block, active=True)
 
     def left(self, block: Block) -> None:
@@ -210,8 +213,10 @@ class BlockLife(BlockProviderExecutor):
     def cut(self, block: str) -> None:
         """A connection ended: when the block's job has ended too, its tasks need not wait for the heartbeat."""
         if block not in self._cut_checks and not self._closed:
-            self._cut_checks.add(block)
-            threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True).start()
+            checker = threading.Thread(target=self._check_job, args=(block,), name=f"check block {block}", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no thread more for this user: Parsl's poller sees it, later
+                checker.start()
+                self._cut_checks.add(block)
 
     def _tell_nodes(self, block: Block, active: bool) -> None:
         if self.submit_monitoring_radio:

@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import ParamSpec, Protocol, TypeVar
 
-import msgspec
-
-from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
-from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import (
-    VERSION,
     Cancel,
     FromPilot,
     Goodbye,
@@ -35,8 +34,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     Task,
 )
-from rhapsody_parsl.wire.parcels import deliver, discard, discard_block
-from rhapsody_parsl.wire.session import SessionBroken
+from rhapsody_parsl.wire.parcels import check_parcels, deliver, discard, discard_block
 from rhapsody_parsl.wire.stream import StreamDoor
 from rhapsody_parsl.wire.tcp import TcpDoor
 
@@ -86,7 +84,8 @@ class Link(threading.Thread):
     Args:
         address: `tcp://host` to bind on, a free port is taken.
         local: Whether pilots on this host may come over a Unix socket, which is faster.
-        keys: For encryption.
+        proof: What pilots show who come over TCP.
+        token: What those show who come over the Unix socket.
         outcomes: Who learns how tasks end.
         blocks: Those it will know; read by others, changed under our lock only.
         period: Seconds between heartbeats.
@@ -98,7 +97,8 @@ class Link(threading.Thread):
         self,
         address: str,
         local: bool,
-        keys: Keys | None,
+        proof: Proof,
+        token: Token,
         outcomes: Outcomes,
         blocks: Blocks,
         period: float,
@@ -109,11 +109,11 @@ class Link(threading.Thread):
         self._outcomes, self._period, self._threshold, self._parcels = outcomes, period, threshold, parcels
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._tcp = TcpDoor(address, self._entry(self._hear_tcp), keys, self._loop, self._entry(self._ask_all))
+        self._tcp = TcpDoor(address, self._entry(self._hear_tcp), proof, self._loop, self._entry(self._ask_all))
         self.port = self._tcp.port
         self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
         self._local = (
-            StreamDoor(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut))
+            StreamDoor(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut), token)
             if local
             else None
         )
@@ -123,6 +123,7 @@ class Link(threading.Thread):
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
         self._gone: set[str] = set()
+        self._complaints = Complaints(log)
         self._reruns: dict[int, int] = {}
         self._stopping = False
         self.blocks = blocks
@@ -191,6 +192,10 @@ class Link(threading.Thread):
         if self.is_alive():
             self.join(10)
 
+    def abandon(self) -> None:
+        """Close the doors of a link that was never started."""
+        self._close_doors()
+
     def _ask(self, question: Callable[[], T]) -> T:
         if threading.current_thread() is self or not self.is_alive():
             return question()
@@ -223,6 +228,8 @@ class Link(threading.Thread):
             with self._lock:
                 try:
                     action(*args, **kwargs)
+                except MalformedFrame:
+                    raise  # the door hangs up on who sent it
                 except Exception as problem:  # reported to every task; a silent end would hang them
                     log.exception("the link broke")
                     self._stopping = True
@@ -288,40 +295,55 @@ class Link(threading.Thread):
 
     def _put(self, block: Block, frames: list[bytes]) -> None:
         door = self._local if block.local and self._local else self._tcp
-        if not door.send(block.id, frames) and not block.cut:
+        if not door.send(block.peer, frames) and not block.cut:
             block.cut = True  # the session sends it again when the line is back
             self._outcomes.cut(block.id)
 
-    def _hear_tcp(self, id_: str, frames: list[bytes]) -> None:
-        self._hear(id_, frames, local=False)
+    def _hear_tcp(self, peer: str, frames: list[bytes]) -> None:
+        self._hear(peer, frames, local=False)
 
-    def _hear_local(self, id_: str, frames: list[bytes]) -> None:
-        self._hear(id_, frames, local=True)
+    def _hear_local(self, peer: str, frames: list[bytes]) -> None:
+        self._hear(peer, frames, local=True)
 
-    def _hear(self, id_: str, frames: list[bytes], local: bool) -> None:
-        if id_ in self._gone:
-            return  # it was given up; hearing nothing, its pilot leaves by itself
-        block = self.blocks.get(id_)
+    def _hear(self, peer: str, frames: list[bytes], local: bool) -> None:
+        block = self._holder(peer, local)
         if block is None:
-            block = Block(id_, time.monotonic(), local)
-            self.blocks.add(block)
-            self._arm_drain()
+            return
         block.heard, block.cut = time.monotonic(), False
         try:
             for body in block.session.receive(frames):
-                self._handle(block, self._codec.decode(body))
-        except (msgspec.MsgspecError, SessionBroken) as problem:
-            log.warning("peer %s is none of ours, or broken: %s", id_, problem)
+                self._take_in(block, self._codec.decode(body))
+        except MalformedFrame as problem:
             self._lose(block, f"it spoke out of turn ({problem})", "")
-            return
+            self._give_out()
+            raise
         for reply in block.session.replies:
             self._put(block, reply)
         block.session.replies.clear()
         self._give_out()
 
-    def _handle(self, block: Block, message: FromPilot) -> None:
+    def _holder(self, peer: str, local: bool) -> Block | None:
+        """Return the block that a pilot speaks for; its number stays with the first that took it, while that lives."""
+        if peer in self._gone:
+            return None  # it was given up; hearing nothing, it leaves by itself
+        number = peer.partition("/")[0]
+        block = self.blocks.get(number)
+        if block is not None and block.peer != peer:
+            if not block.cut:
+                self._complaints.note("another pilot says that it is block %s: it is not heard", number)
+                return None
+            self._lose(block, "its pilot was started again", "")
+            block = None
+        if block is None:
+            block = Block(number, time.monotonic(), local, peer)
+            self.blocks.add(block)
+            self._arm_drain()
+        return block
+
+    def _take_in(self, block: Block, message: FromPilot) -> None:
         match message:
             case Results(results=results, leases=leases):
+                check_parcels(results, self._parcels, block.id)
                 self.blocks.leases_ended(block, leases)
                 block.served += len(results)
                 for result in results:
@@ -345,13 +367,15 @@ class Link(threading.Thread):
         discard(result)
 
     def _welcome(self, block: Block, hello: Hello) -> None:
-        if hello.version != VERSION:
-            log.error("%s", IncompatiblePeer(f"protocol {VERSION}", f"protocol {hello.version} ({hello.package})"))
-            self._send(block, Stop())
+        if misfit := mismatch(hello):
+            log.error("block %s is refused: %s", block.id, misfit)
+            self.blocks.refused[block.id] = str(misfit)
+            self._dismiss(block, drain=False)
             return
         block.inventory = hello.inventory
         log.info("block %s is there: %s", block.id, hello.inventory)
-        self.blocks.seen.append(block.id)
+        if block.id not in self.blocks.seen:
+            self.blocks.seen.append(block.id)
         self._outcomes.joined(block)
         with self._changed:
             self._changed.notify_all()
@@ -370,12 +394,12 @@ class Link(threading.Thread):
         for block in self.blocks:
             self._put(block, block.session.beat())
 
-    def _cut(self, id_: str) -> None:
+    def _cut(self, peer: str) -> None:
         """A pilot on this host has ended."""
-        block = self.blocks.get(id_)
-        if block is not None and not block.cut:
+        block = self.blocks.get(peer.partition("/")[0])
+        if block is not None and block.peer == peer and not block.cut:
             block.cut = True
-            self._outcomes.cut(id_)
+            self._outcomes.cut(block.id)
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
@@ -431,7 +455,7 @@ class Link(threading.Thread):
         """A block is gone: what may have begun fails, or waits for another block when its policy says so."""
         log.info("block %s is gone: %s", block.id, reason)
         self.blocks.remove(block)
-        self._gone.add(block.id)
+        self._gone.add(block.peer)
         block.lost = begun is None
         self._outcomes.left(block)
         for task in block.tasks.values():

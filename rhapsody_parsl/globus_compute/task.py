@@ -15,8 +15,8 @@ from globus_compute_sdk.serialize import ComputeSerializer, DillDataBase64, Seri
 from globus_compute_sdk.serialize.base import IDENTIFIER_LENGTH
 from parsl.app.errors import RemoteExceptionWrapper
 
-from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.executors.functions import facts_of
+from rhapsody_parsl.raised.account import in_words
 
 __all__ = ("TaskRaised", "ask_for_prompt", "run_on_rank", "run_once", "takes_comm")
 
@@ -41,16 +41,18 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
         The packed result.
 
     Raises:
-        WorkerLost: The task raised what no function should, such as KeyboardInterrupt.
+        RemoteError: The task raised what no function should, such as KeyboardInterrupt.
+        TaskRaised: The function raised in a child that it forked, whose end this is.
     """
+    own = os.getpid()
     with _own_state():
         try:
-            return execute(packed, *args, **kwargs)
+            return _unless_forked(own, execute(packed, *args, **kwargs))
         except (Exception, SystemExit):
             raise
         except BaseException as problem:  # noqa: BLE001 - its class may be the user's, which the endpoint must not open
-            words = f"the task raised {type(problem).__name__}: {problem}"
-    raise WorkerLost("in the task", words)  # out here, where no other exception is under way: it would travel with it
+            error = in_words(problem, "it is no Exception, and ends what it passes through")
+    raise error  # out here, where no other exception is under way: it would travel with it
 
 
 def run_on_rank(
@@ -113,6 +115,21 @@ def takes_comm(code: str, deserializers: Sequence[str]) -> bool:
             return facts_of(ComputeSerializer(allowed_deserializer_types=deserializers).deserialize(code)).comm
         except Exception:  # noqa: BLE001 - opening it runs the user's code
             return False
+
+
+def _unless_forked(own: int, answer: bytes) -> bytes:
+    """Return the answer; a child that the function forked has none, and fails with its exception.
+
+    Args:
+        own: The process that called the function.
+        answer: Packed.
+
+    Raises:
+        TaskRaised: The function raised in a child.
+    """
+    if os.getpid() != own and _raised(answer):
+        raise TaskRaised(answer)
+    return answer
 
 
 @contextmanager

@@ -27,17 +27,20 @@ def main() -> None:
     if not private:
         _become_guard(arguments.config)
     faulthandler.enable()
+    if sys.version_info < (3, 12):
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # later ones do so; others take a thread for each child
     asyncio.run(_run(arguments.config, arguments.block, Path(private)))
 
 
 def _become_guard(config: Path) -> None:
-    os.environ[_FOLDER] = private = folder.make()
-    folder.hold(private)
+    os.environ[_FOLDER] = private = folder.make_for_sockets()
     folder.sweep(private)
     command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
-    options = ["--grace", "20", "--sweep", glob.escape(private)]
+    held = folder.hold(private)
+    os.set_inheritable(held, True)  # across the exec; the guard takes it from there
+    options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
     if parcels := read_config(config).parcels:
-        options += ["--sweep", parcels]  # does nothing while the driver lives, who has it mapped
+        options += ["--sweep", glob.escape(parcels)]  # does nothing while the driver lives, who holds it
     words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
 
@@ -46,14 +49,11 @@ async def _run(path: Path, block: str, private: Path) -> None:
     from rhapsody_parsl.cluster.remote import environment  # noqa: PLC0415 - the guard needs none of it
     from rhapsody_parsl.pilot.collector import settle  # noqa: PLC0415 - the guard needs none of it
     from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - as above
+    from rhapsody_parsl.pilot.open_files import provide  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
 
     config = read_config(path)
-    logging.basicConfig(
-        filename=Path(config.logs) / f"block-{block}.log",
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    _log_to(Path(config.logs) / f"block-{block}.log")
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)
         os.chdir(config.working_dir)
@@ -61,12 +61,25 @@ async def _run(path: Path, block: str, private: Path) -> None:
     for name in job.keys() - environment(job).keys():
         del os.environ[name]  # for us and all that we start: no step is composed with it
     nodes, hosts = await survey(config, private, logs_of(config, block), job)
+    provide(len(hosts), nodes, len(config.runtimes))
     pilot = Pilot(config, block, private, nodes, hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")
     settle()
     await pilot.run()
+
+
+def _log_to(path: Path) -> None:
+    """Have records in a file, or on standard error where there is no room; one that fails is no event."""
+    logging.raiseExceptions = False
+    handler: logging.Handler
+    try:
+        handler = logging.FileHandler(path)
+    except OSError:
+        handler = logging.StreamHandler()
+    line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(handlers=[handler], level=logging.INFO, format=line)
 
 
 if __name__ == "__main__":

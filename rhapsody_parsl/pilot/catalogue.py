@@ -27,7 +27,7 @@ def build(configs: Sequence[RuntimeConfig], context: Context, borrow: Borrow) ->
 def _build_one(config: RuntimeConfig, context: Context, borrow: Borrow) -> Runtime:
     match config:
         case LocalRuntime():
-            return Local(context)
+            return Local(config, context)
         case DragonRuntime():
             return Dragon(config, context)
         case MPIRuntime():

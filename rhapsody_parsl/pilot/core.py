@@ -3,10 +3,10 @@
 The shell (`loop`) calls a method for each event and then performs `take()`. Times are the caller's, of any one clock.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
-from rhapsody_parsl.errors import MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.deadlines import Deadlines
@@ -18,6 +18,7 @@ from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses
+from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Result, Task
@@ -64,6 +65,7 @@ class Core:
         self._recalls: Ranking[ActiveRun] = Ranking(lambda active: active.recall_at)
         self._deadlines = Deadlines()
         self._outcomes = Outcomes()
+        self._starts = Starts()
         self.counts: Mapping[str, int] = self._outcomes.counts
         self.ended_by_runtime: Mapping[str, int] = self._outcomes.by_runtime
         self._out: list[Instruction] = []
@@ -112,8 +114,8 @@ class Core:
     # --- events -------------------------------------------------------------------------------------------------
 
     def submit(self, tasks: Iterable[Task], now: float) -> None:
-        """Tasks arrived."""
-        for task in tasks:
+        """Tasks arrived; one that is here already is no second one."""
+        for task in (task for task in tasks if task.id not in self._home):
             try:
                 lane = self._home[task.id] = self._backlog.put(task, now)
                 self.want(lane.runtime)
@@ -158,6 +160,7 @@ class Core:
             self._time(active, (), now)
         active.fed_at, active.recalled = now, False
         self._recalls.add(active)
+        self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
     def given_back(self, run: int, tasks: Sequence[int], now: float) -> None:
@@ -196,7 +199,18 @@ class Core:
         else:
             self._requeue(active.lane, again, now)
         self._close(active)
+        if isinstance(error, BackendFailed):
+            self._start_failed(active, error, now, slowly=bool(tasks) and not untouched)
         self.schedule(now)
+
+    def _start_failed(self, failed: ActiveRun, error: BackendFailed, now: float, slowly: bool) -> None:
+        """Wait before the next start of a runtime's processes; with no hope left, what waits for one fails."""
+        name = failed.lane.runtime
+        self._starts.failed(name, failed.fed_at, now, slowly)
+        others = (active.fed_at for active in self._runs.values() if active.lane.runtime == name and active.inflight)
+        if self._starts.is_hopeless(name, others):
+            self._starts.give_up(name)
+            self._fail_waiting(lambda lane: lane.runtime == name, error)
 
     def memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
         """The processes of a run hold more than it leases: they are killed, and will be reported `lost`."""
@@ -256,6 +270,7 @@ class Core:
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
         due = self._deadlines.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
+        due += self._starts.next_due(now)
         if (active := self._recalls.first()) and (at := active.recall_at) is not None:
             due.append(at - now)
         return max(0.0, min(due)) if due else None
@@ -272,11 +287,15 @@ class Core:
         self._claims.clear()
         if self._kept and not self._backlog.is_empty():
             self._use_kept(now)
-        for lane in self._backlog.in_order(now, self._ready):
+        for lane in self._backlog.in_order(now, self._startable(now)):
             self._serve(lane, now)
             if len(lane) and not lane.window and not self._claims.add(lane.shape, now):
                 break
         self._put_behind(now)
+
+    def _startable(self, now: float) -> Collection[str]:
+        """Return the runtimes whose processes may be started now."""
+        return [name for name in self._ready if self._starts.may(name, now)]
 
     def _use_kept(self, now: float) -> None:
         """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""

@@ -1,13 +1,15 @@
 """The pilot's end of the line to the driver: numbered, encrypted, cut and resumed."""
 
 import asyncio
+import logging
+import secrets
 import socket as sockets
 from collections.abc import Callable, Sequence
 from urllib.parse import urlparse
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.stream import StreamPeer, reachable
@@ -15,11 +17,14 @@ from rhapsody_parsl.wire.tcp import TcpPeer
 
 __all__ = ("DriverUnreachable", "Link", "find_driver")
 
+log = logging.getLogger(__name__)
+
 _PROBE_TIMEOUT = 3.0
 _REFUSALS = 4
 _LINGER = 2.0
 _LOCAL = "ipc://"
 _ENDED = "the driver has ended"
+_HUNG_UP = "the driver hears us no more: it has given this block up, or could not read what we said"
 
 
 class DriverUnreachable(RhapsodyError):  # noqa: N818 - named for what happened, as all our errors are
@@ -81,8 +86,9 @@ class Link:
 
     Args:
         address: The driver's.
-        block: Our name.
-        keys: For encryption between hosts.
+        block: Our number; a pilot that is started again under it is another one.
+        proof: Of the line between hosts.
+        token: Of the line within the driver's.
         receive: Called with each message.
         lost: Called once, with the reason, when the driver is gone for good.
         period: Seconds between heartbeats.
@@ -93,7 +99,8 @@ class Link:
         self,
         address: str,
         block: str,
-        keys: Keys | None,
+        proof: Proof,
+        token: Token,
         receive: Callable[[ToPilot], None],
         lost: Callable[[str], None],
         period: float,
@@ -107,11 +114,14 @@ class Link:
         self._heard = self._loop.time()
         self._cut = False
         self._peer: StreamPeer | TcpPeer
+        own = f"{block}/{secrets.token_hex(4)}"
         if address.startswith(_LOCAL):
-            name = address.removeprefix(_LOCAL)
-            self._peer = StreamPeer.connect(name, block, self._loop, self._hear, lambda: lost(_ENDED))
+            door = address.removeprefix(_LOCAL)
+            self._peer = StreamPeer.connect(door, own, token, self._loop, self._hear, lambda: lost(_ENDED))
         else:
-            self._peer = TcpPeer(address, block, keys, self._loop, self._hear, self._note_connection)
+            self._peer = TcpPeer(
+                address, own, proof, self._loop, self._hear, self._note_connection, lambda: lost(_HUNG_UP)
+            )
         self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]
 
     def send(self, message: FromPilot) -> None:
@@ -126,8 +136,13 @@ class Link:
 
     def _hear(self, frames: list[bytes]) -> None:
         self._heard = self._loop.time()
-        for body in self._session.receive(frames):
-            self._receive(self._codec.decode(body))
+        try:
+            for body in self._session.receive(frames):
+                self._receive(self._codec.decode(body))
+        except MalformedFrame as problem:
+            log.warning("the driver speaks out of turn: %s", problem)
+            self._lost(f"the driver spoke out of turn ({problem})")
+            return
         for reply in self._session.replies:
             self._peer.send(reply)
         self._session.replies.clear()

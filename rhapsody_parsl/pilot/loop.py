@@ -1,6 +1,7 @@
 """The pilot's shell: performs what the core decides, and tells the core what happened."""
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
 import platform
@@ -12,7 +13,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, RuntimeUnavailable
+from rhapsody_parsl.cluster import limits
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
@@ -23,6 +25,7 @@ from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
 from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import (
     VERSION,
     Cancel,
@@ -36,7 +39,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     ToPilot,
 )
-from rhapsody_parsl.wire.parcels import block_folder, discard_results
+from rhapsody_parsl.wire.parcels import block_folder, check_parcels, discard_results
 
 __all__ = ("Pilot", "logs_of")
 
@@ -133,6 +136,7 @@ class Pilot:
         """A run is over before its tasks."""
         if self._leaving.done():
             return  # we end it ourselves: the goodbye names its tasks
+        error = _explained(error)
         log.warning("run %d lost: %s", run, error)
         self._limits.release(run, "stay")
         self._core.lost(run, error, untouched, time.monotonic())
@@ -175,10 +179,10 @@ class Pilot:
     async def _connect(self) -> None:
         config = self._config
         address = await find_driver(config.addresses)
-        keys = Keys.load(Path(config.certificates)) if config.certificates else None
-        self._link = Link(
-            address, self._block, keys, self._receive, self.leave, config.heartbeat_period, config.heartbeat_threshold
-        )
+        token = Token(config.token)
+        proof = Keys.load(Path(config.certificates)) if config.certificates else token
+        period, threshold = config.heartbeat_period, config.heartbeat_threshold
+        self._link = Link(address, self._block, proof, token, self._receive, self.leave, period, threshold)
         self._link.send(Hello(VERSION, self._block, importlib.metadata.version("rhapsody-parsl"), self._inventory()))
         log.info("connected to %s; %s", address, self._inventory())
 
@@ -201,6 +205,7 @@ class Pilot:
         now = time.monotonic()
         match message:
             case Submit(tasks=tasks):
+                check_parcels(tasks, self._config.parcels)
                 self._core.submit(tasks, now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
@@ -248,13 +253,11 @@ class Pilot:
         self.state(name, "starting")
         try:
             await self._runtimes[name].start()
-        except RhapsodyError as error:
+        except Exception as problem:
+            log.warning("runtime %s did not start", name, exc_info=problem)
+            error = _explained(_typed(name, problem))
             self.state(name, "failed", str(error))
             self._core.runtime_failed(name, error, time.monotonic())
-        except Exception as error:
-            log.exception("runtime %s did not start", name)
-            self.state(name, "failed", repr(error))
-            self._core.runtime_failed(name, RuntimeUnavailable(name, repr(error)), time.monotonic())
         else:
             self.state(name, "ready")
             self._core.runtime_ready(name, time.monotonic())
@@ -349,6 +352,23 @@ class Pilot:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _typed(runtime: str, problem: Exception) -> RhapsodyError:
+    """Return why a runtime did not start as an error of ours."""
+    if isinstance(problem, RhapsodyError):
+        return problem
+    if isinstance(problem, OSError):  # no process, no memory, no file more
+        return BackendFailed(f"The {runtime} runtime", str(problem))
+    return RuntimeUnavailable(runtime, repr(problem))
+
+
+def _explained(error: RhapsodyError) -> RhapsodyError:
+    """Add what is scarce on our host to an error of something that did not start."""
+    if not isinstance(error, BackendFailed) or "ulimit" in error.args[1] or not (scarce := limits.shortage()):
+        return error
+    backend, reason, words = error.args
+    return BackendFailed(backend, f"{reason}. On {socket.gethostname()}: {scarce}", words)
+
+
 async def _watch(what: str, end: Awaitable[None]) -> None:
     """Wait for an end; tell how long it took, for whoever asks why a block was slow to leave."""
     began = time.monotonic()
@@ -363,7 +383,8 @@ async def _watch(what: str, end: Awaitable[None]) -> None:
 def logs_of(config: BlockConfig, block: str) -> Path:
     """Return the folder of a block's logs, made if need be; all hosts see it."""
     logs = Path(config.logs) / f"block-{block}"
-    logs.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # no room there costs the logs only; a task that prints is told
+        logs.mkdir(parents=True, exist_ok=True)
     return logs
 
 

@@ -5,13 +5,15 @@ from collections.abc import Collection
 
 import msgspec
 
-from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.wire.messages import FAILED, Result
 
 __all__ = ("Outcomes",)
 
-_MOST_RERUNS = 3
+_MOST_STARTS = 3
+"""Of the process for a task; then what hinders it is not soon over."""
 
 
 class Outcomes:
@@ -27,6 +29,7 @@ class Outcomes:
         self.by_runtime: Counter[str] = Counter()
         self._results: list[Result] = []
         self._reruns: dict[int, int] = {}
+        self._starts: dict[int, int] = {}
 
     def take(self) -> list[Result]:
         """Return the results since the last call."""
@@ -35,7 +38,7 @@ class Outcomes:
 
     def ended(self, active: ActiveRun, result: Result) -> bool:
         """A task of a run ended; False when nobody wants its result."""
-        self._reruns.pop(result.id, None)
+        self.forget(result.id)
         why = active.ended_by.pop(result.id, "")
         if why == "cancelled":
             return False
@@ -68,14 +71,20 @@ class Outcomes:
             return False
         if isinstance(why, WalltimeExceeded):
             error = why
-        elif task in untouched or (not isinstance(error, MemoryExceeded) and self._may_rerun(active, task)):
+        elif (task in untouched and self._may_start_again(task, error)) or self._may_rerun(active, task, error):
             return True
         self.failed(task, error)
         return False
 
-    def _may_rerun(self, active: ActiveRun, task: int) -> bool:
+    def _may_start_again(self, task: int, error: RhapsodyError) -> bool:
+        """Whether a task that had not begun is to wait again: always, but for its own process that did not start."""
+        if isinstance(error, BackendFailed):
+            self._starts[task] = self._starts.get(task, 0) + 1
+        return self._starts.get(task, 0) < _MOST_STARTS
+
+    def _may_rerun(self, active: ActiveRun, task: int, error: RhapsodyError) -> bool:
         reruns = self._reruns.get(task, 0)
-        if active.lane.spec.policy.on_loss != "rerun" or reruns >= _MOST_RERUNS:
+        if isinstance(error, MemoryExceeded) or active.lane.spec.policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
             return False
         self._reruns[task] = reruns + 1
         return True
@@ -83,3 +92,4 @@ class Outcomes:
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
         self._reruns.pop(task, None)
+        self._starts.pop(task, None)

@@ -7,12 +7,14 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.inventory import make_nodes
+from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.runtimes.exchange import KEYS
 from rhapsody_parsl.runtimes.hosts import Host
@@ -47,7 +49,7 @@ async def survey(
     environment = os.environ if environment is None else environment
     here = socket.gethostname()
     listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
-    facts = {listed[0].name: probe.facts(environment)}
+    facts: dict[str, Mapping[str, Any]] = {listed[0].name: probe.facts(environment)}
     hosts = await _open(config, listed[1:], folder, logs, environment)
     facts.update((host.name, host.facts) for host in hosts.values())
     if "SLURM_JOB_ID" in environment and len({len(each["gpus"]) for each in facts.values()}) > 1:
@@ -61,6 +63,7 @@ async def _open(
 ) -> dict[str, Host]:
     if not listed:
         return {}
+    provide(len(listed))
     reach = detect(config.node_launcher, environment)
     keys = folder / KEYS
     Keys.create(keys)

@@ -8,8 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
+
+from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.cluster.remote import Reach, environment
 from rhapsody_parsl.runtimes import outpost
 
@@ -21,6 +24,49 @@ _LINE_LIMIT = 1 << 22
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _HELLO_WITHIN = 60.0
 _LEAVE_WITHIN = 12.0
+
+
+class Facts(TypedDict):
+    """What `probe.facts` says of a host."""
+
+    host: str
+    cores: list[int]
+    memory: float
+    vendor: str
+    gpus: list[str]
+    domains: list[list[int]]
+    near: list[list[int]]
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What an outpost says in a line.
+
+    Attributes:
+        hello: Its first word: what the host offers.
+        no: Its first and last word: why it cannot be there.
+        ended: The number of a process that has ended.
+        code: Its exit code.
+        why: Why it could not be started.
+        begun: The task that each worker that ended with it began last.
+    """
+
+    hello: Facts | None = None
+    no: str = ""
+    ended: int = 0
+    code: int = 1
+    why: str = ""
+    begun: dict[str, int] = {}
+
+
+_decode = msgspec.json.Decoder(Word).decode
+
+
+def understood(line: bytes) -> Word | None:
+    """Return what a line says; None when it is none of ours, as a login's greeting."""
+    try:
+        return _decode(line)
+    except Exception:  # noqa: BLE001 - what bytes of anybody's can raise, msgspec does not list
+        return None
 
 
 class RemoteProcess:
@@ -91,7 +137,7 @@ class Host:
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
         self.on_change: Callable[[Host, str], None] = lambda _host, _why: None
-        self.facts: dict[str, Any] = {}
+        self.facts: Mapping[str, Any] = {}
         self.problem = ""
         self._is_up = asyncio.Event()
 
@@ -195,26 +241,28 @@ class Host:
         except OSError as problem:
             self.problem = str(problem)
             return False
-        hello: dict[str, Any] = {}
+        hello: Word | None = None
         try:
             async with asyncio.timeout(_HELLO_WITHIN):
-                hello = await _read(client)
+                while (hello := await _read(client)) and not (hello.hello or hello.no):
+                    pass  # it says something that reads like a message, and is none
         except TimeoutError:
             self.problem = f"no answer within {_HELLO_WITHIN:g} s"
         finally:
-            if "hello" not in hello:
+            if hello is None or hello.hello is None:
                 await _kill(client)
-        if "hello" not in hello:
-            self.problem = self.problem or hello.get("no") or f"the way to it ended; see {self._log}"
+        if hello is None or hello.hello is None:
+            self.problem = self.problem or (hello.no if hello else "") or f"the way to it ended; see {self._log}"
             return False
-        self.facts, self._client = hello["hello"], client
+        self.facts, self._client = hello.hello, client
         self._is_up.set()
         self._tell({"do": "files", "files": dict(self._files)})
         return True
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = [sys.executable, "-I", "-S", outpost.__file__, "--silence", str(self._threshold), str(self._folder)]
-        words = self._reach.words(self.name, command)
+        words = limits.as_the_job(self._reach.words(self.name, command))
+        limits.check_room()
         with self._log.open("ab") as complaints:
             return await asyncio.create_subprocess_exec(
                 *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=complaints,
@@ -236,13 +284,13 @@ class Host:
         finally:
             beat.cancel()
 
-    async def _hear(self, client: asyncio.subprocess.Process) -> dict[str, Any]:
+    async def _hear(self, client: asyncio.subprocess.Process) -> Word | None:
         async with asyncio.timeout(self._threshold):
             return await _read(client)
 
-    def _note(self, message: dict[str, Any]) -> None:
-        if "ended" in message and (process := self._processes.pop(message["ended"], None)):
-            process.ended(message.get("code", 1), message.get("why", ""), message.get("begun"))
+    def _note(self, message: Word) -> None:
+        if process := self._processes.pop(message.ended, None):
+            process.ended(message.code, message.why, message.begun)
 
     async def _beat(self) -> None:
         while True:
@@ -274,11 +322,15 @@ async def _kill(client: asyncio.subprocess.Process) -> None:
     await client.wait()
 
 
-async def _read(client: asyncio.subprocess.Process) -> dict[str, Any]:
-    """Return the next message, {} at the end; what is none (a login's greeting) is passed over."""
-    while client.stdout and (line := await client.stdout.readline()):
-        with contextlib.suppress(ValueError):
-            message = json.loads(line)
-            if isinstance(message, dict):
-                return message
-    return {}
+async def _read(client: asyncio.subprocess.Process) -> Word | None:
+    """Return the next message, None at the end; lines that are none are passed over, however long."""
+    while client.stdout:
+        try:
+            line = await client.stdout.readline()
+        except ValueError:  # longer than ours are; asyncio has dropped it
+            continue
+        if not line:
+            break
+        if message := understood(line):
+            return message
+    return None

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.errors import BackendFailed
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
-from rhapsody_parsl.runtimes.process import Backend, last_words
+from rhapsody_parsl.runtimes.process import Backend, last_words, start_child
 from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.spec.config import STARTUP_TIMEOUT
 from rhapsody_parsl.wire.mark import mark_of
 from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
 from rhapsody_parsl.worker.process_tree import end_session
@@ -26,11 +27,16 @@ class LocalWorkers:
     Args:
         context: The block.
         owner: Name of the runtime they belong to; names socket, logs and workers.
+        startup_timeout: Seconds until a worker that is not ready is killed.
         on_results: Takes results instead of the pilot, for a runtime that has more to do with them.
     """
 
     def __init__(
-        self, context: Context, owner: str, on_results: Callable[[int, Sequence[Result]], None] | None = None
+        self,
+        context: Context,
+        owner: str,
+        startup_timeout: float = STARTUP_TIMEOUT,
+        on_results: Callable[[int, Sequence[Result]], None] | None = None,
     ) -> None:
         self._context, self._owner = context, owner
         self._hub: Exchange | None = None
@@ -39,6 +45,7 @@ class LocalWorkers:
         self._watches: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=f"{owner}-worker-")
+        self.pool.give_time(startup_timeout, self._abandon)
         if on_results:
             self.pool.on_results = on_results
 
@@ -84,15 +91,10 @@ class LocalWorkers:
 
     async def _run_worker(self, name: str, host: str) -> None:
         """Start one worker and report its end."""
-        log = self._context.logs / f"{name}.log"
-        command = self._command(name, host)
         try:
-            with log.open("ab") as out:
-                process = await asyncio.create_subprocess_exec(
-                    *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-                )
+            process = await start_child(self._command(name, host), self._log_of(name), asyncio.subprocess.DEVNULL)
         except OSError as problem:
-            self.pool.worker_exited(name, BackendFailed(f"a worker of the {self._owner} runtime", str(problem)))
+            self._ended(name, host, f"it could not be started: {problem}")
             return
         self._processes[name] = process
         code = await process.wait()
@@ -103,10 +105,9 @@ class LocalWorkers:
 
     async def _run_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host and report its end."""
-        log = self._context.logs / f"{name}.log"
         marks = mark_of(str(self._context.folder), name)
         command = self._command(name, host.name)
-        backend = self._remote[name] = Backend(command, log, host=host, grace=_GRACE, marks=marks)
+        backend = self._remote[name] = Backend(command, self._log_of(name), host=host, grace=_GRACE, marks=marks)
         await backend.start()
         reason = await backend.wait()
         del self._remote[name]
@@ -117,8 +118,19 @@ class LocalWorkers:
         return [self._context.python, "-m", "rhapsody_parsl.worker", endpoint, name, *keys]
 
     def _ended(self, name: str, host: str, reason: str, begun: int | None = None) -> None:
-        log = self._context.logs / f"{name}.log"
         if self._hub and not self._stopping:
             self._hub.drain()
-        error = worker_lost(name, host, reason, "" if self._stopping else last_words(log))
+        error = worker_lost(name, host, reason, "" if self._stopping else last_words(self._log_of(name)))
         self.pool.worker_exited(name, error, begun)
+
+    def _abandon(self, name: str) -> str:
+        """Kill a worker; return the end of its log."""
+        if process := self._processes.get(name):
+            with suppress(ProcessLookupError):
+                process.kill()
+        elif backend := self._remote.get(name):
+            backend.give_up("it was not ready in time")
+        return last_words(self._log_of(name))
+
+    def _log_of(self, name: str) -> Path:
+        return self._context.logs / f"{name}.log"

@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.cluster import folder, guard
+from rhapsody_parsl.cluster import folder, guard, leftovers, limits
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.wire import mark
 
@@ -31,6 +31,8 @@ _HOSTS_OWN = (
     "FLUX_JOB_TMPDIR",
 )  # fmt: skip
 """Variables that hold for one host; all others are the pilot's."""
+_MOST_FILES = 100_000
+"""Two for each process; as many as the hard limit allows."""
 _LAST_WRITERS = 5.0
 """Seconds for what writes in our folder and is not below us: Open MPI's daemon is a step of its own under Slurm."""
 
@@ -40,13 +42,13 @@ class Outpost:
 
     Args:
         silence: Seconds without a word from the pilot after which it counts as gone.
-        carrier: Process descriptors of what started us, if it is ours to see.
+        carrier: Process descriptors of what started us, if it is ours to see, and of our parent.
     """
 
     def __init__(self, silence: float, carrier: "Sequence[int]") -> None:
         self._silence, self._carrier = silence, carrier
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
-        self._marks: dict[int, str] = {}
+        self._orders: dict[int, dict[str, Any]] = {}
         self._by_pidfd: dict[int, int] = {}
         self._rest = b""
 
@@ -54,7 +56,7 @@ class Outpost:
         """Do as told until the pilot is gone."""
         deadline = time.monotonic() + self._silence
         while (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([0, *self._carrier, *self._by_pidfd], [], [], left)
+            ready = self._wait(left)
             if set(self._carrier) & set(ready):
                 return
             for descriptor in ready:
@@ -64,6 +66,13 @@ class Outpost:
                     deadline = time.monotonic() + self._silence
                 else:
                     self._ended(descriptor)
+
+    def _wait(self, seconds: float) -> "list[int]":
+        """Return the descriptors that tell something; `select` knows none from 1,024 on."""
+        poller = select.poll()
+        for descriptor in (0, *self._carrier, *self._by_pidfd):
+            poller.register(descriptor, select.POLLIN)
+        return [descriptor for descriptor, _ in poller.poll(seconds * 1000)]
 
     def close(self) -> None:
         """End all; guards do that when their lifeline ends."""
@@ -77,8 +86,15 @@ class Outpost:
         data = os.read(0, 1 << 20)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._take(line)
         return bool(data)
+
+    def _take(self, line: bytes) -> None:
+        """Obey an order; a line that is none costs nobody here his process."""
+        try:
+            self._obey(json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
+            print(f"a line that is no order was dropped: {problem!r}", file=sys.stderr)  # noqa: T201 - our log
 
     def _obey(self, order: "dict[str, Any]") -> None:
         process = self._guards.get(order.get("id", 0))
@@ -99,21 +115,17 @@ class Outpost:
 
     def _start(self, order: "dict[str, Any]") -> None:
         number: int = order["id"]
-        own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
-        env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
         try:
             for path, text in order["files"].items():
                 write_private(path, text)
-            with open(order["log"], "ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", guard.__file__, *order["words"]],
-                    stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
-                    env={name: value for name, value in env.items() if value is not None},
-                )  # fmt: skip
+            self._watch(number, _guard(order, order["words"]))
         except OSError as problem:
             _say({"ended": number, "why": str(problem)})
             return
-        self._guards[number], self._marks[number] = process, order["marks"]
+        self._orders[number] = order
+
+    def _watch(self, number: int, process: "subprocess.Popen[bytes]") -> None:
+        self._guards[number] = process
         self._by_pidfd[os.pidfd_open(process.pid)] = number
 
     def _ended(self, descriptor: int) -> None:
@@ -121,12 +133,30 @@ class Outpost:
         os.close(descriptor)
         process = self._guards.pop(number)
         self._release(process)
-        code, begun = process.wait(), mark.take(self._marks.pop(number))
-        _say({"ended": number, "code": code, "begun": begun})
+        code, order = process.wait(), self._orders.pop(number)
+        if code < 0:  # it was killed: another finishes its work
+            with contextlib.suppress(OSError):
+                self._watch(number, _guard(order, guard.burial(order["words"], process.pid, code)))
+                self._orders[number] = order
+                return
+        _say({"ended": number, "code": code, "begun": mark.take(order["marks"])})
 
     def _release(self, process: "subprocess.Popen[bytes]") -> None:
         if process.stdin:
             process.stdin.close()
+
+
+def _guard(order: "dict[str, Any]", words: "Sequence[str]") -> "subprocess.Popen[bytes]":
+    """Start a guard."""
+    own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
+    env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
+    with open(order["log"], "ab") as log:
+        limits.check_room()
+        return subprocess.Popen(
+            limits.as_the_job([sys.executable, "-I", "-S", guard.__file__, *words]),
+            stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
+            env={name: value for name, value in env.items() if value is not None},
+        )  # fmt: skip
 
 
 def write_private(path: str, text: str) -> None:
@@ -162,7 +192,7 @@ def _serve(arguments: argparse.Namespace, carrier: "Sequence[int]") -> None:
 
 
 def main() -> None:
-    """Serve in a child; the parent removes the folder, whatever ends the child."""
+    """Serve in a child; the parent sweeps, whatever ends the child, and the child does when the parent is killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--silence", type=float, required=True)
     parser.add_argument("folder", help="private, on this host's own disk")
@@ -174,20 +204,32 @@ def main() -> None:
     except OSError as problem:
         _say({"no": f"{problem}; set TMPDIR to a folder that every host has"})
         return
-    folder.hold(arguments.folder)  # until both of us are gone
+    guard.adopt_orphans()
     folder.sweep(arguments.folder)
     carrier = _carrier()
+    limits.allow(_MOST_FILES)
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _serve(arguments, carrier)
-        os._exit(0)
-    os.close(0)
-    os.close(1)
-    os.waitpid(child, 0)
-    guard.sweep([glob.escape(arguments.folder)], settle=_LAST_WRITERS)
+        _serve(arguments, [*carrier, os.pidfd_open(parent)])
+        if os.getppid() == parent:
+            os._exit(0)
+    else:
+        os.close(0)
+        os.close(1)
+        os.waitpid(child, 0)
+    _leave_nothing(arguments.folder, made_place)
+
+
+def _leave_nothing(private: str, made_place: bool) -> None:
+    """End what a killed guard left to us, and remove our folder: the parent does, or the child when it is killed."""
+    guard.kill_all()
+    os.close(folder.hold(private))
+    leftovers.sweep([glob.escape(private)], settle=_LAST_WRITERS)
+    leftovers.sweep_memory()
     if made_place:
         with contextlib.suppress(OSError):  # what tasks left there is theirs
-            os.rmdir(os.path.dirname(arguments.folder))
+            os.rmdir(os.path.dirname(private))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ CUDA and its like read once in a process which GPUs it may use, and a mere look 
 serves only runs with the GPUs of its first one, which may be none.
 """
 
+import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Events, Node, Run
-from rhapsody_parsl.wire.mark import mark_of, take
+from rhapsody_parsl.wire.mark import NONE, mark_of, take
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,
@@ -28,7 +30,6 @@ from rhapsody_parsl.wire.messages import (
 
 __all__ = ("GPU_VARIABLE", "WorkerPool", "shown_gpus")
 
-_MOST_STILLBORN = 2
 GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
 
 
@@ -46,11 +47,14 @@ class _Worker:
         gpus: What its first run was shown of the host's GPUs, "" for none; None where nothing is shown or hidden.
     """
 
-    __slots__ = ("cores", "environment", "gpus", "host", "memory", "name", "pid", "run", "tasks", "up", "waiting")
+    __slots__ = (
+        "cores", "environment", "gpus", "host", "late", "memory", "name", "pid", "run", "tasks", "up", "waiting",
+    )  # fmt: skip
 
     def __init__(self, name: str, host: str, gpus: str | None) -> None:
         self.name, self.host, self.gpus = name, host, gpus
         self.up = False
+        self.late: asyncio.TimerHandle | None = None
         self.pid = self.memory = 0
         self.run: Run | None = None
         self.cores: tuple[int, ...] = ()
@@ -82,7 +86,8 @@ class WorkerPool:
         self._idle: dict[str, dict[str | None, list[_Worker]]] = {}  # by host, and by the GPUs they were shown
         self._by_run: dict[int, _Worker] = {}
         self._count = 0
-        self._stillborn = 0
+        self._startup_timeout = math.inf
+        self._abandon: Callable[[str], str | None] = lambda _name: None
         self.on_results: Callable[[int, Sequence[Result]], None] = events.done
 
     @property
@@ -98,6 +103,15 @@ class WorkerPool:
     def on_hosts(self, hosts: Collection[str]) -> list[str]:
         """Return the names of the workers on some hosts."""
         return [worker.name for worker in self._workers.values() if worker.host in hosts]
+
+    def give_time(self, seconds: float, abandon: Callable[[str], str | None]) -> None:
+        """Have a worker that is not ready in time killed by `abandon`.
+
+        Args:
+            seconds: The time.
+            abandon: Returns the end of its log; None when its time has not begun, and it is to have as much again.
+        """
+        self._startup_timeout, self._abandon = seconds, abandon
 
     def attach(self, hub: Exchange) -> None:
         """Use this hub, whose messages of our workers come to `receive`."""
@@ -156,6 +170,7 @@ class WorkerPool:
         worker = self._workers.pop(name, None)
         if worker is None:
             return
+        _disarm(worker)
         if self._hub:
             self._hub.forget(name)
         idle = self._idle.get(worker.host, {}).get(worker.gpus, [])
@@ -163,24 +178,33 @@ class WorkerPool:
             idle.remove(worker)
         if worker.run is not None:
             self._by_run.pop(worker.run.id, None)
-            untouched = self._never_received(worker) or self._not_begun(worker, begun)
-            self._events.lost(worker.run.id, error, untouched)
+            last = self._last_begun(worker, begun)
+            if last == NONE and not isinstance(error, BackendFailed):  # it never did anything
+                error = BackendFailed(f"Worker {name} on {worker.host}", *error.args[1:])
+            self._events.lost(worker.run.id, error, _not_begun(list(worker.tasks), last))
 
-    def _never_received(self, worker: _Worker) -> list[int]:
-        """Return the tasks another worker may take; none when workers keep ending before they are up."""
-        self._stillborn = 0 if worker.up else self._stillborn + 1
-        if self._stillborn > _MOST_STILLBORN:
-            return []
-        return [task.id for work in worker.waiting if isinstance(work, Work) for task in work.tasks]
+    def _last_begun(self, worker: _Worker, told: int | None) -> int | None:
+        """Return the task that a worker began last, NONE for none, None when nobody knows."""
+        if not worker.up:
+            return NONE
+        if told is None and self._hub:
+            told = take(mark_of(self._hub.folder, worker.name)).get(worker.name)
+        return told
 
-    def _not_begun(self, worker: _Worker, last: int | None) -> list[int]:
-        """Return what the worker held and had not begun: all that was given after the task it began last."""
-        if last is None and self._hub:
-            last = take(mark_of(self._hub.folder, worker.name)).get(worker.name)
-        held = list(worker.tasks)
-        if last is None:
-            return []
-        return held[held.index(last) + 1 :] if last in held else held
+    def _arm(self, worker: _Worker) -> None:
+        if self._startup_timeout < math.inf:
+            worker.late = asyncio.get_running_loop().call_later(self._startup_timeout, self._give_up, worker)
+
+    def _give_up(self, worker: _Worker) -> None:
+        """It is not ready; how long its tasks may wait for that is the user's choice, so they wait for no other."""
+        words = self._abandon(worker.name)
+        if words is None:
+            self._arm(worker)
+            return
+        reason = f"it was not ready within startup_timeout={self._startup_timeout:g} s"
+        error = BackendFailed(f"Worker {worker.name} on {worker.host}", reason, words)
+        worker.tasks.clear()
+        self.worker_exited(worker.name, error)
 
     def all_exited(self, error: RhapsodyError) -> None:
         """Every worker ended."""
@@ -221,11 +245,13 @@ class WorkerPool:
         self._count += 1
         worker = _Worker(f"{self._prefix}{self._count}", host, gpus)
         self._workers[worker.name] = worker
+        self._arm(worker)
         self._start_worker(worker.name, host)
         return worker
 
     def _up(self, worker: _Worker) -> None:
         worker.up = True
+        _disarm(worker)
         if worker.run:
             self._events.at_work(worker.run, worker.host, [worker.pid])
         waiting, worker.waiting = worker.waiting, []
@@ -237,6 +263,18 @@ class WorkerPool:
             self._hub.send(worker.name, message)
         else:
             worker.waiting.append(message)
+
+
+def _not_begun(held: list[int], last: int | None) -> list[int]:
+    """Return what a worker held and had not begun: all that was given after the task it began last."""
+    if last is None:
+        return []
+    return held[held.index(last) + 1 :] if last in held else held
+
+
+def _disarm(worker: _Worker) -> None:
+    if worker.late:
+        worker.late.cancel()
 
 
 def _meet(one: str, other: str) -> bool:

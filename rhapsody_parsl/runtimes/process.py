@@ -2,23 +2,29 @@
 
 import asyncio
 import contextlib
+import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import BinaryIO, Literal, Protocol
 
-from rhapsody_parsl.cluster import guard
+from rhapsody_parsl.cluster import guard, limits
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.outpost import write_private
 
-__all__ = ("Backend", "last_words", "sweep")
+__all__ = ("Backend", "Cause", "cause_of", "last_words", "start_child", "sweep_memory")
 
+Cause = Literal["own", "killed", "host"]
+"""What a process ended of: its own doing, a signal that somebody or the system sends, or the loss of its host."""
 
 _KILL_WITHIN = 5.0
 _SIGNAL = 128
 """The guard's exit code is this plus the signal's number, as a shell's is."""
+_SENT = (signal.SIGKILL, signal.SIGTERM)
 
 
 class _Process(Protocol):
@@ -47,22 +53,40 @@ class _Process(Protocol):
 
 
 class _Local:
-    """A guard on this host."""
+    """A guard on this host, and the one that buries it when it is killed.
+
+    Args:
+        process: The first.
+        bury: Starts the second: `(pid, exit code)` of the first.
+    """
 
     reason = ""
     begun: Mapping[str, int] = MappingProxyType({})  # whoever asks is on this host and reads the marks
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, process: Process, bury: Callable[[int, int], Awaitable[Process]]) -> None:
+        self._process, self._bury = process, bury
+        self._life = asyncio.create_task(self._live(), name=f"guard {process.pid}")
 
-    async def wait(self) -> int:
+    async def _live(self) -> int:
+        code = await self._ended()
+        if code >= 0:
+            return code
+        with contextlib.suppress(OSError):
+            self._process = await self._bury(self._process.pid, code)
+            await self._ended()
+        return code
+
+    async def _ended(self) -> int:
         code = await self._process.wait()
         self._process._transport.close()  # type: ignore[attr-defined]  # else its lifeline may outlive the event loop
         return code
 
+    async def wait(self) -> int:
+        return await asyncio.shield(self._life)
+
     @property
     def returncode(self) -> int | None:
-        return self._process.returncode
+        return self._life.result() if self._life.done() and not self._life.cancelled() else None
 
     def release(self) -> None:
         if self._process.stdin:
@@ -83,12 +107,13 @@ class Backend:
         cores: Real cores to pin it to; empty leaves the pilot's.
         nice: Niceness, also of its whole session beside others: what shares cores with tasks yields to them.
         grace: Seconds between SIGTERM and SIGKILL.
-        sweep: Globs of files to remove once it is gone; `{pid3}` and `{uid3}` are the last three digits of the
-            command's process and user id. A file that another process has mapped stays.
+        sweep: Globs of files and folders to remove once it is gone, beside the memory that engines have left on its
+            host. What another process uses stays.
         settle: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
         marks: Of the workers that end with it (see `wire.mark`), a pattern of files; for another host.
+        processes: How many processes and threads it has on this host at least: with fewer, many a program hangs.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
 
@@ -107,7 +132,9 @@ class Backend:
         files: Mapping[str, str] | None = None,
         spans: Iterable[Host] = (),
         marks: str = "",
+        processes: int = 0,
     ) -> None:
+        self._processes = processes
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
         self._nice, self._grace, self._sweep, self._settle = nice, grace, list(sweep), settle
         self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
@@ -127,15 +154,15 @@ class Backend:
         return self._process.begun if self._process else {}
 
     async def start(self) -> None:
-        """Start it.
-
-        Raises:
-            OSError: The guard could not be started.
-        """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        """Start it; that it could not be started is told by `wait`, as any other end."""
         words = [*self._options(), "--", *self._command]
         if self._host is None:
-            self._process = await self._start_here(words)
+            try:
+                process = await self._start_here(words)
+            except OSError as problem:
+                self._reason = f"it could not be started: {problem.strerror or problem}"
+                return
+            self._process = _Local(process, lambda pid, code: self._start_guard(guard.burial(words, pid, code)))
         else:
             self._process = self._host.start_process(words, self._env, self.log, self._files, self._marks)
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
@@ -150,17 +177,17 @@ class Backend:
             options += ["--sweep", pattern]
         return options
 
-    async def _start_here(self, words: Sequence[str]) -> _Process:
+    async def _start_here(self, words: Sequence[str]) -> Process:
+        if few := limits.few_processes(self._processes):
+            raise OSError(errno.EAGAIN, few)
         for path, text in self._files.items():
             write_private(path, text)
-        env = {**os.environ, **self._env}
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", guard.__file__, *words,
-                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
-                env={name: value for name, value in env.items() if value is not None},
-            )  # fmt: skip
-        return _Local(process)
+        return await self._start_guard(words)
+
+    async def _start_guard(self, words: Sequence[str]) -> Process:
+        env = {name: value for name, value in {**os.environ, **self._env}.items() if value is not None}
+        guarded = [sys.executable, "-I", "-S", guard.__file__, *words]
+        return await start_child(guarded, self.log, stdin=asyncio.subprocess.PIPE, env=env)
 
     def give_up(self, reason: str) -> None:
         """Begin to end it, for a reason that `wait` will return."""
@@ -172,13 +199,22 @@ class Backend:
         """Wait for its end and return how it ended, for people."""
         process = self._process
         if process is None:
-            return "it was never started"
+            return self._reason or "it was never started"
         code = await process.wait()
         for forget in self._unwatch:
             forget()
         if reason := self._reason or process.reason:
             return reason
+        if code < 0:
+            return f"its guard was ended by signal {-code}"
         return f"it was ended by signal {code - _SIGNAL}" if code > _SIGNAL else f"it left with exit code {code}"
+
+    @property
+    def cause(self) -> Cause:
+        """What it ended of, once it has."""
+        if self._process is None or self._reason or self._process.reason:
+            return "host"
+        return cause_of(self._process.returncode or 0)
 
     async def stop(self) -> None:
         """End it and everything below it; returns when all is gone. Idempotent."""
@@ -195,27 +231,60 @@ class Backend:
                 async with asyncio.timeout(_KILL_WITHIN):
                     await process.wait()
 
-    async def sweep_spanned(self, patterns: Sequence[str]) -> None:
-        """Remove files that nothing has mapped from all hosts it spanned, this one included, once it has ended."""
+    async def sweep_spanned(self) -> None:
+        """Remove the memory it left on all hosts it spanned, this one included, once it has ended."""
         if self._spans:
-            await sweep(patterns, [None, *self._spans], self.log)
+            await sweep_memory([None, *self._spans], self.log)
 
     def last_words(self, limit: int = 1500) -> str:
         """Return the end of its log."""
         return last_words(self.log, limit)
 
 
-async def sweep(patterns: Sequence[str], hosts: Iterable[Host | None], log: Path) -> None:
-    """Remove files on some hosts (None is this one) that nothing there has mapped: what made them was under no guard.
+async def start_child(
+    words: Sequence[str], log: Path, stdin: int, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a process in a session of its own, with the job's limits; a log that has no room costs its words alone.
 
     Args:
-        patterns: Globs, as for `Backend`.
-        hosts: Where.
+        words: Program and arguments.
+        log: Takes its output, appended.
+        stdin: As `asyncio.subprocess` takes it.
+        env: Its variables; default ours.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    limits.check_room()  # asyncio would lose sight of a process that it has no descriptor for
+    with _opened(log) as out:
+        return await asyncio.create_subprocess_exec(
+            *limits.as_the_job(words), stdin=stdin, stdout=out, stderr=out, start_new_session=True, env=env
+        )
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
+async def sweep_memory(hosts: Iterable[Host | None], log: Path) -> None:
+    """Remove engines' shared memory that nobody uses on some hosts: what made it was under no guard.
+
+    Args:
+        hosts: Where; None is this one.
         log: For what goes wrong.
     """
-    sweepers = [Backend(["true"], log, sweep=patterns, host=host) for host in hosts]
+    sweepers = [Backend(["true"], log, host=host) for host in hosts]  # every guard does at its end
     await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
     await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
+
+
+def cause_of(code: int) -> Cause:
+    """Return what a process on a living host ended of, by its exit code as Python or a shell gives it."""
+    return "killed" if any(code in (-number, _SIGNAL + number) for number in _SENT) else "own"
 
 
 def last_words(log: Path, limit: int = 1500) -> str:

@@ -27,6 +27,8 @@ __all__ = (
 )
 
 
+STARTUP_TIMEOUT = 120.0
+"""Seconds until what does not get ready is ended, unless the user says other."""
 _MOST_MEMORY = 1e9
 _LONGEST_WORD = 128 * 1024
 """Characters: the kernel's limit of one argument and of one variable."""
@@ -89,7 +91,18 @@ def _words_of(value: Any) -> list[str]:
 
 
 class LocalRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="local"):
-    """Plain processes."""
+    """Plain processes.
+
+    Attributes:
+        startup_timeout: Seconds until a worker that is not ready is ended, and its tasks fail.
+    """
+
+    startup_timeout: float = STARTUP_TIMEOUT
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        self._timeouts("startup_timeout")
 
 
 class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
@@ -100,13 +113,14 @@ class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag=
             work that needs Dragon's cross-node channels or DDict.
         executable: The `dragon` command; found beside the block's Python or on PATH when empty.
         options: Further words for its command line.
-        startup_timeout: Seconds until a runtime that is not up is ended; one that did not come up is started once more.
+        startup_timeout: Seconds until a runtime that is not up is ended, and started once more; and until a worker in
+            it that is not ready is ended, and its tasks fail.
     """
 
     nodes_per_partition: int = 1
     executable: str = ""
     options: tuple[str, ...] = ()
-    startup_timeout: float = 120.0
+    startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""
@@ -125,14 +139,14 @@ class MPIRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="mp
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
         world_ranks: Ranks of the standing world; 0 is one for each core of the block.
         options: Further words for every launch.
-        startup_timeout: Seconds until a world that is not up counts as failed.
+        startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
     """
 
     launcher: Literal["auto", "hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
     options: tuple[str, ...] = ()
-    startup_timeout: float = 120.0
+    startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""
@@ -183,7 +197,10 @@ class VLLMService(_ServiceFields, frozen=True):
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in its words are filled in.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
-        restarts: How often a replica that died is started again.
+        restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
+            between; deaths that a request was found to have caused do not count. 0 is never. Where that is used up,
+            requests fail until the oldest of these deaths has left the window; then it is started again.
+        restart_window: Seconds for which a replica's death counts.
     """
 
     gpus: float = 0.0
@@ -198,6 +215,7 @@ class VLLMService(_ServiceFields, frozen=True):
     server: Literal["hosted", "command"] = "hosted"
     startup_timeout: float = 900.0
     restarts: int = 3
+    restart_window: float = 600.0
 
     def __post_init__(self) -> None:
         """Check."""
@@ -211,7 +229,7 @@ class VLLMService(_ServiceFields, frozen=True):
         self._counts(0, "gpus", "restarts")
         self._counts(1, "replicas", "nodes")
         check_range(f"{owner}(memory)", self.memory, 0, _MOST_MEMORY)
-        self._timeouts("startup_timeout")
+        self._timeouts("startup_timeout", "restart_window")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
         for name in self.env:
@@ -288,6 +306,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         label: The executor's.
         addresses: `ipc://@name` (reaches pilots on the driver's host) or `tcp://host:port`, the best first.
         certificates: Folder of CurveZMQ keys, or "" for no encryption.
+        token: The word by which a pilot proves to be of this run, on the driver's host and where nothing is encrypted.
         logs: Folder for the blocks' logs.
         runtimes: The user's.
         default_runtime: For tasks that name none.
@@ -311,6 +330,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     default_runtime: str
     logs: str
     certificates: str = ""
+    token: str = ""
     nodes: int = 0
     cores_per_node: int = 0
     gpus_per_node: int = -1

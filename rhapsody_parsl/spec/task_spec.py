@@ -2,6 +2,7 @@
 
 import msgspec
 
+from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.resources import Resources
 
@@ -40,5 +41,12 @@ def encode_spec(spec: TaskSpec) -> bytes:
 
 
 def decode_spec(data: bytes) -> TaskSpec:
-    """Return the spec of `encode_spec`'s bytes."""
-    return _decoder.decode(data)
+    """Return the spec of `encode_spec`'s bytes.
+
+    Raises:
+        PayloadError: They are none.
+    """
+    try:
+        return _decoder.decode(data)
+    except Exception as problem:  # what odd bytes can raise, msgspec does not list
+        raise PayloadError("specification", f"{type(problem).__name__}: {problem}") from problem

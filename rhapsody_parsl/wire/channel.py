@@ -54,7 +54,7 @@ class Hub:
         self._door.close()
 
     def _deliver(self, peer: str, frames: list[bytes]) -> None:
-        self._receive(peer, self._codec.decode(frames))
+        self._receive(peer, self._codec.decode(frames))  # the door hangs up on a peer whose frames are none
 
 
 class Spoke:

@@ -5,15 +5,20 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.messages import Done, Message, Parcel, Result, Results, Submit, Task, Work
 
-__all__ = ("INLINE_LIMIT", "Codec", "encode")
+__all__ = ("INLINE_LIMIT", "Codec", "MalformedFrame", "encode")
 
 INLINE_LIMIT = 32 * 1024
 """Payloads up to this many bytes travel inside the msgpack frame; larger ones are never copied into it."""
 
 M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
+
+
+class MalformedFrame(RhapsodyError):  # noqa: N818 - named for what arrived
+    """What arrived is no message of ours: a stranger sent it, or another version, or it was damaged."""
 
 
 def encode(message: Message) -> list[bytes]:
@@ -58,21 +63,36 @@ class Codec(Generic[M]):
         """Return the message of `encode`'s frames.
 
         Raises:
-            msgspec.DecodeError: The frames are no message of this side's vocabulary.
+            MalformedFrame: The frames are no message of this side's vocabulary.
         """
+        try:
+            return self._decode(frames)
+        except Exception as problem:  # what bytes of anybody's can raise, msgspec does not list
+            raise MalformedFrame(f"no message of ours ({type(problem).__name__}: {problem})") from problem
+
+    def _decode(self, frames: Sequence[Any]) -> M:
         message = self._decoder.decode(frames[0])
-        if len(frames) == 1:
-            return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
         blobs = frames[1:]
         if isinstance(message, Submit | Work):
-            return msgspec.structs.replace(message, tasks=[_put_back(item, blobs) for item in message.tasks])  # type: ignore[return-value]  # same kind as decoded
-        if isinstance(message, Results | Done):
-            return msgspec.structs.replace(message, results=[_put_back(item, blobs) for item in message.results])  # type: ignore[return-value]  # same kind as decoded
-        raise msgspec.ValidationError(f"{type(message).__name__} carries no payloads")
+            if blobs or _any_missing(message.tasks):
+                message = msgspec.structs.replace(message, tasks=[_put_back(item, blobs) for item in message.tasks])
+        elif isinstance(message, Results | Done):
+            if blobs or _any_missing(message.results):
+                message = msgspec.structs.replace(message, results=[_put_back(item, blobs) for item in message.results])
+        elif blobs:
+            raise MalformedFrame(f"{type(message).__name__} carries no payloads")
+        return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
+
+
+def _any_missing(items: Sequence[Task | Result]) -> bool:
+    return int in [type(item.payload) for item in items]
 
 
 def _put_back(item: Any, blobs: Sequence[Any]) -> Any:
-    if not isinstance(item.payload, int):
+    number = item.payload
+    if not isinstance(number, int):
         return item
-    blob = blobs[item.payload]
+    if not 0 <= number < len(blobs):
+        raise MalformedFrame(f"payload {number} of {len(blobs)} is missing")
+    blob = blobs[number]
     return msgspec.structs.replace(item, payload=blob if isinstance(blob, bytes) else bytes(blob))

@@ -1,7 +1,7 @@
-"""CurveZMQ, by which ZeroMQ encrypts and authenticates: keys, and who may enter."""
+"""CurveZMQ, by which ZeroMQ encrypts and authenticates: keys; and what all our ZeroMQ sockets share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,7 @@ import zmq.auth
 import zmq.utils.monitor
 import zmq.utils.z85
 
-__all__ = ("Gatekeeper", "Keys", "connection_events", "quiet_socket")
-
-ZAP_ENDPOINT = "inproc://zeromq.zap.01"
+__all__ = ("Keys", "connection_events", "quiet_socket")
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -58,6 +56,10 @@ class Keys(msgspec.Struct, frozen=True):
         socket.curve_serverkey = self.server[0]
         socket.curve_publickey, socket.curve_secretkey = self.client
 
+    def admits(self, mechanism: bytes, credentials: Sequence[bytes]) -> bool:
+        """Whether somebody has shown to have the client's key."""
+        return mechanism == b"CURVE" and credentials[:1] == [zmq.utils.z85.decode(self.client[0])]
+
 
 def _load_pair(path: Path) -> tuple[bytes, bytes]:
     public, secret = zmq.auth.load_certificate(path)
@@ -86,28 +88,3 @@ def connection_events(monitor: "zmq.Socket[bytes]") -> Iterator[int]:
             yield zmq.utils.monitor.recv_monitor_message(monitor, zmq.NOBLOCK)["event"]
         except zmq.Again:
             return
-
-
-class Gatekeeper:
-    """Answers ZeroMQ's authentication questions (ZAP, RFC 27): only our client key may enter.
-
-    Must exist before the sockets of its context bind; the owner of the context's loop calls `answer` when `socket` is
-    readable.
-    """
-
-    def __init__(self, context: "zmq.Context[Any]", keys: Keys) -> None:
-        self._allowed = zmq.utils.z85.decode(keys.client[0])
-        self.socket = quiet_socket(context, zmq.REP)
-        self.socket.bind(ZAP_ENDPOINT)
-
-    def answer(self) -> None:
-        """Answer every waiting question."""
-        while self.socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator,arg-type]  # EVENTS is an int
-            version, number, _domain, _address, _identity, mechanism, *credentials = self.socket.recv_multipart()
-            welcome = mechanism == b"CURVE" and credentials[:1] == [self._allowed]
-            status = (b"200", b"OK", b"rhapsody") if welcome else (b"400", b"unknown key", b"")
-            self.socket.send_multipart([version, number, *status, b""])
-
-    def close(self) -> None:
-        """Close the socket."""
-        self.socket.close()

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-__all__ = ("NONE", "Mark", "folder_of", "mark_of", "take")
+__all__ = ("NONE", "Mark", "folder_of", "made", "mark_of", "take")
 
 _NUMBER = struct.Struct("<q")
 _SUFFIX = ".begun"
@@ -47,6 +47,14 @@ def take(pattern: str) -> "dict[str, int]":
             os.unlink(path)
             found[os.path.basename(path).removesuffix(_SUFFIX)] = int(_NUMBER.unpack(file.read())[0])
     return found
+
+
+def made(folder: str, worker: str) -> "Mark | None":
+    """Return a worker's mark; None where there is no room for it: with the worker all that it holds is lost then."""
+    try:
+        return Mark(folder, worker)
+    except OSError:
+        return None
 
 
 class Mark:

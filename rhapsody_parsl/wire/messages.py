@@ -4,15 +4,18 @@ Two conversations use them: driver and pilot (over the link), pilot and the proc
 A payload is the user's bytes; only the two ends open it.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 
-VERSION = 2
+VERSION = 3
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
 """What a `Result` holds: a value's payload, an exception's payload, or one of our errors as `(name, facts)`."""
+
+_MOST = 1 << 32
+"""Cores, GPUs or GB that anything has; a number above is none."""
 
 PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
@@ -96,13 +99,36 @@ class Stop(_Message, frozen=True):
 # --- pilot to driver ---------------------------------------------------------------------------------------------
 
 
+class NodeFacts(TypedDict):
+    """What the driver reads of a node."""
+
+    name: str
+    cores: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+    gpus: Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
+    memory: Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
+    labels: list[str]
+
+
+class Inventory(TypedDict):
+    """What the driver reads of a block."""
+
+    python: str
+    nodes: Annotated[list[NodeFacts], msgspec.Meta(min_length=1)]
+    cores: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+    parcels: bool
+
+
 class Hello(_Message, frozen=True):
-    """The pilot is there; `inventory` is what the block holds."""
+    """The pilot is there; `inventory` is what the block holds: an `Inventory`, and what else people like to know."""
 
     version: int
     block: str
     package: str
     inventory: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse an inventory that the driver would stumble over."""
+        msgspec.convert(self.inventory, Inventory)
 
 
 class Results(_Message, frozen=True):
@@ -208,6 +234,12 @@ class Spawn(_Message, frozen=True):
     env: dict[str, str]
 
 
+class Kill(_Message, frozen=True):
+    """Kill this worker, which is not ready in time."""
+
+    worker: str
+
+
 class Exited(_Message, frozen=True):
     """A worker of the head's ended; `begun` is the task it began last, None when nobody knows (see `wire.mark`)."""
 
@@ -217,10 +249,15 @@ class Exited(_Message, frozen=True):
 
 
 class Failed(_Message, frozen=True):
-    """The process cannot do its work and leaves: one of our errors as `(name, facts)`."""
+    """The process cannot do its work and leaves: one of our errors as `(name, facts)`.
+
+    Attributes:
+        killed: Whether that is because a signal that somebody or the system sends ended what did the work.
+    """
 
     error: str
     facts: list[Any]
+    killed: bool = False
 
 
 class Rendezvous(_Message, frozen=True):
@@ -259,11 +296,16 @@ class Exceeded(_Message, frozen=True):
 
 
 class Ask(_Message, frozen=True):
-    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0."""
+    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0.
+
+    Attributes:
+        apart: Whether it is to reach the engine by itself, in no list with others.
+    """
 
     task: int
     request: bytes
     full: bool = False
+    apart: bool = False
 
 
 class Abort(_Message, frozen=True):
@@ -274,6 +316,6 @@ class Abort(_Message, frozen=True):
 
 ToPilot = Submit | Cancel | Stop
 FromPilot = Hello | Results | Report | Returned | Goodbye
-ToBackend = Work | Revoke | Quit | Spawn | Limit | Release | Ask | Abort
+ToBackend = Work | Revoke | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Revoked | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -8,15 +8,26 @@ import contextlib
 import mmap
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 import msgspec
 
 from rhapsody_parsl.cluster import folder
+from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.messages import RESULT, Parcel, Result, Task
 
-__all__ = ("SMALLEST", "Parcels", "block_folder", "deliver", "discard", "discard_block", "discard_results", "opened")
+__all__ = (
+    "SMALLEST",
+    "Parcels",
+    "block_folder",
+    "check_parcels",
+    "deliver",
+    "discard",
+    "discard_block",
+    "discard_results",
+    "opened",
+)
 
 SMALLEST = 256 * 1024
 """Bytes of a payload from which on a file is cheaper than the sockets; measured with many tasks at once."""
@@ -37,20 +48,17 @@ class Parcels:
 
     def __init__(self) -> None:
         self.path = ""
-        if os.access(_MEMORY, os.W_OK):
-            self.path = folder.make(_MEMORY)
-            folder.sweep(self.path)
-            descriptor = folder.hold(self.path)
-            os.truncate(descriptor, 1)
-            self._held = mmap.mmap(descriptor, 1)  # guards of our blocks remove only what nobody has mapped
-            self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # there is none, or no room in it: payloads travel in the messages
+            path = folder.make(_MEMORY)
+            self._held = folder.hold(path)
+            folder.sweep(path)
+            self.path = path
 
     def close(self) -> None:
         """Remove the folder; idempotent."""
         if self.path:
             shutil.rmtree(self.path, ignore_errors=True)
-            self._held.close()
-            os.close(self._descriptor)
+            os.close(self._held)
             self.path = ""
 
 
@@ -59,7 +67,10 @@ def block_folder(path: str, block: str) -> str:
     if not path or not os.path.isdir(path):
         return ""
     results = os.path.join(path, block)
-    os.makedirs(results, 0o700, exist_ok=True)
+    try:
+        os.makedirs(results, 0o700, exist_ok=True)
+    except OSError:  # no room
+        return ""
     return results
 
 
@@ -83,6 +94,23 @@ def deliver(item: Item, path: str) -> Item:
         name += f".{os.getpid()}"  # of two that run one task, one is lost and may not know it yet
     parcel = _write(os.path.join(path, name), payload)
     return msgspec.structs.replace(item, payload=parcel) if parcel else item
+
+
+def check_parcels(items: Iterable[Item], *folder: str) -> None:
+    """See that each parcel lies where its sender has to put it: whoever receives one opens and removes the file.
+
+    Args:
+        items: As they arrived.
+        folder: The only one, as parts of its path; none if the first is "".
+
+    Raises:
+        MalformedFrame: One lies elsewhere.
+    """
+    for item in items:
+        if isinstance(item.payload, Parcel):
+            place, name = os.path.split(item.payload.path)
+            if not folder[0] or place != os.path.join(*folder) or name in ("", ".", ".."):
+                raise MalformedFrame(f"a payload is said to lie at {item.payload.path!r}")
 
 
 def opened(item: Task | Result) -> bytes | memoryview:

@@ -9,19 +9,15 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.codec import MalformedFrame
 
-__all__ = ("Session", "SessionBroken")
+__all__ = ("Session",)
 
 _HEAD = struct.Struct("<BQQ")
 _DATA, _BEAT, _RESEND = 0, 1, 2
 _ACK_AFTER_BYTES = 256 * 1024
 
 Frames = Sequence[bytes]
-
-
-class SessionBroken(RhapsodyError):  # noqa: N818 - named for what happened, as all our errors are
-    """The peer spoke out of turn: not a peer of ours, or one that has forgotten what it confirmed."""
 
 
 class Session:
@@ -60,13 +56,15 @@ class Session:
         """Take frames from the socket; return the bodies to deliver, in order.
 
         Raises:
-            SessionBroken: The frames are not of this protocol.
+            MalformedFrame: The frames are not of this protocol, or the peer has forgotten what it confirmed.
         """
-        if len(frames[0]) != _HEAD.size:
-            raise SessionBroken("frames without a session header arrived")
+        if not frames or len(frames[0]) != _HEAD.size:
+            raise MalformedFrame("frames without a session header arrived")
         kind, number, confirmed = _HEAD.unpack(frames[0])
         if kind not in (_DATA, _BEAT, _RESEND):
-            raise SessionBroken(f"frames of an unknown kind {kind} arrived")
+            raise MalformedFrame(f"frames of an unknown kind {kind} arrived")
+        if confirmed >= self._next:
+            raise MalformedFrame(f"message {confirmed} was confirmed, and {self._next - 1} is the last that was sent")
         self._confirm(confirmed)
         if kind == _RESEND:
             self.replies.extend(self._data(n, body) for n, body in self._unconfirmed)

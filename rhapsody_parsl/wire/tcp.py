@@ -1,23 +1,56 @@
-"""Messages between hosts: ZeroMQ over TCP, encrypted and authenticated when there are keys."""
+"""Messages between hosts: ZeroMQ over TCP, between those who have the proof of the line (`gate`).
+
+The first frame of each message to a door says who speaks. ZeroMQ numbers the connections, and nobody chooses a number:
+so a name is where it was last heard, and whoever comes again on a new connection takes it along.
+"""
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import zmq
 
-from rhapsody_parsl.wire.curve import Gatekeeper, Keys, connection_events, quiet_socket
+from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.curve import connection_events, quiet_socket
+from rhapsody_parsl.wire.gate import Gatekeeper, Proof
 
 __all__ = ("TcpDoor", "TcpLine", "TcpPeer")
 
-_REPORTS = b"/reports/"
-"""A line has two sockets, for one thread may receive while others send: `name` listens, `name/reports/...` sends."""
+log = logging.getLogger(__name__)
+
 _LINGER = 2000
+_HANG_UP = [b""]
+"""No message has an empty frame for its only one: the door says so that it hears a peer no more."""
+_CUT_PAUSE = 0.05
+"""Seconds between the end of a connection and the question whose it was: a stranger's ends may be many."""
+_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 Frames = Sequence[bytes]
+
+
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """Who speaks.
+
+    Attributes:
+        name: Its name.
+        life: Which of the processes that have the name one after the other.
+        listens: Whether answers go to this connection; a line has another one for what it reports, for one thread may
+            receive while others send.
+    """
+
+    name: str
+    life: bytes = b""
+    listens: bool = True
+
+
+_encode_head = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 def _arrived(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
@@ -59,12 +92,13 @@ class TcpDoor:
     """The binding end, on an event loop: one ROUTER, peers known by name.
 
     A line is heard once it can be answered: its two connections are made in any order, and what it reports would else
-    be answered to nobody. So the socket that listens says first, in a message of its own, which one reports.
+    be answered to nobody. What comes before waits.
 
     Args:
         address: `tcp://host` to listen on; a free port is taken.
-        receive: Called with the peer's name and the frames of each message.
-        keys: Who has them may enter; None: anybody.
+        receive: Called with the peer's name and the frames of each message; it raises `MalformedFrame` about frames
+            that are none, and the peer is heard no more.
+        proof: Who has it may enter.
         loop: Ours.
         cut: Called when some connection has ended.
     """
@@ -73,32 +107,36 @@ class TcpDoor:
         self,
         address: str,
         receive: Callable[[str, list[bytes]], None],
-        keys: Keys | None,
+        proof: Proof,
         loop: asyncio.AbstractEventLoop,
         cut: Callable[[], None] | None = None,
     ) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
-        self._receive, self._cut = receive, cut
-        self._pumps: list[_Pump] = []
-        self._answerable: set[bytes] = set()
-        self._early: dict[bytes, list[list[bytes]]] = {}
-        self._gate = Gatekeeper(self._context, keys) if keys else None
+        self._receive, self._cut, self._loop = receive, cut, loop
+        self._cut_timer: asyncio.TimerHandle | None = None
+        self._routes: dict[str, tuple[bytes, bytes]] = {}  # of each name the life and the connection
+        self._early: dict[tuple[str, bytes], list[list[bytes]]] = {}
+        self._complaints = Complaints(log)
+        self._gate = Gatekeeper(self._context, proof)
         self._socket = quiet_socket(self._context, zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        if keys and self._gate:
-            keys.guard(self._socket)
-            self._pumps.append(_Pump(self._gate.socket, loop, self._gate.answer))
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._pumps.append(_Pump(self._monitor, loop, self._note_cuts))
+        proof.guard(self._socket)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | _REFUSED)
+        self._pumps = [
+            _Pump(self._gate.socket, loop, self._gate.answer),
+            _Pump(self._monitor, loop, self._note_connections),
+        ]
         self.port = self._socket.bind_to_random_port(address)
         self.endpoint = f"{address}:{self.port}"
         self._pump = _Pump(self._socket, loop, self._take)
 
     def send(self, peer: str, frames: Frames) -> bool:
         """Send to a peer, never waiting; False when it is not there, and gets nothing."""
+        route = self._routes.get(peer)
+        if route is None:
+            return False
         try:
-            self._socket.send_multipart([peer.encode(), *frames], zmq.NOBLOCK)
+            self._socket.send_multipart([route[1], *frames], zmq.NOBLOCK)
         except zmq.ZMQError:
             return False
         self._pump.due()
@@ -112,6 +150,8 @@ class TcpDoor:
         """Close the sockets; what was sent has `linger` s to leave. Idempotent."""
         if self._socket.closed:
             return
+        if self._cut_timer:
+            self._cut_timer.cancel()
         self._socket.disable_monitor()
         self._socket.setsockopt(zmq.LINGER, int(linger * 1000))
         for pump in (self._pump, *self._pumps):
@@ -119,24 +159,44 @@ class TcpDoor:
         self._context.term()
 
     def _take(self) -> None:
-        for peer, *frames in _arrived(self._socket):
-            match frames:
-                case [b"", reports]:
-                    self._answerable.add(reports)
-                    for early in self._early.pop(reports, []):
-                        self._pass_on(reports, early)
-                case _ if _REPORTS in peer and peer not in self._answerable:
-                    self._early.setdefault(peer, []).append(frames)
-                case _:
-                    self._pass_on(peer, frames)
+        for connection, *frames in _arrived(self._socket):
+            try:
+                self._hear(connection, frames)
+            except MalformedFrame as problem:
+                self._complaints.note("a peer over TCP is heard no more: %s", problem)
+                with contextlib.suppress(zmq.ZMQError):
+                    self._socket.send_multipart([connection, *_HANG_UP], zmq.NOBLOCK)
 
-    def _pass_on(self, peer: bytes, frames: list[bytes]) -> None:
-        self._receive(peer.partition(_REPORTS)[0].decode(errors="replace"), frames)
+    def _hear(self, connection: bytes, frames: list[bytes]) -> None:
+        head, body = _head_of(frames), frames[1:]
+        if head.listens:
+            self._routes[head.name] = head.life, connection
+            for early in self._early.pop((head.name, head.life), []) if self._early else ():
+                self._receive(head.name, early)
+        elif self._routes.get(head.name, ("",))[0] != head.life:
+            self._early.setdefault((head.name, head.life), []).append(body)
+            return
+        if body:
+            self._receive(head.name, body)
 
-    def _note_cuts(self) -> None:
-        for _ in connection_events(self._monitor):
-            if self._cut:
-                self._cut()
+    def _note_connections(self) -> None:
+        for event in connection_events(self._monitor):
+            if event & _REFUSED:
+                self._complaints.note("a stranger on %s was refused", self.endpoint)
+            elif self._cut and self._cut_timer is None:
+                self._cut_timer = self._loop.call_later(_CUT_PAUSE, self._tell_cut)
+
+    def _tell_cut(self) -> None:
+        self._cut_timer = None
+        if self._cut:
+            self._cut()
+
+
+def _head_of(frames: list[bytes]) -> _Head:
+    try:
+        return _decode_head(frames[0])
+    except Exception as problem:  # as in the codec
+        raise MalformedFrame(f"it does not say who it is ({type(problem).__name__})") from problem
 
 
 class TcpPeer:
@@ -145,28 +205,29 @@ class TcpPeer:
     Args:
         address: The door's.
         name: Ours.
-        keys: The door's.
+        proof: The door's.
         loop: Ours.
         receive: Called with the frames of each message.
         connected: Called with True when the connection is there (again), False when it is not.
+        hung_up: Called when the door will hear us no more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
         self,
         address: str,
         name: str,
-        keys: Keys | None,
+        proof: Proof,
         loop: asyncio.AbstractEventLoop,
         receive: Callable[[list[bytes]], None],
         connected: Callable[[bool], None],
+        hung_up: Callable[[], None],
     ) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
-        self._receive, self._connected = receive, connected
+        self._receive, self._connected, self._hung_up = receive, connected, hung_up
+        self._head = _encode_head(_Head(name))
         self._socket = quiet_socket(self._context, zmq.DEALER)
-        self._socket.setsockopt(zmq.IDENTITY, name.encode())
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        if keys:
-            keys.unlock(self._socket)
+        proof.unlock(self._socket)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._socket.connect(address)
         self._pump = _Pump(self._socket, loop, self._take)
@@ -175,7 +236,7 @@ class TcpPeer:
     def send(self, frames: Frames) -> bool:
         """Send, never waiting; False when the connection is down."""
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            self._socket.send_multipart([self._head, *frames], zmq.NOBLOCK)
         except zmq.Again:
             return False
         self._pump.due()
@@ -193,7 +254,10 @@ class TcpPeer:
 
     def _take(self) -> None:
         for frames in _arrived(self._socket):
-            self._receive(frames)
+            if frames == _HANG_UP:
+                self._hung_up()
+            else:
+                self._receive(frames)
 
     def _note_connection(self) -> None:
         for event in connection_events(self._monitor):
@@ -208,28 +272,26 @@ class TcpLine:
     Args:
         endpoint: The door's.
         name: Ours; the door addresses us by it.
-        keys: The door's; None for one that has none.
+        proof: The door's.
     """
 
-    def __init__(self, endpoint: str, name: str, keys: Keys | None) -> None:
+    def __init__(self, endpoint: str, name: str, proof: Proof) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
         self._lock = threading.Lock()
         self._monitors: list[zmq.Socket[bytes]] = []
         self._established: set[zmq.Socket[bytes]] = set()
         self.gone = False
-        own = name.encode()
-        reports = own + _REPORTS + secrets.token_bytes(4)  # a name comes back when its process is started again
-        self._listening = self._connect(endpoint, own, keys)
-        self._listening.send_multipart([b"", reports])
-        self._reporting = self._connect(endpoint, reports, keys)
+        life = secrets.token_bytes(4)  # a name comes back when its process is started again
+        self._head = _encode_head(_Head(name, life, listens=False))
+        self._listening = self._connect(endpoint, proof)
+        self._listening.send(_encode_head(_Head(name, life)))
+        self._reporting = self._connect(endpoint, proof)
         self._poller = _poller(*self._monitors, self._listening)
 
-    def _connect(self, endpoint: str, name: bytes, keys: Keys | None) -> "zmq.Socket[bytes]":
+    def _connect(self, endpoint: str, proof: Proof) -> "zmq.Socket[bytes]":
         socket = quiet_socket(self._context, zmq.DEALER)
-        socket.setsockopt(zmq.IDENTITY, name)
         socket.setsockopt(zmq.LINGER, _LINGER)  # last words still leave
-        if keys:
-            keys.unlock(socket)
+        proof.unlock(socket)
         self._monitors.append(socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED))
         socket.connect(endpoint)
         return socket
@@ -242,7 +304,7 @@ class TcpLine:
         """Send a message."""
         with self._lock:
             if not self._reporting.closed:
-                self._reporting.send_multipart(frames)
+                self._reporting.send_multipart([self._head, *frames])
 
     def receive(self) -> list[bytes] | None:
         """Wait for the next message; None when the connection has ended."""
@@ -250,15 +312,21 @@ class TcpLine:
             ready = dict(self._poller.poll())
             self._note_connections()
             if self._listening in ready:
-                return self._listening.recv_multipart()
+                return self._heard(self._listening.recv_multipart())
         return None
 
     def receive_nowait(self) -> list[bytes] | None:
         """Return the next message if there is one."""
         try:
-            return self._listening.recv_multipart(zmq.NOBLOCK)
+            return self._heard(self._listening.recv_multipart(zmq.NOBLOCK))
         except zmq.Again:
             return None
+
+    def _heard(self, frames: list[bytes]) -> list[bytes] | None:
+        if frames != _HANG_UP:
+            return frames
+        self.gone = True
+        return None
 
     def wait_gone(self) -> None:
         """Wait for the peer's end, on a thread that does nothing else while another receives with `receive_nowait`."""

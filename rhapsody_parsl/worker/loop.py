@@ -22,6 +22,7 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
+from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
 from rhapsody_parsl.worker.memory import holds_more_than
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants
@@ -30,6 +31,8 @@ from rhapsody_parsl.worker.surroundings import Surroundings
 __all__ = ("Outbox", "Runner", "serve")
 
 _FLUSH_AFTER = 0.005
+_LEAVE_WITHIN = 5.0
+"""Seconds for exit handlers and threads of a fresh process whose task is over."""
 
 
 class Outbox:
@@ -145,13 +148,14 @@ class Runner:
         self._is_fresh = False
         self._surroundings.suit(work)
         self._outbox.flush()
-        here = os.getcwd()
         for task in work.tasks:
             if self._inbox.begin(work.run, task.id):
                 result = self._run_task(work, task)
                 self._outbox.put(work.run, deliver(result, work.parcels))
                 self._inbox.end()
-                os.chdir(here)
+                if task is work.tasks[-1]:
+                    self._outbox.flush()  # its result need not wait for what follows
+                self._surroundings.put_right()
         self._outbox.flush()
 
     def _leave(self) -> None:
@@ -176,6 +180,7 @@ class Runner:
 def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     """Run one payload in a new Python process of its own session and return its result."""
     from rhapsody_parsl.worker.call import failed  # noqa: PLC0415 - dill is paid for with the first task
+    from rhapsody_parsl.worker.user_code import end_leftovers  # noqa: PLC0415 - as above
 
     began = time.perf_counter()
     read, write = os.pipe()
@@ -186,13 +191,25 @@ def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
         with suppress(BrokenPipeError), cast(BinaryIO, child.stdin) as question:
             question.write(payload)
         data = answer.read()  # before the end is waited for: a large result does not fit into the pipe
-        child.wait()
-    if child.returncode or not data:
+    is_late = _is_late(child)
+    end_leftovers()
+    if (child.returncode and not is_late) or not data:
         return failed(
             task, WorkerLost(f"fresh process {child.pid} on {socket.gethostname()}", _ending(child.returncode))
         )
     result = msgspec.msgpack.decode(data, type=Result)
     return msgspec.structs.replace(result, id=task, seconds=time.perf_counter() - began)
+
+
+def _is_late(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether a process that has answered had to be killed: a thread that runs on keeps it from its end."""
+    try:
+        child.wait(_LEAVE_WITHIN)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        return True
+    return False
 
 
 def _ending(code: int | None) -> str:
@@ -229,10 +246,12 @@ def serve(
         facts: What the runtime's pilot half wants to know of us.
     """
     adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the driver's terminal is the driver's to handle
+    prepare()
     spoke = Spoke(endpoint, name, keys)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
+    Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    Listener(inbox).start()
-    runner(inbox, outbox).run()
+    runs = runner(inbox, outbox)
+    own_descriptors()
+    runs.run()

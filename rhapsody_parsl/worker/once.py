@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 
-from rhapsody_parsl.worker.call import call
+from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.process_tree import adopt_orphans, die_with_parent
 
 
@@ -13,11 +13,14 @@ def main() -> None:
     """Read, run, answer."""
     die_with_parent()
     adopt_orphans()
-    payload = sys.stdin.buffer.read()
-    with open(os.devnull) as nothing:
-        os.dup2(nothing.fileno(), 0)
-    with os.fdopen(int(sys.argv[1]), "wb") as out:
-        out.write(msgspec.msgpack.encode(call(0, payload)))
+    payload, answer = sys.stdin.buffer.read(), int(sys.argv[1])
+    prepare()
+    from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - `prepare` comes before dill
+
+    own_descriptors()
+    result = msgspec.msgpack.encode(call(0, payload))
+    with os.fdopen(answer, "wb") as out:
+        out.write(result)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """Pin a process, and end one with everything below it."""
 
 import ctypes
-import math
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import psutil
 
-from rhapsody_parsl.cluster.guard import mpi_segments
+from rhapsody_parsl.cluster.leftovers import mpi_segments
 
 __all__ = (
     "adopt_orphans",
@@ -17,12 +16,12 @@ __all__ = (
     "end_descendants",
     "end_session",
     "end_tree",
-    "older_descendants",
     "pin",
+    "strays",
+    "wait_for",
 )
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def pin(cores: Collection[int]) -> None:
@@ -46,15 +45,14 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
-def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
+def end_descendants(pid: int | None = None) -> int:
     """SIGKILL everything below a process (this one by default), again until nothing new appears.
 
-    Resource trackers of multiprocessing are spared: they remove the shared memory of the dead, and then leave. The
-    segments an MPI library removes only at its own end are removed here.
+    Resource trackers (multiprocessing's, loky's) are spared: they remove the shared memory of the dead, and then leave.
+    The segments an MPI library removes only at its own end are removed here.
 
     Args:
         pid: Whose descendants.
-        keep: Process ids to spare.
 
     Returns:
         How many were ended.
@@ -66,7 +64,7 @@ def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
             below = psutil.Process(pid).children(recursive=True)
         except psutil.NoSuchProcess:
             break
-        fresh = [process for process in below if process.pid not in keep and _to_end(process)]
+        fresh = [process for process in below if _to_end(process)]
         if not fresh:
             break
         segments |= mpi_segments(process.pid for process in fresh)
@@ -79,30 +77,47 @@ def end_descendants(pid: int | None = None, keep: Collection[int] = ()) -> int:
     return len(ended)
 
 
-def older_descendants(uptime: float) -> set[int]:
-    """Return the ids of the processes below this one that were there when the machine was up for so many seconds.
+def strays() -> list[psutil.Process]:
+    """Return the living processes below this one that are to end with the task, if it is over."""
+    if (children := _children()) is not None and children <= _trackers:
+        return []
+    below = psutil.Process().children(recursive=True)
+    found = [process for process in below if _to_end(process)]
+    _trackers.clear()
+    _trackers.update({process.pid for process in below if _tidies(process)} if not found else ())
+    return found
 
-    Not `psutil`'s `create_time`: that is of the clock on the wall, which may have been set since.
-    """
-    return {
-        process.pid
-        for process in psutil.Process().children(recursive=True)
-        if _started(process.pid) < uptime - 1 / _TICKS
-    }
+
+def wait_for(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for their end, so many seconds at most; return those that live."""
+    _, alive = psutil.wait_procs(list(processes), timeout=seconds)
+    return [process for process in alive if _to_end(process)]
 
 
-def _started(pid: int) -> float:
-    """Return the uptime at which a process started; infinite for one that is gone."""
+_trackers: set[int] = set()
+"""The children that `strays` found to be resource trackers and nothing else: most likely they are all next time too."""
+
+
+def _children() -> set[int] | None:
+    """Return the ids of this process's own children; None where the kernel does not list them."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / _TICKS
-    except OSError:
-        return math.inf
+        lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    except OSError:  # a thread ended meanwhile
+        return None
+    return {int(word) for text in lists for word in text.split()} if lists else None
+
+
+def _tidies(process: psutil.Process) -> bool:
+    """Whether it is a resource tracker: multiprocessing's, or loky's."""
+    try:
+        return any("resource_tracker import main" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def _to_end(process: psutil.Process) -> bool:
     try:
-        ended = process.status() == psutil.STATUS_ZOMBIE
-        return not ended and not any("multiprocessing.resource_tracker" in word for word in process.cmdline())
+        return process.status() != psutil.STATUS_ZOMBIE and not _tidies(process)
     except psutil.NoSuchProcess:
         return False
 
@@ -127,5 +142,5 @@ def end_tree(pid: int) -> None:
 def _kill(pid: int, number: int = signal.SIGKILL) -> None:
     try:
         os.kill(pid, number)
-    except ProcessLookupError:
-        return  # already gone, which is what was wanted
+    except (ProcessLookupError, PermissionError):
+        return  # already gone, which is what was wanted, or another user's (sudo), which nobody can help

@@ -16,8 +16,8 @@ __all__ = ("Cluster",)
 
 _STATES = {"idle", "mixed", "allocated"}
 _ROOT = Path(__file__).parents[2]
-_FILES = ("rhapsody-*", "ompi.*")
-"""Not Dragon's cache of the network, nor what Hydra's killed proxies leave in `/tmp`, wherever `TMPDIR` is."""
+_FILES = ("rhapsody-*", "ompi.*", "dragon-*")
+"""Not what Hydra's killed proxies leave in `/tmp`, wherever `TMPDIR` is."""
 _DAEMONS = ("boot.sh", "sleep 86400", "munged", "sshd: /usr/sbin/sshd", "slurmd", "slurmctld")
 
 

@@ -32,18 +32,10 @@ def at_work(cluster: Cluster, host: str) -> list[str]:
 
 
 def sweep(cluster: Cluster, way: str) -> None:
-    """Run another block when files are left, as where Slurm ended guards at once: it removes what nobody holds.
-
-    Memory, and a folder that was half removed, must be a minute old for that, so they are made older.
-    """
+    """Run another block when files are left, as where Slurm ended guards at once: it removes what nobody uses."""
     until(lambda: not any(at_work(cluster, host) for host in cluster.hosts), PATIENCE)
     if not cluster.leftovers():
         return
-    for host in cluster.nodes:
-        host.run("find", "/dev/shm", "-type", "f", "-exec", "touch", "-d", "2 minutes ago", "{}", "+")
-        host.run(
-            "find", "/tmp", "-maxdepth", "1", "-name", "rhapsody-*", "-exec", "touch", "-d", "2 minutes ago", "{}", "+"
-        )
     with Driver(cluster, "functions", runtimes=["local"], way=way) as driver:
         driver.hear("met")
 
@@ -92,3 +84,15 @@ def test_the_outpost_of_a_host(cluster: Cluster) -> None:
         (driver.folder / "go").touch()
         assert sorted(driver.hear("ended")) == ["NodeLost", "NoneType", "NoneType"]
     sweep(cluster, "slurm")
+
+
+@pytest.mark.dragon
+@pytest.mark.parametrize("options", [{}, {"span": 0}], ids=["one a host", "one over all"])
+def test_all_guards_of_another_host(cluster: Cluster, options: dict[str, Any]) -> None:
+    """Those of Dragon's own parts there too, which come by an ssh of its own: their outpost is left, and the pilot."""
+    with Driver(cluster, "hold", runtimes=["dragon"], way="ssh", **options) as driver:
+        driver.hear("running")
+        kill(cluster, "vn2", "guard.py")
+        (driver.folder / "go").touch()
+        driver.hear("ended")
+    cluster.wait_clean()

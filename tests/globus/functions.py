@@ -89,3 +89,18 @@ def total_app(values: list[int], comm: Any = None, parsl_resource_specification:
 
 def fail_app(comm: Any = None, parsl_resource_specification: Any = None) -> None:
     fail_on_one(comm)
+
+
+def fork(how: str) -> int:
+    """Fork; return the exit code of the child, which leaves in one of three ways."""
+    import os
+    import sys
+
+    child = os.fork()
+    if child == 0:
+        if how == "exit":
+            sys.exit(5)
+        if how == "raise":
+            raise ValueError("in the child")
+        return -1
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

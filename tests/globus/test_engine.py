@@ -21,7 +21,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl.globus_compute import RhapsodyEngine, register
 from testing.globus_engine import Driver, TaskFailedError, started
-from testing.processes import processes_of
+from testing.processes import below, processes_of
 from testing.waiting import until
 from tests.globus import functions
 
@@ -54,9 +54,9 @@ def test_user_exception_is_told_with_its_traceback(driver: Driver) -> None:
 
 
 def test_users_objects_are_opened_by_no_process_of_ours(driver: Driver) -> None:
-    with pytest.raises(TaskFailedError, match="the task raised Strange") as caught:
+    with pytest.raises(TaskFailedError, match=r"The task raised \S*Strange: ") as caught:
         driver.call(functions.fail_strangely)
-    assert caught.value.code == "WorkerLost"
+    assert caught.value.code == "RemoteError"
 
 
 def test_exit_of_a_function_is_told(driver: Driver) -> None:
@@ -265,3 +265,24 @@ def test_globus_computes_own_engine_leaves_what_a_task_leaves(tmp_path: Path) ->
         spoiled = driver.call(functions.spoil)
         process, _, left, _ = driver.call(functions.state)
     assert (process, left) == (spoiled, "yes")
+
+
+@pytest.mark.parametrize(
+    ("function", "spec", "code"),
+    [
+        (ShellFunction("sleep 61.71 & sleep 61.71; echo never", walltime=1), {}, 124),
+        (ShellFunction("(setsid sleep 61.71 &) ; sleep 61.71 & echo over"), {}, 0),
+        (MPIFunction("sleep 61.71", walltime=1), {"runtime": "mpi", "num_ranks": 2}, 124),
+    ],
+)
+def test_what_a_command_started_is_gone_with_its_answer(driver: Driver, function: Any, spec: Any, code: int) -> None:
+    assert driver.call(function, spec=spec).returncode == code
+    assert below("61.71") == []
+
+
+def test_a_child_that_a_function_forks_is_only_a_child(driver: Driver) -> None:
+    assert {how: driver.call(functions.fork, how) for how in ("exit", "raise", "return")} == {
+        "exit": 5,
+        "raise": 1,
+        "return": 0,
+    }

@@ -1,6 +1,7 @@
 """The functions that the integration tests send: a worker imports this module by its name."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,18 @@ class NoPickle:
 
 def take(thing: object) -> None:
     """Take anything."""
+
+
+def sleep_on_ranks(note: str, comm: Any = None) -> None:
+    """Touch a file once all ranks are there, and sleep."""
+    comm.Barrier()
+    Path(note).touch()
+    time.sleep(100)
+
+
+def block_of_ours(seconds: float) -> str:
+    time.sleep(seconds)
+    return os.environ["PARSL_WORKER_BLOCK_ID"]
 
 
 def unpicklable() -> NoPickle:
@@ -137,3 +150,23 @@ def die_over(folder: str, times: int, data: bytes) -> bytes:
     Path(folder).mkdir(exist_ok=True)
     kill_self(folder, times)
     return data
+
+
+def rank_sum(comm: Any = None) -> int:
+    return int(comm.allreduce(1))
+
+
+def launch_nothing(ranks: int) -> int:
+    """Launch an MPI program that does nothing; return how many ranks failed."""
+    line = f"$PARSL_MPI_PREFIX {sys.executable} -c 'from mpi4py import MPI'"
+    return ranks if subprocess.run(line, shell=True, check=False).returncode else 0  # noqa: S602 - as bash apps do
+
+
+def write(path: str, size: int) -> int:
+    return Path(path).write_bytes(b"x" * size)
+
+
+def nap_and_limit(seconds: float) -> tuple[int, int]:
+    """Return the limits of open files."""
+    time.sleep(seconds)
+    return resource.getrlimit(resource.RLIMIT_NOFILE)

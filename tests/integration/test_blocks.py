@@ -1,5 +1,6 @@
 """The life of blocks: scaled out and in by Parsl's strategies, drained, and ended by every kind of bad start."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ def executor_of(blocks: dict[str, Any], **options: Any) -> RhapsodyExecutor:
 
 
 Start = Callable[..., RhapsodyExecutor]
+STORM = int(os.environ.get("RHAPSODY_STORM", "0"))
+"""So many blocks at once, ten times; a few, once, without it."""
 
 
 @pytest.fixture
@@ -237,3 +240,25 @@ def test_the_users_handler_judges(start: Start) -> None:
     executor = start("none", blocks, block_error_handler=judge)
     until(lambda: any(job.state is JobState.MISSING for status in judged for job in status.values()), 20)
     assert not executor.bad_state_is_set
+
+
+def test_a_block_with_another_python_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhapsody_parsl.executors.peers.platform.python_version", lambda: "3.10.2")
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    executor = RhapsodyExecutor(runtimes=[LocalRuntime()], provider=provider)
+    with parsl.load(Config(executors=[executor], run_dir=str(tmp_path), initialize_logging=False)):
+        error = python_app(apps.add)(1).exception(60)
+    assert isinstance(error, BadStateException)
+    for words in ("The driver runs Python 3.10.2", "the block Python 3.1", "use the same one on both", "worker_init"):
+        assert words in str(error)
+
+
+@pytest.mark.timeout(7200 if STORM else 180)
+@pytest.mark.parametrize("turn", range(10 if STORM else 1))
+def test_blocks_that_start_at_once_leave_each_other_alone(turn: int) -> None:
+    """Each sweeps what the dead left as it starts: a folder of the living must be none, from the moment it is made."""
+    count = STORM or 6
+    with executor_of({"init_blocks": count, "max_blocks": count}) as executor:
+        until(lambda: len(executor.connected_blocks()) == count, 60 + 2 * count)
+        futures = [executor.submit(apps.block_of_ours, {}, 0.2) for _ in range(4 * count)]
+        assert {future.result(60 + 2 * count) for future in futures} == {str(number) for number in range(count)}

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from rhapsody_parsl import MPI, Policy, annotate
 from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
 from testing.processes import below, processes_of
 from testing.waiting import alive
+from tests.integration import found
 from tests.integration.gangs import HUNG, TIMEOUT, loaded, nap, openmpi_provider, rank_one_dies, rank_one_fails, total
 
 pytestmark = pytest.mark.mpi
@@ -77,7 +80,7 @@ def test_variables_of_a_launch_are_for_it_alone() -> None:
     three = python_app(names)(parsl_resource_specification={"num_ranks": 3, "launcher_options": "-l"}).result(TIMEOUT)
     two = python_app(names)(parsl_resource_specification={"num_ranks": 2}).result(TIMEOUT)
     assert (three["PARSL_NUM_RANKS"], three["PARSL_LAUNCHER_OPTIONS"]) == ("3", "-l")
-    assert three["PARSL_MPI_PREFIX"].endswith(" -l")
+    assert three["PARSL_MPI_PREFIX"].partition(" /bin/sh ")[0].endswith(" -l")
     assert " -n 3 " in three["PARSL_MPI_PREFIX"]
     assert two["PARSL_NUM_RANKS"] == "2"
     assert "PARSL_LAUNCHER_OPTIONS" not in two
@@ -256,3 +259,35 @@ def test_walltime_of_a_function() -> None:
         python_app(nap)(60, parsl_resource_specification={"walltime": 1}).result(TIMEOUT)
     assert time.monotonic() - began < 1 + HUNG
     assert python_app(total)(4).result(TIMEOUT) == 8
+
+
+# --- programs that ranks start ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("block")
+def test_programs_that_a_rank_starts_are_worlds_of_their_own() -> None:
+    """Alone it is a world of one; by the launch line one over the lease of the rank's gang."""
+    code = "from mpi4py import MPI; import sys; sys.stdout.write(f'{MPI.COMM_WORLD.size}\\n')"
+    app = python_app(annotate(MPI(ranks=2))(found.worlds))
+    before = set(Path("/dev/shm").iterdir())  # noqa: S108 - looked at
+    assert app("PARSL_MPI_PREFIX", code).result(TIMEOUT) == ["1\n", "2\n2\n"]
+    assert python_app(total)(2).result(TIMEOUT) == 4
+    for segment in set(Path("/dev/shm").iterdir()) - before:  # noqa: S108 - what Open MPI leaves of a world of one
+        segment.unlink(missing_ok=True)
+    shutil.rmtree(Path(tempfile.gettempdir(), f"ompi.{os.uname().nodename}.{os.getuid()}"), ignore_errors=True)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize(("given", "said"), [("", ["got", "got"]), ("word", ["got", "got", "word"])])
+def test_launched_ranks_find_the_end_of_their_input(given: str, said: list[str], tmp_path: Path) -> None:
+    """The first rank has what the launcher is given; nobody waits for more."""
+
+    @bash_app
+    @annotate(MPI(ranks=2))
+    def launch(redirection: str, stdout: str = "") -> str:
+        return f"$PARSL_MPI_PREFIX sh -c 'read -r word; echo got $word' {redirection}"
+
+    (tmp_path / "in").write_text(f"{given}\n")
+    out = tmp_path / "out"
+    assert launch(f"< {tmp_path / 'in'}" if given else "", stdout=str(out)).result(TIMEOUT) == 0
+    assert sorted(out.read_text().split()) == said

@@ -42,7 +42,10 @@ def test_launchers_by_their_names_in_mpi_executor(name: Any) -> None:
     [
         ("mpiexec", f"-n 4 -ppn 4 -hosts {HOST}"),  # the two declared nodes are one host
         ("aprun", f"-n 4 -N 4 -L {HOST}"),
-        ("srun", f"--mpi=pmi2 --overlap --kill-on-bad-exit=1 --ntasks 4 --ntasks-per-node 4 --nodelist {HOST}"),
+        (
+            "srun",
+            f"--mpi=pmi2 --overlap --kill-on-bad-exit=1 --export=ALL --ntasks 4 --ntasks-per-node 4 --nodelist {HOST}",
+        ),
     ],
 )
 def test_any_launcher(name: Any, words: str, tmp_path: Path) -> None:

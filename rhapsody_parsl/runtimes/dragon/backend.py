@@ -5,8 +5,10 @@ Runs under `dragon`; the only module that imports it.
 
 import os
 import select
+import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import dragon  # noqa: F401 - must come before multiprocessing, so that Dragon is its start method
@@ -15,11 +17,12 @@ from dragon.infrastructure.policy import Policy
 from dragon.native.machine import System
 from dragon.native.process import Process
 
+from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.cluster.names import of_this_host
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import folder_of, mark_of, take
-from rhapsody_parsl.wire.messages import Exited, Failed, Quit, Ready, Spawn
+from rhapsody_parsl.wire.messages import Exited, Failed, Kill, Quit, Ready, Spawn, ToBackend
 from rhapsody_parsl.worker.process_tree import end_descendants
 
 _LOOK_EVERY = 1000
@@ -34,12 +37,14 @@ class Head:
     Args:
         name: Our name on the pilot's hub.
         logs: Folder for the workers' output.
+        files: The job's soft limit of open files, which the workers get; Dragon's own may be higher.
         endpoint: The hub.
         keys: Folder of keys, for a hub on another host.
     """
 
-    def __init__(self, name: str, logs: Path, endpoint: str, keys: str = "") -> None:
+    def __init__(self, name: str, logs: Path, files: int, endpoint: str, keys: str = "") -> None:
         self._address, self._logs = [endpoint, *([keys] if keys else [])], logs
+        self._files = files
         self._spoke = Spoke(endpoint, name, Keys.load(Path(keys)) if keys else None)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
@@ -56,8 +61,7 @@ class Head:
             while (message := self._spoke.receive_nowait()) is not None:
                 if isinstance(message, Quit):
                     return
-                if isinstance(message, Spawn):
-                    self._spawn(message)
+                self._obey(message)
             self._look_at_those_away()
             for source, _ in self._poller.poll(_LOOK_EVERY if self._away else None):
                 if source == self._alone:
@@ -65,15 +69,23 @@ class Head:
                 if source in self._watched:
                     self._report_end(source)
 
+    def _obey(self, message: ToBackend) -> None:
+        if isinstance(message, Spawn):
+            self._spawn(message)
+        elif isinstance(message, Kill):
+            self._kill(message.worker)
+
     def _tell_when_alone(self) -> None:
         self._spoke.wait_gone()
         os.eventfd_write(self._alone, 1)
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
+        words = [sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
+        program, *arguments = limits.as_the_job(words, self._files)
         process = Process(
-            sys.executable,
-            args=("-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker),
+            program,
+            args=arguments,
             cwd=os.getcwd(),
             env=dict(order.env),
             stdout=log,
@@ -97,12 +109,19 @@ class Head:
 
     def _watch(self, worker: str, process: Process) -> None:
         """Wait for the worker's end on a descriptor of the kernel's: Dragon's own waits cost CPU all the while."""
-        pid = _find(worker)
-        if pid is None:
+        descriptor = _descriptor_of(process)
+        if descriptor is None:
             raise ProcessLookupError(f"{worker} ended at once")
-        descriptor = os.pidfd_open(pid)
         self._watched[descriptor] = (worker, process)
         self._poller.register(descriptor, select.POLLIN)
+
+    def _kill(self, worker: str) -> None:
+        """End a worker; its end is told as any other."""
+        for descriptor, (name, _) in self._watched.items():
+            if name == worker:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        if worker in self._away:
+            self._away[worker].kill()
 
     def _look_at_those_away(self) -> None:
         """Ask Dragon for the workers on other nodes of its: a wait for one would hold up every other request to it."""
@@ -119,14 +138,22 @@ class Head:
         self._spoke.send(Exited(worker, _ending(process), begun.get(worker)))
 
 
-def _find(worker: str) -> int | None:
-    """Return the process id of a worker by the name on its command line."""
-    for process in psutil.process_iter():
+def _descriptor_of(process: Process) -> int | None:
+    """Return a descriptor of a process of ours on this node, None when it has ended.
+
+    Dragon tells its own number of a process and not the kernel's. It starts ours from one process, as it did us, and
+    with that number among the variables.
+    """
+    number = f"DRAGON_MY_PUID={process.puid}".encode()
+    for child in psutil.Process(os.getppid()).children():
         try:
-            if process.cmdline()[-1:] == [worker]:
-                return int(process.pid)
-        except psutil.Error:
-            continue  # ended while we looked
+            descriptor = os.pidfd_open(child.pid)
+        except ProcessLookupError:
+            continue
+        with suppress(OSError):  # it is gone
+            if number in Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0"):
+                return descriptor
+        os.close(descriptor)
     return None
 
 
@@ -142,9 +169,9 @@ def _ending(process: Process) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """`backend.py NAME LOGS ENDPOINT [KEYS]`."""
-    name, logs, *address = arguments
-    head = Head(name, Path(logs), *address)
+    """`backend.py NAME LOGS FILES ENDPOINT [KEYS]`."""
+    name, logs, files, *address = arguments
+    head = Head(name, Path(logs), int(files), *address)
     try:
         head.serve()
     except Exception as problem:

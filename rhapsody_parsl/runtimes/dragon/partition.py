@@ -1,6 +1,7 @@
 """One Dragon runtime as the pilot sees it: started on need, watched, started again after its loss."""
 
 import asyncio
+import glob
 import importlib.util
 import os
 import shutil
@@ -8,17 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rhapsody_parsl.cluster import guarded_ssh
-from rhapsody_parsl.cluster.guard import DRAGON_SEGMENTS
-from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
+from rhapsody_parsl.cluster import guarded_ssh, limits
+from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
+from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wire.mark import mark_of
-from rhapsody_parsl.wire.messages import Quit, Spawn
+from rhapsody_parsl.wire.messages import Kill, Quit, Spawn
 
 __all__ = ("WORKERS", "Partition", "find_dragon", "mode")
 
@@ -26,12 +27,17 @@ WORKERS = "dragon-worker-"
 """What the names of all workers begin with."""
 
 _BACKEND = Path(__file__).with_name("backend.py")
-_SEGMENTS = "/dev/shm/DD{uid3}{pid3}*"  # noqa: S108 - Dragon's segments, named after user and launcher
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
 _MENDS = str(Path(__file__).with_name("mends"))
+_SALT = "DRAGON_NET_CONF_CACHE_SALT"
+"""Dragon puts it at the end of the name of a file for a while that it makes on each of several nodes, and leaves."""
 _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
+_PROCESSES = 20
+"""Of Dragon's own on one node, with their threads: 16 were counted."""
+_FILES, _FILES_OF_A_WORKER = 128, 8
+"""Open in one of its processes: 40 were counted, and 3 for each worker."""
 _STARTS = 2
 """A start over several nodes is long, has many parts, and tasks wait for it."""
 _DYING = 5.0
@@ -42,8 +48,11 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
     """Return the `dragon` command.
 
     Raises:
+        RuntimeUnavailable: The block's Python is none of Dragon's.
         MissingPackage: Dragon is not installed where the block's Python is.
     """
+    if why := dragon_misfit():
+        raise RuntimeUnavailable("dragon", f"{why} ({python}). {DRAGON_REMEDY}.")
     beside = Path(python).with_name("dragon")
     command = config.executable or (str(beside) if beside.exists() else shutil.which("dragon"))
     missing = [name for name in ("dragon", "flask", "gunicorn") if importlib.util.find_spec(name) is None]
@@ -96,6 +105,7 @@ class Partition:
         self._orders: list[Spawn] = []
         self._watch: asyncio.Task[RhapsodyError] | None = None
         self._sweepers: list[Backend] = []
+        self._launches = 0
 
     def attach(self, hub: Exchange) -> None:
         """Use this hub."""
@@ -115,6 +125,13 @@ class Partition:
             return
         self._orders.append(order)
         self._wake()
+
+    def kill(self, worker: str) -> bool:
+        """Have a worker killed; False when the runtime is not up, and has not started it."""
+        if not self._up.is_set() or self._hub is None:
+            return False
+        self._hub.send(self.name, Kill(worker))
+        return True
 
     async def start(self) -> None:
         """Start it and wait until its head is ready.
@@ -182,12 +199,14 @@ class Partition:
         launcher = find_dragon(self._config, self._context.python)
         everywhere = set(self.hosts) == {node.host for node in self._context.nodes.values()}
         command = [
+            *limits.with_more(self._files(), []),
             launcher,
             *mode(self.hosts, self._config.options, self._context.reach, everywhere),
             *self._config.options,
             str(_BACKEND),
             self.name,
             str(self._context.logs),
+            str(limits.of_the_job()),
             *self._address(),
         ]
         quick = self._quick_config()
@@ -195,7 +214,9 @@ class Partition:
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
         env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
+        self._launches += 1
         if len(self.hosts) > 1:
+            env[_SALT] = self._salt
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [_MENDS, os.environ.get("PYTHONPATH", "")]))
         first, *others = self._spanned()
         backend = self._backend = Backend(
@@ -203,10 +224,10 @@ class Partition:
             self._context.logs / f"{self.name}.log",
             env=env,
             grace=_GRACE,
-            sweep=(_SEGMENTS,),
             host=first,
             files=stand_ins,
             spans=[host for host in others if host],
+            processes=_PROCESSES,
             marks=mark_of(str(self._context.folder), f"{WORKERS}*"),
         )
         await self._post_sweepers(quick)
@@ -219,6 +240,13 @@ class Partition:
         if backend is self._backend and not self._up.is_set():
             backend.give_up(f"it was not up after {self._config.startup_timeout:g} s")
 
+    def _files(self) -> int:
+        """Return how many files Dragon has open on each of its hosts, at most."""
+        cores = [
+            sum(len(node.cores) for node in self._context.nodes.values() if node.host == host) for host in self.hosts
+        ]
+        return _FILES + _FILES_OF_A_WORKER * max(cores)
+
     def _spanned(self) -> list[Host | None]:
         """Return where it runs; None is this host."""
         return [self._context.host(name) for name in self.hosts]
@@ -226,7 +254,7 @@ class Partition:
     def _guarded_ssh(self) -> dict[str, str]:
         """Return the `ssh` for Dragon's launcher, by its path: what that starts on other hosts is to end with us."""
         folder = self._context.folder / "bin"
-        options = ["--grace", str(_GRACE), "--sweep", DRAGON_SEGMENTS]
+        options = ["--grace", str(_GRACE)]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
     def _quick_config(self) -> dict[str, str]:
@@ -238,6 +266,10 @@ class Partition:
         text = quick_config.script(self._context.python, package.submodule_search_locations[0], str(real))
         return {str(self._context.folder / "quick" / real.name): text}
 
+    @property
+    def _salt(self) -> str:
+        return f"{self._context.folder.name}-{self.name}-{self._launches}"
+
     async def _post_sweepers(self, quick: Mapping[str, str]) -> None:
         """Have a guard on each of several nodes that sweeps at its end, for Dragon's own parts there have none of ours.
 
@@ -245,9 +277,11 @@ class Partition:
         """
         if len(self.hosts) > 1:
             log = self._context.logs / f"{self.name}.log"
-            idle, sweep = ["sleep", "infinity"], (DRAGON_SEGMENTS,)
+            places = {str(self._context.folder.parent), "/tmp"}  # noqa: S108 - where an ssh has no TMPDIR
+            left = [os.path.join(glob.escape(place), f"dragon-*-{self._salt}") for place in sorted(places)]
             self._sweepers = [
-                Backend(idle, log, sweep=sweep, settle=_DYING, host=host, files=quick) for host in self._spanned()
+                Backend(["sleep", "infinity"], log, sweep=left, settle=_DYING, host=host, files=quick)
+                for host in self._spanned()
             ]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
 

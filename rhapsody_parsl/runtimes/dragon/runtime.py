@@ -31,6 +31,7 @@ class Dragon:
         self._config, self._context = config, context
         self._hub: Exchange | None = None
         self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=WORKERS)
+        self.pool.give_time(config.startup_timeout, self._abandon)
         hosts = list(dict.fromkeys(node.host for node in context.nodes.values()))
         size = config.nodes_per_partition or len(hosts)
         groups = [tuple(hosts[start : start + size]) for start in range(0, len(hosts), size)]
@@ -86,6 +87,12 @@ class Dragon:
 
     def _spawn(self, worker: str, host: str) -> None:
         self._of_host[host].spawn(Spawn(worker, host, (), {}))
+
+    def _abandon(self, worker: str) -> str | None:
+        """Have a worker killed; return the end of its log, None while its runtime is not up."""
+        if not self._of_host[self.pool.host_of(worker)].kill(worker):
+            return None
+        return last_words(self._context.logs / f"{worker}.log")
 
     def _receive(self, peer: str, message: FromBackend) -> None:
         partition = self._partitions.get(peer)

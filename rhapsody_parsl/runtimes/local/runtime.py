@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.spec.config import LocalRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Mode, Task
 
@@ -14,15 +15,16 @@ class Local:
     """Python and bash tasks in plain processes.
 
     Args:
+        config: The user's.
         context: The block.
     """
 
     name = "local"
     eager = False
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, config: LocalRuntime, context: Context) -> None:
         self._context = context
-        self._workers = LocalWorkers(context, self.name)
+        self._workers = LocalWorkers(context, self.name, config.startup_timeout)
 
     def refuse(self, spec: TaskSpec) -> str:
         """Refuse gangs: plain processes have no ranks."""

@@ -4,10 +4,18 @@ import asyncio
 import importlib.util
 from collections.abc import Sequence
 
-from rhapsody_parsl.errors import MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable, WorkerLost
+from rhapsody_parsl.errors import (
+    BackendFailed,
+    MissingPackage,
+    RhapsodyError,
+    RuntimeLost,
+    RuntimeUnavailable,
+    WorkerLost,
+)
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher
+from rhapsody_parsl.runtimes.mpi.prefix import variables
 from rhapsody_parsl.runtimes.mpi.world import World
 from rhapsody_parsl.runtimes.mpi.worlds import Worlds
 from rhapsody_parsl.runtimes.pool import shown_gpus
@@ -37,6 +45,7 @@ class Functions:
         self._context, self._events = context, context.events
         self._worlds = Worlds(config, context, self._world_ended)
         self._hub: Exchange | None = None
+        self._launcher: Launcher | None = None
         self._jobs: dict[int, Job] = {}
         self._causes: dict[int, RhapsodyError] = {}
         self._held: dict[int, list[Result]] = {}
@@ -47,6 +56,7 @@ class Functions:
         if self._hub is None:
             self._hub = Exchange(self._context, "mpi-ranks", self._receive)
             self._worlds.attach(launcher, self._hub)
+            self._launcher = launcher
 
     async def stop(self) -> None:
         """End all worlds; idempotent."""
@@ -54,6 +64,10 @@ class Functions:
         await self._worlds.stop()
         if self._hub:
             self._hub.close()
+
+    def _variables(self, run: Run) -> dict[str, str]:
+        """Return those of a launch: a rank may start programs over the lease of its gang."""
+        return variables(self._launcher, run, run.placed[0].node.host) if self._launcher else {}
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 
@@ -64,7 +78,7 @@ class Functions:
             if importlib.util.find_spec("mpi4py") is None:
                 self._soon_lost(run.id, MissingPackage("mpi4py", "mpi", self._context.python))
                 return
-            job = self._jobs[run.id] = Job(run)
+            job = self._jobs[run.id] = Job(run, self._variables(run))
         job.queue.extend(tasks)
         self._advance(job)
 
@@ -184,7 +198,7 @@ class Functions:
         if self._hub is None:
             return
         tasks, run, ranks = job.send(), job.run, job.ranks
-        common = {**self._context.environment, "OMP_NUM_THREADS": str(run.spec.resources.cores_per_rank)}
+        common = {**self._context.environment, **job.variables}
         every = run.spec.policy.returns == "all"
         for host, pids in world.processes_of(job).items() if run.spec.resources.memory else ():
             self._events.at_work(run, host, pids)
@@ -239,7 +253,8 @@ class Functions:
             else:
                 self._worlds.leave(run)
                 del self._jobs[run]
-                self._events.lost(run, cause)
+                may_start_again = isinstance(cause, BackendFailed) and not world.late
+                self._events.lost(run, cause, job.tasks if may_start_again else ())
         self._advance_waiting()
 
     def _advance_waiting(self) -> None:

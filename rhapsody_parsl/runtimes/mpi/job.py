@@ -1,7 +1,7 @@
 """A run at work on a group of ranks: what was sent, and what each rank has said of it. Pure."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rhapsody_parsl.runtimes.mpi.gang import Member, members_of
 from rhapsody_parsl.runtimes.protocol import Run
@@ -27,16 +27,21 @@ class Job:
 
     A task ends when all its ranks have: with the failure of the lowest rank that failed, else with rank 0's result.
 
+    Args:
+        run: The run.
+        variables: Environment variables of all its ranks.
+
     Attributes:
         run: The run.
+        variables: See above.
         alone: Whether each task gets a world of its own.
         members: The run's ranks, in the group's order; their numbers hold for the world it is on.
         queue: Tasks not sent yet.
         ending: Whether its ranks are being ended, or frozen, under it.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, variables: Mapping[str, str] | None = None) -> None:
+        self.run, self.variables = run, variables or {}
         self.alone = run.spec.policy.isolation == "process"
         self.members: tuple[Member, ...] = members_of(run)
         self.queue: deque[Task] = deque()

@@ -58,6 +58,8 @@ _HYDRAS = {"srun": "slurm", "flux": "rsh"}
 _VERSION_TIMEOUT = 20.0
 
 
+_FEED_ONE = ("hydra", "openmpi")
+_FIRST_RANK_READS = str(Path(__file__).with_name("first_rank_reads.sh"))
 _BIND_ALIKE = ("hydra", "srun", "pals")
 """Launchers that can bind the ranks of each host, if they are to be bound alike on all of them."""
 
@@ -165,6 +167,13 @@ class Launcher(msgspec.Struct, frozen=True):
         count = sum(len(place.ranks) for place in places)
         words = [_LOCAL_RANK[self.kind], str(count), gpu_variable or "-", plan(places)]
         return [self.python, "-I", "-S", bind.__file__, *words]
+
+    def feeding(self) -> list[str]:
+        """Return words that come between a launch line and the program, so that its ranks find an end of their input.
+
+        Only some launchers need that; srun and `flux run` give each rank all that they read themselves.
+        """
+        return ["/bin/sh", _FIRST_RANK_READS] if self.kind in _FEED_ONE else []
 
     def environment(self, inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
         """Return what launches need besides their words.

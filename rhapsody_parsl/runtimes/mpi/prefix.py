@@ -30,7 +30,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, shlex.split(options))
-    own = shlex.join([*line, *launcher.binding(places, local, gpu_variable)])
+    own = shlex.join([*line, *launcher.feeding(), *launcher.binding(places, local, gpu_variable)])
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {

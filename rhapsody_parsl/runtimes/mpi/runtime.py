@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from rhapsody_parsl.cluster.guard import MPI_SEGMENTS
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.mpi.functions import Functions
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, detect
 from rhapsody_parsl.runtimes.mpi.prefix import variables
-from rhapsody_parsl.runtimes.process import sweep
+from rhapsody_parsl.runtimes.process import sweep_memory
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -34,7 +33,8 @@ class MPI:
     def __init__(self, config: MPIRuntime, context: Context) -> None:
         self._config, self._context = config, context
         self._launcher: Launcher | None = None
-        self._workers = LocalWorkers(context, self.name)
+        self._launched = False
+        self._workers = LocalWorkers(context, self.name, config.startup_timeout)
         self._functions = Functions(config, context)
 
     def refuse(self, spec: TaskSpec) -> str:
@@ -61,6 +61,7 @@ class MPI:
         if run.spec.comm:
             self._functions.run(run, tasks)
             return
+        self._launched = True
         mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
         self._workers.feed(run, tasks, mode, self._environment(run))
 
@@ -82,8 +83,8 @@ class MPI:
         """End worlds, then workers; sweep what ranks on other hosts left."""
         await self._functions.stop()
         await self._workers.stop()
-        if self._launcher and self._context.hosts:  # ranks elsewhere are the launcher's, and no guard's
-            await sweep(MPI_SEGMENTS, [None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
+        if self._launcher and (self._context.hosts or self._launched):  # those ranks are the launcher's, and no guard's
+            await sweep_memory([None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
 
     def _environment(self, run: Run) -> dict[str, str]:
         if self._launcher is None:

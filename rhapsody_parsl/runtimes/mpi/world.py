@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
-from rhapsody_parsl.cluster.guard import MPI_SEGMENTS
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, RuntimeLost, RuntimeUnavailable, WorkerLost
 from rhapsody_parsl.runtimes.mpi.gang import Slot, pick
 from rhapsody_parsl.runtimes.mpi.job import Job
@@ -33,6 +32,7 @@ class World:
         peers: Names of its ranks on the hub, in order.
         jobs: The runs on its ranks, by run.
         ready: Whether all ranks are there.
+        late: Whether it was ended because they were not in time.
         retired: Whether it takes no further runs.
         ended: Whether all of it is gone.
         failures: Tasks that failed on it; each keeps an MPI communicator from being used again.
@@ -45,7 +45,7 @@ class World:
         self._launcher, self._on_end = launcher, on_end
         self.peers = tuple(f"{name}.{rank}" for rank in range(len(slots)))
         self.jobs: dict[int, Job] = {}
-        self.ready = self.retired = self.ended = False
+        self.ready = self.late = self.retired = self.ended = False
         self.failures = 0
         self._gone: set[int] = set()  # seen to end before the others
         self._frozen: set[int] = set()
@@ -77,6 +77,8 @@ class World:
             watch = os.pidfd_open(message.pid)
         except ProcessLookupError:
             self._note_gone(rank)
+            return
+        except OSError:  # no descriptor left: that it ended its launcher tells, though not that it was the first
             return
         self._pids[rank], self._watched[rank] = message.pid, watch
         self._loop.add_reader(watch, self._rank_ended, rank)
@@ -160,22 +162,18 @@ class World:
             self.kill()
 
     async def _live(self, timeout: float) -> None:
-        try:
-            await self._backend.start()
-        except OSError as problem:
-            self._reason = str(problem)
-        else:
-            if self._stop:  # before there was anything to end
-                await self._backend.stop()
-            late = self._loop.call_later(timeout, self._kill_if_late)
-            self._reason = await self._backend.wait()
-            if not self.ready and self._loop.time() >= late.when():
-                self._reason = f"its ranks were not there after {timeout:g} s"
-            late.cancel()
+        await self._backend.start()
+        if self._stop:  # before there was anything to end
+            await self._backend.stop()
+        late = self._loop.call_later(timeout, self._kill_if_late)
+        self._reason = await self._backend.wait()
+        if not self.ready and self._loop.time() >= late.when():
+            self.late, self._reason = True, f"its ranks were not there within startup_timeout={timeout:g} s"
+        late.cancel()
         for rank in list(self._watched):
             self._unwatch(rank)
         if not self.ready:  # later the ranks' memory has no name, or the launcher removes it
-            await self._backend.sweep_spanned(MPI_SEGMENTS)
+            await self._backend.sweep_spanned()
         self.ended = self.retired = True
         self._on_end(self)
 

@@ -18,6 +18,8 @@ from rhapsody_parsl.spec.config import MPIRuntime
 __all__ = ("Worlds",)
 
 _GRACE = 0.2
+_OF_A_LAUNCH, _OF_A_RANK = 3, 3
+"""Processes and threads: guard, launcher and its daemon; MPICH with UCX, and our listener."""
 _MOST_IDLE = 4
 """Idle worlds over several hosts that are kept for the next run on the same ones."""
 
@@ -156,8 +158,17 @@ class Worlds:
         ]
         env = self._launcher.environment(os.environ, self._context.folder)
         log = self._context.logs / f"{name}.log"
+        processes = _OF_A_LAUNCH + _OF_A_RANK * len(slots) if local else _OF_A_LAUNCH
         spans = [host for name in hosts if (host := self._context.host(name))]
-        backend = Backend(command, log, env=env, cores=cores if local else (), grace=_GRACE, spans=spans)
+        backend = Backend(
+            command,
+            log,
+            env=env,
+            cores=cores if local else (),
+            grace=_GRACE,
+            spans=spans,
+            processes=processes,
+        )
         world = World(name, slots, backend, self._launcher.kind, self._ended)
         self.of_peer |= {peer: (world, rank) for rank, peer in enumerate(world.peers)}
         world.start(self._config.startup_timeout)

@@ -30,8 +30,8 @@ class RequestError(Exception):
 class Answerer(Protocol):
     """What answers requests."""
 
-    async def answer(self, request: dict[str, Any], full: bool) -> Any:
-        """Return the app's value.
+    async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
+        """Return the app's value; `apart` has the request reach the engine by itself.
 
         Raises:
             RequestError: The request is at fault.
@@ -82,16 +82,22 @@ class Answering:
         """Tell the pilot where the engine's processes on other nodes find it."""
         self._spoke.send(place)
 
-    def fail(self, error: RhapsodyError) -> NoReturn:
+    def fail(self, error: RhapsodyError, killed: bool = False) -> NoReturn:
         """Tell the pilot why, and leave."""
         print(f"leaving: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the replica's log
-        self._spoke.send(Failed(*to_wire(error)))
+        name, facts = to_wire(error)
+        self._spoke.send(Failed(name, facts, killed))
         self._spoke.close()  # waits until all has left
         leave(1)
 
-    def lost(self, reason: str) -> NoReturn:
-        """What answers has died: leave, so that the pilot starts a new one."""
-        self.fail(ServiceFailed(self.settings.service.name, reason))
+    def lost(self, reason: str, killed: bool = False) -> NoReturn:
+        """What answers has died: leave, so that the pilot starts a new one.
+
+        Args:
+            reason: How, for people.
+            killed: Whether by a signal that somebody or the system sends.
+        """
+        self.fail(ServiceFailed(self.settings.service.name, reason), killed)
 
     # --- messages ------------------------------------------------------------------------------------------------
 
@@ -99,8 +105,8 @@ class Answering:
         """Take all that has arrived."""
         while (message := self._spoke.receive_nowait()) is not None:
             match message:
-                case Ask(task=task, request=request, full=full):
-                    self._begin(task, self._answer(task, request, full))
+                case Ask():
+                    self._begin(message.task, self._answer(message))
                 case Abort(tasks=tasks):
                     for task in tasks:
                         if running := self._tasks.pop(task, None):
@@ -113,21 +119,24 @@ class Answering:
     def _begin(self, task: int, answer: Coroutine[Any, Any, None]) -> None:
         self._tasks[task] = asyncio.create_task(answer)
 
-    async def _answer(self, task: int, encoded: bytes, full: bool) -> None:
+    async def _answer(self, ask: Ask) -> None:
         began = time.perf_counter()
-        me = asyncio.current_task()
+        task, me = ask.task, asyncio.current_task()
         try:
-            result = pack(task, await self._value(encoded, full), time.perf_counter() - began)
+            result = pack(task, await self._value(ask), time.perf_counter() - began)
         except RequestError as problem:
             result = failed(task, ServiceRequestFailed(self.settings.service.name, str(problem)))
+        except Exception as problem:  # noqa: BLE001 - a task without an answer would be waited for without an end
+            words = f"the answer could not be read: {type(problem).__name__}: {problem}"
+            result = failed(task, ServiceRequestFailed(self.settings.service.name, words))
         if self._tasks.get(task) is me:  # else it was aborted
             del self._tasks[task]
             self._send(result)
 
-    async def _value(self, encoded: bytes, full: bool) -> Any:
+    async def _value(self, ask: Ask) -> Any:
         if self._answerer is None:
             raise RequestError("the service is not ready")
-        return await self._answerer.answer(msgspec.msgpack.decode(encoded), full)
+        return await self._answerer.answer(msgspec.msgpack.decode(ask.request), ask.full, ask.apart)
 
     def _send(self, result: Result) -> None:
         """Send with whatever else ends in this turn of the loop."""

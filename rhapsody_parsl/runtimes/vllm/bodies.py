@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import BackendFailed, RhapsodyError
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.pool import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
@@ -112,6 +112,8 @@ class Bodies:
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
         """A worker ended: what it had begun, or may have, is lost."""
         slot = self._slots[run]
+        if isinstance(error, BackendFailed):
+            untouched = ()  # a request worker that does not start is no reason to start others without an end
         gone = [task for task in slot.tasks if task not in untouched and task not in slot.dropped]
         self._put_back(slot, {number: task for number, task in slot.tasks.items() if number in untouched})
         slot.tasks.clear()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.runtimes.process import cause_of
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.relay import Relay
@@ -39,16 +40,19 @@ async def _supervise(settings: Settings, answering: Answering) -> None:
     except OSError as problem:
         answering.fail(ServiceFailed(settings.service.name, f"{words[0]}: {problem.strerror}"))
     exited = asyncio.ensure_future(server.wait())
-    relay = Relay(f"http://127.0.0.1:{port}/v1", settings.api_key, exited)
+    name = f"the command {os.path.basename(words[0])}"
+    url = f"http://127.0.0.1:{port}/v1"
+    relay = Relay(url, settings.api_key, exited, lambda how: answering.lost(f"{name} {how}"))
     ready = asyncio.ensure_future(_until_ready(relay, settings.service.startup_timeout))
     await asyncio.wait({exited, ready}, return_when="FIRST_COMPLETED")
     if not exited.done() and (problem_text := ready.result()):
         answering.fail(ServiceFailed(settings.service.name, problem_text))
     if not exited.done():
-        url = f"http://{settings.public_host}:{port}/v1"
-        serving = asyncio.ensure_future(answering.serve(relay, url, port, relay.model))
+        public = f"http://{settings.public_host}:{port}/v1"
+        serving = asyncio.ensure_future(answering.serve(relay, public, port, relay.model))
         await asyncio.wait({exited, serving}, return_when="FIRST_COMPLETED")
-    answering.lost(f"the command {os.path.basename(words[0])} {_ending(await exited)}")
+    code = await exited
+    answering.lost(f"{name} {_ending(code)}", killed=cause_of(code) == "killed")
 
 
 async def _until_ready(relay: Relay, patience: float) -> str:

@@ -123,7 +123,7 @@ class Engine:
         config = uvicorn.Config(self._app, log_level="warning", access_log=False, timeout_keep_alive=_KEEP_ALIVE)
         return asyncio.create_task(_Server(config).serve(sockets=[listener]))
 
-    async def answer(self, request: dict[str, Any], full: bool) -> Any:
+    async def answer(self, request: dict[str, Any], full: bool, apart: bool = True) -> Any:
         """Return the app's value.
 
         Raises:

@@ -1,17 +1,23 @@
 """From settings to an engine that answers: over our socket, and over HTTP to everyone else."""
 
 import asyncio
+import multiprocessing
 import os
-from typing import Any
+import select
+from multiprocessing.process import BaseProcess
+from typing import Any, NoReturn
 
 import psutil
 
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.runtimes.process import cause_of
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import opened
 
-__all__ = ("host",)
+__all__ = ("Watch", "host")
+
+_CHILD_ENDS_WITHIN = 500.0  # milliseconds, as poll takes them
 
 
 async def host(settings: Settings) -> None:
@@ -23,39 +29,70 @@ async def host(settings: Settings) -> None:
     answering = Answering(settings)
     listener = bind(settings.host, settings.port)
     port = listener.getsockname()[1]
+    watch = Watch(answering)
     try:
         with opened(settings, answering.tell) as placed:
             from rhapsody_parsl.runtimes.vllm.engine import Engine  # noqa: PLC0415 - takes seconds; others start meanwhile
 
-            engine = await Engine.open(placed, port, answering.lost)
+            engine = await Engine.open(placed, port, watch.engine_died)
             await engine.first_token()
         serving = engine.serve_http(listener)
     except Exception as problem:  # noqa: BLE001 - whatever vLLM raises, the pilot is to hear of it
         answering.fail(ServiceFailed(settings.service.name, _describe(problem)))
-    watch_children(answering)
+    watch.begin()
     url = f"http://{settings.public_host}:{port}/v1"
     ready = asyncio.ensure_future(answering.serve(engine, url, port, engine.model))
     await asyncio.wait({ready, serving}, return_when="FIRST_COMPLETED")
     answering.lost("its HTTP server ended")
 
 
-def watch_children(answering: Answering) -> None:
-    """Leave as soon as one of the engine's processes ends: without it no request is ever answered."""
-    loop = asyncio.get_running_loop()
+class Watch:
+    """Leaves as soon as one of the engine's processes ends: without it no request is ever answered.
 
-    def ended(descriptor: int, name: str) -> None:
-        loop.remove_reader(descriptor)
-        answering.lost(f"its process {name} ended")
+    Args:
+        answering: What leaves.
+    """
 
-    for child in psutil.Process().children(recursive=True):
-        try:
-            command: Any = child.cmdline()
-            if any("resource_tracker" in word for word in command):
-                continue
-            descriptor = os.pidfd_open(child.pid)
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue  # a helper of the start, gone by now; the engine itself was just seen to be ready
-        loop.add_reader(descriptor, ended, descriptor, " ".join(command).strip() or child.name())
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self._watched: dict[int, tuple[int, str]] = {}
+        self._children: dict[int | None, BaseProcess] = {}
+
+    def begin(self) -> None:
+        """Watch the processes that there are now."""
+        loop = asyncio.get_running_loop()
+        self._children = {child.pid: child for child in multiprocessing.active_children()}
+        for child in psutil.Process().children(recursive=True):
+            try:
+                command: Any = child.cmdline()
+                if any("resource_tracker" in word for word in command):
+                    continue
+                descriptor = os.pidfd_open(child.pid)
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue  # a helper of the start, gone by now; the engine itself was just seen to be ready
+            self._watched[descriptor] = child.pid, " ".join(command).strip() or child.name()
+            loop.add_reader(descriptor, self._ended, descriptor)
+
+    def engine_died(self, reason: str) -> NoReturn:
+        """Requests found the engine dead: what ended tells more than they do."""
+        poller = select.poll()
+        for descriptor in self._watched:
+            poller.register(descriptor, select.POLLIN)
+        for descriptor, _ in poller.poll(_CHILD_ENDS_WITHIN):
+            self._ended(descriptor)
+        self._answering.lost(reason)
+
+    def _ended(self, descriptor: int) -> NoReturn:
+        pid, name = self._watched[descriptor]
+        code = self._exit_code(pid)
+        how = "ended" if code is None else f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
+        self._answering.lost(f"its process {name} {how}", killed=cause_of(code or 0) == "killed")
+
+    def _exit_code(self, pid: int) -> int | None:
+        """Return a process's exit code where multiprocessing started it, as it does vLLM's; None where it did not."""
+        if child := self._children.get(pid):
+            child.join(_CHILD_ENDS_WITHIN / 1000)
+        return child.exitcode if child else None
 
 
 def _describe(problem: BaseException) -> str:

@@ -1,7 +1,8 @@
 """Requests to an OpenAI-compatible server over HTTP; prompts that come together and ask alike go as one list."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,11 @@ __all__ = ("Relay", "in_lists")
 
 LONGEST_LIST = 16
 _REQUEST_AT_FAULT, _SERVER_AT_FAULT = 400, 500
-_LAST_BREATH = 5.0
+_DOUBT = 60.0
+"""Seconds within which a server in trouble ends, or says that it is well."""
+_LAST_BREATH = 2.0
+_LOOK_EVERY, _LOOKS = 0.2, 5
+_HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
 
@@ -25,13 +30,16 @@ class Relay:
         base_url: `http://host:port/v1`.
         api_key: Sent as bearer token.
         ended: Done when the server's process has ended: requests under way are then asked again by the pilot.
+        on_death: Called with the reason when the process lives, and nobody answers behind it.
 
     Attributes:
         model: The name the server gives its model, once `find_model` was true.
     """
 
-    def __init__(self, base_url: str, api_key: str, ended: "asyncio.Future[int]") -> None:
-        self.base_url, self.model, self._ended = base_url, "", ended
+    def __init__(
+        self, base_url: str, api_key: str, ended: "asyncio.Future[int]", on_death: Callable[[str], None]
+    ) -> None:
+        self.base_url, self.model, self._ended, self._on_death = base_url, "", ended, on_death
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -62,13 +70,13 @@ class Relay:
                 return f"it does not generate: {problem}"
         return ""
 
-    async def answer(self, request: dict[str, Any], full: bool) -> Any:
-        """Return the app's value.
+    async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
+        """Return the app's value; `apart` keeps the prompt out of lists.
 
         Raises:
             RequestError: The server refuses the request.
         """
-        if not full and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
+        if not (full or apart) and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
             return await self._gather(request)
         response = await self._post(request)
         if full:
@@ -101,7 +109,7 @@ class Relay:
             texts = [choice_text(choice) for choice in _choices(response)]
             if len(texts) != len(requests):
                 raise RequestError(f"{len(texts)} choices came for {len(requests)} prompts")  # noqa: TRY301 - as below
-        except RequestError as problem:
+        except Exception as problem:  # noqa: BLE001 - an answer that nobody can read is one, too
             if len(requests) > 1:
                 await asyncio.gather(*(self._ask_list([r], [a]) for r, a in zip(requests, answers, strict=True)))
             elif not answers[0].done():
@@ -121,7 +129,7 @@ class Relay:
         except aiohttp.ClientError as problem:
             if again:  # a kept connection that the server had just closed; asking twice does no harm
                 return await self._post(request, again=False)
-            await self._see_it_end()
+            await self._see_it_end("gone" if isinstance(problem, aiohttp.ClientConnectorError) else "")
             raise RequestError(f"{type(problem).__name__}: {problem}") from problem
         if status >= _SERVER_AT_FAULT:
             await self._see_it_end()
@@ -132,11 +140,37 @@ class Relay:
         except msgspec.DecodeError as problem:
             raise RequestError(f"the answer is no JSON: {content[:200]!r}") from problem
 
-    async def _see_it_end(self) -> None:
-        """Where the server is about to end, wait for that, and with it for our own end: no answer, no error."""
-        await asyncio.wait({self._ended}, timeout=_LAST_BREATH)
-        if self._ended.done():
-            await asyncio.get_running_loop().create_future()
+    async def _see_it_end(self, state: str = "") -> None:
+        """A server in trouble may be about to end, and we with it: then there is no answer and no error from us.
+
+        Where nobody listens any more it has ended, even if something in the command starts it again.
+        """
+        deadline, well = time.monotonic() + _DOUBT, 0
+        while time.monotonic() < deadline and not self._ended.done():
+            state = state or await self._state()
+            if state == "gone":
+                await asyncio.wait({self._ended}, timeout=_LAST_BREATH)
+                break
+            well = well + 1 if state == "well" else 0
+            if well == _LOOKS:
+                return
+            await asyncio.wait({self._ended}, timeout=_LOOK_EVERY)
+            state = ""
+        if not self._ended.done():
+            self._on_death("stopped answering")
+        await asyncio.get_running_loop().create_future()
+
+    async def _state(self) -> str:
+        """Ask the server how it is: `well` (also one that only refuses the question), `ill` or `gone`."""
+        try:
+            async with self._session.get(
+                f"{self.base_url.removesuffix('/v1')}/health", timeout=_HEALTH_WITHIN
+            ) as response:
+                return "well" if response.status < _SERVER_AT_FAULT else "ill"
+        except aiohttp.ClientConnectorError:
+            return "gone"
+        except (aiohttp.ClientError, OSError):
+            return "ill"
 
 
 def in_lists(requests: Sequence[dict[str, Any]], longest: int) -> list[list[dict[str, Any]]]:

@@ -1,27 +1,30 @@
-"""One replica of a service: its processes, from checks to the last restart, and the requests it holds."""
+"""One replica of a service: its processes, from checks to the last restart."""
 
 import asyncio
 import glob
+import math
 import re
 import time
+import zlib
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, from_wire
+from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.runtimes.process import Backend, Cause
 from rhapsody_parsl.runtimes.protocol import Context, Placed
 from rhapsody_parsl.runtimes.vllm import checks
 from rhapsody_parsl.runtimes.vllm.environment import process_environment
 from rhapsody_parsl.runtimes.vllm.request import Request
+from rhapsody_parsl.runtimes.vllm.restarts import Restarts
 from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.suspects import Death
 from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous
 
 __all__ = ("Owner", "Replica", "root_cause")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LOG_TAIL, _LAST_WORDS = 32_000, 1500
 _NICE = 5  # a third of a task's weight; less was seen to starve others
 _COMPLAINT = re.compile(r"^(?:\(\w+ pid=\d+\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
@@ -30,11 +33,11 @@ _COMPLAINT = re.compile(r"^(?:\(\w+ pid=\d+\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Err
 class Owner(Protocol):
     """Who a replica reports to."""
 
-    def changed(self) -> None:
+    def changed(self, replica: "Replica") -> None:
         """A replica's state changed."""
 
-    def returned(self, requests: list[Request], reason: RhapsodyError) -> None:
-        """A replica died under these."""
+    def died(self, replica: "Replica", failure: ServiceFailed, cause: Cause) -> Death:
+        """A replica's engine died; it answers nothing any more."""
 
 
 class Replica:
@@ -47,6 +50,11 @@ class Replica:
         context: The block.
         api_key: For its HTTP API.
         owner: Hears what happens.
+
+    Attributes:
+        peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
+        coming: Whether it starts, and is likely to be ready soon.
+        error: Why it does not answer: for good, or until its restarts count no more.
     """
 
     def __init__(
@@ -57,28 +65,23 @@ class Replica:
         self._hub: Exchange | None = None
         self._team: Team | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._problem: RhapsodyError | None = None
+        self._leaving: asyncio.Future[Failed] | None = None
         self._port = 0
         self._starts = 0
+        self.peer, self.coming = "", True
+        self.restarts = Restarts(service.restarts, service.restart_window)
         self.state, self.detail, self.since = "starting", "", time.time()
         self.url = self.model = ""
         self.error: RhapsodyError | None = None
-        self.inflight: dict[int, Request] = {}
-
-    @property
-    def peer(self) -> str:
-        """Name of the process on the hub, another one with every start."""
-        return f"{self.name}/{self._starts}"
 
     @property
     def _hosts(self) -> list[str]:
         return [part.node.host for part in self.placed] or [self._context.own_host]
 
     def give_up(self, error: RhapsodyError) -> None:
-        """Fail for good."""
+        """Fail for good, or until it is started again."""
         self.error = error
         self._set("failed", str(error))
-        self._hand_back(error)
 
     async def live(self, hub: Exchange) -> None:
         """Be there until stopped, or failed for good."""
@@ -99,23 +102,16 @@ class Replica:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def ask(self, request: Request) -> None:
-        """Put a request to the engine."""
-        request.asks += 1
-        request.replica = self.name
-        self.inflight[request.task] = request
+    def ask(self, requests: Iterable[Request], apart: bool = False) -> None:
+        """Put requests to the engine; `apart` keeps them out of lists."""
         if self._hub:
-            self._hub.send(self.peer, Ask(request.task, request.body, request.full))
+            for request in requests:
+                self._hub.send(self.peer, Ask(request.task, request.body, request.full, apart))
 
     def abort(self, task: int) -> None:
         """The answer is not wanted any more."""
-        if self.inflight.pop(task, None) is not None and self._hub:
+        if self._hub:
             self._hub.send(self.peer, Abort([task]))
-
-    def answered(self, tasks: Iterable[int]) -> None:
-        """The engine is done with these."""
-        for task in tasks:
-            self.inflight.pop(task, None)
 
     # --- the processes -------------------------------------------------------------------------------------------
 
@@ -126,7 +122,8 @@ class Replica:
                 self._team.meet(message)
             return
         if isinstance(message, Failed):
-            self._problem = from_wire(message.error, message.facts)
+            if self._leaving and not self._leaving.done():
+                self._leaving.set_result(message)
             return
         self.url, self.model = message.facts["url"], message.facts["model"]
         self._port = message.facts["port"]
@@ -135,65 +132,93 @@ class Replica:
 
     async def _serve(self, python: str) -> None:
         """Start the processes, and again when they end, as often as the service allows; the first must succeed."""
-        pause, restarts = _FIRST_PAUSE, 0
+        been_ready = False
         while True:
-            reason, was_ready = await self._run_once(python)
-            if (not was_ready and not restarts) or restarts >= self.service.restarts:
-                raise self._failure(reason, restarts)
-            restarts += 1
-            failure = self._failure(reason)
-            self._set("starting", f"restart {restarts} of {self.service.restarts}: {failure.args[1]}")
-            self._hand_back(failure)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            failure = await self._run_once(python)
+            been_ready |= self._was_ready
+            if not been_ready:
+                raise failure
+            while wait := self._tell_what_follows(failure):
+                if wait == math.inf:
+                    return
+                await asyncio.sleep(wait)
+            await asyncio.sleep(self.restarts.pause(time.monotonic()))
 
-    async def _run_once(self, python: str) -> tuple[str, bool]:
-        """Run the processes to their end; return why they ended, and whether the replica had been ready."""
+    async def _run_once(self, python: str) -> ServiceFailed:
+        """Run the processes to their end, and return why they ended."""
         await self._wait_for_hosts()
         self._starts += 1
-        self._problem = None
-        self._ready = asyncio.get_running_loop().create_future()
+        self.peer = f"{self.name}/{self._starts}"
+        loop = asyncio.get_running_loop()
+        self._ready, self._leaving = loop.create_future(), loop.create_future()
         head = self._backend(python, 0)
         self._team = team = Team(head, lambda place: self._members(python, place))
-        ended = asyncio.ensure_future(team.wait())
-        try:
-            waiting: set[asyncio.Future[Any]] = {ended, self._ready}
-            await asyncio.wait(waiting, timeout=self.service.startup_timeout, return_when="FIRST_COMPLETED")
-            if not ended.done() and not self._ready.done():
-                await team.stop()
-                return f"no answer within startup_timeout={self.service.startup_timeout:g} s", False
-            was_ready = self._ready.done()
-            if was_ready:
-                self._set("ready", "")
-            reason = await ended
-            if self._hub:
-                self._hub.drain()  # take what it said before it died
-            return reason, was_ready
-        finally:
-            ended.cancel()
+        await _first({self._ready, team.ended, self._leaving}, self.service.startup_timeout)
+        if self._was_ready and not team.ended.done() and not self._leaving.done():
+            self._set("ready", "")
+            await _first({team.ended, self._leaving})
+        if self._hub:
+            self._hub.drain()  # take what it said before it died
+        failure = self._end(team)
+        await team.stop()
+        return failure
+
+    @property
+    def _was_ready(self) -> bool:
+        """Whether the last start led to a first token."""
+        return self._ready is not None and self._ready.done()
+
+    def _end(self, team: Team) -> ServiceFailed:
+        """It answers no more: what it held is asked elsewhere at once, while the rest of it is still being ended."""
+        self.peer = ""
+        told = self._leaving.result() if self._leaving and self._leaving.done() else None
+        failure = self._failure(team, told)
+        if self._was_ready:
+            cause: Cause = team.blamed.cause if told is None else "killed" if told.killed else "own"
+            self.restarts.died(self._owner.died(self, failure, cause))
+            self._tell_what_follows(failure)
+        else:
+            self.restarts.died(Death(time.monotonic()))
+        return failure
+
+    def _tell_what_follows(self, failure: ServiceFailed) -> float:
+        """Say that it is started again, or fail while it may not be; return for how many seconds."""
+        now, most = time.monotonic(), self.restarts.most
+        name, reason, words = failure.args
+        counted = self.restarts.counted(now)
+        wait = self.restarts.wait(now)
+        if wait:
+            again = "it is not started again" if wait == math.inf else f"it is started again in {wait:.0f} s"
+            limit = f"restarts={most}, restart_window={self.restarts.window:g} s"
+            why = f"{reason}; it died {max(1, counted)} times and answered nothing in between ({limit}); {again}"
+            self.give_up(ServiceFailed(name, why, words))
+        else:
+            self.error = None
+            self._set("starting", f"restart {counted} of {most}: {reason}" if counted else f"restart: {reason}")
+        return wait
 
     async def _wait_for_hosts(self) -> None:
         """Wait until all its hosts can be used at once."""
         hosts = [host for name in self._hosts if (host := self._context.host(name))]
         while down := [host for host in hosts if not host.up]:
+            if self.coming:
+                self.coming = False
+                self._owner.changed(self)
             await down[0].wait_up()
+        self.coming = True
 
-    def _hand_back(self, failure: RhapsodyError) -> None:
-        """What it held is to be asked again; only once its state says that it cannot be asked itself."""
-        requests, self.inflight = list(self.inflight.values()), {}
-        self._owner.returned(requests, failure)
-
-    def _failure(self, reason: str, restarts: int = 0) -> ServiceFailed:
+    def _failure(self, team: Team, told: Failed | None) -> ServiceFailed:
         """Return the failure: what the process itself said of it, or else its log's last words."""
-        process = self._team.blamed if self._team else None
-        words = process.last_words(_LOG_TAIL) if process else ""
-        if isinstance(self._problem, ServiceFailed):
-            reason, words = self._problem.args[1], root_cause(words) if "root cause" in self._problem.args[1] else ""
-        if restarts:
-            reason = f"{reason}; it had been restarted {restarts} times"
-        if process:
-            reason = f"{reason} (the whole log is {process.log})"
-        return ServiceFailed(self.service.name, reason, root_cause(words) or words[-_LAST_WORDS:])
+        process, reason = team.blamed, f"no answer within startup_timeout={self.service.startup_timeout:g} s"
+        words = process.last_words(_LOG_TAIL)
+        if told is not None:
+            reason = str(told.facts[1])
+            if not self._was_ready:  # it has looked itself what is wrong
+                words = root_cause(words) if "root cause" in reason else ""
+        elif team.ended.done():
+            reason = team.ended.result()
+        words = root_cause(words) or words[-_LAST_WORDS:]
+        return ServiceFailed(self.service.name, f"{reason} (the whole log is {process.log})", words)
 
     def _members(self, python: str, place: Rendezvous) -> dict[str, Backend]:
         further = enumerate(self.placed[1:], 1)
@@ -203,7 +228,8 @@ class Replica:
         """Return the process of one of the replica's nodes, the head's when `rank` is 0."""
         part, host = self.placed[rank] if self.placed else None, self._hosts[rank]
         which = f".node{rank}" if rank else ""
-        folder = self._context.folder / f"{self.name}.{self._starts}{which}"
+        unique = f"{self.name}.{self._starts}{which}"
+        folder = self._context.folder / f"{zlib.crc32(unique.encode()):x}"  # vLLM's sockets in it have long names
         module = "member" if rank else "backend" if self.service.server == "hosted" else "command"
         path, key = str(folder / "settings.json"), "" if rank else self._api_key
         return Backend(
@@ -239,7 +265,13 @@ class Replica:
         if state != self.state:
             self.since = time.time()
         self.state, self.detail = state, detail
-        self._owner.changed()
+        self.coming = state == "starting"
+        self._owner.changed(self)
+
+
+async def _first(futures: "set[asyncio.Future[Any]]", timeout: float | None = None) -> None:
+    """Wait until one of these is done, or the time is over."""
+    await asyncio.wait(futures, timeout=timeout, return_when="FIRST_COMPLETED")
 
 
 def root_cause(log: str) -> str:

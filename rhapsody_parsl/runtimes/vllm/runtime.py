@@ -16,12 +16,11 @@ from rhapsody_parsl.runtimes.vllm.request import Request, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
 from rhapsody_parsl.spec.config import VLLMRuntime
+from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Rendezvous, Result, Task
 
 __all__ = ("VLLM",)
-
-_MOST_RERUNS = 3
 
 
 class VLLM:
@@ -141,7 +140,7 @@ class VLLM:
             request = self._requests.get(task)
             if request is None:
                 continue
-            if request.rerun and self._reruns.get(task, 0) < _MOST_RERUNS:
+            if request.rerun and self._reruns.get(task, 0) < MOST_RERUNS:
                 self._reruns[task] = self._reruns.get(task, 0) + 1
                 again.setdefault(request.run, []).append(self._requests.pop(task).task)
             else:
@@ -159,11 +158,7 @@ class VLLM:
             case Ready() | Failed() | Rendezvous():
                 replica.hear(message)
             case Done(results=results):
-                replica.answered(result.id for result in results)
-                for result in results:
-                    if request := self._requests.get(result.id):
-                        self._finish(request, result)
-                self._services[replica.service.name].dispatch()
+                self._services[replica.service.name].answered(replica, results)
             case _:
                 raise TypeError(f"a replica does not say {type(message).__name__}")
 

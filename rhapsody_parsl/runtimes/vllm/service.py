@@ -1,13 +1,16 @@
 """A service: its replicas, and the requests that wait for one of them."""
 
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rhapsody_parsl.errors import RhapsodyError, RuntimeLost, ServiceFailed
+from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
+from rhapsody_parsl.runtimes.process import Cause
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
+from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch
 from rhapsody_parsl.runtimes.vllm.replica import Replica
-from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
+from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.suspects import Death
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.resources import Resources
@@ -41,9 +44,10 @@ class ModelService:
         finish: Callable[[Request, Result], None],
         on_change: Callable[[], None],
     ) -> None:
-        self.config, self._limit, self._api_key = config, limit, api_key
+        self.config, self._api_key = config, api_key
         self._finish, self._on_change = finish, on_change
-        self._waiting: deque[Request] = deque()
+        self._requests: dict[int, Request] = {}
+        self._dispatch = Dispatch(limit, config.restart_window)
         self.replicas: list[Replica] = []
         for index in range(config.replicas):
             placed = _lend(config, index, borrow)
@@ -60,50 +64,57 @@ class ModelService:
 
     def put(self, requests: Sequence[Request]) -> None:
         """Ask these, as soon as a replica is free."""
-        self._waiting.extend(requests)
+        self._requests.update((request.task, request) for request in requests)
+        self._dispatch.put(request.task for request in requests)
         self.dispatch()
 
     def drop(self, request: Request) -> None:
         """A request's answer is not wanted any more."""
-        for replica in self.replicas:
-            if replica.name == request.replica:
-                replica.abort(request.task)
-        if request in self._waiting:
-            self._waiting.remove(request)
+        self._requests.pop(request.task, None)
+        if name := self._dispatch.leave(request.task):
+            self._replica(name).abort(request.task)
         self.dispatch()
 
     def dispatch(self) -> None:
-        """Give what waits to the ready replicas with the least to do; end it when there will never be one."""
-        if self._waiting and (error := self.error):
-            requests, self._waiting = list(self._waiting), deque()
-            for request in requests:
-                self._finish(request, failed(request.task, error))
+        """Give what waits to the replicas; end it when none will answer."""
+        if not self._dispatch.idle and (error := self.error):
+            for task in self._dispatch.take_all():
+                self._fail(task, error)
             return
-        ready = [replica for replica in self.replicas if replica.state == "ready"]
-        while self._waiting:
-            index = choose([len(replica.inflight) for replica in ready], self._limit)
-            if index is None:
-                return
-            ready[index].ask(self._waiting.popleft())
+        for assignment in self._dispatch.assign():
+            self._replica(assignment.replica).ask([self._requests[task] for task in assignment.tasks], assignment.apart)
+
+    def _replica(self, name: str) -> Replica:
+        return next(replica for replica in self.replicas if replica.name == name)
+
+    def _fail(self, task: int, error: RhapsodyError) -> None:
+        self._finish(self._requests.pop(task), failed(task, error))
 
     # --- what replicas tell --------------------------------------------------------------------------------------
 
-    def changed(self) -> None:
+    def answered(self, replica: Replica, results: Sequence[Result]) -> None:
+        """A replica answered these."""
+        replica.restarts.answered()
+        for result in results:
+            if request := self._requests.pop(result.id, None):
+                self._dispatch.answered(replica.name, result.id)
+                self._finish(request, result)
+        self.dispatch()
+
+    def changed(self, replica: Replica) -> None:
         """A replica's state changed."""
+        self._dispatch.set_state(replica.name, "coming" if replica.coming else replica.state)
         if len(self.replicas) == self.config.replicas:
             self._on_change()
             self.dispatch()
 
-    def returned(self, requests: list[Request], reason: RhapsodyError) -> None:
-        """A replica died under these: they are asked again, but a few times only."""
-        for request in reversed(requests):
-            request.replica = ""
-            if request.asks < MOST_ASKS:
-                self._waiting.appendleft(request)
-            else:
-                lost = RuntimeLost(f"vllm (service '{self.config.name}')", str(reason.args[1]), str(reason.args[2]))
-                self._finish(request, failed(request.task, lost))
-        self.dispatch()
+    def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
+        """A replica's engine died: what it held is asked again, but for the request that is found to be the cause."""
+        death = self._dispatch.died(replica.name, time.monotonic(), cause)
+        if death.culprit is not None:
+            _, reason, words = failure.args
+            self._fail(death.culprit, RequestKilledEngine(self.config.name, death.toll, reason, words))
+        return death
 
     # --- for tasks and people ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ __all__ = ("Team",)
 
 
 class Team:
-    """The head comes first; once it has said where to meet, the members follow. The first end is the end of all.
+    """The head comes first; once it has said where to meet, the members follow. Once one has ended, stop the others.
 
     Args:
         head: The process that answers.
@@ -18,13 +18,14 @@ class Team:
 
     Attributes:
         blamed: The process that ended first; the head while none has.
+        ended: How the first end came, for people, once it has.
     """
 
     def __init__(self, head: Backend, members: Callable[[Rendezvous], dict[str, Backend]]) -> None:
         self.blamed, self._members = head, members
         self._processes = [head]
         self._runs: list[asyncio.Task[None]] = []
-        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stopping = False
         self._begin(head, "")
 
@@ -34,12 +35,6 @@ class Team:
             for node, member in self._members(place).items():
                 self._processes.append(member)
                 self._begin(member, f"its part on node {node} ended: ")
-
-    async def wait(self) -> str:
-        """Wait for the end and return how it came, for people; all are gone then."""
-        reason = await asyncio.shield(self._ended)
-        await self.stop()
-        return reason
 
     async def stop(self) -> None:
         """End all; returns when they are gone. Idempotent."""
@@ -58,6 +53,6 @@ class Team:
             reason = await process.wait()
         except OSError as problem:
             reason = f"it could not be started: {problem}"
-        if not self._ended.done():
+        if not self.ended.done():
             self.blamed = process
-            self._ended.set_result(f"{whose}{reason}")
+            self.ended.set_result(f"{whose}{reason}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.cluster.guarded_ssh import script
+from testing.processes import below, command_of
 from testing.waiting import alive, until
 
 SSHD = '#!/bin/sh\necho "$@" >> "$0.calls"\nfor command; do :; done\nsh -c "$command"\nexit $?\n'
@@ -36,6 +37,21 @@ def test_the_command_is_the_same_and_its_path_is_without_ours(tmp_path: Path, en
     assert ended.returncode == 3
     assert ended.stdout.splitlines() == [str(tmp_path), "x  y", env["PATH"].partition(":")[2]]
     assert (tmp_path / "theirs/ssh.calls").read_text().startswith("-oBatchMode=yes far exec ")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_guard_that_is_killed_leaves_its_work_to_the_other(tmp_path: Path, env: dict[str, str], which: int) -> None:
+    note = tmp_path / "pid"
+    command = f"touch {tmp_path}/left-1; setsid sh -c 'echo $$ > {note}; exec sleep 60' & sleep 60"
+    with subprocess.Popen(["ssh", "far", command], env=env) as client:  # noqa: S607 - as above
+        until(lambda: note.exists() and note.read_text(), 20)
+        guards = [
+            process for process in below("guard.py", client.pid) if command_of(process).startswith(sys.executable)
+        ]
+        assert len(guards) == 2
+        guards[which].kill()
+        until(lambda: not alive(int(note.read_text())), 10)
+        until(lambda: not (tmp_path / "left-1").exists(), 10)
 
 
 def test_with_the_connection_all_ends_and_is_swept(tmp_path: Path, env: dict[str, str]) -> None:

@@ -426,3 +426,39 @@ def test_what_only_a_lost_node_could_hold_fails_at_once() -> None:
     assert {type(error_of(block.ended[task])) for task in (1, 3, 4)} == {NodeLost}
     assert "what is left of the block cannot hold it" in str(error_of(block.ended[4]))
     assert 2 not in block.ended
+
+
+def test_tasks_of_a_runtime_that_starts_nothing_fail_together_and_later_ones_try_again() -> None:
+    block = Simulation(make_nodes(1, cores=4))
+    block.stillborn = lambda: block.now < 60
+    block.submit(make_spec(), *range(1000))
+    block.submit(make_spec(), 1000, when=30)
+    block.submit(make_spec(), 1001, when=61)
+    block.run()
+    assert set(kinds(block).values()) == {"BackendFailed", "ok"}
+    assert kinds(block)[1001] == "ok"
+    assert max(block.ended_at[number] for number in range(1000)) < 5  # three rounds of a start, and the pauses
+    assert sum(at < 30 for at in block.starts) <= 3 * 4
+    assert [at for at in block.starts if 30 <= at < 60] == pytest.approx([30, 30.75, 31.75])
+
+
+def test_a_runtime_with_something_at_work_is_given_up_for_nobody_and_its_starts_get_rare() -> None:
+    block = Simulation(make_nodes(1, cores=4))
+    block.seconds = dict.fromkeys(range(40), 20.0)
+    block.stillborn = lambda: len(block.starts) > 2 and block.now < 50
+    block.submit(make_spec(), *range(40))
+    block.run()
+    ends = kinds(block)
+    assert sum(end == "BackendFailed" for end in ends.values()) < 20
+    assert all(len(times) == 1 for times in block.started.values())
+    assert len(block.starts) < 60
+
+
+def test_a_start_that_took_all_its_time_is_the_last_for_all_that_wait() -> None:
+    block = Simulation(make_nodes(1, cores=2))
+    block.stillborn = lambda: True
+    block.never_up_again = False
+    block.submit(make_spec(), *range(50))
+    block.run()
+    assert set(kinds(block).values()) == {"BackendFailed"}
+    assert len(block.starts) == 2

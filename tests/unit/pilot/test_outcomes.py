@@ -3,7 +3,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from rhapsody_parsl.errors import WalltimeExceeded, WorkerLost
+from rhapsody_parsl.errors import BackendFailed, WalltimeExceeded, WorkerLost
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.shape import Shape
@@ -66,3 +66,13 @@ def test_one_that_left_begins_to_count_anew() -> None:
     for _ in range(2):
         assert all(outcomes.survives(active, 1, LOST, ()) for _ in range(3))
         outcomes.forget(1)
+
+
+def test_a_task_whose_process_does_not_start_has_three_starts_and_a_result_forgets_them() -> None:
+    outcomes, active, failed = Outcomes(), make_run(), BackendFailed("a worker", "no process more")
+    for _ in range(2):
+        assert all(outcomes.survives(active, 1, failed, [1]) for _ in range(2))
+        outcomes.ended(active, Result(1, RESULT, b""))
+    assert all(outcomes.survives(active, 1, failed, [1]) for _ in range(2))
+    assert not outcomes.survives(active, 1, failed, [1])
+    assert told(outcomes) == ["ok", "ok", "BackendFailed"]

@@ -133,6 +133,47 @@ def test_it_closes_also_when_a_word_comes_in_the_same_turn(folder: Path, turns: 
     assert not folder.exists()
 
 
+def test_a_guard_there_that_is_killed_is_followed_by_another(folder: Path) -> None:
+    """What had a session of its own and no parent is the keeper's then, and goes with the outpost."""
+    left = folder.parent / "left"
+    code = (
+        "import os, signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "far = subprocess.run(['setsid', '--fork', 'sh', '-c', 'echo $$ > ' + sys.argv[1] + '.far; exec sleep 100'])\n"
+        "open(sys.argv[1] + '.near', 'w').write(str(os.getpid())); time.sleep(100)"
+    )
+    note = str(folder.parent / "pid")
+    pids: list[int] = []
+
+    async def story(host: Host) -> None:
+        command = [sys.executable, "-c", code, note]
+        backend = Backend(command, folder.parent / "log", host=host, sweep=[str(left)])
+        await backend.start()
+        for which in (".near", ".far"):
+            path = Path(note + which)
+            pids.append(int(await asyncio.to_thread(until, lambda path=path: path.exists() and path.read_text())))
+        left.touch()
+        above = psutil.Process(pids[0]).parent()
+        assert above
+        above.kill()
+        assert await backend.wait() == "it was ended by signal 9"
+        assert not alive(pids[0])
+        assert not left.exists()
+
+    with_host(folder, story)
+    assert not alive(pids[1])
+    assert not folder.exists()
+
+
+def test_an_outpost_whose_keeper_is_killed_leaves_nothing(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        _, pid = await sleeper(host, folder)
+        outposts()[0].kill()
+        await asyncio.to_thread(until_gone, [pid])
+        await asyncio.to_thread(until, lambda: not folder.exists(), 10)
+
+    with_host(folder, story)
+
+
 @pytest.mark.parametrize("whom", ["outpost", "both"])
 def test_the_end_of_the_outpost_ends_all_and_is_told(folder: Path, whom: str) -> None:
     """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""

@@ -282,10 +282,12 @@ def test_nodes_of_one_host_are_one_place() -> None:
 
 
 def test_variables_on_this_host() -> None:
-    found = variables(Launcher("hydra", "/x/mpiexec"), gang(("a", "a", (0, 1, 2, 3), 2), cores_per_rank=2), "a")
+    launcher = Launcher("hydra", "/x/mpiexec")
+    found = variables(launcher, gang(("a", "a", (0, 1, 2, 3), 2), cores_per_rank=2), "a")
+    line = f"/x/mpiexec -launcher fork -rmk user -bind-to none -n 2 {shlex.join(launcher.feeding())}"
     assert found == {
-        "PARSL_MPI_PREFIX": "/x/mpiexec -launcher fork -rmk user -bind-to none -n 2",
-        "PARSL_MPIEXEC_PREFIX": "/x/mpiexec -launcher fork -rmk user -bind-to none -n 2",
+        "PARSL_MPI_PREFIX": line,
+        "PARSL_MPIEXEC_PREFIX": line,
         "PARSL_SRUN_PREFIX": "srun --ntasks 2 --ntasks-per-node 2 --nodelist a --nodes 1",
         "PARSL_APRUN_PREFIX": "aprun -n 2 -N 2 -node-list a",
         "PARSL_NUM_NODES": "1",
@@ -298,9 +300,18 @@ def test_variables_on_this_host() -> None:
 
 def test_variables_over_hosts_with_options() -> None:
     run = gang(("a", "a", (0, 1), 2), ("b", "b", (0, 1), 2), num_ranks=4, launcher_options="-genv WORD 'two words'")
-    found = variables(Launcher("hydra", "/x/mpiexec"), run, "a")
+    launcher = Launcher("hydra", "/x/mpiexec")
+    found = variables(launcher, run, "a")
     assert found["PARSL_LAUNCHER_OPTIONS"] == "-genv WORD 'two words'"
     assert found["PARSL_MPI_NODELIST"] == "a,b"
-    assert found["PARSL_MPI_PREFIX"].endswith("-n 4 -ppn 2 -hosts a,b -genv WORD 'two words'")
+    end = f"-n 4 -ppn 2 -hosts a,b -genv WORD 'two words' {shlex.join(launcher.feeding())}"
+    assert found["PARSL_MPI_PREFIX"].endswith(end)
     assert not any("None" in value for value in found.values())
     assert variables(Launcher("srun", "/x/srun"), run, "a")["PARSL_SRUN_PREFIX"].startswith("/x/srun --mpi=pmi2")
+
+
+def test_options_after_the_launch_line_are_refused_with_the_remedy() -> None:
+    words = [*Launcher("hydra", "mpiexec", python=sys.executable).feeding(), "-env", "A", "1", "true"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "launcher_options" in done.stderr

@@ -1,13 +1,23 @@
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.wire import messages
-from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
-from rhapsody_parsl.wire.messages import Done, FromBackend, Results, Submit, Task, ToBackend, ToPilot, Work
+from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.messages import (
+    Done,
+    FromBackend,
+    FromPilot,
+    Results,
+    Stop,
+    Submit,
+    Task,
+    ToBackend,
+    ToPilot,
+    Work,
+)
 
 numbers = st.integers(0, 2**63 - 1)
 sizes = st.sampled_from([0, 1, INLINE_LIMIT - 1, INLINE_LIMIT, INLINE_LIMIT + 1, 3 * INLINE_LIMIT])
@@ -28,17 +38,24 @@ leases = st.lists(
     st.builds(messages.LeaseRecord, numbers, names, names, shares, seconds, seconds, numbers),
     max_size=2,
 )  # fmt: skip
+some = st.integers(0, 1 << 32)
+nodes = st.fixed_dictionaries({"name": names, "cores": some, "gpus": some, "memory": seconds, "labels": st.just(["x"])})
+inventories = st.fixed_dictionaries(
+    {"python": names, "nodes": st.lists(nodes, min_size=1, max_size=2), "cores": some.map(lambda n: n or 1),
+     "parcels": st.booleans(), "more": plain}
+)  # fmt: skip
 ids = st.lists(numbers, max_size=4)
 env = st.dictionaries(names, names, max_size=3)
 modes = st.sampled_from(["call", "process", "prompt", "rank"])
 m = messages
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
-    m.Hello: st.builds(m.Hello, numbers, names, names, facts), m.Results: st.builds(m.Results, results, leases),
+    m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
     m.Report: st.builds(m.Report, facts), m.Returned: st.builds(m.Returned, ids),
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Revoke: st.builds(m.Revoke, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
+    m.Kill: st.builds(m.Kill, names),
     m.Spawn: st.builds(m.Spawn, names, names, cores, env), m.Ask: st.builds(m.Ask, numbers, st.binary(), st.booleans()),
     m.Abort: st.builds(m.Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
     m.Done: st.builds(m.Done, numbers, results), m.Revoked: st.builds(m.Revoked, numbers, ids),
@@ -79,7 +96,11 @@ def test_large_payloads_travel_in_frames_of_their_own(size: int, frames: int) ->
 @pytest.mark.parametrize(("vocabulary", "frames"), [
     (ToPilot, [b""]), (ToPilot, [b"\xc1"]), (ToPilot, encode(Results([]))), (ToBackend, encode(Done(1, []))),
     (FromBackend, encode(Work(1, "call", (), {}, []))), (ToPilot, [*encode(Submit([])), b""][::-1]),
+    (ToPilot, []), (ToPilot, encode(Submit([Task(1, b"", 0)]))), (ToPilot, [*encode(Submit([Task(1, b"", 1)])), b""]),
+    (ToPilot, [*encode(Submit([Task(1, b"", -1)])), b""]), (ToPilot, [*encode(Stop()), b""]),
+    (FromPilot, [b"\x92\xa6Report" + b"\x81\xa1a" * 5000]), (FromPilot, [b"\x92\xa6Report\x81\xa1\xff\x01"]),
+    (FromPilot, [b"\x95\xa5Hello\x02\xa10\xa1p\x80"]), (FromPilot, [b"\x92\xa8Returned\xdd\xff\xff\xff\xff\x01"]),
 ])  # fmt: skip
 def test_what_is_no_message_of_this_side_is_refused(vocabulary: Any, frames: list[bytes]) -> None:
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(MalformedFrame):
         Codec(vocabulary).decode(frames)

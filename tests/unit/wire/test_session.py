@@ -3,7 +3,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rhapsody_parsl.wire.session import Session, SessionBroken
+from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.session import Session
 
 
 class Lines(RuleBasedStateMachine):
@@ -72,9 +73,9 @@ TestLines = Lines.TestCase
 TestLines.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-@pytest.mark.parametrize("frames", [[b""], [b"short"], [b"x" * 17, b"body"]])
+@pytest.mark.parametrize("frames", [[], [b""], [b"short"], [b"x" * 17, b"body"]])
 def test_a_stranger_is_noticed(frames: list[bytes]) -> None:
-    with pytest.raises(SessionBroken):
+    with pytest.raises(MalformedFrame):
         Session().receive(frames)
 
 
@@ -85,3 +86,12 @@ def test_much_data_is_confirmed_without_waiting_for_a_heartbeat() -> None:
     for reply in two.replies:
         one.receive(reply)
     assert one.unconfirmed < 5
+
+
+def test_a_peer_that_confirms_what_was_never_sent_is_noticed() -> None:
+    one, two = Session(), Session()
+    two.receive(one.send([b"x"]))
+    one.receive(two.beat())
+    two.receive(one.send([b"y"]))
+    with pytest.raises(MalformedFrame, match="was confirmed"):
+        Session().receive(two.beat())

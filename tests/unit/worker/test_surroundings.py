@@ -1,9 +1,13 @@
 import os
+import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from rhapsody_parsl.wire.messages import Work
+from rhapsody_parsl.worker.footing import ARGV
 from rhapsody_parsl.worker.surroundings import Surroundings
 
 ONE, OTHER = "RHAPSODY_TEST_ONE", "RHAPSODY_TEST_OTHER"
@@ -46,3 +50,21 @@ def test_cores_are_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores in ((0,), (0,), (1,)):
         surroundings.suit(Work(1, "call", cores, {}, []))
     assert pinned == [(0,), (1,)]
+
+
+def test_what_a_task_changed_of_its_process_is_put_right(tmp_path: Path) -> None:
+    """But for variables that it added: modules do that once, when they are first imported."""
+    here, argv = Path.cwd(), sys.argv
+    surroundings = Surroundings()
+    os.chdir(tmp_path)
+    os.environ[ONE], os.environ[OTHER] = "changed", "added"
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.alarm(100)
+    try:
+        surroundings.put_right()
+        assert (Path.cwd(), os.environ[ONE], os.environ[OTHER], sys.argv) == (here, "outer", "added", list(ARGV))
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+        assert signal.alarm(0) == 0
+    finally:
+        sys.argv = argv
+        os.chdir(here)

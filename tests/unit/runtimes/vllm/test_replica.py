@@ -10,6 +10,7 @@ import pytest
 
 from rhapsody_parsl.runtimes.protocol import Context, Node
 from rhapsody_parsl.runtimes.vllm.runtime import VLLM
+from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.spec.config import VLLMRuntime, VLLMService
 from testing import leaks
 from testing.fake_openai import COMMAND
@@ -41,13 +42,17 @@ class Story:
         return self.told[-1][1]
 
 
+def runtime_of(folder: Path, story: Story) -> VLLM:
+    node = Node("n0", "here", (0,), (0,))
+    service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
+    context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
+    return VLLM(VLLMRuntime(services=[service]), context, lambda *borrowed: ())
+
+
 def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None:
     """People and tests read the first that they see."""
     story = Story()
-    node = Node("n0", "here", (0,), (0,))
-    service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
-    context = Context({"n0": node}, "n0", tmp_path, tmp_path, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
-    runtime = VLLM(VLLMRuntime(services=[service]), context, lambda *borrowed: ())
+    runtime = runtime_of(tmp_path, story)
 
     async def check() -> None:
         await runtime.start()
@@ -66,4 +71,34 @@ def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None
     assert (first, second, last) == ("starting", "starting", "failed")
     assert up == up_again == ("ready", "")
     assert again.startswith(f"restart 1 of 1: {died}")
-    assert f"{died}; it had been restarted 1 times" in why
+    assert died in why
+    limit = "(restarts=1, restart_window=600 s)"
+    assert f"it died 2 times and answered nothing in between {limit}; it is started again in " in why
+
+
+def test_a_replica_is_not_ready_any_more_while_the_rest_of_it_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story()
+    runtime = runtime_of(tmp_path, story)
+
+    async def check() -> None:
+        may_end = asyncio.Event()
+        stop = Team.stop
+
+        async def slow_stop(team: Team) -> None:
+            await may_end.wait()
+            await stop(team)
+
+        await runtime.start()
+        await story.until("ready")
+        monkeypatch.setattr(Team, "stop", slow_stop)
+        (server,) = below(" ".join(COMMAND[:2]))
+        server.kill()
+        try:
+            await asyncio.wait_for(story.until("starting"), 5)
+        finally:
+            may_end.set()
+            await runtime.stop()
+
+    asyncio.run(asyncio.wait_for(check(), 60))

@@ -1,5 +1,8 @@
-"""Choice of replica, resending, what happens when none is left; no process is started."""
+"""Requests of a service whose replicas live and die by the test's word; no process is started."""
 
+import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,13 @@ from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
 from rhapsody_parsl.runtimes.vllm.replica import root_cause
-from rhapsody_parsl.runtimes.vllm.request import MOST_ASKS, Request, choose, failed
+from rhapsody_parsl.runtimes.vllm.request import Request, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
+from rhapsody_parsl.runtimes.vllm.suspects import Death
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.spec.resources import Part, Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
-from rhapsody_parsl.wire.messages import FAILED, Result, Share
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share
 
 NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 
@@ -41,6 +45,14 @@ class Watched:
             VLLMService("s", model="m", cores=0, replicas=replicas, **fields), limit, make_context(),
             lambda borrower, resources, key: None, "key", finish=self._finish, on_change=self._changed,
         )  # fmt: skip
+        self.held: list[list[int]] = [[] for _ in self.service.replicas]
+        self.aborted: list[int] = []
+        for index, replica in enumerate(self.service.replicas):
+            replica.ask = partial(self._ask, index)  # type: ignore[method-assign]  # no process
+            replica.abort = self.aborted.append  # type: ignore[method-assign, assignment]  # as above
+
+    def _ask(self, index: int, requests: Iterable[Request], apart: bool = False) -> None:
+        self.held[index] += [request.task for request in requests]
 
     def _finish(self, request: Request, result: Result) -> None:
         self.finished.append((request.task, result))
@@ -51,77 +63,97 @@ class Watched:
     def ready(self, *indices: int) -> None:
         for index in indices:
             self.service.replicas[index].state = "ready"
-        self.service.dispatch()
+            self.service.replicas[index].coming = False
+            self.service.changed(self.service.replicas[index])
+
+    def dies(self, index: int) -> Death:
+        self.held[index].clear()
+        replica = self.service.replicas[index]
+        replica.state, replica.coming = "starting", True
+        death = self.service.died(replica, ServiceFailed("s", "it died", "words"), "own")
+        self.service.changed(replica)
+        return death
 
     def put(self, *tasks: int) -> None:
-        self.service.put([Request(task, 1, "s", full=False, rerun=False) for task in tasks])
+        self.service.put([request(task) for task in tasks])
 
-    @property
-    def held(self) -> list[list[int]]:
-        return [sorted(replica.inflight) for replica in self.service.replicas]
-
-
-def test_the_least_outstanding_is_chosen_up_to_the_limit() -> None:
-    assert choose([3, 1, 1], 4) == 1
-    assert choose([4, 4], 4) is None
-    assert choose([], 4) is None
-    assert choose([0], 1) == 0
+    def answer(self, index: int, *tasks: int) -> None:
+        self.service.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
 
 
-def test_requests_wait_for_a_replica_and_are_spread() -> None:
+def request(task: int) -> Request:
+    return Request(task, 1, "s", full=False, rerun=False)
+
+
+def test_requests_wait_for_a_replica_and_each_answer_makes_room() -> None:
     watched = Watched()
     watched.put(1, 2, 3, 4, 5)
     assert watched.held == [[], []]
-    watched.ready(0)
-    assert watched.held == [[1, 2], []]
-    watched.ready(1)
-    assert watched.held == [[1, 2], [3, 4]]
-    watched.service.replicas[0].answered([1])
-    watched.service.dispatch()
-    assert watched.held == [[2, 5], [3, 4]]
-
-
-def test_what_a_dead_replica_held_is_asked_again_but_not_for_ever() -> None:
-    watched = Watched(replicas=2, limit=8)
     watched.ready(0, 1)
+    assert watched.held == [[1, 2], [3, 4]]
+    watched.answer(0, 1)
+    assert watched.held == [[1, 2, 5], [3, 4]]
+    assert [task for task, _ in watched.finished] == [1]
+
+
+def test_what_a_dead_replica_held_is_asked_again_and_the_culprit_fails_alone() -> None:
+    watched = Watched(replicas=1, limit=8)
+    watched.ready(0)
     watched.put(1, 2, 3)
-    dead, other = watched.service.replicas
-    reason = ServiceFailed("s", "it died", "words")
-    for _ in range(MOST_ASKS):
-        requests = list(dead.inflight.values())
-        dead.inflight.clear()
-        dead.state = "starting"
-        watched.service.returned(requests, reason)
-        dead, other = other, dead
-        other.state = "ready"
-    ends = [msgspec.msgpack.decode(result.payload) for _, result in watched.finished]  # type: ignore[arg-type]  # bytes
-    assert {task for task, _ in watched.finished} <= {1, 2, 3}
-    assert all(name == "RuntimeLost" for name, _ in ends)
-    assert ends
-    assert all(request.asks <= MOST_ASKS for replica in (dead, other) for request in replica.inflight.values())
+    deaths = []
+    while watched.held[0]:
+        if 2 in watched.held[0]:
+            deaths.append(watched.dies(0))
+            watched.ready(0)
+        else:
+            held = list(watched.held[0])
+            watched.held[0].clear()
+            watched.answer(0, *held)
+    ends = dict(watched.finished)
+    assert sorted(ends) == [1, 2, 3]
+    assert [ends[task].kind for task in (1, 3)] == [RESULT, RESULT]
+    name, facts = msgspec.msgpack.decode(ends[2].payload)  # type: ignore[arg-type]  # bytes
+    assert (name, facts) == ("RequestKilledEngine", ["s", len(deaths), "it died", "words"])
+    assert all(death.explained for death in deaths)
 
 
-def test_a_service_without_hope_ends_what_waits() -> None:
-    watched = Watched()
+def test_answers_prove_that_a_replica_works() -> None:
+    watched = Watched(replicas=1)
+    replica = watched.service.replicas[0]
+    watched.ready(0)
+    replica.restarts.died(watched.dies(0))
+    assert replica.restarts.counted(time.monotonic()) == 1
+    watched.ready(0)
     watched.put(1)
+    watched.answer(0, 1)
+    assert replica.restarts.counted(time.monotonic()) == 0
+
+
+def test_a_service_without_hope_ends_what_waits_and_what_is_under_suspicion() -> None:
+    watched = Watched()
+    watched.ready(0)
+    watched.put(1)
+    watched.dies(0)
+    watched.put(2)
     watched.service.replicas[0].give_up(ServiceFailed("s", "one"))
     assert watched.finished == []
     watched.service.replicas[1].give_up(ServiceFailed("s", "two"))
-    ((task, result),) = watched.finished
-    assert (task, result.kind) == (1, FAILED)
+    assert [(task, result.kind) for task, result in sorted(watched.finished)] == [(1, FAILED), (2, FAILED)]
     assert watched.service.error is not None
     assert watched.service.describe()["state"] == "failed"
 
 
 def test_a_dropped_request_leaves_from_anywhere() -> None:
     watched = Watched(replicas=1, limit=1)
-    requests = [Request(task, 1, "s", full=False, rerun=False) for task in (1, 2, 3)]
+    requests = [request(task) for task in (1, 2, 3)]
     watched.service.put(requests)
     watched.ready(0)
     watched.service.drop(requests[1])
     assert watched.held == [[1]]
+    assert watched.aborted == []
     watched.service.drop(requests[0])
-    assert watched.held == [[3]]
+    assert watched.held == [[1, 3]]
+    assert watched.aborted == [1]
 
 
 def test_people_and_tasks_see_different_things() -> None:

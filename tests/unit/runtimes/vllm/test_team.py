@@ -33,11 +33,18 @@ def team_of(folder: Path, head: str, *members: str) -> Team:
     )
 
 
+async def first_end(team: Team) -> str:
+    """Return how the first end came, once all have ended."""
+    reason = await asyncio.wait_for(asyncio.shield(team.ended), 20)
+    await asyncio.wait_for(team.stop(), 20)
+    return reason
+
+
 def test_a_members_end_is_the_end_of_all_and_its_words_are_shown(tmp_path: Path) -> None:
     async def check() -> None:
         team = team_of(tmp_path, LASTING, "print('no model', flush=True); raise SystemExit(3)", LASTING)
         team.meet(PLACE)
-        assert await asyncio.wait_for(team.wait(), 20) == "its part on node n1 ended: it left with exit code 3"
+        assert await first_end(team) == "its part on node n1 ended: it left with exit code 3"
         assert team.blamed.last_words() == "no model"
 
     asyncio.run(check())
@@ -47,7 +54,7 @@ def test_the_heads_end_is_the_end_of_all(tmp_path: Path) -> None:
     async def check() -> None:
         team = team_of(tmp_path, "import time; time.sleep(1); raise SystemExit(4)", LASTING)
         team.meet(PLACE)
-        assert await asyncio.wait_for(team.wait(), 20) == "it left with exit code 4"
+        assert await first_end(team) == "it left with exit code 4"
         assert team.blamed.log.name == "head.log"
 
     asyncio.run(check())

@@ -1,0 +1,40 @@
+"""What the executor needs of its host before it opens anything, and the sentences for what is missing."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from parsl.providers.base import ExecutionProvider
+
+from rhapsody_parsl.cluster import limits
+from rhapsody_parsl.errors import TooFewOpenFiles, Unwritable
+
+__all__ = ("allow_files", "written")
+
+_OWN_FILES, _FILES_PER_BLOCK = 48, 2
+_MOST_BLOCKS = 10_000
+
+
+def allow_files(provider: ExecutionProvider | None) -> None:
+    """Raise the soft limit of open files to what a link to all blocks needs.
+
+    Raises:
+        TooFewOpenFiles: The hard limit is too low.
+    """
+    blocks = min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS)
+    if missing := limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * blocks)):
+        raise TooFewOpenFiles(f"An executor of {blocks} blocks", missing, limits.hard())
+
+
+@contextlib.contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Tell a failure to write in the executor's folder as what it is.
+
+    Raises:
+        Unwritable: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as problem:
+        purpose, setting = "the executor's keys, its configuration and the blocks' logs", "parsl.Config(run_dir=...)"
+        raise Unwritable(str(folder), purpose, str(problem), setting) from problem

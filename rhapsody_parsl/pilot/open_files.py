@@ -1,0 +1,31 @@
+"""How many files a pilot has open at once: some of its own, and some for each host and each process of the block."""
+
+from collections.abc import Iterable
+
+from rhapsody_parsl.cluster import limits
+from rhapsody_parsl.errors import TooFewOpenFiles
+from rhapsody_parsl.runtimes.protocol import Node
+
+__all__ = ("provide",)
+
+_OWN, _PER_HOST, _PER_PROCESS = 24, 4, 2
+
+
+def provide(hosts: int, nodes: Iterable[Node] = (), kinds: int = 1) -> None:
+    """Raise the soft limit to what the block needs with a process of each kind on each core.
+
+    Args:
+        hosts: Other than this.
+        nodes: Of the block, as far as they are known.
+        kinds: How many kinds of processes a core may have: a runtime's each.
+
+    Raises:
+        TooFewOpenFiles: The hard limit is too low for a single process on each core.
+    """
+    cores = sum(len(node.cores) for node in nodes)
+    least = _OWN + _PER_HOST * hosts + _PER_PROCESS * cores
+    more = _PER_PROCESS * cores * (max(1, kinds) - 1)
+    missing = limits.allow(least + more)
+    if missing > more:
+        what = f"The pilot of a block of {hosts + 1} hosts" + (f" and {cores} cores" if cores else "")
+        raise TooFewOpenFiles(what, missing - more, limits.hard())

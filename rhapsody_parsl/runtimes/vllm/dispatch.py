@@ -1,0 +1,209 @@
+"""Which request goes to which replica, and beside which others: events in, assignments out, no I/O.
+
+A replica takes whatever waits, up to a limit, the one with the least to do first. Requests that an engine died under
+(`suspects`) are asked again by a replica that holds nothing else; meanwhile the others go on. Where there is only one
+replica, groups of suspects and whatever else waits take turns.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from rhapsody_parsl.runtimes.process import Cause
+from rhapsody_parsl.runtimes.vllm.suspects import Death, Suspects
+
+__all__ = ("Assignment", "Dispatch")
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """Ask a replica these requests; `apart` when each is to reach the engine by itself."""
+
+    replica: str
+    tasks: list[int]
+    apart: bool = False
+
+
+class _Seat:
+    """A replica.
+
+    Attributes:
+        state: `ready`, `coming` (it will be ready when its engine has started) or `away`.
+        inflight: What it holds.
+        fresh: Whether its engine has answered nothing yet but suspects that want a fresh one.
+        kept: Whether it takes nothing but suspects.
+        trial: Whether what it holds are suspects.
+    """
+
+    def __init__(self) -> None:
+        self.state = "away"
+        self.inflight: dict[int, None] = {}
+        self.fresh = self.kept = self.trial = False
+
+
+class Dispatch:
+    """The requests of a service and where they are.
+
+    Args:
+        limit: Requests a replica is given at once.
+        window: Seconds for which an engine's death is remembered.
+    """
+
+    def __init__(self, limit: int, window: float) -> None:
+        self._limit = limit
+        self._waiting: OrderedDict[int, None] = OrderedDict()
+        self._seats: dict[str, _Seat] = {}
+        self._suspects = Suspects(window)
+        self._turn = False
+
+    # --- events --------------------------------------------------------------------------------------------------
+
+    def put(self, tasks: Iterable[int]) -> None:
+        """Requests came."""
+        self._waiting.update(dict.fromkeys(tasks))
+
+    def set_state(self, replica: str, state: str) -> None:
+        """A replica is `ready`, `coming` or `away`; one that held requests has `died` before."""
+        seat = self._seats.setdefault(replica, _Seat())
+        seat.fresh = state == "ready" and (seat.fresh or seat.state != "ready")
+        seat.state = state
+
+    def answered(self, replica: str, task: int) -> None:
+        """A replica answered a request."""
+        if task in self._seats[replica].inflight:
+            self._suspects.answered(task)
+            del self._seats[replica].inflight[task]
+
+    def leave(self, task: int) -> str:
+        """A request is not wanted any more; return the replica that holds it, "" for none."""
+        self._waiting.pop(task, None)
+        self._suspects.leave(task)
+        for name, seat in self._seats.items():
+            if task in seat.inflight:
+                del seat.inflight[task]
+                return name
+        return ""
+
+    def died(self, replica: str, now: float, cause: Cause = "own") -> Death:
+        """A replica's engine died.
+
+        Args:
+            replica: Its name.
+            now: The time.
+            cause: What it died of; with its host, what it held is asked again as if nothing had been.
+        """
+        seat = self._seats[replica]
+        tasks, trial = list(seat.inflight), seat.trial
+        self._turn = seat.fresh and trial and bool(self._waiting)
+        self._seats[replica] = _Seat()
+        if cause != "host":
+            return self._suspects.died(tasks, now, killed=cause == "killed")
+        if trial:
+            self._suspects.put_back(tasks)
+        else:
+            self._waiting = OrderedDict.fromkeys([*tasks, *self._waiting])
+        return Death(now)
+
+    def take_all(self) -> list[int]:
+        """Give up what is with no replica, and return it."""
+        tasks = [*self._suspects.waiting(), *self._waiting]
+        for task in tasks:
+            self.leave(task)
+        return tasks
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits."""
+        return not self._waiting and not self._suspects
+
+    # --- decisions -----------------------------------------------------------------------------------------------
+
+    def assign(self) -> list[Assignment]:
+        """Return what is to be asked now; it counts as asked."""
+        if self.idle and not any(seat.kept for seat in self._seats.values()):
+            return []
+        for seat in self._seats.values():
+            if seat.kept and not seat.inflight:
+                self._end_trial(seat)
+        out = self._try_fresh()
+        if len(self._open()) > 1:
+            self._keep_for_suspects()
+        out += self._serve()
+        self._keep_for_suspects()
+        return out + self._try_suspects()
+
+    def _open(self) -> list[_Seat]:
+        """Return the replicas that take what waits."""
+        return [seat for seat in self._seats.values() if seat.state == "ready" and not seat.kept]
+
+    def _end_trial(self, seat: _Seat) -> None:
+        """A replica kept for suspects holds nothing: it is free when no group waits, or when others have their turn."""
+        turn = seat.trial and self._waiting and not self._open()
+        seat.trial = False
+        seat.kept = self._due and not turn
+
+    def _keep_for_suspects(self) -> None:
+        """Keep replicas for groups that wait, those with the least to do: all that are idle, else up to half of all.
+
+        The last replica with work is kept only where no other will come.
+        """
+        ready = sum(seat.state == "ready" for seat in self._seats.values())
+        while self._due and (seats := self._open()):
+            seat = min(seats, key=lambda seat: len(seat.inflight))
+            idle = not seat.inflight and not self._waiting
+            fair = ready - len(seats) < max(1, ready // 2) and (len(seats) > 1 or not self._more_come)
+            if not (idle or fair):
+                return
+            seat.kept = True
+
+    @property
+    def _more_come(self) -> bool:
+        return any(seat.state == "coming" for seat in self._seats.values())
+
+    @property
+    def _due(self) -> bool:
+        """Whether a group waits that need not wait for a fresh engine: there may be none to come."""
+        return self._suspects.wants_any or (self._suspects.wants_fresh and not self._more_come)
+
+    def _try_fresh(self) -> list[Assignment]:
+        """Ask fresh engines the suspects that want one, before anything else; the rest has its turn between two."""
+        out = []
+        for name, seat in self._seats.items():
+            if seat.fresh and not seat.inflight and self._suspects.wants_fresh and not (self._turn and self._waiting):
+                out.append(self._try(name, self._suspects.take(fresh=True)))
+        return out
+
+    def _try(self, name: str, group: list[int]) -> Assignment:
+        seat = self._seats[name]
+        seat.inflight, seat.kept, seat.trial = dict.fromkeys(group), True, True
+        return Assignment(name, group, apart=True)
+
+    def _serve(self) -> list[Assignment]:
+        """Give what waits to the open replicas with the least to do."""
+        given: dict[str, list[int]] = {}
+        names = [name for name, seat in self._seats.items() if seat.state == "ready" and not seat.kept]
+        while self._waiting:
+            chosen = choose([len(self._seats[name].inflight) for name in names], self._limit)
+            if chosen is None:
+                break
+            task, _ = self._waiting.popitem(last=False)
+            seat = self._seats[names[chosen]]
+            seat.inflight[task] = None
+            seat.fresh = self._turn = False
+            given.setdefault(names[chosen], []).append(task)
+        return [Assignment(name, tasks) for name, tasks in given.items()]
+
+    def _try_suspects(self) -> list[Assignment]:
+        """Give a group to each replica that is kept and holds nothing."""
+        out = []
+        for name, seat in self._seats.items():
+            if seat.kept and not seat.inflight and seat.state == "ready" and self._due:
+                seat.fresh = False
+                out.append(self._try(name, self._suspects.take()))
+        return out
+
+
+def choose(outstanding: Sequence[int], limit: int) -> int | None:
+    """Return the index of the replica with the least to do, the first of equals; None when each has `limit`."""
+    best = min(range(len(outstanding)), key=outstanding.__getitem__, default=None)
+    return best if best is not None and outstanding[best] < limit else None

@@ -1,0 +1,113 @@
+"""Calls user code, and sees to what it started: a child that it forked stays one, and what still runs ends with it."""
+
+import ctypes
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import Any
+
+from rhapsody_parsl.payload import open_call
+from rhapsody_parsl.worker.process_tree import end_descendants, strays, wait_for
+
+__all__ = ("end_leftovers", "run")
+
+_P_ALL, _WALL = 0, 0x40000000
+_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL
+_SETTLE = 0.1
+"""Seconds for what is just ending: `tee` at the end of its pipe writes its last lines."""
+_GRACE = 0.3
+"""Seconds between SIGTERM and SIGKILL: an MPI launcher then ends what it started on other hosts."""
+_libc = ctypes.PyDLL(None)
+
+
+class _Forked:
+    """Whether this process is a child that a task forked."""
+
+    child = False
+
+
+def _note_child() -> None:
+    _Forked.child = True
+
+
+os.register_at_fork(after_in_child=_note_child)
+
+
+def run(payload: bytes | memoryview, **more: Any) -> Any:
+    """Open a call and make it; nothing that it started runs any more afterwards.
+
+    A child that it forked never comes back from here: it exits as a program would.
+
+    Args:
+        payload: The call.
+        more: Further keywords.
+
+    Raises:
+        BaseException: Whatever the call raises, or returns in the wrapper of Parsl's decorators.
+    """
+    problem: BaseException | None = None
+    value: Any = None
+    try:
+        function, args, kwargs = open_call(payload)
+        value = function(*args, **{**kwargs, **more})
+    except BaseException as raised:
+        problem = raised
+        raise
+    finally:
+        if _Forked.child:
+            _exit(value.e_value if is_wrapper(value) else problem)
+        end_leftovers()
+    if is_wrapper(value):
+        value.reraise()
+    return value
+
+
+def is_wrapper(value: Any) -> bool:
+    """Whether it is how Parsl's apps return what they raised; nothing is where nobody has loaded Parsl."""
+    return isinstance(value, getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
+
+
+def _exit(problem: BaseException | None) -> None:
+    """End a forked child as Python ends, but for its exit handlers: they are its parent's."""
+    code = 0
+    if isinstance(problem, SystemExit):
+        code = _code_of(problem)
+    elif problem is not None:
+        traceback.print_exception(problem)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+def _code_of(exit_: SystemExit) -> int:
+    if exit_.code is None:
+        return 0
+    if isinstance(exit_.code, int):
+        return exit_.code & 0xFF
+    print(exit_.code, file=sys.stderr)  # noqa: T201 - as Python does
+    return 1
+
+
+def end_leftovers() -> None:
+    """End what the call left running. Looking costs a microsecond where nothing was started, as for most calls."""
+    if _libc.waitid(_P_ALL, 0, None, _LOOK) != 0:
+        return
+    if (left := strays()) and (left := wait_for(left, _SETTLE)):
+        for process in left:
+            with suppress(Exception):  # it is gone, or another user's
+                process.terminate()
+        wait_for(left, _GRACE)
+        end_descendants()
+    _bury()
+
+
+def _bury() -> None:
+    """Collect what has ended: whoever asks for it later finds it gone."""
+    if multiprocessing := sys.modules.get("multiprocessing.process"):
+        multiprocessing.active_children()  # by whom it was started, where that is known
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

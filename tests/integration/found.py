@@ -1,0 +1,239 @@
+"""What a task looks at to know the process that it runs in. Nothing of the product is imported here: a task may not."""
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGCHLD")
+WORLD = ("PMI", "MPI_LOCAL", "OMPI_COMM", "OMPI_WORLD", "OMPI_UNIVERSE", "HYDI_", "SLURM_PROCID", "SLURM_STEP")
+LOOK = """
+while read -r name value; do case $name in SigIgn:|SigBlk:) echo "$name $value";; esac; done < /proc/$$/status
+ls -l /proc/$$/fd | sed -n 's/.* \\([0-9]*\\) -> /fd: \\1 /p'
+echo "read: $(cat | wc -c)"
+env | sed -n 's/^\\([A-Z_]*\\)=.*/env: \\1/p'
+"""
+"""A program of the shell's that says what it finds."""
+_GLIBCS = 0b11 << 31
+"""Signals 32 and 33, which are glibc's own."""
+
+
+def read(said: str) -> dict[str, Any]:
+    """Return what such a program said."""
+    lines = [line.partition(": ")[::2] for line in said.splitlines() if ": " in line]
+    masks = {name: int(value, 16) & ~_GLIBCS for name, value in lines if name.startswith("Sig")}
+    opened = [value for name, value in lines if name == "fd" and int(value.split()[0]) > 2 and "/dev/tty" not in value]
+    world = [value for name, value in lines if name == "env" and value.startswith(WORLD)]
+    return {**masks, "fds": opened, "read": [v for n, v in lines if n == "read"], "world": world}
+
+
+def _by_subprocess(line: str) -> None:
+    subprocess.run(["/bin/sh", "-c", line], close_fds=False, check=True, timeout=20)
+
+
+def _by_system(line: str) -> None:
+    os.system(line)  # noqa: S605 - that is the point
+
+
+def _by_spawn(line: str) -> None:
+    os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", line], os.environ), 0)
+
+
+def _by_fork(line: str) -> None:
+    child = os.fork()
+    if child == 0:
+        os.execv("/bin/sh", ["sh", "-c", line])  # noqa: S606 - that is the point
+    os.waitpid(child, 0)
+
+
+def programs() -> dict[str, Any]:
+    """Return what programs find, by the way that they are started."""
+    found: dict[str, Any] = {}
+    ways: tuple[Callable[[str], None], ...] = (_by_subprocess, _by_system, _by_spawn, _by_fork)
+    with tempfile.NamedTemporaryFile() as out:
+        for way in ways:
+            way(f"({LOOK}) > {out.name}")
+            found[way.__name__] = read(Path(out.name).read_text())
+    return found
+
+
+def in_a_forked_child() -> list[str]:
+    """Return what a forked child has open besides the standard streams and its pipe."""
+    ours = set(_open())
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        before = [word for word in _open() if word not in (_lead(source), _lead(sink))]
+        os.write(sink, json.dumps([word for word in before if word in ours]).encode())
+        os._exit(0)
+    os.close(sink)
+    with os.fdopen(source) as said:
+        known: list[str] = json.load(said)
+    os.waitpid(child, 0)
+    return known
+
+
+def _open() -> list[str]:
+    return [_lead(int(name)) for name in os.listdir("/proc/self/fd") if int(name) > 2 and _lead(int(name))]
+
+
+def _lead(descriptor: int) -> str:
+    try:
+        to = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
+    return "" if to.startswith("/proc/") else to
+
+
+def basics() -> dict[str, Any]:
+    """Return what costs nothing to look at."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return {
+        "handlers": {name: str(signal.getsignal(getattr(signal, name))) for name in SIGNALS},
+        "interrupts": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        "mask": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "argv": sys.argv,
+        "cwd": os.getcwd(),
+        "umask": mask,
+        "home": os.environ.get("HOME"),
+        "stdin": sys.stdin.read(),
+        "world": sorted(name for name in os.environ if name.startswith(WORLD)),
+        "main": sorted(name for name in vars(sys.modules["__main__"]) if not name.startswith("__")),
+    }
+
+
+def finds(comm: Any = None) -> dict[str, Any]:
+    """Return what a task finds."""
+    said: list[int] = []
+    thread = threading.Thread(target=lambda: said.append(subprocess.run(["/bin/true"], check=False).returncode))
+    thread.start()
+    thread.join()
+    return {"pid": os.getpid(), "basics": basics(), "programs": programs(), "open": in_a_forked_child(), "thread": said}
+
+
+def note_what_it_finds(path: str) -> str:
+    """Do so in a file, and return a prompt."""
+    Path(path).write_text(json.dumps(finds()))
+    return "hello"
+
+
+def forks(how: str, comm: Any = None) -> int:
+    """Fork; the child leaves in one of many ways, the parent returns its exit code."""
+    child = os.fork()
+    if child == 0:
+        if how == "sys.exit":
+            sys.exit(5)
+        if how == "os._exit":
+            os._exit(7)
+        if how == "raise":
+            raise ValueError("in the child")
+        if how == "words":
+            sys.exit("words")
+        return -1  # out of the function, in the child
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    return 1000
+
+
+def leaves_running(comm: Any = None) -> list[int]:
+    """Start a child, a program in a session of its own, a daemon, and one that heeds no SIGTERM; leave them running."""
+    source, sink = os.pipe()
+    if (child := os.fork()) == 0:
+        time.sleep(100)
+        os._exit(0)
+    if (between := os.fork()) == 0:
+        os.setsid()
+        if (daemon := os.fork()) == 0:
+            time.sleep(100)
+        os.write(sink, str(daemon).encode())
+        os._exit(0)
+    os.waitpid(between, 0)
+    program = subprocess.Popen(["/bin/sleep", "100"], start_new_session=True)
+    deaf = subprocess.Popen(["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+    pids = [child, program.pid, deaf.pid, int(os.read(source, 20))]
+    os.close(source)
+    os.close(sink)
+    return pids
+
+
+def _modules_of_ours(number: int) -> tuple[float, list[str]]:
+    return math.sqrt(number), sorted(name for name in sys.modules if name.split(".")[0] in ("rhapsody_parsl", "mpi4py"))
+
+
+def pools(comm: Any = None) -> dict[str, Any]:
+    """Use multiprocessing in each start method."""
+    found = {}
+    for method in ("spawn", "forkserver", "fork"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            number, modules = pool.map(_modules_of_ours, [9])[0]
+            found[method] = [number, modules if method != "fork" else []]
+    return found
+
+
+def is_careless(folder: str, comm: Any = None) -> int:
+    """Change all that a task can change of its process, and put nothing back."""
+    os.chdir(folder)
+    os.umask(0o777)
+    os.environ["HOME"] = folder
+    sys.argv = ["mine", "--loud"]
+    sys.stdin.close()
+    for name in SIGNALS:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(9))
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    return os.getpid()
+
+
+def interrupts_itself(comm: Any = None) -> str:
+    """Send SIGINT to this very process."""
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        return "interrupted"
+    return "slept"
+
+
+def ends_a_pipe(comm: Any = None) -> list[str]:
+    """Write where nobody reads: an error here, and the end of a program that is started by the shell."""
+    source, sink = os.pipe()
+    os.close(source)
+    try:
+        os.write(sink, b"x")
+    except BrokenPipeError:
+        told = "BrokenPipeError"
+    else:
+        told = "nothing"
+    finally:
+        os.close(sink)
+    with tempfile.NamedTemporaryFile() as out:
+        os.system(f"(yes; echo $? > {out.name}) | true")  # noqa: S605 - that is the point
+        time.sleep(0.1)
+        code = Path(out.name).read_text().strip()
+    return [told, code]
+
+
+def worlds(prefix: str, code: str, comm: Any = None) -> list[str] | None:
+    """Have rank 0 start an MPI program: alone, then by the launch line."""
+    said = None
+    if comm.rank == 0:
+        alone = [sys.executable, "-c", code]
+        lines = [alone, [*os.environ[prefix].split(), *alone]]
+        said = [subprocess.run(line, capture_output=True, check=True, text=True, timeout=60).stdout for line in lines]
+    comm.Barrier()
+    return said

@@ -1,0 +1,140 @@
+"""Engines that die: by a request, by somebody's hand, again and again. The engine is a small stand-in for a real one.
+
+`RHAPSODY_KILLS=50` makes a campaign of the kills that are few here.
+"""
+
+import os
+import random
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import parsl
+import pytest
+from parsl import Config, python_app
+from parsl.providers import LocalProvider
+
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import RequestKilledEngine, ServiceFailed
+from testing import leaks
+from testing.fake_openai import COMMAND
+from testing.processes import below
+
+WRAPPER = f"while true; do {shlex.join(COMMAND)}; done"
+"""Starts the server again by itself, so that its own process never ends."""
+KILLS = int(os.environ.get("RHAPSODY_KILLS", "5"))
+
+pytestmark = pytest.mark.timeout(180 + 10 * KILLS)
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+    folder = tmp_path_factory.mktemp("deaths")
+    stand_in: dict[str, Any] = {"cores": 0, "server": "command", "executable": COMMAND}
+    services = [
+        VLLMService("alone", f"alone-{os.getpid()}", **stand_in),
+        VLLMService("pair", f"pair-{os.getpid()}", replicas=2, **stand_in),
+        VLLMService("wrapped", f"wrapped-{os.getpid()}", **{**stand_in, "executable": ("sh", "-c", WRAPPER)}),
+        VLLMService("frail", f"frail-{os.getpid()}", restarts=1, restart_window=8.0, **stand_in),
+    ]
+    made = RhapsodyExecutor(
+        label="deaths",
+        runtimes=[LocalRuntime(), VLLMRuntime(services=services)],
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+    )
+    config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
+    with leaks.watch(), parsl.load(config):
+        assert [asked("abc", name).result(60) for name in ("alone", "pair", "wrapped", "frail")] == ["cba"] * 4
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Watch the module instead of each test (in `executor`): servers come and go."""
+
+
+@python_app
+def ask(value: Any, parsl_resource_specification: dict[str, Any] | None = None) -> Any:
+    return value
+
+
+def asked(value: Any, service: str, **parameters: Any) -> "Future[Any]":
+    """Return the future of a request."""
+    future: Future[Any] = ask(value, parsl_resource_specification={"service": service, **parameters})
+    return future
+
+
+def servers(service: str) -> list[Any]:
+    return below(f"{service}-{os.getpid()}")
+
+
+def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def state(executor: RhapsodyExecutor, service: str) -> dict[str, Any]:
+    (block,) = executor.snapshot()["blocks"]
+    return next(one for one in block["services"] if one["name"] == service)
+
+
+@pytest.mark.parametrize(
+    ("service", "how"),
+    [("alone", "left with exit code 11"), ("pair", "left with exit code 11"), ("wrapped", "stopped answering")],
+)
+def test_a_request_that_kills_engines_fails_alone(executor: RhapsodyExecutor, service: str, how: str) -> None:
+    alike = [asked(f"slow {n}", service) for n in range(4)]  # these travel in one list with the next
+    bad = asked("poison", service)
+    others = [asked(f"slow {n}", service, max_tokens=5 + n) for n in range(4)]
+    many = asked(["slow", "as well"], service)
+    error = bad.exception(90)
+    assert isinstance(error, RequestKilledEngine)
+    assert "engines died under it" in str(error)
+    assert how in str(error)
+    for futures in (alike, others):
+        assert [future.result(60) for future in futures] == [f"slow {n}"[::-1] for n in range(4)]
+    assert many.result(60) == ["wols", "llew sa"]
+    assert asked("abc", service).result(60) == "cba"
+    assert state(executor, service)["state"] == "ready"
+
+
+def test_a_users_own_list_is_one_request_and_the_second_to_kill_engines(executor: RhapsodyExecutor) -> None:
+    honest = asked(["slow", "b"], "alone")
+    error = asked(["a", "poison"], "alone").exception(90)
+    assert isinstance(error, RequestKilledEngine)
+    assert honest.result(60) == ["wols", "b"]
+
+
+@pytest.mark.parametrize("service", ["alone", "pair"])
+def test_engines_that_somebody_kills_under_load_lose_nothing(executor: RhapsodyExecutor, service: str) -> None:
+    futures: dict[str, Future[Any]] = {}
+    for kill in range(KILLS):
+        answered = sum(future.done() for future in futures.values())
+        for n in range(16):
+            text = f"slow {kill}.{n}"
+            futures[text] = asked(text, service, max_tokens=1 + n % 4)
+        until(lambda: sum(future.done() for future in futures.values()) > answered)  # noqa: B023 - called here only
+        time.sleep(random.uniform(0.05, 0.4))  # noqa: S311 - no secret
+        until(lambda: servers(service))
+        random.choice(servers(service)).kill()  # noqa: S311 - no secret
+    assert {text: future.result(60) for text, future in futures.items()} == {text: text[::-1] for text in futures}
+    assert asked("abc", service).result(60) == "cba"
+
+
+def test_restarts_that_are_used_up_come_back_with_time(executor: RhapsodyExecutor) -> None:
+    for _ in range(2):
+        until(lambda: state(executor, "frail")["state"] == "ready" and servers("frail"))
+        (server,) = servers("frail")
+        server.kill()
+        server.wait(10)
+    until(lambda: state(executor, "frail")["state"] == "failed")
+    error = asked("abc", "frail").exception(30)
+    assert isinstance(error, ServiceFailed)
+    assert "it died 2 times and answered nothing in between (restarts=1, restart_window=8 s)" in str(error)
+    assert "it is started again in" in str(error)
+    until(lambda: state(executor, "frail")["state"] == "ready")
+    assert asked("abc", "frail").result(30) == "cba"

@@ -1,0 +1,121 @@
+"""What the relay sends together, and what it makes of a server in trouble. The server is a real one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from rhapsody_parsl.runtimes.vllm.answering import RequestError
+from rhapsody_parsl.runtimes.vllm.relay import Relay
+
+
+class Server:
+    """Answers with the prompts reversed, and remembers them; fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.prompts: list[Any] = []
+        self.status, self.health = 200, 200
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Listen; return the base URL."""
+        app = web.Application()
+        app.router.add_post("/v1/completions", self._complete)
+        app.router.add_get("/health", self._tell_health)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        prompt = (await request.json())["prompt"]
+        self.prompts.append(prompt)
+        texts = prompt if isinstance(prompt, list) else [prompt]
+        choices = [{"index": n, "text": text[::-1]} for n, text in enumerate(texts)]
+        return web.json_response({"choices": choices, "message": "in trouble"}, status=self.status)
+
+    async def _tell_health(self, request: web.Request) -> web.Response:
+        return web.Response(status=self.health)
+
+
+def try_out(check: Callable[[Server, Relay, "asyncio.Future[str]"], Awaitable[None]]) -> None:
+    """Run a check with a server and a relay; the future takes the reason for which the server is held for dead."""
+
+    async def run() -> None:
+        server, loop = Server(), asyncio.get_running_loop()
+        died: asyncio.Future[str] = loop.create_future()
+        relay = Relay(await server.start(), "key", loop.create_future(), died.set_result)
+        try:
+            await check(server, relay, died)
+        finally:
+            await relay._session.close()
+            await server.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_prompts_that_come_together_go_in_a_list_but_not_those_that_are_to_be_apart() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        requests = [{"prompt": "ab"}, {"prompt": "cd"}]
+        for apart, sent in ((False, [["ab", "cd"]]), (True, ["ab", "cd"])):
+            server.prompts.clear()
+            answers = await asyncio.gather(*(relay.answer(request, full=False, apart=apart) for request in requests))
+            assert answers == ["ba", "dc"]
+            assert sorted(server.prompts) == sent
+
+    try_out(check)
+
+
+def test_a_server_that_fails_but_is_well_has_refused_the_request() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        server.status = 500
+        with pytest.raises(RequestError, match="in trouble"):
+            await relay.answer({"prompt": "ab"}, full=True)
+        assert not died.done()
+
+    try_out(check)
+
+
+def test_a_server_that_fails_and_is_ill_answers_nobody_until_it_is_known_what_becomes_of_it() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        server.status, server.health = 500, 503
+        answer = asyncio.ensure_future(relay.answer({"prompt": "ab"}, full=True))
+        await asyncio.wait({answer}, timeout=2)
+        assert not answer.done()
+        server.health = 200
+        with pytest.raises(RequestError):
+            await answer
+
+    try_out(check)
+
+
+def test_where_nobody_listens_any_more_the_engine_has_died() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        await server.stop()
+        answer = asyncio.ensure_future(relay.answer({"prompt": "ab"}, full=False))
+        assert await died == "stopped answering"
+        assert not answer.done()
+        answer.cancel()
+
+    try_out(check)
+
+
+def test_an_answer_that_nobody_can_read_is_one_for_each_of_a_list() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        relay._post = _senseless  # type: ignore[method-assign, assignment]  # what no server of ours says
+        answers = [relay.answer({"prompt": prompt}, full=False) for prompt in ("ab", "cd")]
+        errors = await asyncio.wait_for(asyncio.gather(*answers, return_exceptions=True), 5)
+        assert all(isinstance(error, Exception) for error in errors)
+
+    try_out(check)
+
+
+async def _senseless(request: Any) -> Any:
+    return {"choices": [None]}

@@ -1,0 +1,208 @@
+"""Frames that are damaged, cut, mixed or made up: each receiver takes them, or says `MalformedFrame`.
+
+`make fuzz` tries a million, of a seed that it shows; `RHAPSODY_FUZZ` and `RHAPSODY_FUZZ_SEED` say how many and which. A
+seed that has failed stays in `SEEDS`.
+"""
+
+import contextlib
+import json
+import os
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rhapsody_parsl.errors import BlockLost, RhapsodyError
+from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.future import open_result
+from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.nodes import node_messages
+from rhapsody_parsl.executors.view import describe_block
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.runtimes import probe
+from rhapsody_parsl.runtimes.hosts import understood
+from rhapsody_parsl.runtimes.outpost import Outpost
+from rhapsody_parsl.wire import messages as m
+from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.gate import Token
+from rhapsody_parsl.wire.inflow import Inflow, pack
+from rhapsody_parsl.wire.session import Session
+from testing.mutation import GENUINE, SPEC, changed, mutated
+from testing.nodes import make_nodes
+from testing.simulation import FakeRuntime
+
+FRAMES = int(os.environ.get("RHAPSODY_FUZZ", "20000"))
+"""In all; each receiver gets a share of them."""
+SEEDS = [1, 2, int(os.environ.get("RHAPSODY_FUZZ_SEED", "3"))]
+SLOW = 1.0
+"""Seconds that a single message may cost."""
+
+
+@pytest.fixture(params=SEEDS)
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    return random.Random(request.param)  # noqa: S311 - a seed's numbers, no secret
+
+
+def taken(what: Callable[[], Any]) -> bool:
+    """Whether it was taken for a message; anything but `MalformedFrame` is a failure."""
+    began = time.perf_counter()
+    try:
+        what()
+    except MalformedFrame:
+        return False
+    finally:
+        assert time.perf_counter() - began < SLOW
+    return True
+
+
+def test_the_codec_takes_a_frame_or_says_what_it_is(dice: random.Random) -> None:
+    codecs: list[Codec[Any]] = [Codec(kind) for kind in (m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend)]
+    outcomes = set()
+    for _ in range(FRAMES // 2):
+        codec, frames = dice.choice(codecs), mutated(dice)
+        outcomes.add(taken(lambda codec=codec, frames=frames: codec.decode(frames)))  # type: ignore[misc]  # the loop's
+    assert outcomes == {True, False}, "some are damaged where it does not show"
+
+
+def test_a_session_takes_a_frame_or_says_what_it_is(dice: random.Random) -> None:
+    session = Session()
+    for _ in range(FRAMES // 8):
+        kind, number, confirmed = (dice.choice([0, 1, 2, 3, 255, (1 << 64) - 1]) for _ in range(3))
+        head = struct.pack("<BQQ", kind & 0xFF, number, confirmed)
+        frames = dice.choice([[head], [head, b"body"], [head[: dice.randint(0, 17)]], [dice.randbytes(17), b"x"], []])
+        if not taken(lambda session=session, frames=frames: session.receive(frames)):  # type: ignore[misc]  # as above
+            session = Session()
+        session.replies.clear()
+
+
+def test_a_stream_of_bytes_is_messages_or_is_refused(dice: random.Random) -> None:
+    for _ in range(FRAMES // 32):
+        near, far = socket.socketpair()
+        with near, far:
+            inflow = Inflow(near, dice.choice([4096, 1 << 40]))
+            for _ in range(4):
+                for buffer in changed(dice, [bytes(part) for part in pack(mutated(dice))], _odd_number):
+                    far.sendall(buffer[:60_000])
+            far.close()
+            while taken(lambda inflow=inflow: _read(inflow)):  # type: ignore[misc]  # as above
+                pass
+
+
+def _odd_number(dice: random.Random, data: bytes, at: int) -> bytes:
+    at = dice.choice([0, 8, 12, at])
+    return data[:at] + dice.choice([b"\0", b"\xff", b"\x0b", dice.randbytes(1)]) * dice.randint(1, 8) + data[at + 8 :]
+
+
+def _read(inflow: Inflow) -> None:
+    try:
+        inflow.read()
+    except EOFError as problem:
+        raise MalformedFrame("over") from problem
+
+
+class Watcher:
+    """Who learns of blocks and tasks in the driver; the link must never break."""
+
+    def __init__(self) -> None:
+        self.left_blocks = 0
+
+    def ended(self, result: m.Result) -> None:
+        with contextlib.suppress(Exception):  # what opening raises becomes the task's error
+            open_result(result)
+
+    def failed(self, task: int, error: RhapsodyError) -> None:
+        assert isinstance(error, BlockLost)
+        assert str(error)
+
+    def joined(self, block: Block) -> None:
+        assert list(node_messages(block, "run", active=True))
+
+    def left(self, block: Block) -> None:
+        describe_block(block, {})
+        self.left_blocks += 1
+
+    def cut(self, block: str) -> None:
+        """Nothing."""
+
+    def broken(self, error: Exception) -> None:
+        raise AssertionError("the link broke") from error
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """A driver's link whose thread is not started: it hears what the test says."""
+    watcher: Any = Watcher()
+    made = Link("tcp://127.0.0.1", False, Token("t"), Token("t"), watcher, Blocks(several=True), 1.0, 30.0)
+    yield made
+    made.abandon()
+
+
+def test_a_pilot_that_sends_anything_costs_the_driver_that_block_alone(dice: random.Random, link: Link) -> None:
+    hear = link._entry(link._hear_local)
+    hello = next(encode(message) for message in GENUINE if isinstance(message, m.Hello))
+    number, pilot = 0, Session()
+    other = Session()
+    hear("1/x", other.send(hello))
+    for _ in range(FRAMES // 8):
+        peer = f"0/{number}"
+        if not pilot.unconfirmed and number >= 0:
+            hear(peer, pilot.send(hello))
+            block = link.blocks.get("0")
+            if block:
+                for task in (1, 2, 3):
+                    block.give(m.Task(task, SPEC, b"x"))
+        frames = pilot.send(mutated(dice))
+        gone = not taken(lambda peer=peer, frames=frames: hear(peer, frames))  # type: ignore[misc]  # as above
+        if gone or link.blocks.get("0") is None:
+            number, pilot = number + 1, Session()
+    assert number, "some were lost"
+    assert link.blocks.get("1") is not None, "the other one is there"
+
+
+def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> None:
+    """Also tasks whose specification cannot be read: they fail, and nothing else."""
+    core = Core(Ledger(make_nodes(2)), {"local": FakeRuntime()}, "local", {})
+    codec: Codec[m.ToPilot] = Codec(m.ToPilot)
+
+    def hear(frames: list[bytes]) -> None:
+        match codec.decode(frames):
+            case m.Submit(tasks=tasks):
+                core.submit(tasks, 0.0)
+            case m.Cancel(tasks=tasks):
+                core.cancel(tasks, 0.0)
+            case m.Stop():
+                core.withdraw()
+        core.take()
+        core.take_results()
+
+    for _ in range(FRAMES // 8):
+        frames = mutated(dice)
+        taken(lambda frames=frames: hear(frames))  # type: ignore[misc]  # as above
+
+
+def test_a_line_of_an_outpost_is_a_word_or_nothing(dice: random.Random) -> None:
+    words = [b'{"ended": 3, "code": 1, "begun": {"w": 4}}', b'{"no": "x"}', b'{"pong": true}', b"Welcome to node7!"]
+    words.append(b'{"hello": ' + json.dumps(probe.facts({})).encode() + b"}")
+    for _ in range(FRAMES // 8):
+        (line,) = changed(dice, [dice.choice(words)], _odd_line)
+        understood(line)
+
+
+def test_a_line_to_an_outpost_is_an_order_or_nothing(dice: random.Random, capfd: pytest.CaptureFixture[str]) -> None:
+    orders = [b'{"do": "kill", "id": 3}', b'{"do": "files", "files": {}}', b'{"do": "ping"}', b"[1, 2]", b"{}", b""]
+    outpost = Outpost(1.0, [])
+    for _ in range(FRAMES // 64):
+        (line,) = changed(dice, [dice.choice(orders) or b" "], _odd_line)
+        outpost._take(line)
+    assert "a line that is no order was dropped" in capfd.readouterr().err
+
+
+def _odd_line(dice: random.Random, data: bytes, at: int) -> bytes:
+    return (
+        data[:at] + dice.choice([dice.randbytes(2), b"[" * 3000, b"9" * 400, b"null", b"{", b"1e999"]) + data[at + 1 :]
+    )
