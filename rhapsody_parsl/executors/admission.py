@@ -17,7 +17,7 @@ from rhapsody_parsl.wording import nearest
 __all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "read", "services_of")
 
 
-_MOST_KNOWN = 10_000
+_MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 

@@ -2,20 +2,19 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from rhapsody_parsl.executors.admission import misfit
+from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 from rhapsody_parsl.wire.session import Session
 
 __all__ = ("Block", "Blocks")
 
-_KEPT_LEASES = 200_000
 _WINDOW_PER_CORE = 64
 _SMALLEST_WINDOW = 256
 _MOST_BYTES = 256 * 1024 * 1024
@@ -97,21 +96,21 @@ class Blocks:
     Args:
         several: Whether more than one block can ever be there; a single block gets every task at once.
         drain_period: Seconds after its first word until a block gets no more tasks.
+        history: Where ended leases of all blocks go, those that are gone too.
 
     Attributes:
         seen: Numbers of all blocks whose pilot has ever said hello, in that order.
         refused: Why a block's hello was turned down, by number.
         drain_at: Monotonic time at which `due` is to be asked.
-        history: Ended leases of all blocks, those that are gone too: block number and record.
     """
 
-    def __init__(self, several: bool, drain_period: float = math.inf) -> None:
+    def __init__(self, several: bool, drain_period: float = math.inf, history: History | None = None) -> None:
         self._several, self._drain_period = several, drain_period
+        self.history = history or History()
         self.seen: list[str] = []
         self.refused: dict[str, str] = {}
         self.drain_at = math.inf
         self._blocks: dict[str, Block] = {}
-        self.history: deque[tuple[str, LeaseRecord]] = deque(maxlen=_KEPT_LEASES)
 
     def __iter__(self) -> Iterator[Block]:
         return iter(list(self._blocks.values()))
@@ -130,9 +129,10 @@ class Blocks:
 
     def leases_ended(self, block: Block, leases: Iterable[LeaseRecord]) -> None:
         """Leases of a block ended."""
-        for lease in leases:
+        ended = list(leases)
+        for lease in ended:
             block.leases.pop(lease.lease, None)
-            self.history.append((block.id, lease))
+        self.history.add(block.id, ended)
 
     def remove(self, block: Block) -> None:
         """A block is gone, and with it what was still lent."""
@@ -178,10 +178,18 @@ class Blocks:
         """Return what the blocks hold."""
         return [block.inventory for block in self if block.inventory]
 
+    def have_room(self) -> bool:
+        """Whether some block takes some task."""
+        return any(self._has_room(block) for block in self._blocks.values())
+
     def choose(self, spec: TaskSpec) -> Block | None:
         """Return the block for the next task: the least loaded that can ever hold it and has room, or None."""
-        open_blocks = [b for b in self._blocks.values() if b.inventory and not b.closing and not b.laden]
+        open_blocks = [block for block in self._blocks.values() if self._has_room(block)]
         if not self._several:
             return open_blocks[0] if open_blocks else None
-        fitting = [b for b in open_blocks if b.room > 0 and misfit(spec, b.inventory) is None]
+        fitting = [block for block in open_blocks if misfit(spec, block.inventory) is None]
         return min(fitting, key=lambda b: len(b.tasks) / b.cores, default=None)
+
+    def _has_room(self, block: Block) -> bool:
+        takes = bool(block.inventory) and not block.closing and not block.laden
+        return takes and (block.room > 0 or not self._several)

@@ -38,6 +38,7 @@ from rhapsody_parsl.executors.checks import (
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, open_result
+from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import allow_files, written
@@ -192,7 +193,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         local = self.address is None and isinstance(self.provider, LocalProvider)
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
-        blocks = Blocks(several, math.inf if self.drain_period is None else self.drain_period)
+        drain_period = math.inf if self.drain_period is None else self.drain_period
+        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
         near = self.address is None
         self._parcels = Parcels()
         parcels = self._parcels.path
@@ -376,14 +378,20 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         blocks = [describe_block(block, self._status) for block in self._link.blocks] if self._link else []
         return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
 
-    def timeline(self) -> list[dict[str, Any]]:
+    def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
         """Return the ledger's history: one record a lease and node; times in seconds since the epoch.
+
+        A long run's is long: the newest eight thousand leases at most lie in memory, the others in `timeline.msgpack`
+        in the executor's folder of the run directory, and each call reads them.
+
+        Args:
+            last: How many leases to return at most, the newest; default all.
 
         Returns:
             Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`,
             `tasks`.
         """
-        return timeline(self._link.blocks) if self._link else []
+        return timeline(self._link.blocks, last) if self._link else []
 
 
 # Parsl's `htex_auto_scale` scales in instances of this class only, since its `scale_in` takes `max_idletime`; so does

@@ -15,6 +15,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.peers import mismatch
+from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.complaints import Complaints
@@ -42,7 +43,7 @@ __all__ = ("Link", "Outcomes")
 log = logging.getLogger(__name__)
 
 _BATCH = 512
-_MOST_SPECS = 10_000
+_MOST_SPECS = 4_000
 _ANSWER_TIMEOUT = 10.0
 _MOST_RERUNS = 3
 
@@ -253,14 +254,18 @@ class Link(threading.Thread):
 
     def _give_out(self) -> None:
         """Give waiting tasks to blocks, in order, in batches; what no block can take now waits on."""
+        if not self._waiting or not self.blocks.have_room():
+            return
         batches: dict[str, list[Task]] = {}
-        full: set[bytes] = set()
+        full: set[tuple[Resources, tuple[str, ...]]] = set()
         kept: list[Task] = []
         while self._waiting:
             task = self._waiting.popleft()
-            block = None if task.spec in full else self.blocks.choose(self._spec_of(task))
+            spec = self._spec_of(task)
+            needs = spec.resources, spec.policy.labels
+            block = None if full and needs in full else self.blocks.choose(spec)
             if block is None:
-                full.add(task.spec)
+                full.add(needs)
                 kept.append(task)
                 if len(kept) > _BATCH:
                     break

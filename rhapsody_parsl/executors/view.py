@@ -1,7 +1,9 @@
 """What a live view or a plot wants to know of an executor, as plain data."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from parsl.jobs.states import JobStatus
@@ -44,16 +46,20 @@ def _state(block: Block, job: JobStatus | None) -> str:
     return job.state.name.lower() if job else "unknown"
 
 
-def timeline(blocks: Blocks) -> list[dict[str, Any]]:
+def timeline(blocks: Blocks, last: int | None) -> list[dict[str, Any]]:
     """Return the ledger's history: one record a lease and node; times in seconds since the epoch.
 
     Leases that are out at the blocks' last report come last, and end now.
+
+    Args:
+        blocks: The executor's.
+        last: How many leases at most, the newest; None is all.
     """
     out = [(block.id, lease) for block in blocks for lease in list(block.leases.values())]
     return [
         {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
          "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
          "end": lease.ended or time.time(), "tasks": lease.tasks}
-        for block, lease in [*blocks.history, *out]
+        for block, lease in deque(chain(blocks.history, out), maxlen=last)
         for share in lease.shares
     ]  # fmt: skip

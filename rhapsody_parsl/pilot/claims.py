@@ -1,52 +1,50 @@
 """Who waits for what others hold, and the nodes kept free for those that have waited long enough."""
 
+from collections.abc import Collection
+
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.shape import Shape
 
 __all__ = ("Claims",)
 
-_PATIENCE = 3.0
-
 
 class Claims:
-    """The lanes that the last decision could not serve, in its order.
+    """Those whom the last decision could not serve: whoever still waits for a runtime that is ready.
 
     Args:
         ledger: The block's.
+        backlog: Who waits.
+        ready: Names of the runtimes that can take tasks.
 
     Attributes:
-        held: Nodes kept free for them.
+        held: Nodes kept free for those that have waited long enough, and for whom.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._blocked: list[tuple[Lane, set[str]]] = []
-        self.held: set[str] = set()
+    def __init__(self, ledger: Ledger, backlog: Backlog, ready: Collection[str]) -> None:
+        self._ledger, self._backlog, self._ready = ledger, backlog, ready
+        self.held: dict[str, Shape[Lane]] = {}
 
     def clear(self) -> None:
         """Begin a new decision."""
-        self._blocked, self.held = [], set()
+        self.held = {}
 
-    def add(self, lane: Lane, now: float) -> None:
-        """Tasks of a lane find no room; late ones have nodes kept free."""
-        late = lane.waited(now) > _PATIENCE
-        mine = scheduler.reserve(lane.spec, self._ledger, self.held) if late else set()
-        self.held |= mine
-        self._blocked.append((lane, mine))
+    def add(self, shape: Shape[Lane], now: float) -> bool:
+        """Tasks of a shape find no room; late ones have nodes kept free. Return whether others can still be served."""
+        if self._backlog.note_late(shape, now):
+            self.held.update(dict.fromkeys(scheduler.reserve(shape.spec, self._ledger, self.held), shape))
+        return len(self.held) < len(self._ledger.accounts)
 
     def allow(self, active: ActiveRun) -> bool:
         """Whether nobody with an older claim waits for what a run holds."""
         order = active.lane.order
-        for lane, held in self._blocked:
-            if lane is active.lane or not len(lane) or lane.order >= order:
-                continue
-            placed = active.run.placed
-            if any(p.node.name in held for p in placed) or scheduler.would_help(placed, lane.spec, self._ledger):
-                return False
-        return True
-
-    def next_late(self, now: float) -> list[float]:
-        """Return in how many seconds each that is not yet late will be; once it is, only ends help."""
-        waits = (lane.waited(now) for lane, _ in self._blocked if len(lane))
-        return [_PATIENCE + 0.01 - waited for waited in waits if waited <= _PATIENCE]
+        if order is None or self._backlog.is_alone(active.lane):
+            return True
+        names = [placed.node.name for placed in active.run.placed]
+        holders = {shape for name in names if (shape := self.held.get(name))}
+        if any(claim < order for shape in holders if (claim := shape.order) is not None):
+            return False
+        free = (len(p.share.cores) + self._ledger.accounts[p.node.name].free_cores for p in active.run.placed)
+        return not self._backlog.waits_before(order, max(free, default=-1), self._ready)

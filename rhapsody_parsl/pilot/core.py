@@ -3,18 +3,20 @@
 The shell (`loop`) calls a method for each event and then performs `take()`. Times are the caller's, of any one clock.
 """
 
-import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
-from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
+from rhapsody_parsl.pilot.deadlines import Deadlines
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
 from rhapsody_parsl.pilot.kept_runs import KeptRuns
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.outcomes import Outcomes
+from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
@@ -51,15 +53,17 @@ class Core:
     ) -> None:
         self.ledger = ledger
         self._runtimes = runtimes
-        self._state: dict[str, str] = {}
+        self._starting: set[str] = set()
+        self._ready: set[str] = set()
         self._backlog = Backlog(ledger, runtimes, default_runtime, windows, ageing)
-        self._claims = Claims(ledger)
+        self._claims = Claims(ledger, self._backlog, self._ready)
         self._lender = Lender(ledger, clock)
         self._runs: dict[int, ActiveRun] = {}
         self._run_count = 0
         self._kept = KeptRuns()
         self._home: dict[int, Lane | ActiveRun] = {}
-        self._deadlines: list[tuple[float, int, int]] = []
+        self._recalls: Ranking[ActiveRun] = Ranking(lambda active: active.recall_at)
+        self._deadlines = Deadlines()
         self._outcomes = Outcomes()
         self._starts = Starts()
         self.counts: Mapping[str, int] = self._outcomes.counts
@@ -113,7 +117,8 @@ class Core:
         """Tasks arrived; one that is here already is no second one."""
         for task in (task for task in tasks if task.id not in self._home):
             try:
-                self._home[task.id] = self._backlog.put(task, now)
+                lane = self._home[task.id] = self._backlog.put(task, now)
+                self.want(lane.runtime)
             except RhapsodyError as error:
                 self._outcomes.failed(task.id, error)
         self.schedule(now)
@@ -145,13 +150,16 @@ class Core:
         if active is None:
             return
         for result in results:
-            if active.inflight.pop(result.id, None) is None:
+            if active.pop(result.id) is None:
                 continue
             del self._home[result.id]
             active.lane.learn(result.seconds)
             if not self._outcomes.ended(active, result):
                 self._out.append(DiscardResults([result.id]))
+        if active.lane.timed:
+            self._time(active, (), now)
         active.fed_at, active.recalled = now, False
+        self._recalls.add(active)
         self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
@@ -160,7 +168,7 @@ class Core:
         active = self._runs.get(run)
         if active is None:
             return
-        returned = [active.inflight.pop(task) for task in tasks if task in active.inflight]
+        returned = [task for number in tasks if (task := active.pop(number))]
         wanted = []
         for task in returned:
             del self._home[task.id]
@@ -169,6 +177,8 @@ class Core:
             else:
                 wanted.append(task)
         self._requeue(active.lane, wanted, now)
+        if active.lane.timed:
+            self._time(active, (), now)
         self._continue(active, now)
         self.schedule(now)
 
@@ -179,8 +189,7 @@ class Core:
             return
         error = active.lost_with or error
         self._out.append(DiscardResults(list(active.inflight)))
-        tasks = list(active.inflight.values())
-        active.inflight.clear()
+        tasks = active.pop_all()
         for task in tasks:
             del self._home[task.id]
         again = [task for task in tasks if self._outcomes.survives(active, task.id, error, untouched)]
@@ -229,43 +238,41 @@ class Core:
 
     def want(self, name: str) -> None:
         """A runtime is to be started, if it is not."""
-        if self._state.get(name, "off") == "off":
-            self._state[name] = "starting"
+        if name not in self._ready and name not in self._starting:
+            self._starting.add(name)
             self._out.append(StartRuntime(name))
 
     def runtime_ready(self, name: str, now: float) -> None:
         """A runtime can take tasks."""
-        self._state[name] = "ready"
+        self._starting.discard(name)
+        self._ready.add(name)
         self.schedule(now)
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
         """A runtime did not start: what waits for it fails; the next task tries again."""
-        self._state[name] = "off"
+        self._starting.discard(name)
+        self._ready.discard(name)
         self._fail_waiting(lambda lane: lane.runtime == name, error)
         self.schedule(now)
 
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, run, task = heapq.heappop(self._deadlines)
-            active = self._runs.get(run)
-            if active is not None and task in active.inflight:
-                active.ended_by.setdefault(task, "walltime")
-                self._kill(active, [task])
-        for active in self._runs.values():
-            if behind := active.recall(now):
-                self._out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
+        for active, task in self._deadlines.passed(now):
+            walltime = self._backlog.walltime_of(active.inflight[task])
+            active.ended_by.setdefault(task, WalltimeExceeded(walltime))
+            self._kill(active, [task])
+        while (waiting := self._recalls.first()) and (behind := waiting.recall(now)):
+            self._out.append(CancelTasks(waiting.lane.runtime, waiting.run, behind, kill=False))
         for kept in self._kept.expired(now):
             self._close(kept)
         self.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
-        due = [self._deadlines[0][0] - now] if self._deadlines else []
-        due += [active.recall_at - now for active in self._runs.values() if active.recallable]
-        due += self._kept.next_expiry(now)
-        due += self._claims.next_late(now)
+        due = self._deadlines.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
         due += self._starts.next_due(now)
+        if (active := self._recalls.first()) and (at := active.recall_at) is not None:
+            due.append(at - now)
         return max(0.0, min(due)) if due else None
 
     def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
@@ -278,30 +285,43 @@ class Core:
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
         self._claims.clear()
-        lanes = self._backlog.in_order()
-        if lanes:
-            self._end_kept(but_of=lanes[0] if len(lanes) == 1 else None)
-        for lane in lanes:
-            self.want(lane.runtime)
-            if self._state[lane.runtime] == "ready" and self._starts.may(lane.runtime, now):
-                self._serve(lane, now)
-                if len(lane) and not lane.window:
-                    self._claims.add(lane, now)
+        if self._kept and not self._backlog.is_empty():
+            self._use_kept(now)
+        for lane in self._backlog.in_order(now, self._startable(now)):
+            self._serve(lane, now)
+            if len(lane) and not lane.window and not self._claims.add(lane.shape, now):
+                break
+        self._put_behind(now)
+
+    def _startable(self, now: float) -> Collection[str]:
+        """Return the runtimes whose processes may be started now."""
+        return [name for name in self._ready if self._starts.may(name, now)]
+
+    def _use_kept(self, now: float) -> None:
+        """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
+        lane = self._backlog.sole()
+        self._end_kept(but_of=lane)
+        while lane and len(lane) and (kept := self._kept.take_newest()):
+            self._feed(kept, lane.portion(self.ledger.cores), now)
 
     def _serve(self, lane: Lane, now: float) -> None:
-        """Go on with runs that were kept, open runs while the block has room, put short tasks behind those that run."""
+        """Open runs while the block has room."""
         if lane.window:
             only = next(iter(lane.runs.values()), None) or self._open(lane, None, (), now)
             self._feed(only, only.room(self.ledger.cores), now)
             return
-        while len(lane) and (kept := self._kept.take_newest()):
-            self._feed(kept, lane.portion(self.ledger.cores), now)
         while len(lane) and (lent := self._lender.lend(lane.spec, self._claims.held)):
             self._feed(self._open(lane, *lent, now), lane.portion(self.ledger.cores), now)
-        if len(lane) and lane.depth > 1:
-            for active in lane.runs.values():
-                if len(lane) and (room := active.room(self.ledger.cores)) and self._claims.allow(active):
-                    self._feed(active, room, now)
+        if len(lane) and lane.runs:
+            self._backlog.behind[lane] = None
+
+    def _put_behind(self, now: float) -> None:
+        """Put short tasks behind those that run."""
+        for lane in self._backlog.lanes_behind():
+            if lane.depth > 1 and lane.runtime in self._ready and not lane.window:
+                for active in lane.runs.values():
+                    if len(lane) and (room := active.room(self.ledger.cores)) and self._claims.allow(active):
+                        self._feed(active, room, now)
 
     def _open(self, lane: Lane, lease: Lease | None, placed: tuple[Placed, ...], now: float) -> ActiveRun:
         self._run_count += 1
@@ -315,25 +335,34 @@ class Core:
             return
         if not active.total:
             self._lender.begin(active)
-        walltime = active.lane.spec.policy.walltime
         for task in tasks:
-            active.inflight[task.id] = task
             self._home[task.id] = active
-            if walltime:
-                heapq.heappush(self._deadlines, (now + walltime, active.run.id, task.id))
-        active.total += len(tasks)
+        active.put(tasks)
         active.fed_at = now
+        if active.lane.timed:
+            self._time(active, tasks, now)
+        self._recalls.add(active)
         self._out.append(Feed(active.lane.runtime, active.run, tasks))
+
+    def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
+        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run."""
+        if not active.lane.window:
+            given = list(islice(active.inflight.values(), 1))
+            if not given or given[0].id == active.timed:
+                return
+            active.timed = given[0].id
+        for task in given:
+            if walltime := self._backlog.walltime_of(task):
+                self._deadlines.add(now + walltime, active, task.id)
 
     def _continue(self, active: ActiveRun, now: float) -> None:
         """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""
         lane = active.lane
-        if lane.window or (
-            len(lane)
-            and self._state.get(lane.runtime) == "ready"
-            and not active.ended_by
-            and self._claims.allow(active)
-        ):
+        if lane.window:
+            self.schedule(now)  # room in its window is for all who ask the service
+            if not active.inflight:
+                self._close(active)
+        elif len(lane) and lane.runtime in self._ready and not active.ended_by and self._claims.allow(active):
             self._feed(active, active.room(self.ledger.cores), now)
         elif active.inflight:
             return
@@ -369,6 +398,8 @@ class Core:
         self._backlog.put_back(lane, tasks, now)
         for task in tasks:
             self._home[task.id] = lane
+        if tasks:
+            self.want(lane.runtime)
 
     def _fail_waiting(self, of: Callable[[Lane], bool], error: RhapsodyError) -> None:
         """What waits in some lanes fails."""

@@ -18,6 +18,9 @@ class KeptRuns:
     def __init__(self) -> None:
         self._runs: OrderedDict[int, ActiveRun] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._runs)
+
     def add(self, active: ActiveRun, now: float) -> None:
         """Keep a run from now; there must be none of another lane."""
         active.fed_at = now

@@ -1,11 +1,12 @@
-"""The queue of one spec: equal tasks wait in one line, so that a decision costs per line, not per task."""
+"""The queue of equal tasks: they wait in one line, so that a decision costs per line, not per task."""
 
 import math
-from collections import deque
 from collections.abc import Iterable
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.ledger import Lease
+from rhapsody_parsl.pilot.line import Line
+from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
@@ -18,62 +19,41 @@ _MOST_AHEAD = 64
 _RECALL_AFTER = 0.05
 
 
-class Lane:
-    """Tasks of one spec, first come first served.
+class Lane(Line):
+    """Tasks whose specs differ in priority and walltime at most, in the order of their claims.
+
+    `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any
+    moment, with no clock.
 
     Attributes:
-        spec: Their spec.
+        spec: What their specs have in common.
         runtime: Name of the runtime that takes them.
+        shape: What else decides where they can start.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
+        timed: Whether some may have a walltime.
         seconds: Running mean of the time inside the user's code; None until the first result.
         runs: The runs under way.
     """
 
-    __slots__ = ("_ageing", "_queue", "runs", "runtime", "seconds", "spec", "window")
+    __slots__ = ("_ageing", "runs", "runtime", "seconds", "shape", "spec", "timed", "window")
 
-    def __init__(self, spec: TaskSpec, runtime: str, window: int, ageing: float) -> None:
-        self.spec, self.runtime, self.window, self._ageing = spec, runtime, window, ageing
-        self._queue: deque[tuple[float, Task]] = deque()
+    def __init__(self, spec: TaskSpec, runtime: str, ageing: float, shape: Shape["Lane"]) -> None:
+        super().__init__()
+        self.spec, self.runtime, self.shape, self.window, self._ageing = spec, runtime, shape, shape.window, ageing
+        self.timed = False
         self.seconds: float | None = None
         self.runs: dict[int, ActiveRun] = {}
 
-    def __len__(self) -> int:
-        return len(self._queue)
+    def put(self, task: Task, priority: float, now: float) -> None:
+        """Join the line."""
+        self.join(task, priority * self._ageing + now if priority else now, now)
 
-    @property
-    def order(self) -> float:
-        """Sort key, lowest first: priority with ageing.
-
-        `priority - waited / ageing` of all heads falls at one rate, so `priority * ageing + arrival` orders them at any
-        moment, with no clock.
-        """
-        return self.spec.policy.priority * self._ageing + self._queue[0][0]
-
-    def waited(self, now: float) -> float:
-        """Seconds the first in line has waited."""
-        return now - self._queue[0][0]
-
-    def put(self, tasks: Iterable[Task], now: float) -> None:
-        """Join the end of the line."""
-        for task in tasks:
-            self._queue.append((now, task))
-
-    def put_back(self, tasks: list[Task], now: float) -> None:
-        """Join its front, in the order given."""
-        arrival = min(now, self._queue[0][0]) if self._queue else now
-        self._queue.extendleft((arrival, task) for task in reversed(tasks))
-
-    def take(self, count: int) -> list[Task]:
-        """Leave from the front, `count` at most."""
-        return [self._queue.popleft()[1] for _ in range(min(count, len(self._queue)))]
-
-    def remove(self, task: int) -> bool:
-        """Leave from anywhere; False when it is not here."""
-        for entry in self._queue:
-            if entry[1].id == task:
-                self._queue.remove(entry)
-                return True
-        return False
+    def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
+        """Join it again, each in front of those of its priority, in the order given."""
+        oldest = self.oldest
+        arrival = now if oldest is None else min(now, oldest)
+        for task, priority in reversed(list(tasks)):
+            self.join_in_front(task, priority * self._ageing + arrival if priority else arrival, arrival)
 
     def learn(self, seconds: float) -> None:
         """Take the duration of one task into the mean; a long one counts at once."""
@@ -87,7 +67,7 @@ class Lane:
         """How many tasks a run is to hold: enough short ones to hide the way to the worker, one long one."""
         if self.window:
             return self.window
-        if self.seconds is None or self.seconds > _LONG or self.spec.policy.walltime:
+        if self.seconds is None or self.seconds > _LONG:
             return 1
         return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
 
@@ -109,6 +89,7 @@ class ActiveRun:
         lane: Whose tasks.
         inflight: Tasks given and not ended, in the order given.
         fed_at: When it was last given something or last ended something.
+        timed: The task of which the walltime is measured; negative for none.
         recalled: Whether what waits behind a long task has been asked back.
         began: Wall-clock time at which it put its lease to use, for the record.
         total: Tasks given since.
@@ -116,7 +97,19 @@ class ActiveRun:
         lost_with: Why all of it is being ended.
     """
 
-    __slots__ = ("began", "ended_by", "fed_at", "inflight", "lane", "lease", "lost_with", "recalled", "run", "total")
+    __slots__ = (
+        "began",
+        "ended_by",
+        "fed_at",
+        "inflight",
+        "lane",
+        "lease",
+        "lost_with",
+        "recalled",
+        "run",
+        "timed",
+        "total",
+    )
 
     def __init__(self, run: Run, lane: Lane, lease: Lease | None, now: float) -> None:
         self.run, self.lane, self.lease = run, lane, lease
@@ -124,7 +117,8 @@ class ActiveRun:
         self.began = self.fed_at = now
         self.recalled = False
         self.lost_with: RhapsodyError | None = None
-        self.ended_by: dict[int, str] = {}
+        self.ended_by: dict[int, str | WalltimeExceeded] = {}
+        self.timed = -1
         self.total = 0
 
     def room(self, cores: int) -> int:
@@ -134,10 +128,27 @@ class ActiveRun:
         """
         lane, has = self.lane, len(self.inflight)
         if lane.window:
-            return lane.window - has
+            return lane.shape.room
         if self.recalled or self.lost_with or has > (depth := lane.depth) // 2:
             return 0
         return min(depth - has, lane.portion(cores))
+
+    def put(self, tasks: list[Task]) -> None:
+        """It was given tasks."""
+        self.inflight.update((task.id, task) for task in tasks)
+        self.total += len(tasks)
+        self.lane.shape.given += len(tasks)
+
+    def pop(self, task: int) -> Task | None:
+        """Take out a task that ended or came back; None when it is not here."""
+        taken = self.inflight.pop(task, None)
+        if taken is not None:
+            self.lane.shape.given -= 1
+        return taken
+
+    def pop_all(self) -> list[Task]:
+        """Take out all tasks."""
+        return [task for number in list(self.inflight) if (task := self.pop(number))]
 
     @property
     def recallable(self) -> bool:
@@ -145,9 +156,9 @@ class ActiveRun:
         return len(self.inflight) > 1 and not self.recalled and not self.lane.window
 
     @property
-    def recall_at(self) -> float:
-        """When that is to be asked back."""
-        return self.fed_at + _RECALL_AFTER
+    def recall_at(self) -> float | None:
+        """When that is to be asked back; None when there is nothing to ask for."""
+        return self.fed_at + _RECALL_AFTER if self.recallable else None
 
     def recall(self, now: float) -> list[int]:
         """Return what is to be asked back now, once: the worker stays on one task, and others could have the rest."""

@@ -46,10 +46,11 @@ class Account:
     A node that is `away` (lost) lends nothing.
     """
 
-    __slots__ = ("_free_cores", "away", "gpus", "memory", "node", "position")
+    __slots__ = ("_free_cores", "away", "gpus", "labels", "memory", "node", "position")
 
     def __init__(self, node: Node, position: int = 0) -> None:
         self.node, self.position = node, position
+        self.labels = frozenset(node.labels)
         self.away = False
         self._free_cores = list(node.cores)
         heapq.heapify(self._free_cores)
@@ -166,6 +167,7 @@ class Shelf:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._levels: list[OrderedDict[str, Account]] = []
+        self._top = -1
         for account in accounts:
             self.put(account)
 
@@ -174,6 +176,14 @@ class Shelf:
         while len(self._levels) <= account.free_cores:
             self._levels.append(OrderedDict())
         self._levels[account.free_cores][account.node.name] = account
+        self._top = max(self._top, account.free_cores)
+
+    @property
+    def most(self) -> int:
+        """Free cores of the emptiest account."""
+        while self._top > 0 and not self._levels[self._top]:
+            self._top -= 1
+        return self._top
 
     def take(self, account: Account) -> None:
         """Take an account out, before its free cores change."""
@@ -200,6 +210,7 @@ class Ledger:
         accounts: The nodes' accounts by name.
         shelf: The same in order of free cores.
         cores: Cores of the block in all.
+        free_cores: Of these, the free ones, those of lost nodes too.
         away: Names of the nodes that are lost.
     """
 
@@ -207,6 +218,7 @@ class Ledger:
         self.accounts = {node.name: Account(node, position) for position, node in enumerate(nodes)}
         self.shelf = Shelf(self.accounts.values())
         self.cores = sum(len(account.node.cores) for account in self.accounts.values())
+        self.free_cores = self.cores
         self.away: list[str] = []
         self._leases: dict[int, Lease] = {}
         self._count = 0
@@ -241,6 +253,7 @@ class Ledger:
     def _lend(self, account: Account, part: Part) -> tuple[Share, tuple[float, ...]]:
         self.shelf.take(account)
         lent = account.lend(part)
+        self.free_cores -= part.cores
         self.shelf.put(account)
         return lent
 
@@ -256,6 +269,7 @@ class Ledger:
             account = self.accounts[share.node]
             self.shelf.take(account)
             account.take_back(share, amounts)
+            self.free_cores += len(share.cores)
             self.shelf.put(account)
         if lease.permanent:
             self._best.clear()

@@ -1,5 +1,6 @@
 """Places runs and services on nodes, lends them what they hold there, and keeps the record of it."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 
 from rhapsody_parsl.pilot import scheduler
@@ -10,6 +11,9 @@ from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord
 
 __all__ = ("Lender",)
+
+_MOST_HOMES = 10_000
+"""Keys that tasks ask to be near; the one not asked for longest is forgotten."""
 
 
 class Lender:
@@ -25,20 +29,27 @@ class Lender:
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self._ledger, self._clock = ledger, clock
-        self._homes: dict[str, str] = {}  # nodes by what tasks ask to be near
+        self._homes: OrderedDict[str, str] = OrderedDict()  # nodes by what tasks ask to be near
+        self._service_homes: dict[str, str] = {}  # the same, for the block's life
         self._closed: list[LeaseRecord] = []
         self.services: list[LeaseRecord] = []
 
     def lend(self, spec: TaskSpec, closed: Collection[str]) -> tuple[Lease, tuple[Placed, ...]] | None:
         """Lend what a run of a spec needs, outside closed nodes; None when it does not fit now."""
         near = spec.policy.near
-        placing = scheduler.place(spec, self._ledger, closed, self._homes.get(near, ""))
+        placing = scheduler.place(spec, self._ledger, closed, self._home(near) if near else "")
         lease = self._ledger.acquire(spec.name, placing) if placing else None
         if lease is None or placing is None:
             return None
-        if near:
+        if near and near not in self._service_homes:
             self._homes.setdefault(near, lease.shares[0].node)
+            self._homes.move_to_end(near)
+            if len(self._homes) > _MOST_HOMES:
+                self._homes.popitem(last=False)
         return lease, self._placed(lease, placing)
+
+    def _home(self, near: str) -> str:
+        return self._service_homes.get(near) or self._homes.get(near, "")
 
     def lend_for_good(self, borrower: str, wants: TaskSpec, key: str) -> tuple[Placed, ...] | None:
         """Lend something for the block's life, to a service.
@@ -56,7 +67,7 @@ class Lender:
         if lease is None or placing is None:
             return None
         if key:
-            self._homes.setdefault(key, lease.shares[0].node)
+            self._service_homes.setdefault(key, self._homes.get(key, lease.shares[0].node))
         self.services.append(LeaseRecord(lease.id, "vllm", borrower, lease.shares, self._clock(), 0.0))
         return self._placed(lease, placing)
 

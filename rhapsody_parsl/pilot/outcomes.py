@@ -42,8 +42,8 @@ class Outcomes:
         why = active.ended_by.pop(result.id, "")
         if why == "cancelled":
             return False
-        if why == "walltime" and result.kind == FAILED:
-            self.failed(result.id, WalltimeExceeded(active.lane.spec.policy.walltime))
+        if isinstance(why, WalltimeExceeded) and result.kind == FAILED:
+            self.failed(result.id, why)
         else:
             self._results.append(result)
             self.counts["failed" if result.kind == FAILED else "done"] += 1
@@ -69,8 +69,8 @@ class Outcomes:
         if why == "cancelled":
             self.forget(task)
             return False
-        if why == "walltime":
-            error = WalltimeExceeded(active.lane.spec.policy.walltime)
+        if isinstance(why, WalltimeExceeded):
+            error = why
         elif (task in untouched and self._may_start_again(task, error)) or self._may_rerun(active, task, error):
             return True
         self.failed(task, error)

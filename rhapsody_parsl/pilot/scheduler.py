@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from rhapsody_parsl.pilot.ledger import Account, Ledger, Shelf
-from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
-__all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never", "would_help")
+__all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
 
 Placing = list[tuple[str, Part]]
 """Node names and what is taken of each."""
@@ -77,15 +76,6 @@ def reserve(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = ()) -> set
     return set()
 
 
-def would_help(ending: Iterable[Placed], spec: TaskSpec, ledger: Ledger) -> bool:
-    """Whether a waiting task of one node fits by its cores once a run on these parts ends."""
-    resources = spec.resources
-    need = resources.num_ranks * resources.cores_per_rank if resources.is_mpi else resources.cores
-    if resources.is_mpi and (resources.num_nodes > 1 or not need):
-        return False
-    return any(need <= len(p.share.cores) + ledger.accounts[p.node.name].free_cores for p in ending)
-
-
 def _fewest(spec: TaskSpec, accounts: list[Account]) -> int:
     """Return how many of the first accounts are enough, when all are: more never hinder."""
     low, high = 1, len(accounts)
@@ -102,7 +92,7 @@ def _fits(spec: TaskSpec, accounts: list[Account]) -> bool:
 
 
 def _labelled(account: Account, spec: TaskSpec) -> bool:
-    return not spec.policy.labels or set(spec.policy.labels) <= set(account.node.labels)
+    return not spec.policy.labels or account.labels.issuperset(spec.policy.labels)
 
 
 def _usable(accounts: Iterable[Account], spec: TaskSpec, closed: Collection[str]) -> Iterator[Account]:

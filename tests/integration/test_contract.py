@@ -167,6 +167,21 @@ def test_walltime_ends_the_whole_tree(stage: Stage, tmp_path: Path) -> None:
     assert stage.submit(apps.add, 1).result(TIMEOUT) == 2
 
 
+def test_of_tasks_with_a_walltime_each_only_the_one_that_hangs_fails(stage: Stage) -> None:
+    """Short ones are put behind each other in a worker, and their time does not begin there."""
+    count, hangs = (12, 4) if stage.runtime == "mpi" else (200, 120)
+    for future in [stage.submit(apps.nap, 0.001) for _ in range(count)]:
+        future.result(TIMEOUT)  # so that they are known to be short
+    naps = [
+        stage.submit(apps.nap, 60 if n == hangs else 0.001, spec={"walltime": 3 + n / 1000, "priority": n % 5})
+        for n in range(count)
+    ]
+    error = error_of(naps[hangs])
+    assert isinstance(error, WalltimeExceeded)
+    assert error.args == (3 + hangs / 1000,)
+    assert [n for n, future in enumerate(naps) if future.exception(TIMEOUT)] == [hangs]
+
+
 def test_a_process_of_its_own_for_each_task(stage: Stage) -> None:
     spec = {"isolation": "process"}
     pids = [stage.submit(apps.pid, spec=spec).result(TIMEOUT) for _ in range(3)]

@@ -38,6 +38,12 @@ def test_not_one_that_leaves_has_not_said_hello_or_is_full() -> None:
     leaving, silent, full = block("0"), Block("1", 0.0), block("2", tasks=400)
     leaving.closing = True
     assert chosen(leaving, silent, full) is None
+    known = Blocks(several=True)
+    for each in (leaving, silent, full):
+        known.add(each)
+    assert not known.have_room()
+    known.add(block("4"))
+    assert known.have_room()
     assert chosen(leaving, silent, full, block("3")) == "3"
 
 

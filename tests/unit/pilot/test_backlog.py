@@ -29,14 +29,60 @@ def test_an_empty_lane_is_remembered_and_one_of_long_ago_is_not() -> None:
     assert use_up(backlog, "first") is not lane
 
 
+def serve(backlog: Backlog, room: int = 999) -> list[int]:
+    """Serve whoever has a turn while there is room; return the tasks in order."""
+    served: list[int] = []
+    for lane in backlog.in_order(5.0, {"local"}):
+        served += [task.id for task in lane.take(room - len(served))]
+    return served
+
+
 def test_lanes_come_by_priority_and_age_and_empty_ones_do_not() -> None:
     backlog = make_backlog()
-    late = backlog.put(make_task(1, make_spec("late")), 1.0)
-    early = backlog.put(make_task(2, make_spec("early")), 0.0)
-    urgent = backlog.put(make_task(3, make_spec("urgent", priority=-1)), 2.0)
+    backlog.put(make_task(2, make_spec("early")), 0.0)
     backlog.put(make_task(4, make_spec("gone")), 0.0).take(1)
-    assert backlog.in_order() == [urgent, early, late]
+    backlog.put(make_task(1, make_spec("late")), 1.0)
+    backlog.put(make_task(3, make_spec("urgent", priority=-1)), 2.0)
     assert len(backlog) == 3
+    assert serve(backlog) == [3, 2, 1]
+    assert backlog.is_empty()
+
+
+def test_tasks_of_one_app_wait_in_one_lane_whatever_their_priority() -> None:
+    backlog = make_backlog()
+    lanes = {backlog.put(make_task(n, make_spec(priority=p)), 0.0) for n, p in enumerate((3, 1, 2, 1))}
+    assert len(lanes) == 1
+    assert serve(backlog, room=3) == [1, 3, 2]
+    backlog.put_back(lanes.pop(), [make_task(3, make_spec(priority=1))], 9.0)
+    assert serve(backlog) == [3, 0]
+
+
+def test_where_one_lane_finds_no_room_the_others_of_its_shape_are_passed_over() -> None:
+    backlog = make_backlog()
+    for number in range(50):
+        backlog.put(make_task(number, make_spec(f"app {number}")), 0.0)
+        backlog.put(make_task(50 + number, make_spec(f"app {number}", placement="spread")), 0.5)
+    turns = list(backlog.in_order(1.0, {"local"}))
+    assert [lane.spec.policy.placement for lane in turns] == ["pack", "spread"]
+    assert list(backlog.in_order(1.0, {"mpi"})) == []
+    assert len(list(backlog.in_order(9.0, {"local"}))) == 2, "whoever is late has one turn too"
+    assert serve(backlog) == list(range(100))
+
+
+def test_who_needs_more_cores_than_are_free_has_no_turn_unless_late() -> None:
+    ledger = Ledger(make_nodes(2, cores=4))
+    backlog = make_backlog(ledger)
+    assert ledger.acquire("x", [("n0", make_spec(cores=3).resources.single())])
+    assert ledger.acquire("x", [("n1", make_spec(cores=2).resources.single())])
+    for number, cores in enumerate((4, 3, 2, 1)):
+        backlog.put(make_task(number, make_spec(cores=cores)), float(number))
+    backlog.put(make_task(9, make_spec(runtime="mpi", num_ranks=4)), 3.5)
+    assert [lane.spec.resources.cores for lane in backlog.in_order(3.0, {"local"})] == [2, 1]
+    assert [lane.spec.resources.cores for lane in backlog.in_order(3.1, {"local", "mpi"})] == [4, 2, 1]
+    assert backlog.next_late(3.1) == [pytest.approx(0.91)]
+    assert backlog.waits_before(order=1.5, cores=3, ready={"local"})
+    assert not backlog.waits_before(order=1.5, cores=2, ready={"local"})
+    assert not backlog.waits_before(order=1.5, cores=4, ready={"mpi"})
 
 
 def test_what_is_refused_does_not_wait() -> None:
@@ -57,9 +103,9 @@ def test_some_lanes_are_taken_and_what_is_put_back_is_first() -> None:
         backlog.put(make_task(number, make_spec("b")), 0.0)
     taken = backlog.take(lambda other: other is lane)
     assert [task.id for task in taken] == [0, 1, 2]
-    assert lane not in backlog.in_order()
+    assert lane not in backlog.in_order(5.0, {"local"})
     backlog.put_back(lane, taken[:1], 5.0)
-    assert lane in backlog.in_order()
+    assert lane.order == 5.0
     backlog.put(taken[2], 5.0)
     assert [task.id for task in lane.take(9)] == [0, 2]
     assert len(backlog) == 3

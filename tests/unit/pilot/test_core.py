@@ -164,6 +164,19 @@ def test_a_walltime_ends_a_task_and_spares_its_neighbours() -> None:
     assert block.ended_at[0] == pytest.approx(2.5, abs=0.01)
 
 
+def test_a_walltime_is_never_spent_waiting_behind_others() -> None:
+    """Short tasks are put behind each other in a worker; each one's time begins when the one before it has ended."""
+    block = Simulation(make_nodes(1, cores=1))
+    block.seconds = dict.fromkeys(range(400), 0.004) | {300: 60.0}
+    for number in range(400):
+        block.submit(make_spec(walltime=0.04 + number / 1e6), number)
+    block.run()
+    assert {n: kind for n, kind in kinds(block).items() if kind != "ok"} == {300: "WalltimeExceeded"}
+    assert error_of(block.ended[300]).args == (pytest.approx(0.0403),)
+    assert block.ended_at[300] - block.started[300][0] == pytest.approx(0.04, abs=0.005)
+    assert max(block.started[n][0] for n in range(400)) < 3.0
+
+
 def test_a_task_that_exceeds_its_memory_fails_alone_and_is_not_run_again() -> None:
     block = Simulation(make_nodes(1, cores=2))
     block.seconds = dict.fromkeys(range(200), 0.001)

@@ -1,37 +1,71 @@
 from typing import Any
 
 from rhapsody_parsl.pilot.lane import Lane
+from rhapsody_parsl.pilot.shape import Shape
+from rhapsody_parsl.wire.messages import Task
 from testing.nodes import make_spec, make_task
 
 
-def lane(window: int = 0, **policy: Any) -> Lane:
-    return Lane(make_spec(**policy), "local", window, 60.0)
+def lane(**policy: Any) -> Lane:
+    spec = make_spec(**policy)
+    return Lane(spec, "local", 60.0, Shape(spec, "local", 0))
+
+
+def put(line: Lane, *numbers: int, now: float, priority: float = 0.0) -> list[Task]:
+    tasks = [make_task(number, line.spec) for number in numbers]
+    for task in tasks:
+        line.put(task, priority, now)
+    return tasks
+
+
+def put_back(line: Lane, tasks: list[Task], now: float) -> None:
+    line.put_back([(task, 0.0) for task in tasks], now)
+
+
+def waited(line: Lane, now: float) -> float:
+    assert line.oldest is not None
+    return now - line.oldest
 
 
 def test_first_come_first_served_and_put_back_stands_in_front() -> None:
-    line, spec = lane(), make_spec()
-    line.put([make_task(n, spec) for n in range(4)], 1.0)
+    line = lane()
+    put(line, *range(4), now=1.0)
     taken = line.take(2)
-    line.put_back(taken, 5.0)
+    put_back(line, taken, 5.0)
     assert [task.id for task in line.take(9)] == [0, 1, 2, 3]
     assert len(line) == 0
+    assert line.order is None
 
 
 def test_put_back_does_not_lose_the_age() -> None:
-    line, spec = lane(), make_spec()
-    line.put([make_task(n, spec) for n in range(2)], 1.0)
-    line.put_back(line.take(1), 9.0)
-    assert line.waited(10.0) == 9.0
+    line = lane()
+    put(line, 0, 1, now=1.0)
+    put_back(line, line.take(1), 9.0)
+    assert waited(line, 10.0) == 9.0
 
 
 def test_a_step_of_priority_weighs_as_much_as_the_ageing() -> None:
-    urgent, patient, spec = lane(priority=0), lane(priority=1), make_spec()
-    patient.put([make_task(1, spec)], 0.0)
-    urgent.put([make_task(2, spec)], 59.0)
-    assert urgent.order < patient.order
-    urgent.take(1)
-    urgent.put([make_task(3, spec)], 61.0)
-    assert patient.order < urgent.order
+    line = lane()
+    put(line, 1, now=0.0, priority=1)
+    put(line, 2, now=59.0)
+    assert [task.id for task in line.take(1)] == [2]
+    put(line, 3, now=61.0)
+    assert [task.id for task in line.take(2)] == [1, 3]
+
+
+def test_the_oldest_is_known_whoever_is_before_it() -> None:
+    line = lane()
+    put(line, 1, now=1.0, priority=5)
+    for number in range(2, 500):
+        put(line, number, now=float(number), priority=-number)
+    assert waited(line, 500.0) == 499.0
+    assert [task.id for task in line.take(3)] == [499, 498, 497]
+    assert line.remove(1)
+    assert waited(line, 500.0) == 498.0
+    assert line.remove(2)
+    assert not line.remove(2)
+    assert waited(line, 500.0) == 497.0
+    assert len(line.take(999)) == 494
 
 
 def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:
@@ -46,15 +80,9 @@ def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:
     assert line.depth > 8
 
 
-def test_a_walltime_is_never_spent_waiting_behind_others() -> None:
-    line = lane(walltime=5)
-    line.learn(0.0001)
-    assert line.depth == 1
-
-
 def test_remove_takes_from_anywhere() -> None:
-    line, spec = lane(), make_spec()
-    line.put([make_task(n, spec) for n in range(3)], 1.0)
+    line = lane()
+    put(line, *range(3), now=1.0)
     assert line.remove(1)
     assert not line.remove(1)
     assert [task.id for task in line.take(9)] == [0, 2]

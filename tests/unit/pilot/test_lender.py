@@ -1,6 +1,7 @@
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
+from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -12,7 +13,7 @@ def test_each_use_of_a_lease_is_a_line_of_the_record() -> None:
     lender = Lender(ledger, lambda: next(seconds))
     lent = lender.lend(spec, ())
     assert lent is not None
-    active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", 0, 60.0), lent[0], 0.0)
+    active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), lent[0], 0.0)
     lender.begin(active)
     active.total += 3
     lender.pause(active)

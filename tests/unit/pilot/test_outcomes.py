@@ -3,9 +3,10 @@ from typing import cast
 import msgspec
 import pytest
 
-from rhapsody_parsl.errors import BackendFailed, WorkerLost
+from rhapsody_parsl.errors import BackendFailed, WalltimeExceeded, WorkerLost
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.outcomes import Outcomes
+from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from testing.nodes import make_spec
@@ -13,9 +14,9 @@ from testing.nodes import make_spec
 LOST = WorkerLost("fake", "signal 9")
 
 
-def make_run(ended_by: str = "", on_loss: str = "fail") -> ActiveRun:
+def make_run(ended_by: str | WalltimeExceeded = "", on_loss: str = "fail") -> ActiveRun:
     spec = make_spec(on_loss=on_loss, walltime=5)
-    active = ActiveRun(Run(1, spec), Lane(spec, "local", 0, 60.0), None, 0.0)
+    active = ActiveRun(Run(1, spec), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), None, 0.0)
     active.ended_by = {1: ended_by} if ended_by else {}
     return active
 
@@ -29,13 +30,13 @@ def told(outcomes: Outcomes) -> list[str]:
     ("ended_by", "kind", "names"),
     [
         ("", RESULT, ["ok"]),
-        ("walltime", RESULT, ["ok"]),  # it was just in time
-        ("walltime", FAILED, ["WalltimeExceeded"]),
+        (WalltimeExceeded(2.0), RESULT, ["ok"]),  # it was just in time
+        (WalltimeExceeded(2.0), FAILED, ["WalltimeExceeded"]),
         ("cancelled", RESULT, []),
         ("cancelled", FAILED, []),
     ],
 )
-def test_a_result_counts_by_why_its_task_ended(ended_by: str, kind: int, names: list[str]) -> None:
+def test_a_result_counts_by_why_its_task_ended(ended_by: str | WalltimeExceeded, kind: int, names: list[str]) -> None:
     outcomes = Outcomes()
     assert outcomes.ended(make_run(ended_by), Result(1, kind, b"")) == bool(names)
     assert told(outcomes) == names
@@ -44,9 +45,9 @@ def test_a_result_counts_by_why_its_task_ended(ended_by: str, kind: int, names: 
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "names"), [("", ["WorkerLost"]), ("walltime", ["WalltimeExceeded"]), ("cancelled", [])]
+    ("ended_by", "names"), [("", ["WorkerLost"]), (WalltimeExceeded(5.0), ["WalltimeExceeded"]), ("cancelled", [])]
 )
-def test_a_lost_task_that_may_not_run_again_is_told_of(ended_by: str, names: list[str]) -> None:
+def test_a_lost_task_that_may_not_run_again_is_told_of(ended_by: str | WalltimeExceeded, names: list[str]) -> None:
     outcomes = Outcomes()
     assert not outcomes.survives(make_run(ended_by), 1, LOST, ())
     assert told(outcomes) == names

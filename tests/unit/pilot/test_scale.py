@@ -1,6 +1,8 @@
 """10,000 nodes and 100,000 tasks through the pilot's core; the rates are printed (`pytest -s`), not asserted."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -54,3 +56,24 @@ def test_a_wide_gang_is_given_its_nodes() -> None:
         gang.tick(10.0 + turn)
     report(f"\na gang of {NODES} nodes waiting: {(time.perf_counter() - began) / 3:.2f} s a decision")
     assert gang.queued == 1
+
+
+def test_ten_thousand_specs_at_once_cost_little_more_each_than_a_few() -> None:
+    """Ten times as many took a hundred times as long when a decision went over all that wait."""
+
+    def cost(count: int, kind: Callable[[int], dict[str, Any]]) -> float:
+        core = Core(Ledger(make_nodes(4, cores=4)), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
+        core.runtime_ready("mpi", 0.0)
+        return 1 / drive(core, [make_task(n, make_spec(**kind(n))) for n in range(count)], 60.0)
+
+    kinds: list[Callable[[int], dict[str, Any]]] = [
+        lambda n: {"priority": n},
+        lambda n: {"priority": -n, "num_nodes": 1 + n % 4} if n % 5 == 0 else {"priority": n},
+        lambda n: {"name": f"app{n}", "walltime": 100 + n},
+        lambda n: {"near": f"data{n}"},
+        lambda n: {"memory": 0.001 + n / 1e7, "cores": 1 + n % 4},
+    ]
+    for kind in kinds:
+        few, many = (min(cost(count, kind) for _ in range(2)) for count in (500, 5000))
+        report(f"\n{kind(7)}: {few * 1e6:.0f} us a task of 500, {many * 1e6:.0f} of 5,000")
+        assert many < 4 * few
