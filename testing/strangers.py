@@ -1,4 +1,4 @@
-"""Strangers who bombard a port: with ZeroMQ, without the proof, some under names of ours; and with bytes of any kind."""
+"""Strangers who bombard a port: with ZeroMQ, without the proof, some under names of ours; and with any bytes."""
 
 import contextlib
 import random
