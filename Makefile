@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := overhead payloads commands costs heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs unit fuzz integration test-globus test-cluster parsl-suite bench env openmpi model format clean
+.PHONY: help demo test check docs unit unit-pythons fuzz integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ docs: env ## the documentation's site, in build/docs; a broken link or reference
 
 unit: env ## the fast tests
 	$(PYTEST) tests/unit
+
+unit-pythons: ## the fast tests that need no Dragon, on each Python from 3.11 to 3.14 that the machine has
+	@tools/unit_pythons.sh
 
 fuzz: SEED ?= $(shell date +%s)
 fuzz: env ## a million damaged and made-up frames, for each part that receives some (minutes); one run again: make fuzz SEED=7

@@ -7,6 +7,7 @@ All of them pickle, and all of them travel between processes as `(class name, fa
 never unpickles anything.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from rhapsody_parsl.wording import clip, shown, tellable
@@ -22,6 +23,7 @@ __all__ = (
     "NodeLost",
     "PayloadError",
     "RankFailed",
+    "RemoteError",
     "RequestKilledEngine",
     "RhapsodyError",
     "RuntimeLost",
@@ -176,18 +178,54 @@ class MemoryExceeded(RhapsodyError):
         )
 
 
+_PLAIN_DATA = "Return plain data, or write large and exotic objects to a file and pass its path."
+
+
 class PayloadError(RhapsodyError):
     """A function, argument or result that cannot be serialized or read back."""
 
-    def __init__(self, what: str, problem: str) -> None:
-        super().__init__(what, problem)
+    def __init__(self, what: str, problem: str, remedy: str = _PLAIN_DATA) -> None:
+        super().__init__(what, problem, remedy)
 
     def sentence(self) -> str:
-        """Say which part and why."""
-        what, problem = self.args
+        """Say which part, why, and what helps."""
+        what, problem, remedy = self.args
+        return f"The task's {what} could not be serialized or read: {problem}. {remedy}"
+
+
+def _fact(place: int) -> Any:
+    return property(lambda error: error.args[place])
+
+
+class RemoteError(RhapsodyError):
+    """What a task raised, in words: it cannot be itself at the driver.
+
+    Args:
+        name: Of the exception's class, with its module.
+        message: The exception's.
+        traceback: As Python prints it in the task's process, with causes and notes.
+        notes: The exception's.
+        why: It is not itself here.
+    """
+
+    name: str = _fact(0)
+    message: str = _fact(1)
+    traceback: str = _fact(2)
+    notes: list[str] = _fact(3)
+    why: str = _fact(4)
+
+    def __init__(
+        self, name: str, message: str, traceback: str = "", notes: Iterable[str] = (), why: str = "no reason is known"
+    ) -> None:
+        super().__init__(name, message, traceback, list(notes), why)
+
+    def sentence(self) -> str:
+        """Say what the task raised, and why it comes as text."""
+        remedy = " Install its package at the driver too." if "ModuleNotFoundError" in self.why else ""
         return (
-            f"The task's {what} could not be serialized or read: {problem}. Return plain data, or write large and "
-            "exotic objects to a file and pass its path."
+            f"The task raised {self.name}: {self.message}\n"
+            f"The exception itself could not be had at the driver ({self.why}).{remedy} "
+            f"Its traceback in the task's process:\n{self.traceback or 'none'}"
         )
 
 
@@ -315,18 +353,15 @@ class RequestKilledEngine(ServiceRequestFailed):
 
 
 class IncompatiblePeer(RhapsodyError):
-    """Two halves of this package with different versions met."""
+    """The driver and a block cannot work together: their versions of this package or of Python differ."""
 
-    def __init__(self, ours: str, theirs: str) -> None:
-        super().__init__(ours, theirs)
+    def __init__(self, ours: str, theirs: str, remedy: str = "Install the same rhapsody-parsl on both sides.") -> None:
+        super().__init__(ours, theirs, remedy)
 
     def sentence(self) -> str:
-        """Name both versions."""
-        ours, theirs = self.args
-        return (
-            f"This side runs {ours}, the other {theirs}. "
-            "Install the same rhapsody-parsl in the block and at the driver."
-        )
+        """Name both versions, and the remedy."""
+        ours, theirs, remedy = self.args
+        return f"The driver runs {ours}, the block {theirs}. {remedy}"
 
 
 _BY_NAME: dict[str, type[RhapsodyError]] = {
@@ -346,9 +381,9 @@ def to_wire(error: RhapsodyError) -> tuple[str, list[Any]]:
 def _plain(fact: Any) -> Any:
     """Return what msgpack can carry: plain data as it is, anything else as its `repr`."""
     match fact:
-        case None | bool() | float() | str():
-            return fact
-        case int() if abs(fact) < 1 << 63:
+        case str():
+            return fact.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be sent
+        case None | bool() | float() | int() if not isinstance(fact, int) or abs(fact) < 1 << 63:
             return fact
         case list() | tuple():
             return [_plain(item) for item in fact]

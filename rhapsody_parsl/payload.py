@@ -9,17 +9,25 @@ nobody has registered a serializer, and dill is called as Parsl would call it.
 """
 
 import functools
+import inspect
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import dill
 
-__all__ = ("HEADER", "open_call", "open_value", "pack_call", "pack_value", "pickled")
+from rhapsody_parsl.contents import sketch, what_stays
+from rhapsody_parsl.errors import PayloadError
+from rhapsody_parsl.telling import described, said
+
+__all__ = ("HEADER", "open_call", "open_result", "open_value", "pack_call", "pack_result", "pack_value", "pickled")
 
 _NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large values are legitimate here
 _PROTOCOL = 5
+_PLAIN_DATA = "Pass plain data, or write large and exotic objects to a file and pass its path."
+_INSTALL_IN_BLOCK = "What the function and its arguments need must be installed in the block's Python environment too."
+_INSTALL_AT_DRIVER = "What a result is made of must be installed at the driver too; or return plain data."
 _MOST_DIGITS = 24
 """In the length of a part of a call."""
 
@@ -94,26 +102,65 @@ def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     """Return a call as bytes, which Parsl's `unpack_apply_message` opens too.
 
     Raises:
-        Exception: Whatever dill raises.
+        PayloadError: A part cannot be pickled.
     """
-    parts: list[list[Buffer]] = [[_serialize(function)], _pieces_of(args)]
-    parts.append(_pieces_of(kwargs))
-    return b"".join(piece for part in parts for piece in (b"%d\n" % sum(map(len, part)), *part))
+    part, value = "function", cast(Any, function)
+    try:
+        parts: list[list[Buffer]] = [[_serialize(function)]]
+        for part, value in (("arguments", args), ("keyword arguments", kwargs)):  # noqa: B007 - to be told
+            parts.append(_pieces_of(value))
+    except Exception as problem:
+        raise PayloadError("function or arguments", _not_packed(value, part, problem), _PLAIN_DATA) from problem
+    return b"".join(piece for each in parts for piece in (b"%d\n" % sum(map(len, each)), *each))
+
+
+def _not_packed(value: Any, name: str, problem: BaseException) -> str:
+    return f"{said(problem)}. What cannot be serialized: {what_stays(value, pack_value, name)}"
 
 
 def open_call(payload: bytes | memoryview) -> Call:
     """Return function, positional and keyword arguments of a call.
 
     Raises:
-        Exception: Whatever unpickling raises, which runs the user's code.
+        PayloadError: A part cannot be opened, which runs the user's code; the cause is what that raised.
     """
-    view, parts, at = memoryview(payload), [], 0
-    while at < len(payload):
-        end = at + bytes(view[at : at + _MOST_DIGITS]).index(b"\n")
-        start, at = end + 1, end + 1 + int(payload[at:end])
-        parts.append(open_value(view[start:at]))
-    function, args, kwargs = parts
+    view, parts, opened, at = memoryview(payload), [], [], 0
+    try:
+        while at < len(payload):
+            end = at + bytes(view[at : at + _MOST_DIGITS]).index(b"\n")
+            start, at = end + 1, end + 1 + int(payload[at:end])
+            parts.append(view[start:at])
+            opened.append(open_value(parts[-1]))
+        function, args, kwargs = opened
+    except BaseException as problem:
+        raise _not_opened(parts, opened, problem) from problem
     return function, args, kwargs
+
+
+def _not_opened(parts: list[memoryview], opened: list[Any], problem: BaseException) -> PayloadError:
+    """Say which part of a call cannot be opened, and what is missing for it."""
+    if len(opened) >= len(parts):
+        return PayloadError("payload", f"it is no call ({said(problem)})", "This is a defect of rhapsody-parsl.")
+    part = ("function", "arguments", "keyword arguments")[min(len(opened), 2)]
+    found = sketch(_body(parts[-1]))
+    told = f"{said(problem)}"
+    if found and opened:
+        items = found.incomplete()
+        names = [_name_of(opened[0], key) for key, _ in items]
+        told += "".join(f"; {name} is {described(item)}" for name, (_, item) in zip(names, items, strict=True))
+    if found and found.missing:
+        told += f"; missing in the block: {', '.join(found.missing[:5])}"
+    return PayloadError(part, told, _INSTALL_IN_BLOCK)
+
+
+def _name_of(function: Any, key: Any) -> str:
+    """Name an argument: a keyword by itself, a position with the parameter's name."""
+    if isinstance(key, str):
+        return f"argument {key!r}"
+    try:
+        return f"argument {key} ({list(inspect.signature(function).parameters)[key]!r})"
+    except Exception:  # noqa: BLE001 - any callable has come here
+        return f"argument {key}"
 
 
 def pack_value(value: Any) -> bytes:
@@ -125,6 +172,32 @@ def pack_value(value: Any) -> bytes:
     return b"".join(_pieces_of(value))
 
 
+def pack_result(value: Any) -> bytes:
+    """Return a task's result as bytes.
+
+    Raises:
+        PayloadError: It cannot be pickled, which runs the user's code; the cause is what that raised.
+    """
+    try:
+        return pack_value(value)
+    except BaseException as problem:
+        raise PayloadError("result", _not_packed(value, "result", problem)) from problem
+
+
+def open_result(data: bytes | memoryview) -> Any:
+    """Return a task's result.
+
+    Raises:
+        PayloadError: It cannot be opened, which runs the user's code; the cause is what that raised.
+    """
+    try:
+        return open_value(data)
+    except BaseException as problem:
+        found = sketch(_body(data))
+        told = f"{said(problem)}; {found.words}" if found else said(problem)
+        raise PayloadError("result", told, _INSTALL_AT_DRIVER) from problem
+
+
 def _pieces_of(value: Any) -> list[Buffer]:
     parsls = _parsls()
     if parsls is None or list(parsls.methods_for_data) == [_BY_DILL]:  # else somebody wants values written their way
@@ -133,6 +206,14 @@ def _pieces_of(value: Any) -> list[Buffer]:
         except Exception:  # noqa: BLE001, S110 - dill then says what is wrong
             pass
     return [_serialize(value)]
+
+
+def _body(data: bytes | memoryview) -> bytes | None:
+    """Return the pickle in a packed value; None when a serializer that somebody has registered wrote it."""
+    for header in (HEADER, _DILL, _DILL_CALLABLE):
+        if bytes(data[: len(header)]) == header:
+            return bytes(data[len(header) :])
+    return None
 
 
 def open_value(data: bytes | memoryview) -> Any:

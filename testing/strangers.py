@@ -1,4 +1,4 @@
-"""Strangers who bombard a port: with ZeroMQ, without the proof, some under names of ours; and with any bytes."""
+"""Strangers who bombard a port: with ZeroMQ, without the proof, some under our names; and with bytes of any kind."""
 
 import contextlib
 import random

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rhapsody_parsl.spec.pythons import dragon_misfit
 from testing import leaks
 
 pytest_plugins = ["pytester"]
@@ -37,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
         kind = item.path.relative_to(tests).parts[0]
+        if item.get_closest_marker("dragon") and (why := dragon_misfit()):
+            item.add_marker(pytest.mark.skip(reason=why))
         if kind in KINDS:
             item.add_marker(kind)
         if kind in DEADLINES and item.get_closest_marker("timeout") is None:

@@ -100,6 +100,7 @@ class Blocks:
 
     Attributes:
         seen: Numbers of all blocks whose pilot has ever said hello, in that order.
+        refused: Why a block's hello was turned down, by number.
         drain_at: Monotonic time at which `due` is to be asked.
         history: Ended leases of all blocks, those that are gone too: block number and record.
     """
@@ -107,6 +108,7 @@ class Blocks:
     def __init__(self, several: bool, drain_period: float = math.inf) -> None:
         self._several, self._drain_period = several, drain_period
         self.seen: list[str] = []
+        self.refused: dict[str, str] = {}
         self.drain_at = math.inf
         self._blocks: dict[str, Block] = {}
         self.history: deque[tuple[str, LeaseRecord]] = deque(maxlen=_KEPT_LEASES)

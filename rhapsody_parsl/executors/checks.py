@@ -12,9 +12,18 @@ from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import name_of
 from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
 from rhapsody_parsl.spec.limits import MOST, check_positive, check_range, check_text
+from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("check_default", "check_label", "check_numbers", "check_provider", "check_runtimes", "check_words")
+__all__ = (
+    "check_default",
+    "check_label",
+    "check_numbers",
+    "check_provider",
+    "check_python",
+    "check_runtimes",
+    "check_words",
+)
 
 _IN_A_LABEL = "._-+@:=,%"
 _LONGEST_LABEL = 100
@@ -68,6 +77,20 @@ def check_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
     if len(set(names)) != len(names):
         raise InvalidTask("runtimes", names, "at least one, and each kind once")
     return tuple(items)
+
+
+def check_python(runtimes: Sequence[RuntimeConfig], ours: bool) -> None:
+    """Refuse Dragon where it cannot run.
+
+    Args:
+        runtimes: The user's.
+        ours: Whether the blocks are known to run our own Python; else they say so themselves.
+
+    Raises:
+        InvalidTask: Dragon is among them, and does not support this Python.
+    """
+    if ours and any(isinstance(runtime, DragonRuntime) for runtime in runtimes) and (why := dragon_misfit()):
+        raise InvalidTask("runtimes", "DragonRuntime", why, DRAGON_REMEDY)
 
 
 def _instead_of(item: Any) -> str:

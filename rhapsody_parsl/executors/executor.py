@@ -22,7 +22,7 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.errors import BlockLost, PayloadError, RhapsodyError, Unwritable
+from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
@@ -31,6 +31,7 @@ from rhapsody_parsl.executors.checks import (
     check_label,
     check_numbers,
     check_provider,
+    check_python,
     check_runtimes,
     check_words,
 )
@@ -167,6 +168,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             declared_nodes=self.declared_nodes,
         )
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
+        ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
+        check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
         return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
 
@@ -265,10 +268,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        try:
-            payload = pack_call(bare(func), args, kwargs)
-        except Exception as problem:
-            raise PayloadError("function or arguments", f"{type(problem).__name__}: {problem}") from problem
+        payload = pack_call(bare(func), args, kwargs)
         number = next(self._task_ids)
         future = TaskFuture(number, self._cancel_task)
         self.tasks[number] = future
@@ -327,10 +327,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         future = self.tasks.pop(result.id, None)
         if future is None or future.done() or not future.set_running_or_notify_cancel():
             return
-        try:
-            value, error = open_result(result)
-        except Exception as problem:  # noqa: BLE001 - unpickling runs the user's code
-            value, error = None, PayloadError("result", f"{type(problem).__name__}: {problem}")
+        value, error = open_result(result)
         if error is None:
             future.set_result(value)
         else:

@@ -50,12 +50,13 @@ def facts_of(function: Callable[..., Any]) -> FunctionFacts:
 
 
 def bare(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function of a Python app without Parsl's `wrap_error`.
+    """Return the function of an app without Parsl's `wrap_error`.
 
-    A worker of ours tells by itself what a function raises; the wrapper would have each import all of Parsl first.
+    A worker of ours tells by itself what a function raises, exceptions too at which the wrapper fails; it would also
+    have each import all of Parsl first.
     """
     inner = getattr(function, "__wrapped__", None)
-    if getattr(function, "__code__", None) is _WRAPPER and isinstance(inner, FunctionType):
+    if getattr(function, "__code__", None) is _WRAPPER and isinstance(inner, (FunctionType, functools.partial)):
         return inner
     return function
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.errors import from_wire
-from rhapsody_parsl.payload import open_value
-from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
+from rhapsody_parsl import payload as payloads
+from rhapsody_parsl.errors import PayloadError, from_wire
+from rhapsody_parsl.raised.revival import revive
+from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
 from rhapsody_parsl.wire.parcels import opened
 
 __all__ = ("TaskFuture", "open_result")
@@ -33,18 +34,17 @@ class TaskFuture(Future[Any]):
         return True
 
 
-def open_result(result: Result) -> tuple[Any, BaseException | None]:
-    """Return the value, or None and what was raised.
-
-    Raises:
-        Exception: Whatever unpickling raises, which runs the user's code.
-    """
-    payload = opened(result)
-    if result.kind == RESULT:
-        return open_value(payload), None
-    if result.kind == RAISED:
-        return None, open_value(payload).get_exception()
-    if result.kind == FAILED:
+def open_result(result: Result) -> tuple[Any, Exception | None]:
+    """Return the value, or None and why there is none."""
+    try:
+        payload = opened(result)
+        if result.kind == RESULT:
+            return payloads.open_result(payload), None
+        if result.kind == RAISED:
+            return None, revive(payload)
         name, facts = msgspec.msgpack.decode(payload)
         return None, from_wire(name, facts)
-    raise ValueError(f"a result of unknown kind {result.kind}")
+    except PayloadError as problem:
+        return None, problem
+    except Exception as problem:  # noqa: BLE001 - a future that never ends would be worse
+        return None, PayloadError("result", f"{type(problem).__name__}: {problem}")

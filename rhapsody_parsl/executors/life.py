@@ -95,7 +95,8 @@ class BlockLife(BlockProviderExecutor):
         connected = self.connected_blocks()
         for id_, job in known.items():
             if job.terminal and id_ not in connected and job.state is not JobState.SCALED_IN:
-                words = job.message if job.message is not None else _NEVER_SPOKE
+                why = self._link.blocks.refused.get(id_, _NEVER_SPOKE) if self._link else _NEVER_SPOKE
+                words = job.message if job.message is not None else why
                 known[id_] = JobStatus(JobState.MISSING, words, job.exit_code, job.stdout_path, job.stderr_path)
         return known
 

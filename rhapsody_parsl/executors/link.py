@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import ParamSpec, Protocol, TypeVar
 
-from rhapsody_parsl.errors import BlockLost, IncompatiblePeer, RhapsodyError
+from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import (
-    VERSION,
     Cancel,
     FromPilot,
     Goodbye,
@@ -307,7 +307,7 @@ class Link(threading.Thread):
         block.heard, block.cut = time.monotonic(), False
         try:
             for body in block.session.receive(frames):
-                self._handle(block, self._codec.decode(body))
+                self._take_in(block, self._codec.decode(body))
         except MalformedFrame as problem:
             self._lose(block, f"it spoke out of turn ({problem})", "")
             self._give_out()
@@ -335,7 +335,7 @@ class Link(threading.Thread):
             self._arm_drain()
         return block
 
-    def _handle(self, block: Block, message: FromPilot) -> None:
+    def _take_in(self, block: Block, message: FromPilot) -> None:
         match message:
             case Results(results=results, leases=leases):
                 check_parcels(results, self._parcels, block.id)
@@ -362,9 +362,10 @@ class Link(threading.Thread):
         discard(result)
 
     def _welcome(self, block: Block, hello: Hello) -> None:
-        if hello.version != VERSION:
-            log.error("%s", IncompatiblePeer(f"protocol {VERSION}", f"protocol {hello.version} ({hello.package})"))
-            self._send(block, Stop())
+        if misfit := mismatch(hello):
+            log.error("block %s is refused: %s", block.id, misfit)
+            self.blocks.refused[block.id] = str(misfit)
+            self._dismiss(block, drain=False)
             return
         block.inventory = hello.inventory
         log.info("block %s is there: %s", block.id, hello.inventory)

@@ -21,6 +21,7 @@ from rhapsody_parsl.errors import (
     MissingPackage,
     PayloadError,
     RankFailed,
+    RemoteError,
     RhapsodyError,
     ServiceRequestFailed,
     WalltimeExceeded,
@@ -35,7 +36,7 @@ __all__ = ("RhapsodyEngine",)
 
 _SIZE_LIMIT = 10 * 1024 * 1024  # Globus Compute's own
 _POLLING = {"strategy": "simple", "max_idletime": 120.0, "strategy_period": 5.0}
-_FINAL = (InvalidTask, MissingPackage, PayloadError, RankFailed, ServiceRequestFailed, WalltimeExceeded)
+_FINAL = (InvalidTask, MissingPackage, PayloadError, RankFailed, RemoteError, ServiceRequestFailed, WalltimeExceeded)
 """Ends of a task that no other try would change."""
 _EXECUTOR_KEYS = (
     "address", "ageing", "block_error_handler", "cores_per_node", "declared_nodes", "default_runtime", "drain_period",

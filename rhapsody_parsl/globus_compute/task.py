@@ -15,8 +15,8 @@ from globus_compute_sdk.serialize import ComputeSerializer, DillDataBase64, Seri
 from globus_compute_sdk.serialize.base import IDENTIFIER_LENGTH
 from parsl.app.errors import RemoteExceptionWrapper
 
-from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.executors.functions import facts_of
+from rhapsody_parsl.raised.account import in_words
 
 __all__ = ("TaskRaised", "ask_for_prompt", "run_on_rank", "run_once", "takes_comm")
 
@@ -41,7 +41,7 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
         The packed result.
 
     Raises:
-        WorkerLost: The task raised what no function should, such as KeyboardInterrupt.
+        RemoteError: The task raised what no function should, such as KeyboardInterrupt.
         TaskRaised: The function raised in a child that it forked, whose end this is.
     """
     own = os.getpid()
@@ -51,8 +51,8 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
         except (Exception, SystemExit):
             raise
         except BaseException as problem:  # noqa: BLE001 - its class may be the user's, which the endpoint must not open
-            words = f"the task raised {type(problem).__name__}: {problem}"
-    raise WorkerLost("in the task", words)  # out here, where no other exception is under way: it would travel with it
+            error = in_words(problem, "it is no Exception, and ends what it passes through")
+    raise error  # out here, where no other exception is under way: it would travel with it
 
 
 def run_on_rank(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 
-VERSION = 2
+VERSION = 3
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2

@@ -1,51 +1,53 @@
 """One payload: bytes, call, bytes."""
 
-import sys
 import time
-import traceback
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
-from rhapsody_parsl.payload import pack_value
+from rhapsody_parsl.payload import pack_result
+from rhapsody_parsl.raised.account import encoded
+from rhapsody_parsl.telling import printed
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
-from rhapsody_parsl.worker.user_code import is_wrapper, run
+from rhapsody_parsl.worker.user_code import run
 
 __all__ = ("call", "failed", "pack", "raised")
 
+_MOST_WORDS = 8_000
 
-def call(task: int, payload: bytes | memoryview) -> Result:
-    """Run one payload in this process; every way it can end becomes a `Result`."""
+
+def call(task: int, payload: bytes | memoryview, use: Callable[[int, Any, float], Result] | None = None) -> Result:
+    """Run one payload in this process; every way it can end becomes a `Result`.
+
+    Args:
+        task: Its number.
+        payload: The call.
+        use: Makes a result of number, value and seconds; default `pack`.
+    """
     began = time.perf_counter()
     try:
         value = run(payload)
     except SystemExit as exit_:
-        return failed(task, WorkerLost("in the task", f"the task called sys.exit({exit_.code!r})"))
-    except BaseException:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
-        return raised(task, time.perf_counter() - began)
-    return pack(task, value, time.perf_counter() - began)
+        words = f"the task called sys.exit({exit_.code!r})"
+        return failed(task, WorkerLost("in the task", words, printed(exit_, _MOST_WORDS)))
+    except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
+        return raised(task, problem, time.perf_counter() - began)
+    return (use or pack)(task, value, time.perf_counter() - began)
 
 
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
-        return Result(task, RESULT, pack_value(value), seconds)
-    except Exception as problem:  # noqa: BLE001 - dill raises anything
-        if is_wrapper(value):
-            return failed(task, PayloadError("exception", "".join(traceback.format_exception(value.e_value))))
-        return failed(task, PayloadError("result", f"{type(problem).__name__}: {problem}"))
+        return Result(task, RESULT, pack_result(value), seconds)
+    except PayloadError as problem:
+        return failed(task, problem)
 
 
-def raised(task: int, seconds: float = 0.0) -> Result:
-    """Return the exception being handled as a `Result`, its traceback with it."""
-    from parsl.app.errors import RemoteExceptionWrapper  # noqa: PLC0415 - takes a second or two; most tasks need none
-
-    wrapper = RemoteExceptionWrapper(*sys.exc_info())
-    try:
-        return Result(task, RAISED, pack_value(wrapper), seconds)
-    except Exception:  # noqa: BLE001 - dill raises anything
-        return failed(task, PayloadError("exception", traceback.format_exc(limit=-20)))
+def raised(task: int, problem: BaseException, seconds: float = 0.0, note: str = "") -> Result:
+    """Return an exception as a `Result`, with its traceback, and with one more note."""
+    return Result(task, RAISED, encoded(problem, note), seconds)
 
 
 def failed(task: int, error: RhapsodyError) -> Result:

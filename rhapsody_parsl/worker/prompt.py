@@ -1,6 +1,5 @@
 """From what the body of a request app returns to a full request, as vLLM's API names it."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +7,9 @@ import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.spec.request import PARAMETERS
+from rhapsody_parsl.telling import message_of
 from rhapsody_parsl.wire.messages import PROMPT, Result
-from rhapsody_parsl.worker.call import failed, pack, raised
-from rhapsody_parsl.worker.user_code import is_wrapper, run
+from rhapsody_parsl.worker.call import call, failed
 
 __all__ = ("PROMPT", "as_request", "call_body")
 
@@ -54,15 +53,12 @@ def _check_keys(request: Mapping[str, Any]) -> None:
 
 def call_body(task: int, payload: bytes | memoryview, parameters: bytes) -> Result:
     """Run a request app's body; return its request as a `Result` of kind PROMPT, or what ended the body instead."""
-    began = time.perf_counter()
-    try:
-        value = run(payload)
-    except Exception:  # noqa: BLE001 - the user's exception is the task's result
-        return raised(task)
-    if is_wrapper(value):
-        return pack(task, value)
-    try:
-        request = as_request(value, msgspec.msgpack.decode(parameters) if parameters else {})
-        return Result(task, PROMPT, msgspec.msgpack.encode(request), time.perf_counter() - began)
-    except (TypeError, ValueError) as problem:
-        return failed(task, ServiceRequestFailed("", str(problem)))
+
+    def ask(task: int, value: Any, seconds: float) -> Result:
+        try:
+            request = as_request(value, msgspec.msgpack.decode(parameters) if parameters else {})
+            return Result(task, PROMPT, msgspec.msgpack.encode(request), seconds)
+        except BaseException as problem:  # noqa: BLE001 - the value is the user's, and may be of any class
+            return failed(task, ServiceRequestFailed("", message_of(problem)))
+
+    return call(task, payload, ask)

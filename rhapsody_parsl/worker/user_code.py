@@ -10,7 +10,7 @@ from typing import Any
 from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.worker.process_tree import end_descendants, strays, wait_for
 
-__all__ = ("end_leftovers", "is_wrapper", "run")
+__all__ = ("end_leftovers", "run")
 
 _P_ALL, _WALL = 0, 0x40000000
 _LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL
@@ -44,7 +44,7 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
         more: Further keywords.
 
     Raises:
-        BaseException: Whatever the call raises.
+        BaseException: Whatever the call raises, or returns in the wrapper of Parsl's decorators.
     """
     problem: BaseException | None = None
     value: Any = None
@@ -58,6 +58,8 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
         if _Forked.child:
             _exit(value.e_value if is_wrapper(value) else problem)
         end_leftovers()
+    if is_wrapper(value):
+        value.reraise()
     return value
 
 

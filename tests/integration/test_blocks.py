@@ -242,6 +242,17 @@ def test_the_users_handler_judges(start: Start) -> None:
     assert not executor.bad_state_is_set
 
 
+def test_a_block_with_another_python_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhapsody_parsl.executors.peers.platform.python_version", lambda: "3.10.2")
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    executor = RhapsodyExecutor(runtimes=[LocalRuntime()], provider=provider)
+    with parsl.load(Config(executors=[executor], run_dir=str(tmp_path), initialize_logging=False)):
+        error = python_app(apps.add)(1).exception(60)
+    assert isinstance(error, BadStateException)
+    for words in ("The driver runs Python 3.10.2", "the block Python 3.1", "use the same one on both", "worker_init"):
+        assert words in str(error)
+
+
 @pytest.mark.timeout(7200 if STORM else 180)
 @pytest.mark.parametrize("turn", range(10 if STORM else 1))
 def test_blocks_that_start_at_once_leave_each_other_alone(turn: int) -> None:

@@ -11,10 +11,12 @@ from parsl.launchers import SimpleLauncher
 from rhapsody_parsl import RhapsodyExecutor
 
 FILES = sorted(Path(__file__).parents[2].glob("configs/*.py"))
+LOADED = [pytest.param(file, marks=[pytest.mark.dragon] * (file.stem == "local"), id=file.stem) for file in FILES]
+"""The local one's block runs this Python, and Dragon."""
 SITES = {"perlmutter", "frontier", "aurora", "polaris", "delta", "bridges2"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", LOADED)
 def test_config_loads_and_holds_our_executor(file: Path) -> None:
     config = runpy.run_path(str(file))["config"]
     assert isinstance(config, Config)
@@ -32,7 +34,7 @@ def test_it_says_at_its_top_what_was_run(file: Path) -> None:
     assert ("nothing yet" in words) == (file.stem in SITES)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", LOADED)
 def test_one_pilot_a_block(file: Path) -> None:
     (executor,) = runpy.run_path(str(file))["config"].executors
     provider = executor.provider

@@ -33,7 +33,7 @@ ALL: list[Any] = [MPI, VLLM, Dragon, Policy, DragonRuntime, LocalRuntime, MPIRun
     (VLLM, {"servce": "s"}, "'servce'. Did you mean 'service'?"),
     (DragonRuntime, {"option": ()}, "'option'. Did you mean 'options'?"),
     (MPIRuntime, {"worldranks": 1}, "'worldranks'. Did you mean 'world_ranks'?"),
-    (LocalRuntime, {"cores": 1}, "'cores'. Known are none"),
+    (LocalRuntime, {"cores": 1}, "'cores'. Known are startup_timeout"),
     (VLLMRuntime, {"service": ()}, "'service'. Did you mean 'services'?"),
     (VLLMService, {"name": "a", "model": "m", "gpu": 1}, "'gpu'. Did you mean 'gpus'?"),
     (RhapsodyExecutor, {"runtime": []}, "'runtime'. Did you mean 'runtimes'?"),

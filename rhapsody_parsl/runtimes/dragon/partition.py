@@ -10,13 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhapsody_parsl.cluster import guarded_ssh, limits
-from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
+from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.spec.config import DragonRuntime
+from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wire.mark import mark_of
 from rhapsody_parsl.wire.messages import Kill, Quit, Spawn
 
@@ -47,8 +48,11 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
     """Return the `dragon` command.
 
     Raises:
+        RuntimeUnavailable: The block's Python is none of Dragon's.
         MissingPackage: Dragon is not installed where the block's Python is.
     """
+    if why := dragon_misfit():
+        raise RuntimeUnavailable("dragon", f"{why} ({python}). {DRAGON_REMEDY}.")
     beside = Path(python).with_name("dragon")
     command = config.executable or (str(beside) if beside.exists() else shutil.which("dragon"))
     missing = [name for name in ("dragon", "flask", "gunicorn") if importlib.util.find_spec(name) is None]

@@ -10,7 +10,6 @@ import os
 import socket
 import sys
 import time
-import traceback
 from collections import deque
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.cluster.leftovers import mpi_segments  # noqa: E402
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.wire.curve import Keys  # noqa: E402
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.messages import RESULT, Result, Task, Work  # noqa: E402
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
@@ -94,14 +93,17 @@ class Rank:
 
     def _gather(self, group: MPI.Group, task: Task, result: Result) -> Result:
         """Bring all ranks' values to the first, on a communicator the function has not touched."""
-        from rhapsody_parsl.worker.call import pack  # noqa: PLC0415 - dill is paid for with the first task
+        from rhapsody_parsl.worker.call import pack, raised  # noqa: PLC0415 - dill is paid for with the first task
 
         comm = MPI.COMM_WORLD.Create_group(group)
         values = comm.gather(result.payload if result.kind == RESULT else None)
         comm.Free()
         if values is None or None in values:
             return result
-        return pack(task.id, [_unpack(value) for value in values], result.seconds)
+        try:
+            return pack(task.id, [_unpack(value) for value in values], result.seconds)
+        except BaseException as problem:  # noqa: BLE001 - opening them runs the user's code
+            return raised(task.id, problem, result.seconds)
 
     def _dispose(self, comm: MPI.Intracomm, clean: bool) -> None:
         """Have a task's communicator freed, some tasks later: messages that nobody took must never meet another task.
@@ -132,30 +134,25 @@ def _free(comm: MPI.Intracomm) -> None:
 
 
 def _unpack(payload: bytes) -> object:
-    from rhapsody_parsl.payload import open_value  # noqa: PLC0415 - dill is paid for with the first task
+    from rhapsody_parsl.payload import open_result  # noqa: PLC0415 - dill is paid for with the first task
 
-    return open_value(payload)
+    return open_result(payload)
 
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
     from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
-    from rhapsody_parsl.worker.user_code import is_wrapper, run  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.user_code import run  # noqa: PLC0415 - as above
 
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
     try:
         value = run(opened(task), comm=comm)
-        if is_wrapper(value):  # Parsl's decorator returns what the function raises
-            value.reraise()
     except SystemExit as exit_:
         return failed(task.id, RankFailed(rank, size, host, f"the function called sys.exit({exit_.code!r})"))
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
-        problem.add_note(f"Raised by rank {rank} of {size} on {host}.")
-        result = raised(task.id, time.perf_counter() - began)
-        if result.kind == FAILED:
-            return failed(task.id, RankFailed(rank, size, host, traceback.format_exc(limit=-20)))
-        return result
+        note = f"Raised by rank {rank} of {size} on {host}."
+        return raised(task.id, problem, time.perf_counter() - began, note)
     return pack(task.id, value, time.perf_counter() - began)
 
 

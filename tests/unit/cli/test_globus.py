@@ -33,6 +33,7 @@ def user_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.dragon  # the templates' blocks run this Python
 @pytest.mark.parametrize("options", [{}, ALL_OPTIONS], ids=["plain", "all-options"])
 @pytest.mark.parametrize("name", ["local", "slurm"])
 def test_templates_make_our_engine(user_dir: Path, name: str, options: dict[str, object]) -> None:

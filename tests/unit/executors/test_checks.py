@@ -66,4 +66,4 @@ def test_what_no_block_could_work_with_is_refused(setting: str, value: Any, prob
     ("launch_cmd", "run '{{x}}' {python} -m rhapsody_parsl.pilot {config} {block_id}"), ("provider", LocalProvider()),
 ])  # fmt: skip
 def test_what_works_is_taken(setting: str, value: Any) -> None:
-    assert getattr(RhapsodyExecutor(**{setting: value}), setting) == value
+    assert getattr(RhapsodyExecutor(**{"runtimes": [LocalRuntime()], setting: value}), setting) == value

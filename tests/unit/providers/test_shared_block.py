@@ -7,7 +7,7 @@ from parsl.launchers import SimpleLauncher, SrunLauncher
 from parsl.providers import LocalProvider
 from typeguard import TypeCheckError
 
-from rhapsody_parsl import RhapsodyExecutor, SharedBlock
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, SharedBlock
 from rhapsody_parsl.errors import InvalidTask
 
 
@@ -22,7 +22,7 @@ def test_shares_of_cores_follow_each_other() -> None:
     assert [(share.unit, share.first, share.count) for share in (one, other)] == [("cores", 0, 2), ("cores", 2, 3)]
     assert (one.cores_per_node, one.nodes_per_block, one.max_blocks, other.init_blocks) == (2, 1, 1, 0)
     assert one.label == "shared_local"
-    assert RhapsodyExecutor(provider=one).provider is one
+    assert RhapsodyExecutor(runtimes=[LocalRuntime()], provider=one).provider is one
     assert "cores" in repr(one)
 
 

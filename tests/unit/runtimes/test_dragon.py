@@ -19,6 +19,8 @@ from rhapsody_parsl.spec.config import DragonRuntime
 from testing import leaks
 from testing.waiting import until
 
+pytestmark = pytest.mark.dragon
+
 
 def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
     """Let these packages look as if they were not installed."""

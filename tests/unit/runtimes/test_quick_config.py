@@ -60,6 +60,7 @@ def test_anything_else_is_for_the_real_one(folder: Path) -> None:
     assert ask(folder, "add --cuda-runtime-lib='/usr/my cuda'") == "theirs: add --cuda-runtime-lib=/usr/my cuda\n"
 
 
+@pytest.mark.dragon
 @pytest.mark.parametrize("key", ["cuda_runtime_libname", "tcp_runtime"])
 def test_the_real_one_says_the_same(tmp_path: Path, key: str) -> None:
     """For the Dragon that is installed, with whatever settings."""

@@ -1,10 +1,12 @@
+import sys
 from typing import Any
 
 import msgspec
 import pytest
-from parsl.serialize import deserialize, pack_apply_message
+from parsl.serialize import pack_apply_message
 
 from rhapsody_parsl.errors import from_wire
+from rhapsody_parsl.raised.revival import revive
 from rhapsody_parsl.wire.messages import FAILED, RAISED
 from rhapsody_parsl.worker.prompt import PROMPT, as_request, call_body
 
@@ -40,9 +42,20 @@ def test_a_wrong_request_dict_is_refused(value: Any, problem: str) -> None:
         as_request(value, {})
 
 
+class HostileRequest(dict[str, Any]):
+    def __iter__(self) -> Any:
+        raise SystemExit("no keys here")
+
+
 def body(value: Any) -> Any:
     if value == "boom":
         raise ValueError(value)
+    if value == "leave":
+        sys.exit(3)
+    if value == "stop":
+        raise KeyboardInterrupt(value)
+    if value == "hostile":
+        return HostileRequest(prompt="x")
     return value
 
 
@@ -57,8 +70,9 @@ def test_a_failing_body_raises_and_a_wrong_one_is_explained() -> None:
     raised = call_body(1, pack_apply_message(body, ["boom"], {}), b"")
     assert raised.kind == RAISED
     assert isinstance(raised.payload, bytes)
-    assert isinstance(deserialize(raised.payload).get_exception(), ValueError)
-    for wrong in (3, {"prompt": object()}):
+    assert isinstance(revive(raised.payload), ValueError)
+    assert isinstance(revive(call_body(1, pack_apply_message(body, ["stop"], {}), b"").payload), KeyboardInterrupt)  # type: ignore[arg-type]  # bytes
+    for wrong in (3, {"prompt": object()}, "leave", "hostile"):
         result = call_body(1, pack_apply_message(body, [wrong], {}), b"")
         assert result.kind == FAILED
         assert str(from_wire(*msgspec.msgpack.decode(result.payload)))  # type: ignore[arg-type]  # bytes
