@@ -10,6 +10,7 @@ What is one for all is of the same kind: one walltime, one gang.
 """
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -30,7 +31,7 @@ from testing.simulation import FakeRuntime
 TASKS = 10_000
 QUICK = 1_000
 WORKERS = 100
-LABELS = 10_000
+LABELS = tuple(f"l{number}" for number in range(TASKS))
 
 Specification = dict[str, Any]
 KINDS: dict[str, tuple[Specification, Callable[[int], Specification]]] = {
@@ -39,10 +40,10 @@ KINDS: dict[str, tuple[Specification, Callable[[int], Specification]]] = {
     "walltime": ({"walltime": 1000}, lambda n: {"walltime": 1000 + n}),
     "memory": ({"memory": 0.001}, lambda n: {"memory": 0.001 + n * 1e-6}),
     "near": ({"near": "data"}, lambda n: {"near": f"data{n}"}),
+    "label": ({"labels": ["l0"]}, lambda n: {"labels": [f"l{n}"]}),
 }
 """What is one for all, and what each has of its own; on the whole line and in the core."""
 CORE_KINDS = KINDS | {
-    "label": ({"labels": ["l0"]}, lambda n: {"labels": [f"l{n}"]}),
     "name": ({}, lambda n: {"name": f"app{n}"}),
     "cores": ({}, lambda n: {"cores": 1 + n % 4, "priority": n}),
     "gang": ({"runtime": "mpi", "num_ranks": 8}, lambda n: {"runtime": "mpi", "num_ranks": 1 + n % 16, "priority": n}),
@@ -57,9 +58,8 @@ def measure_core(kind: str, _folder: str, tasks: int, each: int) -> sides.Turns:
     """Measure the core with one spec for all, or with one each."""
     settle()
     one, many = CORE_KINDS[kind.removeprefix("core ")]
-    labels = tuple(f"l{number}" for number in range(LABELS))
     while True:
-        nodes = [make_node(f"n{number}", cores=4, labels=labels) for number in range(WORKERS // 4)]
+        nodes = [make_node(f"n{number}", cores=4, labels=LABELS) for number in range(WORKERS // 4)]
         core = Core(Ledger(nodes), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
         core.runtime_ready("mpi", 0.0)
         specs = [make_spec(**({"name": "app"} | (many(number) if each else one))) for number in range(tasks)]
@@ -70,6 +70,9 @@ def measure_core(kind: str, _folder: str, tasks: int, each: int) -> sides.Turns:
 def measure_line(kind: str, folder: str, tasks: int, each: int) -> sides.Turns:
     """Measure the whole line with one spec for all, or with one each."""
     one, many = KINDS[kind]
+    hosts = Path(folder) / "hosts"
+    hosts.write_text(f"{socket.gethostname()} slots=2 labels={','.join(LABELS)}\n")
+    os.environ["RHAPSODY_HOSTFILE"] = str(hosts)
     executor = sides.rhapsody([LocalRuntime(), MPIRuntime()])
     with sides.load(executor, folder):
         wait([executor.submit(nothing, {}, number) for number in range(500)])

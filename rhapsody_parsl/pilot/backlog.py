@@ -13,7 +13,6 @@ from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.pilot.shape import Shape, Size, shape_key
 from rhapsody_parsl.pilot.turn import in_turn
-from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import Task
 
@@ -23,6 +22,8 @@ PATIENCE = 3.0
 """Seconds after which whoever waits has nodes kept free."""
 _MOST_LANES = 1000
 _MOST_SPECS = 4000
+_MOST_NAMES = 64
+"""Apps with lanes of their own, of those that are alike but for the name: more of them share one."""
 
 LaneShape = Shape[Lane]
 
@@ -53,8 +54,9 @@ class Backlog:
     ) -> None:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
         self._windows, self._ageing = windows, ageing
-        self._specs: dict[bytes, tuple[Lane, PolicyValue]] = {}
-        self._lanes: dict[TaskSpec, Lane] = {}
+        self._specs: dict[bytes, tuple[Lane, TaskSpec]] = {}
+        self._lanes: dict[TaskSpec, dict[str, Lane]] = {}  # by what matters of their specs, and name
+        self._lane_count = 0
         self._most_lanes = _MOST_LANES
         self._shapes: dict[Hashable, LaneShape] = {}
         self._sizes: list[Size] = []
@@ -76,12 +78,10 @@ class Backlog:
             UnroutableTask: No runtime takes it, or the whole block could not hold it.
             NodeLost: What is left of the block can never hold it.
         """
-        lane, policy = self._lane_of(task.spec)
+        lane, spec = self._lane_of(task.spec)
         if self.is_hopeless(lane):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
-        front = lane.order
-        lane.put(task, policy.priority, now)
-        if front is None or lane.order != front:
+        if lane.put(task, spec.policy.priority, now):
             self._join(lane)
         if lane.runs:
             self.behind[lane] = None
@@ -90,13 +90,17 @@ class Backlog:
     def put_back(self, lane: Lane, tasks: list[Task], now: float) -> None:
         """Have tasks wait again, in front of their lane."""
         if tasks:
-            lane.put_back([(task, self._lane_of(task.spec)[1].priority) for task in tasks], now)
+            lane.put_back([(task, self._lane_of(task.spec)[1].policy.priority) for task in tasks], now)
             self._join(lane)
             self.behind[lane] = None
 
     def walltime_of(self, task: Task) -> float:
         """Return the seconds after which a task is to be ended; 0 is none."""
-        return self._lane_of(task.spec)[1].walltime
+        return self._lane_of(task.spec)[1].policy.walltime
+
+    def name_of(self, task: Task, lane: Lane) -> str:
+        """Return the name of the app of a lane's task."""
+        return self._lane_of(task.spec)[1].name if lane.mixed else lane.spec.name
 
     def take(self, of: Callable[[Lane], bool] = lambda _: True) -> list[Task]:
         """Take out all tasks, or those of some lanes."""
@@ -151,7 +155,8 @@ class Backlog:
         Where one finds none the others of its shape would not either, and are passed over. So are, unless they are
         late, all for which fewer cores are free than they need.
         """
-        yield from in_turn([self._requests], ready, self._has_cores)
+        if self._requests:
+            yield from in_turn([self._requests], ready, self._has_cores)
         while (shape := self._fresh.first()) and self.is_late(shape, now):
             self._fresh.pop()
             self._late.add(shape)
@@ -186,7 +191,10 @@ class Backlog:
 
     def is_alone(self, lane: Lane) -> bool:
         """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
-        return len(self._sizes) == 1 and len(self._by_size[lane.shape.size]) == 1 and len(lane.shape.lanes) == 1
+        if len(self._by_size) != 1 or len(lane.shape.lanes) != 1:
+            return False
+        (shapes,) = self._by_size.values()
+        return len(shapes) == 1
 
     def waits_before(self, order: float, cores: int, ready: Collection[str]) -> bool:
         """Whether somebody with an older claim would have room on a node with so many free cores."""
@@ -212,46 +220,57 @@ class Backlog:
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
-    def _lane_of(self, encoded: bytes) -> tuple[Lane, PolicyValue]:
-        """Return the lane of a spec, and the policy of which that knows only a part."""
+    def _lane_of(self, encoded: bytes) -> tuple[Lane, TaskSpec]:
+        """Return the lane of a spec, and the spec, of which that knows only a part."""
         known = self._specs.get(encoded)
         if known is None:
             spec = decode_spec(encoded)
             if len(self._specs) >= _MOST_SPECS:
                 self._specs.clear()
-            known = self._specs[encoded] = (self._lane_for(spec), spec.policy)
+            known = self._specs[encoded] = (self._lane_for(spec), spec)
         return known
 
     def _lane_for(self, spec: TaskSpec) -> Lane:
-        policy = spec.policy
-        alike = spec
-        if policy.priority or policy.walltime:
-            alike = msgspec.structs.replace(spec, policy=msgspec.structs.replace(policy, priority=0.0, walltime=0.0))
-        lane = self._lanes.get(alike)
+        """Return the lane of tasks that differ in nothing that decides where they start and how long they take."""
+        policy = msgspec.structs.replace(
+            spec.policy, priority=0.0, walltime=0.0, labels=self._ledger.alike(spec.policy.labels)
+        )
+        alike = msgspec.structs.replace(spec, name="", policy=policy)
+        lanes = self._lanes.get(alike, {})
+        mixed = spec.name not in lanes and len(lanes) >= _MOST_NAMES and not spec.resources.is_mpi
+        name = "" if mixed else spec.name
+        lane = lanes.get(name)
         if lane is None:
-            lane = self._lanes[alike] = self._open(alike)
-        lane.timed = lane.timed or bool(policy.walltime)
+            lane = lanes[name] = self._open(spec, msgspec.structs.replace(alike, name=name))
+            self._lanes[alike] = lanes
+            self._lane_count += 1
+        lane.mixed = lane.mixed or mixed
+        lane.timed = lane.timed or bool(spec.policy.walltime)
         return lane
 
-    def _open(self, spec: TaskSpec) -> Lane:
+    def _open(self, spec: TaskSpec, alike: TaskSpec) -> Lane:
         runtime = route(spec, self._runtimes, self._default)
         window = self._windows.get(runtime, 0)
-        key = shape_key(spec, runtime, window)
-        shape = self._shapes.get(key) or Shape[Lane](spec, runtime, window)
+        key = shape_key(alike, runtime, window)
+        shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window)
         best = self._ledger.at_best(whole=True)
-        if not window and shape.fits is not best and not scheduler.can_ever_fit(spec, self._ledger, whole=True):
+        if not window and shape.fits is not best and not scheduler.can_ever_fit(alike, self._ledger, whole=True):
             raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self._ledger), "Ask for less")
         shape.fits = best
         self._shapes[key] = shape
-        return Lane(spec, runtime, self._ageing, shape)
+        return Lane(alike, runtime, self._ageing, shape)
 
     def _drop_empty(self) -> None:
         """Forget specs that have not been seen for long: a campaign may make up a new one for every task."""
-        if len(self._lanes) <= self._most_lanes:
+        if self._lane_count <= self._most_lanes:
             return
-        self._lanes = {spec: lane for spec, lane in self._lanes.items() if len(lane) or lane.runs}
-        self._most_lanes = max(_MOST_LANES, 2 * len(self._lanes))
-        kept = set(self._lanes.values())
+        kept = {lane for lanes in self._lanes.values() for lane in lanes.values() if len(lane) or lane.runs}
+        self._lane_count = len(kept)
+        self._most_lanes = max(_MOST_LANES, 2 * self._lane_count)
+        used = {
+            alike: {name: lane for name, lane in lanes.items() if lane in kept} for alike, lanes in self._lanes.items()
+        }
+        self._lanes = {alike: lanes for alike, lanes in used.items() if lanes}
         self._specs = {encoded: known for encoded, known in self._specs.items() if known[0] in kept}
         shapes = {lane.shape for lane in kept}
         self._shapes = {key: shape for key, shape in self._shapes.items() if shape in shapes}

@@ -39,8 +39,7 @@ class Claims:
 
     def allow(self, active: ActiveRun) -> bool:
         """Whether nobody with an older claim waits for what a run holds."""
-        order = active.lane.order
-        if order is None or self._backlog.is_alone(active.lane):
+        if self._backlog.is_alone(active.lane) or (order := active.lane.order) is None:
             return True
         names = [placed.node.name for placed in active.run.placed]
         holders = {shape for name in names if (shape := self.held.get(name))}

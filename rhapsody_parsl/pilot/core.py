@@ -159,7 +159,8 @@ class Core:
         if active.lane.timed:
             self._time(active, (), now)
         active.fed_at, active.recalled = now, False
-        self._recalls.add(active)
+        if len(active.inflight) > 1:
+            self._recalls.add(active)
         self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
@@ -333,15 +334,16 @@ class Core:
         tasks = active.lane.take(count)
         if not tasks:
             return
-        if not active.total:
-            self._lender.begin(active)
+        if not active.total or active.lane.mixed:
+            self._lender.begin(active, self._backlog.name_of(tasks[0], active.lane))
         for task in tasks:
             self._home[task.id] = active
         active.put(tasks)
         active.fed_at = now
         if active.lane.timed:
             self._time(active, tasks, now)
-        self._recalls.add(active)
+        if len(active.inflight) > 1:
+            self._recalls.add(active)
         self._out.append(Feed(active.lane.runtime, active.run, tasks))
 
     def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:

@@ -20,7 +20,7 @@ _RECALL_AFTER = 0.05
 
 
 class Lane(Line):
-    """Tasks whose specs differ in priority and walltime at most, in the order of their claims.
+    """Tasks whose specs differ in what decides nothing but their order, in the order of their claims.
 
     `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any
     moment, with no clock.
@@ -31,22 +31,23 @@ class Lane(Line):
         shape: What else decides where they can start.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
         timed: Whether some may have a walltime.
+        mixed: Whether they are of many apps.
         seconds: Running mean of the time inside the user's code; None until the first result.
         runs: The runs under way.
     """
 
-    __slots__ = ("_ageing", "runs", "runtime", "seconds", "shape", "spec", "timed", "window")
+    __slots__ = ("_ageing", "mixed", "runs", "runtime", "seconds", "shape", "spec", "timed", "window")
 
     def __init__(self, spec: TaskSpec, runtime: str, ageing: float, shape: Shape["Lane"]) -> None:
         super().__init__()
         self.spec, self.runtime, self.shape, self.window, self._ageing = spec, runtime, shape, shape.window, ageing
-        self.timed = False
+        self.timed = self.mixed = False
         self.seconds: float | None = None
         self.runs: dict[int, ActiveRun] = {}
 
-    def put(self, task: Task, priority: float, now: float) -> None:
-        """Join the line."""
-        self.join(task, priority * self._ageing + now if priority else now, now)
+    def put(self, task: Task, priority: float, now: float) -> bool:
+        """Join the line; return whether the first of it may be another now."""
+        return self.join(task, priority * self._ageing + now if priority else now, now)
 
     def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
         """Join it again, each in front of those of its priority, in the order given."""
@@ -92,6 +93,7 @@ class ActiveRun:
         timed: The task of which the walltime is measured; negative for none.
         recalled: Whether what waits behind a long task has been asked back.
         began: Wall-clock time at which it put its lease to use, for the record.
+        name: Of the app whose task was the first since.
         total: Tasks given since.
         ended_by: Why it is being ended, by task.
         lost_with: Why all of it is being ended.
@@ -105,6 +107,7 @@ class ActiveRun:
         "lane",
         "lease",
         "lost_with",
+        "name",
         "recalled",
         "run",
         "timed",
@@ -120,6 +123,7 @@ class ActiveRun:
         self.ended_by: dict[int, str | WalltimeExceeded] = {}
         self.timed = -1
         self.total = 0
+        self.name = lane.spec.name
 
     def room(self, cores: int) -> int:
         """How many more tasks to give it now, in a block of `cores`: none while it has half of what it is to hold.
@@ -135,14 +139,16 @@ class ActiveRun:
 
     def put(self, tasks: list[Task]) -> None:
         """It was given tasks."""
-        self.inflight.update((task.id, task) for task in tasks)
+        for task in tasks:
+            self.inflight[task.id] = task
         self.total += len(tasks)
-        self.lane.shape.given += len(tasks)
+        if self.lane.window:
+            self.lane.shape.given += len(tasks)
 
     def pop(self, task: int) -> Task | None:
         """Take out a task that ended or came back; None when it is not here."""
         taken = self.inflight.pop(task, None)
-        if taken is not None:
+        if self.lane.window and taken is not None:
             self.lane.shape.given -= 1
         return taken
 
@@ -171,4 +177,5 @@ class ActiveRun:
     def record(self, ended: float) -> LeaseRecord:
         """Return the line of the ledger's history; for a run with a lease."""
         id_, shares = (self.lease.id, self.lease.shares) if self.lease else (0, ())
-        return LeaseRecord(id_, self.lane.runtime, self.lane.spec.name, shares, self.began, ended, self.total)
+        name = f"{self.name} and others" if self.lane.mixed and self.total > 1 else self.name
+        return LeaseRecord(id_, self.lane.runtime, name, shares, self.began, ended, self.total)

@@ -3,6 +3,7 @@
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import msgspec
 
@@ -102,14 +103,15 @@ class Account:
         near = [self.node.near[index] for index in gpus] if self.node.near else []
         cores = self._take_cores(part.cores, near)
         memory = round(part.memory, _BYTES)
-        self.memory = round(self.memory - memory, _BYTES)
+        if memory:
+            self.memory = round(self.memory - memory, _BYTES)
         for index, amount in gpus.items():
             self.gpus[index] = max(0.0, round(self.gpus[index] - amount, _BYTES))
         return Share(self.node.name, cores, tuple(gpus), memory), tuple(gpus.values())
 
     def _take_cores(self, count: int, near: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """Take free cores, the lowest first; where the kernel says what is near GPUs, as many near each, in order."""
-        if not any(near):
+        if not near or not any(near):
             return tuple(heapq.heappop(self._free_cores) for _ in range(count))
         free, taken = sorted(self._free_cores), list[int]()
         for cores in near:
@@ -123,7 +125,8 @@ class Account:
         """Undo `lend`."""
         for core in share.cores:
             heapq.heappush(self._free_cores, core)
-        self.memory = round(self.memory + share.memory, _BYTES)
+        if share.memory:
+            self.memory = round(self.memory + share.memory, _BYTES)
         for index, amount in zip(share.gpus, amounts, strict=True):
             self.gpus[index] = round(self.gpus[index] + amount, _BYTES)
             if self.gpus[index] > 1.0 - 1e-6:
@@ -173,10 +176,11 @@ class Shelf:
 
     def put(self, account: Account) -> None:
         """Place an account where its free cores belong."""
-        while len(self._levels) <= account.free_cores:
+        free = account.free_cores
+        while len(self._levels) <= free:
             self._levels.append(OrderedDict())
-        self._levels[account.free_cores][account.node.name] = account
-        self._top = max(self._top, account.free_cores)
+        self._levels[free][account.node.name] = account
+        self._top = max(self._top, free)
 
     @property
     def most(self) -> int:
@@ -224,6 +228,20 @@ class Ledger:
         self._count = 0
         self._best: dict[bool, Ledger] = {}
 
+    @cached_property
+    def _alike(self) -> dict[str, str]:
+        """For each label one that stands for all that the same nodes carry; "" for those that all nodes carry."""
+        carriers: dict[str, list[str]] = {}
+        for name, account in self.accounts.items():
+            for label in account.labels:
+                carriers.setdefault(label, []).append(name)
+        first: dict[tuple[str, ...], str] = {tuple(self.accounts): ""}
+        return {label: first.setdefault(tuple(names), label) for label, names in carriers.items()}
+
+    def alike(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """Return what labels choose the same nodes; the same for all such, and itself where no node carries one."""
+        return tuple(sorted({self._alike.get(label, label) for label in labels} - {""})) if labels else ()
+
     def acquire(self, borrower: str, parts: Sequence[tuple[str, Part]], permanent: bool = False) -> Lease | None:
         """Lend all parts or nothing.
 
@@ -238,7 +256,7 @@ class Ledger:
         Raises:
             LedgerError: A node appears twice.
         """
-        if len({name for name, _ in parts}) != len(parts):
+        if len(parts) > 1 and len({name for name, _ in parts}) != len(parts):
             raise LedgerError("a lease names a node twice", borrower)
         if not all(self.accounts[name].fits(part) for name, part in parts):
             return None

@@ -76,21 +76,24 @@ class Lender:
         parts = zip(lease.shares, placing, strict=True)
         return tuple(Placed(accounts[name].node, share, part.ranks) for share, (name, part) in parts)
 
-    def begin(self, active: ActiveRun) -> None:
-        """A run puts its lease to use."""
-        active.began = self._clock()
+    def begin(self, active: ActiveRun, name: str) -> None:
+        """A run puts its lease to use, for an app of this name; if it has no task left of another, that record ends."""
+        if not active.inflight:
+            self.pause(active)
+        if not active.total:
+            active.began, active.name = self._clock(), name
 
     def pause(self, active: ActiveRun) -> None:
         """A run has no task left: for the record its lease ends now."""
-        if active.total:
+        if active.total and active.lease is not None:
             self._closed.append(active.record(self._clock()))
             active.total = 0
 
     def release(self, active: ActiveRun) -> None:
         """A run is over."""
+        self.pause(active)
         if active.lease is not None:
             self._ledger.release(active.lease)
-            self.pause(active)
 
     def take_closed(self) -> list[LeaseRecord]:
         """Return the record of leases that ended since the last call."""

@@ -47,13 +47,14 @@ class Line:
         early = self._arrivals[0][0]
         return min(self._queue[0][2], early) if self._queue else early
 
-    def join(self, task: Task, key: float, arrival: float) -> None:
-        """Join the line; arrivals never fall from call to call."""
+    def join(self, task: Task, key: float, arrival: float) -> bool:
+        """Join the line; return whether the first may be another now. Arrivals never fall from call to call."""
         queue = self._queue
         if not queue or key >= queue[-1][0]:
             queue.append((key, task.id, arrival, task))
-        else:
-            self._put_early((key, task.id, arrival, task))
+            return len(queue) == 1
+        self._put_early((key, task.id, arrival, task))
+        return True
 
     def join_in_front(self, task: Task, key: float, arrival: float) -> None:
         """Join it in front of all with this key."""

@@ -91,5 +91,6 @@ class Outcomes:
 
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
-        self._reruns.pop(task, None)
-        self._starts.pop(task, None)
+        if self._reruns or self._starts:
+            self._reruns.pop(task, None)
+            self._starts.pop(task, None)

@@ -28,8 +28,11 @@ def place(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = (), near: st
     """
     if spec.resources.is_mpi:
         return _place_gang(spec, ledger.shelf, closed)
-    preferred = [ledger.accounts[near]] if near in ledger.accounts else []
-    return _place_single(spec, _usable(preferred, spec, closed)) or _place_somewhere(spec, ledger.shelf, closed)
+    if near in ledger.accounts:
+        placing = _place_single(spec, _usable([ledger.accounts[near]], spec, closed))
+        if placing is not None:
+            return placing
+    return _place_somewhere(spec, ledger.shelf, closed)
 
 
 def can_ever_fit(spec: TaskSpec, ledger: Ledger, whole: bool = False) -> bool:
@@ -95,7 +98,9 @@ def _labelled(account: Account, spec: TaskSpec) -> bool:
     return not spec.policy.labels or account.labels.issuperset(spec.policy.labels)
 
 
-def _usable(accounts: Iterable[Account], spec: TaskSpec, closed: Collection[str]) -> Iterator[Account]:
+def _usable(accounts: Iterable[Account], spec: TaskSpec, closed: Collection[str]) -> Iterable[Account]:
+    if not closed and not spec.policy.labels:
+        return accounts
     return (account for account in accounts if account.node.name not in closed and _labelled(account, spec))
 
 
@@ -110,7 +115,7 @@ def _place_single(spec: TaskSpec, accounts: Iterable[Account]) -> Placing | None
     part = spec.resources.single()
     exclusive = spec.policy.placement == "exclusive"
     for account in accounts:
-        if account.fits(part) and (account.untouched or not exclusive):
+        if account.fits(part) and (not exclusive or account.untouched):
             return [(account.node.name, _whole(account, part) if exclusive else part)]
     return None
 

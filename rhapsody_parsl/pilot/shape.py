@@ -50,7 +50,7 @@ class Shape(Generic[L]):
         spec: One of their specs.
         size: Its size.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
-        given: Tasks with the runtime.
+        given: For such runs: tasks with the runtime.
         fits: The block at its best, as it was when a task of this shape was last seen to fit; None before.
         lanes: Those in which tasks wait, the first claim first.
         by_age: The same, the oldest task first.

@@ -4,7 +4,7 @@ from rhapsody_parsl.errors import NodeLost, UnroutableTask
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
-from testing.nodes import make_nodes, make_spec, make_task
+from testing.nodes import make_node, make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime
 
 
@@ -25,8 +25,36 @@ def test_an_empty_lane_is_remembered_and_one_of_long_ago_is_not() -> None:
     lane = use_up(backlog, "first")
     assert use_up(backlog, "first") is lane
     for number in range(1000):
-        use_up(backlog, f"app {number}")
+        backlog.put(make_task(0, make_spec(near=f"data {number}")), 0.0)
+        backlog.take()
+    assert backlog.is_empty()
     assert use_up(backlog, "first") is not lane
+
+
+def test_apps_have_lanes_of_their_own_until_there_are_many_of_a_kind() -> None:
+    backlog = make_backlog()
+    lanes = [use_up(backlog, f"app {number}") for number in range(100)]
+    assert len(set(lanes)) == 65
+    assert lanes[70].mixed
+    assert not lanes[63].mixed
+    assert use_up(backlog, "app 7") is lanes[7]
+    other = backlog.put(make_task(0, make_spec("app 99", cores=0)), 0.0)
+    assert not other.mixed, "of another kind there are few"
+
+
+def test_labels_of_the_same_nodes_are_one() -> None:
+    nodes = [make_node("n0", cores=1, labels=("all", "a", "b")), make_node("n1", cores=1, labels=("all", "c"))]
+    backlog = make_backlog(Ledger(nodes))
+    lanes = [
+        backlog.put(make_task(number, make_spec(labels=labels)), 0.0)
+        for number, labels in enumerate(([], ["all"], ["a"], ["b", "all"], ["a", "b"], ["c"]))
+    ]
+    assert lanes[0] is lanes[1]
+    assert lanes[2] is lanes[3] is lanes[4]
+    assert len(set(lanes)) == 3
+    for labels in (["a", "c"], ["a", "nowhere"]):
+        with pytest.raises(UnroutableTask, match=f"no node carries the labels {', '.join(labels)}"):
+            backlog.put(make_task(9, make_spec(labels=labels)), 0.0)
 
 
 def serve(backlog: Backlog, room: int = 999) -> list[int]:

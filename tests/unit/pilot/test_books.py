@@ -25,7 +25,7 @@ def block() -> Simulation:
     made = Simulation(nodes, runtimes, windows={"vllm": 8})
     made.submit(make_spec(), 0)
     made.submit(make_spec(num_nodes=2), 1)
-    made.submit(make_spec(service="s"), 2)
+    made.submit(make_spec(service="s", labels=["fat"]), 2)
     made.run()
     return made
 

@@ -330,10 +330,32 @@ def test_specs_that_are_never_seen_again_are_forgotten() -> None:
     """A campaign of short apps, one after the other, each with a spec of its own."""
     block = Simulation(make_nodes(1, cores=1))
     for number in range(1500):
-        short_apps(block, number, when=1.0 + 0.005 * number, name=f"app {number}")
+        short_apps(block, number, when=1.0 + 0.005 * number, near=f"data {number}")
     block.run()
     assert len(block.ended) == 1500
     assert len(block.core._backlog._lanes) < 1100
+
+
+def test_leases_are_recorded_under_the_names_of_the_apps_that_used_them() -> None:
+    """Also when so many apps wait that they share a line."""
+    block = Simulation(make_nodes(1, cores=2))
+    for number in range(200):
+        block.submit(make_spec(f"app {number}"), number)
+    block.run()
+    assert sorted(record.name for record in block.records) == sorted(f"app {number}" for number in range(200))
+    assert {record.tasks for record in block.records} == {1}
+
+
+def test_of_short_apps_that_share_a_lease_the_first_is_named() -> None:
+    block = Simulation(make_nodes(1, cores=2))
+    for number in range(1200):
+        short_apps(block, number, when=0.0, name=f"app {number}")
+    block.run()
+    assert len(block.ended) == 1200
+    shared = [record for record in block.records if record.tasks > 1]
+    assert shared
+    assert all(record.name.endswith(" and others") for record in shared)
+    assert sum(record.tasks for record in block.records) == 1200
 
 
 def test_a_service_gets_what_a_lease_is_kept_of() -> None:

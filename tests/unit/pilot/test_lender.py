@@ -14,11 +14,11 @@ def test_each_use_of_a_lease_is_a_line_of_the_record() -> None:
     lent = lender.lend(spec, ())
     assert lent is not None
     active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), lent[0], 0.0)
-    lender.begin(active)
+    lender.begin(active, "app")
     active.total += 3
     lender.pause(active)
     lender.pause(active)
-    lender.begin(active)
+    lender.begin(active, "app")
     active.total += 2
     lender.release(active)
     assert [(r.began, r.ended, r.tasks) for r in lender.take_closed()] == [(0, 1, 3), (2, 3, 2)]
