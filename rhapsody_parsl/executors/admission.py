@@ -195,7 +195,8 @@ def _check_span(service: VLLMService, nodes: int) -> None:
 
 def misfit(spec: TaskSpec, inventory: Mapping[str, Any]) -> tuple[str, Any, str, str] | None:
     """Return key, value, problem and remedy of what a block can never hold of a task, or None."""
-    nodes = [node for node in inventory["nodes"] if set(spec.policy.labels) <= set(node["labels"])]
+    labels = spec.policy.labels
+    nodes = [node for node in inventory["nodes"] if all(label in node["labels"] for label in labels)]
     if not nodes:
         return "labels", list(spec.policy.labels), "no node of the block carries them", "Drop them"
     resources = spec.resources
@@ -206,6 +207,11 @@ def misfit(spec: TaskSpec, inventory: Mapping[str, Any]) -> tuple[str, Any, str,
         if getattr(resources, key) > most:
             return key, getattr(resources, key), f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most"
     return None
+
+
+def searchable(inventory: dict[str, Any]) -> dict[str, Any]:
+    """Return a block's inventory with sets of labels: tasks with a label each ask for one another of thousands."""
+    return {**inventory, "nodes": [{**node, "labels": frozenset(node["labels"])} for node in inventory["nodes"]]}
 
 
 def _gang_misfit(spec: TaskSpec, nodes: Sequence[Mapping[str, Any]]) -> tuple[str, Any, str, str] | None:

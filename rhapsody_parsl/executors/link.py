@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import ParamSpec, Protocol, TypeVar
 
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
+from rhapsody_parsl.executors.admission import searchable
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.spec.resources import Resources
@@ -372,7 +373,7 @@ class Link(threading.Thread):
             self.blocks.refused[block.id] = str(misfit)
             self._dismiss(block, drain=False)
             return
-        block.inventory = hello.inventory
+        block.inventory = searchable(hello.inventory)
         log.info("block %s is there: %s", block.id, hello.inventory)
         if block.id not in self.blocks.seen:
             self.blocks.seen.append(block.id)

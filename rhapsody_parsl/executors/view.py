@@ -23,7 +23,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> dict[str, Any
     return {
         "id": block.id,
         "state": _state(block, jobs.get(block.id)),
-        "nodes": block.inventory.get("nodes", []),
+        "nodes": [{**node, "labels": sorted(node["labels"])} for node in block.inventory.get("nodes", [])],
         "cores": block.inventory.get("cores", 0),
         "tasks": {},
         "runtimes": {},

@@ -78,16 +78,16 @@ def calls(kind: Callable[[int], dict[str, Any]], count: int) -> float:
     return next(made) / count
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        lambda n: {"priority": n},
-        lambda n: {"priority": -n, "num_nodes": 1 + n % 4} if n % 5 == 0 else {"priority": n},
-        lambda n: {"name": f"app{n}", "walltime": 100 + n},
-        lambda n: {"near": f"data{n}"},
-        lambda n: {"memory": 0.001 + n / 1e7, "cores": 1 + n % 4},
-    ],
-)
+KINDS: list[Callable[[int], dict[str, Any]]] = [
+    lambda n: {"priority": n},
+    lambda n: {"priority": -n, "num_nodes": 1 + n % 4} if n % 5 == 0 else {"priority": n},
+    lambda n: {"name": f"app{n}", "walltime": 100 + n},
+    lambda n: {"near": f"data{n}"},
+    lambda n: {"memory": 0.001 + n / 1e7, "cores": 1 + n % 4},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_ten_times_as_many_specs_at_once_cost_hardly_more_each(kind: Callable[[int], dict[str, Any]]) -> None:
     """They took a hundred times as long when a decision went over all that wait."""
     few, many = calls(kind, 300), calls(kind, 3000)
@@ -97,8 +97,9 @@ def test_ten_times_as_many_specs_at_once_cost_hardly_more_each(kind: Callable[[i
 
 @pytest.mark.parametrize("key", ["priority", "walltime", "labels", "name"])
 def test_a_spec_each_costs_three_times_one_for_all_at_most(key: str) -> None:
-    values: dict[str, Callable[[int], Any]] = {"labels": lambda n: [f"l{n}"], "name": lambda n: f"app{n}"}
-    value = values.get(key, lambda n: 1 + n)
-    one, each = calls(lambda _: {key: value(0)}, 3000), calls(lambda n: {key: value(n)}, 3000)
+    def spec(number: int) -> dict[str, Any]:
+        return {key: {"labels": [f"l{number}"], "name": f"app{number}"}.get(key, 1 + number)}
+
+    one, each = calls(lambda _: spec(0), 3000), calls(spec, 3000)
     report(f"\na {key} each: {each:.0f} calls a task, one for all: {one:.0f}")
     assert each < 3 * one
