@@ -1,6 +1,7 @@
 """Requests to model services, as a user makes them; one block serves all tests, for an engine takes half a minute."""
 
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -289,7 +290,8 @@ def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: Rha
 
 def engine_of(service: str) -> psutil.Process:
     """Return the engine process of a hosted service."""
-    for host in below(f"/{service}-0.1/settings.json"):
+    folder = f"{zlib.crc32(f'{service}-0.1'.encode()):x}"
+    for host in below(f"/{folder}/settings.json"):
         for child in below("EngineCore", host.pid):
             return child
     raise AssertionError(f"no engine of {service}")
