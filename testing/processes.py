@@ -1,6 +1,7 @@
 """Find processes by their command line, on a machine where others come and go while we look."""
 
 import os
+import zlib
 from pathlib import Path
 
 import psutil
@@ -37,3 +38,9 @@ def peak_memory(process: psutil.Process) -> int:
     """Return the most resident memory a process has had so far, in bytes."""
     status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def engine_folders(service: str) -> set[str]:
+    """Return the names that the folders of a service's first replica may have: see `Replica`."""
+    parts = [f"{service}-0.{start}{node}" for start in range(1, 9) for node in ("", ".node1", ".node2")]
+    return {f"/{zlib.crc32(part.encode()):x}/" for part in parts}

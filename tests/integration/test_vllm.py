@@ -1,7 +1,6 @@
 """Requests to model services, as a user makes them; one block serves all tests, for an engine takes half a minute."""
 
 import time
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from parsl.providers import LocalProvider
 from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMRuntime, VLLMService, annotate
 from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from testing import leaks
-from testing.processes import below
+from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_llama
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
@@ -290,8 +289,8 @@ def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: Rha
 
 def engine_of(service: str) -> psutil.Process:
     """Return the engine process of a hosted service."""
-    folder = f"{zlib.crc32(f'{service}-0.1'.encode()):x}"
-    for host in below(f"/{folder}/settings.json"):
-        for child in below("EngineCore", host.pid):
-            return child
+    for folder in engine_folders(service):
+        for host in below(f"{folder}settings.json"):
+            for child in below("EngineCore", host.pid):
+                return child
     raise AssertionError(f"no engine of {service}")
