@@ -1,5 +1,6 @@
 """Find processes by their command line, on a machine where others come and go while we look."""
 
+import itertools
 import os
 import zlib
 from pathlib import Path
@@ -41,6 +42,7 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 def engine_folders(service: str) -> set[str]:
-    """Return the names that the folders of a service's first replica may have: see `Replica`."""
-    parts = [f"{service}-0.{start}{node}" for start in range(1, 9) for node in ("", ".node1", ".node2")]
+    """Return the names that the folders of a service's replicas may have: see `Replica`."""
+    starts = itertools.product(range(8), range(1, 9), ("", ".node1", ".node2"))
+    parts = [f"{service}-{replica}.{start}{node}" for replica, start, node in starts]
     return {f"/{zlib.crc32(part.encode()):x}/" for part in parts}
