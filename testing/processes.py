@@ -1,6 +1,8 @@
 """Find processes by their command line, on a machine where others come and go while we look."""
 
+import itertools
 import os
+import zlib
 from pathlib import Path
 
 import psutil
@@ -37,3 +39,10 @@ def peak_memory(process: psutil.Process) -> int:
     """Return the most resident memory a process has had so far, in bytes."""
     status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def engine_folders(service: str) -> set[str]:
+    """Return the names that the folders of a service's replicas may have: see `Replica`."""
+    starts = itertools.product(range(8), range(1, 9), ("", ".node1", ".node2"))
+    parts = [f"{service}-{replica}.{start}{node}" for replica, start, node in starts]
+    return {f"/{zlib.crc32(part.encode()):x}/" for part in parts}

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 
 from testing.fake_openai import COMMAND
-from testing.processes import command_of
+from testing.processes import command_of, engine_folders
 from testing.vcluster.cluster import Cluster
 from tests.cluster.driver import Driver
 
@@ -21,7 +21,8 @@ def hosts_of(cluster: Cluster, words: str, service: str) -> dict[str, list[int]]
 
 def _is_of(pid: int, service: str) -> bool:
     """Whether a process that is above it was started for the service."""
-    return any(f"/{service}-" in command_of(parent) for parent in psutil.Process(pid).parents())
+    lines = [command_of(parent) for parent in psutil.Process(pid).parents()]
+    return any(folder in line for folder in engine_folders(service) for line in lines)
 
 
 def variable(pid: int, name: str) -> str | None:

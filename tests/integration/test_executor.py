@@ -221,9 +221,11 @@ def test_a_stranger_on_the_port_does_no_harm() -> None:
         assert executor._link is not None
         context: zmq.Context[Any] = zmq.Context()
         with context.socket(zmq.DEALER) as stranger:
+            stranger.linger = 0  # it is refused, and nobody takes what it says
             stranger.connect(f"tcp://127.0.0.1:{executor._link.port}")
             for words in ([b"hello"], [bytes(17), b"no message"], [b"\x07" * 17], [b"\xff\xfe", b""]):
-                stranger.send_multipart(words)
+                with contextlib.suppress(zmq.Again):  # it has been refused already, and its socket would wait for ever
+                    stranger.send_multipart(words, zmq.NOBLOCK)
             assert executor.submit(apps.add, {}, 2).result(TIMEOUT) == 3
             until(lambda: executor._link is not None and executor._link.is_alive())
         context.destroy(linger=0)

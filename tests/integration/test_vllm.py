@@ -13,7 +13,7 @@ from parsl.providers import LocalProvider
 from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMRuntime, VLLMService, annotate
 from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from testing import leaks
-from testing.processes import below
+from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_llama
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
@@ -289,7 +289,8 @@ def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: Rha
 
 def engine_of(service: str) -> psutil.Process:
     """Return the engine process of a hosted service."""
-    for host in below(f"/{service}-0.1/settings.json"):
-        for child in below("EngineCore", host.pid):
-            return child
+    for folder in engine_folders(service):
+        for host in below(f"{folder}settings.json"):
+            for child in below("EngineCore", host.pid):
+                return child
     raise AssertionError(f"no engine of {service}")
