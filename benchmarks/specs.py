@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[Specification, Callable[[int], Specification]]] = {
     "priority": ({}, lambda n: {"priority": n}),
     "priority, falling": ({}, lambda n: {"priority": -n}),
     "walltime": ({"walltime": 1000}, lambda n: {"walltime": 1000 + n}),
-    "memory": ({"memory": 0.001}, lambda n: {"memory": 0.001 + n * 1e-6}),
+    "memory": ({"memory": 0.5}, lambda n: {"memory": 0.5 + n * 1e-6}),
     "near": ({"near": "data"}, lambda n: {"near": f"data{n}"}),
     "label": ({"labels": ["l0"]}, lambda n: {"labels": [f"l{n}"]}),
 }
