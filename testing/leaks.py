@@ -12,7 +12,6 @@ started (it stood before the test) may go on, with all below it and all that it 
 
 import contextlib
 import ctypes
-import gc
 import os
 import shutil
 import tempfile
@@ -83,7 +82,6 @@ def watch(grace: float = GRACE) -> Iterator[None]:
     yield
     deadline = time.monotonic() + grace
     while (left := _leaks(before)) and time.monotonic() < deadline:
-        gc.collect()  # a semaphore in a cycle of objects has its name until then
         time.sleep(0.05)
     if left:
         _kill_all(before)

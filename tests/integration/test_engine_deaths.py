@@ -44,7 +44,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         runtimes=[LocalRuntime(), VLLMRuntime(services=services)],
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
-    config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
+    config = Config(
+        executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0, initialize_logging=False
+    )  # its log would keep what a later test has to let go of
     with leaks.watch(), parsl.load(config):
         assert [asked("abc", name).result(60) for name in ("alone", "pair", "wrapped", "frail")] == ["cba"] * 4
         yield made
