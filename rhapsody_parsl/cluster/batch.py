@@ -68,7 +68,7 @@ def list_hosts(environment: Mapping[str, str], here: str) -> list[Listed]:
     names = our_names(environment, here)
     mine = ours([host.name for host in hosts], names)
     if not mine:
-        raise NotListed(_source(environment) or "The batch system", [host.name for host in hosts], names)
+        raise NotListed(_source(environment), [host.name for host in hosts], names)
     return sorted(_once(hosts, mine), key=lambda host: host.name != mine[0])
 
 

@@ -22,7 +22,7 @@ if __name__ == "__main__":  # a script in isolated mode finds nothing of ours
 
 from rhapsody_parsl.cluster import leftovers
 
-__all__ = ("adopt_orphans", "burial", "kill_all")
+__all__ = ("adopt_orphans", "burial", "kill_all", "processes")
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SIGNAL = 128
@@ -75,7 +75,7 @@ def _yield_to_others(nice: int) -> None:
             return
 
 
-def _processes() -> "dict[int, tuple[int, int, bool]]":
+def processes() -> "dict[int, tuple[int, int, bool]]":
     """Return each process's parent, its session, and whether it is a zombie."""
     found = {}
     for entry in os.listdir("/proc"):
@@ -89,28 +89,28 @@ def _processes() -> "dict[int, tuple[int, int, bool]]":
     return found
 
 
-def _with_all_below(roots: "set[int]", processes: "dict[int, tuple[int, int, bool]]") -> "list[int]":
+def _with_all_below(roots: "set[int]", there: "dict[int, tuple[int, int, bool]]") -> "list[int]":
     """Return these and every process below them, zombies not counted.
 
     But what is below a zombie counts: the first thread of a killed process may be one while others still end.
     """
     below, grown = set(roots), True
     while grown:
-        more = {pid for pid, (parent, _, _) in processes.items() if parent in below} - below
+        more = {pid for pid, (parent, _, _) in there.items() if parent in below} - below
         below |= more
         grown = bool(more)
-    return sorted(pid for pid in below if pid in processes and not processes[pid][2])
+    return sorted(pid for pid in below if pid in there and not there[pid][2])
 
 
 def _children() -> "list[int]":
     """Ids of every process below this one."""
-    return [pid for pid in _with_all_below({os.getpid()}, _processes()) if pid != os.getpid()]
+    return [pid for pid in _with_all_below({os.getpid()}, processes()) if pid != os.getpid()]
 
 
 def _of_session(leader: int) -> "list[int]":
     """Ids of the processes of a session, and of every one below them."""
-    processes = _processes()
-    return _with_all_below({pid for pid, (_, session, _) in processes.items() if session == leader}, processes)
+    there = processes()
+    return _with_all_below({pid for pid, (_, session, _) in there.items() if session == leader}, there)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -7,7 +7,13 @@ user's or the site's (`OMPI_MCA_btl`, `PMIX_MCA_gds`, `MPICH_...`).
 
 from collections.abc import MutableMapping
 
-__all__ = ("leave_world",)
+__all__ = ("OF_A_STEP", "leave_world")
+
+OF_A_STEP = (
+    "SLURM_STEP", "SLURM_MPI_TYPE", "SLURM_CPU_BIND", "SLURM_DISTRIBUTION", "SLURM_NTASKS", "SLURM_NPROCS",
+    "SLURM_CPUS_PER_TASK",
+)  # fmt: skip
+"""Beginnings of what Slurm sets anew for each step, in its own shape, and `srun` takes for options of the next one."""
 
 _OF_A_WORLD = (
     "PMI_", "PMI2_", "PMIX_", "MPI_LOCAL", "HYDI_", "MV2_COMM_WORLD_", "ALPS_APP_", "PRTE_LAUNCHED", "PRTE_SHARED_FS",
@@ -17,11 +23,10 @@ _OF_A_WORLD = (
     "OMPI_MCA_ess", "OMPI_MCA_orte_ess", "OMPI_MCA_orte_launch", "OMPI_MCA_orte_app_num", "OMPI_MCA_orte_hnp_uri",
     "OMPI_MCA_orte_local_daemon_uri", "OMPI_MCA_orte_parent_uri", "OMPI_MCA_orte_num_", "OMPI_MCA_orte_jobid",
     "PALS_RANKID", "PALS_LOCAL_", "PALS_NODEID", "PALS_APID", "PALS_APINFO", "PALS_SPOOL_DIR", "PALS_FD", "PALS_DEPTH",
-    "FLUX_TASK_", "FLUX_PMI_", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP", "SLURM_TASK_PID", "SLURM_GTIDS",
-    "SLURM_SRUN_COMM_", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_MPI_TYPE", "SLURM_PMI", "SLURM_CPU_BIND",
-    "SLURM_DISTRIBUTION", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_CPUS_PER_TASK",
+    "FLUX_TASK_", "FLUX_PMI_", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID", "SLURM_GTIDS", "SLURM_SRUN_COMM_",
+    "SLURM_LAUNCH_NODE_IPADDR", "SLURM_PMI", *OF_A_STEP,
 )  # fmt: skip
-"""What their names begin with. Slurm sets those of a job anew for each step, in the step's own shape."""
+"""What their names begin with."""
 _SETTINGS = ("PMIX_MCA_",)
 """What looks like it and is not."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rhapsody_parsl.cluster.batch import flux_hosts
+from rhapsody_parsl.cluster.launched import OF_A_STEP
 from rhapsody_parsl.cluster.names import is_host
 from rhapsody_parsl.errors import InvalidTask, RhapsodyError
 from rhapsody_parsl.wording import nearest
@@ -30,11 +31,11 @@ _WAYS: dict[str, tuple[str, ...]] = {
 No way binds: a process is to see all that is ours on the host."""
 
 _OPTIONS_OF_SRUN = (
-    "SRUN_", "SLURM_STEP", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_CPU_", "SLURM_CPUS_PER_", "SLURM_MEM_", "SLURM_GPU",
-    "SLURM_TRES_", "SLURM_DISTRIBUTION", "SLURM_HINT", "SLURM_THREAD", "SLURM_CORE_SPEC", "SLURM_NCORES_PER_SOCKET",
+    *OF_A_STEP, "SRUN_", "SLURM_CPU_", "SLURM_CPUS_PER_", "SLURM_MEM_", "SLURM_GPU", "SLURM_TRES_", "SLURM_HINT",
+    "SLURM_THREAD", "SLURM_CORE_SPEC", "SLURM_NCORES_PER_SOCKET",
     "SLURM_GRES", "SLURM_CONSTRAINT", "SLURM_CLUSTER_CONSTRAINT", "SLURM_CLUSTERS", "SLURM_EXCLUSIVE", "SLURM_EXACT",
     "SLURM_OVERLAP", "SLURM_OVERCOMMIT", "SLURM_WHOLE", "SLURM_EXPORT_ENV", "SLURM_HOSTFILE", "SLURM_SPREAD_JOB",
-    "SLURM_USE_MIN_NODES", "SLURM_RELATIVE", "SLURM_MPI_TYPE", "SLURM_KILL_BAD_EXIT", "SLURM_NO_KILL", "SLURM_WAIT",
+    "SLURM_USE_MIN_NODES", "SLURM_RELATIVE", "SLURM_KILL_BAD_EXIT", "SLURM_NO_KILL", "SLURM_WAIT",
     "SLURM_IMMEDIATE", "SLURM_TIMELIMIT", "SLURM_SIGNAL", "SLURM_NETWORK", "SLURM_RESV_PORTS", "SLURM_REMOTE_CWD",
     "SLURM_WORKING_DIR", "SLURM_LABELIO", "SLURM_UNBUFFEREDIO", "SLURM_STDINMODE", "SLURM_STDOUTMODE",
     "SLURM_STDERRMODE", "SLURM_OPEN_MODE", "SLURM_PROLOG", "SLURM_EPILOG", "SLURM_TASK_PROLOG", "SLURM_TASK_EPILOG",

@@ -16,6 +16,7 @@ from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.admission import searchable
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.peers import mismatch
+from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.spec.resources import Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 _BATCH = 512
 _MOST_SPECS = 4_000
 _ANSWER_TIMEOUT = 10.0
-_MOST_RERUNS = 3
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -472,7 +472,7 @@ class Link(threading.Thread):
     def _may_rerun(self, task: Task) -> bool:
         """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
         reruns = self._reruns.get(task.id, 0)
-        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= _MOST_RERUNS:
+        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
             return False
         self._reruns[task.id] = reruns + 1
         return True

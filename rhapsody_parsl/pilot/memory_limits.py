@@ -25,7 +25,7 @@ class _Watch:
     """The watch of one host as we see it; its limits are sent once it is up, and again when it is a new one."""
 
     def __init__(self, host: str) -> None:
-        self.host = host
+        self.host, self.name = host, f"memory-watch-{host}"
         self.up = False
         self.limits: dict[int, Limit] = {}
         self.life: asyncio.Task[None] | None = None
@@ -81,15 +81,15 @@ class MemoryLimits:
             self._hub = None
 
     def _watch_of(self, host: str) -> _Watch:
-        name = f"memory-watch-{host}"
-        watch = self._watches.get(name)
-        if watch is None:
-            watch = self._watches[name] = _Watch(host)
-            watch.life = asyncio.create_task(self._live(name, watch), name=name)
+        new = _Watch(host)
+        watch = self._watches.setdefault(new.name, new)
+        if watch is new:
+            watch.life = asyncio.create_task(self._live(watch), name=watch.name)
         return watch
 
-    async def _live(self, name: str, watch: _Watch) -> None:
+    async def _live(self, watch: _Watch) -> None:
         """Start a host's watch, again when it ends."""
+        name = watch.name
         for _ in range(_MOST_STARTS):
             if self._hub is None:
                 self._hub = Exchange(self._context, "memory", self._receive)
@@ -133,4 +133,4 @@ class MemoryLimits:
 
     def _send(self, watch: _Watch, message: Limit | Release) -> None:
         if watch.up and self._hub:
-            self._hub.send(f"memory-watch-{watch.host}", message)
+            self._hub.send(watch.name, message)

@@ -12,12 +12,12 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from rhapsody_parsl.cluster.guard import processes
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Exceeded, Limit, Quit, Ready, Release, ToBackend
@@ -133,11 +133,8 @@ def _signal(pids: Iterable[int], number: int) -> None:
 def _children() -> dict[int, list[int]]:
     """Return the process ids of each process's children."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as stat:
-                parent = int(stat.read().rpartition(b")")[2].split(None, 2)[1])
-                children.setdefault(parent, []).append(int(entry))
+    for pid, (parent, _, _) in processes().items():
+        children.setdefault(parent, []).append(pid)
     return children
 
 
@@ -179,9 +176,8 @@ class _Server:
         self._spoke, self._watch = spoke, MemoryWatch()
         self._poller = select.poll()
         self._poller.register(spoke, select.POLLIN)
-        self._alone = os.eventfd(0)
+        self._alone = self._spoke.end_descriptor()
         self._poller.register(self._alone, select.POLLIN)
-        threading.Thread(target=self._tell_when_alone, daemon=True).start()
 
     def serve(self) -> None:
         """Do as told until the pilot says quit or is gone."""
@@ -195,10 +191,6 @@ class _Server:
             for source, _ in self._poller.poll(None if pause is None else 1000 * pause):
                 if source == self._alone:
                     return
-
-    def _tell_when_alone(self) -> None:
-        self._spoke.wait_gone()
-        os.eventfd_write(self._alone, 1)
 
     def _take(self, message: ToBackend) -> bool:
         match message:

@@ -4,6 +4,8 @@ On one host they speak over a Unix socket in a private folder (`ipc://PATH`), be
 """
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 
 from rhapsody_parsl.wire.codec import Codec, encode
@@ -93,6 +95,17 @@ class Spoke:
     def wait_gone(self) -> None:
         """Wait until the hub is gone, on a thread that does nothing else."""
         self._line.wait_gone()
+
+    def end_descriptor(self) -> int:
+        """Return a descriptor, for a loop, that is readable once the hub is gone; a thread waits for that."""
+        descriptor = os.eventfd(0)
+
+        def tell() -> None:
+            self.wait_gone()
+            os.eventfd_write(descriptor, 1)
+
+        threading.Thread(target=tell, name="end of the hub", daemon=True).start()
+        return descriptor
 
     def close(self) -> None:
         """Close once what was sent has left (2 s at most)."""

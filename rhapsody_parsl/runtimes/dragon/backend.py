@@ -48,9 +48,8 @@ class Head:
         self._spoke = Spoke(endpoint, name, Keys.load(Path(keys)) if keys else None)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
-        self._alone = os.eventfd(0)
+        self._alone = self._spoke.end_descriptor()
         self._poller.register(self._alone, select.POLLIN)
-        threading.Thread(target=self._tell_when_alone, daemon=True).start()
         self._watched: dict[int, tuple[str, Process]] = {}
         self._away: dict[str, Process] = {}
 
@@ -74,10 +73,6 @@ class Head:
             self._spawn(message)
         elif isinstance(message, Kill):
             self._kill(message.worker)
-
-    def _tell_when_alone(self) -> None:
-        self._spoke.wait_gone()
-        os.eventfd_write(self._alone, 1)
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
