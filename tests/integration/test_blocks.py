@@ -182,8 +182,13 @@ def pilot_of(executor: RhapsodyExecutor, block: str) -> psutil.Process:
     """Return a block's pilot once it is connected."""
     until(lambda: block in there(executor), 20)
     words = ["-m", "rhapsody_parsl.pilot", str(executor._config_path), block]
-    (found,) = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == words]
-    return found
+
+    def alone() -> list[psutil.Process]:
+        """Return it alone: a child that it forks has its arguments until it runs its own program."""
+        found = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == words]
+        return found if len(found) == 1 else []
+
+    return until(alone, 20)[0]
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "htex_auto_scale"])
