@@ -112,9 +112,8 @@ class Engines:
         self.deaths += 1
         self._asked_before |= self._held[name]
         self._held[name] = set()
-        death = self.dispatch.died(name, self.now, cause)
-        if death.culprit is not None:
-            self.culprits[death.culprit] = death.toll
+        self.dispatch.died(name, self.now, cause)
+        self.culprits |= {task: len(deaths) for task, deaths in self.dispatch.verdicts(self.now)}
         self._restart(name)
 
     def _restart(self, name: str) -> None:
@@ -123,7 +122,7 @@ class Engines:
         self._later(self._start, "ready", (name, self._lives[name]))
 
     def _ask(self) -> None:
-        for assignment in self.dispatch.assign():
+        for assignment in self.dispatch.assign(self.now):
             name, held = assignment.replica, self._held[assignment.replica]
             held.update(assignment.tasks)
             kinds = {task in self._asked_before for task in held}
