@@ -20,6 +20,7 @@ class Engines:
         poison: Requests that kill whatever engine they are put to.
         start: Seconds that an engine takes to start.
         answer: Seconds that an answer takes, at the least and at the most.
+        fatal: Seconds after which poison kills.
         limit: Requests a replica is given at once.
         seed: For the answers' durations, and for whom a kill hits.
 
@@ -37,11 +38,13 @@ class Engines:
         *,
         start: float = 2.0,
         answer: tuple[float, float] = (0.5, 1.0),
+        fatal: float = 0.3,
         limit: int = 256,
         seed: int = 0,
     ) -> None:
         self.dispatch = Dispatch(limit, window=600.0)
         self._poison, self._start, self._answer = frozenset(poison), start, answer
+        self._fatal = fatal
         self._random = random.Random(seed)  # noqa: S311 - an experiment
         self._events: list[tuple[float, int, str, tuple[str, int] | None, int]] = []
         self._order = itertools.count()
@@ -130,5 +133,5 @@ class Engines:
             for task in assignment.tasks:
                 self.asks[task] += 1
                 kills = task in self._poison
-                seconds = 0.3 if kills else self._random.uniform(*self._answer)
+                seconds = self._fatal if kills else self._random.uniform(*self._answer)
                 self._later(seconds, "poison" if kills else "answer", (name, self._lives[name]), task)

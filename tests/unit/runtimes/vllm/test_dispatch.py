@@ -254,3 +254,13 @@ def test_honest_requests_go_on_with_the_other_replica_while_a_culprit_is_looked_
     assert set(engines.culprits) == {0}
     late = [task for task in range(20, 2000) if engines.answered[task] - (30.0 + 0.1 * task) > 3.0]
     assert not late
+
+
+@pytest.mark.parametrize("fatal", [60.0, 300.0])
+def test_a_request_that_kills_after_minutes_is_found_after_as_few_deaths(fatal: float) -> None:
+    engines = Engines(2, poison={5}, start=30.0, answer=(5.0, 30.0), fatal=fatal)
+    for task in range(200):
+        engines.submit_at(2.0 * task, task)
+    engines.run()
+    assert engines.culprits == {5: 3}
+    assert len(engines.answered) == 199
