@@ -31,7 +31,7 @@ class Engines:
         asks: How often each request was put to an engine.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an experiment varies
         self,
         replicas: int = 1,
         poison: Collection[int] = (),
