@@ -19,12 +19,8 @@ HARMS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _fail() -> None:
-    raise RuntimeError("poison")
-
-
 class Poison(LogitsProcessor):  # type: ignore[misc]  # vLLM is not read by mypy
-    """Does nothing, until a request comes that says what to do; `raise` has the engine's own loop fail."""
+    """Does nothing, until a request comes that says what to do; an unknown word has the engine's own loop fail."""
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
         pass
@@ -37,7 +33,7 @@ class Poison(LogitsProcessor):  # type: ignore[misc]  # vLLM is not read by mypy
         """Look at the requests that join the batch."""
         for _, parameters, *_ in batch_update.added if batch_update else ():
             if how := (parameters.extra_args or {}).get("poison"):
-                HARMS.get(how, _fail)()
+                HARMS[how]()
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Change nothing."""
