@@ -29,13 +29,12 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=["hosted-1", "hosted-2", "command-1"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["one", "two"])
 def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
-    server, replicas = request.param.split("-")
     folder = tmp_path_factory.mktemp("poison")
     model = str(write_tiny_llama(folder / "model", Size(context=2048)))
     service = VLLMService(
-        "tiny", model, cores=1, stall_timeout=20, replicas=int(replicas), server=server, env={"PYTHONPATH": str(ROOT)},
+        "tiny", model, cores=1, stall_timeout=20, replicas=request.param, env={"PYTHONPATH": str(ROOT)},
         engine_args={"max_model_len": 2048, "logits_processors": ["testing.poison:Poison"]},
     )  # fmt: skip
     made = RhapsodyExecutor(
