@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
@@ -19,7 +21,7 @@ import msgspec
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.mark import Mark
+from rhapsody_parsl.wire.mark import Mark, folder_of, made
 from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
@@ -230,9 +232,9 @@ class Runs(Protocol):
 def serve(
     endpoint: str,
     name: str,
-    keys: Keys | None = None,
+    keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
-    mark: Mark | None = None,
+    marks: bool = True,
     facts: dict[str, Any] | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
@@ -240,14 +242,16 @@ def serve(
     Args:
         endpoint: The hub's.
         name: Ours.
-        keys: For a hub over tcp.
+        keys: The folder of keys, for a hub on another host; else empty.
         runner: Runs the work.
-        mark: Tells after our end which task we began last.
+        marks: Whether to leave word of which task we began last.
         facts: What the runtime's pilot half wants to know of us.
     """
+    folder = folder_of(endpoint, keys)
+    mark = made(folder, name) if marks else None
     adopt_orphans()
-    prepare()
-    spoke = Spoke(endpoint, name, keys)
+    prepare(folder)
+    spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
