@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from types import ModuleType
 
 from rhapsody_parsl.cluster.environment import take
@@ -39,6 +40,9 @@ def prepare(folder: str = "") -> None:
     empty_input()
     if folder:
         _enter_block(folder)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a worker that is killed has told what its tasks wrote
     sys.argv = list(ARGV)
     _have_no_main()
 

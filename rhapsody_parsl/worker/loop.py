@@ -155,13 +155,15 @@ class Runner:
                 result = self._run_task(work, task)
                 self._outbox.put(work.run, deliver(result, work.parcels))
                 self._inbox.end()
-                if task is work.tasks[-1]:
+                is_last = task is work.tasks[-1]
+                if is_last:
                     self._outbox.flush()  # its result need not wait for what follows
-                self._surroundings.put_right()
+                if not self._surroundings.put_right(1.0 if is_last else result.seconds):
+                    self._leave()
         self._outbox.flush()
 
     def _leave(self) -> None:
-        """Earlier tasks left too much here for the limit of this work: none of it has begun, and another takes it."""
+        """Earlier tasks left too much here for those that have not begun: another worker takes them."""
         end_descendants()
         self._outbox.flush()
         os._exit(0)

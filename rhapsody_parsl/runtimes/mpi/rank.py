@@ -75,7 +75,7 @@ class Rank:
         comm.Bcast(told)
         if told[0]:
             result = _call(task, comm, self._host)
-            self._surroundings.put_right()
+            self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
