@@ -22,7 +22,7 @@ from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import Mark, folder_of, made
-from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
+from rhapsody_parsl.wire.messages import Done, Failed, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
@@ -69,6 +69,11 @@ class Outbox:
                 self._spoke.send(Done(self._run, self._results))
                 self._results = []
             self._flushed = time.perf_counter()
+
+    def tell(self, message: Failed) -> None:
+        """Send what is there, then a word of our own."""
+        self.flush()
+        self._spoke.send(message)
 
     def seal(self) -> None:
         """Send what is there and take nothing more: a task whose processes are being killed must not report that."""

@@ -102,13 +102,13 @@ def _is_open(file: Any) -> bool:
         return False
 
 
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    """Return what a descriptor leads to, None for a closed one."""
+def _identity(descriptor: int) -> tuple[int, int, int] | None:
+    """Return what a descriptor leads to, and whether that can be read or written; None for a closed one."""
     try:
         found = os.fstat(descriptor)
+        return found.st_dev, found.st_ino, fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 def _numbers() -> list[int]:

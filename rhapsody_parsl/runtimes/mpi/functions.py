@@ -21,7 +21,7 @@ from rhapsody_parsl.runtimes.mpi.worlds import Worlds
 from rhapsody_parsl.runtimes.pool import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
-from rhapsody_parsl.wire.messages import RESULT, Done, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
+from rhapsody_parsl.wire.messages import RESULT, Done, Failed, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
 
 __all__ = ("Functions",)
 
@@ -126,6 +126,8 @@ class Functions:
                         self._advance(job)
             case Revoked(run=run, tasks=tasks):
                 self._revoked(world, rank, run, tasks)
+            case Failed():
+                world.retire()
             case _:
                 return
 

@@ -20,7 +20,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 
 from rhapsody_parsl.cluster.leftovers import mpi_segments  # noqa: E402
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
-from rhapsody_parsl.wire.messages import RESULT, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work  # noqa: E402
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
@@ -75,7 +75,7 @@ class Rank:
         comm.Bcast(told)
         if told[0]:
             result = _call(task, comm, self._host)
-            self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
+            is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
@@ -85,6 +85,8 @@ class Rank:
                 mine = deliver(final, work.parcels) if root else Result(task.id, RESULT, b"", result.seconds)
                 self._outbox.put(work.run, mine)
             self._inbox.end()
+            if not is_fit:
+                self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
             self._dispose(comm, result.kind == RESULT)
         else:
             self._inbox.end()
