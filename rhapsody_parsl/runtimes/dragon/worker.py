@@ -4,8 +4,10 @@ import os
 import sys
 
 from rhapsody_parsl.worker.loop import serve
+from rhapsody_parsl.worker.process_tree import die_with_parent
 
 if __name__ == "__main__":
-    os.setsid()  # what a task sends to its process group is for no part of Dragon's, nor for other workers
+    die_with_parent()
+    os.setsid()
     endpoint, *keys, name = sys.argv[1:]
     serve(endpoint, name, keys)
