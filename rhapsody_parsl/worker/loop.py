@@ -150,7 +150,7 @@ class Runner:
             self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
-        if work.memory and not self._is_fresh and holds_more_than(work.memory // 2):
+        if not self._is_fresh and _holds_what_is_wanted(work):
             self._leave()
         self._is_fresh = False
         self._surroundings.suit(work)
@@ -225,6 +225,14 @@ def _ending(code: int | None) -> str:
     if code is not None and code < 0:
         return f"it was ended by {signal.Signals(-code).name}"
     return f"it left with exit code {code}"
+
+
+def _holds_what_is_wanted(work: Work) -> bool:
+    """Whether earlier tasks hold half of the work's memory, or the way to Dragon that its fresh processes will have."""
+    dragons = sys.modules.get("dragon.globalservices.api_setup") if work.mode == "process" else None
+    return bool(dragons and dragons._INFRASTRUCTURE_CONNECTED) or (
+        work.memory > 0 and holds_more_than(work.memory // 2)
+    )
 
 
 class Runs(Protocol):
