@@ -203,7 +203,7 @@ def is_careless(folder: str, comm: Any = None) -> int:
     sys.argv = ["mine", "--loud"]
     sys.setrecursionlimit(200)
     sys.stdin.close()
-    sys.stdout, sys.stderr = None, io.StringIO()  # type: ignore[assignment]  # as above
+    sys.stdout, sys.stderr = None, io.StringIO()
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.close(2)
@@ -254,7 +254,8 @@ def uses_dragon() -> list[Any]:
     from dragon.native.queue import Queue
 
     queue = Queue(maxsize=2)
-    child = multiprocessing.get_context("dragon").Process(target=queue.put, args=("from a child",))
+    context: Any = multiprocessing.get_context("dragon")
+    child = context.Process(target=queue.put, args=("from a child",))
     child.start()
     said = queue.get(timeout=30)
     child.join()
