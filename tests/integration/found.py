@@ -196,6 +196,7 @@ def pools(comm: Any = None) -> dict[str, Any]:
 
 def is_careless(folder: str, comm: Any = None) -> int:
     """Change all that a task can change of its process, and put nothing back."""
+    faulthandler.dump_traceback_later(0.3, exit=True)
     os.chdir(folder)
     os.umask(0o777)
     os.environ["HOME"] = folder
@@ -209,7 +210,6 @@ def is_careless(folder: str, comm: Any = None) -> int:
     os.close(2)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     resource.setrlimit(resource.RLIMIT_NOFILE, (9, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    faulthandler.dump_traceback_later(0.3, exit=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     for name in SIGNALS:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
