@@ -33,6 +33,8 @@ from rhapsody_parsl.worker.surroundings import Surroundings
 __all__ = ("Outbox", "Runner", "serve")
 
 _FLUSH_AFTER = 0.005
+_ANSWERS_OF_DRAGON = "DRAGON_GS_RET_QD"
+"""Names the one channel to this process and none below it: a second one that listens there waits for ever."""
 _LEAVE_WITHIN = 5.0
 """Seconds for exit handlers and threads of a fresh process whose task is over."""
 
@@ -150,7 +152,7 @@ class Runner:
             self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
-        if not self._is_fresh and _holds_what_is_wanted(work):
+        if work.memory and not self._is_fresh and holds_more_than(work.memory // 2):
             self._leave()
         self._is_fresh = False
         self._surroundings.suit(work)
@@ -194,7 +196,8 @@ def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     began = time.perf_counter()
     read, write = os.pipe()
     command = [sys.executable, "-m", "rhapsody_parsl.worker.once", str(write)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True)
+    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON}
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True, env=env)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
         with suppress(BrokenPipeError), cast(BinaryIO, child.stdin) as question:
@@ -225,14 +228,6 @@ def _ending(code: int | None) -> str:
     if code is not None and code < 0:
         return f"it was ended by {signal.Signals(-code).name}"
     return f"it left with exit code {code}"
-
-
-def _holds_what_is_wanted(work: Work) -> bool:
-    """Whether earlier tasks hold half of the work's memory, or the way to Dragon that its fresh processes will have."""
-    dragons = sys.modules.get("dragon.globalservices.api_setup") if work.mode == "process" else None
-    return bool(dragons and dragons._INFRASTRUCTURE_CONNECTED) or (
-        work.memory > 0 and holds_more_than(work.memory // 2)
-    )
 
 
 class Runs(Protocol):

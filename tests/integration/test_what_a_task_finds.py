@@ -127,7 +127,7 @@ def _check(seen: dict[str, Any], label: str) -> None:
     assert basics["world"] == []
     assert basics["main"] == []
     assert _added(basics["environment"], label) == {}
-    assert ("DRAGON_GS_RET_QD" in basics["environment"]) == (label == "dragon")
+    assert ("DRAGON_MY_PUID" in basics["environment"]) == (label == "dragon")
     assert basics["timers"] == [0, 0]
     assert basics["files"] == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     assert (basics["deep"], basics["cores"]) == (1000, min(1, os.cpu_count() or 1))
@@ -196,9 +196,11 @@ def test_who_harms_its_own_process_is_lost_alone(
 
 
 @pytest.mark.dragon
-@pytest.mark.parametrize("name", ["dragon", "dragon, fresh"])
-def test_dragons_own_primitives(name: str, blocks: dict[str, RhapsodyExecutor]) -> None:
-    assert Way(name, blocks).call(found.uses_dragon) == ["from a child", 3]
+def test_dragons_own_primitives(blocks: dict[str, RhapsodyExecutor]) -> None:
+    """They need the process that Dragon started; one below it is told so at once."""
+    assert Way("dragon", blocks).call(found.uses_dragon) == ["from a child", 3]
+    with pytest.raises(Exception, match="Launch parameter not initialized"):
+        Way("dragon, fresh", blocks).call(found.uses_dragon)
 
 
 def test_a_function_that_came_by_value_uses_multiprocessing(blocks: dict[str, RhapsodyExecutor]) -> None:
