@@ -220,6 +220,11 @@ class Backlog:
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
+    def known_lane(self, encoded: bytes) -> Lane | None:
+        """Return the lane of a spec that came before; None when it did not, or was forgotten."""
+        known = self._specs.get(encoded)
+        return known[0] if known else None
+
     def _lane_of(self, encoded: bytes) -> tuple[Lane, TaskSpec]:
         """Return the lane of a spec, and the spec, of which that knows only a part."""
         known = self._specs.get(encoded)
