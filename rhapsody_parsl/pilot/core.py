@@ -77,6 +77,11 @@ class Core:
         out, self._out = self._out, []
         return out
 
+    @property
+    def has_results(self) -> bool:
+        """Whether there are some to take."""
+        return self._outcomes.has_results or self._lender.has_closed
+
     def take_results(self) -> tuple[list[Result], list[LeaseRecord]]:
         """Return results and closed leases since the last call."""
         return self._outcomes.take(), self._lender.take_closed()
