@@ -120,8 +120,10 @@ class Backlog:
 
     def is_empty(self) -> bool:
         """Whether no task waits; if so, old lanes are dropped."""
-        if any(shapes.first() for shapes in (self._requests, *self._by_size.values())):
+        if self._requests.first() or any(shapes.first() for shapes in self._by_size.values()):
             return False
+        self._sizes.clear()
+        self._by_size.clear()
         self._drop_empty()
         return True
 

@@ -220,8 +220,8 @@ class Pilot:
     def _act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop.
 
-        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. Nor is
-        there another turn for nothing: as much again, where it begins.
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. When
+        there are no results, nobody waits for that end either.
         """
         self._changed = True
         while instructions := self._core.take():
