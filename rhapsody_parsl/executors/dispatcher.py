@@ -73,8 +73,8 @@ class Dispatcher:
 
     def give_out(self) -> None:
         """Give waiting tasks to blocks, in order, in batches; what no block can take now waits on."""
-        if not self._waiting or not self.blocks.have_room():
-            return
+        if not self._waiting or (len(self._waiting) > 1 and not self.blocks.have_room()):
+            return  # one that comes alone is asked for below
         batches: dict[str, list[Task]] = {}
         full: set[tuple[Resources, tuple[str, ...]]] = set()
         kept: list[Task] = []

@@ -24,6 +24,7 @@ class Surroundings:
     def __init__(self) -> None:
         self._cores: tuple[int, ...] = ()
         self._wanted: dict[str, str] = {}
+        self._encoded: dict[bytes, bytes] = {}
         self._before: dict[str, str | None] = {}
         self._here = os.open(".", os.O_RDONLY)
         self._umask = os.umask(0)
@@ -39,10 +40,8 @@ class Surroundings:
             self._cores, self._mask = work.cores, os.sched_getaffinity(0)
         if work.env != self._wanted:
             self._put_back(work.env)
-        for name, value in work.env.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
-        if _variables() != self._variables:
+        if not self._encoded.items() <= _variables().items():
+            os.environ.update(work.env)
             self._variables = _variables().copy()
 
     def put_right(self, seconds: float = 1.0) -> bool:
@@ -90,6 +89,8 @@ class Surroundings:
         for name in wanted.keys() - self._before.keys():
             self._before[name] = os.environ.get(name)
         self._wanted = dict(wanted)
+        self._encoded = {os.fsencode(name): os.fsencode(value) for name, value in wanted.items()}
+        self._variables = _variables().copy()
 
 
 _ARGV = list(ARGV)
