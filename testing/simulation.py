@@ -11,7 +11,7 @@ from typing import Any
 
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, Refit, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -134,8 +134,8 @@ class Simulation:
                 self._cancel(run, numbers, kill)
             case StartRuntime(name=name):
                 self._start(name)
-            case DiscardResults():
-                pass  # these workers write none
+            case DiscardResults() | Refit():
+                pass  # these workers write no results, and nobody watches their memory
 
     def _start(self, name: str) -> None:
         error = self.failing.get(name)

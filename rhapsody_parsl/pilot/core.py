@@ -4,19 +4,26 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import islice
 
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
+from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
-from rhapsody_parsl.pilot.deadlines import Deadlines
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.fitting import Fitting
+from rhapsody_parsl.pilot.instructions import (
+    CancelTasks,
+    DiscardResults,
+    EndRun,
+    Feed,
+    Instruction,
+    Refit,
+    StartRuntime,
+)
 from rhapsody_parsl.pilot.kept_runs import KeptRuns
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.outcomes import Outcomes
-from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
@@ -62,8 +69,8 @@ class Core:
         self._run_count = 0
         self._kept = KeptRuns()
         self._home: dict[int, Lane | ActiveRun] = {}
-        self._recalls: Ranking[ActiveRun] = Ranking(lambda active: active.recall_at)
-        self._deadlines = Deadlines()
+        self._alarms = Alarms(lambda task: self._backlog.spec_of(task).policy.walltime)
+        self._fitting = Fitting(ledger, self._backlog, self._lender, self._claims)
         self._outcomes = Outcomes()
         self._starts = Starts()
         self.counts: Mapping[str, int] = self._outcomes.counts
@@ -156,11 +163,8 @@ class Core:
             active.lane.learn(result.seconds)
             if not self._outcomes.ended(active, result):
                 self._out.append(DiscardResults([result.id]))
-        if active.lane.timed:
-            self._time(active, (), now)
         active.fed_at, active.recalled = now, False
-        if len(active.inflight) > 1:
-            self._recalls.add(active)
+        self._alarms.set(active, (), now)
         self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
@@ -178,8 +182,7 @@ class Core:
             else:
                 wanted.append(task)
         self._requeue(active.lane, wanted, now)
-        if active.lane.timed:
-            self._time(active, (), now)
+        self._alarms.set(active, (), now)
         self._continue(active, now)
         self.schedule(now)
 
@@ -194,11 +197,10 @@ class Core:
         for task in tasks:
             del self._home[task.id]
         again = [task for task in tasks if self._outcomes.survives(active, task.id, error, untouched)]
-        if self._backlog.is_hopeless(active.lane):
-            for task in again:
-                self._outcomes.failed(task.id, error)
-        else:
-            self._requeue(active.lane, again, now)
+        hopeless = [task for task in again if self._backlog.is_hopeless(task)]
+        for task in hopeless:
+            self._outcomes.failed(task.id, error)
+        self._requeue(active.lane, [task for task in again if task not in hopeless], now)
         self._close(active)
         if isinstance(error, BackendFailed):
             self._start_failed(active, error, now, slowly=bool(tasks) and not untouched)
@@ -211,12 +213,15 @@ class Core:
         others = (active.fed_at for active in self._runs.values() if active.lane.runtime == name and active.inflight)
         if self._starts.is_hopeless(name, others):
             self._starts.give_up(name)
-            self._fail_waiting(lambda lane: lane.runtime == name, error)
+            self._fail_waiting_for(name, error)
 
     def memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
         """The processes of a run hold more than it leases: they are killed, and will be reported `lost`."""
         active = self._runs.get(run)
         if active is not None:
+            if active.lane.varied and active.inflight:
+                own = self._backlog.spec_of(next(iter(active.inflight.values()))).resources.memory
+                error = MemoryExceeded(own, *error.args[1:])
             active.lost_with = error
             self._kill(active, list(active.inflight))
 
@@ -229,7 +234,7 @@ class Core:
             if any(placed.node.name == name for placed in active.run.placed):
                 active.lost_with = error
                 self._kill(active, list(active.inflight))
-        self._fail_waiting(self._backlog.is_hopeless, error)
+        self._fail(self._backlog.take_hopeless(), error)
         self.schedule(now)
 
     def node_back(self, name: str, now: float) -> None:
@@ -253,27 +258,28 @@ class Core:
         """A runtime did not start: what waits for it fails; the next task tries again."""
         self._starting.discard(name)
         self._ready.discard(name)
-        self._fail_waiting(lambda lane: lane.runtime == name, error)
+        self._fail_waiting_for(name, error)
         self.schedule(now)
 
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
-        for active, task in self._deadlines.passed(now):
-            walltime = self._backlog.walltime_of(active.inflight[task])
+        for active, task in self._alarms.passed(now):
+            walltime = self._backlog.spec_of(active.inflight[task]).policy.walltime
             active.ended_by.setdefault(task, WalltimeExceeded(walltime))
             self._kill(active, [task])
-        while (waiting := self._recalls.first()) and (behind := waiting.recall(now)):
-            self._out.append(CancelTasks(waiting.lane.runtime, waiting.run, behind, kill=False))
+        for active in self._alarms.long(now):
+            if behind := active.recall(now):
+                self._out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
+            elif self._fitting.alone(active):
+                self._out.append(Refit(active.run))
         for kept in self._kept.expired(now):
             self._close(kept)
         self.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
-        due = self._deadlines.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
+        due = self._alarms.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
         due += self._starts.next_due(now)
-        if (active := self._recalls.first()) and (at := active.recall_at) is not None:
-            due.append(at - now)
         return max(0.0, min(due)) if due else None
 
     def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
@@ -303,7 +309,8 @@ class Core:
         lane = self._backlog.sole()
         self._end_kept(but_of=lane)
         while lane and len(lane) and (kept := self._kept.take_newest()):
-            self._feed(kept, lane.portion(self.ledger.cores), now)
+            if not self._feed(kept, lane.portion(self.ledger.cores), now):
+                self._close(kept)
 
     def _serve(self, lane: Lane, now: float) -> None:
         """Open runs while the block has room."""
@@ -311,7 +318,7 @@ class Core:
             only = next(iter(lane.runs.values()), None) or self._open(lane, None, (), now)
             self._feed(only, only.room(self.ledger.cores), now)
             return
-        while len(lane) and (lent := self._lender.lend(lane.spec, self._claims.held)):
+        while len(lane) and (lent := self._lender.lend(self._backlog.wants(lane), self._claims.held)):
             self._feed(self._open(lane, *lent, now), lane.portion(self.ledger.cores), now)
         if len(lane) and lane.runs:
             self._backlog.behind[lane] = None
@@ -330,32 +337,24 @@ class Core:
         self._runs[active.run.id] = lane.runs[active.run.id] = active
         return active
 
-    def _feed(self, active: ActiveRun, count: int, now: float) -> None:
-        tasks = active.lane.take(count)
+    def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
+        """Give a run tasks of its lane, so many at most; return whether it was given any."""
+        lane, placed = active.lane, active.run.placed
+        differ = (lane.varied or lane.scattered) and not lane.window
+        tasks = self._fitting.take(active, count) if differ else lane.take(count)
         if not tasks:
-            return
-        if not active.total or active.lane.mixed:
-            self._lender.begin(active, self._backlog.name_of(tasks[0], active.lane))
+            return False
+        if active.run.placed is not placed:
+            self._out.append(Refit(active.run))
+        if not active.total or lane.mixed:
+            self._lender.begin(active, self._backlog.name_of(tasks[0], lane))
         for task in tasks:
             self._home[task.id] = active
         active.put(tasks)
         active.fed_at = now
-        if active.lane.timed:
-            self._time(active, tasks, now)
-        if len(active.inflight) > 1:
-            self._recalls.add(active)
-        self._out.append(Feed(active.lane.runtime, active.run, tasks))
-
-    def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
-        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run."""
-        if not active.lane.window:
-            given = list(islice(active.inflight.values(), 1))
-            if not given or given[0].id == active.timed:
-                return
-            active.timed = given[0].id
-        for task in given:
-            if walltime := self._backlog.walltime_of(task):
-                self._deadlines.add(now + walltime, active, task.id)
+        self._alarms.set(active, tasks, now)
+        self._out.append(Feed(lane.runtime, active.run, tasks))
+        return True
 
     def _continue(self, active: ActiveRun, now: float) -> None:
         """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""
@@ -364,15 +363,20 @@ class Core:
             self.schedule(now)  # room in its window is for all who ask the service
             if not active.inflight:
                 self._close(active)
-        elif len(lane) and lane.runtime in self._ready and not active.ended_by and self._claims.allow(active):
-            self._feed(active, active.room(self.ledger.cores), now)
-        elif active.inflight:
+        elif self._goes_on(active, now) or active.inflight:
             return
         elif lane.depth > 1 and not active.ended_by and not active.lost_with and self._backlog.is_empty():
             self._keep(active, now)
         else:
             self._close(active)
             self.schedule(now)
+
+    def _goes_on(self, active: ActiveRun, now: float) -> bool:
+        """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
+        lane = active.lane
+        if not len(lane) or lane.runtime not in self._ready or active.ended_by or not self._claims.allow(active):
+            return False
+        return self._feed(active, active.room(self.ledger.cores), now) or bool(active.lost_with)
 
     def _keep(self, active: ActiveRun, now: float) -> None:
         """Leave a run its lease for a while; for the record it ends now."""
@@ -403,8 +407,12 @@ class Core:
         if tasks:
             self.want(lane.runtime)
 
-    def _fail_waiting(self, of: Callable[[Lane], bool], error: RhapsodyError) -> None:
-        """What waits in some lanes fails."""
-        for task in self._backlog.take(of):
+    def _fail_waiting_for(self, runtime: str, error: RhapsodyError) -> None:
+        """What waits for a runtime fails."""
+        self._fail(self._backlog.take(lambda lane: lane.runtime == runtime), error)
+
+    def _fail(self, waited: Iterable[Task], error: RhapsodyError) -> None:
+        """Tasks that no longer wait fail."""
+        for task in waited:
             del self._home[task.id]
             self._outcomes.failed(task.id, error)
