@@ -99,7 +99,8 @@ class Backlog:
 
     def spec_of(self, task: Task) -> TaskSpec:
         """Return a task's spec."""
-        return self._lane_of(task.spec)[1]
+        known = self._specs.get(task.spec)
+        return decode_spec(task.spec) if known is None else known[1]
 
     def wants(self, lane: Lane) -> TaskSpec:
         """Return what the first task of a lane wants; of those whose tasks all want the same, in all that decides."""
@@ -116,7 +117,7 @@ class Backlog:
         return [task for lane in lanes if of(lane) for task in lane.take(len(lane))]
 
     def sole(self) -> Lane | None:
-        """Return the one lane in which tasks wait; None when there are several or none."""
+        """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""
         found: Lane | None = None
         for shape in self._waiting():
             for lane in shape.lanes:
@@ -124,7 +125,7 @@ class Backlog:
                     if found is not None:
                         return None
                     found = lane
-        return found
+        return None if found is not None and found.scattered else found
 
     def is_empty(self) -> bool:
         """Whether no task waits; if so, old lanes are dropped."""
@@ -178,12 +179,10 @@ class Backlog:
         """
         if self._requests:
             yield from in_turn([self._requests], ready, self._has_cores)
-        while (shape := self._fresh.first()) and self.is_late(shape, now):
+        while (front := self._fresh.front()) and now - front[0] > PATIENCE:
             self._fresh.pop()
-            self._late.add(shape)
-        self._forget()
-        fitting = [shapes for shapes in self._by_size.values() if (first := shapes.first()) and self._has_cores(first)]
-        yield from in_turn([self._late, *fitting], ready, self._has_cores)
+            self._late.add(front[1])
+        yield from in_turn([self._late, *self._fitting()], ready, self._has_cores)
 
     def lanes_behind(self) -> list[Lane]:
         """Return the lanes in which tasks wait while runs of theirs are under way, the first claim first."""
@@ -206,9 +205,8 @@ class Backlog:
 
     def next_late(self, now: float) -> list[float]:
         """Return in how many seconds the next shape will be late; once it is, only ends help."""
-        shape = self._fresh.first()
-        oldest = shape.oldest if shape else None
-        return [] if oldest is None or now - oldest > PATIENCE else [PATIENCE + 0.01 - (now - oldest)]
+        front = self._fresh.front()
+        return [] if front is None or now - front[0] > PATIENCE else [PATIENCE + 0.01 - (now - front[0])]
 
     def is_alone(self, lane: Lane) -> bool:
         """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
@@ -223,21 +221,28 @@ class Backlog:
             if size.cores > cores:
                 return False
             if size.of_one_node and size.runtime in ready:
-                first = self._by_size[size].first()
-                claim = first.order if first else None
-                if claim is not None and claim < order:
+                front = self._by_size[size].front()
+                if front is not None and front[0] < order:
                     return True
         return False
 
     def _has_cores(self, shape: LaneShape) -> bool:
-        size = shape.size
+        return self._is_free(shape.size)
+
+    def _is_free(self, size: Size) -> bool:
         return size.cores <= self._ledger.free_cores and size.on_a_node <= self._ledger.shelf.most
 
-    def _forget(self) -> None:
-        for size in [size for size in self._sizes if self._by_size[size].first() is None]:
-            self._sizes.remove(size)
-            del self._by_size[size]
+    def _fitting(self) -> list[Ranking[LaneShape]]:
+        """Return the shapes of each size for which cores are free; sizes of which nobody waits are forgotten."""
+        fitting = []
+        for size, shapes in list(self._by_size.items()):
+            if shapes.front() is None:
+                self._sizes.remove(size)
+                del self._by_size[size]
+            elif self._is_free(size):
+                fitting.append(shapes)
         self._drop_empty()
+        return fitting
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
@@ -267,7 +272,7 @@ class Backlog:
         return lane
 
     def _alike(self, spec: TaskSpec) -> TaskSpec:
-        """Return what else than name and `near` decides where a task can start, for most of them the class of memory."""
+        """Return what of a spec decides where tasks can start, and what they are; of most tasks' memory, the class."""
         resources, policy = spec.resources, spec.policy
         if resources.memory and not resources.is_mpi and policy.placement != "exclusive":
             resources = msgspec.structs.replace(resources, memory=memory_class(resources.memory))
@@ -342,9 +347,7 @@ def _note(lane: Lane, spec: TaskSpec) -> None:
 
 def _only(group: Group, kept: Collection[Lane]) -> Group:
     """Return what of a group is kept."""
-    lanes = {
-        name: {near: lane for near, lane in by_near.items() if lane in kept} for name, by_near in group.items()
-    }
+    lanes = {name: {near: lane for near, lane in by_near.items() if lane in kept} for name, by_near in group.items()}
     return {name: by_near for name, by_near in lanes.items() if by_near}
 
 

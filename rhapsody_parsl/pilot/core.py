@@ -3,7 +3,7 @@
 The shell (`loop`) calls a method for each event and then performs `take()`. Times are the caller's, of any one clock.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.alarms import Alarms
@@ -15,8 +15,8 @@ from rhapsody_parsl.pilot.instructions import (
     DiscardResults,
     EndRun,
     Feed,
+    Fit,
     Instruction,
-    Refit,
     StartRuntime,
 )
 from rhapsody_parsl.pilot.kept_runs import KeptRuns
@@ -60,19 +60,17 @@ class Core:
     ) -> None:
         self.ledger = ledger
         self._runtimes = runtimes
-        self._starting: set[str] = set()
-        self._ready: set[str] = set()
+        self._starts = Starts()
         self._backlog = Backlog(ledger, runtimes, default_runtime, windows, ageing)
-        self._claims = Claims(ledger, self._backlog, self._ready)
+        self._claims = Claims(ledger, self._backlog, self._starts.ready)
         self._lender = Lender(ledger, clock)
         self._runs: dict[int, ActiveRun] = {}
         self._run_count = 0
         self._kept = KeptRuns()
         self._home: dict[int, Lane | ActiveRun] = {}
         self._alarms = Alarms(lambda task: self._backlog.spec_of(task).policy.walltime)
-        self._fitting = Fitting(ledger, self._backlog, self._lender, self._claims)
+        self._fitting = Fitting(self._backlog, self._lender, self._claims)
         self._outcomes = Outcomes()
-        self._starts = Starts()
         self.counts: Mapping[str, int] = self._outcomes.counts
         self.ended_by_runtime: Mapping[str, int] = self._outcomes.by_runtime
         self._out: list[Instruction] = []
@@ -173,9 +171,8 @@ class Core:
         active = self._runs.get(run)
         if active is None:
             return
-        returned = [task for number in tasks if (task := active.pop(number))]
         wanted = []
-        for task in returned:
+        for task in filter(None, map(active.pop, tasks)):
             del self._home[task.id]
             if active.ended_by.pop(task.id, "") == "cancelled":
                 self._outcomes.forget(task.id)
@@ -197,8 +194,7 @@ class Core:
         for task in tasks:
             del self._home[task.id]
         again = [task for task in tasks if self._outcomes.survives(active, task.id, error, untouched)]
-        hopeless = [task for task in again if self._backlog.is_hopeless(task)]
-        for task in hopeless:
+        for task in (hopeless := [task for task in again if self._backlog.is_hopeless(task)]):
             self._outcomes.failed(task.id, error)
         self._requeue(active.lane, [task for task in again if task not in hopeless], now)
         self._close(active)
@@ -211,18 +207,14 @@ class Core:
         name = failed.lane.runtime
         self._starts.failed(name, failed.fed_at, now, slowly)
         others = (active.fed_at for active in self._runs.values() if active.lane.runtime == name and active.inflight)
-        if self._starts.is_hopeless(name, others):
-            self._starts.give_up(name)
-            self._fail_waiting_for(name, error)
+        if self._starts.gives_up(name, others):
+            self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
 
     def memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
         """The processes of a run hold more than it leases: they are killed, and will be reported `lost`."""
         active = self._runs.get(run)
         if active is not None:
-            if active.lane.varied and active.inflight:
-                own = self._backlog.spec_of(next(iter(active.inflight.values()))).resources.memory
-                error = MemoryExceeded(own, *error.args[1:])
-            active.lost_with = error
+            active.lost_with = self._fitting.judge(active, error)
             self._kill(active, list(active.inflight))
 
     def node_lost(self, name: str, reason: str, now: float) -> None:
@@ -244,21 +236,18 @@ class Core:
 
     def want(self, name: str) -> None:
         """A runtime is to be started, if it is not."""
-        if name not in self._ready and name not in self._starting:
-            self._starting.add(name)
+        if self._starts.want(name):
             self._out.append(StartRuntime(name))
 
     def runtime_ready(self, name: str, now: float) -> None:
         """A runtime can take tasks."""
-        self._starting.discard(name)
-        self._ready.add(name)
+        self._starts.ended(name, ready=True)
         self.schedule(now)
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
         """A runtime did not start: what waits for it fails; the next task tries again."""
-        self._starting.discard(name)
-        self._ready.discard(name)
-        self._fail_waiting_for(name, error)
+        self._starts.ended(name, ready=False)
+        self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
         self.schedule(now)
 
     def tick(self, now: float) -> None:
@@ -271,7 +260,7 @@ class Core:
             if behind := active.recall(now):
                 self._out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
             elif self._fitting.alone(active):
-                self._out.append(Refit(active.run))
+                self._out.append(Fit(active.run))
         for kept in self._kept.expired(now):
             self._close(kept)
         self.schedule(now)
@@ -294,15 +283,11 @@ class Core:
         self._claims.clear()
         if self._kept and not self._backlog.is_empty():
             self._use_kept(now)
-        for lane in self._backlog.in_order(now, self._startable(now)):
+        for lane in self._backlog.in_order(now, self._starts.startable(now)):
             self._serve(lane, now)
             if len(lane) and not lane.window and not self._claims.add(lane.shape, now):
                 break
         self._put_behind(now)
-
-    def _startable(self, now: float) -> Collection[str]:
-        """Return the runtimes whose processes may be started now."""
-        return [name for name in self._ready if self._starts.may(name, now)]
 
     def _use_kept(self, now: float) -> None:
         """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
@@ -326,7 +311,7 @@ class Core:
     def _put_behind(self, now: float) -> None:
         """Put short tasks behind those that run."""
         for lane in self._backlog.lanes_behind():
-            if lane.depth > 1 and lane.runtime in self._ready and not lane.window:
+            if lane.depth > 1 and lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
                     if len(lane) and (room := active.room(self.ledger.cores)) and self._claims.allow(active):
                         self._feed(active, room, now)
@@ -345,7 +330,7 @@ class Core:
         if not tasks:
             return False
         if active.run.placed is not placed:
-            self._out.append(Refit(active.run))
+            self._out.append(Fit(active.run))
         if not active.total or lane.mixed:
             self._lender.begin(active, self._backlog.name_of(tasks[0], lane))
         for task in tasks:
@@ -374,7 +359,7 @@ class Core:
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if not len(lane) or lane.runtime not in self._ready or active.ended_by or not self._claims.allow(active):
+        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._claims.allow(active):
             return False
         return self._feed(active, active.room(self.ledger.cores), now) or bool(active.lost_with)
 
@@ -406,10 +391,6 @@ class Core:
             self._home[task.id] = lane
         if tasks:
             self.want(lane.runtime)
-
-    def _fail_waiting_for(self, runtime: str, error: RhapsodyError) -> None:
-        """What waits for a runtime fails."""
-        self._fail(self._backlog.take(lambda lane: lane.runtime == runtime), error)
 
     def _fail(self, waited: Iterable[Task], error: RhapsodyError) -> None:
         """Tasks that no longer wait fail."""

@@ -1,9 +1,9 @@
 """What a run takes of a lane whose tasks differ in memory or in what they are `near`, and its lease made to suit."""
 
+from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.lane import ActiveRun
-from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.wire.messages import Task
 
@@ -17,14 +17,13 @@ class Fitting:
     their lane asks for; where a task turns out to be long, all behind it are asked back and it is `alone`.
 
     Args:
-        ledger: The block's.
         backlog: Who waits.
         lender: Whose leases.
         claims: Who has nodes kept free.
     """
 
-    def __init__(self, ledger: Ledger, backlog: Backlog, lender: Lender, claims: Claims) -> None:
-        self._ledger, self._backlog, self._lender, self._claims = ledger, backlog, lender, claims
+    def __init__(self, backlog: Backlog, lender: Lender, claims: Claims) -> None:
+        self._backlog, self._lender, self._claims = backlog, lender, claims
 
     def take(self, active: ActiveRun, count: int) -> list[Task]:
         """Take for a run what it can be given of the first tasks of its lane.
@@ -37,18 +36,9 @@ class Fitting:
             The tasks; none when its node has not the memory, or when the first had better go elsewhere.
         """
         lane = active.lane
-        if not count or not self._may_have_first(active):
-            return []
-        if lane.varied:
+        if lane.varied and count:
             count = self._suit(active, count)
-        if not lane.scattered or not count:
-            return lane.take(count)
-        node = active.run.placed[0].node.name
-        tasks = lane.take_while(count, lambda task: self._home_of(task) in ("", node))
-        for task in tasks:
-            if near := self._backlog.spec_of(task).policy.near:
-                self._lender.settle(near, node)
-        return tasks
+        return self._take_near(active, count) if lane.scattered else lane.take(count)
 
     def alone(self, active: ActiveRun) -> bool:
         """A run has one task left, that takes long: its lease is made what this asks for. Return whether it changed."""
@@ -56,17 +46,26 @@ class Fitting:
         (task,) = active.inflight.values()
         return self._refit(active, self._backlog.spec_of(task).resources.memory)
 
-    def _may_have_first(self, active: ActiveRun) -> bool:
-        """Whether the first task of the lane need not go elsewhere: it has no place, or none with room; or this is it."""
-        lane, node = active.lane, active.run.placed[0].node.name
-        if not lane.scattered or lane.first is None or (home := self._home_of(lane.first)) in ("", node):
-            return True
-        account = self._ledger.accounts.get(home)
-        return not active.inflight and (account is None or account.free_cores < lane.spec.resources.cores)
+    def judge(self, active: ActiveRun, error: MemoryExceeded) -> MemoryExceeded:
+        """Return the error of a run's task by the memory that this asked for, whatever the lease held for others."""
+        if not active.lane.varied or not active.inflight:
+            return error
+        own = self._backlog.spec_of(next(iter(active.inflight.values()))).resources.memory
+        return MemoryExceeded(own, *error.args[1:])
 
-    def _home_of(self, task: Task) -> str:
-        near = self._backlog.spec_of(task).policy.near
-        return self._lender.home(near) if near else ""
+    def _take_near(self, active: ActiveRun, count: int) -> list[Task]:
+        """Take the first tasks up to one that had better go elsewhere; the others have their place here from now on."""
+        lane, node = active.lane, active.run.placed[0].node.name
+        tasks: list[Task] = []
+        while len(tasks) < count and (first := lane.first) is not None:
+            near = self._backlog.spec_of(first).policy.near
+            home = self._lender.home(near) if near else ""
+            if home not in ("", node) and (tasks or active.inflight):
+                break
+            if near:
+                self._lender.settle(near, node)
+            tasks += lane.take(1)
+        return tasks
 
     def _suit(self, active: ActiveRun, count: int) -> int:
         """Make the lease hold so many tasks, or one; return how many it holds."""

@@ -5,7 +5,7 @@ import msgspec
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Instruction", "Refit", "StartRuntime")
+__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Fit", "Instruction", "StartRuntime")
 
 
 class StartRuntime(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class Feed(msgspec.Struct, frozen=True):
     tasks: list[Task]
 
 
-class Refit(msgspec.Struct, frozen=True):
+class Fit(msgspec.Struct, frozen=True):
     """A run's lease holds other memory now."""
 
     run: Run
@@ -50,4 +50,4 @@ class DiscardResults(msgspec.Struct, frozen=True):
     tasks: list[int]
 
 
-Instruction = DiscardResults | StartRuntime | Feed | Refit | CancelTasks | EndRun
+Instruction = DiscardResults | StartRuntime | Feed | Fit | CancelTasks | EndRun

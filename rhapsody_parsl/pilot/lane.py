@@ -40,7 +40,8 @@ class Lane(Line):
     """
 
     __slots__ = (
-        "_ageing", "mixed", "most", "runs", "runtime", "scattered", "seconds", "shape", "spec", "timed", "varied", "window",
+        "_ageing", "mixed", "most", "runs", "runtime", "scattered", "seconds", "shape", "spec", "timed", "varied",
+        "window",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, runtime: str, ageing: float, shape: Shape["Lane"]) -> None:

@@ -314,7 +314,8 @@ class Ledger:
         if memory > share.memory and (left < 0 or account.away):
             return None
         account.memory = left
-        changed = Lease(lease.id, lease.borrower, (Share(share.node, share.cores, share.gpus, memory),), lease.gpu_amounts, lease.permanent)
+        shares = (Share(share.node, share.cores, share.gpus, memory),)
+        changed = Lease(lease.id, lease.borrower, shares, lease.gpu_amounts, lease.permanent)
         self._leases[lease.id] = changed
         return changed
 

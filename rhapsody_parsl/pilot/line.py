@@ -79,13 +79,6 @@ class Line:
             return [queue.popleft()[3] for _ in range(min(count, len(queue)))]
         return [self._take_one() for _ in range(min(count, len(self)))]
 
-    def take_while(self, count: int, goes_along: Callable[[Task], bool]) -> list[Task]:
-        """Take the first one out, and those behind it that go along, `count` at most."""
-        taken = self.take(1)
-        while len(taken) < count and (first := self.first) is not None and goes_along(first):
-            taken += self.take(1)
-        return taken
-
     def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
         """Take some out from anywhere."""
         taken = {entry[1]: entry[3] for entry in (*self._queue, *self._early) if of(entry[3])}

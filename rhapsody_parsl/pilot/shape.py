@@ -72,14 +72,14 @@ class Shape(Generic[L]):
     @property
     def order(self) -> float | None:
         """Sort key of the first claim; None when nobody waits."""
-        lane = self.lanes.first()
-        return None if lane is None else lane.order
+        front = self.lanes.front()
+        return None if front is None else front[0]
 
     @property
     def oldest(self) -> float | None:
         """When the task came that has waited longest; None when nobody waits."""
-        lane = self.by_age.first()
-        return None if lane is None else lane.oldest
+        front = self.by_age.front()
+        return None if front is None else front[0]
 
     @property
     def room(self) -> int:

@@ -54,7 +54,7 @@ class MemoryWatch:
         self._trees_at = 0.0
 
     def limit(self, run: int, pids: Collection[int], memory: int) -> None:
-        """Keep a run's processes to so many bytes, from now on; those stopped at less go on, and are looked at again."""
+        """Keep a run's processes to so many bytes, from now on; those stopped at less go on."""
         known = self._limited.get(run)
         if known is None or known.roots != tuple(pids):
             self._limited[run] = _Limited(pids, memory)
