@@ -136,14 +136,15 @@ def test_where_memory_is_scarce_nobody_holds_more_than_its_own() -> None:
 
 
 def test_a_long_task_among_short_ones_is_soon_kept_to_its_own_memory_and_the_rest_is_for_others() -> None:
-    block = Block(make_nodes(1, cores=2, memory=11.5))
-    block.seconds = dict.fromkeys(range(50), 0.001) | {40: 100.0}
-    for number in range(50):
-        block.submit(make_spec(memory=5.0 + (number % 2) / 2), number)
-    block.submit(make_spec("other", memory=6.4, priority=1), 50, when=1.0)
+    block = Block(make_nodes(1, cores=2, memory=11.4))
+    block.seconds = dict.fromkeys(range(400), 0.001) | {60: 100.0}
+    for number in range(400):
+        block.submit(make_spec(memory=5.1 if number < 300 else 5.5), number)
+    block.submit(make_spec("other", memory=6.3), 400, when=2.0)
     block.run()
-    assert block.started[50][0] < 2.0, "5 of 11.5 GB are taken, not 5.5"
-    assert block.held[40] == 5.0
+    assert block.started[400][0] == pytest.approx(2.0), "5.1 of 11.4 GB are taken, not 5.5"
+    assert block.held[60] == 5.1
+    assert {block.held[number] for number in range(50, 60)} == {5.5}, "it was among those of a full lease"
 
 
 def test_a_task_that_exceeds_its_memory_is_told_its_own_limit() -> None:
