@@ -125,13 +125,13 @@ def test_short_tasks_hold_the_most_that_one_of_them_asks_for_while_there_is_room
     assert len(block.records) < 20, "they travel in numbers"
 
 
-def test_where_memory_is_scarce_nobody_holds_more_than_its_own() -> None:
+def test_where_memory_is_scarce_nobody_is_given_more_than_there_is() -> None:
     block = Block(make_nodes(1, cores=2, memory=10.5))
-    block.seconds = dict.fromkeys(range(100), 0.001)
-    for number in range(100):
-        block.submit(make_spec(memory=5.0 + number / 1000), number)
+    block.seconds = dict.fromkeys(range(800), 0.001)
+    for number in range(800):
+        block.submit(make_spec(memory=5.1 if number < 400 else 5.3), number, when=0.0 if number < 400 else 0.6)
     block.run()
-    assert len(block.ended) == 100
+    assert len(block.ended) == 800
     assert most_at_once(block.records, "n0") <= 10.5
 
 
