@@ -39,8 +39,10 @@ KINDS: dict[str, tuple[Specification, Callable[[int], Specification]]] = {
     "priority, falling": ({}, lambda n: {"priority": -n}),
     "walltime": ({"walltime": 1000}, lambda n: {"walltime": 1000 + n}),
     "memory": ({"memory": 0.5}, lambda n: {"memory": 0.5 + n * 1e-6}),
+    "memory of all sizes": ({"memory": 0.5}, lambda n: {"memory": 0.5 + n * 7919 % TASKS / 2000}),
     "near": ({"near": "data"}, lambda n: {"near": f"data{n}"}),
     "label": ({"labels": ["l0"]}, lambda n: {"labels": [f"l{n}"]}),
+    "1 or 2 cores": ({}, lambda n: {"cores": 1 + n % 2, "priority": n}),
 }
 """What is one for all, and what each has of its own; on the whole line and in the core."""
 CORE_KINDS = KINDS | {

@@ -1,18 +1,19 @@
 """A block without processes: the pilot's core over fake runtimes, on a simulated clock.
 
-What happens on it is checked as it happens: no two runs hold one core, a run is ended once and with nothing in flight,
-and no task starts twice unasked.
+What happens on it is checked as it happens: no two runs hold one core, no node lends more memory than it has, a task
+never gets less than it asks for, a run is ended once and with nothing in flight, and no task starts twice unasked.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node, Run
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.clock import Clock
 from testing.nodes import make_task
@@ -152,8 +153,8 @@ class Simulation:
                 self._cancel(run, numbers, kill)
             case StartRuntime(name=name):
                 self._start(name)
-            case DiscardResults():
-                pass  # these workers write none
+            case DiscardResults() | Fit():
+                pass  # these workers write no results, and nobody watches their memory
 
     def _start(self, name: str) -> None:
         error = self.failing.get(name)
@@ -172,6 +173,7 @@ class Simulation:
                 numbers = [task.id for task in tasks]
                 self.at(self.now + WORKER_START, lambda: self._never_up(run, numbers))
                 return
+        self._check_memory(run, tasks)
         worker.queue += tasks
         if worker.current is None:
             self._next(worker)
@@ -186,6 +188,15 @@ class Simulation:
         for other in self._workers.values():
             theirs = {(p.share.node, core) for p in other.run.placed for core in p.share.cores}
             assert not mine & theirs, f"runs {run.id} and {other.run.id} share {mine & theirs}"
+
+    def _check_memory(self, run: Run, tasks: list[Task]) -> None:
+        held: Counter[str] = Counter()
+        for worker in self._workers.values():
+            held.update({placed.node.name: placed.share.memory for placed in worker.run.placed})
+        for placed in run.placed:
+            assert held[placed.node.name] <= placed.node.memory + 1e-6, f"{placed.node.name} lends {held} GB"
+            most = max(decode_spec(task.spec).resources.memory for task in tasks)
+            assert most <= placed.share.memory + 1e-6, f"run {run.id} holds too little for one of {tasks}"
 
     def _next(self, worker: FakeWorker) -> None:
         if not worker.alive or not worker.queue:

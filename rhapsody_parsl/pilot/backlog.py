@@ -11,7 +11,7 @@ from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
-from rhapsody_parsl.pilot.shape import Shape, Size, shape_key
+from rhapsody_parsl.pilot.shape import Shape, Size, memory_class, shape_key
 from rhapsody_parsl.pilot.turn import in_turn
 from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import Task
@@ -22,10 +22,13 @@ PATIENCE = 3.0
 """Seconds after which whoever waits has nodes kept free."""
 _MOST_LANES = 1000
 _MOST_SPECS = 4000
-_MOST_NAMES = 64
-"""Apps with lanes of their own, of those that are alike but for the name: more of them share one."""
+_MOST_OF_A_KIND = 64
+"""Apps with lanes of their own, of those that are alike but for the name: more of them share one. So do tasks `near`
+something, when as many lanes of their shape wait."""
 
 LaneShape = Shape[Lane]
+Group = dict[str | None, dict[str | None, Lane]]
+"""Lanes by the app's name and by what their tasks are to be near; None: many of them."""
 
 
 class Backlog:
@@ -55,7 +58,7 @@ class Backlog:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
         self._windows, self._ageing = windows, ageing
         self._specs: dict[bytes, tuple[Lane, TaskSpec]] = {}
-        self._lanes: dict[TaskSpec, dict[str, Lane]] = {}  # by what matters of their specs, and name
+        self._lanes: dict[TaskSpec, Group] = {}  # by what matters of their specs
         self._lane_count = 0
         self._most_lanes = _MOST_LANES
         self._shapes: dict[Hashable, LaneShape] = {}
@@ -79,7 +82,7 @@ class Backlog:
             NodeLost: What is left of the block can never hold it.
         """
         lane, spec = self._lane_of(task.spec)
-        if self.is_hopeless(lane):
+        if self.is_hopeless(task):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
         if lane.put(task, spec.policy.priority, now):
             self._join(lane)
@@ -94,13 +97,19 @@ class Backlog:
             self._join(lane)
             self.behind[lane] = None
 
-    def walltime_of(self, task: Task) -> float:
-        """Return the seconds after which a task is to be ended; 0 is none."""
-        return self._lane_of(task.spec)[1].policy.walltime
+    def spec_of(self, task: Task) -> TaskSpec:
+        """Return a task's spec."""
+        known = self._specs.get(task.spec)
+        return decode_spec(task.spec) if known is None else known[1]
+
+    def wants(self, lane: Lane) -> TaskSpec:
+        """Return what the first task of a lane wants; of those whose tasks all want the same, in all that decides."""
+        first = lane.first if lane.varied or lane.scattered else None
+        return lane.spec if first is None else self.spec_of(first)
 
     def name_of(self, task: Task, lane: Lane) -> str:
         """Return the name of the app of a lane's task."""
-        return self._lane_of(task.spec)[1].name if lane.mixed else lane.spec.name
+        return self.spec_of(task).name if lane.mixed else lane.spec.name
 
     def take(self, of: Callable[[Lane], bool] = lambda _: True) -> list[Task]:
         """Take out all tasks, or those of some lanes."""
@@ -108,7 +117,7 @@ class Backlog:
         return [task for lane in lanes if of(lane) for task in lane.take(len(lane))]
 
     def sole(self) -> Lane | None:
-        """Return the one lane in which tasks wait; None when there are several or none."""
+        """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""
         found: Lane | None = None
         for shape in self._waiting():
             for lane in shape.lanes:
@@ -116,7 +125,7 @@ class Backlog:
                     if found is not None:
                         return None
                     found = lane
-        return found
+        return None if found is not None and found.scattered else found
 
     def is_empty(self) -> bool:
         """Whether no task waits; if so, old lanes are dropped."""
@@ -127,9 +136,22 @@ class Backlog:
         self._drop_empty()
         return True
 
-    def is_hopeless(self, lane: Lane) -> bool:
-        """Whether what is left of the block can never hold a lane's tasks."""
-        return bool(self._ledger.away) and not lane.window and not scheduler.can_ever_fit(lane.spec, self._ledger)
+    def is_hopeless(self, task: Task) -> bool:
+        """Whether what is left of the block can never hold a task."""
+        if not self._ledger.away:
+            return False
+        lane, spec = self._lane_of(task.spec)
+        return not lane.window and not scheduler.can_ever_fit(spec, self._ledger)
+
+    def take_hopeless(self) -> list[Task]:
+        """Take out all tasks that what is left of the block can never hold."""
+        lanes = [lane for shape in self._waiting() for lane in shape.lanes if not lane.window]
+        taken: list[Task] = []
+        for lane in lanes:
+            most = msgspec.structs.replace(lane.spec.resources, memory=lane.most)
+            if not scheduler.can_ever_fit(msgspec.structs.replace(lane.spec, resources=most), self._ledger):
+                taken += lane.take_if(self.is_hopeless) if lane.varied else lane.take(len(lane))
+        return taken
 
     def _join(self, lane: Lane) -> None:
         shape = lane.shape
@@ -159,12 +181,10 @@ class Backlog:
         """
         if self._requests:
             yield from in_turn([self._requests], ready, self._has_cores)
-        while (shape := self._fresh.first()) and self.is_late(shape, now):
+        while (front := self._fresh.front()) and now - front[0] > PATIENCE:
             self._fresh.pop()
-            self._late.add(shape)
-        self._forget()
-        fitting = [shapes for shapes in self._by_size.values() if (first := shapes.first()) and self._has_cores(first)]
-        yield from in_turn([self._late, *fitting], ready, self._has_cores)
+            self._late.add(front[1])
+        yield from in_turn([self._late, *self._fitting()], ready, self._has_cores)
 
     def lanes_behind(self) -> list[Lane]:
         """Return the lanes in which tasks wait while runs of theirs are under way, the first claim first."""
@@ -187,9 +207,8 @@ class Backlog:
 
     def next_late(self, now: float) -> list[float]:
         """Return in how many seconds the next shape will be late; once it is, only ends help."""
-        shape = self._fresh.first()
-        oldest = shape.oldest if shape else None
-        return [] if oldest is None or now - oldest > PATIENCE else [PATIENCE + 0.01 - (now - oldest)]
+        front = self._fresh.front()
+        return [] if front is None or now - front[0] > PATIENCE else [PATIENCE + 0.01 - (now - front[0])]
 
     def is_alone(self, lane: Lane) -> bool:
         """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
@@ -204,21 +223,28 @@ class Backlog:
             if size.cores > cores:
                 return False
             if size.of_one_node and size.runtime in ready:
-                first = self._by_size[size].first()
-                claim = first.order if first else None
-                if claim is not None and claim < order:
+                front = self._by_size[size].front()
+                if front is not None and front[0] < order:
                     return True
         return False
 
     def _has_cores(self, shape: LaneShape) -> bool:
-        size = shape.size
+        return self._is_free(shape.size)
+
+    def _is_free(self, size: Size) -> bool:
         return size.cores <= self._ledger.free_cores and size.on_a_node <= self._ledger.shelf.most
 
-    def _forget(self) -> None:
-        for size in [size for size in self._sizes if self._by_size[size].first() is None]:
-            self._sizes.remove(size)
-            del self._by_size[size]
+    def _fitting(self) -> list[Ranking[LaneShape]]:
+        """Return the shapes of each size for which cores are free; sizes of which nobody waits are forgotten."""
+        fitting = []
+        for size, shapes in list(self._by_size.items()):
+            if shapes.front() is None:
+                self._sizes.remove(size)
+                del self._by_size[size]
+            elif self._is_free(size):
+                fitting.append(shapes)
         self._drop_empty()
+        return fitting
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
@@ -238,49 +264,98 @@ class Backlog:
         return known
 
     def _lane_for(self, spec: TaskSpec) -> Lane:
-        """Return the lane of tasks that differ in nothing that decides where they start and how long they take."""
-        policy = msgspec.structs.replace(
-            spec.policy, priority=0.0, walltime=0.0, labels=self._ledger.alike(spec.policy.labels)
-        )
-        alike = msgspec.structs.replace(spec, name="", policy=policy)
-        lanes = self._lanes.get(alike, {})
-        mixed = spec.name not in lanes and len(lanes) >= _MOST_NAMES and not spec.resources.is_mpi
-        name = "" if mixed else spec.name
-        lane = lanes.get(name)
+        """Return the lane of tasks that can follow each other in a run, and may take as long as each other."""
+        alike = self._alike(spec)
+        group = self._lanes.get(alike, {})
+        name, near = self._place_in(group, spec)
+        lane = group.get(name, {}).get(near)
         if lane is None:
-            lane = lanes[name] = self._open(spec, msgspec.structs.replace(alike, name=name))
-            self._lanes[alike] = lanes
+            lane = self._open(spec, alike, name or "", near or "")
+            self._lanes.setdefault(alike, group).setdefault(name, {})[near] = lane
             self._lane_count += 1
-        lane.mixed = lane.mixed or mixed
-        lane.timed = lane.timed or bool(spec.policy.walltime)
+        else:
+            self._check(spec, alike, lane.shape)
+        _note(lane, spec)
         return lane
 
-    def _open(self, spec: TaskSpec, alike: TaskSpec) -> Lane:
+    def _alike(self, spec: TaskSpec) -> TaskSpec:
+        """Return what of a spec decides where tasks can start, and what they are; of most tasks' memory, the class."""
+        resources, policy = spec.resources, spec.policy
+        if resources.memory and not resources.is_mpi and policy.placement != "exclusive":
+            resources = msgspec.structs.replace(resources, memory=memory_class(resources.memory))
+        labels = self._ledger.alike(policy.labels)
+        policy = msgspec.structs.replace(policy, priority=0.0, walltime=0.0, near="", labels=labels)
+        return msgspec.structs.replace(spec, name="", resources=resources, policy=policy)
+
+    def _place_in(self, group: Group, spec: TaskSpec) -> tuple[str | None, str | None]:
+        """Return by which name and `near` a spec's lane is found; gangs have lanes of their own."""
+        name: str | None = spec.name
+        near: str | None = spec.policy.near
+        if spec.resources.is_mpi:
+            return name, near
+        if name not in group and len(group) >= _MOST_OF_A_KIND:
+            name = None
+        of_name = group.get(name)
+        if of_name and near not in of_name:
+            lanes = next(iter(of_name.values())).shape.lanes
+            if len(lanes) >= _MOST_OF_A_KIND and lanes.first() and len(lanes) >= _MOST_OF_A_KIND:  # some had gone
+                near = None
+        return name, near
+
+    def _open(self, spec: TaskSpec, alike: TaskSpec, name: str, near: str) -> Lane:
         runtime = route(spec, self._runtimes, self._default)
         window = self._windows.get(runtime, 0)
         key = shape_key(alike, runtime, window)
         shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window)
-        best = self._ledger.at_best(whole=True)
-        if not window and shape.fits is not best and not scheduler.can_ever_fit(alike, self._ledger, whole=True):
-            raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self._ledger), "Ask for less")
-        shape.fits = best
+        self._check(spec, alike, shape)
         self._shapes[key] = shape
-        return Lane(alike, runtime, self._ageing, shape)
+        policy = msgspec.structs.replace(alike.policy, near=near)
+        common = msgspec.structs.replace(alike, name=name, resources=spec.resources, policy=policy)
+        return Lane(common, runtime, self._ageing, shape)
+
+    def _check(self, spec: TaskSpec, alike: TaskSpec, shape: LaneShape) -> None:
+        best = self._ledger.at_best(whole=True)
+        if shape.window or shape.fits is best:
+            return
+        if scheduler.can_ever_fit(alike, self._ledger, whole=True):
+            shape.fits = best
+        elif not scheduler.can_ever_fit(spec, self._ledger, whole=True):
+            raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self._ledger), "Ask for less")
 
     def _drop_empty(self) -> None:
         """Forget specs that have not been seen for long: a campaign may make up a new one for every task."""
         if self._lane_count <= self._most_lanes:
             return
-        kept = {lane for lanes in self._lanes.values() for lane in lanes.values() if len(lane) or lane.runs}
+        kept = {
+            lane
+            for group in self._lanes.values()
+            for by_near in group.values()
+            for lane in by_near.values()
+            if len(lane) or lane.runs
+        }
         self._lane_count = len(kept)
         self._most_lanes = max(_MOST_LANES, 2 * self._lane_count)
-        used = {
-            alike: {name: lane for name, lane in lanes.items() if lane in kept} for alike, lanes in self._lanes.items()
-        }
-        self._lanes = {alike: lanes for alike, lanes in used.items() if lanes}
+        used = {alike: _only(group, kept) for alike, group in self._lanes.items()}
+        self._lanes = {alike: group for alike, group in used.items() if group}
         self._specs = {encoded: known for encoded, known in self._specs.items() if known[0] in kept}
         shapes = {lane.shape for lane in kept}
         self._shapes = {key: shape for key, shape in self._shapes.items() if shape in shapes}
+
+
+def _note(lane: Lane, spec: TaskSpec) -> None:
+    """A lane has tasks of this spec: note in what they differ from its others."""
+    policy, memory = spec.policy, spec.resources.memory
+    lane.timed = lane.timed or bool(policy.walltime)
+    lane.mixed = lane.mixed or spec.name != lane.spec.name
+    lane.scattered = lane.scattered or policy.near != lane.spec.policy.near
+    if memory != lane.most:
+        lane.varied, lane.most = True, max(lane.most, memory)
+
+
+def _only(group: Group, kept: Collection[Lane]) -> Group:
+    """Return what of a group is kept."""
+    lanes = {name: {near: lane for near, lane in by_near.items() if lane in kept} for name, by_near in group.items()}
+    return {name: by_near for name, by_near in lanes.items() if by_near}
 
 
 def _order(shape: LaneShape) -> float | None:

@@ -34,7 +34,9 @@ class Claims:
     def add(self, shape: Shape[Lane], now: float) -> bool:
         """Tasks of a shape find no room; late ones have nodes kept free. Return whether others can still be served."""
         if self._backlog.note_late(shape, now):
-            self.held.update(dict.fromkeys(scheduler.reserve(shape.spec, self._ledger, self.held), shape))
+            first = shape.lanes.first()
+            wants = shape.spec if first is None else self._backlog.wants(first)
+            self.held.update(dict.fromkeys(scheduler.reserve(wants, self._ledger, self.held), shape))
         return len(self.held) < len(self._ledger.accounts)
 
     def allow(self, active: ActiveRun) -> bool:

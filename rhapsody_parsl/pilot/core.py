@@ -4,19 +4,26 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
+from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.claims import Claims
-from rhapsody_parsl.pilot.deadlines import Deadlines
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.fitting import Fitting
+from rhapsody_parsl.pilot.instructions import (
+    CancelTasks,
+    DiscardResults,
+    EndRun,
+    Feed,
+    Fit,
+    Instruction,
+    StartRuntime,
+)
 from rhapsody_parsl.pilot.kept_runs import KeptRuns
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.outcomes import Outcomes
-from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
@@ -53,19 +60,17 @@ class Core:
     ) -> None:
         self.ledger = ledger
         self._runtimes = runtimes
-        self._starting: set[str] = set()
-        self._ready: set[str] = set()
+        self._starts = Starts()
         self._backlog = Backlog(ledger, runtimes, default_runtime, windows, ageing)
-        self._claims = Claims(ledger, self._backlog, self._ready)
+        self._claims = Claims(ledger, self._backlog, self._starts.ready)
         self._lender = Lender(ledger, clock)
         self._runs: dict[int, ActiveRun] = {}
         self._run_count = 0
         self._kept = KeptRuns()
         self._home: dict[int, Lane | ActiveRun] = {}
-        self._recalls: Ranking[ActiveRun] = Ranking(lambda active: active.recall_at)
-        self._deadlines = Deadlines()
+        self._alarms = Alarms(lambda task: self._backlog.spec_of(task).policy.walltime)
+        self._fitting = Fitting(self._backlog, self._lender, self._claims)
         self._outcomes = Outcomes()
-        self._starts = Starts()
         self.counts: Mapping[str, int] = self._outcomes.counts
         self.ended_by_runtime: Mapping[str, int] = self._outcomes.by_runtime
         self._out: list[Instruction] = []
@@ -163,11 +168,8 @@ class Core:
             active.lane.learn(result.seconds)
             if not self._outcomes.ended(active, result):
                 self._out.append(DiscardResults([result.id]))
-        if active.lane.timed:
-            self._time(active, (), now)
         active.fed_at, active.recalled = now, False
-        if len(active.inflight) > 1:
-            self._recalls.add(active)
+        self._alarms.set(active, (), now)
         self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
@@ -176,17 +178,15 @@ class Core:
         active = self._runs.get(run)
         if active is None:
             return
-        returned = [task for number in tasks if (task := active.pop(number))]
         wanted = []
-        for task in returned:
+        for task in filter(None, map(active.pop, tasks)):
             del self._home[task.id]
             if active.ended_by.pop(task.id, "") == "cancelled":
                 self._outcomes.forget(task.id)
             else:
                 wanted.append(task)
         self._requeue(active.lane, wanted, now)
-        if active.lane.timed:
-            self._time(active, (), now)
+        self._alarms.set(active, (), now)
         self._continue(active, now)
         self.schedule(now)
 
@@ -201,11 +201,9 @@ class Core:
         for task in tasks:
             del self._home[task.id]
         again = [task for task in tasks if self._outcomes.survives(active, task.id, error, untouched)]
-        if self._backlog.is_hopeless(active.lane):
-            for task in again:
-                self._outcomes.failed(task.id, error)
-        else:
-            self._requeue(active.lane, again, now)
+        for task in (hopeless := [task for task in again if self._backlog.is_hopeless(task)]):
+            self._outcomes.failed(task.id, error)
+        self._requeue(active.lane, [task for task in again if task not in hopeless], now)
         self._close(active)
         if isinstance(error, BackendFailed):
             self._start_failed(active, error, now, slowly=bool(tasks) and not untouched)
@@ -216,15 +214,14 @@ class Core:
         name = failed.lane.runtime
         self._starts.failed(name, failed.fed_at, now, slowly)
         others = (active.fed_at for active in self._runs.values() if active.lane.runtime == name and active.inflight)
-        if self._starts.is_hopeless(name, others):
-            self._starts.give_up(name)
-            self._fail_waiting(lambda lane: lane.runtime == name, error)
+        if self._starts.gives_up(name, others):
+            self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
 
     def memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
         """The processes of a run hold more than it leases: they are killed, and will be reported `lost`."""
         active = self._runs.get(run)
         if active is not None:
-            active.lost_with = error
+            active.lost_with = self._fitting.judge(active, error)
             self._kill(active, list(active.inflight))
 
     def node_lost(self, name: str, reason: str, now: float) -> None:
@@ -236,7 +233,7 @@ class Core:
             if any(placed.node.name == name for placed in active.run.placed):
                 active.lost_with = error
                 self._kill(active, list(active.inflight))
-        self._fail_waiting(self._backlog.is_hopeless, error)
+        self._fail(self._backlog.take_hopeless(), error)
         self.schedule(now)
 
     def node_back(self, name: str, now: float) -> None:
@@ -246,41 +243,39 @@ class Core:
 
     def want(self, name: str) -> None:
         """A runtime is to be started, if it is not."""
-        if name not in self._ready and name not in self._starting:
-            self._starting.add(name)
+        if self._starts.want(name):
             self._out.append(StartRuntime(name))
 
     def runtime_ready(self, name: str, now: float) -> None:
         """A runtime can take tasks."""
-        self._starting.discard(name)
-        self._ready.add(name)
+        self._starts.ended(name, ready=True)
         self.schedule(now)
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
         """A runtime did not start: what waits for it fails; the next task tries again."""
-        self._starting.discard(name)
-        self._ready.discard(name)
-        self._fail_waiting(lambda lane: lane.runtime == name, error)
+        self._starts.ended(name, ready=False)
+        self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
         self.schedule(now)
 
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
-        for active, task in self._deadlines.passed(now):
-            walltime = self._backlog.walltime_of(active.inflight[task])
+        for active, task in self._alarms.passed(now):
+            walltime = self._backlog.spec_of(active.inflight[task]).policy.walltime
             active.ended_by.setdefault(task, WalltimeExceeded(walltime))
             self._kill(active, [task])
-        while (waiting := self._recalls.first()) and (behind := waiting.recall(now)):
-            self._out.append(CancelTasks(waiting.lane.runtime, waiting.run, behind, kill=False))
+        for active in self._alarms.long(now):
+            if behind := active.recall(now):
+                self._out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
+            elif self._fitting.alone(active):
+                self._out.append(Fit(active.run))
         for kept in self._kept.expired(now):
             self._close(kept)
         self.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
-        due = self._deadlines.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
+        due = self._alarms.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
         due += self._starts.next_due(now)
-        if (active := self._recalls.first()) and (at := active.recall_at) is not None:
-            due.append(at - now)
         return max(0.0, min(due)) if due else None
 
     def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
@@ -297,8 +292,7 @@ class Core:
             return
         if self._kept:
             self._use_kept(now)
-        startable = [name for name in self._ready if self._starts.may(name, now)]
-        for lane in self._backlog.in_order(now, startable):
+        for lane in self._backlog.in_order(now, self._starts.startable(now)):
             self._serve(lane, now)
             if len(lane) and not lane.window and not self._claims.add(lane.shape, now):
                 break
@@ -309,17 +303,20 @@ class Core:
         lane = self._backlog.sole()
         self._end_kept(but_of=lane)
         while lane and len(lane) and (kept := self._kept.take_newest()):
-            self._feed(kept, lane.portion(self.ledger.cores), now)
+            if not self._feed(kept, lane.portion(self.ledger.cores), now):
+                self._close(kept)
 
     def _start_alone(self, task: Task, now: float) -> bool:
         """Start a task that comes alone while nobody waits, if there is room: to queue it would cost 20 µs."""
         lane = self._backlog.known_lane(task.spec)
-        if lane is None or task.id in self._home or not self._backlog.is_empty() or self._backlog.is_hopeless(lane):
+        if lane is None or lane.differs or task.id in self._home or not self._backlog.is_empty():
+            return False
+        if self._backlog.is_hopeless(task):
             return False
         self._end_kept(but_of=lane)
         self._claims.clear()
         active = self._kept.take_newest()
-        if active is None and lane.runtime in self._ready and self._starts.may(lane.runtime, now):
+        if active is None and lane.runtime in self._starts.ready and self._starts.may(lane.runtime, now):
             active = self._with_room(lane, now)
         if active is None:
             return False
@@ -336,7 +333,7 @@ class Core:
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
         if not lane.window:
-            lent = self._lender.lend(lane.spec, self._claims.held)
+            lent = self._lender.lend(self._backlog.wants(lane), self._claims.held)
             return self._open(lane, *lent, now) if lent else None
         if lane.shape.room <= 0:
             return None
@@ -345,7 +342,7 @@ class Core:
     def _put_behind(self, now: float) -> None:
         """Put short tasks behind those that run."""
         for lane in self._backlog.lanes_behind():
-            if lane.depth > 1 and lane.runtime in self._ready and not lane.window:
+            if lane.depth > 1 and lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
                     if len(lane) and (room := active.room(self.ledger.cores)) and self._claims.allow(active):
                         self._feed(active, room, now)
@@ -356,9 +353,16 @@ class Core:
         self._runs[active.run.id] = lane.runs[active.run.id] = active
         return active
 
-    def _feed(self, active: ActiveRun, count: int, now: float) -> None:
-        if tasks := active.lane.take(count):
-            self._give(active, tasks, now)
+    def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
+        """Give a run tasks of its lane, so many at most; return whether it was given any."""
+        lane, placed = active.lane, active.run.placed
+        tasks = self._fitting.take(active, count) if lane.differs else lane.take(count)
+        if not tasks:
+            return False
+        if active.run.placed is not placed:
+            self._out.append(Fit(active.run))
+        self._give(active, tasks, now)
+        return True
 
     def _give(self, active: ActiveRun, tasks: list[Task], now: float) -> None:
         if not active.total or active.lane.mixed:
@@ -367,22 +371,8 @@ class Core:
             self._home[task.id] = active
         active.put(tasks)
         active.fed_at = now
-        if active.lane.timed:
-            self._time(active, tasks, now)
-        if len(active.inflight) > 1:
-            self._recalls.add(active)
+        self._alarms.set(active, tasks, now)
         self._out.append(Feed(active.lane.runtime, active.run, tasks))
-
-    def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
-        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run."""
-        if not active.lane.window:
-            given = list(islice(active.inflight.values(), 1))
-            if not given or given[0].id == active.timed:
-                return
-            active.timed = given[0].id
-        for task in given:
-            if walltime := self._backlog.walltime_of(task):
-                self._deadlines.add(now + walltime, active, task.id)
 
     def _continue(self, active: ActiveRun, now: float) -> None:
         """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""
@@ -391,15 +381,20 @@ class Core:
             self.schedule(now)  # room in its window is for all who ask the service
             if not active.inflight:
                 self._close(active)
-        elif len(lane) and lane.runtime in self._ready and not active.ended_by and self._claims.allow(active):
-            self._feed(active, active.room(self.ledger.cores), now)
-        elif active.inflight:
+        elif self._goes_on(active, now) or active.inflight:
             return
         elif lane.depth > 1 and not active.ended_by and not active.lost_with and self._backlog.is_empty():
             self._keep(active, now)
         else:
             self._close(active)
             self.schedule(now)
+
+    def _goes_on(self, active: ActiveRun, now: float) -> bool:
+        """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
+        lane = active.lane
+        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._claims.allow(active):
+            return False
+        return self._feed(active, active.room(self.ledger.cores), now) or bool(active.lost_with)
 
     def _keep(self, active: ActiveRun, now: float) -> None:
         """Leave a run its lease for a while; for the record it ends now."""
@@ -430,8 +425,8 @@ class Core:
         if tasks:
             self.want(lane.runtime)
 
-    def _fail_waiting(self, of: Callable[[Lane], bool], error: RhapsodyError) -> None:
-        """What waits in some lanes fails."""
-        for task in self._backlog.take(of):
+    def _fail(self, waited: Iterable[Task], error: RhapsodyError) -> None:
+        """Tasks that no longer wait fail."""
+        for task in waited:
             del self._home[task.id]
             self._outcomes.failed(task.id, error)

@@ -5,7 +5,7 @@ import msgspec
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Instruction", "StartRuntime")
+__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Fit", "Instruction", "StartRuntime")
 
 
 class StartRuntime(msgspec.Struct, frozen=True):
@@ -20,6 +20,12 @@ class Feed(msgspec.Struct, frozen=True):
     runtime: str
     run: Run
     tasks: list[Task]
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """A run's lease holds other memory now."""
+
+    run: Run
 
 
 class CancelTasks(msgspec.Struct, frozen=True):
@@ -44,4 +50,4 @@ class DiscardResults(msgspec.Struct, frozen=True):
     tasks: list[int]
 
 
-Instruction = DiscardResults | StartRuntime | Feed | CancelTasks | EndRun
+Instruction = DiscardResults | StartRuntime | Feed | Fit | CancelTasks | EndRun

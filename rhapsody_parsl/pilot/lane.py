@@ -32,16 +32,23 @@ class Lane(Line):
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
         timed: Whether some may have a walltime.
         mixed: Whether they are of many apps.
+        scattered: Whether they ask to be near many things.
+        varied: Whether they ask for more and less memory.
+        most: The most memory that one asks for, in GB.
         seconds: Running mean of the time inside the user's code; None until the first result.
         runs: The runs under way.
     """
 
-    __slots__ = ("_ageing", "mixed", "runs", "runtime", "seconds", "shape", "spec", "timed", "window")
+    __slots__ = (
+        "_ageing", "mixed", "most", "runs", "runtime", "scattered", "seconds", "shape", "spec", "timed", "varied",
+        "window",
+    )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, runtime: str, ageing: float, shape: Shape["Lane"]) -> None:
         super().__init__()
         self.spec, self.runtime, self.shape, self.window, self._ageing = spec, runtime, shape, shape.window, ageing
-        self.timed = self.mixed = False
+        self.timed = self.mixed = self.scattered = self.varied = False
+        self.most = spec.resources.memory
         self.seconds: float | None = None
         self.runs: dict[int, ActiveRun] = {}
 
@@ -62,6 +69,11 @@ class Lane(Line):
             self.seconds = seconds
         else:
             self.seconds += 0.1 * (seconds - self.seconds)
+
+    @property
+    def differs(self) -> bool:
+        """Whether a run has to be fitted to each of its tasks."""
+        return (self.varied or self.scattered) and not self.window
 
     @property
     def depth(self) -> int:
@@ -92,6 +104,7 @@ class ActiveRun:
         fed_at: When it was last given something or last ended something.
         timed: The task of which the walltime is measured; negative for none.
         recalled: Whether what waits behind a long task has been asked back.
+        ample: Whether it may hold more memory than its only task asks for.
         began: Wall-clock time at which it put its lease to use, for the record.
         name: Of the app whose task was the first since.
         total: Tasks given since.
@@ -100,6 +113,7 @@ class ActiveRun:
     """
 
     __slots__ = (
+        "ample",
         "began",
         "ended_by",
         "fed_at",
@@ -118,7 +132,7 @@ class ActiveRun:
         self.run, self.lane, self.lease = run, lane, lease
         self.inflight: dict[int, Task] = {}
         self.began = self.fed_at = now
-        self.recalled = False
+        self.recalled = self.ample = False
         self.lost_with: RhapsodyError | None = None
         self.ended_by: dict[int, str | WalltimeExceeded] = {}
         self.timed = -1
@@ -163,12 +177,18 @@ class ActiveRun:
 
     @property
     def recall_at(self) -> float | None:
-        """When that is to be asked back; None when there is nothing to ask for."""
-        return self.fed_at + _RECALL_AFTER if self.recallable else None
+        """When that is to be asked back, or the lease of a lone task to be made its own; None for neither."""
+        due = self.recallable or (self.ample and len(self.inflight) == 1)
+        return self.fed_at + _RECALL_AFTER if due else None
+
+    def is_long(self, now: float) -> bool:
+        """Whether it has been on one task for so long that something is to be done about it."""
+        due = self.recall_at
+        return due is not None and now >= due - 1e-6
 
     def recall(self, now: float) -> list[int]:
-        """Return what is to be asked back now, once: the worker stays on one task, and others could have the rest."""
-        if not self.recallable or now - self.fed_at <= _RECALL_AFTER - 1e-6:
+        """Return what is to be asked back, once: the worker stays on one task, and others could have the rest."""
+        if not self.recallable:
             return []
         self.recalled = True
         self.lane.learn(now - self.fed_at)

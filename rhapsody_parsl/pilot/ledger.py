@@ -292,6 +292,33 @@ class Ledger:
         if lease.permanent:
             self._best.clear()
 
+    def refit(self, lease: Lease, memory: float) -> Lease | None:
+        """Have a lease of one node hold other memory from now on.
+
+        Args:
+            lease: It goes out, and what is returned comes in its place.
+            memory: GB.
+
+        Returns:
+            The lease as it is now; None, and nothing has changed, when the node has not so much free.
+
+        Raises:
+            LedgerError: It is not out, or no lease of one node.
+        """
+        if self._leases.get(lease.id) is not lease or len(lease.shares) != 1:
+            raise LedgerError("a lease that is not out, or of several nodes, was to change", lease.borrower)
+        (share,) = lease.shares
+        account = self.accounts[share.node]
+        memory = round(memory, _BYTES)
+        left = round(account.memory + share.memory - memory, _BYTES)
+        if memory > share.memory and (left < 0 or account.away):
+            return None
+        account.memory = left
+        shares = (Share(share.node, share.cores, share.gpus, memory),)
+        changed = Lease(lease.id, lease.borrower, shares, lease.gpu_amounts, lease.permanent)
+        self._leases[lease.id] = changed
+        return changed
+
     def set_away(self, name: str, away: bool) -> None:
         """A node is lost, or is there again; what is lent of it stays lent until it is returned."""
         self.accounts[name].away = away

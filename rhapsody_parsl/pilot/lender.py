@@ -37,19 +37,48 @@ class Lender:
     def lend(self, spec: TaskSpec, closed: Collection[str]) -> tuple[Lease, tuple[Placed, ...]] | None:
         """Lend what a run of a spec needs, outside closed nodes; None when it does not fit now."""
         near = spec.policy.near
-        placing = scheduler.place(spec, self._ledger, closed, self._home(near) if near else "")
+        placing = scheduler.place(spec, self._ledger, closed, self.home(near) if near else "")
         lease = self._ledger.acquire(spec.name, placing) if placing else None
         if lease is None or placing is None:
             return None
-        if near and near not in self._service_homes:
-            self._homes.setdefault(near, lease.shares[0].node)
+        if near:
+            self.settle(near, lease.shares[0].node)
+        return lease, self._placed(lease, placing)
+
+    def home(self, near: str) -> str:
+        """Return the node where what is near something is to go; "" while there is none."""
+        return self._service_homes.get(near) or self._homes.get(near, "")
+
+    def settle(self, near: str, node: str) -> None:
+        """A task that is to be near something goes to a node: so will the others, unless it has a place."""
+        if near not in self._service_homes:
+            self._homes.setdefault(near, node)
             self._homes.move_to_end(near)
             if len(self._homes) > _MOST_HOMES:
                 self._homes.popitem(last=False)
-        return lease, self._placed(lease, placing)
 
-    def _home(self, near: str) -> str:
-        return self._service_homes.get(near) or self._homes.get(near, "")
+    def refit(self, active: ActiveRun, memory: float) -> bool:
+        """Have a run's lease, of one node, hold other memory; for the record it is another one.
+
+        Args:
+            active: The run.
+            memory: GB.
+
+        Returns:
+            Whether it does; if not, its node has not so much.
+        """
+        lease = active.lease
+        changed = self._ledger.refit(lease, memory) if lease else None
+        if changed is None:
+            return False
+        has = len(active.inflight)
+        if active.total:
+            active.total -= has
+            self._closed.append(active.record(self._clock()))
+        active.began, active.total, active.lease = self._clock(), has, changed
+        (placed,) = active.run.placed
+        active.run.placed = (Placed(placed.node, changed.shares[0], placed.ranks),)
+        return True
 
     def lend_for_good(self, borrower: str, wants: TaskSpec, key: str) -> tuple[Placed, ...] | None:
         """Lend something for the block's life, to a service.

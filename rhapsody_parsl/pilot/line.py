@@ -2,6 +2,7 @@
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 
 from rhapsody_parsl.wire.messages import Task
 
@@ -29,6 +30,13 @@ class Line:
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._early)
+
+    @property
+    def first(self) -> Task | None:
+        """The first one; None when nobody waits."""
+        if self._early and self._early_is_first():
+            return self._early[0][3]
+        return self._queue[0][3] if self._queue else None
 
     @property
     def order(self) -> float | None:
@@ -70,6 +78,15 @@ class Line:
         if not self._early:
             return [queue.popleft()[3] for _ in range(min(count, len(queue)))]
         return [self._take_one() for _ in range(min(count, len(self)))]
+
+    def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
+        """Take some out from anywhere."""
+        taken = {entry[1]: entry[3] for entry in (*self._queue, *self._early) if of(entry[3])}
+        self._queue = deque(entry for entry in self._queue if entry[1] not in taken)
+        self._early = [entry for entry in self._early if entry[1] not in taken]
+        heapq.heapify(self._early)
+        self._early_ids.difference_update(taken)
+        return list(taken.values())
 
     def _take_one(self) -> Task:
         if not self._early or not self._early_is_first():

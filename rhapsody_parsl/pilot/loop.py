@@ -17,7 +17,7 @@ from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
@@ -243,6 +243,8 @@ class Pilot:
                 self._runtimes[name].end(run)
                 if run.spec.resources.memory:
                     self._limits.release(run.id)
+            case Fit(run=run):
+                self._limits.adjust(run)
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):

@@ -57,6 +57,14 @@ class MemoryLimits:
             self._runs.setdefault(run.id, (run, []))[1].append(watch)
             self._send(watch, limit)
 
+    def adjust(self, run: Run) -> None:
+        """A run leases other memory now."""
+        for watch in self._runs.get(run.id, (run, ()))[1]:
+            limit, memory = watch.limits[run.id], run.memory_on(watch.host)
+            if limit.memory != memory:
+                watch.limits[run.id] = Limit(run.id, limit.pids, memory)
+                self._send(watch, watch.limits[run.id])
+
     def release(self, run: int, stopped: Literal["continue", "stay", "kill"] = "continue") -> None:
         """Keep a run to nothing any more.
 
@@ -127,6 +135,8 @@ class MemoryLimits:
     def _exceeded(self, watch: _Watch, run: Run, peak: int) -> None:
         """Have the run's tasks fail, and its processes killed; ranks are their runtime's: a world ends as a whole."""
         limit = run.memory_on(watch.host)
+        if peak <= limit:
+            return  # it was more than an earlier task's; the limit that holds now is on its way
         self._on_exceeded(run.id, MemoryExceeded(limit / GB, peak / GB, watch.host))
         if not run.spec.comm:
             self.release(run.id, "kill")

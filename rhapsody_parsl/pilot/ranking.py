@@ -48,6 +48,11 @@ class Ranking(Generic[T]):
 
     def first(self) -> T | None:
         """Return the thing with the lowest key, the first to come of equals; None when there is none."""
+        front = self.front()
+        return None if front is None else front[1]
+
+    def front(self) -> tuple[float, T] | None:
+        """Return the first thing with its key; None when there is none."""
         heap, places = self._heap, self._places
         while heap:
             place, count, thing = heap[0]
@@ -56,7 +61,7 @@ class Ranking(Generic[T]):
                 continue
             key = self._key(thing)
             if key == place:
-                return thing
+                return place, thing
             if key is None:
                 heapq.heappop(heap)
                 del places[thing]

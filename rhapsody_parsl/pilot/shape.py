@@ -1,5 +1,6 @@
 """What decides where a task can start: tasks of one shape find room or none together, however their specs differ."""
 
+import math
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -9,7 +10,10 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.spec.task_spec import TaskSpec
 
-__all__ = ("Shape", "Size", "shape_key")
+__all__ = ("Shape", "Size", "memory_class", "shape_key")
+
+_STEPS = 16
+"""Classes of memory in twice an octave: the most of a class is an eighth above the least of it, or less."""
 
 
 class Waits(Protocol):
@@ -47,11 +51,11 @@ class Shape(Generic[L]):
     """The lanes of one shape.
 
     Attributes:
-        spec: One of their specs.
+        spec: What their specs have in common; of their memory, the most that its class has.
         size: Its size.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
         given: For such runs: tasks with the runtime.
-        fits: The block at its best, as it was when a task of this shape was last seen to fit; None before.
+        fits: The block at its best, as it was when all of this shape were last seen to fit; None before.
         lanes: Those in which tasks wait, the first claim first.
         by_age: The same, the oldest task first.
     """
@@ -68,14 +72,14 @@ class Shape(Generic[L]):
     @property
     def order(self) -> float | None:
         """Sort key of the first claim; None when nobody waits."""
-        lane = self.lanes.first()
-        return None if lane is None else lane.order
+        front = self.lanes.front()
+        return None if front is None else front[0]
 
     @property
     def oldest(self) -> float | None:
         """When the task came that has waited longest; None when nobody waits."""
-        lane = self.by_age.first()
-        return None if lane is None else lane.oldest
+        front = self.by_age.front()
+        return None if front is None else front[0]
 
     @property
     def room(self) -> int:
@@ -88,13 +92,23 @@ class Shape(Generic[L]):
         self.by_age.add(lane)
 
 
+def memory_class(memory: float) -> float:
+    """Return the most memory of a class: what differs by less than an eighth finds room together.
+
+    Args:
+        memory: GB.
+    """
+    fraction, octave = math.frexp(memory)
+    return math.ldexp(math.ceil(fraction * _STEPS) / _STEPS, octave)
+
+
 def shape_key(spec: TaskSpec, runtime: str, window: int) -> Hashable:
     """Return what specs of one shape have in common."""
     if window:
         return runtime, spec.service
     policy = spec.policy
     resources = msgspec.structs.replace(spec.resources, launcher_options="")
-    return runtime, resources, policy.placement, policy.near, policy.labels
+    return runtime, resources, policy.placement, policy.labels
 
 
 def _size(spec: TaskSpec, runtime: str) -> Size:

@@ -1,4 +1,4 @@
-"""Failed starts of a runtime's processes: when the next is due, and whether there is hope. Pure.
+"""Starts of runtimes and of their processes: which are ready, when the next is due, whether there is hope. Pure.
 
 A task's process, be it a worker, a rank or a whole runtime, may not come up: there is no process more for this user, no
 room in memory or on a disk, or the environment is broken. It is started again after a pause that grows, for some of
@@ -7,7 +7,7 @@ nothing of the runtime is at work, all that waits for it fails too, instead of e
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 __all__ = ("Starts",)
 
@@ -33,13 +33,35 @@ class _Row:
 
 
 class Starts:
-    """The rows of failures, by runtime; a row ends with the first task that one of the runtime's processes ends."""
+    """What runtimes are ready, and the rows of failures; a row ends with the first task that a process of theirs ends.
+
+    Attributes:
+        ready: Names of the runtimes that can take tasks.
+    """
 
     def __init__(self) -> None:
+        self.ready: set[str] = set()
+        self._starting: set[str] = set()
         self._rows: dict[str, _Row] = {}
 
+    def want(self, runtime: str) -> bool:
+        """Somebody waits for a runtime; return whether it is to be started."""
+        if runtime in self.ready or runtime in self._starting:
+            return False
+        self._starting.add(runtime)
+        return True
+
+    def ended(self, runtime: str, ready: bool) -> None:
+        """A runtime's own start is over: it is ready, or the next who waits has it started again."""
+        self._starting.discard(runtime)
+        (self.ready.add if ready else self.ready.discard)(runtime)
+
+    def startable(self, now: float) -> Collection[str]:
+        """Return the runtimes whose processes may be started now."""
+        return [name for name in self.ready if self.may(name, now)] if self._rows else self.ready
+
     def failed(self, runtime: str, began: float, now: float, slowly: bool = False) -> None:
-        """A start failed.
+        """The start of a process failed.
 
         Args:
             runtime: Its name.
@@ -60,24 +82,22 @@ class Starts:
         if self._rows:
             self._rows.pop(runtime, None)
 
-    def give_up(self, runtime: str) -> None:
-        """Nobody waits any more; whoever comes has all rounds again."""
-        row = self._rows[runtime]
-        row.rounds, row.due = 0, row.last
-
     def may(self, runtime: str, now: float) -> bool:
         """Whether a process may be started now."""
         return runtime not in self._rows or now >= self._rows[runtime].due
 
-    def is_hopeless(self, runtime: str, at_work_since: Iterable[float]) -> bool:
-        """Whether to give up.
+    def gives_up(self, runtime: str, at_work_since: Iterable[float]) -> bool:
+        """Whether nobody is to wait any more; whoever comes then has all rounds again.
 
         Args:
             runtime: Its name.
             at_work_since: When each of its runs was given its tasks; one from before the first failure is at work.
         """
         row = self._rows[runtime]
-        return row.rounds >= _MOST_ROUNDS and all(at >= row.since for at in at_work_since)
+        if row.rounds < _MOST_ROUNDS or any(at < row.since for at in at_work_since):
+            return False
+        row.rounds, row.due = 0, row.last
+        return True
 
     def next_due(self, now: float) -> list[float]:
         """Return in how many seconds each pause is over."""

@@ -23,23 +23,24 @@ def in_turn(
         ready: Names of the runtimes that can take tasks.
         has_cores: Whether as many cores are free as shapes of a size need.
     """
-    heads = [(shape.order, place) for place, ranking in enumerate(rankings) if (shape := ranking.first())]
+    heads = [(front[0], place) for place, ranking in enumerate(rankings) if (front := ranking.front())]
     heapify(heads)
     passed: set[Shape[Lane]] = set()
     aside: list[tuple[int, Shape[Lane]]] = []
     try:
         while heads:
             order, place = heappop(heads)
-            shape = rankings[place].first()
-            if shape is None or (place and not has_cores(shape)):
+            front = rankings[place].front()
+            if front is None or (place and not has_cores(front[1])):
                 continue
+            key, shape = front
             if shape in passed or shape.size.runtime not in ready:
                 aside.append((place, shape))
                 rankings[place].pop()
-            elif shape.order == order:
+            elif key == order:
                 yield from _turn(shape, passed)
-            if (following := rankings[place].first()) is not None:
-                heappush(heads, (following.order, place))
+            if (following := rankings[place].front()) is not None:
+                heappush(heads, (following[0], place))
     finally:
         for place, shape in aside:
             rankings[place].add(shape)

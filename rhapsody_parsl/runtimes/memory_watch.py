@@ -54,9 +54,16 @@ class MemoryWatch:
         self._trees_at = 0.0
 
     def limit(self, run: int, pids: Collection[int], memory: int) -> None:
-        """Keep a run's processes to so many bytes, from now on."""
-        self._limited[run] = _Limited(pids, memory)
-        self._trees_at = 0.0
+        """Keep a run's processes to so many bytes, from now on; those stopped at less go on."""
+        known = self._limited.get(run)
+        if known is None or known.roots != tuple(pids):
+            self._limited[run] = _Limited(pids, memory)
+            self._trees_at = 0.0
+            return
+        if known.stopped and memory > known.memory:
+            known.stopped = False
+            _signal(known.tree, signal.SIGCONT)
+        known.memory, known.room = memory, float(memory)
 
     def release(self, run: int, stopped: str) -> None:
         """Keep a run to nothing any more.

@@ -48,14 +48,14 @@ class _Worker:
     """
 
     __slots__ = (
-        "cores", "environment", "gpus", "host", "late", "memory", "name", "pid", "run", "tasks", "up", "waiting",
+        "cores", "environment", "gpus", "host", "late", "name", "pid", "run", "tasks", "up", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, host: str, gpus: str | None) -> None:
         self.name, self.host, self.gpus = name, host, gpus
         self.up = False
         self.late: asyncio.TimerHandle | None = None
-        self.pid = self.memory = 0
+        self.pid = 0
         self.run: Run | None = None
         self.cores: tuple[int, ...] = ()
         self.environment: dict[str, str] = {}
@@ -143,7 +143,7 @@ class WorkerPool:
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
         environment = {**self._environment, **worker.environment, **env}
-        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks), memory=worker.memory))
+        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks), memory=run.memory_on(host)))
 
     def end(self, run: Run) -> None:
         """The run is over; its worker is idle."""
@@ -225,7 +225,6 @@ class WorkerPool:
         worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
         threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
         worker.environment = {**threads, **shown}
-        worker.memory = run.memory_on(host)
         self._by_run[run.id] = worker
         if worker.up:
             self._events.at_work(run, host, [worker.pid])

@@ -124,6 +124,26 @@ def test_what_an_earlier_task_left_is_not_blamed_on_the_next(load: Any) -> None:
         assert python_app(keep)(0.01, parsl_resource_specification={"memory": LIMIT}).result(TIMEOUT) == second
 
 
+def nothing(number: int) -> int:
+    return number
+
+
+def test_each_of_many_limits_is_kept_to(load: Any) -> None:
+    """Short tasks with a limit each share a lease; one among them that grows is judged by its own limit."""
+    with load([LocalRuntime()]):
+        assert python_app(nothing)(0, parsl_resource_specification={"memory": LIMIT}).result(TIMEOUT) == 0
+        limits = [0.29 + number / 50_000 for number in range(400)]
+        futures = [
+            python_app(grow if number == 200 else nothing)(GREED if number == 200 else number,
+                       parsl_resource_specification={"memory": limit})
+            for number, limit in enumerate(limits)
+        ]  # fmt: skip
+        error = futures.pop(200).exception(TIMEOUT)
+        assert isinstance(error, MemoryExceeded), repr(error)
+        assert error.args[0] == pytest.approx(limits[200], abs=1e-9)
+        assert [future.result(TIMEOUT) for future in futures] == [n for n in range(400) if n != 200]
+
+
 @pytest.mark.mpi
 def test_greedy_ranks_and_launches_are_killed_alone(load: Any) -> None:
     two = annotate(MPI(ranks=2, memory=LIMIT))

@@ -53,6 +53,20 @@ class LedgerMachine(RuleBasedStateMachine):
         with pytest.raises(LedgerError):
             self.ledger.release(lease)
 
+    @precondition(lambda self: any(len(lease.shares) == 1 for lease, _ in self.out))
+    @rule(data=st.data(), memory=st.floats(0, 70))
+    def refit(self, data: st.DataObject, memory: float) -> None:
+        place = data.draw(st.sampled_from([n for n, (lease, _) in enumerate(self.out) if len(lease.shares) == 1]))
+        lease, parts = self.out[place]
+        account = self.ledger.accounts[lease.shares[0].node]
+        changed = self.ledger.refit(lease, memory)
+        if changed is None:
+            assert memory > lease.shares[0].memory + account.memory - 1e-8
+        else:
+            self.out[place] = (changed, parts)
+            assert account.memory >= 0
+            assert changed.shares[0].memory == pytest.approx(memory, abs=1e-8)
+
     @precondition(lambda self: self.out)
     @rule()
     def release_all(self) -> None:
@@ -166,3 +180,30 @@ def test_the_next_free_node_is_found_at_once_however_many_before_it_are_lent() -
         ledger.acquire("task", [(f"n{number}", Part(1))])
     assert next(ledger.shelf.fullest_first(1)).node.name == "n50000"
     assert min(first() for _ in range(50)) < 8 * before + 1e-6, "the gaps are passed one by one"
+
+
+def test_a_lease_of_one_node_gets_more_memory_or_less_in_place() -> None:
+    ledger = Ledger(make_nodes(2, cores=2, memory=10.0))
+    lease = ledger.acquire("a", [("n0", Part(1, memory=4.0))])
+    other = ledger.acquire("b", [("n0", Part(1, memory=5.0))])
+    assert lease
+    assert other
+    assert ledger.refit(lease, 5.001) is None
+    larger = ledger.refit(lease, 5.0)
+    assert larger
+    assert (larger.id, larger.shares[0].cores, larger.shares[0].memory) == (lease.id, lease.shares[0].cores, 5.0)
+    with pytest.raises(LedgerError):
+        ledger.refit(lease, 1.0)
+    ledger.set_away("n0", away=True)
+    smaller = ledger.refit(larger, 0.1)
+    assert smaller
+    assert ledger.refit(smaller, 0.2) is None, "a lost node lends nothing"
+    assert ledger.accounts["n0"].memory == 4.9
+    ledger.release(smaller)
+    ledger.release(other)
+    assert ledger.accounts["n0"].untouched
+    ledger.set_away("n0", away=False)
+    gang = ledger.acquire("c", [("n0", Part(1)), ("n1", Part(1))])
+    assert gang
+    with pytest.raises(LedgerError):
+        ledger.refit(gang, 1.0)

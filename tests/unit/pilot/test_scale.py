@@ -95,10 +95,11 @@ def test_ten_times_as_many_specs_at_once_cost_hardly_more_each(kind: Callable[[i
     assert many < 1.5 * few
 
 
-@pytest.mark.parametrize("key", ["priority", "walltime", "labels", "name"])
+@pytest.mark.parametrize("key", ["priority", "walltime", "labels", "name", "memory", "near"])
 def test_a_spec_each_costs_three_times_one_for_all_at_most(key: str) -> None:
     def spec(number: int) -> dict[str, Any]:
-        return {key: {"labels": [f"l{number}"], "name": f"app{number}"}.get(key, 1 + number)}
+        odd = {"labels": [f"l{number}"], "name": f"app{number}", "near": f"data{number}", "memory": 0.5 + number / 1e6}
+        return {key: odd.get(key, 1 + number)}
 
     one, each = calls(lambda _: spec(0), 3000), calls(spec, 3000)
     report(f"\na {key} each: {each:.0f} calls a task, one for all: {one:.0f}")

@@ -111,3 +111,20 @@ def test_all_processes_are_not_read_at_each_look() -> None:
         for _ in range(50):
             watch.look()
         assert time.process_time() - began < 0.05
+
+
+def test_a_run_that_gets_more_goes_on_and_one_that_gets_less_is_judged_by_that() -> None:
+    watch = MemoryWatch()
+    with started(HOLDS.format(mb=100)) as pid:
+        watch.limit(1, [pid], 50 * MB)
+        assert watch.look()
+        until(lambda: state(pid) == psutil.STATUS_STOPPED, 5)
+        watch.limit(1, [pid], 40 * MB)
+        assert watch.look() == [], "it is stopped, and was told"
+        watch.limit(1, [pid], 300 * MB)
+        until(lambda: state(pid) == psutil.STATUS_SLEEPING, 5)
+        assert watch.look() == []
+        watch.limit(1, [pid], 60 * MB)
+        assert [exceeded.run for exceeded in watch.look()] == [1]
+        watch.release(1, "kill")
+        until(lambda: state(pid) == psutil.STATUS_ZOMBIE, 5)

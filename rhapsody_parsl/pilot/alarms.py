@@ -1,0 +1,58 @@
+"""When the runs under way have to be looked at: a walltime has passed, or a task takes long."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from rhapsody_parsl.pilot.deadlines import Deadlines
+from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.pilot.ranking import Ranking
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("Alarms",)
+
+
+class Alarms:
+    """The alarms of a block's runs.
+
+    Args:
+        walltime_of: Returns the seconds after which a task is to be ended; 0 is none.
+    """
+
+    def __init__(self, walltime_of: Callable[[Task], float]) -> None:
+        self._walltime_of = walltime_of
+        self._deadlines = Deadlines()
+        self._long: Ranking[ActiveRun] = Ranking(lambda active: active.recall_at)
+
+    def set(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
+        """What a run has in flight is another now; these tasks were given to it."""
+        if active.lane.timed:
+            self._time(active, given, now)
+        if active.ample or len(active.inflight) > 1:
+            self._long.add(active)
+
+    def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
+        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run."""
+        if not active.lane.window:
+            given = list(islice(active.inflight.values(), 1))
+            if not given or given[0].id == active.timed:
+                return
+            active.timed = given[0].id
+        for task in given:
+            if walltime := self._walltime_of(task):
+                self._deadlines.add(now + walltime, active, task.id)
+
+    def passed(self, now: float) -> Iterator[tuple[ActiveRun, int]]:
+        """Yield the runs and tasks whose walltime has passed, once."""
+        return self._deadlines.passed(now)
+
+    def long(self, now: float) -> Iterator[ActiveRun]:
+        """Yield the runs that stay on one task; whoever takes one makes sure that it is none any more."""
+        while (active := self._long.first()) and active.is_long(now):
+            yield active
+
+    def next(self, now: float) -> list[float]:
+        """Return in how many seconds the next ones come."""
+        due = self._deadlines.next(now)
+        if (active := self._long.first()) and (at := active.recall_at) is not None:
+            due.append(at - now)
+        return due

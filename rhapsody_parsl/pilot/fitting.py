@@ -1,0 +1,88 @@
+"""What a run takes of a lane whose tasks differ in memory or in what they are `near`, and its lease made to suit."""
+
+from rhapsody_parsl.errors import MemoryExceeded
+from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.claims import Claims
+from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.pilot.lender import Lender
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("Fitting",)
+
+
+class Fitting:
+    """Fits runs to their next tasks, whose memory differs by an eighth at most.
+
+    A run with one task holds the memory that this asks for. One with several short ones holds the most that a task of
+    their lane asks for; where a task turns out to be long, all behind it are asked back and it is `alone`.
+
+    Args:
+        backlog: Who waits.
+        lender: Whose leases.
+        claims: Who has nodes kept free.
+    """
+
+    def __init__(self, backlog: Backlog, lender: Lender, claims: Claims) -> None:
+        self._backlog, self._lender, self._claims = backlog, lender, claims
+
+    def take(self, active: ActiveRun, count: int) -> list[Task]:
+        """Take for a run what it can be given of the first tasks of its lane.
+
+        Args:
+            active: The run.
+            count: How many at most.
+
+        Returns:
+            The tasks; none when its node has not the memory, or when the first had better go elsewhere.
+        """
+        lane = active.lane
+        if lane.varied and count:
+            count = self._suit(active, count)
+        return self._take_near(active, count) if lane.scattered else lane.take(count)
+
+    def alone(self, active: ActiveRun) -> bool:
+        """A run has one task left, that takes long: its lease is made what this asks for. Return whether it changed."""
+        active.ample = False
+        (task,) = active.inflight.values()
+        return self._refit(active, self._backlog.spec_of(task).resources.memory)
+
+    def judge(self, active: ActiveRun, error: MemoryExceeded) -> MemoryExceeded:
+        """Return the error of a run's task by the memory that this asked for, whatever the lease held for others."""
+        if not active.lane.varied or not active.inflight:
+            return error
+        own = self._backlog.spec_of(next(iter(active.inflight.values()))).resources.memory
+        return MemoryExceeded(own, *error.args[1:])
+
+    def _take_near(self, active: ActiveRun, count: int) -> list[Task]:
+        """Take the first tasks up to one that had better go elsewhere; the others have their place here from now on."""
+        lane, node = active.lane, active.run.placed[0].node.name
+        tasks: list[Task] = []
+        while len(tasks) < count and (first := lane.first) is not None:
+            near = self._backlog.spec_of(first).policy.near
+            home = self._lender.home(near) if near else ""
+            if home not in ("", node) and (tasks or active.inflight):
+                break
+            if near:
+                self._lender.settle(near, node)
+            tasks += lane.take(1)
+        return tasks
+
+    def _suit(self, active: ActiveRun, count: int) -> int:
+        """Make the lease hold so many tasks, or one; return how many it holds."""
+        lane = active.lane
+        several = count + len(active.inflight) > 1
+        if several and self._refit(active, lane.most):
+            active.ample = True
+            return count
+        if active.inflight or lane.first is None:
+            return 0
+        active.ample = False
+        return int(self._refit(active, self._backlog.spec_of(lane.first).resources.memory))
+
+    def _refit(self, active: ActiveRun, memory: float) -> bool:
+        share = active.run.placed[0].share
+        if share.memory == memory:
+            return True
+        if memory > share.memory and self._claims.held.get(share.node, active.lane.shape) is not active.lane.shape:
+            return False
+        return self._lender.refit(active, memory)
