@@ -11,6 +11,7 @@ from typing import Any
 
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.cluster.names import is_known
 from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.inventory import make_nodes
@@ -55,7 +56,7 @@ async def survey(
     if "SLURM_JOB_ID" in environment and len({len(each["gpus"]) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each['gpus'])}" for name, each in facts.items())
         log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
-    return make_nodes(config, listed, facts), hosts
+    return make_nodes(config, listed, facts, named=not hosts or is_known(listed[0].name)), hosts
 
 
 async def _open(

@@ -4,11 +4,14 @@ The script is a function of `scenarios`; what it tells with `tell` arrives as ev
 """
 
 import json
+import os
 import queue
+import shlex
 import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +44,8 @@ class Driver:
         words = [sys.executable, "-m", "tests.cluster.scenarios", scenario, str(self.folder), json.dumps(options)]
         if way == "salloc":
             words = ["salloc", "--quiet", "--partition=main", "--nodes=3", "--exclusive", "--no-kill", *words]
+        if way == "job":
+            words = ["sh", "-c", _array(self.folder, scenario, options)]
         if way == "flux":  # as Flux is commonly started under Slurm
             words = ["srun", "--partition=main", "--nodes=3", "--exclusive", "--mpi=pmi2", "flux", "start", *words]
         with (self.folder / "stderr").open("w") as stderr:
@@ -86,6 +91,21 @@ class Driver:
             if line.startswith("{"):
                 self._heard.put(json.loads(line))
         self._heard.put({"event": "end", "value": None})
+
+
+def _array(folder: Path, scenario: str, options: Mapping[str, Any]) -> str:
+    """Return a command that submits the script as an array of jobs without its environment, and says what all told."""
+    script, element = folder / "script", f"{folder}/$SLURM_ARRAY_TASK_ID"
+    lines = [
+        "#!/bin/bash",
+        f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(os.environ['PYTHONPATH'])}",
+        f"mkdir {element}",
+        f"{sys.executable} -m tests.cluster.scenarios {scenario} {element} {shlex.quote(json.dumps(options))}",
+    ]
+    script.write_text("\n".join(lines))
+    size = f"--array=0-{options['blocks'] - 1} --nodes=2 --ntasks-per-node=1"
+    submit = f"sbatch --quiet --wait --export=NONE {size} --output={folder}/out.%a {script}"
+    return f"{submit}; code=$?; cat {folder}/out.*; exit $code"
 
 
 def _tail(path: Path) -> str:

@@ -70,7 +70,23 @@ def await_nodes() -> None:
     front_end._recv_startup_msgs = receive_in_any_order
 
 
-MENDS = {"dragon.transport.tcp.__main__": calm_agents, "dragon.launcher.dragon_multi_fe": await_nodes}
+def name_as_slurm() -> None:
+    """Let a node say Slurm's name for it, which is not the host's own in clouds.
+
+    By those names the launcher asks Slurm for a step on all nodes.
+    """
+    import dragon.infrastructure.node_desc as node
+
+    own: Any = node.gethostname
+    node.gethostname = lambda: os.environ.get("SLURMD_NODENAME") or own()
+
+
+MENDS = {
+    "dragon.transport.tcp.__main__": calm_agents,
+    "dragon.launcher.dragon_multi_fe": await_nodes,
+    "dragon.launcher.network_config": name_as_slurm,
+}
+_COMMANDS = {"dragon", "dragon-tcp", "dragon-network-config-launch-helper"}
 
 
 class _Hook(importlib.abc.MetaPathFinder):
@@ -79,8 +95,7 @@ class _Hook(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if mend := MENDS.get(name):
-            sys.meta_path.remove(self)
+        if mend := MENDS.pop(name, None):
             with suppress(ImportError, AttributeError):
                 mend()
         return None
@@ -95,6 +110,6 @@ def _run_the_one_behind() -> None:
 
 
 if __name__ == "sitecustomize":
-    if {"dragon", "dragon-tcp"} & {os.path.basename(word) for word in getattr(sys, "orig_argv", ())}:
+    if _COMMANDS & {os.path.basename(word) for word in getattr(sys, "orig_argv", ())}:
         sys.meta_path.insert(0, _Hook())
     _run_the_one_behind()
