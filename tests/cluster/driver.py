@@ -29,14 +29,14 @@ class Driver:
     Args:
         cluster: Where.
         scenario: Name of the function.
-        options: Its keyword arguments, plain data.
+        options: Its keyword arguments, plain data; `size` are words for `sbatch`, where the script is a job of its own.
 
     Attributes:
         folder: The run's own, shared by all hosts.
     """
 
     def __init__(self, cluster: Cluster, scenario: str, **options: Any) -> None:
-        way = options.get("way")
+        way, size = options.get("way"), options.pop("size", "")
         host = cluster.nodes[0] if way == "ssh" else cluster.head  # where a local block is to start
         self.folder = cluster.folder / f"{scenario}-{uuid.uuid4().hex[:6]}"
         self.folder.mkdir()
@@ -45,7 +45,7 @@ class Driver:
         if way == "salloc":
             words = ["salloc", "--quiet", "--partition=main", "--nodes=3", "--exclusive", "--no-kill", *words]
         if way == "job":
-            words = ["sh", "-c", _array(self.folder, scenario, options)]
+            words = ["sh", "-c", _in_job(self.folder, scenario, options, size)]
         if way == "flux":  # as Flux is commonly started under Slurm
             words = ["srun", "--partition=main", "--nodes=3", "--exclusive", "--mpi=pmi2", "flux", "start", *words]
         with (self.folder / "stderr").open("w") as stderr:
@@ -93,9 +93,9 @@ class Driver:
         self._heard.put({"event": "end", "value": None})
 
 
-def _array(folder: Path, scenario: str, options: Mapping[str, Any]) -> str:
-    """Return a command that submits the script as an array of jobs without its environment, and says what all told."""
-    script, element = folder / "script", f"{folder}/$SLURM_ARRAY_TASK_ID"
+def _in_job(folder: Path, scenario: str, options: Mapping[str, Any], size: str) -> str:
+    """Return a command that submits the script without its environment, maybe as an array, and says what all told."""
+    script, element = folder / "script", f"{folder}/job-$SLURM_ARRAY_TASK_ID"
     lines = [
         "#!/bin/bash",
         f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(os.environ['PYTHONPATH'])}",
@@ -103,8 +103,7 @@ def _array(folder: Path, scenario: str, options: Mapping[str, Any]) -> str:
         f"{sys.executable} -m tests.cluster.scenarios {scenario} {element} {shlex.quote(json.dumps(options))}",
     ]
     script.write_text("\n".join(lines))
-    size = f"--array=0-{options['blocks'] - 1} --nodes=2 --ntasks-per-node=1"
-    submit = f"sbatch --quiet --wait --export=NONE {size} --output={folder}/out.%a {script}"
+    submit = f"sbatch --quiet --wait --export=NONE --output={folder}/out.%a {size} {script}"
     return f"{submit}; code=$?; cat {folder}/out.*; exit $code"
 
 

@@ -229,6 +229,12 @@ def beside(folder: Path, way: str, blocks: int, variables: str = "") -> None:
         tell("gang", executor.submit(apps.gang, {"num_ranks": 2}, str(gang), 2 * blocks).result(PATIENCE))
 
 
+def refused(folder: Path, way: str) -> None:
+    """What a task hears when its block cannot be."""
+    with block(folder, ["local"], 1, way) as executor:
+        tell("refused", str(executor.submit(apps.where, {}).exception(PATIENCE)))
+
+
 def requeued(folder: Path) -> None:
     """Long functions on both nodes of a job that Slurm puts back into its queue, and starts again."""
     with block(folder, ["local"], 2, options={"slurm": {"scheduler_options": "#SBATCH --requeue"}}) as executor:

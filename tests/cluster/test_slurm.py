@@ -6,6 +6,7 @@ import pytest
 
 from testing.vcluster.cluster import Cluster
 from testing.vcluster.files import Settings
+from testing.waiting import until
 from tests.cluster.driver import Driver
 from tests.cluster.test_gangs import CONTRADICTING
 
@@ -48,6 +49,7 @@ def test_a_job_that_is_requeued_is_the_same_block_again(cloud: Cluster) -> None:
         driver.hear("running")
         job = cloud.head.run("squeue", "-h", "-o", "%A").strip()
         cloud.head.run("scontrol", "requeue", job)
+        until(lambda: "BeginTime" in cloud.head.run("squeue", "-h", "-o", "%r"), 20)
         cloud.head.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # else in two minutes
         assert "0" in driver.hear("lost")
         (driver.folder / "go").touch()
@@ -55,4 +57,8 @@ def test_a_job_that_is_requeued_is_the_same_block_again(cloud: Cluster) -> None:
         assert driver.hear("blocks") == ["0"]
 
 
-def test_a_heterogeneous_job_is_refused(cloud: Cluster) -> None: ...
+def test_a_heterogeneous_job_is_refused(cloud: Cluster) -> None:
+    with Driver(cloud, "refused", way="job", size="--nodes=1 : --nodes=1") as driver:
+        told = driver.hear("refused")
+    assert "heterogeneous Slurm job of 2 components, and a block cannot span them" in told
+    assert "Submit one component as a job of its own" in told

@@ -61,6 +61,19 @@ def test_any_other_message_is_an_error_as_before(tmp_path: Path) -> None:
     assert "TAUp instead of GSIsUp" in front_end(tmp_path, "TAUp TAUp TAUp TAUp").stderr
 
 
+NODE = "from dragon.launcher import network_config; import dragon.infrastructure.node_desc as n; print(n.gethostname())"
+
+
+@pytest.mark.parametrize(("slurms", "said"), [("q1-dy-c5-1", "q1-dy-c5-1"), ("", os.uname().nodename)])
+def test_a_node_says_slurms_name_for_it(tmp_path: Path, slurms: str, said: str) -> None:
+    """By those names Dragon's launcher asks for a step; in clouds they are not the hosts' own."""
+    command = tmp_path / "dragon-network-config-launch-helper"
+    command.write_text(NODE)
+    env = {**os.environ, "PYTHONPATH": dragon._MENDS, "SLURMD_NODENAME": slurms}
+    words = [sys.executable, str(command)]
+    assert subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.strip() == said
+
+
 def test_the_one_behind_is_run_too(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('behind')")
     path = os.pathsep.join([dragon._MENDS, str(tmp_path)])
