@@ -13,7 +13,7 @@ from tests.cluster.test_gangs import CONTRADICTING
 
 @pytest.fixture(scope="module")
 def whole_cloud() -> Iterator[Cluster]:
-    with Cluster(Settings(nodes=2, cloud=True)) as cluster:
+    with Cluster(Settings(nodes=2, cloud=True, shm="16g")) as cluster:
         yield cluster
 
 
@@ -27,7 +27,8 @@ def cloud(whole_cloud: Cluster) -> Iterator[Cluster]:
 @pytest.mark.mpi
 def test_elements_of_an_array_on_the_same_hosts_do_not_meet(cloud: Cluster) -> None:
     """Without an environment (`--export=NONE`), each with a Dragon runtime over both hosts, and with odd variables."""
-    with Driver(cloud, "beside", way="job", blocks=2, variables=CONTRADICTING) as driver:
+    size = "--array=0-1 --nodes=2 --ntasks-per-node=1"
+    with Driver(cloud, "beside", way="job", size=size, blocks=2, variables=CONTRADICTING) as driver:
         met = {"function": [], "gang": []}
         for _ in range(2):
             for kind in met:

@@ -74,6 +74,30 @@ def test_a_node_says_slurms_name_for_it(tmp_path: Path, slurms: str, said: str) 
     assert subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.strip() == said
 
 
+# Says where a node's agent would listen that is told of two nodes as Local Services tell it.
+AGENT = """
+import dragon.transport.tcp.__main__
+from dragon.infrastructure import messages as said
+from dragon.infrastructure.node_desc import NodeDescriptor
+nodes = {str(n): NodeDescriptor(name=f"n{n}", host_id=n, ip_addrs=[f"10.0.0.{n}"]) for n in (1, 2)}
+sent = said.LAChannelsInfo(0, nodes, "", 1, port=12345)
+told = said.LAChannelsInfo.from_sdict({**sent.get_sdict(), "_tc": None})
+print(*[node.ip_addrs[0] for node in told.nodes_desc.values()])
+"""
+
+
+@pytest.mark.parametrize(("path", "said"), [
+    (dragon._MENDS, "10.0.0.1:12345 10.0.0.2:12345\n"),
+    ("", "10.0.0.1 10.0.0.2\n"),  # when this fails, Dragon has been mended and `listen_where_told` can go
+])  # fmt: skip
+def test_agents_listen_where_they_are_told(tmp_path: Path, path: str, said: str) -> None:
+    command = tmp_path / "dragon-tcp"
+    command.write_text(AGENT)
+    words = [sys.executable, str(command)]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.stdout == said, done.stderr
+
+
 def test_the_one_behind_is_run_too(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('behind')")
     path = os.pathsep.join([dragon._MENDS, str(tmp_path)])

@@ -39,6 +39,25 @@ def calm_agents() -> None:
     client.recv.__defaults__ = (1.0,)  # a receive with a timeout first spins, and it does ten a second
 
 
+def listen_where_told() -> None:
+    """Have the nodes' TCP agents listen on the launcher's `--port`.
+
+    They are told it with each node, and take 7575 all the same: two runtimes on the same hosts would meet there.
+    """
+    import dragon.infrastructure.messages as said
+
+    told: Any = said.LAChannelsInfo
+    take_in = told.__init__
+
+    def take_in_ports(self: Any, *args: Any, **options: Any) -> None:
+        take_in(self, *args, **options)
+        for node in self.nodes_desc.values():
+            if port := getattr(node, "port", None):
+                node.ip_addrs = [place if ":" in place else f"{place}:{port}" for place in node.ip_addrs]
+
+    told.__init__ = take_in_ports
+
+
 def await_nodes() -> None:
     """Let the front end take what nodes say of their start in any order.
 
@@ -82,9 +101,9 @@ def name_as_slurm() -> None:
 
 
 MENDS = {
-    "dragon.transport.tcp.__main__": calm_agents,
-    "dragon.launcher.dragon_multi_fe": await_nodes,
-    "dragon.launcher.network_config": name_as_slurm,
+    "dragon.transport.tcp.__main__": (calm_agents, listen_where_told),
+    "dragon.launcher.dragon_multi_fe": (await_nodes,),
+    "dragon.launcher.network_config": (name_as_slurm,),
 }
 _COMMANDS = {"dragon", "dragon-tcp", "dragon-network-config-launch-helper"}
 
@@ -95,7 +114,7 @@ class _Hook(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if mend := MENDS.pop(name, None):
+        for mend in MENDS.pop(name, ()):
             with suppress(ImportError, AttributeError):
                 mend()
         return None
