@@ -224,8 +224,8 @@ def beside(folder: Path, way: str, blocks: int, variables: str = "") -> None:
         function, gang = (folder.parent / kind for kind in ("function", "gang"))
         function.mkdir(exist_ok=True)
         gang.mkdir(exist_ok=True)
-        met = [executor.submit(apps.meet, {}, str(function), 2 * blocks, PATIENCE) for _ in range(2)]
-        tell("function", [future.result(PATIENCE) for future in met])
+        met = [executor.submit(apps.meet, {}, str(function), 2 * blocks, 2 * PATIENCE) for _ in range(2)]
+        tell("function", [future.result(2 * PATIENCE) for future in met])
         tell("gang", executor.submit(apps.gang, {"num_ranks": 2}, str(gang), 2 * blocks).result(PATIENCE))
 
 

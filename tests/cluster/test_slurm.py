@@ -1,6 +1,7 @@
 """Slurm as it is in the wild: its nodes are called otherwise than their hosts, and it knows them by their addresses."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from testing.vcluster.cluster import Cluster
 from testing.vcluster.files import Settings
 from testing.waiting import until
 from tests.cluster.driver import Driver
+from tests.cluster.scenarios import PATIENCE
 from tests.cluster.test_gangs import CONTRADICTING
 
 
@@ -29,10 +31,10 @@ def test_elements_of_an_array_on_the_same_hosts_do_not_meet(cloud: Cluster) -> N
     """Without an environment (`--export=NONE`), each with a Dragon runtime over both hosts, and with odd variables."""
     size = "--array=0-1 --nodes=2 --ntasks-per-node=1"
     with Driver(cloud, "beside", way="job", size=size, blocks=2, variables=CONTRADICTING) as driver:
-        met = {"function": [], "gang": []}
+        met: dict[str, list[Any]] = {"function": [], "gang": []}
         for _ in range(2):
             for kind in met:
-                met[kind] += driver.hear(kind)
+                met[kind] += driver.hear(kind, 2 * PATIENCE)  # two such runtimes start at once on two cores
     for kind, places in met.items():
         assert sorted((host, *mask) for host, mask in places) == [("vn1", 0), ("vn1", 1), ("vn2", 0), ("vn2", 1)], kind
 
