@@ -103,8 +103,9 @@ def _in_job(folder: Path, scenario: str, options: Mapping[str, Any], size: str) 
         f"{sys.executable} -m tests.cluster.scenarios {scenario} {element} {shlex.quote(json.dumps(options))}",
     ]
     script.write_text("\n".join(lines))
-    submit = f"sbatch --quiet --wait --export=NONE --output={folder}/out.%a {size} {script}"
-    return f"{submit}; code=$?; cat {folder}/out.*; exit $code"
+    submit = f"sbatch --parsable --export=NONE --output={folder}/out.%a {size} {script}"
+    wait = 'while [ -n "$(squeue -h -j $job)" ]; do sleep 0.5; done'  # `--wait` looks ever more rarely
+    return f"job=$({submit}) && {wait}; cat {folder}/out.*"
 
 
 def _tail(path: Path) -> str:
