@@ -22,6 +22,8 @@ __all__ = ("lock", "mapped_by", "mpi_segments", "remove_folder", "remove_unused"
 _MEMORY = "/dev/shm"  # noqa: S108 - where engines put theirs
 _HELD = ".held"
 _MPI = ("mpich_shm_*", "mpich_vci_*", "sm_segment.*", "vader_segment.*")
+_TOLD_BY_HYDRA = "/tmp/hydra_hwloc_xmlfile_*"  # noqa: S108 - wherever TMPDIR is
+"""A host's processors, for ranks that start; removed by Hydra unless it is killed. Ranks do without."""
 _TRACKED = ("psm_*", "torch_*")
 """A tracker removes these with the processes that made them, unless it was killed."""
 _POOL = re.compile(r"D(.+)([DM])")
@@ -95,11 +97,12 @@ def _mapped(paths: "Iterable[str]") -> "set[str]":
 # --- what is whose ---------------------------------------------------------------------------------------------------
 
 
-def _segments() -> "list[str]":
-    """Return the shared memory of our user's that engines have made on this host, of the living and of the dead."""
+def _made_by_engines() -> "list[str]":
+    """Return the shared memory and files of our user's that engines have made on this host, the living and the dead."""
     names = set(os.listdir(_MEMORY)) if os.path.isdir(_MEMORY) else set[str]()
     made = {name for name in names if _is_pool(name, names) or any(fnmatch.fnmatch(name, one) for one in _MPI)}
-    return [path for name in sorted(made) if _is_ours(path := os.path.join(_MEMORY, name))]
+    paths = [*(os.path.join(_MEMORY, name) for name in sorted(made)), *glob.glob(_TOLD_BY_HYDRA)]
+    return [path for path in paths if _is_ours(path)]
 
 
 def _is_pool(name: str, names: "set[str]") -> bool:
@@ -177,12 +180,12 @@ def sweep(patterns: "Sequence[str]", settle: float = 0.0) -> None:
 
 
 def sweep_memory(settle: float = 0.0) -> None:
-    """Remove the shared memory of engines that have died on this host.
+    """Remove the shared memory of engines that have died on this host, and what Hydra has left in files.
 
     Args:
         settle: Seconds to try again while some is in use: it may be of those that live, or of the dying.
     """
-    _again(lambda: remove_unused(_segments()), settle)
+    _again(lambda: remove_unused(_made_by_engines()), settle)
 
 
 def _again(remove: "Callable[[], bool]", settle: float) -> None:

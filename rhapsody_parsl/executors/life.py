@@ -123,10 +123,13 @@ class BlockLife(BlockProviderExecutor):
             super().scale_out_facade(count)
 
     def _cancel_silent(self, status: dict[str, JobStatus]) -> None:
-        """Cancel the jobs of lost blocks that do not end: a pilot that hangs would hold the last place for ever."""
+        """Cancel the jobs of lost blocks that do not end: a pilot that hangs would hold the last place for ever.
+
+        A job that waits was put back into its queue, and will be the block again.
+        """
         late = time.monotonic() - GOODBYE_TIMEOUT
-        ended = {id_ for id_, job in status.items() if job.terminal}
-        silent = [id_ for id_, since in self._lost.items() if since < late and id_ not in ended]
+        hold = {id_ for id_, job in status.items() if not job.terminal and job.state is not JobState.PENDING}
+        silent = [id_ for id_, since in self._lost.items() if since < late and id_ in hold]
         self._cancel_jobs([id_ for id_ in silent if id_ in self.blocks_to_job_id])
 
     @property
@@ -147,7 +150,8 @@ class BlockLife(BlockProviderExecutor):
             job = self.blocks_to_job_id.get(block)
             if self._closed or self.provider is None or job is None or self._link is None:
                 break
-            if self._note_end(block, self.provider.status([job])[0]):
+            status = self.provider.status([job])[0]
+            if self._note_end(block, status) or self._note_requeued(block, status):
                 self._last_poll_time = 0.0  # the poller need not wait for its provider's turn
                 break
         self._cut_checks.discard(block)
@@ -159,6 +163,15 @@ class BlockLife(BlockProviderExecutor):
         if self._link and self._link.blocks.get(block):
             words = (status.stderr_summary or "").strip()[-2000:]
             self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
+        return True
+
+    def _note_requeued(self, block: str, status: JobStatus) -> bool:
+        """Tell the tasks of a block that was cut off when its job waits again; return whether it does."""
+        if status.state is not JobState.PENDING or self._link is None:
+            return False
+        known = self._link.blocks.get(block)
+        if known and known.cut:  # else it has been started again meanwhile
+            self._link.lose_block(block, "its job was put back into the queue", "")
         return True
 
     # --- scaled in -----------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from rhapsody_parsl.spec.config import BlockConfig
 __all__ = ("make_nodes",)
 
 
-def make_nodes(config: BlockConfig, listed: Sequence[Listed], facts: Mapping[str, Mapping[str, Any]]) -> list[Node]:
+def make_nodes(
+    config: BlockConfig, listed: Sequence[Listed], facts: Mapping[str, Mapping[str, Any]], named: bool = True
+) -> list[Node]:
     """Return the block's nodes.
 
     Declared values of the config win. A declared number of nodes are all the first host; declared core `i` stands on
@@ -20,15 +22,20 @@ def make_nodes(config: BlockConfig, listed: Sequence[Listed], facts: Mapping[str
         config: The block's.
         listed: The block's hosts, the one we stand on first.
         facts: What each host says of itself (`probe.facts`); one without is left out.
+        named: Whether the network knows the hosts by the names in the list.
     """
     if config.nodes:
         first = listed[0]
         names = [first.name] if config.nodes == 1 else [f"{first.name}#{number}" for number in range(config.nodes)]
-        return [_node(config, name, first, facts[first.name]) for name in names]
-    return [_node(config, host.name, host, facts[host.name]) for host in listed if host.name in facts]
+        return [_node(config, name, first, facts[first.name], "") for name in names]
+    return [
+        _node(config, host.name, host, facts[host.name], "" if named else facts[host.name]["address"])
+        for host in listed
+        if host.name in facts
+    ]
 
 
-def _node(config: BlockConfig, name: str, listed: Listed, facts: Mapping[str, Any]) -> Node:
+def _node(config: BlockConfig, name: str, listed: Listed, facts: Mapping[str, Any], address: str) -> Node:
     real = listed.ours(facts["cores"])
     cores = range(config.cores_per_node or len(real))
     stands_on = tuple(real[core % len(real)] for core in cores)
@@ -49,6 +56,7 @@ def _node(config: BlockConfig, name: str, listed: Listed, facts: Mapping[str, An
         labels=(*listed.labels, name),
         domains=tuple(_declared(stands_on, domain) for domain in facts["domains"]),
         near=tuple(_declared(stands_on, cores) for cores in near),
+        address=address,
     )
 
 

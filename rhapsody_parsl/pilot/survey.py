@@ -11,6 +11,7 @@ from typing import Any
 
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.cluster.names import is_known
 from rhapsody_parsl.cluster.remote import detect
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.inventory import make_nodes
@@ -49,13 +50,19 @@ async def survey(
     environment = os.environ if environment is None else environment
     here = socket.gethostname()
     listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
+    named = asyncio.create_task(_named(listed))
     facts: dict[str, Mapping[str, Any]] = {listed[0].name: probe.facts(environment)}
     hosts = await _open(config, listed[1:], folder, logs, environment)
     facts.update((host.name, host.facts) for host in hosts.values())
     if "SLURM_JOB_ID" in environment and len({len(each["gpus"]) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each['gpus'])}" for name, each in facts.items())
         log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
-    return make_nodes(config, listed, facts), hosts
+    return make_nodes(config, listed, facts, await named), hosts
+
+
+async def _named(listed: Sequence[Listed]) -> bool:
+    """Whether the network knows hosts by the batch system's names; where none answers, to learn that takes long."""
+    return len(listed) == 1 or await asyncio.to_thread(is_known, listed[0].name)
 
 
 async def _open(

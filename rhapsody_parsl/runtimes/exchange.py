@@ -45,7 +45,8 @@ class Exchange:
         """Return what a process on these hosts needs to find us: the endpoint and, for a far one, the keys' folder."""
         if self._far is None or set(hosts) <= {self._context.own_host}:
             return [self._near.endpoint]
-        return [self._far.endpoint.replace("0.0.0.0", self._context.own_host), str(self._keys)]  # noqa: S104 - keys guard it
+        address = self._context.address(self._context.own_host)
+        return [self._far.endpoint.replace("0.0.0.0", address), str(self._keys)]  # noqa: S104 - keys guard it
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Parcels stay on this host."""

@@ -29,7 +29,7 @@ _LEAVE_WITHIN = 12.0
 class Facts(TypedDict):
     """What `probe.facts` says of a host."""
 
-    host: str
+    address: str
     cores: list[int]
     memory: float
     vendor: str

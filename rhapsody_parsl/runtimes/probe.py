@@ -5,10 +5,11 @@ Standard library only: it also runs on hosts where nothing else of ours is loade
 
 import os
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rhapsody_parsl.cluster import names
 
 __all__ = ("facts", "our_cores", "our_gpus", "our_memory", "read_list")
 
@@ -29,13 +30,14 @@ def facts(environment: Mapping[str, str]) -> dict[str, Any]:
         environment: Where the vendors' variables are.
 
     Returns:
-        `host`, `cores` (ids), `memory` (GB), `vendor` and `gpus` (ids), `domains` (cores of each NUMA domain), and
-        `near` (for each GPU the cores near it; empty where the kernel does not say).
+        `address` (what others call it in the network), `cores` (ids), `memory` (GB), `vendor` and `gpus` (ids),
+        `domains` (cores of each NUMA domain), and `near` (for each GPU the cores near it; empty where the kernel does
+        not say).
     """
     cores = our_cores()
     vendor, gpus = our_gpus(environment)
     return {
-        "host": socket.gethostname(),
+        "address": names.own_address(),
         "cores": list(cores),
         "memory": our_memory(),
         "vendor": vendor,

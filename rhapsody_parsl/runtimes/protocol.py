@@ -29,6 +29,7 @@ class Node(msgspec.Struct, frozen=True):
         labels: For `Policy(labels=...)`.
         domains: The declared cores of each NUMA domain.
         near: For each GPU the declared cores near it; empty where the kernel does not say.
+        address: What other hosts call its host in the network; "" is as `host`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Node(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
     domains: tuple[tuple[int, ...], ...] = ()
     near: tuple[tuple[int, ...], ...] = ()
+    address: str = ""
 
     def real(self, cores: Sequence[int]) -> tuple[int, ...]:
         """Return the real cores under declared ones, sorted, each once."""
@@ -138,6 +140,10 @@ class Context(msgspec.Struct, frozen=True):
     def own_host(self) -> str:
         """Name of the host the pilot runs on."""
         return self.nodes[self.head].host
+
+    def address(self, host: str) -> str:
+        """Return what other hosts call a host in the network: the batch system may call it otherwise."""
+        return next((node.address for node in self.nodes.values() if node.host == host), "") or host
 
 
 Borrow = Callable[[str, TaskSpec, str], tuple[Placed, ...] | None]

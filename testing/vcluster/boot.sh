@@ -41,7 +41,7 @@ done
 /usr/sbin/munged --force --key-file=/etc/munge/munge.key --socket=/run/munge/munge.socket.2 \
     --pid-file=/run/munge/munged.pid --log-file="$own/munged.log" --seed-file="$own/munged.seed"
 /usr/sbin/sshd -f /etc/ssh/sshd_config -E "$own/sshd.log"
-if [ "$host" = vn0 ]; then /usr/sbin/slurmctld; else /usr/sbin/slurmd -N "$host"; fi
+if [ "$host" = vn0 ]; then /usr/sbin/slurmctld; else /usr/sbin/slurmd; fi
 : > "$own/ready"
 while :; do # bash collects orphans while it waits
     sleep 86400 &

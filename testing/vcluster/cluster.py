@@ -16,8 +16,7 @@ __all__ = ("Cluster",)
 
 _STATES = {"idle", "mixed", "allocated"}
 _ROOT = Path(__file__).parents[2]
-_FILES = ("rhapsody-*", "ompi.*", "dragon-*")
-"""Not what Hydra's killed proxies leave in `/tmp`, wherever `TMPDIR` is."""
+_FILES = ("rhapsody-*", "ompi.*", "dragon-*", "hydra_*")
 _DAEMONS = ("boot.sh", "sleep 86400", "munged", "sshd: /usr/sbin/sshd", "slurmd", "slurmctld")
 
 
@@ -35,7 +34,8 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self._state = Path(tempfile.mkdtemp(prefix="vcluster-", dir="/var/tmp"))
         self._state.chmod(0o711)
-        (self._state / "ctld").mkdir()
+        for name in ("ctld", "spool"):
+            (self._state / name).mkdir()
         self.folder = self._state / "shared"
         self.folder.mkdir()
         write_files(self._state, settings)

@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         gpus: Fake GPUs of each.
         shm: Size of each `/dev/shm`, as mount takes it (used up only as it fills).
         slurmd_timeout: Seconds of silence after which Slurm takes a node for dead.
+        cloud: Whether Slurm calls its nodes otherwise than they call themselves, and knows them by their addresses.
     """
 
     nodes: int = 2
@@ -29,11 +30,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 2
     shm: str = "8g"
     slurmd_timeout: int = 15
+    cloud: bool = False
 
     @property
     def names(self) -> list[str]:
         """All hosts, the head first."""
         return [f"vn{number}" for number in range(self.nodes + 1)]
+
+    @property
+    def slurm_nodes(self) -> str:
+        """Slurm's name for all nodes."""
+        return f"{'q-dy-c5-' if self.cloud else 'vn'}[1-{self.nodes}]"
+
+    @property
+    def found_at(self) -> str:
+        """What Slurm has to be told to find nodes that are not called like their hosts."""
+        first, last = address("vn1").rpartition(".")[2], address(f"vn{self.nodes}").rpartition(".")[2]
+        return f"NodeHostname=vn[1-{self.nodes}] NodeAddr={_NETWORK}.[{first}-{last}]" if self.cloud else ""
 
 
 def address(host: str) -> str:
@@ -71,7 +84,8 @@ def _write_slurm(folder: Path, state: Path, settings: Settings) -> None:
     gres = f"Gres=gpu:{settings.gpus}" if settings.gpus else ""
     text = _SLURM.format(
         state=state,
-        nodes=f"vn[1-{settings.nodes}]",
+        nodes=settings.slurm_nodes,
+        found_at=settings.found_at,
         cpus=settings.cpus,
         memory=pages * 9 // 10 // settings.nodes >> 20,
         gres=gres,
@@ -82,7 +96,7 @@ def _write_slurm(folder: Path, state: Path, settings: Settings) -> None:
     (folder / "slurm.conf").write_text(text)
     if gres:
         devices = f"/run/vgpu[0-{settings.gpus - 1}]"
-        (folder / "gres.conf").write_text(f"NodeName=vn[1-{settings.nodes}] Name=gpu File={devices}\n")
+        (folder / "gres.conf").write_text(f"NodeName={settings.slurm_nodes} Name=gpu File={devices}\n")
     (folder / "epilog").write_text(_EPILOG)
     (folder / "epilog").chmod(0o755)
     (folder / "cgroup.conf").write_text(f"CgroupPlugin={_cgroup_plugin()}\n")
@@ -124,11 +138,11 @@ SlurmctldHost=vn0
 SlurmUser=root
 AuthType=auth/munge
 StateSaveLocation={state}/ctld
-SlurmdSpoolDir={state}/hosts/%n/spool
+SlurmdSpoolDir={state}/spool/%n
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile={state}/hosts/vn0/slurmctld.log
-SlurmdLogFile={state}/hosts/%n/slurmd.log
+SlurmdLogFile={state}/hosts/%h/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin={task}
 SelectType=select/cons_tres
@@ -148,7 +162,7 @@ Epilog=/etc/slurm/epilog
 SchedulerParameters=sched_min_interval=100000,bf_interval=2
 {gres_types}
 NodeName={nodes} CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory} \
-{gres} State=UNKNOWN
+{gres} {found_at} State=UNKNOWN
 PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE State=UP
 """
 # Without cgroups Slurm loses track of what left its session (Dragon's agents do): do what a cgroup would.

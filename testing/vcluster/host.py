@@ -46,7 +46,7 @@ class Host:
         self._state, self._settings, self._shared = state, settings, shared
         self.folder = state / "hosts" / name
         self._boot: subprocess.Popen[bytes] | None = None
-        (self.folder / "spool").mkdir(parents=True)
+        self.folder.mkdir(parents=True)
         (self.folder / "hostname").write_text(f"{name}\n")
         (self.folder / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
         (self.folder / "boot_id").write_text(f"{uuid.uuid4()}\n")

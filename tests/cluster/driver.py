@@ -4,11 +4,14 @@ The script is a function of `scenarios`; what it tells with `tell` arrives as ev
 """
 
 import json
+import os
 import queue
+import shlex
 import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,14 +29,14 @@ class Driver:
     Args:
         cluster: Where.
         scenario: Name of the function.
-        options: Its keyword arguments, plain data.
+        options: Its keyword arguments, plain data; `size` are words for `sbatch`, where the script is a job of its own.
 
     Attributes:
         folder: The run's own, shared by all hosts.
     """
 
     def __init__(self, cluster: Cluster, scenario: str, **options: Any) -> None:
-        way = options.get("way")
+        way, size = options.get("way"), options.pop("size", "")
         host = cluster.nodes[0] if way == "ssh" else cluster.head  # where a local block is to start
         self.folder = cluster.folder / f"{scenario}-{uuid.uuid4().hex[:6]}"
         self.folder.mkdir()
@@ -41,6 +44,8 @@ class Driver:
         words = [sys.executable, "-m", "tests.cluster.scenarios", scenario, str(self.folder), json.dumps(options)]
         if way == "salloc":
             words = ["salloc", "--quiet", "--partition=main", "--nodes=3", "--exclusive", "--no-kill", *words]
+        if way == "job":
+            words = ["sh", "-c", _in_job(self.folder, scenario, options, size)]
         if way == "flux":  # as Flux is commonly started under Slurm
             words = ["srun", "--partition=main", "--nodes=3", "--exclusive", "--mpi=pmi2", "flux", "start", *words]
         with (self.folder / "stderr").open("w") as stderr:
@@ -86,6 +91,21 @@ class Driver:
             if line.startswith("{"):
                 self._heard.put(json.loads(line))
         self._heard.put({"event": "end", "value": None})
+
+
+def _in_job(folder: Path, scenario: str, options: Mapping[str, Any], size: str) -> str:
+    """Return a command that submits the script without its environment, maybe as an array, and says what all told."""
+    script, element = folder / "script", f"{folder}/job-$SLURM_ARRAY_TASK_ID"
+    lines = [
+        "#!/bin/bash",
+        f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(os.environ['PYTHONPATH'])}",
+        f"mkdir {element}",
+        f"{sys.executable} -m tests.cluster.scenarios {scenario} {element} {shlex.quote(json.dumps(options))}",
+    ]
+    script.write_text("\n".join(lines))
+    submit = f"sbatch --parsable --export=NONE --output={folder}/out.%a {size} {script}"
+    wait = 'while [ -n "$(squeue -h -j $job)" ]; do sleep 0.5; done'  # `--wait` looks ever more rarely
+    return f"job=$({submit}) && {wait}; cat {folder}/out.*"
 
 
 def _tail(path: Path) -> str:

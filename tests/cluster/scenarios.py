@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import parsl
 from parsl import Config, HighThroughputExecutor
-from parsl.launchers import SimpleLauncher
+from parsl.launchers import SimpleLauncher, SrunLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
 from rhapsody_parsl import (
@@ -45,7 +45,7 @@ def tell(event: str, value: Any = None) -> None:
 def block(
     folder: Path, runtimes: list[str], nodes: int = 3, way: str = "slurm", options: dict[str, Any] | None = None
 ) -> Iterator[RhapsodyExecutor]:
-    """An executor with one block: over Slurm, in the salloc or Flux we stand in, or, with a hostfile, over ssh."""
+    """An executor with one block: over Slurm, in the job or Flux we stand in, or, with a hostfile, over ssh."""
     given = {name: (options or {}).get(name, {}) for name in runtimes}
     openmpi = given.get("mpi", {}).get("launcher") == "openmpi"
     prefix = Path(sys.prefix, "openmpi") if openmpi else Path(sys.prefix)
@@ -56,13 +56,14 @@ def block(
             partition="main",
             nodes_per_block=nodes,
             walltime="00:10:00",
-            scheduler_options="#SBATCH --no-kill",
             worker_init=worker_init,
-            launcher=SimpleLauncher(),
-            **{"exclusive": True, **(options or {}).get("slurm", {})},
+            launcher=SrunLauncher() if nodes == 1 else SimpleLauncher(),
+            **{"exclusive": True, "scheduler_options": "#SBATCH --no-kill", **(options or {}).get("slurm", {})},
         )
     elif way in ("salloc", "flux"):
         provider = AllocationProvider(worker_init=worker_init)
+    elif way == "job":
+        provider = LocalProvider(nodes_per_block=nodes, worker_init=worker_init, launcher=SimpleLauncher())
     else:
         hosts = folder / "hosts"
         hosts.write_text("".join(f"vn{number}\n" for number in range(1, nodes + 1)))
@@ -215,6 +216,45 @@ def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str 
                 future = executor.submit(call, spec, str(meeting), spec.get("num_ranks", 6))
                 error = future.exception(PATIENCE)
                 tell(f"{name} {shape}", str(error) if error else future.result())
+
+
+def beside(folder: Path, way: str, blocks: int, variables: str = "") -> None:
+    """One of some blocks on the same two hosts at once; a function and a rank of each on every host meet."""
+    with block(folder, ["dragon", "mpi"], 2, way, {**_spanning(0), "variables": variables}) as executor:
+        function, gang = (folder.parent / kind for kind in ("function", "gang"))
+        function.mkdir(exist_ok=True)
+        gang.mkdir(exist_ok=True)
+        met = [executor.submit(apps.meet, {}, str(function), 2 * blocks, 2 * PATIENCE) for _ in range(2)]
+        tell("function", [future.result(2 * PATIENCE) for future in met])
+        tell("gang", executor.submit(apps.gang, {"num_ranks": 2}, str(gang), 2 * blocks).result(PATIENCE))
+
+
+def refused(folder: Path, way: str) -> None:
+    """What a task hears when its block cannot be."""
+    with block(folder, ["local"], 1, way) as executor:
+        tell("refused", str(executor.submit(apps.where, {}).exception(PATIENCE)))
+
+
+def requeued(folder: Path) -> None:
+    """Long functions on both nodes of a job that Slurm puts back into its queue, and starts again."""
+    with block(folder, ["local"], 2, options={"slurm": {"scheduler_options": "#SBATCH --requeue"}}) as executor:
+        (meeting := folder / "meeting").mkdir()
+        wait = str(meeting), 2, str(folder / "go")
+        once = executor.submit(apps.meet_and_wait, {"cores": 2}, *wait)
+        again = executor.submit(apps.meet_and_wait, {"cores": 2, "on_loss": "rerun"}, *wait)
+        until(lambda: len(list(meeting.iterdir())) == 2, PATIENCE)
+        tell("running")
+        tell("lost", str(once.exception(PATIENCE)))
+        tell("again", again.result(PATIENCE)[0])
+        tell("blocks", executor.connected_blocks())
+
+
+def alone(folder: Path, mpi: str) -> None:
+    """A block of one node, which Parsl's launcher for Slurm starts as a step."""
+    with block(folder, ["mpi"], 1, options={"mpi": {"launcher": mpi}}) as executor:
+        for name, call in (("function", apps.gang), ("executable", apps.launch)):
+            (meeting := folder / name).mkdir()
+            tell(name, executor.submit(call, {"num_ranks": 2}, str(meeting), 2).result(PATIENCE))
 
 
 def losing(folder: Path, runtimes: list[str], way: str = "slurm") -> None:

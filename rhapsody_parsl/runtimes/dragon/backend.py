@@ -3,6 +3,7 @@
 Runs under `dragon`; the only module that imports it.
 """
 
+import functools
 import os
 import select
 import signal
@@ -15,11 +16,11 @@ import dragon  # noqa: F401 - must come before multiprocessing, so that Dragon i
 import psutil
 from dragon.infrastructure.policy import Policy
 from dragon.infrastructure.process_desc import ProcessOptions
-from dragon.native.machine import System
+from dragon.native.machine import Node, System, current
 from dragon.native.process import Process
 
 from rhapsody_parsl.cluster import limits
-from rhapsody_parsl.cluster.names import of_this_host
+from rhapsody_parsl.cluster.names import addresses_of, is_host
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.mark import folder_of, mark_of, take
@@ -84,30 +85,25 @@ class Head:
         log = str(self._logs / f"{order.worker}.log")
         words = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
         program, *arguments = limits.as_the_job(words, self._files)
-        process = Process(
-            program,
-            args=arguments,
-            cwd=os.getcwd(),
-            env=dict(order.env),
-            stdout=log,
-            stderr=log,
-            policy=self._placement(order.host),
-            options=ProcessOptions(make_inf_channels=True),  # else tasks can use nothing of Dragon's
-        )
         try:
+            node = _node_of(order.host)
+            process = Process(
+                program,
+                args=arguments,
+                cwd=os.getcwd(),
+                env=dict(order.env),
+                stdout=log,
+                stderr=log,
+                policy=node and Policy(placement=Policy.Placement.HOST_NAME, host_name=node.hostname),
+                options=ProcessOptions(make_inf_channels=True),  # else tasks can use nothing of Dragon's
+            )
             process.start()
-            if len(System().nodes) == 1 or of_this_host([order.host]):
+            if node is None or node.h_uid == current().h_uid:
                 self._watch(order.worker, process)
             else:
                 self._away[order.worker] = process
         except Exception as problem:  # noqa: BLE001 - whatever Dragon raises is the worker's end, not ours
             self._spoke.send(Exited(order.worker, f"Dragon could not start it: {problem!r}"))
-
-    def _placement(self, host: str) -> Policy | None:
-        """Name the node, where there is a choice: a Dragon runtime on one node calls it `localhost`."""
-        if len(System().nodes) == 1:
-            return None
-        return Policy(placement=Policy.Placement.HOST_NAME, host_name=host)
 
     def _watch(self, worker: str, process: Process) -> None:
         """Wait for the worker's end on a descriptor of the kernel's: Dragon's own waits cost CPU all the while."""
@@ -138,6 +134,26 @@ class Head:
         worker, process = self._watched.pop(descriptor)
         begun = take(mark_of(folder_of(self._address[0], self._address[1:]), worker))
         self._spoke.send(Exited(worker, _ending(process), begun.get(worker)))
+
+
+@functools.cache
+def _node_of(host: str) -> Node | None:
+    """Return the node of Dragon's that is a host of the block; None where there is but one, which it calls `localhost`.
+
+    Raises:
+        LookupError: None is.
+    """
+    nodes = [Node(number) for number in System().nodes]
+    if len(nodes) == 1:
+        return None
+    named = [node for node in nodes if is_host(node.hostname, host)]
+    if len(named) == 1:
+        return named[0]
+    there = addresses_of(host)
+    at = [node for node in named or nodes if {ip.partition(":")[0] for ip in node.ip} & set(there)]
+    if not at:
+        raise LookupError(f"{host} ({', '.join(there)}) is none of its nodes {', '.join(map(str, nodes))}")
+    return at[0]
 
 
 def _descriptor_of(process: Process) -> int | None:

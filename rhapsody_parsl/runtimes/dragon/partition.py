@@ -4,6 +4,7 @@ import asyncio
 import glob
 import importlib.util
 import os
+import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,9 @@ _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 _MENDS = str(Path(__file__).with_name("mends"))
 _SALT = "DRAGON_NET_CONF_CACHE_SALT"
 """Dragon puts it at the end of the name of a file for a while that it makes on each of several nodes, and leaves."""
+_PORT_OPTIONS = ("--port", "--overlay-port", "--frontend-port")
+_PORTS = range(12_000, 30_000)
+"""Below those that a system gives to whoever asks for any."""
 _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
 _PROCESSES = 20
@@ -62,7 +66,7 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
     return command
 
 
-def mode(hosts: Sequence[str], options: Sequence[str], reach: str, everywhere: bool) -> list[str]:
+def mode(hosts: Sequence[str], options: Sequence[str], reach: str, everywhere: bool, ports: Sequence[int]) -> list[str]:
     """Return the words that say where the runtime runs.
 
     Args:
@@ -70,12 +74,24 @@ def mode(hosts: Sequence[str], options: Sequence[str], reach: str, everywhere: b
         options: The user's, which win.
         reach: How the block's other hosts are reached.
         everywhere: Whether these are all of the block: Dragon takes a batch job as a whole, or a list over ssh.
+        ports: For several hosts, three that the runtime listens on: the same on each of them.
     """
     if len(hosts) == 1:
         return ["-s"]
     wlm = {"srun": "slurm", "pals": "pbs+pals"}.get(reach, "ssh") if everywhere else "ssh"
     words = [] if "-t" in options else ["-t", "tcp"]
+    for option, port in zip(_PORT_OPTIONS, ports, strict=True):
+        words += [option, str(port)]  # the last of an option counts, and that is the user's
     return [*words, "--wlm", wlm, *(["--hostlist", ",".join(hosts)] if wlm == "ssh" else [])]
+
+
+def some_ports() -> list[int]:
+    """Return ports for one runtime over several hosts.
+
+    Dragon's own are the same for all runtimes, and two on one host would meet. What is free on all hosts nobody can
+    tell; a start that meets a taken port is made once more, with others.
+    """
+    return random.sample(_PORTS, len(_PORT_OPTIONS))
 
 
 class Partition:
@@ -201,7 +217,7 @@ class Partition:
         command = [
             *limits.with_more(self._files(), []),
             launcher,
-            *mode(self.hosts, self._config.options, self._context.reach, everywhere),
+            *mode(self.hosts, self._config.options, self._context.reach, everywhere, some_ports()),
             *self._config.options,
             str(_BACKEND),
             self.name,

@@ -253,10 +253,10 @@ class Replica:
             service=self.service,
             model=checks.resolve_model(self.service),
             host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the key
-            public_host="127.0.0.1" if alone else host,
+            public_host="127.0.0.1" if alone else self._context.address(host),
             port=self._port,
             api_key=key,
-            hosts=tuple(self._hosts),
+            hosts=tuple(map(self._context.address, self._hosts)),
             rank=rank,
             rendezvous=place,
         )

@@ -64,6 +64,16 @@ def test_engines_memory_goes_when_nobody_uses_it(memory: Path) -> None:
     assert names(memory) == ["DataM", "mine"], "what may be a program's own, kept on purpose, stays"
 
 
+def test_what_hydra_has_left_goes_too(tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies in `/tmp`, wherever TMPDIR is, when its proxies are killed."""
+    assert leftovers._TOLD_BY_HYDRA.startswith("/tmp/")  # noqa: S108 - where Hydra puts it
+    monkeypatch.setattr(leftovers, "_TOLD_BY_HYDRA", str(tmp_path / "hydra_hwloc_xmlfile_*"))
+    _, read, _ = make(tmp_path, "hydra_hwloc_xmlfile_x1", "hydra_hwloc_xmlfile_x2", "hydra_notes")
+    with read.open():
+        leftovers.sweep_memory()
+        assert names(tmp_path) == ["hydra_hwloc_xmlfile_x2", "hydra_notes"]
+
+
 def test_what_is_made_and_not_mapped_yet_is_in_use(memory: Path) -> None:
     (path,) = make(memory, "mpich_shm_new")
     with path.open("r+b"):

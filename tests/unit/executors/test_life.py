@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from parsl.providers import LocalProvider
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.executors import life
 from rhapsody_parsl.executors.blocks import Block
+from testing.waiting import until
 
 
 class Queue(LocalProvider):
@@ -30,11 +32,15 @@ class Queue(LocalProvider):
         return [True for _ in job_ids]
 
 
-def test_a_lost_block_whose_job_runs_on_is_cancelled_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     monkeypatch.chdir(tmp_path)
-    queue = Queue()
+    return Queue()
+
+
+@pytest.fixture
+def executor(queue: Queue, tmp_path: Path) -> Iterator[RhapsodyExecutor]:
+    """An executor with a task and a block that has connected."""
     executor = RhapsodyExecutor(provider=queue, runtimes=[LocalRuntime()])
     executor.run_dir = str(tmp_path)
     executor.start()
@@ -42,15 +48,55 @@ def test_a_lost_block_whose_job_runs_on_is_cancelled_and_replaced(
         executor.submit(int, {})
         assert executor._link
         executor._link.blocks.seen.append("0")
-        block = Block("0", 0.0)
-        block.lost = True
-        executor.left(block)
-        executor.handle_errors(executor.status())
-        assert [job.state for job in queue.jobs.values()] == [JobState.RUNNING]  # its pilot may leave by itself
-        monkeypatch.setattr(life, "GOODBYE_TIMEOUT", -1.0)
-        executor.handle_errors(executor.status())
-        executor.handle_errors(executor.status())
-        assert [job.state for job in queue.jobs.values()] == [JobState.CANCELLED, JobState.RUNNING]
-        assert not executor.bad_state_is_set
+        yield executor
     finally:
         executor.shutdown()
+
+
+def lose(executor: RhapsodyExecutor) -> None:
+    block = Block("0", 0.0)
+    block.lost = True
+    executor.left(block)
+
+
+def test_a_lost_block_whose_job_runs_on_is_cancelled_and_replaced(
+    executor: RhapsodyExecutor, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(executor)
+    executor.handle_errors(executor.status())
+    assert [job.state for job in queue.jobs.values()] == [JobState.RUNNING]  # its pilot may leave by itself
+    monkeypatch.setattr(life, "GOODBYE_TIMEOUT", -1.0)
+    executor.handle_errors(executor.status())
+    executor.handle_errors(executor.status())
+    assert [job.state for job in queue.jobs.values()] == [JobState.CANCELLED, JobState.RUNNING]
+    assert not executor.bad_state_is_set
+
+
+def test_a_lost_block_whose_job_waits_again_is_waited_for(
+    executor: RhapsodyExecutor, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that was requeued, as after the loss of a node, may wait for hours."""
+    monkeypatch.setattr(life, "GOODBYE_TIMEOUT", -1.0)
+    lose(executor)
+    queue.jobs["0"] = JobStatus(JobState.PENDING)
+    executor.handle_errors(executor.status())
+    executor.handle_errors(executor.status())
+    assert [job.state for job in queue.jobs.values()] == [JobState.PENDING]
+
+
+def test_tasks_of_a_block_that_was_cut_off_hear_that_its_job_waits_again(
+    executor: RhapsodyExecutor, queue: Queue
+) -> None:
+    """At once, and not only when its pilot has been silent for long."""
+    link = executor._link
+    assert link
+    block = Block("0", time.monotonic())
+    link.call(lambda: link.blocks.add(block))
+    queue.jobs["0"] = JobStatus(JobState.PENDING)
+    executor.cut("0")
+    time.sleep(0.7)
+    assert link.blocks.get("0") is block, "a look at the queue from before it started"
+    block.cut = True
+    executor._cut_checks.clear()
+    executor.cut("0")
+    until(lambda: link.blocks.get("0") is None, 5)

@@ -10,7 +10,7 @@ from rhapsody_parsl.spec.config import BlockConfig
 
 
 def facts(*cores: int, **more: Any) -> dict[str, Any]:
-    plain = {"host": "x", "memory": 64.0, "vendor": "", "gpus": [], "near": [], "domains": [list(cores)]}
+    plain = {"address": "x", "memory": 64.0, "vendor": "", "gpus": [], "near": [], "domains": [list(cores)]}
     return {**plain, "cores": list(cores), **more}
 
 

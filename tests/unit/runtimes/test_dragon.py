@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
-from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, mode
+from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, mode, some_ports
 from rhapsody_parsl.runtimes.protocol import Context, Node
 from rhapsody_parsl.spec.config import DragonRuntime
 from testing import leaks
@@ -54,16 +54,24 @@ def test_no_command_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         find_dragon(DragonRuntime(), str(tmp_path / "python"))
 
 
+PORTS = "--port 1 --overlay-port 2 --frontend-port 3"
+
+
 @pytest.mark.parametrize(("hosts", "reach", "everywhere", "words"), [
     ("a", "srun", True, "-s"),
-    ("ab", "srun", True, "-t tcp --wlm slurm"),
-    ("ab", "srun", False, "-t tcp --wlm ssh --hostlist a,b"),
-    ("ab", "ssh", True, "-t tcp --wlm ssh --hostlist a,b"),
-    ("ab", "pals", True, "-t tcp --wlm pbs+pals"),
+    ("ab", "srun", True, f"-t tcp {PORTS} --wlm slurm"),
+    ("ab", "srun", False, f"-t tcp {PORTS} --wlm ssh --hostlist a,b"),
+    ("ab", "ssh", True, f"-t tcp {PORTS} --wlm ssh --hostlist a,b"),
+    ("ab", "pals", True, f"-t tcp {PORTS} --wlm pbs+pals"),
 ])  # fmt: skip
 def test_where_a_runtime_runs(hosts: str, reach: str, everywhere: bool, words: str) -> None:
-    assert mode(list(hosts), (), reach, everywhere) == words.split()
-    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere)
+    assert mode(list(hosts), (), reach, everywhere, [1, 2, 3]) == words.split()
+    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere, [1, 2, 3])
+
+
+def test_runtimes_over_several_hosts_listen_on_ports_of_their_own() -> None:
+    assert len(set(some_ports())) == 3
+    assert len({tuple(some_ports()) for _ in range(100)}) == 100
 
 
 class Told:

@@ -61,6 +61,43 @@ def test_any_other_message_is_an_error_as_before(tmp_path: Path) -> None:
     assert "TAUp instead of GSIsUp" in front_end(tmp_path, "TAUp TAUp TAUp TAUp").stderr
 
 
+NODE = "from dragon.launcher import network_config; import dragon.infrastructure.node_desc as n; print(n.gethostname())"
+
+
+@pytest.mark.parametrize(("slurms", "said"), [("q1-dy-c5-1", "q1-dy-c5-1"), ("", os.uname().nodename)])
+def test_a_node_says_slurms_name_for_it(tmp_path: Path, slurms: str, said: str) -> None:
+    """By those names Dragon's launcher asks for a step; in clouds they are not the hosts' own."""
+    command = tmp_path / "dragon-network-config-launch-helper"
+    command.write_text(NODE)
+    env = {**os.environ, "PYTHONPATH": dragon._MENDS, "SLURMD_NODENAME": slurms}
+    words = [sys.executable, str(command)]
+    assert subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.strip() == said
+
+
+# Says where a node's agent would listen that is told of two nodes as Local Services tell it.
+AGENT = """
+import dragon.transport.tcp.__main__
+from dragon.infrastructure import messages as said
+from dragon.infrastructure.node_desc import NodeDescriptor
+nodes = {str(n): NodeDescriptor(name=f"n{n}", host_id=n, ip_addrs=[f"10.0.0.{n}"]) for n in (1, 2)}
+sent = said.LAChannelsInfo(0, nodes, "", 1, port=12345)
+told = said.LAChannelsInfo.from_sdict({**sent.get_sdict(), "_tc": None})
+print(*[node.ip_addrs[0] for node in told.nodes_desc.values()])
+"""
+
+
+@pytest.mark.parametrize(("path", "said"), [
+    (dragon._MENDS, "10.0.0.1:12345 10.0.0.2:12345\n"),
+    ("", "10.0.0.1 10.0.0.2\n"),  # when this fails, Dragon has been mended and `listen_where_told` can go
+])  # fmt: skip
+def test_agents_listen_where_they_are_told(tmp_path: Path, path: str, said: str) -> None:
+    command = tmp_path / "dragon-tcp"
+    command.write_text(AGENT)
+    words = [sys.executable, str(command)]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.stdout == said, done.stderr
+
+
 def test_the_one_behind_is_run_too(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('behind')")
     path = os.pathsep.join([dragon._MENDS, str(tmp_path)])

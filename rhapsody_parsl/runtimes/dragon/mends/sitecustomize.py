@@ -39,6 +39,25 @@ def calm_agents() -> None:
     client.recv.__defaults__ = (1.0,)  # a receive with a timeout first spins, and it does ten a second
 
 
+def listen_where_told() -> None:
+    """Have the nodes' TCP agents listen on the launcher's `--port`.
+
+    They are told it with each node, and take 7575 all the same: two runtimes on the same hosts would meet there.
+    """
+    import dragon.infrastructure.messages as said
+
+    told: Any = said.LAChannelsInfo
+    take_in = told.__init__
+
+    def take_in_ports(self: Any, *args: Any, **options: Any) -> None:
+        take_in(self, *args, **options)
+        for node in self.nodes_desc.values():
+            if port := getattr(node, "port", None):
+                node.ip_addrs = [place if ":" in place else f"{place}:{port}" for place in node.ip_addrs]
+
+    told.__init__ = take_in_ports
+
+
 def await_nodes() -> None:
     """Let the front end take what nodes say of their start in any order.
 
@@ -70,7 +89,23 @@ def await_nodes() -> None:
     front_end._recv_startup_msgs = receive_in_any_order
 
 
-MENDS = {"dragon.transport.tcp.__main__": calm_agents, "dragon.launcher.dragon_multi_fe": await_nodes}
+def name_as_slurm() -> None:
+    """Let a node say Slurm's name for it, which is not the host's own in clouds.
+
+    By those names the launcher asks Slurm for a step on all nodes.
+    """
+    import dragon.infrastructure.node_desc as node
+
+    own: Any = node.gethostname
+    node.gethostname = lambda: os.environ.get("SLURMD_NODENAME") or own()
+
+
+MENDS = {
+    "dragon.transport.tcp.__main__": (calm_agents, listen_where_told),
+    "dragon.launcher.dragon_multi_fe": (await_nodes,),
+    "dragon.launcher.network_config": (name_as_slurm,),
+}
+_COMMANDS = {"dragon", "dragon-tcp", "dragon-network-config-launch-helper"}
 
 
 class _Hook(importlib.abc.MetaPathFinder):
@@ -79,8 +114,7 @@ class _Hook(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if mend := MENDS.get(name):
-            sys.meta_path.remove(self)
+        for mend in MENDS.pop(name, ()):
             with suppress(ImportError, AttributeError):
                 mend()
         return None
@@ -95,6 +129,6 @@ def _run_the_one_behind() -> None:
 
 
 if __name__ == "sitecustomize":
-    if {"dragon", "dragon-tcp"} & {os.path.basename(word) for word in getattr(sys, "orig_argv", ())}:
+    if _COMMANDS & {os.path.basename(word) for word in getattr(sys, "orig_argv", ())}:
         sys.meta_path.insert(0, _Hook())
     _run_the_one_behind()
