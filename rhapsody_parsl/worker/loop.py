@@ -24,7 +24,7 @@ from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revo
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
-from rhapsody_parsl.worker.memory import holds_more_than
+from rhapsody_parsl.worker.memory import Before
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants
 from rhapsody_parsl.worker.surroundings import Surroundings
 
@@ -132,10 +132,9 @@ class Ear:
 class Runner:
     """Runs work in the main thread, one task after the other, and reports in batches."""
 
-    def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
-        self._inbox, self._outbox = inbox, outbox
+    def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None:
+        self._inbox, self._outbox, self._before = inbox, outbox, before
         self._surroundings = Surroundings()
-        self._is_fresh = True
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -143,12 +142,11 @@ class Runner:
             self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
-        if work.memory and not self._is_fresh and holds_more_than(work.memory // 2):
-            self._leave()
-        self._is_fresh = False
         self._surroundings.suit(work)
         self._outbox.flush()
         for task in work.tasks:
+            if work.memory and self._before.note(work.run) > work.memory // 2:
+                self._leave()
             if self._inbox.begin(work.run, task.id):
                 result = self._run_task(work, task)
                 self._outbox.put(work.run, deliver(result, work.parcels))
@@ -159,7 +157,7 @@ class Runner:
         self._outbox.flush()
 
     def _leave(self) -> None:
-        """Earlier tasks left too much here for the limit of this work: none of it has begun, and another takes it."""
+        """Earlier tasks left too much here for the limit of the next: it has not begun, and another worker takes it."""
         end_descendants()
         self._outbox.flush()
         os._exit(0)
@@ -221,7 +219,7 @@ def _ending(code: int | None) -> str:
 class Runs(Protocol):
     """What runs work in the main thread."""
 
-    def __init__(self, inbox: Inbox, outbox: Outbox) -> None: ...
+    def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None: ...
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -242,7 +240,7 @@ def serve(
         name: Ours.
         keys: For a hub over tcp.
         runner: Runs the work.
-        mark: Tells after our end which task we began last.
+        mark: Tells after our end which task we began last, and what we held before tasks with a limit of memory.
         facts: What the runtime's pilot half wants to know of us.
     """
     adopt_orphans()
@@ -252,6 +250,6 @@ def serve(
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    runs = runner(inbox, outbox)
+    runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
     runs.run()

@@ -67,7 +67,8 @@ class Functions:
 
     def _variables(self, run: Run) -> dict[str, str]:
         """Return those of a launch: a rank may start programs over the lease of its gang."""
-        return variables(self._launcher, run, run.placed[0].node.host) if self._launcher else {}
+        head = run.placed[0].node.host
+        return variables(self._launcher, run, head, self._context.noting(run)) if self._launcher else {}
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 
@@ -204,7 +205,8 @@ class Functions:
             self._events.at_work(run, host, pids)
         for member in job.members:
             env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
-            work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every)
+            memory = run.memory_on(member.placed.node.host)
+            work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every, memory=memory)
             self._hub.send(world.peers[member.rank], work)
 
     def _end_ranks(self, job: Job) -> None:

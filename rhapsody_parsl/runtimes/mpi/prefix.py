@@ -12,7 +12,7 @@ __all__ = ("variables",)
 _OWN = {"srun": "PARSL_SRUN_PREFIX", "aprun": "PARSL_APRUN_PREFIX"}
 
 
-def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
+def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = ()) -> dict[str, str]:
     """Return the variables for the tasks of a run.
 
     Differs from Parsl's in three things: no value is ever `None`, the launcher's path is absolute, and on this host
@@ -22,6 +22,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
         launcher: The block's.
         run: With its lease.
         head: The host the launcher will run on.
+        noting: Words before each rank's program, so that it is known on its host.
     """
     hosts = [placed.node.host for placed in run.placed]
     ranks = sum(placed.ranks for placed in run.placed)
@@ -30,7 +31,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, shlex.split(options))
-    own = shlex.join([*line, *launcher.feeding(), *launcher.binding(places, local, gpu_variable)])
+    own = shlex.join([*line, *noting, *launcher.feeding(), *launcher.binding(places, local, gpu_variable)])
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {

@@ -64,6 +64,8 @@ class MPI:
         self._launched = True
         mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
         self._workers.feed(run, tasks, mode, self._environment(run))
+        for host in {placed.node.host for placed in run.placed[1:]} if run.spec.resources.memory else ():
+            self._context.events.at_work(run, host, {})  # ranks of a launch note themselves
 
     def end(self, run: Run) -> None:
         """Free ranks, or the worker."""
@@ -91,4 +93,4 @@ class MPI:
             return {}
         head = run.placed[0].node.host
         libraries = self._launcher.environment(os.environ, self._context.folder)
-        return {**libraries, **variables(self._launcher, run, head)}
+        return {**libraries, **variables(self._launcher, run, head, self._context.noting(run))}
