@@ -10,9 +10,7 @@ from tests.cluster.driver import Driver
 pytestmark = pytest.mark.mpi
 
 
-@pytest.mark.parametrize(
-    ("way", "launcher"), [("slurm", "hydra"), ("slurm", "srun"), ("ssh", "hydra"), ("slurm", "openmpi")]
-)
+@pytest.mark.parametrize(("way", "launcher"), [("slurm", "srun"), ("ssh", "hydra"), ("slurm", "openmpi")])
 def test_what_takes_too_much_on_the_last_node_is_killed_alone(cluster: Cluster, way: str, launcher: str) -> None:
     with Driver(cluster, "greedy", way=way, mpi={"launcher": launcher}) as driver:
         for name in ("function", "executable"):
