@@ -219,8 +219,7 @@ def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str 
 
 def greedy(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
     """Gangs over three nodes that take too much on the last of them, beside modest ones; a service there that does."""
-    service = {"name": "s", "model": "m", "cores": 0, "server": "command", "executable": COMMAND, "memory": 0.3}
-    services = [VLLMService(**service, labels=("vn3",))]
+    services = [VLLMService("s", "m", cores=0, server="command", executable=COMMAND, memory=0.3, labels=("vn3",))]
     options = {"mpi": mpi, "vllm": {"services": services}}
     with block(folder, ["local", "mpi", "vllm"], way=way, options=options) as executor:
         spec = {"num_nodes": 3, "ranks_per_node": 1, "memory": 0.3}
