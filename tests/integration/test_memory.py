@@ -121,8 +121,9 @@ def share(gigabytes: float) -> int:
 
     memory = SharedMemory(create=True, size=int(gigabytes * 1e9))
     memory.unlink()
+    pages = memory.buf or memoryview(b"")
     for place in range(0, memory.size, 4096):
-        memory.buf[place] = 1
+        pages[place] = 1
     time.sleep(20)
     return memory.size
 
