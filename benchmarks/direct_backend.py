@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from parsl.serialize import pack_apply_message
@@ -106,8 +106,11 @@ class DirectBackend:
         """No number counts then."""
         raise error
 
-    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+    def at_work(self, run: Run, host: str, pids: Mapping[str, int], on_exceeded: object = None) -> None:
         """Nobody looks."""
+
+    def at_rest(self, run: int) -> None:
+        """Nothing is limited here."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """Nobody looks."""

@@ -4,7 +4,7 @@
 
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
 the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
-`slow` takes a third of a second, and so does the end by `poison`.
+`slow` takes a third of a second, and so does the end by `poison`. One that holds `grow` takes a gigabyte for a minute.
 """
 
 import json
@@ -62,6 +62,10 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.3)
         if any("poison" in prompt for prompt in prompts):
             os._exit(11)
+        if any("grow" in prompt for prompt in prompts):
+            held = bytearray(10**9)
+            time.sleep(60)
+            del held
         choices = [{"index": i, "text": prompt[::-1]} for i, prompt in enumerate(prompts)]
         self._reply(200, {"choices": choices, "usage": {"prompts": len(prompts)}})
 

@@ -24,7 +24,7 @@ GENUINE: list[m.Message] = [
     m.Work(4, "rank", (0, 1), {"A": "b"}, [m.Task(5, b"", LARGE), m.Task(6, b"", b"z")], (0, 1), True),
     m.Ready("h", 7, {"size": 2}), m.Done(3, [m.Result(1, 1, LARGE)]), m.Revoked(3, [9]), m.Exited("w", "why", 3),
     m.Failed("WorkerLost", ["a", 1]), m.Ask(1, b"q", True), m.Abort([1]), m.Rendezvous("h", 80),
-    m.Limit(1, [2, 3], 4), m.Release(1, "kill"), m.Exceeded(1, 2),
+    m.Limit(1, {"w": 2}, 4, True), m.Release(1, "kill"), m.Exceeded(1, 2),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]
 

@@ -9,7 +9,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,12 @@ class Pilot:
             dict(hosts),
             next((host.reach for host in hosts.values()), "ssh"),
             block_folder(config.parcels, block),
+            config.enforce_memory,
         )
         for host in hosts.values():
             host.on_change = self._host_changed
         self._context = context
-        self._limits = MemoryLimits(context, self._memory_exceeded)
+        self._limits = MemoryLimits(context)
         self._runtimes: dict[str, Runtime] = {}
         self._core = Core(
             Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
@@ -142,10 +144,20 @@ class Pilot:
         self._core.lost(run, error, untouched, time.monotonic())
         self._act()
 
-    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+    def at_work(
+        self,
+        run: Run,
+        host: str,
+        pids: Mapping[str, int],
+        on_exceeded: Callable[[MemoryExceeded], None] | None = None,
+    ) -> None:
         """These processes work for a run."""
-        if self._config.enforce_memory and run.spec.resources.memory:
-            self._limits.keep(run, host, pids)
+        if self._context.limits_memory and run.spec.resources.memory:
+            self._limits.keep(run, host, pids, on_exceeded or partial(self._memory_exceeded, run.id))
+
+    def at_rest(self, run: int) -> None:
+        """Nothing works for a run any more that is none of ours."""
+        self._limits.release(run)
 
     def _memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
         """A run's processes hold more than it leases."""

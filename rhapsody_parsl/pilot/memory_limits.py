@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
+
+import msgspec
 
 from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.runtimes.exchange import Exchange
+from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.probe import GB
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
@@ -16,9 +19,17 @@ __all__ = ("MemoryLimits",)
 
 log = logging.getLogger(__name__)
 
-_MOST_STARTS = 5
-_PAUSE = 1.0
-"""Seconds before a watch that ended is started again."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a watch that ended is started again: twice as long each time, until one has lived for a while."""
+_A_WHILE = 10.0
+
+
+class _Kept:
+    """A run that is kept to its memory: who is told when it has exceeded that, and the watches of its hosts."""
+
+    def __init__(self, run: Run, on_exceeded: Callable[[MemoryExceeded], None]) -> None:
+        self.run, self.on_exceeded = run, on_exceeded
+        self.watches: list[_Watch] = []
 
 
 class _Watch:
@@ -36,34 +47,41 @@ class MemoryLimits:
 
     Args:
         context: The block.
-        on_exceeded: Told which run has exceeded its limit, and the error for its tasks; its processes are stopped then.
     """
 
-    def __init__(self, context: Context, on_exceeded: Callable[[int, MemoryExceeded], None]) -> None:
-        self._context, self._on_exceeded = context, on_exceeded
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._hub: Exchange | None = None
         self._watches: dict[str, _Watch] = {}  # by name on the hub
-        self._runs: dict[int, tuple[Run, list[_Watch]]] = {}
+        self._runs: dict[int, _Kept] = {}
 
-    def keep(self, run: Run, host: str, pids: Sequence[int]) -> None:
-        """Keep a run's processes on a host to what it leases there, if it leases memory."""
+    def keep(self, run: Run, host: str, pids: Mapping[str, int], on_exceeded: Callable[[MemoryExceeded], None]) -> None:
+        """Keep a run's processes on a host to what it leases there, if it leases memory.
+
+        Args:
+            run: The run.
+            host: The host.
+            pids: The processes that we know of, by name.
+            on_exceeded: Told that it has exceeded its limit; its processes on the host are stopped then.
+        """
         memory = run.memory_on(host)
         if not memory:
             return
         watch = self._watch_of(host)
-        limit = Limit(run.id, list(pids), memory)
+        limit = Limit(run.id, dict(pids), memory, noted=run.spec.resources.is_mpi or not pids)
         if watch.limits.get(run.id) != limit:
             watch.limits[run.id] = limit
-            self._runs.setdefault(run.id, (run, []))[1].append(watch)
+            self._runs.setdefault(run.id, _Kept(run, on_exceeded)).watches.append(watch)
             self._send(watch, limit)
 
     def adjust(self, run: Run) -> None:
         """A run leases other memory now."""
-        for watch in self._runs.get(run.id, (run, ()))[1]:
-            limit, memory = watch.limits[run.id], run.memory_on(watch.host)
-            if limit.memory != memory:
-                watch.limits[run.id] = Limit(run.id, limit.pids, memory)
-                self._send(watch, watch.limits[run.id])
+        kept = self._runs.get(run.id)
+        for watch in kept.watches if kept else ():
+            limit = msgspec.structs.replace(watch.limits[run.id], memory=run.memory_on(watch.host))
+            if watch.limits[run.id] != limit:
+                watch.limits[run.id] = limit
+                self._send(watch, limit)
 
     def release(self, run: int, stopped: Literal["continue", "stay", "kill"] = "continue") -> None:
         """Keep a run to nothing any more.
@@ -73,7 +91,8 @@ class MemoryLimits:
             stopped: What becomes of its processes if they were stopped; ranks of a run that was lost `stay` so until
                 their world is killed.
         """
-        for watch in self._runs.pop(run, (None, ()))[1]:
+        kept = self._runs.pop(run, None)
+        for watch in kept.watches if kept else ():
             if watch.limits.pop(run, None):
                 self._send(watch, Release(run, stopped))
 
@@ -97,22 +116,29 @@ class MemoryLimits:
 
     async def _live(self, watch: _Watch) -> None:
         """Start a host's watch, again when it ends."""
+        host, pause = self._context.host(watch.host), _FIRST_PAUSE
+        loop = asyncio.get_running_loop()
+        while True:
+            if host and not host.up:
+                await host.wait_up()
+            began = loop.time()
+            await self._live_once(watch, host)
+            pause = _FIRST_PAUSE if loop.time() > began + _A_WHILE else min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _live_once(self, watch: _Watch, host: Host | None) -> None:
         name = watch.name
-        for _ in range(_MOST_STARTS):
-            if self._hub is None:
-                self._hub = Exchange(self._context, "memory", self._receive)
-            words = self._hub.words([watch.host])
-            command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", words[0], name, *words[1:]]
-            file = self._context.logs / f"{name}.log"
-            backend = Backend(command, file, grace=1.0, host=self._context.host(watch.host))
-            try:
-                await backend.start()
-                log.warning("%s: %s", name, await backend.wait())
-            finally:
-                watch.up = False
-                await self._end(name, backend)
-            await asyncio.sleep(_PAUSE)
-        log.error("%s ended %d times: memory is not enforced on its host any more", name, _MOST_STARTS)
+        if self._hub is None:
+            self._hub = Exchange(self._context, "memory", self._receive)
+        words = self._hub.words([watch.host])
+        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", words[0], name, *words[1:]]
+        backend = Backend(command, self._context.logs / f"{name}.log", grace=1.0, host=host)
+        try:
+            await backend.start()
+            log.warning("%s: %s", name, await backend.wait())
+        finally:
+            watch.up = False
+            await self._end(name, backend)
 
     async def _end(self, name: str, backend: Backend) -> None:
         if self._hub:
@@ -128,18 +154,23 @@ class MemoryLimits:
                 for limit in watch.limits.values():
                     self._send(watch, limit)
             case Exceeded(run=run, peak=peak) if watch and run in self._runs:
-                self._exceeded(watch, self._runs[run][0], peak)
+                self._exceeded(watch, self._runs[run], peak)
             case _:
                 return  # of a run that is over
 
-    def _exceeded(self, watch: _Watch, run: Run, peak: int) -> None:
-        """Have the run's tasks fail, and its processes killed; ranks are their runtime's: a world ends as a whole."""
-        limit = run.memory_on(watch.host)
+    def _exceeded(self, watch: _Watch, kept: _Kept, peak: int) -> None:
+        """Have the run's tasks fail, and its processes killed; ranks are their runtime's: a world ends as a whole.
+
+        The run stays in the books until it is released. So a watch that is killed before it has killed is followed by
+        one that stops and tells again.
+        """
+        limit = kept.run.memory_on(watch.host)
         if peak <= limit:
             return  # it was more than an earlier task's; the limit that holds now is on its way
-        self._on_exceeded(run.id, MemoryExceeded(limit / GB, peak / GB, watch.host))
-        if not run.spec.comm:
-            self.release(run.id, "kill")
+        kept.on_exceeded(MemoryExceeded(limit / GB, peak / GB, watch.host))
+        if not kept.run.spec.comm:
+            for other in kept.watches:
+                self._send(other, Release(kept.run.id, "kill"))
 
     def _send(self, watch: _Watch, message: Limit | Release) -> None:
         if watch.up and self._hub:

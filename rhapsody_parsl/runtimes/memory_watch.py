@@ -1,11 +1,9 @@
 """`python -m rhapsody_parsl.runtimes.memory_watch ENDPOINT NAME [KEYS]`: keeps the runs on its host to their memory.
 
-A run's processes, with all below them, may hold together what the run leases. Once they hold more they are stopped
-where they are (SIGSTOP), so that they grow no further, and the pilot is told; the pilot then says what becomes of them.
-A process of its own, because a task can keep its own process from looking: code in C holds Python's lock.
-
-What counts is what the kernel cannot take away: anonymous and shared memory, swapped or not, each shared page by parts.
-Pages of files that are only mapped do not count.
+A run's processes, with all below them, may hold together what the run leases, beside what its worker held before the
+task. Once they hold more they are stopped where they are (SIGSTOP), so that they grow no further, and the pilot is
+told; the pilot then says what becomes of them. A process of its own, because a task can keep its own process from
+looking: code in C holds Python's lock.
 """
 
 import os
@@ -17,88 +15,140 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from rhapsody_parsl.cluster import noted
 from rhapsody_parsl.cluster.guard import processes
+from rhapsody_parsl.runtimes.memory_counts import held, resident
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.mark import Seen, folder_of
 from rhapsody_parsl.wire.messages import Exceeded, Limit, Quit, Ready, Release, ToBackend
 from rhapsody_parsl.worker.process_tree import adopt_orphans, die_with_parent, end_tree
 
 __all__ = ("MemoryWatch",)
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _GROWTH = 4e9
 """Bytes a second: how fast we take a task to grow, which says when to look again."""
 _SOONEST, _LATEST = 0.02, 0.5
 """Seconds between looks."""
-_REST = 25
-"""How many times as long as a costly look took we wait before the next one: 4 % of a core."""
-_COUNTED = (b"Pss_Anon:", b"Pss_Shmem:", b"SwapPss:")
+_SPACING = 5
+"""How many times as long as a look took we wait before the next one."""
+_REST, _LONGEST_REST = 25, 2.0
+"""How many times as long as a costly look took we wait before the next one: 4 % of a core; and seconds at most."""
+_STEP = 0.05
+"""Part of its limit by which a run must have grown for another costly count before its time."""
 
 
 class _Limited:
-    """A run on this host: its first processes, all of its processes as last seen, and what they may hold."""
+    """A run on this host: its first processes, all of its processes as last seen, and what they may hold.
 
-    def __init__(self, pids: Collection[int], memory: int) -> None:
-        self.roots, self.memory = tuple(pids), memory
-        self.tree: set[int] = set(pids)
+    Args:
+        limit: As the pilot says.
+        folder: Private, on this host.
+    """
+
+    def __init__(self, limit: Limit, folder: str) -> None:
+        self.run, self.pids, self._notes, self._folder = limit.run, limit.pids, limit.noted, folder
+        self._workers = set(limit.pids.values())
+        self._marks: dict[int, Seen] = {}
+        for name, pid in limit.pids.items():
+            with suppress(OSError, ValueError):  # a process that leaves no mark has nothing from before
+                self._marks[pid] = Seen(folder, name)
+        self.noted: set[int] = set()
+        self.tree = set(self._workers)
         self.stopped = False
-        self.room = float(memory)
-        self.not_before = 0.0  # when a costly count may be made again
+        self.allow(limit.memory)
+
+    def allow(self, memory: int) -> None:
+        """It may hold so many bytes from now on."""
+        self.memory, self.room = memory, float(memory)
+        self.count_at = 0.0  # how much has to be resident for another costly count before its time
+        self.not_before = 0.0  # that time
+
+    def find(self) -> None:
+        """Learn who works for the run by a note of its own."""
+        if self._notes:
+            self.noted = noted.noted(self._folder, self.run)
+            self.tree |= self.noted
+
+    @property
+    def roots(self) -> set[int]:
+        """Its first processes."""
+        return self._workers | self.noted
+
+    def forget(self) -> None:
+        """Remove what was noted."""
+        if self._notes:
+            noted.forget(self._folder, self.run)
+
+    def begun(self) -> dict[int, tuple[int, int]] | None:
+        """Return each worker's task and what it held before; None while one is not at this run's tasks yet."""
+        marks = {pid: mark.read() for pid, mark in self._marks.items()}
+        if any(run != self.run for _, run, _ in marks.values()):
+            return None
+        return {pid: (task, before) for pid, (task, _, before) in marks.items()}
 
 
 class MemoryWatch:
-    """The limits of the runs on this host, and what their processes hold."""
+    """The limits of the runs on this host, and what their processes hold.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Private, on this host, where workers leave marks and others notes.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
         self._limited: dict[int, _Limited] = {}
-        self._trees_at = 0.0
+        self._trees_at = self._cost = 0.0
 
-    def limit(self, run: int, pids: Collection[int], memory: int) -> None:
+    def limit(self, limit: Limit) -> None:
         """Keep a run's processes to so many bytes, from now on; those stopped at less go on."""
-        known = self._limited.get(run)
-        if known is None or known.roots != tuple(pids):
-            self._limited[run] = _Limited(pids, memory)
+        known = self._limited.get(limit.run)
+        if known is None or known.pids != limit.pids:
+            self._limited[limit.run] = _Limited(limit, self._folder)
             self._trees_at = 0.0
             return
-        if known.stopped and memory > known.memory:
+        if known.stopped and limit.memory > known.memory:
             known.stopped = False
             _signal(known.tree, signal.SIGCONT)
-        known.memory, known.room = memory, float(memory)
+        known.allow(limit.memory)
 
     def release(self, run: int, stopped: str) -> None:
         """Keep a run to nothing any more.
 
         Args:
             run: The run.
-            stopped: What becomes of its processes if they were stopped: see `Release`.
+            stopped: What becomes of its processes: see `Release`.
         """
         limited = self._limited.pop(run, None)
-        if limited is None or not limited.stopped or stopped == "stay":
+        if limited is None:
             return
-        for root in limited.roots if stopped == "kill" else ():
+        limited.find()
+        limited.forget()
+        roots = limited.roots if limited.stopped else limited.noted  # else a worker may be another run's by now
+        for root in roots if stopped == "kill" else ():
             end_tree(root)
-        _signal(limited.tree, signal.SIGCONT)  # after a kill: what tidies up after the dead was spared
+        if limited.stopped and stopped != "stay":
+            _signal(limited.tree, signal.SIGCONT)  # after a kill: what tidies up after the dead was spared
 
     def look(self) -> list[Exceeded]:
         """Stop the runs that have exceeded their limit, and return what to say of them."""
         if not self._limited:
             return []
+        began = time.monotonic()
         self._see_trees()
-        exceeded = []
-        for run, limited in self._limited.items():
-            if not limited.stopped and (peak := self._count(limited)) > limited.memory:
-                limited.stopped = True
-                _stop(limited)
-                exceeded.append(Exceeded(run, peak))
-        return exceeded
+        found = [self._look_at(limited) for limited in self._limited.values() if not limited.stopped]
+        self._cost = time.monotonic() - began
+        return [exceeded for exceeded in found if exceeded]
 
     def pause(self) -> float | None:
         """Return in how many seconds to look again; None while there is nothing to look at."""
         rooms = [limited.room for limited in self._limited.values() if not limited.stopped]
-        return min(max(min(rooms) / _GROWTH, _SOONEST), _LATEST) if rooms else None
+        return min(max(min(rooms) / _GROWTH, _SOONEST, _SPACING * self._cost), _LATEST) if rooms else None
 
     def _see_trees(self) -> None:
         """Learn which processes there are below those we know, not at each look: all processes are read for it."""
+        for limited in self._limited.values():
+            limited.find()
         began = time.monotonic()
         if began < self._trees_at:
             return
@@ -106,20 +156,49 @@ class MemoryWatch:
         for limited in self._limited.values():
             limited.tree = _below(limited.roots, children)
         now = time.monotonic()
-        self._trees_at = now + _REST * (now - began)
+        self._trees_at = now + min(_REST * (now - began), _LONGEST_REST)
 
-    def _count(self, limited: _Limited) -> int:
-        """Return what a run's processes hold; what is resident is quickly read, and no less than that."""
-        resident = sum(map(_resident, limited.tree))
-        limited.room = limited.memory - resident
-        began = time.monotonic()
-        if resident <= limited.memory or began < limited.not_before:
+    def _look_at(self, limited: _Limited) -> Exceeded | None:
+        begun = limited.begun()
+        if begun is None:
+            return None
+        allowed = limited.memory + sum(before for _, before in begun.values())
+        if self._count(limited, allowed) <= allowed:
+            return None
+        _stop(limited)
+        if limited.begun() != begun:  # what held so much is over, and another task has begun
+            _signal(limited.tree, signal.SIGCONT)
+            return None
+        limited.stopped = True
+        most = max(_held(limited), allowed + 1)
+        return Exceeded(limited.run, most - allowed + limited.memory)
+
+    def _count(self, limited: _Limited, allowed: int) -> int:
+        """Return what a run's processes hold, or less if it is within what is allowed; what is resident is soon read.
+
+        Together they hold no more than what is resident, and no less than the anonymous pages of any one. Only between
+        the two it has to be counted exactly.
+        """
+        seen = [resident(pid) for pid in limited.tree]
+        total = sum(pages for pages, _ in seen)
+        limited.room = allowed - total
+        if total <= allowed:
             return 0
-        held = sum(map(_held, limited.tree))
-        limited.room = limited.memory - held
+        if (alone := max(pages for _, pages in seen)) > allowed:
+            return alone
+        if total < limited.count_at and time.monotonic() < limited.not_before:
+            return 0
+        began = time.monotonic()
+        exact = _held(limited)
+        limited.room = allowed - exact
+        limited.count_at = total + max(limited.room, _STEP * limited.memory)
         now = time.monotonic()
-        limited.not_before = now + _REST * (now - began)
-        return held
+        limited.not_before = now + min(_REST * (now - began), _LONGEST_REST)
+        return exact
+
+
+def _held(limited: _Limited) -> int:
+    return sum(map(held, limited.tree))
 
 
 def _stop(limited: _Limited) -> None:
@@ -154,33 +233,16 @@ def _below(roots: Collection[int], children: dict[int, list[int]]) -> set[int]:
     return found
 
 
-def _resident(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as pages:
-            return int(pages.read().split(None, 2)[1]) * _PAGE
-    except (OSError, IndexError):
-        return 0  # it has ended
-
-
-def _held(pid: int) -> int:
-    """Return the bytes that a process holds for good, its part of what it shares."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
-            lines = [line.split() for line in rollup]
-    except OSError:
-        return 0  # it has ended
-    return sum(int(line[1]) * 1024 for line in lines if line[0] in _COUNTED)
-
-
 class _Server:
     """Listens to the pilot between looks.
 
     Args:
         spoke: To the pilot.
+        watch: Told what the pilot says.
     """
 
-    def __init__(self, spoke: Spoke) -> None:
-        self._spoke, self._watch = spoke, MemoryWatch()
+    def __init__(self, spoke: Spoke, watch: MemoryWatch) -> None:
+        self._spoke, self._watch = spoke, watch
         self._poller = select.poll()
         self._poller.register(spoke, select.POLLIN)
         self._alone = self._spoke.end_descriptor()
@@ -201,8 +263,8 @@ class _Server:
 
     def _take(self, message: ToBackend) -> bool:
         match message:
-            case Limit(run=run, pids=pids, memory=memory):
-                self._watch.limit(run, pids, memory)
+            case Limit() as limit:
+                self._watch.limit(limit)
             case Release(run=run, stopped=stopped):
                 self._watch.release(run, stopped)
             case Quit():
@@ -219,7 +281,7 @@ def main(arguments: list[str]) -> None:
     endpoint, name, *keys = arguments
     spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
     spoke.send(Ready(os.uname().nodename, os.getpid()))
-    _Server(spoke).serve()
+    _Server(spoke, MemoryWatch(folder_of(endpoint, keys))).serve()
     spoke.close()
 
 

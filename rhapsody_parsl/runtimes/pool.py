@@ -227,7 +227,7 @@ class WorkerPool:
         worker.environment = {**threads, **shown}
         self._by_run[run.id] = worker
         if worker.up:
-            self._events.at_work(run, host, [worker.pid])
+            self._events.at_work(run, host, {worker.name: worker.pid})
         return worker
 
     def _take_idle(self, host: str, gpus: str | None) -> _Worker | None:
@@ -252,7 +252,7 @@ class WorkerPool:
         worker.up = True
         _disarm(worker)
         if worker.run:
-            self._events.at_work(worker.run, worker.host, [worker.pid])
+            self._events.at_work(worker.run, worker.host, {worker.name: worker.pid})
         waiting, worker.waiting = worker.waiting, []
         for message in waiting:
             self._send(worker, message)

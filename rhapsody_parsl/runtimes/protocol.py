@@ -1,12 +1,13 @@
 """What the pilot knows of a runtime, and what a runtime may tell the pilot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.cluster import noted
+from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.probe import GB
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -95,8 +96,24 @@ class Events(Protocol):
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
         """A run is over: its tasks are lost with `error`, but for the untouched ones, which had not begun."""
 
-    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
-        """These processes of a host work for a run, and those below them; may be told at any time."""
+    def at_work(
+        self,
+        run: Run,
+        host: str,
+        pids: Mapping[str, int],
+        on_exceeded: Callable[[MemoryExceeded], None] | None = None,
+    ) -> None:
+        """These processes of a host work for a run, and those below them; may be told at any time.
+
+        Args:
+            run: The run.
+            host: The host.
+            pids: By name; those that note themselves (see `Context.noting`) need not be named.
+            on_exceeded: Told that they hold too much, when the run is none of the pilot's.
+        """
+
+    def at_rest(self, run: int) -> None:
+        """Nothing works any more for a run that is none of the pilot's."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail."""
@@ -119,6 +136,7 @@ class Context(msgspec.Struct, frozen=True):
         hosts: The block's other hosts, by name.
         reach: How they are reached: `srun`, `ssh`, ...
         parcels: Folder for large results on this host, or "" when the driver does not see it.
+        limits_memory: Whether runs are kept to the memory they lease.
     """
 
     nodes: dict[str, Node]
@@ -131,6 +149,12 @@ class Context(msgspec.Struct, frozen=True):
     hosts: dict[str, Host] = {}
     reach: str = "ssh"
     parcels: str = ""
+    limits_memory: bool = True
+
+    def noting(self, run: Run) -> list[str]:
+        """Return words that come before a program: the memory watch of its host finds it, wherever it is started."""
+        limited = self.limits_memory and run.spec.resources.memory
+        return noted.words(str(self.folder), run.id) if limited else []
 
     def host(self, name: str) -> Host | None:
         """Return where to start a process on a host; None is this host."""

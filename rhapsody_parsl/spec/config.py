@@ -189,7 +189,7 @@ class VLLMService(_ServiceFields, frozen=True):
         replicas: Copies of the engine; requests go to the one with the least to do.
         nodes: Nodes that one replica's engine spans. Its parallel size in `engine_args` must divide over them: that is
             `data_parallel_size` where it is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
-        memory: GB each replica leases on each of its nodes; 0 is unaccounted.
+        memory: GB each replica leases on each of its nodes, and may hold there; 0 is unaccounted.
         labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
         env: Variables for the service's process.
@@ -323,7 +323,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_threshold: Seconds of silence after which the other end counts as lost.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         parcels: The driver's folder for large payloads, of use to those who see it; "" when there is none.
-        enforce_memory: Whether a task that holds more than its `memory` is killed.
+        enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
     """
 
     label: str

@@ -11,7 +11,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         cores: Cores of a task that is one process (not MPI); 0 takes none.
         gpus: GPUs of such a task: a whole number, or a share of one GPU below 1.
-        memory: Memory in GB (10**9 bytes) a process or, for MPI, the whole task on one node; 0 is unaccounted.
+        memory: Memory in GB (10**9 bytes) of the task or, for MPI, of the whole task on each node; 0 is unaccounted.
         num_ranks: MPI ranks in all; 0 when the task is not MPI.
         num_nodes: Nodes the ranks are spread over; 0 leaves it to the scheduler.
         ranks_per_node: Ranks on each node; 0 leaves it to the scheduler.

@@ -1,8 +1,11 @@
 """Which task a worker began last, told by a file that survives the worker. Standard library only.
 
 A worker holds tasks ahead. When it dies, those it had not begun can run elsewhere, if somebody knows which they are: so
-the worker writes the number of each task it begins into eight mapped bytes in the private folder of its host, which
+the worker writes the number of each task it begins into a few mapped bytes in the private folder of its host, which
 costs nothing. Whoever learns of its end on that host reads them: the pilot, its outpost, or Dragon's head.
+
+Before a task with a limit of memory the worker also writes what it holds then, and for which run. The host's memory
+watch reads that from outside: it does not count against the task.
 """
 
 import contextlib
@@ -12,9 +15,11 @@ import os
 import struct
 from collections.abc import Sequence
 
-__all__ = ("NONE", "Mark", "folder_of", "made", "mark_of", "take")
+__all__ = ("NONE", "Mark", "Seen", "folder_of", "made", "mark_of", "take")
 
 _NUMBER = struct.Struct("<q")
+_ALL = struct.Struct("<qqq")
+"""The task, the run whose tasks the next number is for, and the bytes held before them."""
 _SUFFIX = ".begun"
 NONE = -1
 """No task has this number."""
@@ -45,7 +50,7 @@ def take(pattern: str) -> "dict[str, int]":
     for path in glob.glob(pattern):
         with contextlib.suppress(OSError, struct.error), open(path, "rb") as file:
             os.unlink(path)
-            found[os.path.basename(path).removesuffix(_SUFFIX)] = int(_NUMBER.unpack(file.read())[0])
+            found[os.path.basename(path).removesuffix(_SUFFIX)] = int(_NUMBER.unpack(file.read(_NUMBER.size))[0])
     return found
 
 
@@ -67,10 +72,41 @@ class Mark:
 
     def __init__(self, folder: str, worker: str) -> None:
         with open(os.path.join(folder, f"{worker}{_SUFFIX}"), "w+b") as file:
-            file.write(_NUMBER.pack(NONE))
+            file.write(_ALL.pack(NONE, NONE, 0))
             file.flush()
-            self._bytes = mmap.mmap(file.fileno(), _NUMBER.size)
+            self._bytes = mmap.mmap(file.fileno(), _ALL.size)
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""
         _NUMBER.pack_into(self._bytes, 0, task)
+
+    def holds(self, run: int, held: int) -> None:
+        """Note what the worker holds before the next task of a run.
+
+        Args:
+            run: The run.
+            held: Bytes.
+        """
+        _NUMBER.pack_into(self._bytes, 2 * _NUMBER.size, held)
+        _NUMBER.pack_into(self._bytes, _NUMBER.size, run)
+
+
+class Seen:
+    """A worker's mark as another process of its host sees it.
+
+    Args:
+        folder: Private.
+        worker: The worker's name.
+
+    Raises:
+        OSError: There is none.
+        ValueError: It is not complete.
+    """
+
+    def __init__(self, folder: str, worker: str) -> None:
+        with open(os.path.join(folder, f"{worker}{_SUFFIX}"), "rb") as file:
+            self._bytes = mmap.mmap(file.fileno(), _ALL.size, prot=mmap.PROT_READ)
+
+    def read(self) -> "tuple[int, int, int]":
+        """Return the task begun last, the run that the worker works for if it has a limit, and what it held before."""
+        return _ALL.unpack(self._bytes)

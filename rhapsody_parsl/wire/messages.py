@@ -271,11 +271,17 @@ class Rendezvous(_Message, frozen=True):
 
 
 class Limit(_Message, frozen=True):
-    """The processes of a run, with all below them, may hold so many bytes together."""
+    """The processes of a run, with all below them, may hold so many bytes together.
+
+    Attributes:
+        pids: By name, under which a worker's mark lies in the private folder.
+        noted: Whether others work for the run as well, which note it themselves (see `cluster.noted`).
+    """
 
     run: int
-    pids: list[int]
+    pids: dict[str, int]
     memory: int
+    noted: bool = False
 
 
 class Release(_Message, frozen=True):

@@ -26,7 +26,7 @@ from rhapsody_parsl.wire.messages import Done, Failed, Quit, Ready, Result, Revo
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
-from rhapsody_parsl.worker.memory import holds_more_than
+from rhapsody_parsl.worker.memory import Before
 from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants
 from rhapsody_parsl.worker.surroundings import Surroundings
 
@@ -141,10 +141,9 @@ class Ear:
 class Runner:
     """Runs work in the main thread, one task after the other, and reports in batches."""
 
-    def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
-        self._inbox, self._outbox = inbox, outbox
+    def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None:
+        self._inbox, self._outbox, self._before = inbox, outbox, before
         self._surroundings = Surroundings()
-        self._is_fresh = True
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -152,12 +151,11 @@ class Runner:
             self._run_work(self._inbox.get())
 
     def _run_work(self, work: Work) -> None:
-        if work.memory and not self._is_fresh and holds_more_than(work.memory // 2):
-            self._leave()
-        self._is_fresh = False
         self._surroundings.suit(work)
         self._outbox.flush()
         for task in work.tasks:
+            if work.memory and self._before.note(work.run) > work.memory // 2:
+                self._leave()
             if self._inbox.begin(work.run, task.id):
                 result = self._run_task(work, task)
                 self._outbox.put(work.run, deliver(result, work.parcels))
@@ -233,7 +231,7 @@ def _ending(code: int | None) -> str:
 class Runs(Protocol):
     """What runs work in the main thread."""
 
-    def __init__(self, inbox: Inbox, outbox: Outbox) -> None: ...
+    def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None: ...
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -244,7 +242,6 @@ def serve(
     name: str,
     keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
-    marks: bool = True,
     facts: dict[str, Any] | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
@@ -254,11 +251,10 @@ def serve(
         name: Ours.
         keys: The folder of keys, for a hub on another host; else empty.
         runner: Runs the work.
-        marks: Whether to leave word of which task we began last.
         facts: What the runtime's pilot half wants to know of us.
     """
     folder = folder_of(endpoint, keys)
-    mark = made(folder, name) if marks else None
+    mark = made(folder, name)
     adopt_orphans()
     prepare(folder)
     spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
@@ -266,6 +262,6 @@ def serve(
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
-    runs = runner(inbox, outbox)
+    runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
     runs.run()

@@ -1,31 +1,65 @@
-"""What this process holds of its host's memory."""
+"""What this process holds of its host's memory before a task: that does not count against the task."""
 
 import ctypes
 import gc
 import os
 
-__all__ = ("holds_more_than",)
+from rhapsody_parsl.wire.mark import Mark
+
+__all__ = ("Before",)
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_SLACK = 8 << 20
+"""Bytes: as long as what is resident has changed by less, nothing is counted again, for that costs a tenth of a ms."""
+_COUNTED = ("RssAnon:", "RssShmem:", "VmSwap:")
 _libc = ctypes.CDLL(None)
 
 
-def holds_more_than(limit: int) -> bool:
-    """Whether this process holds so many bytes, also after what is free has been given back.
+class Before:
+    """Counts before each task with a limit, and writes it where the memory watch reads it.
 
     Args:
-        limit: Bytes.
+        mark: Ours; None where there was no room for it.
     """
-    if _held() <= limit:
-        return False
+
+    def __init__(self, mark: Mark | None) -> None:
+        self._mark = mark
+        self._resident = _resident()
+        self._held = self._fresh = _held()
+
+    def note(self, run: int) -> int:
+        """Note what we hold before the next task of a run.
+
+        Args:
+            run: The run.
+
+        Returns:
+            How many bytes of it earlier tasks have left.
+        """
+        resident = _resident()
+        if abs(resident - self._resident) > _SLACK:
+            if resident > self._resident:
+                _give_back()
+            self._resident, self._held = _resident(), _held()
+        if self._mark:
+            self._mark.holds(run, self._held)
+        return self._held - self._fresh
+
+
+def _give_back() -> None:
+    """Give back what is free, else the next task takes it for nothing."""
     gc.collect()
     if hasattr(_libc, "malloc_trim"):  # glibc's
         _libc.malloc_trim(0)
-    return _held() > limit
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", "rb") as pages:
+        return int(pages.read().split(None, 2)[1]) * _PAGE
 
 
 def _held() -> int:
-    """Return the bytes that are ours; files that are only mapped do not count."""
-    with open("/proc/self/statm") as pages:
-        _, resident, shared, *_ = map(int, pages.read().split())
-    return (resident - shared) * _PAGE
+    """Return the bytes that are ours, swapped or not; files that are only mapped do not count."""
+    with open("/proc/self/status") as status:
+        lines = [line.split() for line in status if line.startswith(_COUNTED)]
+    return sum(int(line[1]) * 1024 for line in lines)

@@ -96,6 +96,20 @@ def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
     return [(host, json.loads(mask)) for host, mask in (line.split(";") for line in out.splitlines() if line)]
 
 
+def grow_on_last(gigabytes: float, comm: Any = None) -> int:
+    """Hold so much on the last rank, little on the others, for a while."""
+    held = bytearray(int(gigabytes * 1e9) if comm.rank == comm.size - 1 else 1000)
+    time.sleep(2 if gigabytes < 0.1 else 60)
+    return int(comm.allreduce(len(held)))
+
+
+def launch_grow(gigabytes: float) -> int:
+    """The same as an executable."""
+    call = f"grow_on_last({gigabytes}, MPI.COMM_WORLD)"
+    code = f"from mpi4py import MPI; from tests.cluster.apps import grow_on_last; {call}"
+    return subprocess.run([*os.environ["PARSL_MPI_PREFIX"].split(), sys.executable, "-c", code], check=False).returncode
+
+
 def ask(name: str, prompt: str) -> tuple[str, str, str]:
     """Call a service of the block over HTTP; return our host, its address and the answer."""
     found = service(name)

@@ -257,6 +257,23 @@ def alone(folder: Path, mpi: str) -> None:
             tell(name, executor.submit(call, {"num_ranks": 2}, str(meeting), 2).result(PATIENCE))
 
 
+def greedy(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
+    """Gangs over three nodes that take too much on the last of them, beside modest ones; a service there that does."""
+    services = [VLLMService("s", "m", cores=0, server="command", executable=COMMAND, memory=0.3, labels=("vn3",))]
+    options = {"mpi": mpi, "vllm": {"services": services}}
+    with block(folder, ["local", "mpi", "vllm"], way=way, options=options) as executor:
+        spec = {"num_nodes": 3, "ranks_per_node": 1, "memory": 0.3}
+        for name, call in (("function", apps.grow_on_last), ("executable", apps.launch_grow)):
+            modest = executor.submit(call, spec, 0.05)
+            future = executor.submit(call, spec, 1.0)
+            error: Any = future.exception(PATIENCE)
+            tell(name, [type(error).__name__, *error.args])
+            tell(f"modest {name}", modest.result(PATIENCE))
+        asked = executor.submit(apps.prompt, {"service": "s"}, "grow")
+        tell("service", str(asked.exception(PATIENCE)))
+        tell("next", executor.submit(apps.prompt, {"service": "s"}, "abc").result(PATIENCE))
+
+
 def losing(folder: Path, runtimes: list[str], way: str = "slurm") -> None:
     """Long functions on every node while the test makes one node fail; then short ones, until the node is back."""
     nodes = ["vn1", "vn2", "vn3"]

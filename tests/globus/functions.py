@@ -10,6 +10,12 @@ def square(x: int) -> int:
     return x * x
 
 
+def grow(size: int) -> int:
+    held = bytes(size).replace(b"\0", b"\1")
+    time.sleep(20)
+    return len(held)
+
+
 def large(size: int) -> bytes:
     return bytes(size)
 

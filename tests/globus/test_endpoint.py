@@ -137,6 +137,19 @@ def test_one_block_answers_all_kinds_also_after_a_restart(service: Service, user
         assert [each.pid for each in endpoint.user_endpoints()] != [user_endpoint.pid]
 
 
+def test_greedy_tasks_are_killed_alone(small: CoreEndpoint, client: Client) -> None:
+    """Eight that take more than their `memory`, each second one a program, beside honest ones."""
+    limit, program = {"memory": 0.3}, "python3 -c 'import time; held = bytearray(10**9); time.sleep(20)'"
+    with Executor(small.id, client=client) as executor:
+        greedy, honest = [], []
+        for n in range(4):
+            greedy += [submit(executor, limit, functions.grow, 10**9), submit(executor, limit, ShellFunction(program))]
+            honest.append(submit(executor, limit, functions.square, n))
+        for future in greedy:
+            assert "more than its memory=0.3 (GB)" in str(future.exception(TIMEOUT))
+        assert [future.result(TIMEOUT) for future in honest] == [n * n for n in range(4)]
+
+
 def test_errors_reach_the_client(small: CoreEndpoint, client: Client) -> None:
     with Executor(small.id, client=client) as executor:
         with pytest.raises(TaskExecutionFailed, match="LookupError: no such word: nix"):

@@ -67,7 +67,9 @@ class Functions:
 
     def _variables(self, run: Run) -> dict[str, str]:
         """Return those of a launch: a rank may start programs over the lease of its gang."""
-        return environment(self._launcher, run, self._context.folder) if self._launcher else {}
+        if self._launcher is None:
+            return {}
+        return environment(self._launcher, run, self._context.folder, self._context.noting(run))
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 
@@ -206,7 +208,8 @@ class Functions:
             self._events.at_work(run, host, pids)
         for member in job.members:
             env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
-            work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every)
+            memory = run.memory_on(member.placed.node.host)
+            work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every, memory=memory)
             self._hub.send(world.peers[member.rank], work)
 
     def _end_ranks(self, job: Job) -> None:

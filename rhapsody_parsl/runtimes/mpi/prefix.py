@@ -14,18 +14,20 @@ __all__ = ("environment", "variables")
 _OWN = {"srun": "PARSL_SRUN_PREFIX", "aprun": "PARSL_APRUN_PREFIX"}
 
 
-def environment(launcher: Launcher, run: Run, folder: Path) -> dict[str, str]:
+def environment(launcher: Launcher, run: Run, folder: Path, noting: Sequence[str] = ()) -> dict[str, str]:
     """Return all that the tasks of a run have for their launches, which start on the first host of its lease.
 
     Args:
         launcher: The block's.
         run: With its lease.
         folder: The private one.
+        noting: Words before each rank's program, so that it is known on its host.
     """
-    return {**launcher.environment(os.environ, folder), **variables(launcher, run, run.placed[0].node.host)}
+    head = run.placed[0].node.host
+    return {**launcher.environment(os.environ, folder), **variables(launcher, run, head, noting)}
 
 
-def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
+def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = ()) -> dict[str, str]:
     """Return the variables for the tasks of a run.
 
     Differs from Parsl's in three things: no value is ever `None`, the launcher's path is absolute, and on this host
@@ -35,6 +37,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
         launcher: The block's.
         run: With its lease.
         head: The host the launcher will run on.
+        noting: Words before each rank's program, so that it is known on its host.
     """
     hosts = [placed.node.host for placed in run.placed]
     ranks = sum(placed.ranks for placed in run.placed)
@@ -43,7 +46,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, shlex.split(options))
-    own = shlex.join([*line, *launcher.preparing(), *launcher.binding(places, local, gpu_variable)])
+    own = shlex.join([*line, *noting, *launcher.preparing(), *launcher.binding(places, local, gpu_variable)])
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {

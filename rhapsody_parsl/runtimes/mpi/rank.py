@@ -24,6 +24,7 @@ from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work  # n
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
+from rhapsody_parsl.worker.memory import Before  # noqa: E402
 from rhapsody_parsl.worker.process_tree import die_with_parent  # noqa: E402
 from rhapsody_parsl.worker.surroundings import Surroundings  # noqa: E402
 
@@ -38,8 +39,8 @@ class Rank:
     The group's first rank decides whether a task still runs, for it alone hears that a task is wanted no more.
     """
 
-    def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
-        self._inbox, self._outbox = inbox, outbox
+    def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None:
+        self._inbox, self._outbox, self._before = inbox, outbox, before
         self._host = socket.gethostname()
         self._surroundings = Surroundings()
         self._groups: dict[tuple[int, ...], MPI.Group] = {}
@@ -70,6 +71,8 @@ class Rank:
     def _take(self, work: Work, task: Task) -> None:
         group = self._group(work.ranks)
         comm = MPI.COMM_WORLD.Create_group(group)
+        if work.memory:
+            self._before.note(work.run)
         wanted = self._inbox.begin(work.run, task.id)
         told = bytearray([wanted])
         comm.Bcast(told)
@@ -168,7 +171,7 @@ def main(arguments: list[str]) -> None:
             segment.unlink(missing_ok=True)
     facts = {"size": MPI.COMM_WORLD.Get_size()}
     name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
-    serve(endpoint, name, keys, Rank, marks=False, facts=facts)
+    serve(endpoint, name, keys, Rank, facts=facts)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ class MPI:
         self._launched = True
         mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
         self._workers.feed(run, tasks, mode, self._environment(run))
+        for host in {placed.node.host for placed in run.placed[1:]} if run.spec.resources.memory else ():
+            self._context.events.at_work(run, host, {})  # ranks of a launch note themselves
 
     def end(self, run: Run) -> None:
         """Free ranks, or the worker."""
@@ -86,4 +88,6 @@ class MPI:
             await sweep_memory([None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
 
     def _environment(self, run: Run) -> dict[str, str]:
-        return environment(self._launcher, run, self._context.folder) if self._launcher else {}
+        if self._launcher is None:
+            return {}
+        return environment(self._launcher, run, self._context.folder, self._context.noting(run))

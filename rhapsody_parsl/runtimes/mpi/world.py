@@ -83,11 +83,11 @@ class World:
         self._pids[rank], self._watched[rank] = message.pid, watch
         self._loop.add_reader(watch, self._rank_ended, rank)
 
-    def processes_of(self, job: Job) -> dict[str, list[int]]:
-        """Return the process ids of a run's ranks, which are there, by host."""
-        found: dict[str, list[int]] = {}
+    def processes_of(self, job: Job) -> dict[str, dict[str, int]]:
+        """Return the process ids of a run's ranks, which are there, by host and by their names on the hub."""
+        found: dict[str, dict[str, int]] = {}
         for member in job.members:
-            found.setdefault(member.placed.node.host, []).append(self._arrived[member.rank])
+            found.setdefault(member.placed.node.host, {})[self.peers[member.rank]] = self._arrived[member.rank]
         return found
 
     def settle(self, job: Job) -> bool:

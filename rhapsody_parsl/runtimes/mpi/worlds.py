@@ -14,6 +14,7 @@ from rhapsody_parsl.runtimes.mpi.world import World
 from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
+from rhapsody_parsl.wire.mark import mark_of, take
 
 __all__ = ("Worlds",)
 
@@ -178,5 +179,6 @@ class Worlds:
         self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
         self._with_gpus = {members: other for members, other in self._with_gpus.items() if other is not world}
         self._on_end(world)
+        take(mark_of(str(self._context.folder), f"{world.name}.*"))
         for peer in world.peers:
             del self.of_peer[peer]

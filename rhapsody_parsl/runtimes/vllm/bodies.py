@@ -1,7 +1,7 @@
 """The bodies of request apps: user code, so it runs in workers of its own, the request workers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -123,8 +123,11 @@ class Bodies:
             self._on_lost(gone, error)
         self._feed()
 
-    def at_work(self, run: Run, host: str, pids: Sequence[int]) -> None:
+    def at_work(self, run: Run, host: str, pids: Mapping[str, int], on_exceeded: Any = None) -> None:
         """Request workers hold no lease, so nothing limits them."""
+
+    def at_rest(self, run: int) -> None:
+        """Nothing limits them."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
         """Workers have no state of interest."""

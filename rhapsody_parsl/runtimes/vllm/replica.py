@@ -7,12 +7,13 @@ import re
 import time
 import zlib
 from collections.abc import Iterable
+from itertools import count
 from typing import Any, Protocol
 
-from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
+from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.process import Backend, Cause
-from rhapsody_parsl.runtimes.protocol import Context, Placed
+from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.runtimes.vllm import checks
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment
@@ -21,11 +22,15 @@ from rhapsody_parsl.runtimes.vllm.restarts import Restarts
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous
 
 __all__ = ("Owner", "Replica", "root_cause")
 
 _LOG_TAIL, _LAST_WORDS = 32_000, 1500
+_numbers = count(-1, -1)
+"""Of runs that are none of the pilot's, so that the memory watch knows one start of a replica from another."""
 _NICE = 5  # a third of a task's weight; less was seen to starve others
 _COMPLAINT = re.compile(r"^(?:\(\w+ pid=\d+\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
 
@@ -66,6 +71,7 @@ class Replica:
         self._team: Team | None = None
         self._ready: asyncio.Future[None] | None = None
         self._leaving: asyncio.Future[Failed] | None = None
+        self._run = self._new_run()
         self._port = 0
         self._starts = 0
         self.peer, self.coming = "", True
@@ -151,6 +157,9 @@ class Replica:
         self.peer = f"{self.name}/{self._starts}"
         loop = asyncio.get_running_loop()
         self._ready, self._leaving = loop.create_future(), loop.create_future()
+        self._run = self._new_run()
+        for host in set(self._hosts) if self.service.memory else ():
+            self._context.events.at_work(self._run, host, {}, self._exceeded)
         head = self._backend(python, 0)
         self._team = team = Team(head, lambda place: self._members(python, place))
         await _first({self._ready, team.ended, self._leaving}, self.service.startup_timeout)
@@ -161,7 +170,24 @@ class Replica:
             self._hub.drain()  # take what it said before it died
         failure = self._end(team)
         await team.stop()
+        if self.service.memory:
+            self._context.events.at_rest(self._run.id)
         return failure
+
+    def _new_run(self) -> Run:
+        """Return what one start of the processes is to the memory watch."""
+        spec = TaskSpec(name=self.name, resources=Resources(memory=self.service.memory))
+        return Run(next(_numbers), spec, self.placed)
+
+    def _exceeded(self, error: MemoryExceeded) -> None:
+        """Its processes on a host hold too much: they are stopped, and will be killed."""
+        limit, peak, host = error.args
+        reason = (
+            f"it held {peak:.3g} GB on {host}, more than its memory={limit:g} (GB), and was killed. Give "
+            "VLLMService(memory=...) more, or set RhapsodyExecutor(enforce_memory=False) to count memory only"
+        )
+        if self._leaving and not self._leaving.done():
+            self._leaving.set_result(Failed("MemoryExceeded", [self.service.name, reason]))
 
     @property
     def _was_ready(self) -> bool:
@@ -233,7 +259,7 @@ class Replica:
         module = "member" if rank else "backend" if self.service.server == "hosted" else "command"
         path, key = str(folder / "settings.json"), "" if rank else self._api_key
         return Backend(
-            [python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
+            [*self._context.noting(self._run), python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
             self._context.logs / f"{self.name}{which}.log",
             env=process_environment(self.service, part, self._context, folder, key),
             cores=part.real_cores if part else (),
