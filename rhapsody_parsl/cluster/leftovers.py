@@ -21,8 +21,11 @@ __all__ = ("lock", "mapped_by", "mpi_segments", "remove_folder", "remove_unused"
 
 _MEMORY = "/dev/shm"  # noqa: S108 - where engines put theirs
 _HELD = ".held"
-_MPI = ("mpich_shm_*", "mpich_vci_*", "sm_segment.*", "vader_segment.*")
-_TRACKED = ("psm_*", "torch_*")
+_MPI = (
+    "mpich_shm_*", "mpich_vci_*", "sm_segment.*", "vader_segment.*",
+    "ucx_shm_posix_*", "psm2_shm.*", "psm3_shm.*", "Intel_MPI_*",
+)  # fmt: skip
+_TRACKED = ("psm_*", "torch_*", "nccl-*")
 """A tracker removes these with the processes that made them, unless it was killed."""
 _POOL = re.compile(r"D(.+)([DM])")
 _RUNTIME_POOL = re.compile(r"DD.*(inf|def|log)_?\d[DM]")

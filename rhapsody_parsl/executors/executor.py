@@ -306,9 +306,11 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
 
     def __exit__(self, *exc: object) -> Literal[False]:
         """Shut down, and end the jobs too when there is no DataFlowKernel to do it."""
-        if self._poller:
-            self._poller.close()
-        self.shutdown()
+        try:
+            if self._poller:
+                self._poller.close()
+        finally:
+            self.shutdown()
         return False
 
     def outstanding(self) -> int:

@@ -8,6 +8,7 @@ from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.errors import TooFewOpenFiles, Unwritable
+from rhapsody_parsl.wire.tcp import MOST_SILENT
 
 __all__ = ("allow_files", "written")
 
@@ -16,13 +17,14 @@ _MOST_BLOCKS = 10_000
 
 
 def allow_files(provider: ExecutionProvider | None) -> None:
-    """Raise the soft limit of open files to what a link to all blocks needs.
+    """Raise the soft limit of open files to what a link to all blocks needs, and strangers may take.
 
     Raises:
         TooFewOpenFiles: The hard limit is too low.
     """
     blocks = min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS)
-    if missing := limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * blocks)):
+    missing = limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * blocks) + MOST_SILENT) - MOST_SILENT
+    if missing > 0:
         raise TooFewOpenFiles(f"An executor of {blocks} blocks", missing, limits.hard())
 
 
