@@ -5,14 +5,15 @@ far above. What we start gets the limit that the job came with.
 """
 
 import contextlib
+import errno
 import os
 import resource
 import threading
 from collections.abc import Sequence
 
 __all__ = (
-    "allow", "as_the_job", "can_start", "check_room", "few_processes", "hard", "little_memory", "of_the_job",
-    "shortage", "with_more",
+    "allow", "as_the_job", "can_start", "check_room", "few_processes", "free_memory", "hard", "little_memory",
+    "of_the_job", "shortage", "with_more",
 )  # fmt: skip
 
 _ROOM = 8
@@ -122,11 +123,22 @@ def can_start(threads: int) -> bool:
 def little_memory(needed: int) -> str:
     """Return, for people, that this host has not so many bytes of shared memory left; "" when it has."""
     try:
-        memory = os.statvfs(_MEMORY)
+        free = free_memory()
     except OSError as problem:
         return f"{_MEMORY} cannot be used ({problem.strerror})"
-    free = memory.f_bavail * memory.f_frsize
     return f"{_MEMORY} has {free >> 20} MB free" if free < needed else ""
+
+
+def free_memory() -> int:
+    """Return the bytes of shared memory that this host has left, of a file system's size.
+
+    Raises:
+        OSError: It has none.
+    """
+    memory = os.statvfs(_MEMORY)
+    if memory.f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    return memory.f_bavail * memory.f_frsize
 
 
 def shortage() -> str:
