@@ -3,6 +3,7 @@
 Composing is pure; `detect` asks the program for its name.
 """
 
+import errno
 import os
 import shutil
 import sys
@@ -382,5 +383,7 @@ async def _version(program: str) -> str:
     try:
         answer = await asked([program, "--version"], _VERSION_TIMEOUT)
     except OSError as problem:
-        return str(problem.strerror)
+        if problem.errno not in (errno.ENOEXEC, errno.ENOENT, errno.EACCES):
+            raise  # it may be a launcher: there is no process more, or no descriptor
+        return os.strerror(problem.errno)
     return (answer or b"").decode(errors="replace")
