@@ -192,4 +192,4 @@ class Blocks:
 
     def _has_room(self, block: Block) -> bool:
         takes = bool(block.inventory) and not block.closing and not block.laden
-        return takes and (block.room > 0 or not self._several)
+        return takes and (not self._several or block.room > 0)

@@ -120,8 +120,10 @@ class Backlog:
 
     def is_empty(self) -> bool:
         """Whether no task waits; if so, old lanes are dropped."""
-        if any(shapes.first() for shapes in (self._requests, *self._by_size.values())):
+        if self._requests.first() or any(shapes.first() for shapes in self._by_size.values()):
             return False
+        self._sizes.clear()
+        self._by_size.clear()
         self._drop_empty()
         return True
 
@@ -219,6 +221,11 @@ class Backlog:
         self._drop_empty()
 
     # --- lanes ---------------------------------------------------------------------------------------------------
+
+    def known_lane(self, encoded: bytes) -> Lane | None:
+        """Return the lane of a spec that came before; None when it did not, or was forgotten."""
+        known = self._specs.get(encoded)
+        return known[0] if known else None
 
     def _lane_of(self, encoded: bytes) -> tuple[Lane, TaskSpec]:
         """Return the lane of a spec, and the spec, of which that knows only a part."""

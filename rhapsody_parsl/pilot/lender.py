@@ -95,6 +95,11 @@ class Lender:
         if active.lease is not None:
             self._ledger.release(active.lease)
 
+    @property
+    def has_closed(self) -> bool:
+        """Whether leases have ended since the last call of `take_closed`."""
+        return bool(self._closed)
+
     def take_closed(self) -> list[LeaseRecord]:
         """Return the record of leases that ended since the last call."""
         closed, self._closed = self._closed, []

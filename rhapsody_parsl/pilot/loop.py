@@ -220,7 +220,8 @@ class Pilot:
     def _act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop.
 
-        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs.
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. When
+        there are no results, nobody waits for that end either.
         """
         self._changed = True
         while instructions := self._core.take():
@@ -228,7 +229,7 @@ class Pilot:
                 self._perform(instruction)
         if self._flushing:
             return
-        if self._core.idle:
+        if self._core.idle or not self._core.has_results:
             self._flush()
         else:
             self._flushing = True

@@ -31,6 +31,11 @@ class Outcomes:
         self._reruns: dict[int, int] = {}
         self._starts: dict[int, int] = {}
 
+    @property
+    def has_results(self) -> bool:
+        """Whether there are some to take."""
+        return bool(self._results)
+
     def take(self) -> list[Result]:
         """Return the results since the last call."""
         results, self._results = self._results, []

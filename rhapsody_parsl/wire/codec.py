@@ -21,21 +21,25 @@ class MalformedFrame(RhapsodyError):  # noqa: N818 - named for what arrived
     """What arrived is no message of ours: a stranger sent it, or another version, or it was damaged."""
 
 
+_FIELDS: dict[type, str] = {Submit: "tasks", Work: "tasks", Results: "results", Done: "results"}
+"""The messages that carry payloads, and where."""
+
+
 def encode(message: Message) -> list[bytes]:
     """Return the frames of a message: the header, then its large payloads."""
+    field = _FIELDS.get(type(message))
+    if field is None or not _any_large(getattr(message, field)):
+        return [_encoder.encode(message)]
     blobs: list[bytes] = []
-    match message:
-        case Submit() | Work() if _any_large(message.tasks):
-            message = msgspec.structs.replace(message, tasks=[_take_out(item, blobs) for item in message.tasks])
-        case Results() | Done() if _any_large(message.results):
-            message = msgspec.structs.replace(message, results=[_take_out(item, blobs) for item in message.results])
-        case _:
-            pass
-    return [_encoder.encode(message), *blobs]
+    items = [_take_out(item, blobs) for item in getattr(message, field)]
+    return [_encoder.encode(msgspec.structs.replace(message, **{field: items})), *blobs]
 
 
 def _any_large(items: Sequence[Task | Result]) -> bool:
-    return any(_is_large(item.payload) for item in items)
+    for item in items:  # noqa: SIM110 - a generator would cost each message of a lone task half a microsecond
+        if _is_large(item.payload):
+            return True
+    return False
 
 
 def _is_large(payload: bytes | Parcel | int) -> bool:
@@ -72,20 +76,20 @@ class Codec(Generic[M]):
 
     def _decode(self, frames: Sequence[Any]) -> M:
         message = self._decoder.decode(frames[0])
-        blobs = frames[1:]
-        if isinstance(message, Submit | Work):
-            if blobs or _any_missing(message.tasks):
-                message = msgspec.structs.replace(message, tasks=[_put_back(item, blobs) for item in message.tasks])
-        elif isinstance(message, Results | Done):
-            if blobs or _any_missing(message.results):
-                message = msgspec.structs.replace(message, results=[_put_back(item, blobs) for item in message.results])
-        elif blobs:
+        field = _FIELDS.get(type(message))
+        if field is not None and _any_missing(getattr(message, field)):
+            items = [_put_back(item, frames[1:]) for item in getattr(message, field)]
+            message = msgspec.structs.replace(message, **{field: items})
+        elif len(frames) > 1 and field is None:
             raise MalformedFrame(f"{type(message).__name__} carries no payloads")
         return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
 
 
 def _any_missing(items: Sequence[Task | Result]) -> bool:
-    return int in [type(item.payload) for item in items]
+    for item in items:  # noqa: SIM110 - as above
+        if type(item.payload) is int:
+            return True
+    return False
 
 
 def _put_back(item: Any, blobs: Sequence[Any]) -> Any:
