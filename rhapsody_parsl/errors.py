@@ -33,6 +33,7 @@ __all__ = (
     "ServiceRequestFailed",
     "TaskCancelled",
     "TooFewOpenFiles",
+    "TooFewThreads",
     "UnroutableTask",
     "Unwritable",
     "WalltimeExceeded",
@@ -280,6 +281,21 @@ class TooFewOpenFiles(RhapsodyError):
         return (
             f"{what} needs {limit + missing} open files, and the hard limit is {limit} (ulimit -Hn): "
             "raise it, or use smaller blocks."
+        )
+
+
+class TooFewThreads(RhapsodyError):
+    """The user can have no more processes and threads, and the executor needs some."""
+
+    def __init__(self, what: str, needed: int) -> None:
+        super().__init__(what, needed)
+
+    def sentence(self) -> str:
+        """Say who needs how many, and the remedy."""
+        what, needed = self.args
+        return (
+            f"{what} needs {needed} threads, and this user may start no more processes and threads: "
+            "raise the limit (ulimit -u), or the process' memory (ulimit -v), or stop some."
         )
 
 

@@ -48,9 +48,9 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _in_child() -> None:
+def _in_child(blocked: "Sequence[int]") -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _yield_to_others(nice: int) -> None:
@@ -237,12 +237,14 @@ def main() -> int:
 
 def _stand_over(arguments: argparse.Namespace, wakeup: int) -> int:
     """Run the command and end it with all below; return its exit code."""
+    # who is to sweep when we are killed hears of it once it can: see the pilot
+    blocked = [signal.SIGTERM] if arguments.held >= 0 else []
     # a group of its own but no session: Dragon's launcher moves itself to a new group, which a session leader may not
     process = subprocess.Popen(
         arguments.command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=_in_child,  # noqa: PLW1509 - the guard has one thread
+        preexec_fn=lambda: _in_child(blocked),  # noqa: PLW1509 - the guard has one thread
     )
     _wait(process.pid, arguments.lifeline, wakeup)
     left = leftovers.mapped_by(_children())

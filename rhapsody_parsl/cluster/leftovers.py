@@ -21,10 +21,13 @@ __all__ = ("lock", "mapped_by", "mpi_segments", "remove_folder", "remove_unused"
 
 _MEMORY = "/dev/shm"  # noqa: S108 - where engines put theirs
 _HELD = ".held"
-_MPI = ("mpich_shm_*", "mpich_vci_*", "sm_segment.*", "vader_segment.*")
+_MPI = (
+    "mpich_shm_*", "mpich_vci_*", "sm_segment.*", "vader_segment.*",
+    "ucx_shm_posix_*", "psm2_shm.*", "psm3_shm.*", "Intel_MPI_*",
+)  # fmt: skip
 _TOLD_BY_HYDRA = "/tmp/hydra_hwloc_xmlfile_*"  # noqa: S108 - wherever TMPDIR is
 """A host's processors, for ranks that start; removed by Hydra unless it is killed. Ranks do without."""
-_TRACKED = ("psm_*", "torch_*")
+_TRACKED = ("psm_*", "torch_*", "nccl-*")
 """A tracker removes these with the processes that made them, unless it was killed."""
 _POOL = re.compile(r"D(.+)([DM])")
 _RUNTIME_POOL = re.compile(r"DD.*(inf|def|log)_?\d[DM]")

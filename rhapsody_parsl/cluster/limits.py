@@ -5,16 +5,27 @@ far above. What we start gets the limit that the job came with.
 """
 
 import contextlib
+import errno
 import os
 import resource
+import threading
 from collections.abc import Sequence
 
-__all__ = ("allow", "as_the_job", "check_room", "few_processes", "hard", "of_the_job", "shortage", "with_more")
+__all__ = (
+    "allow", "as_the_job", "can_start", "check_room", "few_processes", "free_memory", "hard", "little_memory",
+    "of_the_job", "shortage", "with_more",
+)  # fmt: skip
 
 _ROOM = 8
 """Descriptors that the start of a process takes for a moment."""
 _FEW_PROCESSES = 8
 _LITTLE_MEMORY = 1 << 30
+_LOW_LIMITS = (
+    (resource.RLIMIT_FSIZE, 8 << 30, "a file may have {} MB (ulimit -f)"),
+    (resource.RLIMIT_AS, 16 << 30, "a process may have {} MB of addresses (ulimit -v)"),
+    (resource.RLIMIT_DATA, 16 << 30, "a process may have {} MB of data (ulimit -d)"),
+)
+"""Limits that most systems do not set, with the bytes that are enough for engines."""
 _MEMORY = "/dev/shm"  # noqa: S108 - looked at, not written
 _WITH_LIMIT = ("/bin/sh", "-c", 'ulimit -S -n "$0" && exec "$@"')
 _WITH_MORE = (
@@ -91,13 +102,52 @@ def few_processes(needed: int) -> str:
     )
 
 
+def can_start(threads: int) -> bool:
+    """Whether this process can have so many more threads now: where a library needs one, it aborts the process."""
+    over = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(threads):
+            thread = threading.Thread(target=over.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        return False
+    finally:
+        over.set()
+        for thread in started:
+            thread.join()
+    return True
+
+
+def little_memory(needed: int) -> str:
+    """Return, for people, that this host has not so many bytes of shared memory left; "" when it has."""
+    try:
+        free = free_memory()
+    except OSError as problem:
+        return f"{_MEMORY} cannot be used ({problem.strerror})"
+    return f"{_MEMORY} has {free >> 20} MB free" if free < needed else ""
+
+
+def free_memory() -> int:
+    """Return the bytes of shared memory that this host has left, of a file system's size.
+
+    Raises:
+        OSError: It has none.
+    """
+    memory = os.statvfs(_MEMORY)
+    if memory.f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    return memory.f_bavail * memory.f_frsize
+
+
 def shortage() -> str:
     """Return what is scarce on this host, for people who ask why something did not start; "" when nothing is."""
-    found = [few] if (few := few_processes(_FEW_PROCESSES)) else []
-    with contextlib.suppress(OSError):
-        memory = os.statvfs(_MEMORY)
-        if (free := memory.f_bavail * memory.f_frsize) < _LITTLE_MEMORY:
-            found.append(f"{_MEMORY} has {free >> 20} MB free")
+    found = [why for why in (few_processes(_FEW_PROCESSES), little_memory(_LITTLE_MEMORY)) if why]
+    for kind, enough, words in _LOW_LIMITS:
+        soft = resource.getrlimit(kind)[0]
+        if soft != resource.RLIM_INFINITY and soft < enough:
+            found.append(words.format(soft >> 20))
     try:
         check_room()
     except OSError as problem:

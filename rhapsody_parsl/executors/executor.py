@@ -41,7 +41,7 @@ from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
-from rhapsody_parsl.executors.preparation import allow_files, written
+from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
@@ -182,9 +182,10 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         Raises:
             Unwritable: The run directory has no room.
             TooFewOpenFiles: The hard limit of open files is too low for as many blocks.
+            TooFewThreads: No more threads can be started (`ulimit -u`).
         """
         super().start()  # type: ignore[no-untyped-call]  # Parsl's
-        allow_files(self.provider)
+        prepare(self.provider)
         folder = Path(self.run_dir).absolute() / self.label
         token = Token.create()
         with written(folder):
@@ -306,9 +307,11 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
 
     def __exit__(self, *exc: object) -> Literal[False]:
         """Shut down, and end the jobs too when there is no DataFlowKernel to do it."""
-        if self._poller:
-            self._poller.close()
-        self.shutdown()
+        try:
+            if self._poller:
+                self._poller.close()
+        finally:
+            self.shutdown()
         return False
 
     def outstanding(self) -> int:

@@ -203,10 +203,15 @@ class BlockLife(BlockProviderExecutor):
         self._cancel_jobs(self.blocks_to_job_id if self.bad_state_is_set else self._draining)
 
     def _cancel_jobs(self, blocks: Iterable[str]) -> None:
+        """Cancel jobs; where the provider cannot, as without a process more, the pilots still leave by themselves."""
         jobs = [self.blocks_to_job_id[id_] for id_ in blocks]
-        if self.provider and jobs:
+        if not self.provider or not jobs:
+            return
+        try:
             statuses = zip(jobs, self.provider.status(jobs), strict=True)
             self.provider.cancel([job for job, status in statuses if status.state not in TERMINAL_STATES])
+        except Exception:  # each provider has its own
+            log.exception("executor %s: jobs %s could not be cancelled", self.label, ", ".join(map(str, jobs)))
 
     # --- what the link tells (part of its `Outcomes`; on its thread) ---------------------------------------------
 

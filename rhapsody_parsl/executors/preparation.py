@@ -7,23 +7,30 @@ from pathlib import Path
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.cluster import limits
-from rhapsody_parsl.errors import TooFewOpenFiles, Unwritable
+from rhapsody_parsl.errors import TooFewOpenFiles, TooFewThreads, Unwritable
+from rhapsody_parsl.wire.tcp import MOST_SILENT
 
-__all__ = ("allow_files", "written")
+__all__ = ("prepare", "written")
 
 _OWN_FILES, _FILES_PER_BLOCK = 48, 2
 _MOST_BLOCKS = 10_000
+_THREADS = 4
+"""Two of ZeroMQ's, which aborts the process without them, the link's, and the poller's."""
 
 
-def allow_files(provider: ExecutionProvider | None) -> None:
-    """Raise the soft limit of open files to what a link to all blocks needs.
+def prepare(provider: ExecutionProvider | None) -> None:
+    """Raise the soft limit of open files to what a link to all blocks needs and strangers may take; look for threads.
 
     Raises:
         TooFewOpenFiles: The hard limit is too low.
+        TooFewThreads: The threads of the executor cannot be started.
     """
     blocks = min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS)
-    if missing := limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * blocks)):
+    missing = limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * blocks) + MOST_SILENT) - MOST_SILENT
+    if missing > 0:
         raise TooFewOpenFiles(f"An executor of {blocks} blocks", missing, limits.hard())
+    if not limits.can_start(_THREADS):
+        raise TooFewThreads("An executor", _THREADS)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rhapsody_parsl.cluster import folder, guard
+from rhapsody_parsl.cluster import folder, guard, leftovers
 from rhapsody_parsl.spec.config import read_config
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
@@ -26,10 +26,19 @@ def main() -> None:
     private = os.environ.pop(_FOLDER, "")
     if not private:
         _become_guard(arguments.config)
+    try:
+        _serve(arguments.config, arguments.block, private)
+    finally:
+        leftovers.remove_folder(private)  # the guard holds it, and does that, unless it was killed
+
+
+def _serve(config: Path, block: str, private: str) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("the block was told to end before it had begun"))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the guard blocked it until somebody takes it
     faulthandler.enable()
     if sys.version_info < (3, 12):
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # later ones do so; others take a thread for each child
-    asyncio.run(_run(arguments.config, arguments.block, Path(private)))
+    asyncio.run(_run(config, block, Path(private)))
 
 
 def _become_guard(config: Path) -> None:

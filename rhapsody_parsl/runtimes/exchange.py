@@ -34,7 +34,8 @@ class Exchange:
         self._strangers: set[str] = set()
         if context.hosts:
             self._keys = context.folder / KEYS
-            self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._keys))
+            cores = sum(len(node.cores) for node in context.nodes.values())
+            self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._keys), peers=cores)
 
     @property
     def folder(self) -> str:

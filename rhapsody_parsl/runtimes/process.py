@@ -16,7 +16,7 @@ from rhapsody_parsl.cluster import guard, limits
 from rhapsody_parsl.cluster.folder import write_private
 from rhapsody_parsl.runtimes.hosts import Host
 
-__all__ = ("Backend", "Cause", "cause_of", "last_words", "start_child", "sweep_memory")
+__all__ = ("Backend", "Cause", "asked", "cause_of", "last_words", "start_child", "sweep_memory")
 
 Cause = Literal["own", "killed", "host"]
 """What a process ended of: its own doing, a signal that somebody or the system sends, or the loss of its host."""
@@ -260,6 +260,32 @@ async def start_child(
         return await asyncio.create_subprocess_exec(
             *limits.as_the_job(words), stdin=stdin, stdout=out, stderr=out, start_new_session=True, env=env
         )
+
+
+async def asked(words: Sequence[str], within: float, errors: int = asyncio.subprocess.STDOUT) -> bytes | None:
+    """Return what a program answers, None when it does not end in time: then it is killed, and what it started too.
+
+    Args:
+        words: Program and arguments.
+        within: Seconds.
+        errors: Where its standard error goes.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=errors, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(within):
+            return (await process.communicate())[0]
+    except TimeoutError:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process._transport.close()  # type: ignore[attr-defined]  # else what it started may hold its pipe, and us
+        await process.wait()
 
 
 def _opened(log: Path) -> BinaryIO:

@@ -12,7 +12,7 @@ from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamDoor, StreamLine
-from rhapsody_parsl.wire.tcp import TcpDoor, TcpLine
+from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT, TcpDoor, TcpLine
 
 __all__ = ("Hub", "Spoke")
 
@@ -26,12 +26,15 @@ class Hub:
         endpoint: Where to listen: `ipc://PATH` in a private folder, or `tcp://host`, where a free port is taken.
         receive: Called with peer and message for each message that arrives.
         keys: Needed for tcp.
+        peers: How many may come at once over tcp.
 
     Attributes:
         endpoint: Where a spoke finds it.
     """
 
-    def __init__(self, endpoint: str, receive: Callable[[str, FromBackend], None], keys: Keys | None = None) -> None:
+    def __init__(
+        self, endpoint: str, receive: Callable[[str, FromBackend], None], keys: Keys | None = None, peers: int = 0
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._receive = receive
         self._codec: Codec[FromBackend] = Codec(FromBackend)
@@ -40,7 +43,8 @@ class Hub:
             self._door = StreamDoor(endpoint.removeprefix(_LOCAL), self._deliver, loop)
             self.endpoint = endpoint
         else:
-            self._door = TcpDoor(endpoint, self._deliver, _needed(keys), loop)
+            silent = MOST_SILENT + CONNECTIONS * peers
+            self._door = TcpDoor(endpoint, self._deliver, _needed(keys), loop, silent=silent)
             self.endpoint = self._door.endpoint
 
     def send(self, peer: str, message: ToBackend) -> None:

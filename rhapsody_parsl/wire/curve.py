@@ -81,10 +81,11 @@ def quiet_socket(context: "zmq.Context[Any]", kind: int) -> "zmq.Socket[bytes]":
     return socket  # type: ignore[no-any-return]  # a shadow type in pyzmq's stubs
 
 
-def connection_events(monitor: "zmq.Socket[bytes]") -> Iterator[int]:
-    """Yield the events that wait in a socket's monitor."""
+def connection_events(monitor: "zmq.Socket[bytes]") -> Iterator[tuple[int, int]]:
+    """Yield the events that wait in a socket's monitor, each with its value: for most a descriptor."""
     while True:
         try:
-            yield zmq.utils.monitor.recv_monitor_message(monitor, zmq.NOBLOCK)["event"]
+            message = zmq.utils.monitor.recv_monitor_message(monitor, zmq.NOBLOCK)
+            yield message["event"], message["value"]
         except zmq.Again:
             return

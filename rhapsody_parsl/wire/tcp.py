@@ -18,18 +18,26 @@ import zmq
 from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.curve import connection_events, quiet_socket
+from rhapsody_parsl.wire.doorstep import Doorstep
 from rhapsody_parsl.wire.gate import Gatekeeper, Proof
+from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
 
-__all__ = ("TcpDoor", "TcpLine", "TcpPeer")
+__all__ = ("CONNECTIONS", "MOST_SILENT", "TcpDoor", "TcpLine", "TcpPeer")
 
 log = logging.getLogger(__name__)
 
 _LINGER = 2000
 _HANG_UP = [b""]
 """No message has an empty frame for its only one: the door says so that it hears a peer no more."""
+CONNECTIONS = 2
+"""Of a line."""
+MOST_SILENT = 512
+"""Connections of a door from which nothing has come."""
 _CUT_PAUSE = 0.05
 """Seconds between the end of a connection and the question whose it was: a stranger's ends may be many."""
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_LONGEST_SEALED = LONGEST + 256
+"""Bytes of a frame with what its encryption adds."""
 
 Frames = Sequence[bytes]
 
@@ -101,6 +109,7 @@ class TcpDoor:
         proof: Who has it may enter.
         loop: Ours.
         cut: Called when some connection has ended.
+        silent: How many connections may be there from which nothing has come.
     """
 
     def __init__(
@@ -110,9 +119,10 @@ class TcpDoor:
         proof: Proof,
         loop: asyncio.AbstractEventLoop,
         cut: Callable[[], None] | None = None,
+        silent: int = MOST_SILENT,
     ) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
-        self._receive, self._cut, self._loop = receive, cut, loop
+        self._receive, self._on_cut, self._loop = receive, cut, loop
         self._cut_timer: asyncio.TimerHandle | None = None
         self._routes: dict[str, tuple[bytes, bytes]] = {}  # of each name the life and the connection
         self._early: dict[tuple[str, bytes], list[list[bytes]]] = {}
@@ -121,13 +131,15 @@ class TcpDoor:
         self._socket = quiet_socket(self._context, zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         proof.guard(self._socket)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | _REFUSED)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _LONGEST_SEALED)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _REFUSED)
         self._pumps = [
             _Pump(self._gate.socket, loop, self._gate.answer),
             _Pump(self._monitor, loop, self._note_connections),
         ]
         self.port = self._socket.bind_to_random_port(address)
         self.endpoint = f"{address}:{self.port}"
+        self._doorstep = Doorstep(self.port, silent)
         self._pump = _Pump(self._socket, loop, self._take)
 
     def send(self, peer: str, frames: Frames) -> bool:
@@ -136,7 +148,7 @@ class TcpDoor:
         if route is None:
             return False
         try:
-            self._socket.send_multipart([route[1], *frames], zmq.NOBLOCK)
+            self._socket.send_multipart([route[1], *cut(frames)], zmq.NOBLOCK)
         except zmq.ZMQError:
             return False
         self._pump.due()
@@ -159,13 +171,24 @@ class TcpDoor:
         self._context.term()
 
     def _take(self) -> None:
-        for connection, *frames in _arrived(self._socket):
+        for connection, frames in self._arrived():
             try:
-                self._hear(connection, frames)
+                self._hear(connection, joined(frames))
             except MalformedFrame as problem:
                 self._complaints.note("a peer over TCP is heard no more: %s", problem)
                 with contextlib.suppress(zmq.ZMQError):
                     self._socket.send_multipart([connection, *_HANG_UP], zmq.NOBLOCK)
+
+    def _arrived(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Yield the messages that wait, and the connection of each."""
+        with contextlib.suppress(zmq.Again):
+            while not self._socket.closed:  # whoever takes one may close it
+                first = self._socket.recv(zmq.NOBLOCK, copy=False)
+                connection = first.bytes
+                if not self._doorstep.knows(connection):
+                    self._note_connections()  # it has come before it spoke
+                    self._doorstep.spoke(connection, first.get(zmq.SRCFD))
+                yield connection, self._socket.recv_multipart(zmq.NOBLOCK)
 
     def _hear(self, connection: bytes, frames: list[bytes]) -> None:
         head, body = _head_of(frames), frames[1:]
@@ -180,16 +203,24 @@ class TcpDoor:
             self._receive(head.name, body)
 
     def _note_connections(self) -> None:
-        for event in connection_events(self._monitor):
+        for event, value in connection_events(self._monitor):
             if event & _REFUSED:
                 self._complaints.note("a stranger on %s was refused", self.endpoint)
-            elif self._cut and self._cut_timer is None:
-                self._cut_timer = self._loop.call_later(_CUT_PAUSE, self._tell_cut)
+            elif event == zmq.EVENT_ACCEPTED:
+                if self._doorstep.came(value):
+                    self._complaints.note("a silent stranger on %s was cut off: too many wait there", self.endpoint)
+            else:
+                self._ended(value)
+
+    def _ended(self, descriptor: int) -> None:
+        self._doorstep.left(descriptor)
+        if self._on_cut and self._cut_timer is None:
+            self._cut_timer = self._loop.call_later(_CUT_PAUSE, self._tell_cut)
 
     def _tell_cut(self) -> None:
         self._cut_timer = None
-        if self._cut:
-            self._cut()
+        if self._on_cut:
+            self._on_cut()
 
 
 def _head_of(frames: list[bytes]) -> _Head:
@@ -197,6 +228,15 @@ def _head_of(frames: list[bytes]) -> _Head:
         return _decode_head(frames[0])
     except Exception as problem:  # as in the codec
         raise MalformedFrame(f"it does not say who it is ({type(problem).__name__})") from problem
+
+
+def _whole(pieces: list[bytes]) -> list[bytes] | None:
+    """Return the frames of what a door says; None when it is no message, and the door none of ours."""
+    try:
+        return joined(pieces)
+    except MalformedFrame as problem:
+        log.warning("the other end is heard no more: %s", problem)
+        return None
 
 
 class TcpPeer:
@@ -236,7 +276,7 @@ class TcpPeer:
     def send(self, frames: Frames) -> bool:
         """Send, never waiting; False when the connection is down."""
         try:
-            self._socket.send_multipart([self._head, *frames], zmq.NOBLOCK)
+            self._socket.send_multipart([self._head, *cut(frames)], zmq.NOBLOCK)
         except zmq.Again:
             return False
         self._pump.due()
@@ -254,13 +294,13 @@ class TcpPeer:
 
     def _take(self) -> None:
         for frames in _arrived(self._socket):
-            if frames == _HANG_UP:
-                self._hung_up()
+            if frames != _HANG_UP and (whole := _whole(frames)) is not None:
+                self._receive(whole)
             else:
-                self._receive(frames)
+                self._hung_up()
 
     def _note_connection(self) -> None:
-        for event in connection_events(self._monitor):
+        for event, _ in connection_events(self._monitor):
             self._connected(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
 
 
@@ -304,7 +344,7 @@ class TcpLine:
         """Send a message."""
         with self._lock:
             if not self._reporting.closed:
-                self._reporting.send_multipart([self._head, *frames])
+                self._reporting.send_multipart([self._head, *cut(frames)])
 
     def receive(self) -> list[bytes] | None:
         """Wait for the next message; None when the connection has ended."""
@@ -323,10 +363,9 @@ class TcpLine:
             return None
 
     def _heard(self, frames: list[bytes]) -> list[bytes] | None:
-        if frames != _HANG_UP:
-            return frames
-        self.gone = True
-        return None
+        whole = _whole(frames) if frames != _HANG_UP else None
+        self.gone |= whole is None
+        return whole
 
     def wait_gone(self) -> None:
         """Wait for the peer's end, on a thread that does nothing else while another receives with `receive_nowait`."""
@@ -349,7 +388,7 @@ class TcpLine:
     def _note_connections(self) -> None:
         """See whether one has ended; a handshake that failed is none, and is tried again."""
         for monitor in self._monitors:
-            for event in connection_events(monitor):
+            for event, _ in connection_events(monitor):
                 if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     self._established.add(monitor)
                 elif monitor in self._established:

@@ -53,6 +53,12 @@ def full_memory() -> dict[str, Any]:
     return {**found, "left": sorted(set(os.listdir(MEMORY)) - {"filler"})}
 
 
+def small_memory() -> dict[str, Any]:
+    """Shared memory as a container has it: less than Dragon makes a pool of."""
+    with _executor(LocalRuntime(), MPIRuntime(), DragonRuntime(startup_timeout=20)) as executor:
+        return _each_way(executor)
+
+
 def full_places() -> dict[str, Any]:
     """TMPDIR and the run directory are full after the first task, and both have long paths."""
     with _executor() as executor:

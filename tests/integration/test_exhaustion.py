@@ -51,6 +51,13 @@ def test_full_shared_memory_costs_what_needs_it_and_nothing_is_left(tmp_path: Pa
 
 
 @needs_mounts
+def test_small_shared_memory_is_enough_for_every_runtime(tmp_path: Path) -> None:
+    command = on_small_disks(_scenario("small_memory"), {"/dev/shm": "2g"})  # noqa: S108 - of its own
+    found = _run("small_memory", command, tmp_path)
+    assert (found["local"], found["mpi"], found["dragon"]) == (1, 2, 1)
+
+
+@needs_mounts
 def test_full_folders_for_files_and_for_logs_stop_no_task(tmp_path: Path) -> None:
     place, run = tmp_path / ("t" * 120), tmp_path / ("r" * 120)
     disks = {str(place): "2m", str(run): "8m"}

@@ -105,3 +105,16 @@ def test_nothing_is_left(kind: str, tmp_path: Path) -> None:
         assert victims, [command_of(process) for process in below()]
         victims[0].kill()
         time.sleep(2)  # what follows from it has begun, and the block may be in the middle of it
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+def test_nothing_is_left_of_a_block_whose_guard_is_killed_as_it_starts(delay: float) -> None:
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    executor = RhapsodyExecutor(label="killed", runtimes=[LocalRuntime()], cores_per_node=2, provider=provider)
+    with executor:
+        until(lambda: [process for process in below() if GUARDS["the pilot's guard"](process) and process.children()])
+        (guard,) = [process for process in below() if GUARDS["the pilot's guard"](process)]
+        time.sleep(delay)
+        guard.kill()
+        time.sleep(1)

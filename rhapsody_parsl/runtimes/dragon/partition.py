@@ -42,6 +42,9 @@ _PROCESSES = 20
 """Of Dragon's own on one node, with their threads: 16 were counted."""
 _FILES, _FILES_OF_A_WORKER = 128, 8
 """Open in one of its processes: 40 were counted, and 3 for each worker."""
+_POOL, _SMALLEST_POOL = "DRAGON_DEFAULT_SEG_SZ", 1 << 28
+"""Bytes that Dragon keeps in shared memory for programs that use it; where 4 GB and more have no room it would hang."""
+_POOL_AND_MORE = 5 << 30
 _STARTS = 2
 """A start over several nodes is long, has many parts, and tasks wait for it."""
 _DYING = 5.0
@@ -92,6 +95,14 @@ def some_ports() -> list[int]:
     tell; a start that meets a taken port is made once more, with others.
     """
     return random.sample(_PORTS, len(_PORT_OPTIONS))
+
+
+def _pool() -> dict[str, str]:
+    """Return the variable for a smaller pool where Dragon's own size has no room, {} elsewhere."""
+    with suppress(OSError):  # there is no shared memory at all: Dragon says so itself
+        if _POOL not in os.environ and (free := limits.free_memory()) < _POOL_AND_MORE:
+            return {_POOL: str(max(_SMALLEST_POOL, 1 << (free // 4 | 1).bit_length() - 1))}
+    return {}
 
 
 class Partition:
@@ -229,7 +240,7 @@ class Partition:
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
-        env = {"PATH": os.pathsep.join(path)}  # workers have the block's again
+        env = {"PATH": os.pathsep.join(path), **_pool()}  # workers have the block's PATH again
         self._launches += 1
         if len(self.hosts) > 1:
             env[_SALT] = self._salt

@@ -3,7 +3,7 @@
 Composing is pure; `detect` asks the program for its name.
 """
 
-import asyncio
+import errno
 import os
 import shutil
 import sys
@@ -15,6 +15,7 @@ import msgspec
 
 from rhapsody_parsl.errors import MissingPackage, RuntimeUnavailable
 from rhapsody_parsl.runtimes.mpi import bind
+from rhapsody_parsl.runtimes.process import asked
 from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.spec.config import MPIRuntime
 
@@ -378,18 +379,10 @@ async def detect(config: MPIRuntime, python: str, reach: str = "ssh") -> Launche
 
 
 async def _version(program: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "--version",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
     try:
-        async with asyncio.timeout(_VERSION_TIMEOUT):
-            out, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return ""
-    return out.decode(errors="replace")
+        answer = await asked([program, "--version"], _VERSION_TIMEOUT)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOEXEC, errno.ENOENT, errno.EACCES):
+            raise  # it may be a launcher: there is no process more, or no descriptor
+        return os.strerror(problem.errno)
+    return (answer or b"").decode(errors="replace")

@@ -1,7 +1,6 @@
 """What can be known of a service before anything heavy starts."""
 
 import asyncio
-import contextlib
 import importlib.util
 import json
 import shlex
@@ -10,6 +9,7 @@ import sys
 from pathlib import Path
 
 from rhapsody_parsl.errors import MissingPackage, RhapsodyError, ServiceFailed
+from rhapsody_parsl.runtimes.process import asked
 from rhapsody_parsl.spec.config import VLLMService
 
 __all__ = ("check", "command_words", "interpreter", "resolve_model")
@@ -100,17 +100,9 @@ def _missing_here() -> list[str]:
 
 async def _missing_there(service: VLLMService, python: str) -> list[str]:
     try:
-        process = await asyncio.create_subprocess_exec(
-            python, "-c", _ASK, *_NEEDED, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-        )
+        answer = await asked([python, "-c", _ASK, *_NEEDED], _PATIENCE, asyncio.subprocess.DEVNULL)
+        return [str(name) for name in json.loads(answer or b"")]
     except OSError as problem:
         raise ServiceFailed(service.name, f"executable={python!r}: {problem.strerror}") from problem
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            out, _ = await process.communicate()
-        return [str(name) for name in json.loads(out)]
-    except (TimeoutError, ValueError) as problem:
+    except ValueError as problem:
         raise ServiceFailed(service.name, f"executable={python!r}: it is no working Python interpreter") from problem
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()

@@ -65,3 +65,17 @@ print(limits.few_processes(5) + "|" + limits.few_processes(6))
     few, fewer = done.stdout.strip().split("|")
     assert few == ""
     assert fewer.startswith("6 processes and threads are needed, and this user may have 5 more (ulimit -u is ")
+
+
+@pytest.mark.parametrize(("kind", "words"), [("FSIZE", "ulimit -f"), ("AS", "ulimit -v"), ("DATA", "ulimit -d")])
+def test_a_limit_that_most_systems_do_not_set_is_told(kind: str, words: str) -> None:
+    limit = f"resource.setrlimit(resource.RLIMIT_{kind}, (1 << 30, -1))"
+    assert "may have 1024 MB" in (told := _told(f"{limit}; print(limits.shortage())"))
+    assert words in told
+
+
+def test_whether_a_thread_more_can_be_started_is_seen_before_a_library_needs_one() -> None:
+    size = "int(open('/proc/self/statm').read().split()[0]) * 4096"
+    few = f"resource.setrlimit(resource.RLIMIT_AS, ({size} + (4 << 20), -1))"
+    assert _told("print(limits.can_start(4))") == "True"
+    assert _told(f"{few}; print(limits.can_start(4))") == "False"

@@ -321,3 +321,18 @@ def test_options_after_the_launch_line_are_refused_with_the_remedy() -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "launcher_options" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "broken", [b"\x7fELF\2\1\1" + bytes(100), b"#!/none/python\n", b"#!/bin/sh\nsleep 100 & sleep 100\n"]
+)
+def test_a_program_that_cannot_run_or_hangs_is_passed_over(
+    broken: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an mpiexec of another machine, one whose interpreter is gone, and one that waits for something."""
+    monkeypatch.setattr("rhapsody_parsl.runtimes.mpi.launcher._VERSION_TIMEOUT", 0.5)
+    good = fake(tmp_path / "sys", "mpiexec", HYDRA_VERSION)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'sys'}:/bin:/usr/bin")
+    program = Path(fake(tmp_path / "env", "mpiexec", ""))
+    program.write_bytes(broken)
+    assert asyncio.run(detect(MPIRuntime(), str(tmp_path / "env" / "python"))).program == good

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rhapsody_parsl.cluster import folder, guard
-from rhapsody_parsl.runtimes.process import Backend, last_words
+from rhapsody_parsl.runtimes.process import Backend, asked, last_words
 from testing import leaks
 from testing.processes import below
 from testing.waiting import alive, until
@@ -280,3 +280,14 @@ def test_what_cannot_be_started_tells_it_as_its_end(tmp_path: Path) -> None:
 def test_a_log_without_room_costs_its_words_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert ending(Backend(["false"], tmp_path / "file" / "log")) == "it left with exit code 1"
+
+
+def test_a_program_that_does_not_answer_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    script = tmp_path / "hangs"
+    script.write_text(f"#!/bin/sh\ntrap '' TERM\nsleep 1000 & echo $! > {tmp_path}/pid\nsleep 1000\n")
+    script.chmod(0o700)
+    began = time.monotonic()
+    assert asyncio.run(asked([str(script)], 1.0)) is None
+    assert time.monotonic() - began < 10
+    until(lambda: not alive(int((tmp_path / "pid").read_text())))
+    assert asyncio.run(asked(["echo", "yes"], 10)) == b"yes\n"
