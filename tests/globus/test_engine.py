@@ -54,7 +54,7 @@ def test_user_exception_is_told_with_its_traceback(driver: Driver) -> None:
 
 
 def test_an_exception_with_a_lone_surrogate_keeps_its_class(driver: Driver) -> None:
-    with pytest.raises(TaskFailedError, match=r"LookupError: no such word: \\ud800") as caught:
+    with pytest.raises(TaskFailedError, match=r"LookupError: no such word: \\+ud800") as caught:
         driver.call(functions.fail_without_unicode)
     assert caught.value.code == "RemoteExecutionError"
 
