@@ -26,7 +26,7 @@ for version in 3.11 3.12 3.13 3.14; do
     venv=$folder/$version
     [ -x "$venv/bin/pytest" ] || {
         "$python" -m venv "$venv"
-        "$venv/bin/python" -m pip install -q -e '.[mpi,globus,dev]' numpy safetensors tokenizers
+        "$venv/bin/python" -m pip install -q -e '.[mpi,globus,dev]' numpy safetensors tokenizers matplotlib
     }
     echo "unit-pythons: $("$venv/bin/python" -V)"
     PATH=$venv/bin:$PATH "$venv/bin/python" -m pytest tests/unit -q -p no:cacheprovider -m "not dragon" || failed=1

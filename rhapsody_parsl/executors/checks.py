@@ -1,5 +1,6 @@
 """What the constructor refuses: values that a block could not be started or kept with."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any
@@ -11,7 +12,7 @@ from rhapsody_parsl.cluster.remote import check_way
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import name_of
 from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
-from rhapsody_parsl.spec.limits import MOST, check_positive, check_range, check_text
+from rhapsody_parsl.spec.limits import MOST, check_period, check_positive, check_range, check_text
 from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wording import nearest
 
@@ -27,6 +28,7 @@ __all__ = (
 
 _IN_A_LABEL = "._-+@:=,%"
 _LONGEST_LABEL = 100
+_ADDRESS = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _LEAST_PERIOD = 0.01
 _MOST_MEMORY = 1e9
 _KINDS: dict[str, type] = {
@@ -133,7 +135,7 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
 
 
 _OTHERS: dict[str, Callable[[str, float], None]] = {
-    "drain_period": check_positive,
+    "drain_period": check_period,
     "ageing": check_positive,
     "mem_per_node": lambda name, value: check_positive(name, value, _MOST_MEMORY),
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
@@ -150,7 +152,7 @@ def check_words(launch_cmd: str, node_launcher: str, address: str | None, workin
     """
     _check_launch_cmd(launch_cmd)
     check_way(node_launcher)
-    if address is not None and not all(c.isascii() and (c.isalnum() or c in "._-") for c in address or " "):
+    if address is not None and not _ADDRESS.fullmatch(address):
         raise InvalidTask("address", address, "a host's name or IPv4 address is needed, without protocol and port")
     if working_dir is not None:
         check_text("working_dir", working_dir)

@@ -47,7 +47,10 @@ class BlockLife(BlockProviderExecutor):
         block_error_handler: bool | Callable[[BlockProviderExecutor, dict[str, JobStatus]], None],
         launch_cmd: str,
     ) -> None:
-        super().__init__(provider=provider, block_error_handler=block_error_handler)
+        wish = block_error_handler
+        super().__init__(provider=provider, block_error_handler=wish if type(wish) is bool else True)
+        if type(wish) is not bool:
+            self.block_error_handler = wish
         self.launch_cmd = launch_cmd
         self._link: Link | None = None
         self._config_path: Path | None = None

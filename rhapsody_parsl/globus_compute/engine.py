@@ -1,7 +1,6 @@
 """`RhapsodyEngine`: Globus Compute's engine contract over our executor."""
 
 import itertools
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -14,7 +13,6 @@ from globus_compute_endpoint.engines.base import GCExecutorFuture, GlobusCompute
 from globus_compute_sdk.serialize import ComputeSerializer
 from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.providers.base import ExecutionProvider
-from typeguard import TypeCheckError
 
 from rhapsody_parsl.errors import (
     InvalidTask,
@@ -197,17 +195,6 @@ def _make_executor(
         return RhapsodyExecutor(label=label, provider=provider, runtimes=configs, **settings)
     except InvalidTask as error:
         raise InvalidSetting(f"engine.{error.key}", error.value, error.problem, error.remedy) from None
-    except TypeCheckError as problem:
-        raise _wrong_type(problem) from None
-
-
-def _wrong_type(problem: TypeCheckError) -> InvalidSetting:
-    """Name the key that typeguard complains of."""
-    words = re.sub(r"\s+", " ", str(problem))
-    about = re.match(r'argument "(\w+)" \((\w+)\) (.*)', words)
-    return InvalidSetting(
-        f"engine.{about[1]}" if about else "engine", None, f"a {about[2]} {about[3]}" if about else words
-    )
 
 
 def _finish(done: Future[Any], out: Future[Any], call: Call) -> None:

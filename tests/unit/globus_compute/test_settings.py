@@ -40,7 +40,7 @@ def test_dragon_alone_is_the_default() -> None:
     ({"mpi": {"launcher": "mpirun"}}, "engine.runtimes.mpi.launcher: allowed are auto, hydra, openmpi, srun"),
     ({"mpi": {"lancher": "srun"}}, "engine.runtimes.mpi.lancher: unknown key. Did you mean 'launcher'?"),
     ({"mpi": "srun"}, "engine.runtimes.mpi: keys and values are needed, not 'srun'"),
-    ({"dragon": {"startup_timeout": 0}}, "engine.runtimes.dragon.startup_timeout: it must be more than zero, not 0"),
+    ({"dragon": {"startup_timeout": 0}}, "engine.runtimes.dragon.startup_timeout: it must be 0.1 or more, not 0"),
     ({"dragon": {"nodes_per_partition": "two"}}, "engine.runtimes.dragon.nodes_per_partition: Expected int"),
     ({"vllm": {}}, "engine.runtimes.vllm.services: a list of services is needed"),
     ({"vllm": {"services": [{"name": "a"}]}}, "engine.runtimes.vllm.services[0].model: this key is needed"),
@@ -59,7 +59,7 @@ def test_runtimes_that_cannot_be(given: Any, words: str) -> None:
     ({"container_type": "docker"}, "engine.container_type: unknown key. Start the block in the container"),
     ({"encypted": True}, "engine.encypted: unknown key. Did you mean 'encrypted'?"),
     ({"default_runtime": "mpi"}, "engine.default_runtime: runtimes has local, not 'mpi'"),
-    ({"cores_per_node": "four"}, "engine.cores_per_node: a str did not match any element in the union"),
+    ({"cores_per_node": "four"}, "engine.cores_per_node: a whole number or None is needed, not 'four'"),
     ({"provider": None}, "engine.provider: this key is needed. Write provider: {type: LocalProvider}"),
 ])  # fmt: skip
 def test_engine_keys_that_cannot_be(settings: dict[str, Any], words: str) -> None:
