@@ -16,7 +16,7 @@ from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.executors.blocks import Block
-from rhapsody_parsl.executors.judgement import since_work, to_replace
+from rhapsody_parsl.executors.judgement import since_work, to_start
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
 
@@ -104,7 +104,7 @@ class BlockLife(BlockProviderExecutor):
         return known
 
     def handle_errors(self, status: dict[str, JobStatus]) -> None:
-        """Tell the tasks of ended blocks what happened to them, judge the executor, and replace a lost last block.
+        """Tell the tasks of ended blocks what happened to them, judge the executor, start blocks where none is left.
 
         Parsl's default handler sees what `since_work` leaves of the blocks; a handler of the user's sees all.
         """
@@ -115,14 +115,17 @@ class BlockLife(BlockProviderExecutor):
         super().handle_errors(judged if self.block_error_handler is simple_error_handler else status)
         self._cancel_silent(status)
         if not self.bad_state_is_set and not self._closed:
-            self._replace_lost(status, judged)
+            self._start_for_waiting(status, judged)
 
-    def _replace_lost(self, status: dict[str, JobStatus], judged: dict[str, JobStatus]) -> None:
-        """Start blocks when none is left and the last was lost: with `strategy="none"` nobody else would."""
+    def _start_for_waiting(self, status: dict[str, JobStatus], judged: dict[str, JobStatus]) -> None:
+        """Start blocks when none is left or ever was, and tasks wait: with `strategy="none"` nobody else would."""
+        if self._link is None:
+            return
+        waiting = self.outstanding() - sum(len(block.tasks) for block in self._link.blocks)
         blocks = max(1, getattr(self.provider, "init_blocks", 1))
-        wanted = min(blocks, getattr(self.provider, "max_blocks", 1), self.outstanding())
-        if count := to_replace(status, self._lost, judged, wanted):
-            log.warning("executor %s: its last block was lost with tasks waiting; starting %d", self.label, count)
+        wanted = min(blocks, getattr(self.provider, "max_blocks", 1), max(0, waiting))
+        if count := to_start(status, self._lost, self._worked, judged, wanted):
+            log.warning("executor %s: tasks wait and no block is there; starting %d", self.label, count)
             super().scale_out_facade(count)
 
     def _cancel_silent(self, status: dict[str, JobStatus]) -> None:

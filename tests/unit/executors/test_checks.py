@@ -21,9 +21,10 @@ LABEL = "letters, digits and . _ - + @ : = , % only, and 100 bytes at most. It n
     ("heartbeat_period", 10**5000, "it must be 1e+09 at most"),
     ("heartbeat_period", 30, "it must be more than heartbeat_period=30. Several heartbeats should fit into it"),
     ("heartbeat_threshold", math.nan, "a number is needed"),
-    ("heartbeat_threshold", 0, "it must be more than zero"),
+    ("heartbeat_threshold", 0, "it must be 1 or more"),
     ("heartbeat_threshold", 10**40, "it must be 1e+09 at most"),
-    ("drain_period", 0, "it must be 0.1 or more"),
+    ("drain_period", 0, "it must be 1 or more"),
+    ("provider", LocalProvider(init_blocks=0, max_blocks=0), "provider.max_blocks=0: it must be 1 or more"),
     ("drain_period", math.inf, "it must be 1e+09 at most"),
     ("ageing", 0, "it must be more than zero"),
     ("ageing", math.nan, "a number is needed"),
@@ -58,7 +59,7 @@ def test_what_no_block_could_work_with_is_refused(setting: str, value: Any, prob
     with pytest.raises(InvalidTask) as caught:
         RhapsodyExecutor(**{setting: value})
     assert problem in str(caught.value)
-    assert caught.value.key in {setting, "heartbeat_threshold"}
+    assert caught.value.key in {setting, "provider.max_blocks", "heartbeat_threshold"}
 
 
 @pytest.mark.parametrize(("setting", "value"), [
