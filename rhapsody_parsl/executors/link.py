@@ -405,6 +405,7 @@ class Link(threading.Thread):
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _cancel(self, task: int) -> None:
+        self._reruns.pop(task, None)
         for block in self.blocks:
             if (taken := block.take(task, time.monotonic())) is not None:
                 discard(taken)
@@ -471,7 +472,7 @@ class Link(threading.Thread):
 
     def _may_rerun(self, task: Task) -> bool:
         """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
-        reruns = self._reruns.get(task.id, 0)
+        reruns = self._reruns.pop(task.id, 0)
         if self._spec_of(task).policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
             return False
         self._reruns[task.id] = reruns + 1

@@ -180,3 +180,5 @@ class Worlds:
         self._on_end(world)
         for peer in world.peers:
             del self.of_peer[peer]
+            if self._hub:
+                self._hub.forget(peer)
