@@ -31,6 +31,8 @@ _NEVER_SPOKE = (
     "and block-*.log in the run directory."
 )
 
+_HUNG = "Its pilot was silent and its job did not end, so it was cancelled."
+
 
 class BlockLife(BlockProviderExecutor):
     """The part of the executor that Parsl's job poller talks to.
@@ -59,6 +61,7 @@ class BlockLife(BlockProviderExecutor):
         self._draining: set[str] = set()
         self._worked: set[str] = set()
         self._lost: dict[str, float] = {}
+        self._given_up: set[str] = set()
         self._cut_checks: set[str] = set()
         self._closed = False
 
@@ -93,7 +96,11 @@ class BlockLife(BlockProviderExecutor):
         return list(self._link.blocks.seen) if self._link else []
 
     def status(self) -> dict[str, JobStatus]:
-        """Return the state of each block's job; one that ended before its pilot said hello is `MISSING`."""
+        """Return the state of each block's job.
+
+        One that ended before its pilot said hello is `MISSING`. One that was cancelled because it hung counts as ended,
+        whether it ends or not: it must not keep the place of another.
+        """
         known: dict[str, JobStatus] = super().status()
         connected = self.connected_blocks()
         for id_, job in known.items():
@@ -101,6 +108,8 @@ class BlockLife(BlockProviderExecutor):
                 why = self._link.blocks.refused.get(id_, _NEVER_SPOKE) if self._link else _NEVER_SPOKE
                 words = job.message if job.message is not None else why
                 known[id_] = JobStatus(JobState.MISSING, words, job.exit_code, job.stdout_path, job.stderr_path)
+            elif id_ in self._given_up and not job.terminal:
+                known[id_] = JobStatus(JobState.CANCELLED, _HUNG)
         return known
 
     def handle_errors(self, status: dict[str, JobStatus]) -> None:
@@ -132,8 +141,10 @@ class BlockLife(BlockProviderExecutor):
         """Cancel the jobs of lost blocks that do not end: a pilot that hangs would hold the last place for ever."""
         late = time.monotonic() - GOODBYE_TIMEOUT
         ended = {id_ for id_, job in status.items() if job.terminal}
-        silent = [id_ for id_, since in self._lost.items() if since < late and id_ not in ended]
-        self._cancel_jobs([id_ for id_ in silent if id_ in self.blocks_to_job_id])
+        silent = {id_ for id_, since in self._lost.items() if since < late and id_ not in ended}
+        hung = silent & self.blocks_to_job_id.keys()
+        self._cancel_jobs(hung)
+        self._given_up |= hung
 
     @property
     def workers_per_node(self) -> int | float:
@@ -192,8 +203,8 @@ class BlockLife(BlockProviderExecutor):
         return list(working)
 
     def _cancel_rest(self) -> None:
-        """End the jobs that nobody else will: of blocks that were to finish first, and all of a failed executor."""
-        self._cancel_jobs(self.blocks_to_job_id if self.bad_state_is_set else self._draining)
+        """End the jobs that nobody else will: of blocks that hung or were to finish first; all of a failed executor."""
+        self._cancel_jobs(self.blocks_to_job_id if self.bad_state_is_set else self._draining | self._given_up)
 
     def _cancel_jobs(self, blocks: Iterable[str]) -> None:
         jobs = [self.blocks_to_job_id[id_] for id_ in blocks]
@@ -206,6 +217,7 @@ class BlockLife(BlockProviderExecutor):
     def joined(self, block: Block) -> None:
         """Tell Parsl's monitoring of a block's nodes; one that was lost is back when its job was started again."""
         self._lost.pop(block.id, None)
+        self._given_up.discard(block.id)
         self._tell_nodes(block, active=True)
 
     def left(self, block: Block) -> None:

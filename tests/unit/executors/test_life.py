@@ -13,8 +13,9 @@ from rhapsody_parsl.executors.blocks import Block
 class Queue(LocalProvider):
     """A batch system whose jobs run until they are cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, deaf: bool = False) -> None:
         super().__init__(init_blocks=1, max_blocks=1)  # type: ignore[no-untyped-call]  # Parsl's
+        self.deaf = deaf
         self.jobs: dict[object, JobStatus] = {}
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "") -> object:
@@ -26,15 +27,18 @@ class Queue(LocalProvider):
         return [self.jobs[job] for job in job_ids]
 
     def cancel(self, job_ids: Sequence[object]) -> list[bool]:
-        self.jobs.update(dict.fromkeys(job_ids, JobStatus(JobState.CANCELLED)))
+        if not self.deaf:
+            self.jobs.update(dict.fromkeys(job_ids, JobStatus(JobState.CANCELLED)))
         return [True for _ in job_ids]
 
 
+@pytest.mark.parametrize("deaf", [False, True])
 def test_a_lost_block_whose_job_runs_on_is_cancelled_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deaf: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the job's end is not seen, as under a first process of a container that reaps no orphans."""
     monkeypatch.chdir(tmp_path)
-    queue = Queue()
+    queue = Queue(deaf)
     executor = RhapsodyExecutor(provider=queue, runtimes=[LocalRuntime()])
     executor.run_dir = str(tmp_path)
     executor.start()
@@ -50,7 +54,8 @@ def test_a_lost_block_whose_job_runs_on_is_cancelled_and_replaced(
         monkeypatch.setattr(life, "GOODBYE_TIMEOUT", -1.0)
         executor.handle_errors(executor.status())
         executor.handle_errors(executor.status())
-        assert [job.state for job in queue.jobs.values()] == [JobState.CANCELLED, JobState.RUNNING]
+        assert [job.state for job in executor.status().values()] == [JobState.CANCELLED, JobState.RUNNING]
+        assert len(queue.jobs) == 2
         assert not executor.bad_state_is_set
     finally:
         executor.shutdown()
