@@ -14,13 +14,14 @@ from typing import Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spec.plain import is_a, is_scalar, plain
 
-__all__ = ("checked", "without_path")
+__all__ = ("checked", "taken", "without_path")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _WORDS: dict[Any, str] = {
     str: "text", int: "a whole number", float: "a number", bool: "True or False", NoneType: "None",
+    dict: "a dict", list: "a list",
 }  # fmt: skip
 _PLAIN = (str, int, float, bool)
 
@@ -39,10 +40,10 @@ def checked(method: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        taken = [_taken(name, value, hints().get(name, Any)) for name, value in zip(names, args, strict=False)]
-        keywords = {name: _taken(name, value, hints().get(name, Any)) for name, value in kwargs.items()}
-        rest: Any = args[len(taken) :]  # of what is too much the method complains
-        return method(*taken, *rest, **keywords)
+        first = [taken(name, value, hints().get(name, Any)) for name, value in zip(names, args, strict=False)]
+        keywords = {name: taken(name, value, hints().get(name, Any)) for name, value in kwargs.items()}
+        rest: Any = args[len(first) :]  # of what is too much the method complains
+        return method(*first, *rest, **keywords)
 
     return call
 
@@ -52,7 +53,17 @@ def without_path(value: Any) -> Any:
     return PurePath.__str__(value) if issubclass(type(value), PurePath) else value
 
 
-def _taken(key: str, value: Any, wanted: Any) -> Any:
+def taken(key: str, value: Any, wanted: Any) -> Any:
+    """Return a value as what an annotation wants.
+
+    Args:
+        key: What it is, for the error.
+        value: Anything.
+        wanted: The annotation.
+
+    Raises:
+        InvalidTask: It is nothing that is wanted.
+    """
     kinds = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     if Any in kinds or any(_is_object(value, kind) for kind in kinds):
         return value
@@ -67,7 +78,7 @@ def _is_object(value: Any, kind: Any) -> bool:
         return type(value) is list and all(is_a(type(item), get_args(kind)[0]) for item in value)
     if get_origin(kind) is Callable:
         return callable(value)
-    return is_a(type(value), kind)
+    return is_a(type(value), get_origin(kind) or kind)
 
 
 def _converted(key: str, value: Any, kinds: tuple[Any, ...]) -> Any:
