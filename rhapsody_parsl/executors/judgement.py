@@ -39,6 +39,7 @@ def to_start(
     worked: Collection[str],
     judged: Collection[str],
     wanted: int,
+    first: int = 1,
 ) -> int:
     """Return how many blocks to start where none is there or pending and tasks wait: no strategy need do it then.
 
@@ -51,11 +52,12 @@ def to_start(
         worked: Blocks that are gone and have done a task.
         judged: What `since_work` returned: when that is not empty the failures are too many.
         wanted: Blocks that the tasks which wait can use.
+        first: Blocks started before any task came; it says nothing of these that they had nothing to do.
     """
     if judged or not all(job.terminal for job in status.values()):
         return 0
     newest = max(map(int, status), default=-1)
-    if newest - _last(worked) > FAILURES_IN_A_ROW:
+    if newest - max(_last(worked), first - 1) >= FAILURES_IN_A_ROW:
         return 0
     stopped = newest >= 0 and status[str(newest)].state in _STOPPED and str(newest) not in lost
     return 0 if stopped else wanted
