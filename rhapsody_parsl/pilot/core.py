@@ -170,6 +170,7 @@ class Core:
         if active is None:
             return
         returned = [task for number in tasks if (task := active.pop(number))]
+        active.total -= len(returned)  # the record counts them where they run
         wanted = []
         for task in returned:
             del self._home[task.id]
