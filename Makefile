@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := overhead payloads commands costs heterogeneity inference coupling
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs unit unit-pythons fuzz integration test-globus test-cluster parsl-suite bench env openmpi model format clean
+.PHONY: help demo test check docs unit unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ fuzz: SEED ?= $(shell date +%s)
 fuzz: env ## a million damaged and made-up frames, for each part that receives some (minutes); one run again: make fuzz SEED=7
 	@echo "seed $(SEED)"
 	RHAPSODY_FUZZ=1000000 RHAPSODY_FUZZ_SEED=$(SEED) $(PYTEST) tests/unit/wire/test_fuzz.py --timeout 3600
+
+simulation: FIRST ?= 0
+simulation: env ## 100,000 simulated campaigns of driver, network and pilots (half an hour); one again: python -m testing.line --seeds N N+1
+	$(BIN)/python -m testing.line --seeds $(FIRST) $$(($(FIRST) + 100000))
 
 integration: env openmpi ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration

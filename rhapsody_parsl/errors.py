@@ -347,7 +347,7 @@ class RequestKilledEngine(ServiceRequestFailed):
         text = (
             f"Service '{service}' gave this request up: {deaths} engines died under it, the last ones while they held "
             f"nothing else. The last: {reason}. Other requests were asked again without it. Ask for less (a shorter "
-            "prompt, fewer tokens), or find the cause in the log; a retry is likely to kill engines again."
+            "prompt, fewer tokens), or find the cause in the log. Equal requests fail at once during restart_window."
         )
         return f"{text} The engine's last words: {log}" if log else text
 

@@ -20,6 +20,7 @@ class Engines:
         poison: Requests that kill whatever engine they are put to.
         start: Seconds that an engine takes to start.
         answer: Seconds that an answer takes, at the least and at the most.
+        fatal: Seconds after which poison kills.
         limit: Requests a replica is given at once.
         seed: For the answers' durations, and for whom a kill hits.
 
@@ -30,18 +31,20 @@ class Engines:
         asks: How often each request was put to an engine.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an experiment varies
         self,
         replicas: int = 1,
         poison: Collection[int] = (),
         *,
         start: float = 2.0,
         answer: tuple[float, float] = (0.5, 1.0),
+        fatal: float = 0.3,
         limit: int = 256,
         seed: int = 0,
     ) -> None:
         self.dispatch = Dispatch(limit, window=600.0)
         self._poison, self._start, self._answer = frozenset(poison), start, answer
+        self._fatal = fatal
         self._random = random.Random(seed)  # noqa: S311 - an experiment
         self._events: list[tuple[float, int, str, tuple[str, int] | None, int]] = []
         self._order = itertools.count()
@@ -112,9 +115,8 @@ class Engines:
         self.deaths += 1
         self._asked_before |= self._held[name]
         self._held[name] = set()
-        death = self.dispatch.died(name, self.now, cause)
-        if death.culprit is not None:
-            self.culprits[death.culprit] = death.toll
+        self.dispatch.died(name, self.now, cause)
+        self.culprits |= {task: len(deaths) for task, deaths in self.dispatch.verdicts(self.now)}
         self._restart(name)
 
     def _restart(self, name: str) -> None:
@@ -123,7 +125,7 @@ class Engines:
         self._later(self._start, "ready", (name, self._lives[name]))
 
     def _ask(self) -> None:
-        for assignment in self.dispatch.assign():
+        for assignment in self.dispatch.assign(self.now):
             name, held = assignment.replica, self._held[assignment.replica]
             held.update(assignment.tasks)
             kinds = {task in self._asked_before for task in held}
@@ -131,5 +133,5 @@ class Engines:
             for task in assignment.tasks:
                 self.asks[task] += 1
                 kills = task in self._poison
-                seconds = 0.3 if kills else self._random.uniform(*self._answer)
+                seconds = self._fatal if kills else self._random.uniform(*self._answer)
                 self._later(seconds, "poison" if kills else "answer", (name, self._lives[name]), task)

@@ -4,8 +4,6 @@ What happens on it is checked as it happens: no two runs hold one core, a run is
 and no task starts twice unasked.
 """
 
-import heapq
-import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +14,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from testing.clock import Clock
 from testing.nodes import make_task
 
 WORKER_START = 0.5
@@ -57,9 +56,13 @@ class Simulation:
     """
 
     def __init__(
-        self, nodes: Iterable[Node], runtimes: Mapping[str, FakeRuntime] | None = None, **options: Any
+        self,
+        nodes: Iterable[Node],
+        runtimes: Mapping[str, FakeRuntime] | None = None,
+        clock: Clock | None = None,
+        **options: Any,
     ) -> None:
-        self.now = 0.0
+        self.clock = clock or Clock()
         self.runtimes = dict(runtimes or {"local": FakeRuntime()})
         default = options.pop("default", next(iter(self.runtimes)))
         self.failing: dict[str, RhapsodyError] = options.pop("failing", {})
@@ -77,11 +80,20 @@ class Simulation:
         self.starts: list[float] = []
         self.records: list[Any] = []
         self._workers: dict[int, FakeWorker] = {}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
+        self._frozen_until = 0.0
+
+    @property
+    def now(self) -> float:
+        return self.clock.now
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (max(when, self.now), next(self._order), action))
+        def happen() -> None:
+            if self.now < self._frozen_until:
+                self.clock.at(self._frozen_until, happen)
+            else:
+                action()
+
+        self.clock.at(when, happen)
 
     def submit(self, spec: TaskSpec, *numbers: int, when: float = 0.0) -> None:
         tasks = [make_task(number, spec) for number in numbers]
@@ -97,21 +109,27 @@ class Simulation:
             if {placed.node.name for placed in worker.run.placed} == {name}:
                 self._die(worker, "its host is lost")
 
+    def end(self) -> None:
+        """All workers end, and nobody is told."""
+        for worker in self._workers.values():
+            worker.alive = False
+        self._workers.clear()
+
+    def freeze(self, until: float) -> None:
+        """Nothing of the block happens before that time; workers that end meanwhile are heard then."""
+        self._frozen_until = until
+
     def run(self, until: float = 1e9, most: int = 60_000) -> None:
         """Go on until nothing happens any more."""
         for _ in range(most):
             tick = self.core.next_tick(self.now)
-            due = self._events[0][0] if self._events else float("inf")
-            when = min(due, self.now + tick if tick is not None else float("inf"))
-            if when > until or when == float("inf"):
+            if not self.clock.step(None if tick is None else self.now + tick, self._tick, until):
                 return
-            self.now = max(self.now, when)
-            if due <= when:
-                heapq.heappop(self._events)[2]()
-            else:
-                self.core.tick(self.now)
             self._perform()
         raise AssertionError(f"after {most} steps the block is still busy")
+
+    def _tick(self) -> None:
+        self.core.tick(self.now)
 
     def _perform(self) -> None:
         while instructions := self.core.take():

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from rhapsody_parsl.cluster import leftovers
 
-__all__ = ("hold", "make", "make_for_sockets", "sweep", "take")
+__all__ = ("hold", "make", "make_for_sockets", "sweep", "take", "write_private")
 
 _TAKEN_WITHIN = 30.0
 """Seconds that an owner before us may take to leave."""
@@ -131,3 +131,11 @@ def sweep(beside: str) -> None:
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
                 leftovers.remove_folder(folder)
     leftovers.sweep_memory()
+
+
+def write_private(path: str, text: str) -> None:
+    """Write a file that only we can read, or run if it is a script, in a folder that only we can enter."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    mode = 0o700 if text.startswith("#!") else 0o600
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)

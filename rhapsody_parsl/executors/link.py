@@ -12,30 +12,25 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import ParamSpec, Protocol, TypeVar
 
-from rhapsody_parsl.errors import BlockLost, RhapsodyError
-from rhapsody_parsl.executors.admission import searchable
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
-from rhapsody_parsl.executors.peers import mismatch
-from rhapsody_parsl.spec.policy import MOST_RERUNS
-from rhapsody_parsl.spec.resources import Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
+from rhapsody_parsl.executors.dispatcher import Dispatcher
+from rhapsody_parsl.executors.instructions import (
+    Cut,
+    Discard,
+    Ended,
+    Failed,
+    Give,
+    Instruction,
+    Joined,
+    Left,
+    Send,
+    Stranger,
+)
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.gate import Proof, Token
-from rhapsody_parsl.wire.messages import (
-    Cancel,
-    FromPilot,
-    Goodbye,
-    Hello,
-    Message,
-    Report,
-    Result,
-    Results,
-    Returned,
-    Stop,
-    Submit,
-    Task,
-)
+from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Result, Results, Submit, Task
 from rhapsody_parsl.wire.parcels import check_parcels, deliver, discard, discard_block
 from rhapsody_parsl.wire.stream import StreamDoor
 from rhapsody_parsl.wire.tcp import TcpDoor
@@ -44,8 +39,6 @@ __all__ = ("Link", "Outcomes")
 
 log = logging.getLogger(__name__)
 
-_BATCH = 512
-_MOST_SPECS = 4_000
 _ANSWER_TIMEOUT = 10.0
 
 P = ParamSpec("P")
@@ -107,7 +100,7 @@ class Link(threading.Thread):
         parcels: str = "",
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
-        self._outcomes, self._period, self._threshold, self._parcels = outcomes, period, threshold, parcels
+        self._outcomes, self._period, self._parcels = outcomes, period, parcels
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._tcp = TcpDoor(address, self._entry(self._hear_tcp), proof, self._loop, self._entry(self._ask_all))
@@ -121,15 +114,12 @@ class Link(threading.Thread):
         self._codec: Codec[FromPilot] = Codec(FromPilot)
         self._roused = False
         self._incoming: deque[Task | Callable[[], None]] = deque()
-        self._specs: dict[bytes, TaskSpec] = {}
-        self._waiting: deque[Task] = deque()
-        self._gone: set[str] = set()
         self._complaints = Complaints(log)
-        self._reruns: dict[int, int] = {}
         self._stopping = False
         self.blocks = blocks
+        self._dispatcher = Dispatcher(blocks, threshold)
         self._changed = threading.Condition()
-        self._drain_timer: asyncio.TimerHandle | None = None
+        self._drain_at = math.inf
 
     # --- for other threads ---------------------------------------------------------------------------------------
 
@@ -153,7 +143,7 @@ class Link(threading.Thread):
 
     def cancel(self, task: int) -> None:
         """End a task wherever it is."""
-        self.call(lambda: self._cancel(task))
+        self.call(lambda: self._dispatcher.cancel(task, time.monotonic()))
 
     def retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
         """Tell blocks to leave: an idle one at once, another when it has finished what it has begun.
@@ -173,7 +163,7 @@ class Link(threading.Thread):
     def stop_blocks(self, ids: Iterable[str], timeout: float) -> None:
         """Tell blocks to leave at once and wait until they have, `timeout` seconds at most."""
         wanted = list(ids)
-        self.call(lambda: self._stop_blocks(wanted))
+        self.call(lambda: self._dispatcher.stop(wanted))
         with self._changed:
             self._changed.wait_for(
                 lambda: not any(self.blocks.get(id_) for id_ in wanted) or not self.is_alive(), timeout
@@ -182,7 +172,7 @@ class Link(threading.Thread):
     def lose_block(self, id: str, reason: str, words: str) -> None:  # noqa: A002 - the field's name
         """A block's job is known to have ended; returns when its tasks have been told (a second at most)."""
         told = threading.Event()
-        self.call(lambda: self._lose_by_id(id, reason, words))
+        self.call(lambda: self._lose_block(id, reason, words))
         self.call(told.set)
         told.wait(1)
 
@@ -249,45 +239,68 @@ class Link(threading.Thread):
         for _ in range(len(self._incoming)):
             item = self._incoming.popleft()
             if isinstance(item, Task):
-                self._waiting.append(item)
+                self._dispatcher.submit(item)
             else:
                 item()
 
     def _give_out(self) -> None:
-        """Give waiting tasks to blocks, in order, in batches; what no block can take now waits on."""
-        if not self._waiting or not self.blocks.have_room():
-            return
-        batches: dict[str, list[Task]] = {}
-        full: set[tuple[Resources, tuple[str, ...]]] = set()
-        kept: list[Task] = []
-        while self._waiting:
-            task = self._waiting.popleft()
-            spec = self._spec_of(task)
-            needs = spec.resources, spec.policy.labels
-            block = None if full and needs in full else self.blocks.choose(spec)
-            if block is None:
-                full.add(needs)
-                kept.append(task)
-                if len(kept) > _BATCH:
-                    break
-                continue
-            task = deliver(task, self._parcels if block.parcels else "")
-            block.give(task)
-            batches.setdefault(block.id, []).append(task)
-        self._waiting.extendleft(reversed(kept))
-        for id_, tasks in batches.items():
-            block = self.blocks.get(id_)
-            for start in range(0, len(tasks), _BATCH):
-                if block:
-                    self._send(block, Submit(tasks[start : start + _BATCH]))
+        self._dispatcher.give_out()
+        self._perform()
 
-    def _spec_of(self, task: Task) -> TaskSpec:
-        spec = self._specs.get(task.spec)
-        if spec is None:
-            if len(self._specs) > _MOST_SPECS:
-                self._specs.clear()
-            spec = self._specs[task.spec] = decode_spec(task.spec)
-        return spec
+    def _perform(self) -> None:
+        """Do what the dispatcher wants, until it wants nothing."""
+        while instructions := self._dispatcher.take():
+            for instruction in instructions:
+                self._do(instruction)
+
+    def _do(self, instruction: Instruction) -> None:
+        match instruction:
+            case Give(block=block, tasks=tasks):
+                self._send(block, Submit([self._delivered(block, task) for task in tasks]))
+            case Ended(results=results):
+                for result in results:
+                    self._outcomes.ended(result)
+            case Discard(items=items):
+                for item in items:
+                    discard(item)
+            case Send(block=block, message=message):
+                self._send(block, message)
+            case Failed(task=task, error=error):
+                self._outcomes.failed(task, error)
+            case _:
+                self._tell(instruction)
+
+    def _tell(self, about: Joined | Left | Cut | Stranger) -> None:
+        """Tell those who want to know of a block."""
+        match about:
+            case Joined(block=block):
+                self._joined(block)
+            case Left(block=block, reason=reason):
+                self._left(block, reason)
+            case Cut(block=block):
+                self._outcomes.cut(block.id)
+            case Stranger(number=number):
+                self._complaints.note("another pilot says that it is block %s: it is not heard", number)
+
+    def _delivered(self, block: Block, task: Task) -> Task:
+        """Put a large payload where the block sees it."""
+        moved = deliver(task, self._parcels if block.parcels else "")
+        if moved is not task:
+            self._dispatcher.moved(block, moved)
+        return moved
+
+    def _joined(self, block: Block) -> None:
+        log.info("block %s is there: %s", block.id, block.inventory)
+        self._outcomes.joined(block)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _left(self, block: Block, reason: str) -> None:
+        log.info("block %s is gone: %s", block.id, reason)
+        self._outcomes.left(block)
+        discard_block(self._parcels, block.id)
+        with self._changed:
+            self._changed.notify_all()
 
     # --- talking -------------------------------------------------------------------------------------------------
 
@@ -296,9 +309,8 @@ class Link(threading.Thread):
 
     def _put(self, block: Block, frames: list[bytes]) -> None:
         door = self._local if block.local and self._local else self._tcp
-        if not door.send(block.peer, frames) and not block.cut:
-            block.cut = True  # the session sends it again when the line is back
-            self._outcomes.cut(block.id)
+        if not door.send(block.peer, frames):
+            self._dispatcher.cut(block)  # the session sends it again when the line is back
 
     def _hear_tcp(self, peer: str, frames: list[bytes]) -> None:
         self._hear(peer, frames, local=False)
@@ -307,15 +319,16 @@ class Link(threading.Thread):
         self._hear(peer, frames, local=True)
 
     def _hear(self, peer: str, frames: list[bytes], local: bool) -> None:
-        block = self._holder(peer, local)
+        block = self._dispatcher.heard(peer, local, time.monotonic())
+        self._arm_drain()
         if block is None:
+            self._perform()
             return
-        block.heard, block.cut = time.monotonic(), False
         try:
             for body in block.session.receive(frames):
                 self._take_in(block, self._codec.decode(body))
         except MalformedFrame as problem:
-            self._lose(block, f"it spoke out of turn ({problem})", "")
+            self._dispatcher.lose(block.id, f"it spoke out of turn ({problem})", "")
             self._give_out()
             raise
         for reply in block.session.replies:
@@ -323,160 +336,56 @@ class Link(threading.Thread):
         block.session.replies.clear()
         self._give_out()
 
-    def _holder(self, peer: str, local: bool) -> Block | None:
-        """Return the block that a pilot speaks for; its number stays with the first that took it, while that lives."""
-        if peer in self._gone:
-            return None  # it was given up; hearing nothing, it leaves by itself
-        number = peer.partition("/")[0]
-        block = self.blocks.get(number)
-        if block is not None and block.peer != peer:
-            if not block.cut:
-                self._complaints.note("another pilot says that it is block %s: it is not heard", number)
-                return None
-            self._lose(block, "its pilot was started again", "")
-            block = None
-        if block is None:
-            block = Block(number, time.monotonic(), local, peer)
-            self.blocks.add(block)
-            self._arm_drain()
-        return block
-
     def _take_in(self, block: Block, message: FromPilot) -> None:
-        match message:
-            case Results(results=results, leases=leases):
-                check_parcels(results, self._parcels, block.id)
-                self.blocks.leases_ended(block, leases)
-                block.served += len(results)
-                for result in results:
-                    self._end(block, result)
-            case Returned(tasks=tasks):
-                returned = [block.take(task, block.heard) for task in tasks]
-                self._waiting.extendleft(task for task in reversed(returned) if task is not None)
-            case Report(state=state, leases=leases):
-                block.state, block.leases = state, {lease.lease: lease for lease in leases}
-            case Hello():
-                self._welcome(block, message)
-            case Goodbye(reason=reason, begun=begun):
-                self._lose(block, reason, "", frozenset(begun))
-
-    def _end(self, block: Block, result: Result) -> None:
-        if (task := block.take(result.id, block.heard)) is not None:
-            discard(task)
-            if self._reruns:
-                self._reruns.pop(result.id, None)
-            self._outcomes.ended(result)
-        discard(result)
-
-    def _welcome(self, block: Block, hello: Hello) -> None:
-        if misfit := mismatch(hello):
-            log.error("block %s is refused: %s", block.id, misfit)
-            self.blocks.refused[block.id] = str(misfit)
-            self._dismiss(block, drain=False)
-            return
-        block.inventory = searchable(hello.inventory)
-        log.info("block %s is there: %s", block.id, hello.inventory)
-        if block.id not in self.blocks.seen:
-            self.blocks.seen.append(block.id)
-        self._outcomes.joined(block)
-        with self._changed:
-            self._changed.notify_all()
+        if isinstance(message, Results):
+            check_parcels(message.results, self._parcels, block.id)
+        self._dispatcher.receive(block, message)
+        self._perform()
+        if isinstance(message, Hello) and (refusal := self.blocks.refused.get(block.id)):
+            log.error("block %s is refused: %s", block.id, refusal)
 
     def _beat(self) -> None:
-        now = time.monotonic()
         self._loop.call_later(self._period, self._entry(self._beat))
         self._ask_all()
-        for block in self.blocks:
-            if now - block.heard > self._threshold:
-                self._lose(block, f"its pilot was silent for {self._threshold:g} s", "")
+        self._dispatcher.look(time.monotonic())
         self._give_out()
 
     def _ask_all(self) -> None:
         """Send each block a heartbeat, which also tells whose connection has ended, when one has."""
         for block in self.blocks:
             self._put(block, block.session.beat())
+        self._perform()
 
     def _cut(self, peer: str) -> None:
         """A pilot on this host has ended."""
         block = self.blocks.get(peer.partition("/")[0])
-        if block is not None and block.peer == peer and not block.cut:
-            block.cut = True
-            self._outcomes.cut(block.id)
+        if block is not None and block.peer == peer:
+            self._dispatcher.cut(block)
+            self._perform()
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
-    def _cancel(self, task: int) -> None:
-        self._reruns.pop(task, None)
-        for block in self.blocks:
-            if (taken := block.take(task, time.monotonic())) is not None:
-                discard(taken)
-                self._send(block, Cancel([task]))
-                return
-        for item in self._waiting:
-            if item.id == task:
-                discard(item)  # a block gave it back
-                self._waiting.remove(item)
-                return
+    def _lose_block(self, id_: str, reason: str, words: str) -> None:
+        self._dispatcher.lose(id_, reason, words)
+        self._perform()
 
     def _retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
-        chosen: dict[str, bool] = {}
-        for id_ in self.blocks.to_end(launched, count, max_idletime, time.monotonic()):
-            block = self.blocks.get(id_)
-            chosen[id_] = bool(block and block.tasks)
-            if block:
-                self._dismiss(block, drain=chosen[id_])
+        chosen = self._dispatcher.retire(launched, count, max_idletime, time.monotonic())
+        self._perform()
         return chosen
 
     def _drain_old(self) -> None:
-        for block in self.blocks.due(time.monotonic()):
+        for block in self._dispatcher.drain_old(time.monotonic()):
             log.info("block %s has reached its drain period", block.id)
-            self._dismiss(block, drain=True)
+        self._perform()
+        self._drain_at = math.inf
         self._arm_drain()
 
     def _arm_drain(self) -> None:
-        if self._drain_timer:
-            self._drain_timer.cancel()
-        soon = self.blocks.drain_at
-        self._drain_timer = None if soon == math.inf else self._loop.call_at(soon, self._entry(self._drain_old))
-
-    def _stop_blocks(self, ids: list[str]) -> None:
-        for id_ in ids:
-            block = self.blocks.get(id_)
-            if block:
-                self._dismiss(block, drain=False)
-
-    def _dismiss(self, block: Block, drain: bool) -> None:
-        block.closing = True
-        self._send(block, Stop(drain))
-
-    def _lose_by_id(self, id_: str, reason: str, words: str) -> None:
-        block = self.blocks.get(id_)
-        if block:
-            self._lose(block, reason, words)
-
-    def _lose(self, block: Block, reason: str, words: str, begun: frozenset[int] | None = None) -> None:
-        """A block is gone: what may have begun fails, or waits for another block when its policy says so."""
-        log.info("block %s is gone: %s", block.id, reason)
-        self.blocks.remove(block)
-        self._gone.add(block.peer)
-        block.lost = begun is None
-        self._outcomes.left(block)
-        for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._may_rerun(task):
-                self._waiting.append(task)
-            else:
-                discard(task)
-                self._outcomes.failed(task.id, BlockLost(block.id, reason, words))
-        discard_block(self._parcels, block.id)
-        with self._changed:
-            self._changed.notify_all()
-
-    def _may_rerun(self, task: Task) -> bool:
-        """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
-        reruns = self._reruns.pop(task.id, 0)
-        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
-            return False
-        self._reruns[task.id] = reruns + 1
-        return True
+        """Set the timer for the next block that reaches its drain period."""
+        if self.blocks.drain_at < self._drain_at:
+            self._drain_at = self.blocks.drain_at
+            self._loop.call_at(self._drain_at, self._entry(self._drain_old))
 
     def _close_doors(self) -> None:
         if self._local:

@@ -5,6 +5,7 @@ A worker opens these functions by their names; what the user packed travels thro
 
 import os
 import socket
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +15,11 @@ from globus_compute_common.messagepack.message_types import Result, Task
 from globus_compute_sdk.serialize import ComputeSerializer, DillDataBase64, SerializationStrategy
 from globus_compute_sdk.serialize.base import IDENTIFIER_LENGTH
 from parsl.app.errors import RemoteExceptionWrapper
+from pydantic_core import PydanticSerializationError
 
 from rhapsody_parsl.executors.functions import facts_of
 from rhapsody_parsl.raised.account import in_words
+from rhapsody_parsl.telling import bounded
 
 __all__ = ("TaskRaised", "ask_for_prompt", "run_on_rank", "run_once", "takes_comm")
 
@@ -48,6 +51,10 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
     with _own_state():
         try:
             return _unless_forked(own, execute(packed, *args, **kwargs))
+        except PydanticSerializationError as problem:
+            if told := _in_text(problem):
+                return _unless_forked(own, told)
+            raise
         except (Exception, SystemExit):
             raise
         except BaseException as problem:  # noqa: BLE001 - its class may be the user's, which the endpoint must not open
@@ -143,6 +150,25 @@ def _own_state() -> Iterator[None]:
         if os.environ != environment:
             os.environ.clear()
             os.environ.update(environment)
+
+
+def _in_text(problem: BaseException) -> bytes | None:
+    """Return the packed result of an `execute_task` whose words are no Unicode: a lone surrogate is in them.
+
+    The words are where they could not be packed; elsewhere nobody has them any more.
+    """
+    for frame, _ in traceback.walk_tb(problem.__traceback__):
+        message = frame.f_locals.get("result_message")
+        if isinstance(message, dict) and "error_details" in message:
+            return messagepack.pack(Result(**_encodable(message)))
+    return None
+
+
+def _encodable(value: Any) -> Any:
+    """Return a value with each text in it, at whatever depth, made fit to be sent."""
+    if isinstance(value, dict):
+        return {name: _encodable(each) for name, each in value.items()}
+    return bounded(value, len(value)) if isinstance(value, str) else value
 
 
 def _raised(answer: bytes) -> bool:

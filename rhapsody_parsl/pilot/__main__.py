@@ -46,8 +46,9 @@ def _become_guard(config: Path) -> None:
 
 
 async def _run(path: Path, block: str, private: Path) -> None:
-    from rhapsody_parsl.cluster.remote import environment  # noqa: PLC0415 - the guard needs none of it
-    from rhapsody_parsl.pilot.collector import settle  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.cluster.environment import put  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.cluster.remote import environment  # noqa: PLC0415 - as above
+    from rhapsody_parsl.pilot.collector import settle  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.open_files import provide  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
@@ -60,6 +61,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
     job = dict(os.environ)
     for name in job.keys() - environment(job).keys():
         del os.environ[name]  # for us and all that we start: no step is composed with it
+    put(str(private), os.environ)
     nodes, hosts = await survey(config, private, logs_of(config, block), job)
     provide(len(hosts), nodes, len(config.runtimes))
     pilot = Pilot(config, block, private, nodes, hosts)

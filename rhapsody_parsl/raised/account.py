@@ -79,6 +79,10 @@ class Account(msgspec.Struct, array_like=True, frozen=True):
     suppressed: bool = False
     members: list["Account"] = []
 
+    def bare(self) -> "Account":
+        """Return the same without the exceptions that it came with."""
+        return msgspec.structs.replace(self, cause=None, context=None, members=[])
+
 
 def encoded(problem: BaseException, note: str = "") -> bytes:
     """Return an exception's account as bytes; never raises.

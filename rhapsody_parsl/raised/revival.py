@@ -1,5 +1,6 @@
 """How the driver makes an exception of an account: as itself where its class can be opened, else as its words."""
 
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace, TracebackType
 from typing import Any, TypeVar, cast
@@ -14,6 +15,8 @@ from rhapsody_parsl.telling import message_of, notes_of, said
 
 __all__ = ("revive",)
 
+_LONGEST = 5.0
+"""Seconds for opening an exception."""
 _BARE: Any = BaseException
 """Its descriptors set what they are for, whatever a subclass does with the name."""
 Problem = TypeVar("Problem", bound=BaseException)
@@ -28,7 +31,26 @@ def revive(data: bytes | memoryview) -> Exception:
     Raises:
         msgspec.MsgspecError: It is none.
     """
-    return _exception(msgspec.msgpack.decode(data, type=Account))
+    account = msgspec.msgpack.decode(data, type=Account)
+    made: list[Exception] = []
+    thread = threading.Thread(target=lambda: made.append(_opened(account)), name="opens an exception", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no room for one
+        return _opened(account)
+    thread.join(_LONGEST)  # opening runs the user's code, and who waits here answers for all tasks
+    return made[0] if made else _only_words(account, f"opening it took more than {_LONGEST:g} s")
+
+
+def _opened(account: Account) -> Exception:
+    try:
+        return _exception(account)
+    except BaseException as problem:  # noqa: BLE001 - it looks at an object of a class of the user's
+        return _only_words(account, said(problem))
+
+
+def _only_words(account: Account, why: str) -> Exception:
+    return _dressed(_in_words(account, why), account.bare())
 
 
 def _exception(account: Account) -> Exception:
@@ -176,9 +198,18 @@ def _dressed(problem: Problem, account: Account) -> Problem:
     _BARE.__cause__.__set__(problem, _made(account.cause) if account.cause else None)
     _BARE.__suppress_context__.__set__(problem, account.suppressed)
     own = [note for note in notes_of(problem) if note not in account.notes]
-    if account.notes or own:
+    if account.notes or own or not _has_readable_notes(problem):
         problem.__dict__["__notes__"] = [*account.notes, *own]
     return problem
+
+
+def _has_readable_notes(problem: BaseException) -> bool:
+    """Whether Python can look for notes, as it does to print an exception."""
+    try:
+        getattr(problem, "__notes__", None)
+    except BaseException:  # noqa: BLE001 - looking is the user's code
+        return False
+    return True
 
 
 def _traceback(frames: list[Frame]) -> TracebackType | None:

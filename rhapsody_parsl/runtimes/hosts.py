@@ -257,6 +257,7 @@ class Host:
         self.facts, self._client = hello.hello, client
         self._is_up.set()
         self._tell({"do": "files", "files": dict(self._files)})
+        self._tell({"do": "environment", "env": environment(os.environ)})
         return True
 
     async def _spawn(self) -> asyncio.subprocess.Process:

@@ -21,16 +21,10 @@ from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.cluster import folder, guard, leftovers, limits
+from rhapsody_parsl.cluster import environment, folder, guard, leftovers, limits
 from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.wire import mark
 
-_HOSTS_OWN = (
-    "HOSTNAME", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
-    "ZE_AFFINITY_MASK", "SLURMD_NODENAME", "SLURM_NODEID", "SLURM_TOPOLOGY_ADDR", "XDG_RUNTIME_DIR", "FLUX_URI",
-    "FLUX_JOB_TMPDIR",
-)  # fmt: skip
-"""Variables that hold for one host; all others are the pilot's."""
 _MOST_FILES = 100_000
 """Two for each process; as many as the hard limit allows."""
 _LAST_WRITERS = 5.0
@@ -41,12 +35,13 @@ class Outpost:
     """The processes here.
 
     Args:
+        private: The private folder.
         silence: Seconds without a word from the pilot after which it counts as gone.
         carrier: Process descriptors of what started us, if it is ours to see, and of our parent.
     """
 
-    def __init__(self, silence: float, carrier: "Sequence[int]") -> None:
-        self._silence, self._carrier = silence, carrier
+    def __init__(self, private: str, silence: float, carrier: "Sequence[int]") -> None:
+        self._folder, self._silence, self._carrier = private, silence, carrier
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
         self._orders: dict[int, dict[str, Any]] = {}
         self._by_pidfd: dict[int, int] = {}
@@ -107,7 +102,9 @@ class Outpost:
                 process.kill()
             case "files":
                 for path, text in order["files"].items():
-                    write_private(path, text)
+                    folder.write_private(path, text)
+            case "environment":
+                environment.put(self._folder, environment.on_host(order["env"], os.environ))
             case "ping":
                 _say({"pong": True})
             case _:
@@ -117,7 +114,7 @@ class Outpost:
         number: int = order["id"]
         try:
             for path, text in order["files"].items():
-                write_private(path, text)
+                folder.write_private(path, text)
             self._watch(number, _guard(order, order["words"]))
         except OSError as problem:
             _say({"ended": number, "why": str(problem)})
@@ -148,8 +145,7 @@ class Outpost:
 
 def _guard(order: "dict[str, Any]", words: "Sequence[str]") -> "subprocess.Popen[bytes]":
     """Start a guard."""
-    own = {name: os.environ[name] for name in _HOSTS_OWN if name in os.environ}
-    env = {**{k: v for k, v in order["env"].items() if k not in _HOSTS_OWN}, **own, **order["own"]}
+    env = {**environment.on_host(order["env"], os.environ), **order["own"]}
     with open(order["log"], "ab") as log:
         limits.check_room()
         return subprocess.Popen(
@@ -157,14 +153,6 @@ def _guard(order: "dict[str, Any]", words: "Sequence[str]") -> "subprocess.Popen
             stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order["cwd"],
             env={name: value for name, value in env.items() if value is not None},
         )  # fmt: skip
-
-
-def write_private(path: str, text: str) -> None:
-    """Write a file that only we can read, or run if it is a script, in a folder that only we can enter."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    mode = 0o700 if text.startswith("#!") else 0o600
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        file.write(text)
 
 
 def _say(message: "dict[str, Any]") -> None:
@@ -183,7 +171,7 @@ def _carrier() -> "list[int]":
 
 
 def _serve(arguments: argparse.Namespace, carrier: "Sequence[int]") -> None:
-    outpost = Outpost(arguments.silence, carrier)
+    outpost = Outpost(arguments.folder, arguments.silence, carrier)
     _say({"hello": probe.facts(os.environ)})
     try:
         outpost.serve()

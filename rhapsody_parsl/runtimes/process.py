@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import BinaryIO, Literal, Protocol
 
 from rhapsody_parsl.cluster import guard, limits
+from rhapsody_parsl.cluster.folder import write_private
 from rhapsody_parsl.runtimes.hosts import Host
-from rhapsody_parsl.runtimes.outpost import write_private
 
 __all__ = ("Backend", "Cause", "cause_of", "last_words", "start_child", "sweep_memory")
 

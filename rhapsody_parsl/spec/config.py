@@ -194,6 +194,7 @@ class VLLMService(_ServiceFields, frozen=True):
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in its words are filled in.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
+        stall_timeout: Seconds in which a hosted engine with requests in flight makes no step, until it counts as dead.
         restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
             between; deaths that a request was found to have caused do not count. 0 is never. Where that is used up,
             requests fail until the oldest of these deaths has left the window; then it is started again.
@@ -211,6 +212,7 @@ class VLLMService(_ServiceFields, frozen=True):
     executable: str | tuple[str, ...] = ""
     server: Literal["hosted", "command"] = "hosted"
     startup_timeout: float = 900.0
+    stall_timeout: float = 600.0
     restarts: int = 3
     restart_window: float = 600.0
 
@@ -226,7 +228,7 @@ class VLLMService(_ServiceFields, frozen=True):
         self._counts(0, "gpus", "restarts")
         self._counts(1, "replicas", "nodes")
         check_range(f"{owner}(memory)", self.memory, 0, _MOST_MEMORY)
-        self._timeouts("startup_timeout", "restart_window")
+        self._timeouts("startup_timeout", "stall_timeout", "restart_window")
         check_gpus(f"{owner}(gpus)", self.gpus)
         for name in self.env:
             if not name or "=" in name:

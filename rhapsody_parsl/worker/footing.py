@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from types import ModuleType
 
-from rhapsody_parsl.cluster.launched import leave_world
+from rhapsody_parsl.cluster.environment import take
 
 __all__ = ("ARGV", "default_signals", "empty_input", "own_descriptors", "prepare")
 
@@ -26,15 +27,22 @@ _NOTHING = ctypes.cast(_libc.abs, ctypes.c_void_p)
 """A function that takes a signal's number and does nothing with it."""
 
 
-def prepare() -> None:
+def prepare(folder: str = "") -> None:
     """Give this process what a program finds that a shell starts, and none of our own.
 
     Before dill is loaded: that keeps the module `__main__` as it finds it.
+
+    Args:
+        folder: The private one, where the block's environment is; "" for who was started in that environment.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     default_signals()
     empty_input()
-    leave_world(os.environ)
+    if folder:
+        _enter_block(folder)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a worker that is killed has told what its tasks wrote
     sys.argv = list(ARGV)
     _have_no_main()
 
@@ -64,6 +72,19 @@ def empty_input() -> None:
         os.set_inheritable(null, True)
     if sys.stdin is None or sys.stdin.closed:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process
+
+
+def _enter_block(folder: str) -> None:
+    """Take the block's environment, with the places that its `PYTHONPATH` names."""
+    before = _places()
+    take(folder, os.environ)
+    after = _places()
+    sys.path[:] = [place for place in sys.path if place not in before or place in after]
+    sys.path[1:1] = [place for place in after if place not in before and place not in sys.path]
+
+
+def _places() -> list[str]:
+    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
 
 
 def _have_no_main() -> None:

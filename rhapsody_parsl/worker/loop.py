@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
@@ -19,8 +21,8 @@ import msgspec
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.mark import Mark
-from rhapsody_parsl.wire.messages import Done, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
+from rhapsody_parsl.wire.mark import Mark, folder_of, made
+from rhapsody_parsl.wire.messages import Done, Failed, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
 from rhapsody_parsl.wire.parcels import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
@@ -31,6 +33,8 @@ from rhapsody_parsl.worker.surroundings import Surroundings
 __all__ = ("Outbox", "Runner", "serve")
 
 _FLUSH_AFTER = 0.005
+_ANSWERS_OF_DRAGON = "DRAGON_GS_RET_QD"
+"""Names the one channel to this process and none below it: a second one that listens there waits for ever."""
 _LEAVE_WITHIN = 5.0
 """Seconds for exit handlers and threads of a fresh process whose task is over."""
 
@@ -67,6 +71,11 @@ class Outbox:
                 self._spoke.send(Done(self._run, self._results))
                 self._results = []
             self._flushed = time.perf_counter()
+
+    def tell(self, message: Failed) -> None:
+        """Send what is there, then a word of our own."""
+        self.flush()
+        self._spoke.send(message)
 
     def seal(self) -> None:
         """Send what is there and take nothing more: a task whose processes are being killed must not report that."""
@@ -153,13 +162,15 @@ class Runner:
                 result = self._run_task(work, task)
                 self._outbox.put(work.run, deliver(result, work.parcels))
                 self._inbox.end()
-                if task is work.tasks[-1]:
+                is_last = task is work.tasks[-1]
+                if is_last:
                     self._outbox.flush()  # its result need not wait for what follows
-                self._surroundings.put_right()
+                if not self._surroundings.put_right(1.0 if is_last else result.seconds):
+                    self._leave()
         self._outbox.flush()
 
     def _leave(self) -> None:
-        """Earlier tasks left too much here for the limit of this work: none of it has begun, and another takes it."""
+        """Earlier tasks left too much here for those that have not begun: another worker takes them."""
         end_descendants()
         self._outbox.flush()
         os._exit(0)
@@ -185,7 +196,8 @@ def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     began = time.perf_counter()
     read, write = os.pipe()
     command = [sys.executable, "-m", "rhapsody_parsl.worker.once", str(write)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True)
+    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON}
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True, env=env)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
         with suppress(BrokenPipeError), cast(BinaryIO, child.stdin) as question:
@@ -230,9 +242,9 @@ class Runs(Protocol):
 def serve(
     endpoint: str,
     name: str,
-    keys: Keys | None = None,
+    keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
-    mark: Mark | None = None,
+    marks: bool = True,
     facts: dict[str, Any] | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
@@ -240,14 +252,16 @@ def serve(
     Args:
         endpoint: The hub's.
         name: Ours.
-        keys: For a hub over tcp.
+        keys: The folder of keys, for a hub on another host; else empty.
         runner: Runs the work.
-        mark: Tells after our end which task we began last.
+        marks: Whether to leave word of which task we began last.
         facts: What the runtime's pilot half wants to know of us.
     """
+    folder = folder_of(endpoint, keys)
+    mark = made(folder, name) if marks else None
     adopt_orphans()
-    prepare()
-    spoke = Spoke(endpoint, name, keys)
+    prepare(folder)
+    spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready

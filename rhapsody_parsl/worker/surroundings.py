@@ -3,21 +3,22 @@
 import os
 import signal
 import sys
-from _signal import getsignal  # type: ignore[import-not-found]  # `signal`'s makes an enumeration's member each time
 
 from rhapsody_parsl.wire.messages import Work
-from rhapsody_parsl.worker.footing import ARGV, default_signals, empty_input
+from rhapsody_parsl.worker.footing import ARGV
+from rhapsody_parsl.worker.process_state import ProcessState
 from rhapsody_parsl.worker.process_tree import pin
 
 __all__ = ("Surroundings",)
 
-_HANDLED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGALRM", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+_SHORT = 1e-3
+"""Seconds of a task after which less is looked at than it could change: that would take a part of its time."""
 
 
 class Surroundings:
     """Those of this process; they stay from one piece of work to the next, for most want what the last one had.
 
-    Made where tasks are to start: the working directory, the umask and the signals' handlers stay as they are then.
+    Made where tasks are to start: the working directory, the umask and the process's state stay as they are then.
     """
 
     def __init__(self) -> None:
@@ -27,14 +28,15 @@ class Surroundings:
         self._here = os.open(".", os.O_RDONLY)
         self._umask = os.umask(0)
         os.umask(self._umask)
-        self._handlers = {number: getsignal(number) for number in (getattr(signal, name) for name in _HANDLED)}
+        self._state = ProcessState()
+        self._mask = os.sched_getaffinity(0)
         self._variables = _variables().copy()
 
     def suit(self, work: Work) -> None:
         """Make them what the work wants: what only earlier work wanted, or a task changed, is put right."""
         if work.cores != self._cores:
             pin(work.cores)
-            self._cores = work.cores
+            self._cores, self._mask = work.cores, os.sched_getaffinity(0)
         if work.env != self._wanted:
             self._put_back(work.env)
         for name, value in work.env.items():
@@ -43,26 +45,32 @@ class Surroundings:
         if _variables() != self._variables:
             self._variables = _variables().copy()
 
-    def put_right(self) -> None:
-        """Undo what a task did to its process: the next one must not depend on it. Costs three microseconds."""
-        os.fchdir(self._here)
-        os.umask(self._umask)
-        signal.alarm(0)
-        if sys.argv != _ARGV:
-            sys.argv = list(ARGV)
-        if sys.stdin is None or sys.stdin.closed:
-            empty_input()
-        for number, handler in self._handlers.items():
-            if getsignal(number) is not handler:
-                self._set_handlers()
-        if _variables() != self._variables:
-            self._set_variables()
+    def put_right(self, seconds: float = 1.0) -> bool:
+        """Undo what a task did to its process: the next one must not depend on it.
 
-    def _set_handlers(self) -> None:
-        for number, handler in self._handlers.items():
-            if handler is not None:  # else it is no Python function, and stays as it is
-                signal.signal(number, handler)
-        default_signals()
+        Args:
+            seconds: That the task took, if others wait behind it. After a short one a microsecond or two is spent.
+
+        Returns:
+            False when not all could be undone: no other task should run here.
+        """
+        try:
+            os.fchdir(self._here)
+            os.umask(self._umask)
+            signal.alarm(0)
+            if sys.argv != _ARGV:
+                sys.argv = list(ARGV)
+            os.environ = _environ  # noqa: B003 - the one that there was
+            if _variables() != self._variables:
+                self._set_variables()
+            return seconds < _SHORT or self._put_state_right()
+        except Exception:  # noqa: BLE001 - a task may have broken whatever it could reach
+            return False
+
+    def _put_state_right(self) -> bool:
+        if os.sched_getaffinity(0) != self._mask:
+            os.sched_setaffinity(0, self._mask)
+        return self._state.put_back()
 
     def _set_variables(self) -> None:
         """Give each variable that was there its value again; what a task added stays, for modules do that once."""
@@ -85,6 +93,7 @@ class Surroundings:
 
 
 _ARGV = list(ARGV)
+_environ = os.environ
 
 
 def _variables() -> dict[bytes, bytes]:

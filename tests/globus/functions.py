@@ -29,6 +29,10 @@ def _open_strange() -> None:
     raise AssertionError(f"process {os.getpid()} opened the user's object")
 
 
+def fail_without_unicode() -> None:
+    raise LookupError("no such word: \ud800")
+
+
 def fail_strangely() -> None:
     raise Strange
 

@@ -53,6 +53,12 @@ def test_user_exception_is_told_with_its_traceback(driver: Driver) -> None:
     assert "in fail" in str(caught.value)
 
 
+def test_an_exception_with_a_lone_surrogate_keeps_its_class(driver: Driver) -> None:
+    with pytest.raises(TaskFailedError, match=r"LookupError: no such word: \\ud800") as caught:
+        driver.call(functions.fail_without_unicode)
+    assert caught.value.code == "RemoteExecutionError"
+
+
 def test_users_objects_are_opened_by_no_process_of_ours(driver: Driver) -> None:
     with pytest.raises(TaskFailedError, match=r"The task raised \S*Strange: ") as caught:
         driver.call(functions.fail_strangely)

@@ -1,9 +1,12 @@
 """What a task looks at to know the process that it runs in. Nothing of the product is imported here: a task may not."""
 
+import faulthandler
+import io
 import json
 import math
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -108,6 +111,12 @@ def basics() -> dict[str, Any]:
         "home": os.environ.get("HOME"),
         "stdin": sys.stdin.read(),
         "world": sorted(name for name in os.environ if name.startswith(WORLD)),
+        "environment": dict(os.environ),
+        "timers": [signal.getitimer(timer)[0] for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "deep": sys.getrecursionlimit(),
+        "cores": len(os.sched_getaffinity(0)),
+        "says": [os.readlink(f"/proc/self/fd/{file.fileno()}") for file in (sys.stdin, sys.stdout, sys.stderr)],
         "main": sorted(name for name in vars(sys.modules["__main__"]) if not name.startswith("__")),
     }
 
@@ -187,16 +196,75 @@ def pools(comm: Any = None) -> dict[str, Any]:
 
 def is_careless(folder: str, comm: Any = None) -> int:
     """Change all that a task can change of its process, and put nothing back."""
+    faulthandler.dump_traceback_later(0.3, exit=True)
     os.chdir(folder)
     os.umask(0o777)
     os.environ["HOME"] = folder
+    os.environ = {}  # type: ignore[assignment]  # noqa: B003 - that is the point
     sys.argv = ["mine", "--loud"]
+    sys.setrecursionlimit(200)
     sys.stdin.close()
+    sys.stdout, sys.stderr = None, io.StringIO()
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.close(2)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (9, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     for name in SIGNALS:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(9))
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0.3)
     return os.getpid()
+
+
+def lowers_for_good(comm: Any = None) -> None:
+    """Do what only some may undo, and we never do."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+    os.nice(1)
+
+
+def basics_alone(comm: Any = None) -> dict[str, Any]:
+    """Return what costs nothing to look at, to any caller."""
+    return basics()
+
+
+def waits() -> str:
+    """Be at work for a second."""
+    time.sleep(1)
+    return "waited"
+
+
+def ends_its_group(comm: Any = None) -> None:
+    """Send SIGTERM to the process group, as `trap 'kill 0' EXIT` does in many a script."""
+    os.killpg(0, signal.SIGTERM)
+    time.sleep(10)
+
+
+def closes_all(comm: Any = None) -> None:
+    """Close all descriptors that are none of its own, as a program does that becomes a daemon."""
+    os.closerange(3, 256)
+
+
+def uses_dragon() -> list[Any]:
+    """Use what Dragon gives a process that it started."""
+    import dragon  # noqa: F401 - first, so that its start method is known
+    from dragon.data.ddict import DDict
+    from dragon.native.queue import Queue
+
+    queue = Queue(maxsize=2)
+    context: Any = multiprocessing.get_context("dragon")
+    child = context.Process(target=queue.put, args=("from a child",))
+    child.start()
+    said = queue.get(timeout=30)
+    child.join()
+    queue.destroy()
+    shared = DDict(1, 1, 1 << 26)
+    shared["here"] = 3
+    found = shared["here"]
+    shared.destroy()
+    return [said, found]
 
 
 def interrupts_itself(comm: Any = None) -> str:

@@ -111,6 +111,19 @@ def test_a_users_own_list_is_one_request_and_the_second_to_kill_engines(executor
     assert honest.result(60) == ["wols", "b"]
 
 
+def test_copies_of_requests_that_kill_fail_with_the_first_of_them(executor: RhapsodyExecutor) -> None:
+    honest = [asked(f"slow {n}", "pair") for n in range(4)]
+    bad = [asked(f"poison {n % 2}", "pair") for n in range(40)]
+    errors = [future.exception(90) for future in bad]
+    assert all(isinstance(error, RequestKilledEngine) for error in errors)
+    assert len({str(error) for error in errors}) == 2
+    assert [future.result(60) for future in honest] == [f"slow {n}"[::-1] for n in range(4)]
+    began = time.monotonic()
+    assert isinstance(asked("poison 1", "pair").exception(60), RequestKilledEngine)
+    assert time.monotonic() - began < 2  # no engine had to die for it
+    assert asked("abc", "pair").result(60) == "cba"
+
+
 @pytest.mark.parametrize("service", ["alone", "pair"])
 def test_engines_that_somebody_kills_under_load_lose_nothing(executor: RhapsodyExecutor, service: str) -> None:
     futures: dict[str, Future[Any]] = {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from parsl import Config, bash_app
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl.errors import WorkerLost
 from testing.fake_openai import COMMAND
 from tests.integration import apps, found
 
@@ -21,8 +23,16 @@ TIMEOUT = 90
 CARELESS_PARENT = """
 trap '' HUP INT QUIT PIPE CHLD TTIN
 umask 027
+export LD_LIBRARY_PATH=/none/of/ours
+env -0 > {0}
 """
 """A block that is started as `nohup`, background jobs and some launchers do it."""
+OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICES", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS")
+"""What a task's environment has beside the block's: `docs/what_a_task_finds.md` names it."""
+OF_A_SHELL = ("_", "SHLVL", "PWD", "OLDPWD", "CORES", "JOBNAME")
+"""What shells set, and Parsl's launcher and provider after `worker_init`."""
+found_by_shells: dict[str, Path] = {}
+"""What each block's shell found, by the block's label."""
 RANKS: dict[str, Any] = {"num_ranks": 2}
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "local": ("local", {}),
@@ -54,11 +64,14 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rhaps
             label=label,
             runtimes=own,
             cores_per_node=2,
-            provider=LocalProvider(init_blocks=1, max_blocks=1, worker_init=CARELESS_PARENT),
+            provider=LocalProvider(
+                init_blocks=1, max_blocks=1, worker_init=CARELESS_PARENT.format(folder / f"{label}.environment")
+            ),
         )
         for label, own in runtimes.items()
     ]
     with parsl.load(Config(executors=executors, run_dir=str(folder), initialize_logging=False)):
+        found_by_shells.update({label: folder / f"{label}.environment" for label in runtimes})
         yield {executor.label: executor for executor in executors}
 
 
@@ -69,6 +82,18 @@ def _without_comm(function: Callable[..., Any]) -> Callable[..., Any]:
     return alone[function.__name__]  # type: ignore[no-any-return]  # it is one
 
 
+def _added(environment: dict[str, str], label: str) -> dict[str, tuple[str | None, str | None]]:
+    """Return what a task's environment has otherwise than the shell that became its block."""
+    entries = (entry.partition("=") for entry in found_by_shells[label].read_text().split("\0") if entry)
+    blocks = {name: value for name, _, value in entries}
+    names = (name for name in blocks.keys() | environment.keys() if not name.startswith(OF_A_TASK))
+    return {
+        name: (blocks.get(name), environment.get(name))
+        for name in names
+        if blocks.get(name) != environment.get(name) and name not in OF_A_SHELL
+    }
+
+
 class Way:
     """A way that a task's process comes to be."""
 
@@ -76,6 +101,7 @@ class Way:
         self.name = name
         label, self._keys = WAYS[name]
         self._executor = blocks[label]
+        self.label = label
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         takes_comm = self.name.startswith("ranks")
@@ -88,7 +114,7 @@ def way(request: pytest.FixtureRequest, blocks: dict[str, RhapsodyExecutor]) -> 
     return Way(request.param, blocks)
 
 
-def _check(seen: dict[str, Any]) -> None:
+def _check(seen: dict[str, Any], label: str) -> None:
     """Hold what a task found against the contract."""
     basics = seen["basics"]
     assert basics["interrupts"]
@@ -100,6 +126,13 @@ def _check(seen: dict[str, Any]) -> None:
     assert basics["stdin"] == ""
     assert basics["world"] == []
     assert basics["main"] == []
+    assert _added(basics["environment"], label) == {}
+    assert ("DRAGON_MY_PUID" in basics["environment"]) == (label == "dragon")
+    assert basics["timers"] == [0, 0]
+    assert basics["files"] == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert basics["deep"] == 1000
+    assert basics["says"][0] == os.devnull
+    assert os.devnull not in basics["says"][1:]
     for way, told in seen["programs"].items():
         assert told == {"SigBlk": 0, "SigIgn": 0, "fds": [], "read": ["0"], "world": []}, way
     assert seen["open"] == []
@@ -107,7 +140,7 @@ def _check(seen: dict[str, Any]) -> None:
 
 
 def test_what_a_task_finds(way: Way) -> None:
-    _check(way.call(found.finds))
+    _check(way.call(found.finds), way.label)
 
 
 def test_a_forked_child_is_only_a_child(way: Way) -> None:
@@ -134,11 +167,42 @@ def test_a_careless_task_harms_none_that_follows(
     name: str, blocks: dict[str, RhapsodyExecutor], tmp_path: Path
 ) -> None:
     way = Way(name, blocks)
+    cores = way.call(found.basics_alone)["cores"]
     careless = {way.call(found.is_careless, str(tmp_path)) for _ in range(4)}
     after = [way.call(found.finds) for _ in range(2)]
     assert careless & {seen["pid"] for seen in after}, "no process was met again"
     for seen in after:
-        _check({**seen, "open": []})  # what multiprocessing opened in an earlier test is not ours
+        assert seen["basics"]["cores"] == cores
+        _check({**seen, "open": []}, way.label)  # what multiprocessing opened in an earlier test is not ours
+
+
+@pytest.mark.parametrize("name", [_param(way) for way in SHARED])
+def test_who_cannot_be_put_right_meets_no_other_task(name: str, blocks: dict[str, RhapsodyExecutor]) -> None:
+    way = Way(name, blocks)
+    way.call(found.lowers_for_good)
+    assert [way.call(found.basics_alone)["files"] for _ in range(2)] == [
+        resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    ] * 2
+
+
+@pytest.mark.parametrize("name", [_param(way) for way in SHARED])
+@pytest.mark.parametrize("harms", [found.ends_its_group, found.closes_all])
+def test_who_harms_its_own_process_is_lost_alone(
+    name: str, harms: Callable[..., Any], blocks: dict[str, RhapsodyExecutor]
+) -> None:
+    way = Way(name, blocks)
+    beside = blocks[way.label].submit(found.waits, {"runtime": way.label} if way.label != "mpi" else {"num_ranks": 1})
+    with pytest.raises(WorkerLost):
+        way.call(harms)
+    assert beside.result(TIMEOUT) == "waited"
+
+
+@pytest.mark.dragon
+def test_dragons_own_primitives(blocks: dict[str, RhapsodyExecutor]) -> None:
+    """They need the process that Dragon started; one below it is told so at once."""
+    assert Way("dragon", blocks).call(found.uses_dragon) == ["from a child", 3]
+    with pytest.raises(Exception, match="Launch parameter not initialized"):
+        Way("dragon, fresh", blocks).call(found.uses_dragon)
 
 
 def test_a_function_that_came_by_value_uses_multiprocessing(blocks: dict[str, RhapsodyExecutor]) -> None:
@@ -191,4 +255,4 @@ def test_the_body_of_a_request(blocks: dict[str, RhapsodyExecutor], tmp_path: Pa
     out = tmp_path / "found"
     future = blocks["local"].submit(found.note_what_it_finds, {"service": "fake"}, str(out))
     assert future.result(TIMEOUT)
-    _check(json.loads(out.read_text()))
+    _check(json.loads(out.read_text()), "local")

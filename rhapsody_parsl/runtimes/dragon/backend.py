@@ -14,6 +14,7 @@ from pathlib import Path
 import dragon  # noqa: F401 - must come before multiprocessing, so that Dragon is its start method
 import psutil
 from dragon.infrastructure.policy import Policy
+from dragon.infrastructure.process_desc import ProcessOptions
 from dragon.native.machine import System
 from dragon.native.process import Process
 
@@ -29,6 +30,11 @@ _LOOK_EVERY = 1000
 """Milliseconds."""
 _TEARDOWN_WITHIN = 5
 """Seconds."""
+_APART = ("/bin/sh", "-c", '"$@" & wait $!', "worker")
+"""Starts a worker below a process that waits for it, so that it can lead a session: Dragon hears of the end of those of
+its own process group only, and what a task sends to its process group is to reach no part of Dragon's."""
+_SIGNAL = 128
+"""A shell's exit code is this plus the signal's number."""
 
 
 class Head:
@@ -76,7 +82,7 @@ class Head:
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
-        words = [sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
+        words = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
         program, *arguments = limits.as_the_job(words, self._files)
         process = Process(
             program,
@@ -86,6 +92,7 @@ class Head:
             stdout=log,
             stderr=log,
             policy=self._placement(order.host),
+            options=ProcessOptions(make_inf_channels=True),  # else tasks can use nothing of Dragon's
         )
         try:
             process.start()
@@ -160,7 +167,8 @@ def _ending(process: Process) -> str:
         return f"it ended ({problem!r})"
     if code is None:
         return "it ended"
-    return f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}"
+    number = code - _SIGNAL if code > _SIGNAL else -code
+    return f"it was ended by signal {number}" if number > 0 else f"it left with exit code {code}"
 
 
 def main(arguments: list[str]) -> None:

@@ -213,7 +213,7 @@ class Partition:
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
-        env = {"PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(python.parent.parent), "PYTHONUNBUFFERED": "1"}
+        env = {"PATH": os.pathsep.join(path)}  # workers have the block's again
         self._launches += 1
         if len(self.hosts) > 1:
             env[_SALT] = self._salt

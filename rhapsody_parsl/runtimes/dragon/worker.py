@@ -1,13 +1,13 @@
 """`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT [KEYS] NAME`: a resident worker that Dragon started."""
 
+import os
 import sys
-from pathlib import Path
 
-from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.mark import folder_of, made
 from rhapsody_parsl.worker.loop import serve
+from rhapsody_parsl.worker.process_tree import die_with_parent
 
 if __name__ == "__main__":
+    die_with_parent()
+    os.setsid()
     endpoint, *keys, name = sys.argv[1:]
-    mark = made(folder_of(endpoint, keys), name)
-    serve(endpoint, name, Keys.load(Path(keys[0])) if keys else None, mark=mark)
+    serve(endpoint, name, keys)

@@ -15,13 +15,13 @@ from rhapsody_parsl.errors import (
 from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.mpi.job import Job
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher
-from rhapsody_parsl.runtimes.mpi.prefix import variables
+from rhapsody_parsl.runtimes.mpi.prefix import environment
 from rhapsody_parsl.runtimes.mpi.world import World
 from rhapsody_parsl.runtimes.mpi.worlds import Worlds
 from rhapsody_parsl.runtimes.pool import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
-from rhapsody_parsl.wire.messages import RESULT, Done, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
+from rhapsody_parsl.wire.messages import RESULT, Done, Failed, FromBackend, Ready, Result, Revoke, Revoked, Task, Work
 
 __all__ = ("Functions",)
 
@@ -67,7 +67,7 @@ class Functions:
 
     def _variables(self, run: Run) -> dict[str, str]:
         """Return those of a launch: a rank may start programs over the lease of its gang."""
-        return variables(self._launcher, run, run.placed[0].node.host) if self._launcher else {}
+        return environment(self._launcher, run, self._context.folder) if self._launcher else {}
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 
@@ -126,6 +126,8 @@ class Functions:
                         self._advance(job)
             case Revoked(run=run, tasks=tasks):
                 self._revoked(world, rank, run, tasks)
+            case Failed():
+                world.retire()
             case _:
                 return
 

@@ -58,8 +58,8 @@ _HYDRAS = {"srun": "slurm", "flux": "rsh"}
 _VERSION_TIMEOUT = 20.0
 
 
-_FEED_ONE = ("hydra", "openmpi")
-_FIRST_RANK_READS = str(Path(__file__).with_name("first_rank_reads.sh"))
+_PREPARED = ("hydra", "openmpi")
+_BEFORE_A_RANK = str(Path(__file__).with_name("before_a_rank.sh"))
 _BIND_ALIKE = ("hydra", "srun", "pals")
 """Launchers that can bind the ranks of each host, if they are to be bound alike on all of them."""
 
@@ -168,17 +168,21 @@ class Launcher(msgspec.Struct, frozen=True):
         words = [_LOCAL_RANK[self.kind], str(count), gpu_variable or "-", plan(places)]
         return [self.python, "-I", "-S", bind.__file__, *words]
 
-    def feeding(self) -> list[str]:
-        """Return words that come between a launch line and the program, so that its ranks find an end of their input.
+    def preparing(self) -> list[str]:
+        """Return words that come between a launch line and the program, for what its ranks find.
 
-        Only some launchers need that; srun and `flux run` give each rank all that they read themselves.
+        That is an end of their input, and the launcher's libraries, if it is in the Python's own prefix. Only some
+        launchers need that; srun and `flux run` give each rank all that they read themselves.
         """
-        return ["/bin/sh", _FIRST_RANK_READS] if self.kind in _FEED_ONE else []
+        return ["/bin/sh", _BEFORE_A_RANK, self._libraries() or "-"] if self.kind in _PREPARED else []
+
+    def _libraries(self) -> str:
+        lib = Path(self.python).parent.parent / "lib"
+        is_ours = Path(self.program).parent == Path(self.python).parent and any(lib.glob("libmpi.so*"))
+        return str(lib) if is_ours else ""
 
     def environment(self, inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """Return what launches need besides their words.
-
-        The way to other hosts; Open MPI's folder of sessions; the launcher's libraries, if in the Python's own prefix.
+        """Return what launches need besides their words: the way to other hosts; Open MPI's folder of sessions.
 
         Args:
             inherited: Variables as they are.
@@ -188,11 +192,6 @@ class Launcher(msgspec.Struct, frozen=True):
         own = dict(ways.get(self.reach, {}).get(self.kind, {}))
         if self.kind == "openmpi":
             own |= {name: str(folder) for name in _SESSION_FOLDERS if name not in inherited}
-        lib = Path(self.python).parent.parent / "lib"
-        if Path(self.program).parent == Path(self.python).parent and any(lib.glob("libmpi.so*")):
-            path = inherited.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-            others = [part for part in path if part not in ("", str(lib))]
-            own["LD_LIBRARY_PATH"] = os.pathsep.join([str(lib), *others])
         return own
 
 

@@ -1,15 +1,28 @@
 """The `PARSL_*` variables of a launch, as MPIExecutor's workers set them."""
 
+import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, places_of
 from rhapsody_parsl.runtimes.pool import GPU_VARIABLE
 from rhapsody_parsl.runtimes.protocol import Run
 
-__all__ = ("variables",)
+__all__ = ("environment", "variables")
 
 _OWN = {"srun": "PARSL_SRUN_PREFIX", "aprun": "PARSL_APRUN_PREFIX"}
+
+
+def environment(launcher: Launcher, run: Run, folder: Path) -> dict[str, str]:
+    """Return all that the tasks of a run have for their launches, which start on the first host of its lease.
+
+    Args:
+        launcher: The block's.
+        run: With its lease.
+        folder: The private one.
+    """
+    return {**launcher.environment(os.environ, folder), **variables(launcher, run, run.placed[0].node.host)}
 
 
 def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
@@ -30,7 +43,7 @@ def variables(launcher: Launcher, run: Run, head: str) -> dict[str, str]:
     places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, shlex.split(options))
-    own = shlex.join([*line, *launcher.feeding(), *launcher.binding(places, local, gpu_variable)])
+    own = shlex.join([*line, *launcher.preparing(), *launcher.binding(places, local, gpu_variable)])
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {

@@ -20,8 +20,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 
 from rhapsody_parsl.cluster.leftovers import mpi_segments  # noqa: E402
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
-from rhapsody_parsl.wire.curve import Keys  # noqa: E402
-from rhapsody_parsl.wire.messages import RESULT, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work  # noqa: E402
 from rhapsody_parsl.wire.parcels import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
@@ -76,7 +75,7 @@ class Rank:
         comm.Bcast(told)
         if told[0]:
             result = _call(task, comm, self._host)
-            self._surroundings.put_right()
+            is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
@@ -86,6 +85,8 @@ class Rank:
                 mine = deliver(final, work.parcels) if root else Result(task.id, RESULT, b"", result.seconds)
                 self._outbox.put(work.run, mine)
             self._inbox.end()
+            if not is_fit:
+                self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
             self._dispose(comm, result.kind == RESULT)
         else:
             self._inbox.end()
@@ -160,14 +161,14 @@ def main(arguments: list[str]) -> None:
     """Serve the hub at `arguments[0]` as a rank of the world `arguments[1]`; the process ends here."""
     die_with_parent()
     faulthandler.enable()
-    endpoint, world, *folder = arguments
+    endpoint, world, *keys = arguments
     MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
     for segment in map(Path, mpi_segments([os.getpid()])):
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
     facts = {"size": MPI.COMM_WORLD.Get_size()}
     name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
-    serve(endpoint, name, Keys.load(Path(folder[0])) if folder else None, Rank, facts=facts)
+    serve(endpoint, name, keys, Rank, marks=False, facts=facts)
 
 
 if __name__ == "__main__":

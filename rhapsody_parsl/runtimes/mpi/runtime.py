@@ -1,12 +1,11 @@
 """The pilot's half of the MPI runtime: which of its two ways a task goes."""
 
-import os
 from collections.abc import Sequence
 
 from rhapsody_parsl.runtimes.local_workers import LocalWorkers
 from rhapsody_parsl.runtimes.mpi.functions import Functions
 from rhapsody_parsl.runtimes.mpi.launcher import Launcher, detect
-from rhapsody_parsl.runtimes.mpi.prefix import variables
+from rhapsody_parsl.runtimes.mpi.prefix import environment
 from rhapsody_parsl.runtimes.process import sweep_memory
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.spec.config import MPIRuntime
@@ -87,8 +86,4 @@ class MPI:
             await sweep_memory([None, *self._context.hosts.values()], self._context.logs / "mpi-sweep.log")
 
     def _environment(self, run: Run) -> dict[str, str]:
-        if self._launcher is None:
-            return {}
-        head = run.placed[0].node.host
-        libraries = self._launcher.environment(os.environ, self._context.folder)
-        return {**libraries, **variables(self._launcher, run, head)}
+        return environment(self._launcher, run, self._context.folder) if self._launcher else {}

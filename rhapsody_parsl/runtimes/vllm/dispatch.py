@@ -11,9 +11,13 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from rhapsody_parsl.runtimes.process import Cause
-from rhapsody_parsl.runtimes.vllm.suspects import Death, Suspects
+from rhapsody_parsl.runtimes.vllm.deaths import Death
+from rhapsody_parsl.runtimes.vllm.suspects import Suspects
 
 __all__ = ("Assignment", "Dispatch")
+
+_TELL_EVERY = 1.0
+"""Seconds between two looks at how long a busy engine has worked."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -33,12 +37,14 @@ class _Seat:
         fresh: Whether its engine has answered nothing yet but suspects that want a fresh one.
         kept: Whether it takes nothing but suspects.
         trial: Whether what it holds are suspects.
+        since: From when on its work is still to be told; None while it holds nothing.
     """
 
     def __init__(self) -> None:
         self.state = "away"
         self.inflight: dict[int, None] = {}
         self.fresh = self.kept = self.trial = False
+        self.since: float | None = None
 
 
 class Dispatch:
@@ -84,6 +90,14 @@ class Dispatch:
                 return name
         return ""
 
+    def held(self, replica: str) -> list[int]:
+        """Return what a replica holds."""
+        return list(self._seats[replica].inflight)
+
+    def hold(self, replica: str, task: int) -> None:
+        """A replica that dies held it, and it is not to be asked again before it is put again."""
+        del self._seats[replica].inflight[task]
+
     def died(self, replica: str, now: float, cause: Cause = "own") -> Death:
         """A replica's engine died.
 
@@ -97,18 +111,28 @@ class Dispatch:
         self._turn = seat.fresh and trial and bool(self._waiting)
         self._seats[replica] = _Seat()
         if cause != "host":
-            return self._suspects.died(tasks, now, killed=cause == "killed")
+            seconds = now - seat.since if seat.since is not None else 0.0
+            return self._suspects.died(tasks, now, seconds, killed=cause == "killed")
         if trial:
             self._suspects.put_back(tasks)
         else:
             self._waiting = OrderedDict.fromkeys([*tasks, *self._waiting])
         return Death(now)
 
+    def verdicts(self, now: float) -> list[tuple[int, list[Death]]]:
+        """Return the requests that are found to kill engines, with the deaths of each.
+
+        One that is being asked is not among them, for it may be answered yet.
+        """
+        asked = {task for seat in self._seats.values() if seat.trial for task in seat.inflight}
+        return self._suspects.verdicts(now, asked)
+
     def take_all(self) -> list[int]:
         """Give up what is with no replica, and return it."""
         tasks = [*self._suspects.waiting(), *self._waiting]
+        self._waiting.clear()
         for task in tasks:
-            self.leave(task)
+            self._suspects.forget(task)
         return tasks
 
     @property
@@ -118,8 +142,24 @@ class Dispatch:
 
     # --- decisions -----------------------------------------------------------------------------------------------
 
-    def assign(self) -> list[Assignment]:
+    def assign(self, now: float) -> list[Assignment]:
         """Return what is to be asked now; it counts as asked."""
+        self._tell_work(now)
+        out = self._assign()
+        for seat in self._seats.values():
+            if seat.inflight and seat.since is None:
+                seat.since = now
+        return out
+
+    def _tell_work(self, now: float) -> None:
+        """Tell how long engines worked and did not die; of a trial that is known at its end only."""
+        for seat in self._seats.values():
+            if seat.since is None or (seat.inflight and (seat.trial or now - seat.since < _TELL_EVERY)):
+                continue
+            self._suspects.worked(now - seat.since, now)
+            seat.since = now if seat.inflight else None
+
+    def _assign(self) -> list[Assignment]:
         if self.idle and not any(seat.kept for seat in self._seats.values()):
             return []
         for seat in self._seats.values():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,8 +23,10 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.metrics.loggers import StatLoggerBase
 
 from rhapsody_parsl.runtimes.vllm.answering import RequestError
+from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import engine_arguments
@@ -35,6 +38,7 @@ _AS_SERVER = UsageContext.OPENAI_API_SERVER
 """Has vLLM batch as `vllm serve` does; for callers it does not know it takes an eighth of that on an H100."""
 _CPU_CACHE = 256 << 20
 _KEEP_ALIVE = 3600
+_LOOK_EVERY = 5.0
 _OURS = ("model", "host", "port", "api_key")
 
 
@@ -75,20 +79,34 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Steps(StatLoggerBase):  # type: ignore[misc]  # vLLM is not read by mypy
+    """Hears of each step of the engine, also of one that brings no token."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def record(self, *args: Any, **kwargs: Any) -> None:
+        self._progress.step(time.monotonic())
+
+    def log_engine_initialized(self) -> None:
+        """Say nothing."""
+
+
 class Engine:
     """The engine; open it with `open`.
 
     Args:
         engine: vLLM's.
         app: vLLM's web application over it, whose request handling we use too.
+        progress: Hears of its steps.
         on_death: Called with the reason when the engine is found dead.
 
     Attributes:
         model: The name that requests give.
     """
 
-    def __init__(self, engine: AsyncLLM, app: Any, on_death: Callable[[str], None]) -> None:
-        self._engine, self._app, self._on_death = engine, app, on_death
+    def __init__(self, engine: AsyncLLM, app: Any, progress: Progress, on_death: Callable[[str], None]) -> None:
+        self._engine, self._app, self._progress, self._on_death = engine, app, progress, on_death
         self._completion: Any = app.state.openai_serving_completion
         self._chat: Any = app.state.openai_serving_chat
         self.model: str = app.state.openai_serving_models.base_model_paths[0].name
@@ -101,13 +119,16 @@ class Engine:
             ValueError: An engine argument that vLLM does not know, or a model that does not generate text.
         """
         arguments, options = read_arguments(settings, port)
-        engine = AsyncLLM.from_engine_args(arguments, usage_context=_AS_SERVER)
+        progress = Progress(settings.service.stall_timeout, time.monotonic())
+        engine = AsyncLLM.from_engine_args(
+            arguments, usage_context=_AS_SERVER, stat_loggers=[lambda config, index: _Steps(progress)]
+        )
         tasks = await engine.get_supported_tasks()
         if "generate" not in tasks:
             raise ValueError(f"the model does not generate text, it is for {', '.join(tasks)}")
         app = build_app(options, tasks, engine.model_config)
         await init_app_state(engine, app.state, options, tasks)
-        return cls(engine, app, on_death)
+        return cls(engine, app, progress, on_death)
 
     async def first_token(self) -> None:
         """Have one real token generated."""
@@ -117,6 +138,15 @@ class Engine:
         response = await self.answer({**prompt, "max_tokens": 1}, full=True)
         if response["usage"]["completion_tokens"] < 1:
             raise ValueError("the engine generated no token")
+
+    async def watch_progress(self) -> None:
+        """Find the engine dead when it hangs: its processes live, and it makes no step."""
+        while True:
+            await asyncio.sleep(min(_LOOK_EVERY, self._progress.limit / 4))  # what hangs tells nobody
+            requests = self._engine.output_processor.get_num_unfinished_requests()
+            if self._progress.stalled(requests > 0, time.monotonic()):
+                limit = f"stall_timeout={self._progress.limit:g} s"
+                self._on_death(f"its engine made no step within {limit}, with {requests} requests in flight")
 
     def serve_http(self, listener: socket.socket) -> "asyncio.Task[None]":
         """Serve vLLM's OpenAI API on a bound socket."""

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import select
+import time
 from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from rhapsody_parsl.runtimes.vllm.spread import opened
 __all__ = ("Watch", "host")
 
 _CHILD_ENDS_WITHIN = 500.0  # milliseconds, as poll takes them
+_LOOK_AGAIN = 0.005
 
 
 async def host(settings: Settings) -> None:
@@ -42,7 +44,8 @@ async def host(settings: Settings) -> None:
     watch.begin()
     url = f"http://{settings.public_host}:{port}/v1"
     ready = asyncio.ensure_future(answering.serve(engine, url, port, engine.model))
-    await asyncio.wait({ready, serving}, return_when="FIRST_COMPLETED")
+    hanging = asyncio.ensure_future(engine.watch_progress())
+    await asyncio.wait({ready, serving, hanging}, return_when="FIRST_COMPLETED")
     answering.lost("its HTTP server ended")
 
 
@@ -89,10 +92,17 @@ class Watch:
         self._answering.lost(f"its process {name} {how}", killed=cause_of(code or 0) == "killed")
 
     def _exit_code(self, pid: int) -> int | None:
-        """Return a process's exit code where multiprocessing started it, as it does vLLM's; None where it did not."""
-        if child := self._children.get(pid):
-            child.join(_CHILD_ENDS_WITHIN / 1000)
-        return child.exitcode if child else None
+        """Return a process's exit code where multiprocessing started it, as it does vLLM's; None where it did not.
+
+        A thread of vLLM's waits for it too. Where that one was first, multiprocessing knows the code a moment later.
+        """
+        if not (child := self._children.get(pid)):
+            return None
+        child.join(_CHILD_ENDS_WITHIN / 1000)
+        deadline = time.monotonic() + _CHILD_ENDS_WITHIN / 1000
+        while child.exitcode is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN)  # noqa: TID251 - the other thread tells nobody; the engine is dead anyway
+        return child.exitcode
 
 
 def _describe(problem: BaseException) -> str:

@@ -14,11 +14,11 @@ from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.process import Backend, Cause
 from rhapsody_parsl.runtimes.protocol import Context, Placed
 from rhapsody_parsl.runtimes.vllm import checks
+from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment
 from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.restarts import Restarts
 from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.suspects import Death
 from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous

@@ -2,7 +2,7 @@
 
 import math
 
-from rhapsody_parsl.runtimes.vllm.suspects import Death
+from rhapsody_parsl.runtimes.vllm.deaths import Death
 
 __all__ = ("Restarts",)
 

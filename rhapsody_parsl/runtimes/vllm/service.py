@@ -7,10 +7,11 @@ from typing import Any
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
 from rhapsody_parsl.runtimes.process import Cause
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
+from rhapsody_parsl.runtimes.vllm.copies import Copies
+from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import Request, failed
-from rhapsody_parsl.runtimes.vllm.suspects import Death
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.spec.policy import PolicyValue
 from rhapsody_parsl.spec.resources import Resources
@@ -47,6 +48,7 @@ class ModelService:
         self.config, self._api_key = config, api_key
         self._finish, self._on_change = finish, on_change
         self._requests: dict[int, Request] = {}
+        self._copies = Copies(config.restart_window)
         self._dispatch = Dispatch(limit, config.restart_window)
         self.replicas: list[Replica] = []
         for index in range(config.replicas):
@@ -64,31 +66,47 @@ class ModelService:
 
     def put(self, requests: Sequence[Request]) -> None:
         """Ask these, as soon as a replica is free."""
-        self._requests.update((request.task, request) for request in requests)
-        self._dispatch.put(request.task for request in requests)
+        now = time.monotonic()
+        for request in requests:
+            admitted = self._copies.admit(request, now)
+            if isinstance(admitted, RequestKilledEngine):
+                self._finish(request, failed(request.task, admitted))
+                continue
+            self._requests[request.task] = request
+            if admitted:
+                self._dispatch.put([request.task])
         self.dispatch()
 
     def drop(self, request: Request) -> None:
         """A request's answer is not wanted any more."""
-        self._requests.pop(request.task, None)
-        if name := self._dispatch.leave(request.task):
-            self._replica(name).abort(request.task)
+        if self._requests.pop(request.task, None):
+            if name := self._dispatch.leave(request.task):
+                self._replica(name).abort(request.task)
+            self._release(request)
         self.dispatch()
 
     def dispatch(self) -> None:
         """Give what waits to the replicas; end it when none will answer."""
         if not self._dispatch.idle and (error := self.error):
-            for task in self._dispatch.take_all():
-                self._fail(task, error)
+            while tasks := self._dispatch.take_all():
+                for task in tasks:
+                    self._fail(task, error)
             return
-        for assignment in self._dispatch.assign():
+        for assignment in self._dispatch.assign(time.monotonic()):
             self._replica(assignment.replica).ask([self._requests[task] for task in assignment.tasks], assignment.apart)
 
     def _replica(self, name: str) -> Replica:
         return next(replica for replica in self.replicas if replica.name == name)
 
     def _fail(self, task: int, error: RhapsodyError) -> None:
-        self._finish(self._requests.pop(task), failed(task, error))
+        request = self._requests.pop(task)
+        self._finish(request, failed(task, error))
+        self._release(request)
+
+    def _release(self, request: Request) -> None:
+        """A request is over: what waited for it is asked."""
+        if copies := self._copies.over(request):
+            self._dispatch.put(copy.task for copy in copies)
 
     # --- what replicas tell --------------------------------------------------------------------------------------
 
@@ -99,6 +117,7 @@ class ModelService:
             if request := self._requests.pop(result.id, None):
                 self._dispatch.answered(replica.name, result.id)
                 self._finish(request, result)
+                self._release(request)
         self.dispatch()
 
     def changed(self, replica: Replica) -> None:
@@ -109,12 +128,25 @@ class ModelService:
             self.dispatch()
 
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
-        """A replica's engine died: what it held is asked again, but for the request that is found to be the cause."""
-        death = self._dispatch.died(replica.name, time.monotonic(), cause)
-        if death.culprit is not None:
-            _, reason, words = failure.args
-            self._fail(death.culprit, RequestKilledEngine(self.config.name, death.toll, reason, words))
+        """A replica's engine died: what it held is asked again, but for requests that are found to be the cause."""
+        now = time.monotonic()
+        if cause != "host":
+            for copy in self._copies.suspect(self._requests[task] for task in self._dispatch.held(replica.name)):
+                self._dispatch.hold(replica.name, copy.task)
+        death = self._dispatch.died(replica.name, now, cause)
+        death.failure = failure.args[1:]
+        for task, deaths in self._dispatch.verdicts(now):
+            self._convict(task, RequestKilledEngine(self.config.name, len(deaths), *deaths[-1].failure), now)
         return death
+
+    def _convict(self, task: int, error: RequestKilledEngine, now: float) -> None:
+        """A request kills engines: it fails, and so do its copies, wherever they are."""
+        killer = self._requests[task]
+        self._copies.convict(killer, error, now)
+        for request in [request for request in self._requests.values() if request.body == killer.body]:
+            if name := self._dispatch.leave(request.task):
+                self._replica(name).abort(request.task)
+            self._finish(self._requests.pop(request.task), failed(request.task, error))
 
     # --- for tasks and people ------------------------------------------------------------------------------------
 

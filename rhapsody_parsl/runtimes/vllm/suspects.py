@@ -2,13 +2,16 @@
 
 When an engine dies, each request that it held may have killed it. So these are asked again in smaller and smaller
 groups, each with an engine to itself, until the culprit is alone. One death proves nothing, for engines die of other
-causes too: a culprit is who was alone with several. The more deaths had other causes, the more of them it takes.
+causes too: a culprit is who was alone with several. Where engines die without it too, it takes more of them: more than
+as many seconds of work cost by chance.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-__all__ = ("Death", "Suspects")
+from rhapsody_parsl.runtimes.vllm.deaths import Chance, Death, Deaths
+
+__all__ = ("Suspects",)
 
 _FIRST_PARTS = 2
 """Most deaths are no request's doing, and a group costs the time of an answer: so two groups after the first death."""
@@ -18,38 +21,14 @@ _DEATHS, _ALONE = 3, 2
 """What convicts, at the least: deaths in all, and those alone."""
 _KILLED = 0.5
 """What a death weighs that a signal brought which somebody or the system sends (SIGKILL, SIGTERM)."""
-_MOST_DEATHS = 10
+_MARGIN = 4.0
+"""How many deaths more it takes for each that chance explains."""
+_ACCUSES = 2
+"""Deaths alone from which on a request explains, for others, the deaths that it was at."""
+_MOST_DEATHS = 20
 """What convicts whatever else killed engines meanwhile: no request is asked for ever."""
 _MOST_CULPRITS = 16
-"""Culprits in a row, without an answer between: from then on it is the engine that is at fault."""
-
-
-class Death:
-    """An engine's end.
-
-    Args:
-        at: When.
-        suspects: The requests that it held.
-
-    Attributes:
-        suspects: Those of which nothing is known yet.
-        culprit: The request that has been found to kill engines, or None.
-        toll: How many engines the culprit has killed.
-        explained: Whether the culprit is the cause, and not the engine.
-    """
-
-    __slots__ = ("at", "culprit", "explained", "suspects", "toll")
-
-    def __init__(self, at: float, suspects: Iterable[int] = ()) -> None:
-        self.at, self.suspects = at, set(suspects)
-        self.culprit: int | None = None
-        self.toll = 0
-        self.explained = False
-
-    @property
-    def unexplained(self) -> bool:
-        """Whether it had another cause than a request: all that the engine held were answered since."""
-        return not self.suspects and not self.explained
+"""Requests in a row that may explain deaths, without an answer between: then it is the engine that is at fault."""
 
 
 class Suspects:
@@ -60,12 +39,11 @@ class Suspects:
     """
 
     def __init__(self, window: float) -> None:
-        self._window = window
+        self._all = Deaths(window)
         self._groups: deque[list[int]] = deque()
         self._second: deque[list[int]] = deque()
         self._deaths: dict[int, list[Death]] = {}
-        self._alone: dict[int, float] = {}
-        self._recent: deque[Death] = deque()
+        self._alone: dict[int, int] = {}
         self._row = 0
 
     def __bool__(self) -> bool:
@@ -97,35 +75,63 @@ class Suspects:
         """A group was not to blame for what ended its engine: it is the next again."""
         (self._second if group[0] in self._alone else self._groups).appendleft(group)
 
-    def died(self, tasks: Sequence[int], now: float, killed: bool = False) -> Death:
-        """An engine died with these requests in flight: a culprit is found, or they are to be asked in new groups.
+    def worked(self, seconds: float, now: float) -> None:
+        """An engine held requests for so long, and did not die of them."""
+        self._all.worked(seconds, now)
+
+    def died(self, tasks: Sequence[int], now: float, seconds: float = 0.0, killed: bool = False) -> Death:
+        """An engine died with these requests in flight: they are to be asked in new groups.
 
         Args:
             tasks: What it held.
             now: The time.
+            seconds: How long it had held them.
             killed: Whether a signal ended it that somebody or the system sends.
         """
-        death = Death(now, tasks)
-        self._recent.append(death)
+        death = Death(now, tasks, seconds, _KILLED if killed else 1.0)
+        self._all.died(death)
         first = not any(task in self._deaths for task in tasks)
         for task in tasks:
             self._deaths.setdefault(task, []).append(death)
         if len(tasks) == 1:
-            self._alone[tasks[0]] = self._alone.get(tasks[0], 0.0) + (_KILLED if killed else 1)
-            if self._proven(tasks[0], now):
-                self._convict(tasks[0], death)
-                return death
-            self._second.append(list(tasks))
-            return death
-        self._groups.extend(parts(tasks, _FIRST_PARTS if first else _PARTS))  # last: who was not asked yet comes first
+            self._died_alone(tasks[0])
+        else:  # last: who was not asked yet comes first
+            self._groups.extend(parts(tasks, _FIRST_PARTS if first else _PARTS))
         return death
+
+    def _died_alone(self, task: int) -> None:
+        """Have it asked again: by a fresh engine the first time, after all others the next, and so on."""
+        self._alone[task] = self._alone.get(task, 0) + 1
+        (self._second if self._alone[task] % 2 else self._groups).append([task])
+
+    def verdicts(self, now: float, asked: Collection[int] = ()) -> list[tuple[int, list[Death]]]:
+        """Return the requests that are by now found to kill engines, with the deaths of each; they are over.
+
+        What is learnt of one may be what was missing for another.
+
+        Args:
+            now: The time.
+            asked: Requests that are being asked, so that more will be known of them.
+        """
+        out: list[tuple[int, list[Death]]] = []
+        while proven := self._proven(now, asked):
+            out += [(task, self._deaths[task]) for task in proven]
+            for task in proven:
+                self._convict(task)
+        return out
 
     def answered(self, task: int) -> None:
         """A request was answered: it is none that kills."""
         self._row = 0
-        self.leave(task)
+        self.forget(task)
 
     def leave(self, task: int) -> None:
+        """A request is not wanted any more: it may have been the cause, and nobody will ever know."""
+        if task in self._deaths:
+            self._excuse(task)
+            self.forget(task)
+
+    def forget(self, task: int) -> None:
         """A request is over."""
         if task not in self._deaths:
             return
@@ -134,24 +140,32 @@ class Suspects:
             death.suspects.discard(task)
         self._groups, self._second = _without(task, self._groups), _without(task, self._second)
 
-    def unexplained(self, now: float) -> int:
-        """Return how many deaths of late had other causes than a request."""
-        while self._recent and self._recent[0].at <= now - self._window:
-            self._recent.popleft()
-        return sum(death.unexplained for death in self._recent)
+    def _proven(self, now: float, asked: Collection[int]) -> list[int]:
+        accused = {task for task, times in self._alone.items() if times >= _ACCUSES}
+        chance = self._all.chance(now, accused) if accused else None
+        ready = sorted(accused.difference(asked))
+        return [task for task in ready if chance and _exceeds(chance, self._deaths[task])]
 
-    def _proven(self, task: int, now: float) -> bool:
-        deaths = len(self._deaths[task])
-        needed = _ALONE + self.unexplained(now)
-        return deaths >= _MOST_DEATHS or (deaths >= _DEATHS and self._alone[task] >= needed)
+    def _convict(self, task: int) -> None:
+        for death in self._deaths[task]:
+            death.solved = True
+        self._excuse(task)
+        self.forget(task)
 
-    def _convict(self, task: int, death: Death) -> None:
+    def _excuse(self, task: int) -> None:
+        """The deaths that a request was at do not count against the engine, unless there were too many in a row."""
         self._row += 1
-        deaths = self._deaths[task]
-        death.culprit, death.toll = task, len(deaths)
-        for one in deaths:
-            one.explained = self._row <= _MOST_CULPRITS
-        self.leave(task)
+        for death in self._deaths[task]:
+            death.excused = self._row <= _MOST_CULPRITS
+
+
+def _exceeds(chance: Chance, deaths: Collection[Death]) -> bool:
+    """Whether more engines died under a request, and with nothing else in flight, than chance explains."""
+    alone = [death for death in deaths if death.alone]
+    expected = chance.expected(sum(death.seconds for death in alone), deaths)
+    needed = _ALONE + (expected > 0) + _MARGIN * expected
+    proof = sum(death.weight for death in alone) >= needed
+    return len(deaths) >= _MOST_DEATHS or (len(deaths) >= _DEATHS and proof)
 
 
 def _without(task: int, groups: deque[list[int]]) -> deque[list[int]]:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -78,6 +79,21 @@ class Falsy(Exception):
 class Stubborn(Exception):
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name} is fixed")
+
+
+class NoNotes(Exception):
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name} here")
+
+
+class NoAttributes(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"{REASON}: no {name} here")
+
+
+class Hangs(Exception):
+    def __reduce__(self) -> Any:
+        return time.sleep, (100,)
 
 
 class Unpicklable:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from rhapsody_parsl.errors import RemoteError
+from rhapsody_parsl.raised import revival
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.raised.revival import revive
 from tests.unit.raised import strange
@@ -179,6 +180,23 @@ def test_what_is_no_exception_is_caught_as_both(known: dict[str, bytes], kind: s
     assert isinstance(problem, wanted)
     assert isinstance(problem, RemoteError)
     assert type(pickle.loads(pickle.dumps(problem))) is RemoteError
+
+
+def test_one_whose_notes_cannot_be_looked_for_can_be_printed() -> None:
+    problem = revive(encoded(strange.NoNotes(strange.REASON)))
+    assert type(problem) is strange.NoNotes
+    works_with_futures(problem)
+
+
+@pytest.mark.parametrize("kind", [strange.NoAttributes, strange.Hangs])
+def test_one_that_cannot_be_opened_or_takes_for_ever_is_words(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revival, "_LONGEST", 0.3)
+    problem = revive(encoded(kind(strange.REASON)))
+    works_with_futures(problem)
+    assert isinstance(problem, RemoteError)
+    assert strange.REASON in str(problem)
 
 
 def test_large_arguments_travel_once() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import stat
@@ -88,6 +89,7 @@ def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -
         assert backend.last_words() == "x text None"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert stat.S_IMODE((folder / "keys/secret").stat().st_mode) == 0o600
+        assert json.loads((folder / "environment").read_text())["PATH"] == os.environ["PATH"]
 
     with_host(folder, story)
     assert not folder.exists()

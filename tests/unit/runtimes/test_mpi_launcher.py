@@ -262,10 +262,16 @@ def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
     program, lib = fake(tmp_path / "bin", "mpiexec", ""), tmp_path / "lib"
     lib.mkdir()
     launcher = Launcher("hydra", program, python=str(tmp_path / "bin" / "python"))
-    assert launcher.environment({}, PRIVATE) == {}
+
+    def found(launcher: Launcher, **own: str) -> str:
+        words = [*launcher.preparing(), "/bin/sh", "-c", "echo $LD_LIBRARY_PATH"]
+        return subprocess.run(words, env=own, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert found(launcher) == ""
     (lib / "libmpi.so.12").touch()
-    assert launcher.environment({"LD_LIBRARY_PATH": f"/x:{lib}"}, PRIVATE) == {"LD_LIBRARY_PATH": f"{lib}:/x"}
-    assert Launcher("hydra", program, python="/usr/bin/python3").environment({}, PRIVATE) == {}
+    assert found(launcher) == str(lib)
+    assert found(launcher, LD_LIBRARY_PATH="/x:/y") == f"{lib}:/x:/y"
+    assert found(Launcher("hydra", program, python="/usr/bin/python3"), LD_LIBRARY_PATH="/x") == "/x"
 
 
 def gang(*shares: tuple[str, str, tuple[int, ...], int], **resources: object) -> Run:
@@ -284,7 +290,7 @@ def test_nodes_of_one_host_are_one_place() -> None:
 def test_variables_on_this_host() -> None:
     launcher = Launcher("hydra", "/x/mpiexec")
     found = variables(launcher, gang(("a", "a", (0, 1, 2, 3), 2), cores_per_rank=2), "a")
-    line = f"/x/mpiexec -launcher fork -rmk user -bind-to none -n 2 {shlex.join(launcher.feeding())}"
+    line = f"/x/mpiexec -launcher fork -rmk user -bind-to none -n 2 {shlex.join(launcher.preparing())}"
     assert found == {
         "PARSL_MPI_PREFIX": line,
         "PARSL_MPIEXEC_PREFIX": line,
@@ -304,14 +310,14 @@ def test_variables_over_hosts_with_options() -> None:
     found = variables(launcher, run, "a")
     assert found["PARSL_LAUNCHER_OPTIONS"] == "-genv WORD 'two words'"
     assert found["PARSL_MPI_NODELIST"] == "a,b"
-    end = f"-n 4 -ppn 2 -hosts a,b -genv WORD 'two words' {shlex.join(launcher.feeding())}"
+    end = f"-n 4 -ppn 2 -hosts a,b -genv WORD 'two words' {shlex.join(launcher.preparing())}"
     assert found["PARSL_MPI_PREFIX"].endswith(end)
     assert not any("None" in value for value in found.values())
     assert variables(Launcher("srun", "/x/srun"), run, "a")["PARSL_SRUN_PREFIX"].startswith("/x/srun --mpi=pmi2")
 
 
 def test_options_after_the_launch_line_are_refused_with_the_remedy() -> None:
-    words = [*Launcher("hydra", "mpiexec", python=sys.executable).feeding(), "-env", "A", "1", "true"]
+    words = [*Launcher("hydra", "mpiexec", python=sys.executable).preparing(), "-env", "A", "1", "true"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "launcher_options" in done.stderr

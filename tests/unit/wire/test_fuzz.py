@@ -195,7 +195,7 @@ def test_a_line_of_an_outpost_is_a_word_or_nothing(dice: random.Random) -> None:
 
 def test_a_line_to_an_outpost_is_an_order_or_nothing(dice: random.Random, capfd: pytest.CaptureFixture[str]) -> None:
     orders = [b'{"do": "kill", "id": 3}', b'{"do": "files", "files": {}}', b'{"do": "ping"}', b"[1, 2]", b"{}", b""]
-    outpost = Outpost(1.0, [])
+    outpost = Outpost("/none", 1.0, [])
     for _ in range(FRAMES // 64):
         (line,) = changed(dice, [dice.choice(orders) or b" "], _odd_line)
         outpost._take(line)

@@ -52,6 +52,30 @@ def test_cores_are_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pinned == [(0,), (1,)]
 
 
+def test_after_a_short_task_that_others_follow_less_is_looked_at() -> None:
+    surroundings = Surroundings()
+    limit = sys.getrecursionlimit()
+    argv = sys.argv
+    try:
+        sys.setrecursionlimit(limit + 1)
+        assert surroundings.put_right(1e-5)
+        assert sys.getrecursionlimit() == limit + 1
+        assert surroundings.put_right()
+        assert sys.getrecursionlimit() == limit
+    finally:
+        sys.argv = argv
+        sys.setrecursionlimit(limit)
+
+
+def test_what_only_some_may_undo_is_told() -> None:
+    surroundings = Surroundings()
+    child = os.fork()
+    if child == 0:
+        os.nice(1)
+        os._exit(surroundings.put_right())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_what_a_task_changed_of_its_process_is_put_right(tmp_path: Path) -> None:
     """But for variables that it added: modules do that once, when they are first imported."""
     here, argv = Path.cwd(), sys.argv

@@ -1,5 +1,8 @@
 """Which request goes to which replica: by hand, and by experiments on a simulated clock."""
 
+import itertools
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +19,7 @@ def dispatch_of(*ready: str, limit: int = 4) -> Dispatch:
 
 
 def asked(dispatch: Dispatch) -> list[tuple[str, list[int], bool]]:
-    return [(one.replica, one.tasks, one.apart) for one in dispatch.assign()]
+    return [(one.replica, one.tasks, one.apart) for one in dispatch.assign(0.0)]
 
 
 def test_the_least_outstanding_is_chosen_up_to_the_limit() -> None:
@@ -35,7 +38,7 @@ def test_requests_wait_for_a_replica_and_are_spread() -> None:
     dispatch.set_state("b", "ready")
     assert asked(dispatch) == [("b", [3, 4], False)]
     dispatch.answered("a", 1)
-    assert dispatch.assign() == [Assignment("a", [5])]
+    assert dispatch.assign(0.0) == [Assignment("a", [5])]
     assert dispatch.idle
 
 
@@ -173,10 +176,11 @@ def test_every_honest_request_is_answered_and_every_other_found(
     bad = {task for task in poison if task < count}
     assert set(engines.answered) == set(range(count)) - bad
     assert set(engines.culprits) == bad
-    # In company, in a half of it, in a sixteenth of that, alone twice; and what one learns of another is for free.
-    assert all(toll <= 5 for toll in engines.culprits.values())
-    assert engines.deaths <= 5 * len(bad)
-    assert max(engines.asks.values()) <= 5
+    # In company, in a half of it, in a sixteenth of that, alone twice; several may look like chance to each other.
+    most = 5 if len(bad) == 1 else 12
+    assert all(toll <= most for toll in engines.culprits.values())
+    assert engines.deaths <= (5 if len(bad) == 1 else 7) * len(bad)
+    assert max(engines.asks.values()) <= most
 
 
 @settings(max_examples=100, deadline=None)
@@ -197,7 +201,7 @@ def test_with_any_other_deaths_too_every_request_comes_to_an_end(
     engines.run()
     assert engines.answered.keys() | engines.culprits.keys() == set(range(60))
     assert poison <= engines.culprits.keys()
-    assert max(engines.asks.values()) <= 11
+    assert max(engines.asks.values()) <= 21
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -211,6 +215,21 @@ def test_fifty_kills_under_load_lose_nothing(replicas: int) -> None:
         engines.run()
         assert not engines.culprits
         assert len(engines.answered) == 2000
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("gap", [2.0, 4.0, 8.0])
+def test_kills_by_chance_convict_nobody_though_answers_take_as_long_as_engines_live(replicas: int, gap: float) -> None:
+    chance = random.Random(7)  # noqa: S311 - an experiment
+    for seed in range(10):
+        engines = Engines(replicas, seed=seed, answer=(2.0, 6.0))
+        kills = list(itertools.accumulate(chance.expovariate(1 / gap) for _ in range(50)))
+        for kill in kills:
+            engines.kill_at(kill)
+        for task in range(int(kills[-1] / 0.3)):
+            engines.submit_at(0.3 * task, task)
+        engines.run()
+        assert not engines.culprits
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -235,3 +254,13 @@ def test_honest_requests_go_on_with_the_other_replica_while_a_culprit_is_looked_
     assert set(engines.culprits) == {0}
     late = [task for task in range(20, 2000) if engines.answered[task] - (30.0 + 0.1 * task) > 3.0]
     assert not late
+
+
+@pytest.mark.parametrize("fatal", [60.0, 300.0])
+def test_a_request_that_kills_after_minutes_is_found_after_as_few_deaths(fatal: float) -> None:
+    engines = Engines(2, poison={5}, start=30.0, answer=(5.0, 30.0), fatal=fatal)
+    for task in range(200):
+        engines.submit_at(2.0 * task, task)
+    engines.run()
+    assert engines.culprits == {5: 3}
+    assert len(engines.answered) == 199

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.restarts import Restarts
-from rhapsody_parsl.runtimes.vllm.suspects import Death
 
 
 def test_so_many_within_the_window_and_again_when_one_has_left_it() -> None:
@@ -34,7 +34,7 @@ def test_deaths_by_a_request_do_not_count_nor_do_open_ones() -> None:
     assert restarts.counted(3.0) == 0
     for death in deaths[:2]:
         death.suspects.clear()
-        death.explained = True
+        death.excused = True
     assert restarts.counted(3.0) == 0
     deaths[2].suspects.clear()
     assert restarts.counted(3.0) == 1

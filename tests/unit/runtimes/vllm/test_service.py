@@ -11,11 +11,11 @@ import pytest
 
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
+from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
 from rhapsody_parsl.runtimes.vllm.replica import root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
-from rhapsody_parsl.runtimes.vllm.suspects import Death
 from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.spec.resources import Part, Resources
 from rhapsody_parsl.spec.task_spec import TaskSpec
@@ -74,15 +74,18 @@ class Watched:
         self.service.changed(replica)
         return death
 
-    def put(self, *tasks: int) -> None:
-        self.service.put([request(task) for task in tasks])
+    def put(self, *tasks: int, body: bytes = b"") -> None:
+        self.service.put([request(task, body) for task in tasks])
 
     def answer(self, index: int, *tasks: int) -> None:
         self.service.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
 
 
-def request(task: int) -> Request:
-    return Request(task, 1, "s", full=False, rerun=False)
+def request(task: int, body: bytes = b"") -> Request:
+    """Return a request, one of its own if nothing else is said."""
+    made = Request(task, 1, "s", full=False, rerun=False)
+    made.body = body or str(task).encode()
+    return made
 
 
 def test_requests_wait_for_a_replica_and_each_answer_makes_room() -> None:
@@ -114,7 +117,74 @@ def test_what_a_dead_replica_held_is_asked_again_and_the_culprit_fails_alone() -
     assert [ends[task].kind for task in (1, 3)] == [RESULT, RESULT]
     name, facts = msgspec.msgpack.decode(ends[2].payload)  # type: ignore[arg-type]  # bytes
     assert (name, facts) == ("RequestKilledEngine", ["s", len(deaths), "it died", "words"])
-    assert all(death.explained for death in deaths)
+    assert all(death.excused for death in deaths)
+
+
+def kill(watched: Watched, poison: set[int]) -> int:
+    """Have engines die under these requests and answer all others; return how many died."""
+    deaths = 0
+    while any(watched.held):
+        for index, held in enumerate(watched.held):
+            if poison.intersection(held):
+                deaths += 1
+                watched.dies(index)
+                watched.ready(index)
+            else:
+                watched.held[index] = []
+                watched.answer(index, *held)
+    return deaths
+
+
+def test_a_hundred_copies_of_a_request_that_kills_cost_no_more_engines_than_one() -> None:
+    watched = Watched(replicas=1, limit=256)
+    watched.ready(0)
+    watched.put(*range(100), body=b"poison")
+    watched.put(200, 201)
+    assert kill(watched, set(range(100))) == 4
+    watched.put(100, body=b"poison")
+    assert kill(watched, {100}) == 0
+    ends = dict(watched.finished)
+    assert len(watched.finished) == len(ends) == 103
+    names = [msgspec.msgpack.decode(ends[task].payload)[0] for task in range(101)]  # type: ignore[arg-type]  # bytes
+    assert set(names) == {"RequestKilledEngine"}
+    assert [ends[task].kind for task in (200, 201)] == [RESULT, RESULT]
+
+
+def test_copies_that_come_while_one_is_under_suspicion_wait_for_it() -> None:
+    watched = Watched(replicas=2, limit=8)
+    watched.ready(0, 1)
+    watched.put(1, body=b"same")
+    watched.put(2)
+    watched.dies(0)
+    dropped = request(4, b"same")
+    watched.put(3, body=b"same")
+    watched.service.put([dropped])
+    watched.service.drop(dropped)
+    watched.ready(0)
+    assert watched.held == [[1], [2]]
+    assert kill(watched, set()) == 0
+    assert [task for task, _ in watched.finished] == [1, 2, 3]
+
+
+def test_copies_in_flight_elsewhere_fail_with_the_one_that_is_found() -> None:
+    watched = Watched(replicas=2, limit=8)
+    watched.ready(0, 1)
+    watched.put(1, 2, body=b"poison")
+    assert watched.held == [[1], [2]]
+    for _ in range(3):
+        watched.dies(0)
+        watched.ready(0)
+    assert sorted(task for task, _ in watched.finished) == [1, 2]
+    assert watched.aborted == [2]
+
+
+def test_a_service_without_hope_ends_copies_too() -> None:
+    watched = Watched(replicas=1, limit=8)
+    watched.ready(0)
+    watched.put(1, 2, 3, body=b"same")
+    watched.dies(0)
+    watched.service.replicas[0].give_up(ServiceFailed("s", "gone"))
+    assert sorted(task for task, _ in watched.finished) == [1, 2, 3]
 
 
 def test_answers_prove_that_a_replica_works() -> None:

@@ -1,0 +1,260 @@
+"""Which block gets which task, and what becomes of the tasks of a lost block: events in, instructions out, no I/O.
+
+The link calls a method for each event and then does what `take()` returns. Times are the caller's, of any one clock.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from rhapsody_parsl.errors import BlockLost
+from rhapsody_parsl.executors.admission import searchable
+from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.instructions import (
+    Cut,
+    Discard,
+    Ended,
+    Failed,
+    Give,
+    Instruction,
+    Joined,
+    Left,
+    Send,
+    Stranger,
+)
+from rhapsody_parsl.executors.peers import mismatch
+from rhapsody_parsl.spec.policy import MOST_RERUNS
+from rhapsody_parsl.spec.resources import Resources
+from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
+from rhapsody_parsl.wire.messages import (
+    Cancel,
+    FromPilot,
+    Goodbye,
+    Hello,
+    Report,
+    Result,
+    Results,
+    Returned,
+    Stop,
+    Task,
+)
+
+__all__ = ("Dispatcher",)
+
+_BATCH = 512
+_MOST_SPECS = 4_000
+
+
+class Dispatcher:
+    """State machine over the blocks of an executor and the tasks that wait for one.
+
+    Args:
+        blocks: Those it will know; only it changes them.
+        threshold: Seconds of silence after which a block counts as lost.
+    """
+
+    def __init__(self, blocks: Blocks, threshold: float) -> None:
+        self.blocks, self._threshold = blocks, threshold
+        self._specs: dict[bytes, TaskSpec] = {}
+        self._waiting: deque[Task] = deque()
+        self._reruns: dict[int, int] = {}
+        self._gone: set[str] = set()
+        self._out: list[Instruction] = []
+
+    def take(self) -> list[Instruction]:
+        """Return the instructions since the last call, in order."""
+        out, self._out = self._out, []
+        return out
+
+    # --- tasks ---------------------------------------------------------------------------------------------------
+
+    def submit(self, task: Task) -> None:
+        """A task came; `give_out` gives it to a block."""
+        self._waiting.append(task)
+
+    def give_out(self) -> None:
+        """Give waiting tasks to blocks, in order, in batches; what no block can take now waits on."""
+        if not self._waiting or not self.blocks.have_room():
+            return
+        batches: dict[str, list[Task]] = {}
+        full: set[tuple[Resources, tuple[str, ...]]] = set()
+        kept: list[Task] = []
+        while self._waiting and len(kept) <= _BATCH:
+            task = self._waiting.popleft()
+            spec = self._spec_of(task)
+            needs = spec.resources, spec.policy.labels
+            block = None if full and needs in full else self.blocks.choose(spec)
+            if block is None:
+                full.add(needs)
+                kept.append(task)
+            else:
+                block.give(task)
+                batches.setdefault(block.id, []).append(task)
+        self._waiting.extendleft(reversed(kept))
+        for id_, tasks in batches.items():
+            if block := self.blocks.get(id_):
+                self._out += [Give(block, tasks[start : start + _BATCH]) for start in range(0, len(tasks), _BATCH)]
+
+    def cancel(self, task: int, now: float) -> None:
+        """Nobody wants a task any more, wherever it is."""
+        self._reruns.pop(task, None)
+        for block in self.blocks:
+            if (taken := block.take(task, now)) is not None:
+                self._out += [Discard([taken]), Send(block, Cancel([task]))]
+                return
+        for item in self._waiting:
+            if item.id == task:
+                self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
+                self._waiting.remove(item)
+                return
+
+    def _spec_of(self, task: Task) -> TaskSpec:
+        spec = self._specs.get(task.spec)
+        if spec is None:
+            if len(self._specs) > _MOST_SPECS:
+                self._specs.clear()
+            spec = self._specs[task.spec] = decode_spec(task.spec)
+        return spec
+
+    # --- what pilots say -----------------------------------------------------------------------------------------
+
+    def heard(self, peer: str, local: bool, now: float) -> Block | None:
+        """Return the block that a pilot speaks for; its number stays with the first that took it, while that lives.
+
+        Args:
+            peer: The pilot's name: the block's number, and which of those that were started under it.
+            local: Whether it came over a Unix socket.
+            now: The time.
+        """
+        if peer in self._gone:
+            return None  # it was given up; hearing nothing, it leaves by itself
+        number = peer.partition("/")[0]
+        block = self.blocks.get(number)
+        if block is not None and block.peer != peer:
+            if not block.cut:
+                self._out.append(Stranger(number))
+                return None
+            self._lose(block, "its pilot was started again", "")
+            block = None
+        if block is None:
+            block = Block(number, now, local, peer)
+            self.blocks.add(block)
+        block.heard, block.cut = now, False
+        return block
+
+    def receive(self, block: Block, message: FromPilot) -> None:
+        """A block's pilot said something."""
+        match message:
+            case Results(results=results, leases=leases):
+                self.blocks.leases_ended(block, leases)
+                block.served += len(results)
+                self._end(block, results)
+            case Returned(tasks=tasks):
+                returned = [block.take(task, block.heard) for task in tasks]
+                self._waiting.extendleft(task for task in reversed(returned) if task is not None)
+            case Report(state=state, leases=leases):
+                block.state, block.leases = state, {lease.lease: lease for lease in leases}
+            case Hello():
+                self._welcome(block, message)
+            case Goodbye(reason=reason, begun=begun):
+                self._lose(block, reason, "", frozenset(begun))
+
+    def _end(self, block: Block, results: Iterable[Result]) -> None:
+        ended, over = list[Result](), list[Task | Result]()
+        for result in results:
+            if (task := block.take(result.id, block.heard)) is not None:
+                ended.append(result)
+                if self._reruns:
+                    self._reruns.pop(result.id, None)
+                over.append(task)
+            over.append(result)
+        self._out += [Ended(ended), Discard(over)]
+
+    def _welcome(self, block: Block, hello: Hello) -> None:
+        if misfit := mismatch(hello):
+            self.blocks.refused[block.id] = str(misfit)
+            self._dismiss(block, drain=False)
+            return
+        block.inventory = searchable(hello.inventory)
+        if block.id not in self.blocks.seen:
+            self.blocks.seen.append(block.id)
+        self._out.append(Joined(block))
+
+    # --- connections ---------------------------------------------------------------------------------------------
+
+    def cut(self, block: Block) -> None:
+        """A block's connection has ended, or takes nothing."""
+        if not block.cut:
+            block.cut = True
+            self._out.append(Cut(block))
+
+    def moved(self, block: Block, task: Task) -> None:
+        """A task of a block has its payload elsewhere now."""
+        block.tasks[task.id] = task
+
+    def look(self, now: float) -> None:
+        """Time passed: a block that was silent for too long is lost."""
+        for block in self.blocks:
+            if now - block.heard > self._threshold:
+                self._lose(block, f"its pilot was silent for {self._threshold:g} s", "")
+
+    # --- ends ----------------------------------------------------------------------------------------------------
+
+    def retire(
+        self, launched: Mapping[str, float], count: int, max_idletime: float | None, now: float
+    ) -> dict[str, bool]:
+        """Tell blocks to leave; see `Link.retire`."""
+        chosen: dict[str, bool] = {}
+        for id_ in self.blocks.to_end(launched, count, max_idletime, now):
+            block = self.blocks.get(id_)
+            chosen[id_] = bool(block and block.tasks)
+            if block:
+                self._dismiss(block, drain=chosen[id_])
+        return chosen
+
+    def drain_old(self, now: float) -> list[Block]:
+        """Tell blocks that have reached their drain period to leave; return them."""
+        old = self.blocks.due(now)
+        for block in old:
+            self._dismiss(block, drain=True)
+        return old
+
+    def stop(self, ids: Iterable[str]) -> None:
+        """Tell blocks to leave at once."""
+        for block in filter(None, map(self.blocks.get, ids)):
+            self._dismiss(block, drain=False)
+
+    def lose(self, id_: str, reason: str, log: str) -> None:
+        """A block is known to be gone.
+
+        Args:
+            id_: Its number.
+            reason: Why.
+            log: The end of its output.
+        """
+        if block := self.blocks.get(id_):
+            self._lose(block, reason, log)
+
+    def _dismiss(self, block: Block, drain: bool) -> None:
+        block.closing = True
+        self._out.append(Send(block, Stop(drain)))
+
+    def _lose(self, block: Block, reason: str, log: str, begun: frozenset[int] | None = None) -> None:
+        """What may have begun in the block fails, or waits for another one when its policy says so."""
+        self.blocks.remove(block)
+        self._gone.add(block.peer)
+        block.lost = begun is None
+        self._out.append(Left(block, reason))
+        for task in block.tasks.values():
+            if (begun is not None and task.id not in begun) or self._may_rerun(task):
+                self._waiting.append(task)
+            else:
+                self._reruns.pop(task.id, None)
+                self._out += [Discard([task]), Failed(task.id, BlockLost(block.id, reason, log))]
+
+    def _may_rerun(self, task: Task) -> bool:
+        """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
+        reruns = self._reruns.get(task.id, 0)
+        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
+            return False
+        self._reruns[task.id] = reruns + 1
+        return True

@@ -1,0 +1,139 @@
+"""A pilot without a process: its core and its end of the link, on a simulated clock."""
+
+import platform
+import random
+from collections.abc import Callable
+from typing import Any
+
+from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.messages import (
+    VERSION,
+    Cancel,
+    Goodbye,
+    Hello,
+    Message,
+    Results,
+    Returned,
+    Stop,
+    Submit,
+    ToPilot,
+)
+from rhapsody_parsl.wire.session import Session
+from testing.clock import Clock
+from testing.network import Way
+from testing.nodes import make_nodes
+from testing.simulation import FakeRuntime, Simulation
+
+__all__ = ("PERIOD", "THRESHOLD", "Pilot")
+
+PERIOD, THRESHOLD = 5.0, 30.0
+"""Seconds between heartbeats; of silence until the other end counts as lost."""
+_TO_PILOT: Codec[ToPilot] = Codec(ToPilot)
+
+
+class Pilot:
+    """A block's core and its end of the link, as `pilot.loop` and `pilot.link` join them.
+
+    Attributes:
+        frozen_until: It does nothing before that time.
+        gone: It has left, or was killed.
+    """
+
+    def __init__(
+        self, number: str, clock: Clock, dice: random.Random, faults: float, hear: Callable[..., None]
+    ) -> None:
+        self.number, self.clock, self._dice = number, clock, dice
+        self.peer = f"{number}/a"
+        self.block = Simulation(
+            make_nodes(dice.randint(1, 3), cores=dice.randint(2, 4)),  # any task fits any block
+            {"local": FakeRuntime(), "mpi": FakeRuntime()},
+            clock,
+        )
+        self.session = Session()
+        self.to_driver = Way(clock, dice, faults, lambda frames: hear(self.peer, frames))
+        self.from_driver = Way(clock, dice, faults, self._hear)
+        self.frozen_until, self.gone, self._draining, self._heard = 0.0, False, False, clock.now
+        self._reported: set[int] = set()
+        self.say(Hello(VERSION, number, "1", self._inventory()))
+        self._beat()
+
+    def _inventory(self) -> dict[str, Any]:
+        accounts = self.block.core.ledger.accounts.values()
+        nodes = [
+            {"name": a.node.name, "cores": len(a.node.cores), "gpus": 0, "memory": 64.0, "labels": []} for a in accounts
+        ]
+        cores = sum(len(a.node.cores) for a in accounts)
+        return {"python": platform.python_version(), "nodes": nodes, "cores": cores, "parcels": False}
+
+    @property
+    def due(self) -> float | None:
+        """When its core wants to be told the time."""
+        tick = None if self.gone else self.block.core.next_tick(self.clock.now)
+        return None if tick is None else max(self.frozen_until, self.clock.now + tick)
+
+    def tick(self) -> None:
+        """Time passed."""
+        self.block.core.tick(self.clock.now)
+
+    def say(self, message: Message) -> None:
+        """Send a message to the driver."""
+        self.to_driver.send(self.session.send(encode(message)))
+
+    def act(self) -> None:
+        """Do what the core wants, and report."""
+        if self.gone or self.clock.now < self.frozen_until:
+            return
+        self.block._perform()
+        ended = [result for number, result in self.block.ended.items() if number not in self._reported]
+        self._reported.update(result.id for result in ended)
+        if ended or self.block.records:
+            self.say(Results(ended, self.block.records))
+            self.block.records = []
+        if self._draining:
+            if waiting := self.block.core.withdraw():
+                self.say(Returned(waiting))
+            if not self.block.core.running:
+                self.leave("drained")
+
+    def _hear(self, frames: list[bytes]) -> None:
+        if self.clock.now < self.frozen_until:
+            self.clock.at(self.frozen_until, lambda: self._hear(frames))
+        elif not self.gone:
+            self._heard = self.clock.now
+            for body in self.session.receive(frames):
+                self._receive(_TO_PILOT.decode(body))
+            for reply in self.session.replies:
+                self.to_driver.send(reply)
+            self.session.replies.clear()
+
+    def _receive(self, message: ToPilot) -> None:
+        match message:
+            case Submit(tasks=tasks):
+                self.block.core.submit(tasks, self.clock.now)
+            case Cancel(tasks=tasks):
+                self.block.core.cancel(tasks, self.clock.now)
+            case Stop(drain=True):
+                self._draining = True
+            case Stop():
+                self.leave("the driver said stop")
+        self.act()
+
+    def _beat(self) -> None:
+        if self.gone:
+            return
+        self.clock.at(self.clock.now + PERIOD, self._beat)
+        if self.clock.now >= self.frozen_until:
+            self.to_driver.send(self.session.beat())
+            if self.clock.now - self._heard > THRESHOLD:
+                self.leave("the driver was silent")
+
+    def leave(self, reason: str) -> None:
+        """Say goodbye, and end what runs."""
+        if not self.gone:
+            self.say(Goodbye(reason, self.block.core.begun()))
+            self.kill()
+
+    def kill(self) -> None:
+        """It is gone without a word."""
+        self.gone = True
+        self.block.end()
