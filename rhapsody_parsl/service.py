@@ -39,9 +39,10 @@ def service(name: str) -> Service:
         ServiceNotFound: The block has no such service, or it is not ready yet.
     """
     known = json.loads(os.environ.get(ENVIRONMENT_VARIABLE, "{}"))
-    if name not in known:
+    found = known.get(str.__str__(name)) if issubclass(type(name), str) else None
+    if found is None:
         raise ServiceNotFound(
             "service", name, f"ready in this block are {', '.join(sorted(known)) or 'none'}",
             "Call it from a task of an executor whose VLLMRuntime has that service",
         )  # fmt: skip
-    return Service(name, **known[name])
+    return Service(name, **found)

@@ -37,6 +37,7 @@ def spelled(kind: type[T]) -> type[T]:
         _check_objects(kind, named)
         original(self, *args, **kwargs)
 
+    init.__wrapped__ = inspect.unwrap(original)  # Parsl's `RepresentationMixin` looks under one layer only
     kind.__init__ = init  # type: ignore[assignment,method-assign]  # the same signature
     return kind
 

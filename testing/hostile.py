@@ -4,13 +4,18 @@ import decimal
 import enum
 import fractions
 import math
+import pathlib
 import random
 import sys
 import types
+import uuid
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
+from unittest import mock
 
+import msgspec
 import numpy as np
 
 
@@ -103,8 +108,56 @@ class Level(enum.IntEnum):
     TWO = 2
 
 
+class Flags(enum.IntFlag):
+    A = 1
+    B = 2
+
+
 class Name(enum.StrEnum):
     MPI = "mpi"
+
+
+class Silent(str):
+    """Text whose hash, comparison and length fail or lie, as those of a lazily translated text may."""
+
+    __slots__ = ()
+    __hash__ = __eq__ = __getitem__ = __format__ = _fail
+
+    def __len__(self) -> int:
+        return 10**9
+
+
+class Itself(Mapping[Any, Any]):
+    """A mapping that holds another such, without an end."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return Itself()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(["policy", "cores"])
+
+    def __len__(self) -> int:
+        return 2
+
+
+class Says(Mapping[Any, Any]):
+    """Says that it is of another class."""
+
+    def __init__(self, other: type) -> None:
+        self.other = other
+
+    __class__ = property(lambda self: self.other)
+    __getitem__ = __iter__ = __len__ = _fail
+
+
+class Path(pathlib.PurePosixPath):
+    """A path that cannot be told."""
+
+    __str__ = __fspath__ = _fail
+
+
+class Config(msgspec.Struct):
+    cores: int = 1
 
 
 def _in_itself() -> list[Any]:
@@ -118,7 +171,12 @@ def _in_itself() -> list[Any]:
     deep: Any = 1
     for _ in range(5000):
         deep = {"a": [deep]}
-    return [inner, items, shared, deep]
+    views: dict[str, Any] = {}
+    views |= {"policy": views.values(), "labels": views.items()}
+    deepest: Any = ()
+    for _ in range(100_000):
+        deepest = (deepest,)
+    return [inner, items, shared, deep, deepest, views, views["labels"], types.MappingProxyType(inner)]
 
 
 VALUES: list[Any] = [
@@ -132,6 +190,13 @@ VALUES: list[Any] = [
     np.array(4), np.array([1, 2]), np.datetime64("now"), np.complex128(1), np.bytes_(b"x"), np.float64("nan"),
     {1, 2}, frozenset({"a"}), [], {}, (), OrderedDict(cores=1), types.MappingProxyType({"cores": 1}), ["x"] * 5000,
     {"\ud800": 1}, {1: 2}, {1.5: 2}, {None: 1}, {(1, 2): 3}, {b"k": 1}, iter([1]), (x for x in "ab"), *_in_itself(),
+    Silent("mpi"), Itself(), Path("a"), Config(), Config, Config.__struct_fields__, *map(Says, (str, int, dict, list)),
+    mock.Mock(), mock.MagicMock(spec=int), mock.call, weakref.ref(Config), pathlib.Path("/tmp"), uuid.UUID(int=1),  # noqa: S108 - a value
+    *(np.dtype(code).type(1) for code in "?bBhHlLefdgFDG"), np.ma.masked, np.void(b"x"), np.array(None),
+    np.str_("\ud800"),
+    decimal.Decimal("sNaN"), decimal.Decimal("1e999999"), fractions.Fraction(10**400, 3), Flags(3),
+    "\x1c4", "\uff11", "①", "+4", "1_0", " 4\n", "\u2028", "\x1b[31m", "%s{0}", "x" * 4097, ["x"] * 1001,
+    0.0009, 1.5, 4.0,
 ]  # fmt: skip
 """Each is tried under each key, as a key where it can be one, and as the whole."""
 

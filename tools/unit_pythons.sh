@@ -7,16 +7,26 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 folder=$(realpath -m "${1:-.venv-pythons}")
 failed=0
+
+# The first that can make an environment. A name on PATH proves nothing: pyenv puts names there that fail when called,
+# and Debian's Pythons have no ensurepip unless asked.
+find_python() {
+    local candidate
+    while read -r candidate; do
+        "$candidate" -c 'import ensurepip, venv' 2>/dev/null && echo "$candidate" && return
+    done < <(type -ap "python$1"; ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python 2>/dev/null)
+    return 1
+}
+
 for version in 3.11 3.12 3.13 3.14; do
-    # A name on PATH proves nothing: pyenv puts names there that fail when called.
-    if ! "python$version" -c 'import venv' 2>/dev/null; then
+    if ! python=$(find_python "$version"); then
         echo "unit-pythons: no python$version here, skipped"
         continue
     fi
     venv=$folder/$version
     [ -x "$venv/bin/pytest" ] || {
-        "python$version" -m venv "$venv"
-        "$venv/bin/python" -m pip install -q -e '.[mpi,globus,dev]' numpy safetensors tokenizers
+        "$python" -m venv "$venv"
+        "$venv/bin/python" -m pip install -q -e '.[mpi,globus,dev]' numpy safetensors tokenizers matplotlib
     }
     echo "unit-pythons: $("$venv/bin/python" -V)"
     PATH=$venv/bin:$PATH "$venv/bin/python" -m pytest tests/unit -q -p no:cacheprovider -m "not dragon" || failed=1

@@ -1,5 +1,7 @@
 """What the constructor refuses: values that a block could not be started or kept with."""
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any
@@ -11,7 +13,7 @@ from rhapsody_parsl.cluster.remote import check_way
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import name_of
 from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
-from rhapsody_parsl.spec.limits import MOST, check_positive, check_range, check_text
+from rhapsody_parsl.spec.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
 from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wording import nearest
 
@@ -27,7 +29,10 @@ __all__ = (
 
 _IN_A_LABEL = "._-+@:=,%"
 _LONGEST_LABEL = 100
+_ADDRESS = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _LEAST_PERIOD = 0.01
+_LEAST_SECONDS = 1
+"""Of silence, for a busy process may be late by tenths; and of a block's work."""
 _MOST_MEMORY = 1e9
 _KINDS: dict[str, type] = {
     "dragon": DragonRuntime, "local": LocalRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime,
@@ -120,8 +125,8 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
     Raises:
         InvalidTask: One cannot be.
     """
-    check_range("heartbeat_period", period, _LEAST_PERIOD, 1e9)
-    check_positive("heartbeat_threshold", threshold)
+    check_range("heartbeat_period", period, _LEAST_PERIOD, LONGEST_TIME)
+    check_range("heartbeat_threshold", threshold, _LEAST_SECONDS, LONGEST_TIME)
     if threshold <= period:
         raise InvalidTask(
             "heartbeat_threshold", threshold, f"it must be more than heartbeat_period={period:g}",
@@ -133,7 +138,7 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
 
 
 _OTHERS: dict[str, Callable[[str, float], None]] = {
-    "drain_period": check_positive,
+    "drain_period": lambda name, value: check_range(name, value, _LEAST_SECONDS, LONGEST_TIME),
     "ageing": check_positive,
     "mem_per_node": lambda name, value: check_positive(name, value, _MOST_MEMORY),
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
@@ -150,7 +155,7 @@ def check_words(launch_cmd: str, node_launcher: str, address: str | None, workin
     """
     _check_launch_cmd(launch_cmd)
     check_way(node_launcher)
-    if address is not None and not all(c.isascii() and (c.isalnum() or c in "._-") for c in address or " "):
+    if address is not None and not _ADDRESS.fullmatch(address):
         raise InvalidTask("address", address, "a host's name or IPv4 address is needed, without protocol and port")
     if working_dir is not None:
         check_text("working_dir", working_dir)
@@ -175,8 +180,9 @@ def check_provider(provider: ExecutionProvider | None) -> int:
     """Return how many nodes a block has.
 
     Raises:
-        InvalidTask: Its launcher would start a pilot on each node.
+        InvalidTask: It may start no block, or its launcher would start a pilot on each node.
     """
+    check_range("provider.max_blocks", getattr(provider, "max_blocks", 1), 1, math.inf)
     nodes = getattr(provider, "nodes_per_block", 1) or 1
     launcher = getattr(provider, "launcher", None)
     if nodes > 1 and type(launcher) in _ONE_A_NODE:

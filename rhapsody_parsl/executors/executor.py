@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import typeguard
 from parsl.data_provider.staging import Staging
 from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
@@ -45,6 +44,7 @@ from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
+from rhapsody_parsl.spec.arguments import checked
 from rhapsody_parsl.spec.config import (
     BlockConfig,
     DragonRuntime,
@@ -70,7 +70,7 @@ _DRAGON_ALONE = (DragonRuntime(),)
 if TYPE_CHECKING:
     Runtimes = Sequence[DragonRuntime | MPIRuntime | VLLMRuntime | LocalRuntime]
 else:
-    Runtimes = Any  # `check_runtimes` says what is wrong in a sentence, typeguard in a page
+    Runtimes = Any  # `check_runtimes` says what is wrong in a sentence
 
 
 @spelled
@@ -109,7 +109,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         InvalidTask: A value with which no block could be started or kept; it says the limit.
     """
 
-    @typeguard.typechecked
+    @checked
     def __init__(
         self,
         label: str = "RhapsodyExecutor",
@@ -155,7 +155,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._poller: JobStatusPoller | None = None
 
     def _check(self) -> Admission:
-        """Check what typeguard cannot see: names, limits, and what only a block would stumble over."""
+        """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
         check_default(self.default_runtime, self.runtimes)
         check_numbers(

@@ -16,6 +16,7 @@ from rhapsody_parsl.wording import clip
 
 __all__ = ("FunctionFacts", "bare", "facts_of")
 
+_MOST_LAYERS = 100
 _WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
 
 
@@ -63,7 +64,8 @@ def bare(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _look(function: Callable[..., Any]) -> FunctionFacts:
     layers = list(_layers(function))
-    annotation: dict[str, Any] = next((getattr(each, ATTRIBUTE) for each in layers if hasattr(each, ATTRIBUTE)), {})
+    annotations = (getattr(each, ATTRIBUTE, None) for each in layers)
+    annotation: dict[str, Any] = next((found for found in annotations if type(found) is dict), {})
     bash = any(isinstance(layer, functools.partial) for layer in layers)
     parameters = _parameters(layers[-1])
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -77,8 +79,11 @@ def _look(function: Callable[..., Any]) -> FunctionFacts:
 
 
 def _layers(function: Any) -> Iterator[Any]:
-    """Peel Parsl's wrappers: `functools.wraps` layers, and the partial in which a bash app carries its function."""
-    while True:
+    """Peel Parsl's wrappers: `functools.wraps` layers, and the partial in which a bash app carries its function.
+
+    An object that answers to every name is wrapped without an end.
+    """
+    for _ in range(_MOST_LAYERS):
         yield function
         if hasattr(function, "__wrapped__"):
             function = function.__wrapped__

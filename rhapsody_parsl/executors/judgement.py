@@ -1,15 +1,16 @@
-"""Whether ended blocks are the end of the executor, and how many are started in place of lost ones: pure functions."""
+"""Whether ended blocks are the end of the executor, and how many are started for tasks that wait: pure functions."""
 
 from collections.abc import Collection, Mapping
 
 from parsl.jobs.states import JobState, JobStatus
 
-__all__ = ("FAILURES_IN_A_ROW", "since_work", "to_replace")
+__all__ = ("FAILURES_IN_A_ROW", "since_work", "to_start")
 
 FAILURES_IN_A_ROW = 3
 """Once a block has connected, as many must fail in a row, with no task done by any of them, to end the executor."""
 
 _FAILED = (JobState.FAILED, JobState.MISSING)
+_STOPPED = (JobState.CANCELLED, JobState.SCALED_IN)
 
 
 def since_work(
@@ -27,26 +28,43 @@ def since_work(
     """
     if not connected:
         return dict(status)
-    last = max(map(int, worked), default=-1)
+    last = _last(worked)
     newer = {id_: job for id_, job in status.items() if int(id_) > last or not job.terminal}
     return newer if _failures(newer) >= FAILURES_IN_A_ROW else {}
 
 
-def to_replace(status: Mapping[str, JobStatus], lost: Collection[str], judged: Collection[str], wanted: int) -> int:
-    """Return how many blocks to start because the last one was lost; none while another is there or pending.
+def to_start(
+    status: Mapping[str, JobStatus],
+    lost: Collection[str],
+    worked: Collection[str],
+    judged: Collection[str],
+    wanted: int,
+    first: int = 1,
+) -> int:
+    """Return how many blocks to start where none is there or pending and tasks wait: no strategy need do it then.
 
-    A block that ended as planned (walltime, drain, scaled in, cancelled) is for Parsl's strategy to follow.
+    What somebody stopped, by cancelling or scaling in, is for whoever did so or for Parsl's strategy to start again. So
+    are blocks that end in a row without having done anything: they would follow each other for ever.
 
     Args:
         status: Of all blocks, by number.
         lost: Blocks that ended without a goodbye.
+        worked: Blocks that are gone and have done a task.
         judged: What `since_work` returned: when that is not empty the failures are too many.
         wanted: Blocks that the tasks which wait can use.
+        first: Blocks started before any task came; it says nothing of these that they had nothing to do.
     """
-    if judged or not status or not all(job.terminal for job in status.values()):
+    if judged or not all(job.terminal for job in status.values()):
         return 0
-    newest = max(status, key=int)
-    return wanted if newest in lost or status[newest].state in _FAILED else 0
+    newest = max(map(int, status), default=-1)
+    if newest - max(_last(worked), first - 1) >= FAILURES_IN_A_ROW:
+        return 0
+    stopped = newest >= 0 and status[str(newest)].state in _STOPPED and str(newest) not in lost
+    return 0 if stopped else wanted
+
+
+def _last(worked: Collection[str]) -> int:
+    return max(map(int, worked), default=-1)
 
 
 def _failures(status: Mapping[str, JobStatus]) -> int:

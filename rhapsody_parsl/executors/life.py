@@ -16,7 +16,7 @@ from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.executors.blocks import Block
-from rhapsody_parsl.executors.judgement import since_work, to_replace
+from rhapsody_parsl.executors.judgement import since_work, to_start
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
 
@@ -30,6 +30,8 @@ _NEVER_SPOKE = (
     "The job ended before a pilot in it spoke to the executor: see the job's output below, "
     "and block-*.log in the run directory."
 )
+
+_HUNG = "Its pilot was silent and its job did not end, so it was cancelled."
 
 
 class BlockLife(BlockProviderExecutor):
@@ -47,7 +49,10 @@ class BlockLife(BlockProviderExecutor):
         block_error_handler: bool | Callable[[BlockProviderExecutor, dict[str, JobStatus]], None],
         launch_cmd: str,
     ) -> None:
-        super().__init__(provider=provider, block_error_handler=block_error_handler)
+        wish = block_error_handler
+        super().__init__(provider=provider, block_error_handler=wish if type(wish) is bool else True)
+        if type(wish) is not bool:
+            self.block_error_handler = wish
         self.launch_cmd = launch_cmd
         self._link: Link | None = None
         self._config_path: Path | None = None
@@ -56,6 +61,7 @@ class BlockLife(BlockProviderExecutor):
         self._draining: set[str] = set()
         self._worked: set[str] = set()
         self._lost: dict[str, float] = {}
+        self._given_up: set[str] = set()
         self._cut_checks: set[str] = set()
         self._closed = False
 
@@ -90,7 +96,11 @@ class BlockLife(BlockProviderExecutor):
         return list(self._link.blocks.seen) if self._link else []
 
     def status(self) -> dict[str, JobStatus]:
-        """Return the state of each block's job; one that ended before its pilot said hello is `MISSING`."""
+        """Return the state of each block's job.
+
+        One that ended before its pilot said hello is `MISSING`. One that was cancelled because it hung counts as ended,
+        whether it ends or not: it must not keep the place of another.
+        """
         known: dict[str, JobStatus] = super().status()
         connected = self.connected_blocks()
         for id_, job in known.items():
@@ -98,10 +108,12 @@ class BlockLife(BlockProviderExecutor):
                 why = self._link.blocks.refused.get(id_, _NEVER_SPOKE) if self._link else _NEVER_SPOKE
                 words = job.message if job.message is not None else why
                 known[id_] = JobStatus(JobState.MISSING, words, job.exit_code, job.stdout_path, job.stderr_path)
+            elif id_ in self._given_up and not job.terminal:
+                known[id_] = JobStatus(JobState.CANCELLED, _HUNG)
         return known
 
     def handle_errors(self, status: dict[str, JobStatus]) -> None:
-        """Tell the tasks of ended blocks what happened to them, judge the executor, and replace a lost last block.
+        """Tell the tasks of ended blocks what happened to them, judge the executor, start blocks where none is left.
 
         Parsl's default handler sees what `since_work` leaves of the blocks; a handler of the user's sees all.
         """
@@ -112,14 +124,17 @@ class BlockLife(BlockProviderExecutor):
         super().handle_errors(judged if self.block_error_handler is simple_error_handler else status)
         self._cancel_silent(status)
         if not self.bad_state_is_set and not self._closed:
-            self._replace_lost(status, judged)
+            self._start_for_waiting(status, judged)
 
-    def _replace_lost(self, status: dict[str, JobStatus], judged: dict[str, JobStatus]) -> None:
-        """Start blocks when none is left and the last was lost: with `strategy="none"` nobody else would."""
+    def _start_for_waiting(self, status: dict[str, JobStatus], judged: dict[str, JobStatus]) -> None:
+        """Start blocks when none is left or ever was, and tasks wait: with `strategy="none"` nobody else would."""
+        if self._link is None:
+            return
+        waiting = self.outstanding() - sum(len(block.tasks) for block in self._link.blocks)
         blocks = max(1, getattr(self.provider, "init_blocks", 1))
-        wanted = min(blocks, getattr(self.provider, "max_blocks", 1), self.outstanding())
-        if count := to_replace(status, self._lost, judged, wanted):
-            log.warning("executor %s: its last block was lost with tasks waiting; starting %d", self.label, count)
+        wanted = min(blocks, getattr(self.provider, "max_blocks", 1), max(0, waiting))
+        if count := to_start(status, self._lost, self._worked, judged, wanted, blocks):
+            log.warning("executor %s: tasks wait and no block is there; starting %d", self.label, count)
             super().scale_out_facade(count)
 
     def _cancel_silent(self, status: dict[str, JobStatus]) -> None:
@@ -129,8 +144,9 @@ class BlockLife(BlockProviderExecutor):
         """
         late = time.monotonic() - GOODBYE_TIMEOUT
         hold = {id_ for id_, job in status.items() if not job.terminal and job.state is not JobState.PENDING}
-        silent = [id_ for id_, since in self._lost.items() if since < late and id_ in hold]
-        self._cancel_jobs([id_ for id_ in silent if id_ in self.blocks_to_job_id])
+        hung = {id_ for id_, since in self._lost.items() if since < late} & hold & self.blocks_to_job_id.keys()
+        self._cancel_jobs(hung)
+        self._given_up |= hung
 
     @property
     def workers_per_node(self) -> int | float:
@@ -199,8 +215,8 @@ class BlockLife(BlockProviderExecutor):
         return list(working)
 
     def _cancel_rest(self) -> None:
-        """End the jobs that nobody else will: of blocks that were to finish first, and all of a failed executor."""
-        self._cancel_jobs(self.blocks_to_job_id if self.bad_state_is_set else self._draining)
+        """End the jobs that nobody else will: of blocks that hung or were to finish first; all of a failed executor."""
+        self._cancel_jobs(self.blocks_to_job_id if self.bad_state_is_set else self._draining | self._given_up)
 
     def _cancel_jobs(self, blocks: Iterable[str]) -> None:
         """Cancel jobs; where the provider cannot, as without a process more, the pilots still leave by themselves."""
@@ -218,6 +234,7 @@ class BlockLife(BlockProviderExecutor):
     def joined(self, block: Block) -> None:
         """Tell Parsl's monitoring of a block's nodes; one that was lost is back when its job was started again."""
         self._lost.pop(block.id, None)
+        self._given_up.discard(block.id)
         self._tell_nodes(block, active=True)
 
     def left(self, block: Block) -> None:

@@ -1,7 +1,6 @@
 """`RhapsodyEngine`: Globus Compute's engine contract over our executor."""
 
 import itertools
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -14,7 +13,6 @@ from globus_compute_endpoint.engines.base import GCExecutorFuture, GlobusCompute
 from globus_compute_sdk.serialize import ComputeSerializer
 from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.providers.base import ExecutionProvider
-from typeguard import TypeCheckError
 
 from rhapsody_parsl.errors import (
     InvalidTask,
@@ -28,21 +26,23 @@ from rhapsody_parsl.errors import (
 )
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
 from rhapsody_parsl.globus_compute.report import describe, why_not_high_assurance
-from rhapsody_parsl.globus_compute.settings import InvalidSetting, check_keys, read_runtimes
+from rhapsody_parsl.globus_compute.settings import InvalidSetting, check_keys, read_polling, read_runtimes, read_setting
 from rhapsody_parsl.globus_compute.task import TaskRaised
 from rhapsody_parsl.globus_compute.way import Call, Ways
 
 __all__ = ("RhapsodyEngine",)
 
 _SIZE_LIMIT = 10 * 1024 * 1024  # Globus Compute's own
-_POLLING = {"strategy": "simple", "max_idletime": 120.0, "strategy_period": 5.0}
 _FINAL = (InvalidTask, MissingPackage, PayloadError, RankFailed, RemoteError, ServiceRequestFailed, WalltimeExceeded)
 """Ends of a task that no other try would change."""
 _EXECUTOR_KEYS = (
     "address", "ageing", "block_error_handler", "cores_per_node", "declared_nodes", "default_runtime", "drain_period",
     "encrypted", "gpus_per_node", "heartbeat_period", "heartbeat_threshold", "launch_cmd", "mem_per_node",
 )  # fmt: skip
-_BASE_KEYS = ("allowed_serializers", "max_retries_on_system_failure", "working_dir")
+_BASE_KEYS: dict[str, Any] = {
+    "allowed_serializers": list | None, "max_retries_on_system_failure": int, "working_dir": str | None,
+}  # fmt: skip
+"""Those of every engine, and what they are."""
 _OWN_KEYS = ("job_status_kwargs", "label", "provider", "run_in_sandbox", "runtimes", "strategy")
 
 
@@ -75,15 +75,16 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         **settings: Any,
     ) -> None:
         check_keys(settings, (*_EXECUTOR_KEYS, *_BASE_KEYS, *_OWN_KEYS))
-        super().__init__(**{key: value for key, value in settings.items() if key in _BASE_KEYS})
+        base = {key: read_setting(key, settings[key], wanted) for key, wanted in _BASE_KEYS.items() if key in settings}
+        super().__init__(**base)
         self.label, self.strategy, self.job_status_kwargs = label, strategy, job_status_kwargs
-        self.run_in_sandbox = run_in_sandbox
+        self.run_in_sandbox = read_setting("run_in_sandbox", run_in_sandbox, bool)
+        self._polling = read_polling(strategy, job_status_kwargs)
         if provider is None:
             raise InvalidSetting("engine.provider", None, "this key is needed", "Write provider: {type: LocalProvider}")
         chosen = {key: value for key, value in settings.items() if key in _EXECUTOR_KEYS}
         self.executor = _make_executor(label, provider, runtimes, chosen)
         self.runtimes = self.executor.runtimes
-        self._polling = {**_POLLING, **({"strategy": strategy} if strategy else {}), **(job_status_kwargs or {})}
         self._poller: JobStatusPoller | None = None
         self._ways = Ways(self.executor)
         self._count = itertools.count(1)
@@ -197,17 +198,6 @@ def _make_executor(
         return RhapsodyExecutor(label=label, provider=provider, runtimes=configs, **settings)
     except InvalidTask as error:
         raise InvalidSetting(f"engine.{error.key}", error.value, error.problem, error.remedy) from None
-    except TypeCheckError as problem:
-        raise _wrong_type(problem) from None
-
-
-def _wrong_type(problem: TypeCheckError) -> InvalidSetting:
-    """Name the key that typeguard complains of."""
-    words = re.sub(r"\s+", " ", str(problem))
-    about = re.match(r'argument "(\w+)" \((\w+)\) (.*)', words)
-    return InvalidSetting(
-        f"engine.{about[1]}" if about else "engine", None, f"a {about[2]} {about[3]}" if about else words
-    )
 
 
 def _finish(done: Future[Any], out: Future[Any], call: Call) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.arguments import taken
 from rhapsody_parsl.spec.config import (
     DragonRuntime,
     LocalRuntime,
@@ -17,7 +18,7 @@ from rhapsody_parsl.spec.config import (
 )
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("InvalidSetting", "check_keys", "read_runtimes")
+__all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_setting")
 
 _ROOT = "engine"
 _RUNTIMES: dict[str, type[RuntimeConfig]] = {
@@ -41,6 +42,9 @@ _INSTEAD = {
     "container_cmd_options": "See container_type",
 }
 """What to write instead of keys that other engines have."""
+
+_POLLING = {"strategy": "simple", "max_idletime": 120.0, "strategy_period": 5.0}
+_STRATEGIES = ("none", "simple", "htex_auto_scale")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -67,6 +71,48 @@ def check_keys(given: Collection[str], known: Collection[str]) -> None:
     for key in given:
         if key not in known:
             raise InvalidSetting(f"{_ROOT}.{key}", None, "unknown key", _INSTEAD.get(key) or _nearest(key, known))
+
+
+def read_setting(name: str, value: Any, wanted: Any) -> Any:
+    """Return a value as the type that is wanted.
+
+    Args:
+        name: Its key, after `engine.`.
+        value: From the YAML.
+        wanted: The type, as in an annotation.
+
+    Raises:
+        InvalidSetting: It is of another.
+    """
+    try:
+        return taken(name, value, wanted)
+    except InvalidTask as error:
+        raise InvalidSetting(f"{_ROOT}.{name}", error.value, error.problem, error.remedy) from None
+
+
+def read_polling(strategy: Any, given: Any) -> dict[str, Any]:
+    """Return what Parsl's `JobStatusPoller` takes.
+
+    Args:
+        strategy: `engine.strategy`.
+        given: `engine.job_status_kwargs`, which overrides it.
+
+    Raises:
+        InvalidSetting: A key, a value or a strategy that Parsl does not know.
+    """
+    wish = {} if read_setting("job_status_kwargs", given, dict | None) is None else given
+    wish = {**({} if strategy is None else {"strategy": strategy}), **wish}
+    for key, value in wish.items():
+        where = f"job_status_kwargs.{key}" if key in (given or {}) else str(key)
+        if key not in _POLLING:
+            raise InvalidSetting(f"{_ROOT}.{where}", None, "unknown key", _nearest(key, _POLLING))
+        wish[key] = read_setting(where, value, str if key == "strategy" else int | float)
+        if key == "strategy" and value not in _STRATEGIES:
+            known = f"allowed are {', '.join(_STRATEGIES)}"
+            raise InvalidSetting(f"{_ROOT}.{where}", value, known, nearest(value, _STRATEGIES))
+        if key != "strategy" and not value > 0:
+            raise InvalidSetting(f"{_ROOT}.{where}", value, "it must be more than zero")
+    return {**_POLLING, **wish}
 
 
 def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:

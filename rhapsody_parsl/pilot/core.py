@@ -178,8 +178,10 @@ class Core:
         active = self._runs.get(run)
         if active is None:
             return
+        returned = [task for number in tasks if (task := active.pop(number))]
+        active.total -= len(returned)  # the record counts them where they run
         wanted = []
-        for task in filter(None, map(active.pop, tasks)):
+        for task in returned:
             del self._home[task.id]
             if active.ended_by.pop(task.id, "") == "cancelled":
                 self._outcomes.forget(task.id)

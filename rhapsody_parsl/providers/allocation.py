@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typeguard
 from parsl.jobs.states import JobState, JobStatus
 from parsl.launchers import SimpleLauncher
 from parsl.launchers.base import Launcher
@@ -20,7 +19,8 @@ from rhapsody_parsl.cluster.command import GuardedScript
 from rhapsody_parsl.cluster.names import of_this_host
 from rhapsody_parsl.cluster.remote import check_way, detect
 from rhapsody_parsl.providers.checks import check_blocks
-from rhapsody_parsl.spec.limits import check_positive
+from rhapsody_parsl.spec.arguments import checked
+from rhapsody_parsl.spec.limits import check_period
 from rhapsody_parsl.spelling import spelled
 
 __all__ = ("AllocationProvider",)
@@ -51,7 +51,7 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         InventoryUnknown: The batch system's list of hosts cannot be read.
     """
 
-    @typeguard.typechecked
+    @checked
     def __init__(  # noqa: PLR0913, PLR0917 - Parsl users expect flat keywords
         self,
         worker_init: str = "",
@@ -63,7 +63,7 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         cmd_timeout: int = 30,
     ) -> None:
         check_blocks(init_blocks, min_blocks, parallelism)
-        check_positive("cmd_timeout", cmd_timeout)
+        check_period("cmd_timeout", cmd_timeout)
         check_way(node_launcher)
         self.worker_init = worker_init
         self.launcher = launcher or SimpleLauncher()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import typeguard
 from parsl.jobs.states import JobStatus
 from parsl.launchers import SimpleLauncher, SingleNodeLauncher
 from parsl.launchers.base import Launcher
@@ -22,6 +21,8 @@ from rhapsody_parsl.cluster.steward import Order, variables_of, write_whole
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.providers.checks import check_blocks
 from rhapsody_parsl.providers.shared_job import SharedJob
+from rhapsody_parsl.spec.arguments import checked
+from rhapsody_parsl.spec.limits import check_range
 from rhapsody_parsl.spelling import spelled
 
 __all__ = ("SharedBlock", "SharedBlockProvider")
@@ -37,7 +38,7 @@ class SharedBlock(RepresentationMixin):
         provider: Submits the job; it has to start one process in it, so `SimpleLauncher()` on several nodes.
     """
 
-    @typeguard.typechecked
+    @checked
     def __init__(self, provider: ExecutionProvider) -> None:
         self.provider = provider
         self.nodes = getattr(provider, "nodes_per_block", 1) or 1
@@ -53,6 +54,7 @@ class SharedBlock(RepresentationMixin):
         self._lock = threading.Lock()
         self._jobs: dict[str, SharedJob] = {}
 
+    @checked
     def share(self, *, cores: int | None = None, nodes: int | None = None, **options: Any) -> "SharedBlockProvider":
         """Return a provider for one executor's share; shares follow each other from the first core or node on.
 
@@ -65,10 +67,11 @@ class SharedBlock(RepresentationMixin):
             InvalidTask: The block cannot be divided so.
         """
         unit, count = ("cores", cores) if self.nodes == 1 else ("nodes", nodes)
-        if type(count) is not int or count < 1 or (cores is not None and nodes is not None):
+        if count is None or (cores is not None and nodes is not None):
             raise InvalidTask(
                 "share", {"cores": cores, "nodes": nodes}, f"a block of {self.nodes} node(s) is divided by {unit}"
             )
+        check_range(unit, count, 1)
         there = self.nodes if unit == "nodes" else getattr(self.provider, "cores_per_node", None)
         if there and self._given + count > there:
             raise InvalidTask(unit, count, f"{self._given} of the block's {there} {unit} are given to other shares")
@@ -141,7 +144,7 @@ class SharedBlockProvider(ExecutionProvider, RepresentationMixin):
         InvalidTask: A number that cannot be.
     """
 
-    @typeguard.typechecked
+    @checked
     def __init__(  # noqa: PLR0913, PLR0917 - made by `share`
         self,
         block: SharedBlock,

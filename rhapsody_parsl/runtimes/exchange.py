@@ -63,6 +63,8 @@ class Exchange:
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""
         self._strangers.discard(peer)
+        if self._far:
+            self._far.forget(peer)
 
     def drain(self) -> None:
         """Deliver what has arrived, now."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spec.limits import check_gpus
 from rhapsody_parsl.spec.plain import plain_dict
 from rhapsody_parsl.spec.policy import Isolation, OnLoss, Placement, PolicyValue, Returns
 from rhapsody_parsl.spec.request import PARAMETERS
@@ -39,11 +40,10 @@ _MOST = 1 << 30
 _MOST_AMOUNT = 1e9
 """GB, or seconds: beyond any node and any walltime, and sums of a million such are still exact."""
 
-_LEAST_SHARE = 0.001
 _HIGHEST_PRIORITY = 1 << 63
 _LONGEST = 4096
 _MOST_LABELS = 1000
-_DIGITS = re.compile(r"\s*[0-9]{1,20}\s*")
+_DIGITS = re.compile(r"\s*[0-9]{1,20}\s*", re.ASCII)
 
 
 def _number(key: str, value: Any) -> float:
@@ -82,12 +82,7 @@ def _amount(key: str, value: Any) -> float:
 
 def _gpus(key: str, value: Any) -> float:
     amount = _amount(key, value)
-    if amount > 1 and amount != int(amount):
-        raise InvalidTask(
-            key, value, "above 1 only whole GPUs can be leased", f"Use {int(amount) + 1}, or a share below 1"
-        )
-    if 0 < amount < _LEAST_SHARE:
-        raise InvalidTask(key, value, f"the smallest share of a GPU is {_LEAST_SHARE}")
+    check_gpus(key, amount)
     return amount
 
 

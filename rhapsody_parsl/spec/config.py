@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.spec.limits import MOST, check_positive, check_range, check_text
+from rhapsody_parsl.spec.arguments import without_path
+from rhapsody_parsl.spec.limits import MOST, check_gpus, check_period, check_range, check_text
 from rhapsody_parsl.spec.plain import plain
 from rhapsody_parsl.spelling import Spelled
 from rhapsody_parsl.wording import nearest
@@ -52,9 +53,9 @@ class _Settings(msgspec.Struct, frozen=True, metaclass=Spelled):
 
     def _check_field(self, field: msgspec.structs.FieldInfo) -> None:
         key, value = self._key(field.name), getattr(self, field.name)
-        if _holds_settings(value):
-            return
-        given = plain(str(value) if issubclass(type(value), PurePath) else value, key)
+        if VLLMService in get_args(field.type):
+            return  # the class with the field has checked it
+        given = plain(without_path(value), key)
         if get_origin(field.type) is Literal and given not in get_args(field.type):
             allowed = get_args(field.type)
             raise InvalidTask(key, value, f"allowed are {', '.join(allowed)}", nearest(given, allowed))
@@ -76,11 +77,7 @@ class _Settings(msgspec.Struct, frozen=True, metaclass=Spelled):
 
     def _timeouts(self, *names: str) -> None:
         for name in names:
-            check_positive(self._key(name), getattr(self, name))
-
-
-def _holds_settings(value: Any) -> bool:
-    return type(value) is tuple and bool(value) and all(issubclass(type(item), VLLMService) for item in value)
+            check_period(self._key(name), getattr(self, name))
 
 
 def _words_of(value: Any) -> list[str]:
@@ -232,8 +229,7 @@ class VLLMService(_ServiceFields, frozen=True):
         self._counts(1, "replicas", "nodes")
         check_range(f"{owner}(memory)", self.memory, 0, _MOST_MEMORY)
         self._timeouts("startup_timeout", "stall_timeout", "restart_window")
-        if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise InvalidTask(f"{owner}(gpus)", self.gpus, "above 1 only whole GPUs can be leased")
+        check_gpus(f"{owner}(gpus)", self.gpus)
         for name in self.env:
             if not name or "=" in name:
                 raise InvalidTask(f"{owner}(env)", name, "this is no variable's name")

@@ -18,6 +18,8 @@ __all__ = ("MPI", "VLLM", "Dragon", "Policy", "annotate")
 ATTRIBUTE = "__rhapsody_spec__"
 """Where an annotated function carries its dict; `functools.wraps` of outer decorators copies it outward."""
 
+_BELOW = "Write it below @python_app, and around anything else a function of your own"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -138,11 +140,13 @@ def annotate(*parts: Part) -> Callable[[F], F]:
             earlier ones.
 
     Raises:
-        InvalidTask: A key, value or combination that can never run.
+        InvalidTask: A key, value or combination that can never run; or what is annotated is no function.
     """
     spec = merge(*map(_keys_of, parts))
 
     def decorate(function: F) -> F:
+        if type(getattr(function, "__globals__", None)) is not dict:
+            raise InvalidTask("annotate", function, "a function written in Python is needed", _BELOW)
         parse(spec, function.__name__, "comm" in inspect.signature(function).parameters)
         return _accepting_spec(function, spec)
 

@@ -5,13 +5,19 @@ from typing import Any
 
 from rhapsody_parsl.errors import InvalidTask
 
-__all__ = ("LONGEST_TIME", "MOST", "check_positive", "check_range", "check_text")
+__all__ = ("LONGEST_TIME", "MOST", "check_gpus", "check_period", "check_positive", "check_range", "check_text")
 
 MOST = 100_000
 """Nodes, cores of a node, processes: more of anything no block has."""
 
 LONGEST_TIME = 1e9
 """Seconds: 31 years. Clocks and timers overflow beyond ten times as many."""
+
+_SHORTEST_TIME = 0.1
+"""Seconds: no process is up in less."""
+
+_LEAST_SHARE = 0.001
+"""Of a GPU."""
 
 
 def check_range(key: str, value: Any, low: float, high: float = MOST) -> None:
@@ -37,6 +43,29 @@ def check_positive(key: str, value: Any, high: float = LONGEST_TIME) -> None:
     check_range(key, value, -math.inf, high)
     if not value > 0:
         raise InvalidTask(key, value, "it must be more than zero")
+
+
+def check_period(key: str, value: Any) -> None:
+    """Check the seconds that processes are given to start, to work or to leave.
+
+    Raises:
+        InvalidTask: Nothing could be done in it, or it is too long, not finite, or no number.
+    """
+    check_range(key, value, _SHORTEST_TIME, LONGEST_TIME)
+
+
+def check_gpus(key: str, value: float) -> None:
+    """Check a number of GPUs.
+
+    Raises:
+        InvalidTask: It is neither whole nor a share of one.
+    """
+    if value > 1 and value != int(value):
+        raise InvalidTask(
+            key, value, "above 1 only whole GPUs can be leased", f"Use {int(value) + 1}, or a share below 1"
+        )
+    if 0 < value < _LEAST_SHARE:
+        raise InvalidTask(key, value, f"the smallest share of a GPU is {_LEAST_SHARE}")
 
 
 def check_text(key: str, value: str, longest: int = 4096) -> None:

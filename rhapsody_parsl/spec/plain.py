@@ -14,7 +14,7 @@ from typing import Any
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.wording import clip, name_of_class
 
-__all__ = ("plain", "plain_dict")
+__all__ = ("is_a", "is_scalar", "plain", "plain_dict")
 
 _MOST_ITEMS = 300_000
 _MOST_CHARACTERS = 256 * 1024 * 1024
@@ -41,7 +41,7 @@ def plain_dict(value: Any, key: str) -> dict[Any, Any]:
     """
     if value is None:
         return {}
-    if not _is_mapping(type(value)):
+    if not is_a(type(value), Mapping):
         raise InvalidTask(key, value, "a dict is needed")
     return _Reader(key).dict_of(value, 0)
 
@@ -59,18 +59,24 @@ def plain(value: Any, key: str) -> Any:
     return _Reader(key).value_of(value, 1)
 
 
-def _is_mapping(kind: type) -> bool:
-    return issubclass(kind, dict) or _is_foreign_mapping(kind)
+def is_scalar(kind: type) -> bool:
+    """Return whether a class' objects are single numbers or texts: built-in ones, subclasses of them, or numpy's."""
+    return issubclass(kind, (str, int, float)) or _is_of_numpy(kind)
 
 
-def _is_foreign_mapping(kind: type) -> bool:
-    """Return whether a class is a mapping, as an abstract class sees it: it asks the class, which may do anything."""
+def is_a(kind: type, wanted: type) -> bool:
+    """Return whether a class counts as another, which may be abstract: then the class is asked, and may do anything."""
     try:
-        return bool(issubclass(kind, Mapping))
+        return bool(issubclass(kind, wanted))
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - the user's metaclass
         return False
+
+
+def _is_of_numpy(kind: type) -> bool:
+    scalar = getattr(sys.modules.get("numpy"), "generic", None)
+    return scalar is not None and issubclass(kind, scalar)
 
 
 class _Reader:
@@ -118,16 +124,15 @@ class _Reader:
 
     def _other(self, value: Any, kind: type, depth: int) -> Any:
         """Read what is of no exact built-in type: containers, subclasses of built-in types, numpy's scalars."""
-        scalar = getattr(sys.modules.get("numpy"), "generic", None)
-        if scalar is not None and issubclass(kind, scalar):
-            return self._numpy(scalar.item(value), value)
+        if _is_of_numpy(kind):
+            return self._numpy(sys.modules["numpy"].generic.item(value), value)
         for base, exact in _BUILT_IN:
             if issubclass(kind, base):
                 return self.value_of(exact(value), depth)
         for sequence in _SEQUENCES:
             if issubclass(kind, sequence):
                 return self._list(sequence.__iter__(value), depth)
-        if _is_mapping(kind):
+        if is_a(kind, Mapping):
             return self.dict_of(value, depth)
         raise self._refuse(value, f"it is not plain data: {_ALLOWED}")
 

@@ -51,6 +51,11 @@ class Hub:
         """Send to a peer; a peer that is gone gets nothing (its end is an event of its own)."""
         self._door.send(peer, encode(message))
 
+    def forget(self, peer: str) -> None:
+        """A peer is gone for good; one over a Unix socket is forgotten with its connection."""
+        if isinstance(self._door, TcpDoor):
+            self._door.forget(peer)
+
     def drain(self) -> None:
         """Deliver what has arrived, now: what a process said before it ended comes before its end."""
         self._door.drain()

@@ -154,6 +154,12 @@ class TcpDoor:
         self._pump.due()
         return True
 
+    def forget(self, peer: str) -> None:
+        """A peer is gone for good: of the many that come in a long run nothing is kept."""
+        self._routes.pop(peer, None)
+        for early in [key for key in self._early if key[0] == peer]:
+            del self._early[early]
+
     def drain(self) -> None:
         """Deliver all that has arrived."""
         self._pump.pump()

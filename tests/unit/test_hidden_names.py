@@ -5,12 +5,15 @@ public ones of Parsl and Globus Compute are the contracts that we fulfil.
 """
 
 import ast
+import ctypes
 import importlib
 import inspect
 import pkgutil
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,14 @@ MEANT = {
     "TaskFuture": {"cancel"},
     "_Sketcher": {"find_class"},
 }
+
+
+LATER: dict[type, set[str]] = {
+    threading.Thread: {"_handle", "_after_fork", "_context", "_os_thread_handle", "_set_os_name"},
+    Future: {"_get_snapshot"},
+    ctypes.Structure: {"_align_", "_layout_"},
+}
+"""What Pythons up to 3.14 add to bases of ours: a test on an older one sees it too."""
 
 
 def classes() -> Iterator[type]:
@@ -74,7 +85,8 @@ def is_our_business(name: str, base: type) -> bool:
 
 def hidden(kind: type) -> set[str]:
     ours = names_of(kind)
-    return {name for base in foreign_bases(kind) for name in names_of(base) & ours if is_our_business(name, base)}
+    theirs = {base: names_of(base) | LATER.get(base, set()) for base in foreign_bases(kind)}
+    return {name for base, names in theirs.items() for name in names & ours if is_our_business(name, base)}
 
 
 def test_names_of_foreign_bases_are_hidden_on_purpose_only() -> None:
@@ -86,10 +98,14 @@ def test_names_of_foreign_bases_are_hidden_on_purpose_only() -> None:
     }
 
 
-@pytest.mark.parametrize("body", ["def _target(self): ...", "_target = 1", "def f(self):\n        self._target = 1"])
-def test_a_hidden_name_is_found(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("body", "name"), [
+    ("def _target(self): ...", "_target"), ("_target = 1", "_target"),
+    ("def f(self):\n        self._target: int = 1", "_target"), ("def _handle(self): ...", "_handle"),
+    ("def f(self):\n        self._context = 1", "_context"),
+])  # fmt: skip
+def test_a_hidden_name_is_found(body: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hiding.py").write_text(f"import threading\n\nclass Hiding(threading.Thread):\n    {body}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "hiding", raising=False)
     importlib.invalidate_caches()
-    assert hidden(importlib.import_module("hiding").Hiding) == {"_target"}
+    assert hidden(importlib.import_module("hiding").Hiding) == {name}

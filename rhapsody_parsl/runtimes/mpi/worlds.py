@@ -182,3 +182,5 @@ class Worlds:
         take(mark_of(str(self._context.folder), f"{world.name}.*"))
         for peer in world.peers:
             del self.of_peer[peer]
+            if self._hub:
+                self._hub.forget(peer)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import difflib
 import socket
 import time
 from argparse import Namespace
@@ -31,6 +30,7 @@ from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import engine_arguments
+from rhapsody_parsl.wording import nearest
 
 __all__ = ("Engine",)
 
@@ -192,7 +192,8 @@ def _check_names(request: dict[str, Any], kind: Any, what: str) -> None:
     """Refuse what vLLM's API would silently ignore."""
     for name in request:
         if name not in kind.model_fields:
-            raise RequestError(f"'{name}' is no parameter of a request with {what}")
+            hint = nearest(name, kind.model_fields)
+            raise RequestError(f"'{name}' is no parameter of a request with {what}. {hint}".rstrip())
 
 
 def describe(problem: ValidationError) -> str:
@@ -218,8 +219,7 @@ def read_arguments(settings: Settings, port: int) -> tuple[AsyncEngineArgs, Name
     names = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     for name in given:
         if name not in names and not hasattr(options, name):
-            near = difflib.get_close_matches(name, [*names, *vars(options)], 1)
-            raise ValueError(f"engine_args: vLLM knows no '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+            raise ValueError(f"engine_args: vLLM knows no '{name}'. {nearest(name, {*names, *vars(options)})}".rstrip())
     if current_platform.is_cpu():
         given = {"kv_cache_memory_bytes": _CPU_CACHE, "enforce_eager": True, **given}
     given.setdefault("served_model_name", list(dict.fromkeys([settings.service.name, settings.model])))

@@ -21,14 +21,15 @@ LABEL = "letters, digits and . _ - + @ : = , % only, and 100 bytes at most. It n
     ("heartbeat_period", 10**5000, "it must be 1e+09 at most"),
     ("heartbeat_period", 30, "it must be more than heartbeat_period=30. Several heartbeats should fit into it"),
     ("heartbeat_threshold", math.nan, "a number is needed"),
-    ("heartbeat_threshold", 0, "it must be more than zero"),
+    ("heartbeat_threshold", 0, "it must be 1 or more"),
     ("heartbeat_threshold", 10**40, "it must be 1e+09 at most"),
-    ("drain_period", 0, "it must be more than zero"),
+    ("drain_period", 0, "it must be 1 or more"),
+    ("provider", LocalProvider(init_blocks=0, max_blocks=0), "provider.max_blocks=0: it must be 1 or more"),
     ("drain_period", math.inf, "it must be 1e+09 at most"),
     ("ageing", 0, "it must be more than zero"),
     ("ageing", math.nan, "a number is needed"),
     ("cores_per_node", 0, "it must be 1 or more"),
-    ("cores_per_node", True, "a number is needed"),
+    ("cores_per_node", True, "a whole number or None is needed"),
     ("cores_per_node", 10**9, "it must be 100000 at most"),
     ("gpus_per_node", -1, "it must be 0 or more"),
     ("mem_per_node", 0, "it must be more than zero"),
@@ -36,6 +37,7 @@ LABEL = "letters, digits and . _ - + @ : = , % only, and 100 bytes at most. It n
     ("declared_nodes", 0, "it must be 1 or more"),
     ("address", "", "a host's name or IPv4 address is needed, without protocol and port"),
     ("address", "tcp://host:5", "a host's name or IPv4 address is needed, without protocol and port"),
+    ("address", "x" * 254, "a host's name or IPv4 address is needed, without protocol and port"),
     ("address", "::1", "a host's name or IPv4 address is needed, without protocol and port"),
     ("working_dir", "", "a folder is needed. Leave it out for where the block is"),
     ("working_dir", "a\0", "the character NUL, and half of a surrogate pair, are not allowed"),
@@ -57,7 +59,7 @@ def test_what_no_block_could_work_with_is_refused(setting: str, value: Any, prob
     with pytest.raises(InvalidTask) as caught:
         RhapsodyExecutor(**{setting: value})
     assert problem in str(caught.value)
-    assert caught.value.key in {setting, "heartbeat_threshold"}
+    assert caught.value.key in {setting, "provider.max_blocks", "heartbeat_threshold"}
 
 
 @pytest.mark.parametrize(("setting", "value"), [

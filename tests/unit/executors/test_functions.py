@@ -1,5 +1,6 @@
 import functools
 from typing import Any
+from unittest import mock
 
 import pytest
 from parsl import bash_app, python_app
@@ -26,6 +27,21 @@ def plain(x: int = 1) -> int:
 
 def takes(comm: Any = None, **keywords: Any) -> str:
     return "true"
+
+
+class Agreeing:
+    """Answers to every name with itself, as `unittest.mock.call` and lazy proxies do."""
+
+    def __getattr__(self, name: str) -> "Agreeing":
+        return self
+
+    def __call__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("function", [Agreeing(), mock.call, mock.Mock()], ids=lambda value: type(value).__name__)
+def test_what_is_wrapped_without_an_end_has_facts_too(function: Any) -> None:
+    assert facts_of(function).annotation == {}
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, python_app, bash_app, lambda f: python_app(f, executors=["x"])])

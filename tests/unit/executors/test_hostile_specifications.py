@@ -1,21 +1,39 @@
 """No value raises anything but Parsl's error at submit, or keeps it waiting; what passes reaches the pilot as it was.
 
+Nor does any raise anything but `InvalidTask` in a constructor, and what one takes is a plain value of the right type.
+
 `RHAPSODY_FUZZ=50000` tries as many random specifications instead of 1,500, `RHAPSODY_FUZZ_SEED` others.
 """
 
+import inspect
 import os
 import pickle
+import socket
 import time
 import types
 from collections import OrderedDict
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from parsl.executors.errors import InvalidResourceSpecification
+from parsl.providers import LocalProvider
 
-from rhapsody_parsl import Dragon, DragonRuntime, LocalRuntime, MPIRuntime, Policy, VLLMRuntime, VLLMService, annotate
+from rhapsody_parsl import (
+    AllocationProvider,
+    Dragon,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    Policy,
+    RhapsodyExecutor,
+    SharedBlock,
+    VLLMRuntime,
+    VLLMService,
+    annotate,
+)
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -91,6 +109,49 @@ def test_annotate_refuses_at_definition(number: int) -> None:
             annotate(*parts())(check)
         except InvalidTask as error:
             check_error(error)
+
+
+CONSTRUCTORS: list[tuple[Any, dict[str, Any]]] = [
+    (RhapsodyExecutor, {"runtimes": [LocalRuntime()]}), (DragonRuntime, {}), (LocalRuntime, {}), (MPIRuntime, {}),
+    (VLLMRuntime, {}), (VLLMService, {"name": "a", "model": "m"}), (AllocationProvider, {}),
+    (SharedBlock, {"provider": LocalProvider()}), (SharedBlock(LocalProvider()).share, {"cores": 1}),
+]  # fmt: skip
+OPTIONS_OF_A_SHARE = ["launcher", "init_blocks", "min_blocks", "parallelism"]
+OBJECTS = {"provider", "launcher", "block_error_handler", "storage_access", "remote_monitoring_radio", "runtimes"}
+
+
+@pytest.mark.parametrize(("make", "needed"), CONSTRUCTORS, ids=lambda given: getattr(given, "__name__", ""))
+def test_every_value_for_every_argument_of_a_constructor(
+    make: Any, needed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSB_MCPU_HOSTS", f"{socket.gethostname()} 2")
+    monkeypatch.setattr("rhapsody_parsl.spec.plain._MOST_ITEMS", 1000)  # of which some values have 300 times as many
+    names = list(inspect.signature(make).parameters)
+    for name in names if needed != {"cores": 1} else [*names[:-1], *OPTIONS_OF_A_SHARE]:
+        for value in VALUES:
+            try:
+                made = make(**{**needed, name: value})
+            except InvalidTask as error:
+                check_error(error)
+            else:
+                assert name in OBJECTS or type(getattr(made, name, None)) in PLAIN
+
+
+PLAIN = {str, int, float, bool, type(None), tuple, dict}
+
+
+def test_numbers_of_numpy_and_paths_are_taken_by_constructors() -> None:
+    half: Any = np.float32(0.5)
+    given: dict[str, Any] = {
+        "runtimes": [LocalRuntime(startup_timeout=half)], "working_dir": PurePosixPath("/scratch"),
+        "cores_per_node": np.int64(4), "heartbeat_period": np.uint8(3), "encrypted": np.bool_(False),
+    }  # fmt: skip
+    executor = RhapsodyExecutor(**given)
+    taken = (executor.working_dir, executor.cores_per_node, executor.heartbeat_period, executor.encrypted)
+    assert taken == ("/scratch", 4, 3, False)
+    assert [type(value) for value in taken] == [str, int, int, bool]
+    assert executor.runtimes == (LocalRuntime(startup_timeout=0.5),)
+    assert "cores_per_node=4" in repr(executor)
 
 
 def same(specification: Any, plain: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from testing.waiting import until
 class Queue(LocalProvider):
     """A batch system whose jobs run until they are cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, deaf: bool = False) -> None:
         super().__init__(init_blocks=1, max_blocks=1)  # type: ignore[no-untyped-call]  # Parsl's
+        self.deaf = deaf
         self.jobs: dict[object, JobStatus] = {}
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "") -> object:
@@ -28,14 +29,15 @@ class Queue(LocalProvider):
         return [self.jobs[job] for job in job_ids]
 
     def cancel(self, job_ids: Sequence[object]) -> list[bool]:
-        self.jobs.update(dict.fromkeys(job_ids, JobStatus(JobState.CANCELLED)))
+        if not self.deaf:
+            self.jobs.update(dict.fromkeys(job_ids, JobStatus(JobState.CANCELLED)))
         return [True for _ in job_ids]
 
 
 @pytest.fixture
-def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+def queue(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     monkeypatch.chdir(tmp_path)
-    return Queue()
+    return Queue(deaf=getattr(request, "param", False))
 
 
 @pytest.fixture
@@ -59,16 +61,19 @@ def lose(executor: RhapsodyExecutor) -> None:
     executor.left(block)
 
 
+@pytest.mark.parametrize("queue", [False, True], indirect=True)
 def test_a_lost_block_whose_job_runs_on_is_cancelled_and_replaced(
     executor: RhapsodyExecutor, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the job's end is not seen, as under a first process of a container that reaps no orphans."""
     lose(executor)
     executor.handle_errors(executor.status())
     assert [job.state for job in queue.jobs.values()] == [JobState.RUNNING]  # its pilot may leave by itself
     monkeypatch.setattr(life, "GOODBYE_TIMEOUT", -1.0)
     executor.handle_errors(executor.status())
     executor.handle_errors(executor.status())
-    assert [job.state for job in queue.jobs.values()] == [JobState.CANCELLED, JobState.RUNNING]
+    assert [job.state for job in executor.status().values()] == [JobState.CANCELLED, JobState.RUNNING]
+    assert len(queue.jobs) == 2
     assert not executor.bad_state_is_set
 
 

@@ -40,7 +40,7 @@ def test_dragon_alone_is_the_default() -> None:
     ({"mpi": {"launcher": "mpirun"}}, "engine.runtimes.mpi.launcher: allowed are auto, hydra, openmpi, srun"),
     ({"mpi": {"lancher": "srun"}}, "engine.runtimes.mpi.lancher: unknown key. Did you mean 'launcher'?"),
     ({"mpi": "srun"}, "engine.runtimes.mpi: keys and values are needed, not 'srun'"),
-    ({"dragon": {"startup_timeout": 0}}, "engine.runtimes.dragon.startup_timeout: it must be more than zero, not 0"),
+    ({"dragon": {"startup_timeout": 0}}, "engine.runtimes.dragon.startup_timeout: it must be 0.1 or more, not 0"),
     ({"dragon": {"nodes_per_partition": "two"}}, "engine.runtimes.dragon.nodes_per_partition: Expected int"),
     ({"vllm": {}}, "engine.runtimes.vllm.services: a list of services is needed"),
     ({"vllm": {"services": [{"name": "a"}]}}, "engine.runtimes.vllm.services[0].model: this key is needed"),
@@ -59,7 +59,20 @@ def test_runtimes_that_cannot_be(given: Any, words: str) -> None:
     ({"container_type": "docker"}, "engine.container_type: unknown key. Start the block in the container"),
     ({"encypted": True}, "engine.encypted: unknown key. Did you mean 'encrypted'?"),
     ({"default_runtime": "mpi"}, "engine.default_runtime: runtimes has local, not 'mpi'"),
-    ({"cores_per_node": "four"}, "engine.cores_per_node: a str did not match any element in the union"),
+    ({"cores_per_node": "four"}, "engine.cores_per_node: a whole number or None is needed, not 'four'"),
+    ({"run_in_sandbox": "no"}, "engine.run_in_sandbox: True or False is needed, not 'no'"),
+    ({"max_retries_on_system_failure": "3"}, "engine.max_retries_on_system_failure: a whole number is needed, not '3'"),
+    ({"working_dir": 5}, "engine.working_dir: text or None is needed, not 5"),
+    ({"label": 5}, "engine.label: text is needed, not 5"),
+    ({"strategy": "simpel"}, "engine.strategy: allowed are none, simple, htex_auto_scale, not 'simpel'. "
+     "Did you mean 'simple'?"),
+    ({"job_status_kwargs": ["x"]}, "engine.job_status_kwargs: a dict or None is needed, not ['x']"),
+    ({"job_status_kwargs": {"max_idle": 5}}, "engine.job_status_kwargs.max_idle: unknown key. "
+     "Did you mean 'max_idletime'?"),
+    ({"job_status_kwargs": {"max_idletime": "5"}},
+     "engine.job_status_kwargs.max_idletime: a number is needed, not '5'"),
+    ({"job_status_kwargs": {"strategy_period": 0}},
+     "engine.job_status_kwargs.strategy_period: it must be more than zero"),
     ({"provider": None}, "engine.provider: this key is needed. Write provider: {type: LocalProvider}"),
 ])  # fmt: skip
 def test_engine_keys_that_cannot_be(settings: dict[str, Any], words: str) -> None:

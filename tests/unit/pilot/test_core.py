@@ -300,6 +300,16 @@ def short_apps(block: Simulation, *numbers: int, when: float, name: str = "short
     block.submit(make_spec(name, **keys), *numbers, when=when)
 
 
+def test_a_task_that_was_asked_back_is_recorded_once() -> None:
+    block = Simulation(make_nodes(2, cores=1))
+    short_apps(block, *range(100, 150), when=0.0)
+    block.seconds[0] = 1.0  # the others wait behind it, and are wanted elsewhere
+    block.submit(make_spec("short"), *range(10), when=1.0)
+    block.seconds.update(dict.fromkeys(range(1, 10), 0.001))
+    block.run()
+    assert sum(record.tasks for record in block.records) == 60
+
+
 def test_a_run_of_short_tasks_keeps_its_lease_for_the_next() -> None:
     block = Simulation(make_nodes(1, cores=1))
     short_apps(block, 100, when=0.0)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from typeguard import TypeCheckError
 
 from rhapsody_parsl import AllocationProvider
 from rhapsody_parsl.cluster.batch import NoAllocation, allocated
+from rhapsody_parsl.errors import InvalidTask
 
 VARIABLES = (
     "RHAPSODY_HOSTFILE", "SLURM_JOB_NODELIST", "PBS_NODEFILE", "LSB_MCPU_HOSTS", "LSB_DJOB_HOSTFILE", "FLUX_URI",
@@ -32,7 +32,7 @@ def test_the_block_is_as_large_as_the_allocation(tmp_path: Path, monkeypatch: py
     provider = AllocationProvider(worker_init="module load x")
     assert (provider.nodes_per_block, provider.init_blocks, provider.max_blocks) == (2, 1, 1)
     assert "worker_init='module load x'" in repr(provider)
-    with pytest.raises(TypeCheckError):
+    with pytest.raises(InvalidTask, match="text is needed"):
         AllocationProvider(worker_init=3)  # type: ignore[arg-type]  # what is tested
 
 

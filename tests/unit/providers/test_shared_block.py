@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from parsl.launchers import SimpleLauncher, SrunLauncher
 from parsl.providers import LocalProvider
-from typeguard import TypeCheckError
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, SharedBlock
 from rhapsody_parsl.errors import InvalidTask
@@ -34,11 +33,17 @@ def test_a_block_of_several_nodes_is_divided_by_nodes() -> None:
 
 
 @pytest.mark.parametrize(("nodes", "wish"), [
-    (1, {}), (1, {"nodes": 1}), (1, {"cores": 0}), (3, {"cores": 2}), (3, {"cores": 2, "nodes": 1}),
+    (1, {}), (1, {"nodes": 1}), (3, {"cores": 2}), (3, {"cores": 2, "nodes": 1}),
 ])  # fmt: skip
 def test_what_cannot_be_divided_so_is_refused(nodes: int, wish: dict[str, int]) -> None:
     with pytest.raises(InvalidTask, match="divided by"):
         block(nodes).share(**wish)
+
+
+@pytest.mark.parametrize(("cores", "problem"), [(0, "1 or more"), (10**300, "100000 at most"), ("2", "a whole number")])
+def test_a_share_is_a_number_of_cores(cores: Any, problem: str) -> None:
+    with pytest.raises(InvalidTask, match=f"cores=.*{problem}"):
+        block().share(cores=cores)
 
 
 def test_a_launcher_that_starts_one_process_a_node_is_refused() -> None:
@@ -48,5 +53,5 @@ def test_a_launcher_that_starts_one_process_a_node_is_refused() -> None:
 
 
 def test_types_are_checked() -> None:
-    with pytest.raises(TypeCheckError):
+    with pytest.raises(InvalidTask, match="an object of ExecutionProvider is needed"):
         SharedBlock("slurm")  # type: ignore[arg-type]  # what is tested

@@ -61,7 +61,7 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
 
 @pytest.mark.parametrize(("kind", "keys", "sentence"), [
     (DragonRuntime, {"nodes_per_partition": -1}, "DragonRuntime(nodes_per_partition)=-1: it must be 0 or more."),
-    (DragonRuntime, {"startup_timeout": 0}, "DragonRuntime(startup_timeout)=0: it must be more than zero."),
+    (DragonRuntime, {"startup_timeout": 0}, "DragonRuntime(startup_timeout)=0: it must be 0.1 or more."),
     (MPIRuntime, {"world_ranks": -2}, "MPIRuntime(world_ranks)=-2: it must be 0 or more."),
     (MPIRuntime, {"launcher": "lsf"},
      "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun."),
@@ -73,7 +73,7 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (VLLMService, {"name": "a", "model": ""}, "VLLMService(model)='': a folder or a model's name is needed."),
     (VLLMService, {"name": "a", "model": "m", "replicas": 0}, "VLLMService(replicas)=0: it must be 1 or more."),
     (VLLMService, {"name": "a", "model": "m", "gpus": 1.5},
-     "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased."),
+     "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased. Use 2, or a share below 1"),
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
     (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
     (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be 1 or more."),

@@ -148,3 +148,9 @@ def test_annotated_apps_run_on_other_executors(kind: str, tmp_path: Path) -> Non
         assert app(1, y=5).result() == 6
         assert bash_app(annotate(MPI(ranks=2))(words))("hello", stdout=str(out)).result() == 0
     assert out.read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("given", [max, int, functools.partial(print), None, "x", python_app(len)])
+def test_only_functions_are_annotated(given: Any) -> None:
+    with pytest.raises(InvalidTask, match=r"a function written in Python is needed\. Write it below @python_app"):
+        annotate({"cores": 1})(given)

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -220,6 +221,28 @@ def test_a_far_spoke_ends_with_either_of_its_connections(keys: Keys, connection:
             await way.close()
 
     asyncio.run(end())
+
+
+def test_nothing_is_kept_of_a_far_peer_that_is_forgotten(keys: Keys) -> None:
+    async def converse() -> None:
+        heard: list[str] = []
+        hub = Hub("tcp://127.0.0.1", lambda peer, _: heard.append(peer), keys)
+        try:
+            for number in range(3):
+                spoke = Spoke(hub.endpoint, f"worker-{number}", keys)
+                await asyncio.to_thread(spoke.send, Ready("host", 7))
+                await until(lambda: len(heard) == number + 1)  # noqa: B023 - waited for here
+                spoke.close()
+            door: Any = hub._door
+            assert set(door._routes) == {"worker-0", "worker-1", "worker-2"}
+            for number in range(3):
+                hub.forget(f"worker-{number}")
+            assert not door._routes
+            assert not door._early
+        finally:
+            hub.close()
+
+    asyncio.run(converse())
 
 
 def test_tcp_without_keys_is_refused() -> None:
