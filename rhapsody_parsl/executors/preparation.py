@@ -1,6 +1,7 @@
 """What the executor needs of its host before it opens anything, and the sentences for what is missing."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from rhapsody_parsl.wire.tcp import MOST_SILENT
 
 __all__ = ("prepare", "written")
 
+log = logging.getLogger(__name__)
+
 _OWN_FILES, _FILES_PER_BLOCK = 48, 2
 _MOST_BLOCKS = 10_000
 _THREADS = 4
@@ -21,14 +24,20 @@ _THREADS = 4
 def prepare(provider: ExecutionProvider | None) -> None:
     """Raise the soft limit of open files to what a link to all blocks needs and strangers may take; look for threads.
 
+    `max_blocks` is a bound that people set high; the blocks that start with the executor must fit, later ones may not.
+
     Raises:
-        TooFewOpenFiles: The hard limit is too low.
+        TooFewOpenFiles: The hard limit is too low for the first blocks.
         TooFewThreads: The threads of the executor cannot be started.
     """
-    blocks = min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS)
-    missing = limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * blocks) + MOST_SILENT) - MOST_SILENT
-    if missing > 0:
-        raise TooFewOpenFiles(f"An executor of {blocks} blocks", missing, limits.hard())
+    first = max(1, getattr(provider, "init_blocks", 1), getattr(provider, "min_blocks", 0))
+    most = max(first, min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS))
+    missing = limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * most) + MOST_SILENT) - MOST_SILENT
+    fitting = most - max(0, -(-missing // _FILES_PER_BLOCK))
+    if fitting < first:
+        raise TooFewOpenFiles(f"An executor of {first} blocks", _FILES_PER_BLOCK * (first - fitting), limits.hard())
+    if fitting < most:
+        log.warning("the hard limit of open files (ulimit -Hn) is %d: enough for %d blocks", limits.hard(), fitting)
     if not limits.can_start(_THREADS):
         raise TooFewThreads("An executor", _THREADS)
 
