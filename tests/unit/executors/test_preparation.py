@@ -9,7 +9,7 @@ from rhapsody_parsl.executors.preparation import prepare
 
 
 def provider(**blocks: int) -> LocalProvider:
-    return LocalProvider(**blocks)  # type: ignore[no-untyped-call]  # Parsl's
+    return LocalProvider(**blocks)
 
 
 @pytest.fixture
