@@ -9,7 +9,7 @@ CHANGE = "change of process, kernel"
 MODULES = {
     "pilot": "rhapsody_parsl.pilot",
     "worker": "rhapsody_parsl.worker",
-    "rank": "rhapsody_parsl.runtimes.mpi.rank",
+    "rank": "rhapsody_parsl.runtimes.mpi.world.rank",
     "replica": "rhapsody_parsl.runtimes.vllm.backend",
 }
 """What the processes of a block run, by role; the driver is ours."""
@@ -42,8 +42,11 @@ def _last(owner: str, role: str, function: str, edge: Literal["begins", "ends"] 
     return Leg(owner, role, function, edge, which=2, of=2)
 
 
-_DOOR, _LINE = "rhapsody_parsl.wire.stream:StreamDoor.send", "rhapsody_parsl.wire.stream:StreamLine.send"
-_SPOKE, _EXCHANGE = "rhapsody_parsl.wire.channel:Spoke.receive", "rhapsody_parsl.runtimes.exchange:Exchange.send"
+_DOOR, _LINE = "rhapsody_parsl.wire.stream:StreamListener.send", "rhapsody_parsl.wire.stream:StreamConnection.send"
+_SPOKE, _EXCHANGE = (
+    "rhapsody_parsl.wire.channel:Spoke.receive",
+    "rhapsody_parsl.runtimes.workers.exchange:Exchange.send",
+)
 
 _OUT = {
     "our submit": Leg(KERNEL, "driver", "rhapsody_parsl.executors.executor:RhapsodyExecutor.submit"),
@@ -72,7 +75,7 @@ WAYS = {
     },
     "mpi": {
         **_OUT,
-        "decided": Leg(PILOT, "pilot", "rhapsody_parsl.runtimes.mpi.functions:Functions._send"),
+        "decided": Leg(PILOT, "pilot", "rhapsody_parsl.runtimes.mpi.world.functions:Functions._send"),
         "at the ranks' sockets": _last(PILOT, "pilot", _DOOR),
         "in the ranks": _last(CHANGE, "rank", _SPOKE, "ends"),
         "communicator made": _last(RANKS, "rank", "rhapsody_parsl.worker.inbox:Inbox.begin"),
@@ -80,7 +83,7 @@ WAYS = {
         "payload opened": _last(RANKS, "rank", "rhapsody_parsl.payload:open_call", "ends"),
         "function run": _last(RANKS, "rank", "rhapsody_parsl.worker.call:pack"),
         "at the pilot's socket": _last(RANKS, "rank", _LINE),
-        "back in the pilot": _last(CHANGE, "pilot", "rhapsody_parsl.runtimes.mpi.functions:Functions._receive"),
+        "back in the pilot": _last(CHANGE, "pilot", "rhapsody_parsl.runtimes.mpi.world.functions:Functions._receive"),
         **_BACK,
     },
     "request": {

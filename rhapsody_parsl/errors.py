@@ -95,7 +95,7 @@ class WorkerLost(LostTask):
             "The task may have run in part. Out of memory and crashes in compiled code are the usual causes; "
             "set Policy(on_loss='rerun') or Parsl's retries to run it again."
         )
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class RuntimeLost(LostTask):
@@ -111,7 +111,7 @@ class RuntimeLost(LostTask):
             f"The {runtime} runtime was lost while it held this task: {reason}. It is started again on the next "
             "need; set Policy(on_loss='rerun') or Parsl's retries to run the task again."
         )
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class NodeLost(LostTask):
@@ -266,7 +266,7 @@ class BackendFailed(RhapsodyError):
         """Say which backend, why, and the end of its log."""
         backend, reason, log = self.args
         text = f"{backend} did not start: {reason}."
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class TooFewOpenFiles(RhapsodyError):
@@ -337,7 +337,7 @@ class ServiceFailed(RhapsodyError):
         """Say which service, why, and the end of its log."""
         service, reason, log = self.args
         text = f"Service '{service}' is not available: {reason}."
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class ServiceRequestFailed(RhapsodyError):
@@ -365,7 +365,7 @@ class RequestKilledEngine(ServiceRequestFailed):
             f"nothing else. The last: {reason}. Other requests were asked again without it. Ask for less (a shorter "
             "prompt, fewer tokens), or find the cause in the log. Equal requests fail at once during restart_window."
         )
-        return f"{text} The engine's last words: {log}" if log else text
+        return f"{text} The end of the engine's log: {log}" if log else text
 
 
 class IncompatiblePeer(RhapsodyError):

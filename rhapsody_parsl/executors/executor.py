@@ -21,6 +21,16 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
+from rhapsody_parsl.annotations.arguments import checked
+from rhapsody_parsl.config import (
+    BlockConfig,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    VLLMRuntime,
+    write_config,
+)
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -43,21 +53,11 @@ from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.payload import pack_call
-from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
-from rhapsody_parsl.spec.arguments import checked
-from rhapsody_parsl.spec.config import (
-    BlockConfig,
-    DragonRuntime,
-    LocalRuntime,
-    MPIRuntime,
-    VLLMRuntime,
-    write_config,
-)
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
-from rhapsody_parsl.wire.parcels import Parcels
+from rhapsody_parsl.wire.shared_memory import SharedMemory
 
 __all__ = ("RhapsodyExecutor",)
 
@@ -197,10 +197,10 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         drain_period = math.inf if self.drain_period is None else self.drain_period
         blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
         near = self.address is None
-        self._parcels = Parcels()
-        parcels = self._parcels.path
+        self._shared = SharedMemory()
+        shared_folder = self._shared.path
         self._link = Link(
-            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, parcels
+            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, shared_folder
         )
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
         config = BlockConfig(
@@ -223,7 +223,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
-            parcels=parcels,
+            shared_folder=shared_folder,
             enforce_memory=self.enforce_memory,
         )
         self._config_path = folder / "block.json"
@@ -232,7 +232,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 write_config(config, self._config_path)
         except Unwritable:
             self._link.abandon()
-            self._parcels.close()
+            self._shared.close()
             self._link = None
             raise
         self._link.start()
@@ -286,7 +286,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._closed = True
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
-        self._parcels.close()
+        self._shared.close()
         self._cancel_rest()
         for number in list(self.tasks):
             self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))

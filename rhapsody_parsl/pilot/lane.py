@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.ledger import Lease
-from rhapsody_parsl.pilot.line import Line
 from rhapsody_parsl.pilot.shape import Shape
+from rhapsody_parsl.pilot.task_queue import TaskQueue
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 
 __all__ = ("ActiveRun", "Lane")
@@ -19,7 +19,7 @@ _MOST_AHEAD = 64
 _RECALL_AFTER = 0.05
 
 
-class Lane(Line):
+class Lane(TaskQueue):
     """Tasks whose specs differ in what decides nothing but their order, in the order of their claims.
 
     `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any

@@ -3,11 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.runtimes.protocol import Placed
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord
 
 __all__ = ("Lender",)

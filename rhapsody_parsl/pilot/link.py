@@ -12,8 +12,8 @@ from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
-from rhapsody_parsl.wire.stream import StreamPeer, reachable
-from rhapsody_parsl.wire.tcp import TcpPeer
+from rhapsody_parsl.wire.stream import AsyncStreamConnection, reachable
+from rhapsody_parsl.wire.tcp import AsyncTcpConnection
 
 __all__ = ("DriverUnreachable", "Link", "find_driver")
 
@@ -113,13 +113,13 @@ class Link:
         self._codec: Codec[ToPilot] = Codec(ToPilot)
         self._heard = self._loop.time()
         self._cut = False
-        self._peer: StreamPeer | TcpPeer
+        self._peer: AsyncStreamConnection | AsyncTcpConnection
         own = f"{block}/{secrets.token_hex(4)}"
         if address.startswith(_LOCAL):
             door = address.removeprefix(_LOCAL)
-            self._peer = StreamPeer.connect(door, own, token, self._loop, self._hear, lambda: lost(_ENDED))
+            self._peer = AsyncStreamConnection.connect(door, own, token, self._loop, self._hear, lambda: lost(_ENDED))
         else:
-            self._peer = TcpPeer(
+            self._peer = AsyncTcpConnection(
                 address, own, proof, self._loop, self._hear, self._note_connection, lambda: lost(_HUNG_UP)
             )
         self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]

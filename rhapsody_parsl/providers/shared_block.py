@@ -17,12 +17,12 @@ from parsl.providers.base import ExecutionProvider
 from parsl.providers.errors import SubmitException
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.cluster.steward import Order, variables_of, write_whole
+from rhapsody_parsl.annotations.arguments import checked
+from rhapsody_parsl.annotations.limits import check_range
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.hosts.share_supervisor import Order, variables_of, write_whole
 from rhapsody_parsl.providers.checks import check_blocks
 from rhapsody_parsl.providers.shared_job import SharedJob
-from rhapsody_parsl.spec.arguments import checked
-from rhapsody_parsl.spec.limits import check_range
 from rhapsody_parsl.spelling import spelled
 
 __all__ = ("SharedBlock", "SharedBlockProvider")
@@ -116,7 +116,7 @@ class SharedBlock(RepresentationMixin):
     def _start_job(self, folder: Path, job_name: str) -> SharedJob:
         self.provider.script_dir = str(folder.parent)
         python = "python3" if getattr(self.provider, "worker_init", "") else sys.executable
-        command = f"{shlex.quote(python)} -m rhapsody_parsl.cluster.steward {shlex.quote(str(folder))}"
+        command = f"{shlex.quote(python)} -m rhapsody_parsl.hosts.share_supervisor {shlex.quote(str(folder))}"
         id_ = self.provider.submit(command, 1, f"{job_name}.shared")
         if not id_:
             raise SubmitException(job_name, "the shared job was not accepted")

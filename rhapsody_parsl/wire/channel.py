@@ -11,8 +11,8 @@ from collections.abc import Callable
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
-from rhapsody_parsl.wire.stream import StreamDoor, StreamLine
-from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT, TcpDoor, TcpLine
+from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
+from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT, TcpConnection, TcpListener
 
 __all__ = ("Hub", "Spoke")
 
@@ -38,13 +38,13 @@ class Hub:
         loop = asyncio.get_running_loop()
         self._receive = receive
         self._codec: Codec[FromBackend] = Codec(FromBackend)
-        self._door: StreamDoor | TcpDoor
+        self._door: StreamListener | TcpListener
         if endpoint.startswith(_LOCAL):
-            self._door = StreamDoor(endpoint.removeprefix(_LOCAL), self._deliver, loop)
+            self._door = StreamListener(endpoint.removeprefix(_LOCAL), self._deliver, loop)
             self.endpoint = endpoint
         else:
             silent = MOST_SILENT + CONNECTIONS * peers
-            self._door = TcpDoor(endpoint, self._deliver, _needed(keys), loop, silent=silent)
+            self._door = TcpListener(endpoint, self._deliver, _needed(keys), loop, silent=silent)
             self.endpoint = self._door.endpoint
 
     def send(self, peer: str, message: ToBackend) -> None:
@@ -53,7 +53,7 @@ class Hub:
 
     def forget(self, peer: str) -> None:
         """A peer is gone for good; one over a Unix socket is forgotten with its connection."""
-        if isinstance(self._door, TcpDoor):
+        if isinstance(self._door, TcpListener):
             self._door.forget(peer)
 
     def drain(self) -> None:
@@ -79,11 +79,11 @@ class Spoke:
 
     def __init__(self, endpoint: str, name: str, keys: Keys | None = None) -> None:
         self._codec: Codec[ToBackend] = Codec(ToBackend)
-        self._line: StreamLine | TcpLine
+        self._line: StreamConnection | TcpConnection
         if endpoint.startswith(_LOCAL):
-            self._line = StreamLine(endpoint.removeprefix(_LOCAL), name)
+            self._line = StreamConnection(endpoint.removeprefix(_LOCAL), name)
         else:
-            self._line = TcpLine(endpoint, name, _needed(keys))
+            self._line = TcpConnection(endpoint, name, _needed(keys))
 
     def fileno(self) -> int:
         """Return a descriptor for a loop: when it is readable, `receive_nowait` until there is nothing."""

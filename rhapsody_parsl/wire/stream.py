@@ -21,7 +21,7 @@ from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import LARGEST, Inflow, pack, send_some
 
-__all__ = ("StreamDoor", "StreamLine", "StreamPeer", "reachable")
+__all__ = ("AsyncStreamConnection", "StreamConnection", "StreamListener", "reachable")
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _LARGEST_GREETING = 4096
 """Bytes of a peer's first message, which says who speaks."""
 
 
-class StreamLine:
+class StreamConnection:
     """A worker's end: sends from any thread, receives on one.
 
     Args:
@@ -103,7 +103,7 @@ def _greeting(name: str, token: Token | None) -> list[bytes]:
     return [name.encode(), token.word.encode() if token else b""]
 
 
-class StreamPeer:
+class AsyncStreamConnection:
     """One end of a connection on an event loop; any thread sends.
 
     Args:
@@ -139,7 +139,7 @@ class StreamPeer:
         loop: asyncio.AbstractEventLoop,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
-    ) -> "StreamPeer":
+    ) -> "AsyncStreamConnection":
         """Knock at a door under a name, with its token if it has one.
 
         Raises:
@@ -223,7 +223,7 @@ class StreamPeer:
             self._write()
 
 
-class StreamDoor:
+class StreamListener:
     """The listening end, on an event loop; peers are known by the name that is their first message.
 
     Args:
@@ -246,8 +246,8 @@ class StreamDoor:
     ) -> None:
         self._address, self._receive, self._loop, self._on_end = address, receive, loop, ended
         self._token = token
-        self._peers: dict[str, StreamPeer] = {}
-        self._names: dict[StreamPeer, str] = {}  # in order of arrival: the newest of a name counts
+        self._peers: dict[str, AsyncStreamConnection] = {}
+        self._names: dict[AsyncStreamConnection, str] = {}  # in order of arrival: the newest of a name counts
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._listener.bind(_kernel_name(address))
         self._listener.listen(1024)
@@ -298,7 +298,7 @@ class StreamDoor:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _admit(self, connection: socket.socket) -> None:
-        peer = StreamPeer(
+        peer = AsyncStreamConnection(
             connection,
             self._loop,
             lambda frames: self._take(peer, frames),
@@ -307,7 +307,7 @@ class StreamDoor:
         )
         self._names[peer] = ""
 
-    def _take(self, peer: StreamPeer, frames: list[bytes]) -> None:
+    def _take(self, peer: AsyncStreamConnection, frames: list[bytes]) -> None:
         if name := self._names.get(peer):
             self._receive(name, frames)
         else:
@@ -326,7 +326,7 @@ class StreamDoor:
             raise MalformedFrame("it does not know the word of the block's configuration")
         return frames[0].decode(errors="replace")
 
-    def _end(self, peer: StreamPeer) -> None:
+    def _end(self, peer: AsyncStreamConnection) -> None:
         name = self._names.pop(peer, "")
         if self._peers.get(name) is peer:
             del self._peers[name]

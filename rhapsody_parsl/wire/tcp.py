@@ -22,7 +22,7 @@ from rhapsody_parsl.wire.doorstep import Doorstep
 from rhapsody_parsl.wire.gate import Gatekeeper, Proof
 from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
 
-__all__ = ("CONNECTIONS", "MOST_SILENT", "TcpDoor", "TcpLine", "TcpPeer")
+__all__ = ("CONNECTIONS", "MOST_SILENT", "AsyncTcpConnection", "TcpConnection", "TcpListener")
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class _Pump:
         self._socket.close()
 
 
-class TcpDoor:
+class TcpListener:
     """The binding end, on an event loop: one ROUTER, peers known by name.
 
     A line is heard once it can be answered: its two connections are made in any order, and what it reports would else
@@ -245,7 +245,7 @@ def _whole(pieces: list[bytes]) -> list[bytes] | None:
         return None
 
 
-class TcpPeer:
+class AsyncTcpConnection:
     """The connecting end, on an event loop.
 
     Args:
@@ -310,7 +310,7 @@ class TcpPeer:
             self._connected(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
 
 
-class TcpLine:
+class TcpConnection:
     """A worker's end: sends from any thread, receives on one.
 
     It ends with its first connection: ZeroMQ makes a new one, but nobody knows what was lost between the two.

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from rhapsody_parsl.wire.mark import Mark
+from rhapsody_parsl.hosts.mark import Mark
 from rhapsody_parsl.wire.messages import Work
 
 __all__ = ("Inbox", "Listener")

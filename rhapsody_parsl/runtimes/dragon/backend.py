@@ -19,13 +19,13 @@ from dragon.infrastructure.process_desc import ProcessOptions
 from dragon.native.machine import Node, System, current
 from dragon.native.process import Process
 
-from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.cluster.names import addresses_of, is_host
+from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts.mark import folder_of, mark_of, take
+from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.mark import folder_of, mark_of, take
 from rhapsody_parsl.wire.messages import Exited, Failed, Kill, Quit, Ready, Spawn, ToBackend
-from rhapsody_parsl.worker.process_tree import end_descendants
 
 _LOOK_EVERY = 1000
 """Milliseconds."""
@@ -83,8 +83,8 @@ class Head:
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
-        words = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
-        program, *arguments = limits.as_the_job(words, self._files)
+        argv = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
+        program, *arguments = limits.as_the_job(argv, self._files)
         try:
             node = _node_of(order.host)
             process = Process(

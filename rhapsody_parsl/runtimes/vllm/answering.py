@@ -14,11 +14,11 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
+from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Rendezvous, Result
 from rhapsody_parsl.worker.call import failed, pack
-from rhapsody_parsl.worker.process_tree import end_descendants
 
 __all__ = ("Answerer", "Answering", "RequestError", "bind", "leave", "leave_with")
 

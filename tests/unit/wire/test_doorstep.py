@@ -15,7 +15,7 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.doorstep import Doorstep
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.pieces import LONGEST
-from rhapsody_parsl.wire.tcp import TcpDoor, TcpLine
+from rhapsody_parsl.wire.tcp import TcpConnection, TcpListener
 
 MOST = 10
 
@@ -43,7 +43,7 @@ def connections(port: int) -> int:
     return sum(each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED for each in found)
 
 
-async def hears(heard: "list[list[bytes]]", line: TcpLine) -> bool:
+async def hears(heard: "list[list[bytes]]", line: TcpConnection) -> bool:
     """Whether the door still hears one of ours."""
     known = len(heard)
     line.send([b"x"])
@@ -57,17 +57,17 @@ async def hears(heard: "list[list[bytes]]", line: TcpLine) -> bool:
 def test_those_who_say_nothing_take_no_more_than_so_many_places(proof: Proof, words: bytes) -> None:
     async def act() -> None:
         heard: list[list[bytes]] = []
-        door = TcpDoor(
+        door = TcpListener(
             "tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop(), silent=MOST
         )
         endpoint = f"tcp://127.0.0.1:{door.port}"
-        before = TcpLine(endpoint, "before", proof)
+        before = TcpConnection(endpoint, "before", proof)
         assert await hears(heard, before)
         with strangers(door.port, 5 * MOST, words):
             async with asyncio.timeout(10):
                 while connections(door.port) > MOST + 2:
                     await asyncio.sleep(0.01)
-            after = TcpLine(endpoint, "after", proof)
+            after = TcpConnection(endpoint, "after", proof)
             assert await hears(heard, after)
             assert await hears(heard, before)
             assert door.send("before", [b"a"])
@@ -85,7 +85,7 @@ def test_those_who_say_nothing_take_no_more_than_so_many_places(proof: Proof, wo
 @pytest.mark.parametrize("flags", [0x02, 0x06])
 def test_what_a_stranger_announces_takes_no_memory(proof: Proof, size: int, flags: int) -> None:
     async def act() -> None:
-        door = TcpDoor("tcp://127.0.0.1", lambda *_: None, proof, asyncio.get_running_loop())
+        door = TcpListener("tcp://127.0.0.1", lambda *_: None, proof, asyncio.get_running_loop())
         mechanism = b"PLAIN" if isinstance(proof, Token) else b"CURVE"
         greeting = b"\xff" + bytes(8) + b"\x7f\3\0" + mechanism.ljust(20, b"\0") + bytes(32)
         with strangers(door.port, 1, greeting + bytes([flags]) + struct.pack(">Q", size)) as (one,):
@@ -106,8 +106,8 @@ def told_to_leave(one: socket.socket) -> None:
 def test_a_large_message_passes_both_ways(proof: Proof) -> None:
     async def act() -> None:
         heard: list[list[bytes]] = []
-        door = TcpDoor("tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop())
-        line = TcpLine(f"tcp://127.0.0.1:{door.port}", "one", proof)
+        door = TcpListener("tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop())
+        line = TcpConnection(f"tcp://127.0.0.1:{door.port}", "one", proof)
         large = [b"head", b"x" * (2 * LONGEST), b"y" * (LONGEST + 1)]
         line.send(large)
         async with asyncio.timeout(10):

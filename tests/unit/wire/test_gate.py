@@ -13,8 +13,8 @@ import zmq
 from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
 from rhapsody_parsl.wire.gate import Proof, Token
-from rhapsody_parsl.wire.stream import StreamDoor, StreamPeer
-from rhapsody_parsl.wire.tcp import TcpDoor
+from rhapsody_parsl.wire.stream import AsyncStreamConnection, StreamListener
+from rhapsody_parsl.wire.tcp import TcpListener
 
 HEAD = msgspec.msgpack.encode(["7/a", b"", True])
 
@@ -35,7 +35,7 @@ class Door:
 
     def __init__(self, proof: Proof) -> None:
         self.heard: list[tuple[str, list[bytes]]] = []
-        self.door = TcpDoor("tcp://127.0.0.1", self._take, proof, asyncio.get_running_loop())
+        self.door = TcpListener("tcp://127.0.0.1", self._take, proof, asyncio.get_running_loop())
         self._context: zmq.Context[Any] = zmq.Context()
         self._knocking: list[zmq.Socket[bytes]] = []
 
@@ -146,9 +146,11 @@ def test_the_word_is_asked_for_on_a_socket_of_one_host_too(said: str) -> None:
         ended: list[bool] = []
         address = f"@rhapsody-test-{Token.create().word}"
         loop = asyncio.get_running_loop()
-        door = StreamDoor(address, lambda name, frames: heard.append((name, frames)), loop, None, token)
+        door = StreamListener(address, lambda name, frames: heard.append((name, frames)), loop, None, token)
         shown = Token(said) if said != "nothing" else None
-        peer = StreamPeer.connect(address, "7/a", shown, loop, lambda frames: None, lambda: ended.append(True))
+        peer = AsyncStreamConnection.connect(
+            address, "7/a", shown, loop, lambda frames: None, lambda: ended.append(True)
+        )
         try:
             peer.send([b"x"])
             await until(lambda: heard or ended)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.wire import stream
-from rhapsody_parsl.wire.stream import StreamDoor, StreamLine
+from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
 
 
 class _Scarce(socket.socket):
@@ -30,9 +30,9 @@ def test_without_a_descriptor_for_who_knocks_a_door_waits_and_does_not_spin(
 
     async def knock() -> float:
         loop, heard = asyncio.get_running_loop(), asyncio.Event()
-        door = StreamDoor(str(tmp_path / "door"), lambda peer, frames: heard.set(), loop)
+        door = StreamListener(str(tmp_path / "door"), lambda peer, frames: heard.set(), loop)
         began = loop.time()
-        line = StreamLine(str(tmp_path / "door"), "worker")
+        line = StreamConnection(str(tmp_path / "door"), "worker")
         line.send([b"ready"])
         async with asyncio.timeout(10):
             await heard.wait()
