@@ -109,7 +109,7 @@ class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag=
         nodes_per_partition: Nodes under one Dragon runtime. 1 loses only itself with a node; 0 spans the block, for
             work that needs Dragon's cross-node channels or DDict.
         executable: The `dragon` command; found beside the block's Python or on PATH when empty.
-        options: Further words for its command line.
+        options: Further arguments for its command line.
         startup_timeout: Seconds until a runtime that is not up is ended, and started once more; and until a worker in
             it that is not ready is ended, and its tasks fail.
     """
@@ -131,11 +131,11 @@ class MPIRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="mp
 
     Attributes:
         launcher: `hydra` (MPICH, Intel MPI, MVAPICH `mpiexec`), `openmpi` (`mpirun`), `srun`, `pals` (HPE's `mpiexec`),
-            `flux` (`flux run`), `aprun`, `mpiexec` (any: those above are known by their words, others get
+            `flux` (`flux run`), `aprun`, `mpiexec` (any: those above are known by their arguments, others get
             MPIExecutor's), or `auto`.
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
         world_ranks: Ranks of the standing world; 0 is one for each core of the block.
-        options: Further words for every launch.
+        options: Further arguments for every launch.
         startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
     """
 
@@ -192,7 +192,7 @@ class VLLMService(_ServiceFields, frozen=True):
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
-            OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in its words are filled in.
+            OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
         stall_timeout: Seconds in which a hosted engine with requests in flight makes no step, until it counts as dead.
         restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in

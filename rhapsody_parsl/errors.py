@@ -88,7 +88,7 @@ class WorkerLost(LostTask):
         super().__init__(where, reason, log)
 
     def sentence(self) -> str:
-        """Say which worker, why, and where its words are."""
+        """Say which worker, why, and the end of its log."""
         where, reason, log = self.args
         text = (
             f"The worker that ran this task was lost ({where}): {reason}. "
@@ -105,7 +105,7 @@ class RuntimeLost(LostTask):
         super().__init__(runtime, reason, log)
 
     def sentence(self) -> str:
-        """Say which runtime, why, and where its words are."""
+        """Say which runtime, why, and the end of its log."""
         runtime, reason, log = self.args
         text = (
             f"The {runtime} runtime was lost while it held this task: {reason}. It is started again on the next "
@@ -199,7 +199,7 @@ def _fact(place: int) -> Any:
 
 
 class RemoteError(RhapsodyError):
-    """What a task raised, in words: it cannot be itself at the driver.
+    """What a task raised, as text: it cannot be itself at the driver.
 
     Args:
         name: Of the exception's class, with its module.
@@ -358,7 +358,7 @@ class RequestKilledEngine(ServiceRequestFailed):
         RhapsodyError.__init__(self, service, deaths, reason, log)
 
     def sentence(self) -> str:
-        """Say which service, how many engines, how the last ended, its words and what to do."""
+        """Say which service, how many engines, how the last ended, the end of its log and what to do."""
         service, deaths, reason, log = self.args
         text = (
             f"Service '{service}' gave this request up: {deaths} engines died under it, the last ones while they held "

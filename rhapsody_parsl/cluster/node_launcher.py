@@ -1,4 +1,4 @@
-"""How a process is started on another host of the block: which ways there are, and the words of each.
+"""How a process is started on another host of the block: which launchers there are, and the argv of each.
 
 Pure, but that Flux is asked for its hosts.
 """
@@ -69,7 +69,7 @@ class NodeLauncher(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: `srun`, `ssh`, `pals`, `flux`, or `own` for a command of the user's.
-        start: Its words; `{host}` and `{rank}` are filled in.
+        start: Its arguments; `{host}` and `{rank}` are filled in.
         within: Words that start the command there.
         brokers: The hosts of Flux's ranks.
     """
@@ -80,7 +80,7 @@ class NodeLauncher(msgspec.Struct, frozen=True):
     brokers: tuple[str, ...] = ()
 
     def argv(self, host: str, command: Sequence[str]) -> list[str]:
-        """Return the words that run a command on a host; its standard streams are those of the words.
+        """Return the argv that runs a command on a host; its standard streams are the command's.
 
         Raises:
             Unreachable: Flux has no broker there.
@@ -162,7 +162,7 @@ def _flux(program: str, rest: Sequence[str], env: Mapping[str, str]) -> tuple[st
 
 
 def _attaching(env: Mapping[str, str], which: Which) -> tuple[str, ...]:
-    """Return the words that make a process on any host of a PBS job part of it; ssh sets no PATH there."""
+    """Return the arguments that make a process on any host of a PBS job part of it; ssh sets no PATH there."""
     program, job = which(_ATTACH), env.get("PBS_JOBID")
     if not program or not job:
         raise Unreachable(f"{_ATTACH!r} is not on the PATH" if job else f"node_launcher={_ATTACH!r} is for PBS jobs")

@@ -9,10 +9,10 @@ __all__ = ("main",)
 
 
 def main(arguments: list[str]) -> None:
-    """Become the words that run the command there; like `rsh`, by a shell."""
+    """Become what runs the command there; like `rsh`, by a shell."""
     host, *command = arguments
     argv = detect("flux", os.environ).argv(host, ["/bin/sh", "-c", " ".join(command)])
-    os.execvp(argv[0], argv)  # noqa: S606 - the words are ours
+    os.execvp(argv[0], argv)  # noqa: S606 - the arguments are ours
 
 
 if __name__ == "__main__":

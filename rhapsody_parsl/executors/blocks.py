@@ -25,7 +25,7 @@ class Block:
 
     Attributes:
         id: The block's number.
-        peer: The pilot's name on the line: the number, and which of those that were started under it.
+        peer: The pilot's name on the link: the number, and which of those that were started under it.
         session: The numbered conversation with it.
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.

@@ -84,13 +84,13 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
-        encrypted: Encrypt the line to the blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
+        encrypted: Encrypt the connections to blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
             this run, by a word that whoever reads the network can read.
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
         block_error_handler: See Parsl.
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
-        heartbeat_period: Seconds between heartbeats on a silent line.
+        heartbeat_period: Seconds between heartbeats on a silent connection.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
         drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves: less than
             the job's walltime by the length of a task. Default: never.
@@ -177,7 +177,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks.
+        """Open the port and write what the pilots need; Parsl's scaling then starts the blocks.
 
         Raises:
             Unwritable: The run directory has no room.
@@ -279,7 +279,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         return future
 
     def shutdown(self) -> None:
-        """End every block and the line; what has not ended by then fails. Idempotent."""
+        """End every block and the link; what has not ended by then fails. Idempotent."""
         if self._closed or self._link is None:
             self._closed = True
             return

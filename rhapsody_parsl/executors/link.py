@@ -68,12 +68,12 @@ class Outcomes(Protocol):
 
 
 class Link(threading.Thread):
-    """Owns the doors, the blocks and the tasks that wait for one.
+    """Owns the listeners, the blocks and the tasks that wait for one.
 
     Its thread runs an event loop. Other threads append to a queue and wake it; but a task that comes while the block
     has next to nothing to do is sent at once by the thread that brings it, when a block on this host can take it: two
     changes of thread less. One lock keeps the two apart. Closing: (1) tell pilots to stop, (2) wait for their goodbyes,
-    (3) leave the loop, (4) close the doors.
+    (3) leave the loop, (4) close the listeners.
 
     Args:
         address: `tcp://host` to bind on, a free port is taken.
@@ -177,15 +177,15 @@ class Link(threading.Thread):
         told.wait(1)
 
     def close(self) -> None:
-        """End the thread and close the doors; idempotent."""
+        """End the thread and close the listeners; idempotent."""
         self._stopping = True
         self._rouse()
         if self.is_alive():
             self.join(10)
 
     def abandon(self) -> None:
-        """Close the doors of a link that was never started."""
-        self._close_doors()
+        """Close the listeners of a link that was never started."""
+        self._close_listeners()
 
     def _ask(self, question: Callable[[], T]) -> T:
         if threading.current_thread() is self or not self.is_alive():
@@ -210,7 +210,7 @@ class Link(threading.Thread):
         try:
             self._loop.run_forever()
         finally:
-            self._close_doors()
+            self._close_listeners()
 
     def _entry(self, action: Callable[P, None]) -> Callable[P, None]:
         """Return the action as the loop may call it: under our lock, and the link's end when it breaks."""
@@ -220,7 +220,7 @@ class Link(threading.Thread):
                 try:
                     action(*args, **kwargs)
                 except MalformedFrame:
-                    raise  # the door hangs up on who sent it
+                    raise  # the listener hangs up on who sent it
                 except Exception as problem:  # reported to every task; a silent end would hang them
                     log.exception("the link broke")
                     self._stopping = True
@@ -308,9 +308,9 @@ class Link(threading.Thread):
         self._put(block, block.session.send(encode(message)))
 
     def _put(self, block: Block, frames: list[bytes]) -> None:
-        door = self._local if block.local and self._local else self._tcp
-        if not door.send(block.peer, frames):
-            self._dispatcher.cut(block)  # the session sends it again when the line is back
+        listener = self._local if block.local and self._local else self._tcp
+        if not listener.send(block.peer, frames):
+            self._dispatcher.cut(block)  # the session sends it again when the connection is back
 
     def _hear_tcp(self, peer: str, frames: list[bytes]) -> None:
         self._hear(peer, frames, local=False)
@@ -387,7 +387,7 @@ class Link(threading.Thread):
             self._drain_at = self.blocks.drain_at
             self._loop.call_at(self._drain_at, self._entry(self._drain_old))
 
-    def _close_doors(self) -> None:
+    def _close_listeners(self) -> None:
         if self._local:
             self._local.close()
         self._tcp.close(linger=0.5)

@@ -147,7 +147,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
     @property
     def encrypted(self) -> bool:
-        """Whether the line to the blocks is encrypted."""
+        """Whether the connections to the blocks are encrypted."""
         return self.executor.encrypted
 
     # --- tasks ---------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nice", type=int, default=0, help="niceness of the command, and of our session's share")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--sweep", action="append", default=[], help="glob of files and folders to remove at the end")
-    parser.add_argument("--settle", type=float, default=0.0, help="seconds that a file to remove may be in use yet")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds that a file to remove may be in use yet")
     parser.add_argument("--held", type=int, default=-1, help="descriptor that holds a folder to remove at the end")
     parser.add_argument("--bury", type=int, default=0, help="kill what is left of this session first")
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
@@ -164,7 +164,7 @@ def adopt_orphans() -> None:
 
 
 def burial(argv: "Sequence[str]", guard: int, code: int) -> "list[str]":
-    """Return the words of a guard that ends what a killed one stood over, and leaves what that would have.
+    """Return the argv of a guard that ends what a killed one stood over, and leaves what that would have.
 
     Args:
         argv: The killed one's.
@@ -230,8 +230,8 @@ def main() -> int:
     code = _stand_over(arguments, read)
     if arguments.held >= 0:
         os.close(arguments.held)
-    leftovers.sweep(arguments.sweep, arguments.settle)
-    leftovers.sweep_memory(arguments.settle)
+    leftovers.sweep(arguments.sweep, arguments.patience)
+    leftovers.sweep_memory(arguments.patience)
     return code if code >= 0 else _SIGNAL - code
 
 

@@ -1,7 +1,7 @@
 """Stands for `ssh` before a program that starts its own parts with it: on their hosts they run under guard.
 
 Standard library only; `guarded_ssh.py FOLDER GUARD... -- SSH-ARGUMENTS`, where `FOLDER` on the PATH is what led here
-and `GUARD` are the guard's words. The guard is what sshd starts, so it sees the end of the connection as its parent's.
+and `GUARD` are the guard's argv. The guard is what sshd starts, so it sees the end of the connection as its parent's.
 A second one stands under it.
 """
 
@@ -27,11 +27,11 @@ def script(python: str, folder: str, options: "Sequence[str]") -> str:
 
 
 def argv(folder: str, guard: "Sequence[str]", arguments: "Sequence[str]") -> "list[str]":
-    """Return the words of the real ssh.
+    """Return the argv of the real ssh.
 
     Args:
         folder: Taken off the command's PATH: what the parts start by ssh themselves is their own affair.
-        guard: Its words.
+        guard: Its argv.
         arguments: Of the ssh that was called; the last is the command, for a shell.
     """
     *options, command = arguments

@@ -1,4 +1,4 @@
-"""The other hosts of the block as the pilot sees them: a node agent on each, watched, and started again after a loss."""
+"""The block's other hosts as the pilot sees them: a node agent on each, watched, and started again after a loss."""
 
 import asyncio
 import contextlib

@@ -172,27 +172,27 @@ def remove_folder(folder: str) -> bool:
     return os.path.exists(folder)
 
 
-def sweep(patterns: "Sequence[str]", settle: float = 0.0) -> None:
+def sweep(patterns: "Sequence[str]", patience: float = 0.0) -> None:
     """Remove files and folders that nobody uses.
 
     Args:
         patterns: Globs.
-        settle: Seconds to try again while one is in use, or somebody writes in a folder.
+        patience: Seconds to try again while one is in use, or somebody writes in a folder.
     """
-    _again(lambda: _sweep_once(patterns), settle)
+    _again(lambda: _sweep_once(patterns), patience)
 
 
-def sweep_memory(settle: float = 0.0) -> None:
+def sweep_memory(patience: float = 0.0) -> None:
     """Remove the shared memory of engines that have died on this host, and what Hydra has left in files.
 
     Args:
-        settle: Seconds to try again while some is in use: it may be of those that live, or of the dying.
+        patience: Seconds to try again while some is in use: it may be of those that live, or of the dying.
     """
-    _again(lambda: remove_unused(_made_by_engines()), settle)
+    _again(lambda: remove_unused(_made_by_engines()), patience)
 
 
-def _again(remove: "Callable[[], bool]", settle: float) -> None:
-    deadline = time.monotonic() + settle
+def _again(remove: "Callable[[], bool]", patience: float) -> None:
+    deadline = time.monotonic() + patience
     while remove() and time.monotonic() < deadline:
         select.select([], [], [], 0.2)
 

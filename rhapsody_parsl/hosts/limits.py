@@ -64,7 +64,7 @@ def of_the_job() -> int:
 
 
 def as_the_job(argv: "Sequence[str]", soft: "int | None" = None) -> "list[str]":
-    """Return words that start a command with the soft limit that the job came with.
+    """Return the argv that starts a command with the soft limit that the job came with.
 
     Args:
         argv: The command's.
@@ -77,7 +77,7 @@ def as_the_job(argv: "Sequence[str]", soft: "int | None" = None) -> "list[str]":
 
 
 def with_more(files: int, argv: "Sequence[str]") -> "list[str]":
-    """Return words that start a command that may open so many files, as far as the hard limit there allows."""
+    """Return the argv that starts a command that may open so many files, as far as the hard limit there allows."""
     return [*_WITH_MORE, str(files), *argv]
 
 

@@ -26,7 +26,7 @@ NONE = -1
 
 
 def folder_of(endpoint: str, keys: "Sequence[str]") -> str:
-    """Return the private folder of this host, where a worker that was started with these words leaves its mark.
+    """Return the private folder of this host, where a worker that was started with these arguments leaves its mark.
 
     Args:
         endpoint: The hub's.

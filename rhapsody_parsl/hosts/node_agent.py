@@ -211,7 +211,7 @@ def _leave_nothing(private: str, made_place: bool) -> None:
     """End what a killed guard left to us, and remove our folder: the parent does, or the child when it is killed."""
     guard.kill_all()
     os.close(folder.hold(private))
-    leftovers.sweep([glob.escape(private)], settle=_LAST_WRITERS)
+    leftovers.sweep([glob.escape(private)], patience=_LAST_WRITERS)
     leftovers.sweep_memory()
     if made_place:
         with contextlib.suppress(OSError):  # what tasks left there is theirs

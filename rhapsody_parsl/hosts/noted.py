@@ -16,7 +16,7 @@ _STARTED = 19
 
 
 def argv(folder: str, run: int) -> list[str]:
-    """Return the words that come before a program, so that it is known on its host to work for a run.
+    """Return the arguments that come before a program, so that it is known on its host to work for a run.
 
     Args:
         folder: Private, on each host.

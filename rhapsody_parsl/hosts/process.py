@@ -109,7 +109,7 @@ class Backend:
         grace: Seconds between SIGTERM and SIGKILL.
         sweep: Globs of files and folders to remove once it is gone, beside the memory that engines have left on its
             host. What another process uses stays.
-        settle: Seconds to wait for such a process to end.
+        patience: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
         marks: Of the workers that end with it (see `wire.mark`), a pattern of files; for another host.
@@ -127,7 +127,7 @@ class Backend:
         nice: int = 0,
         grace: float = 3.0,
         sweep: Sequence[str] = (),
-        settle: float = 0.0,
+        patience: float = 0.0,
         host: Host | None = None,
         files: Mapping[str, str] | None = None,
         spans: Iterable[Host] = (),
@@ -136,7 +136,7 @@ class Backend:
     ) -> None:
         self._processes = processes
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
-        self._nice, self._grace, self._sweep, self._settle = nice, grace, list(sweep), settle
+        self._nice, self._grace, self._sweep, self._patience = nice, grace, list(sweep), patience
         self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
         self._process: _Process | None = None
         self._reason = ""
@@ -168,7 +168,7 @@ class Backend:
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
 
     def _options(self) -> list[str]:
-        options = ["--lifeline", "--grace", str(self._grace), "--settle", str(self._settle)]
+        options = ["--lifeline", "--grace", str(self._grace), "--patience", str(self._patience)]
         if self._cores:
             options += ["--cores", ",".join(map(str, sorted(set(self._cores))))]
         if self._nice:
@@ -244,7 +244,7 @@ class Backend:
 async def start_child(
     argv: Sequence[str], log: Path, stdin: int, env: Mapping[str, str] | None = None
 ) -> asyncio.subprocess.Process:
-    """Start a process in a session of its own, with the job's limits; a log that has no room costs its words alone.
+    """Start a process in a session of its own, with the job's limits; a log that has no room costs the log alone.
 
     Args:
         argv: Program and arguments.

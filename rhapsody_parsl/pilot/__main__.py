@@ -51,7 +51,7 @@ def _become_guard(config: Path) -> None:
     if shared_folder := read_config(config).shared_folder:
         options += ["--sweep", glob.escape(shared_folder)]  # does nothing while the driver lives, who holds it
     argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
-    os.execv(sys.executable, argv)  # noqa: S606 - words of our own, no shell
+    os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell
 
 
 async def _run(path: Path, block: str, private: Path) -> None:

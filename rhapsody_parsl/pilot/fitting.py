@@ -19,11 +19,11 @@ class Fitting:
     Args:
         backlog: Who waits.
         lender: Whose leases.
-        claims: Who has nodes kept free.
+        reservations: Who has nodes kept free.
     """
 
-    def __init__(self, backlog: Backlog, lender: Lender, claims: Reservations) -> None:
-        self._backlog, self._lender, self._reservations = backlog, lender, claims
+    def __init__(self, backlog: Backlog, lender: Lender, reservations: Reservations) -> None:
+        self._backlog, self._lender, self._reservations = backlog, lender, reservations
 
     def take(self, active: ActiveRun, count: int) -> list[Task]:
         """Take for a run what it can be given of the first tasks of its lane.
@@ -63,7 +63,7 @@ class Fitting:
             if home not in ("", node) and (tasks or active.inflight):
                 break
             if near:
-                self._lender.settle(near, node)
+                self._lender.note_place(near, node)
             tasks += lane.take(1)
         return tasks
 

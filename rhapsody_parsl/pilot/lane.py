@@ -53,7 +53,7 @@ class Lane(TaskQueue):
         self.runs: dict[int, ActiveRun] = {}
 
     def put(self, task: Task, priority: float, now: float) -> bool:
-        """Join the line; return whether the first of it may be another now."""
+        """Join the queue; return whether the first of it may be another now."""
         return self.join(task, priority * self._ageing + now if priority else now, now)
 
     def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
@@ -85,7 +85,7 @@ class Lane(TaskQueue):
         return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
 
     def portion(self, cores: int) -> int:
-        """How many tasks to give at once: a fair part of the line for each run that a block of `cores` has room for."""
+        """How many tasks to give at once: a fair part of the queue for each run that a block of `cores` can hold."""
         depth = self.depth
         if depth == 1:
             return 1

@@ -1,4 +1,4 @@
-"""The pilot's end of the line to the driver: numbered, encrypted, cut and resumed."""
+"""The pilot's end of the link to the driver: numbered, encrypted, cut and resumed."""
 
 import asyncio
 import logging
@@ -87,8 +87,8 @@ class Link:
     Args:
         address: The driver's.
         block: Our number; a pilot that is started again under it is another one.
-        proof: Of the line between hosts.
-        token: Of the line within the driver's.
+        proof: Of connections between hosts.
+        token: Of connections within the driver's.
         receive: Called with each message.
         lost: Called once, with the reason, when the driver is gone for good.
         period: Seconds between heartbeats.
@@ -116,8 +116,8 @@ class Link:
         self._peer: AsyncStreamConnection | AsyncTcpConnection
         own = f"{block}/{secrets.token_hex(4)}"
         if address.startswith(_LOCAL):
-            door = address.removeprefix(_LOCAL)
-            self._peer = AsyncStreamConnection.connect(door, own, token, self._loop, self._hear, lambda: lost(_ENDED))
+            path = address.removeprefix(_LOCAL)
+            self._peer = AsyncStreamConnection.connect(path, own, token, self._loop, self._hear, lambda: lost(_ENDED))
         else:
             self._peer = AsyncTcpConnection(
                 address, own, proof, self._loop, self._hear, self._note_connection, lambda: lost(_HUNG_UP)
@@ -125,8 +125,8 @@ class Link:
         self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]
 
     def send(self, message: FromPilot) -> None:
-        """Send a message; it arrives, once, in order, even if the line is cut meanwhile."""
-        self._peer.send(self._session.send(encode(message)))  # if not now, the session does when the line is back
+        """Send a message; it arrives, once, in order, even if the connection is cut meanwhile."""
+        self._peer.send(self._session.send(encode(message)))  # if not now, the session does when the connection is back
 
     def close(self) -> None:
         """Close; what was sent has 2 s to leave. Idempotent."""

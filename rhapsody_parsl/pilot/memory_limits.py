@@ -130,8 +130,8 @@ class MemoryLimits:
         name = watch.name
         if self._hub is None:
             self._hub = Exchange(self._context, "memory", self._receive)
-        words = self._hub.arguments([watch.host])
-        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", words[0], name, *words[1:]]
+        endpoint, *keys = self._hub.arguments([watch.host])
+        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", endpoint, name, *keys]
         backend = Backend(command, self._context.logs / f"{name}.log", grace=1.0, host=host)
         try:
             await backend.start()

@@ -1,4 +1,4 @@
-"""Tasks that wait, in the order of their claims."""
+"""Tasks that wait, in the order of their keys."""
 
 import heapq
 from collections import deque
@@ -56,7 +56,7 @@ class TaskQueue:
         return min(self._queue[0][2], early) if self._queue else early
 
     def join(self, task: Task, key: float, arrival: float) -> bool:
-        """Join the line; return whether the first may be another now. Arrivals never fall from call to call."""
+        """Join the queue; return whether the first may be another now. Arrivals never fall from call to call."""
         queue = self._queue
         if not queue or key >= queue[-1][0]:
             queue.append((key, task.id, arrival, task))

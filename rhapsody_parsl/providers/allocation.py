@@ -105,8 +105,8 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         with self._lock:
             self._make_room(job_name)
             script = Path(self.script_dir or ".").absolute() / f"{job_name}.{next(self._numbers)}.sh"
-            words = self.launcher(command, tasks_per_node, self.nodes_per_block, str(script.parent))
-            script.write_text(f"{self.worker_init}\nexport JOBNAME={script.stem}\n{words}\n")
+            line = self.launcher(command, tasks_per_node, self.nodes_per_block, str(script.parent))
+            script.write_text(f"{self.worker_init}\nexport JOBNAME={script.stem}\n{line}\n")
             started = self._start(script)
             job = str(started.pid)
             self._running[job], self._scripts[job] = started, script

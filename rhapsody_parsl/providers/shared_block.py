@@ -86,9 +86,9 @@ class SharedBlock(RepresentationMixin):
             folder = job.folder if job else self._new_folder(share)
             number = str(next(self._orders))
             script = folder.parent / f"{job_name}.{folder.name}.{number}.sh"
-            words = share.launcher(command, 1, share.nodes_per_block, str(folder.parent))
+            line = share.launcher(command, 1, share.nodes_per_block, str(folder.parent))
             first_read = shlex.quote(str(variables_of(folder, share.number)))
-            script.write_text(f". {first_read}\nexport JOBNAME={shlex.quote(script.stem)}\n{words}\n")
+            script.write_text(f". {first_read}\nexport JOBNAME={shlex.quote(script.stem)}\n{line}\n")
             order = Order(share.number, str(script), share.unit, share.first, share.count)
             write_whole(folder / f"{number}.json", msgspec.json.encode(order).decode())
             job = job or self._start_job(folder, job_name)

@@ -152,7 +152,7 @@ class Context(msgspec.Struct, frozen=True):
     limits_memory: bool = True
 
     def noting(self, run: Run) -> list[str]:
-        """Return words that come before a program: the memory watch of its host finds it, wherever it is started."""
+        """Return what comes before a program: the memory watch of its host finds it, wherever it is started."""
         limited = self.limits_memory and run.spec.resources.memory
         return noted.argv(str(self.folder), run.id) if limited else []
 

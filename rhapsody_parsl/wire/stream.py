@@ -40,7 +40,7 @@ class StreamConnection:
     """A worker's end: sends from any thread, receives on one.
 
     Args:
-        address: The door's.
+        address: The listener's.
         name: Ours.
     """
 
@@ -99,7 +99,7 @@ _complaints = Complaints(log)
 
 
 def _greeting(name: str, token: Token | None) -> list[bytes]:
-    """Return the first message to a door."""
+    """Return the first message to a listener."""
     return [name.encode(), token.word.encode() if token else b""]
 
 
@@ -140,7 +140,7 @@ class AsyncStreamConnection:
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
     ) -> "AsyncStreamConnection":
-        """Knock at a door under a name, with its token if it has one.
+        """Connect to a listener under a name, with its token if it has one.
 
         Raises:
             OSError: Nobody is there, or not one of us.
@@ -335,7 +335,7 @@ class StreamListener:
 
 
 def _connected(address: str) -> socket.socket:
-    """Return a socket connected to a door of our own user."""
+    """Return a socket connected to a listener of our own user."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(_kernel_name(address))
@@ -348,7 +348,7 @@ def _connected(address: str) -> socket.socket:
 
 
 def reachable(address: str) -> bool:
-    """Whether a door of our own user opens."""
+    """Whether a listener of our own user opens."""
     try:
         _connected(address).close()
     except OSError:

@@ -119,22 +119,22 @@ class Ear:
         match message:
             case Work() as work:
                 self.inbox.put(work)
-            case Recall() as revoke:
-                return self._revoke(revoke)
+            case Recall() as recall:
+                return self._recall(recall)
             case Quit():
                 return False
             case other:
                 raise TypeError(f"a worker does not understand {type(other).__name__}")
         return True
 
-    def _revoke(self, revoke: Recall) -> bool:
-        taken, running = self.inbox.revoke(revoke.run, revoke.tasks, revoke.kill)
-        kill = revoke.kill and running
+    def _recall(self, recall: Recall) -> bool:
+        taken, running = self.inbox.recall(recall.run, recall.tasks, recall.kill)
+        kill = recall.kill and running
         if kill:
             self._outbox.seal()
         else:
             self._outbox.flush()
-        self._spoke.send(Returned(revoke.run, taken))
+        self._spoke.send(Returned(recall.run, taken))
         return not kill
 
 

@@ -58,7 +58,7 @@ def program(process: psutil.Process) -> str:
 GUARDS = {
     "the pilot's guard": guard_over("-m rhapsody_parsl.pilot"),
     "the guard over Dragon": guard_over("bin/dragon"),
-    "the guard over a world": guard_over("mpiexec", "mpi.rank"),
+    "the guard over a world": guard_over("mpiexec", "mpi.world.rank"),
     "the guard over an engine": guard_over("vllm.command"),
 }
 OTHERS = {
@@ -68,7 +68,8 @@ OTHERS = {
     "a worker of Dragon's": at_work("dragon.worker"),
     "a world's mpiexec": lambda process: at_work("mpi.world.rank")(process) and "mpiexec" in program(process),
     "a proxy of Hydra's": at_work("hydra_pmi_proxy"),
-    "a rank": lambda process: at_work("rhapsody_parsl.runtimes.mpi.world.rank")(process) and "mpi" not in program(process),
+    "a rank": lambda process: at_work("-m rhapsody_parsl.runtimes.mpi.world.rank")(process)
+    and "mpi" not in program(process),
     "an engine's process": at_work("-m rhapsody_parsl.runtimes.vllm.command"),
     "an engine's server": at_work("fake_openai.py"),
     "a plain worker": at_work("-m rhapsody_parsl.worker"),

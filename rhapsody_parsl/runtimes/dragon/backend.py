@@ -61,7 +61,7 @@ class Head:
         self._away: dict[str, Process] = {}
 
     def serve(self) -> None:
-        """Take the pilot's words until it says quit or is gone."""
+        """Take the pilot's messages until it says quit or is gone."""
         self._spoke.send(Ready(os.uname().nodename, os.getpid()))
         while True:
             while (message := self._spoke.receive_nowait()) is not None:

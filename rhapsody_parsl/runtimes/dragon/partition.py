@@ -72,7 +72,7 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
 def mode(
     hosts: Sequence[str], options: Sequence[str], node_launcher: str, everywhere: bool, ports: Sequence[int]
 ) -> list[str]:
-    """Return the words that say where the runtime runs.
+    """Return the arguments that say where the runtime runs.
 
     Args:
         hosts: There.
@@ -309,7 +309,7 @@ class Partition:
             places = {str(self._context.folder.parent), "/tmp"}  # noqa: S108 - where an ssh has no TMPDIR
             left = [os.path.join(glob.escape(place), f"dragon-*-{self._salt}") for place in sorted(places)]
             self._sweepers = [
-                Backend(["sleep", "infinity"], log, sweep=left, settle=_DYING, host=host, files=quick)
+                Backend(["sleep", "infinity"], log, sweep=left, patience=_DYING, host=host, files=quick)
                 for host in self._spanned()
             ]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))

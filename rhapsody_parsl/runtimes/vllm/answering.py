@@ -127,8 +127,8 @@ class Answering:
         except RequestError as problem:
             result = failed(task, ServiceRequestFailed(self.settings.service.name, str(problem)))
         except Exception as problem:  # noqa: BLE001 - a task without an answer would be waited for without an end
-            words = f"the answer could not be read: {type(problem).__name__}: {problem}"
-            result = failed(task, ServiceRequestFailed(self.settings.service.name, words))
+            why = f"the answer could not be read: {type(problem).__name__}: {problem}"
+            result = failed(task, ServiceRequestFailed(self.settings.service.name, why))
         if self._tasks.get(task) is me:  # else it was aborted
             del self._tasks[task]
             self._send(result)

@@ -59,7 +59,7 @@ def interpreter(service: VLLMService, python: str) -> str:
     """Return the interpreter that runs the service's process.
 
     Raises:
-        ServiceFailed: The service names several words for one.
+        ServiceFailed: The service has several arguments for one.
     """
     if service.server == "command" or not service.executable:
         return python
@@ -69,7 +69,7 @@ def interpreter(service: VLLMService, python: str) -> str:
 
 
 def command_argv(service: VLLMService) -> list[str]:
-    """Return the words of the user's command, [] when there is none."""
+    """Return the argv of the user's command, [] when there is none."""
     given = service.executable
     return shlex.split(given) if isinstance(given, str) else list(given)
 

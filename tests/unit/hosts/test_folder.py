@@ -143,7 +143,7 @@ def test_a_folder_in_which_somebody_still_writes_is_removed_after_that(root: Pat
         assert writer.stdout
         writer.stdout.readline()
         os.close(folder.hold(mine))
-        leftovers.sweep([glob.escape(mine)], settle=30)
+        leftovers.sweep([glob.escape(mine)], patience=30)
     assert not Path(mine).exists()
 
 

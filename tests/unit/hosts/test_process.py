@@ -240,7 +240,7 @@ def test_what_a_dying_process_has_mapped_is_swept_after_it(tmp_path: Path, dies:
         assert holder.stdout.readline() == b"0\n"
         if dies:
             threading.Timer(1, holder.kill).start()
-        asyncio.run(over(Backend(["true"], tmp_path / "log", sweep=[str(segment)], settle=20 if dies else 0)))
+        asyncio.run(over(Backend(["true"], tmp_path / "log", sweep=[str(segment)], patience=20 if dies else 0)))
         assert segment.exists() != dies
         holder.kill()
 

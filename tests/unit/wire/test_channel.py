@@ -233,12 +233,12 @@ def test_nothing_is_kept_of_a_far_peer_that_is_forgotten(keys: Keys) -> None:
                 await asyncio.to_thread(spoke.send, Ready("host", 7))
                 await until(lambda: len(heard) == number + 1)  # noqa: B023 - waited for here
                 spoke.close()
-            door: Any = hub._door
-            assert set(door._routes) == {"worker-0", "worker-1", "worker-2"}
+            listener: Any = hub._listener
+            assert set(listener._routes) == {"worker-0", "worker-1", "worker-2"}
             for number in range(3):
                 hub.forget(f"worker-{number}")
-            assert not door._routes
-            assert not door._early
+            assert not listener._routes
+            assert not listener._early
         finally:
             hub.close()
 

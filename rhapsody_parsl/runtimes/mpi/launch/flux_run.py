@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(hold(flux, places, argv) if os.getppid() == carrier else 1)
     below = [sys.executable, "-m", "rhapsody_parsl.runtimes.mpi.launch.flux_run", _HOLD, *arguments]
     argv = detect("flux", os.environ).argv(socket.gethostname(), below)
-    os.execvp(argv[0], argv)  # noqa: S606 - the words are ours
+    os.execvp(argv[0], argv)  # noqa: S606 - the arguments are ours
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class Launcher(msgspec.Struct, frozen=True):
     Attributes:
         kind: Whose command line it understands.
         program: Absolute path.
-        options: The user's further words for every launch.
+        options: The user's further arguments for every launch.
         root: Whether we are root, which Open MPI wants to hear said.
         node_launcher: How the block's other hosts are reached: `srun`, `ssh`, ...
         python: The block's interpreter, for `bind`.
@@ -129,12 +129,12 @@ class Launcher(msgspec.Struct, frozen=True):
     python: str = sys.executable
 
     def line(self, places: Sequence[Place], local: bool, options: Sequence[str] = ()) -> list[str]:
-        """Return the words that start ranks, up to the program to start.
+        """Return the arguments that start ranks, up to the program to start.
 
         Args:
             places: Where; ranks are numbered in this order.
             local: Whether all of it is the host the launcher runs on: then the ranks inherit its affinity mask.
-            options: Further words; a word of ours that they say otherwise is left out.
+            options: Further arguments; one of ours that they say otherwise is left out.
         """
         own = _DIALECTS[self.kind](places, local)
         if self.kind == "hydra" and self.node_launcher in _HYDRAS and not local:
@@ -152,7 +152,7 @@ class Launcher(msgspec.Struct, frozen=True):
         return [self.python, "-m", "rhapsody_parsl.runtimes.mpi.launch.flux_run", self.program, _slots(places)]
 
     def binding(self, places: Sequence[Place], local: bool, gpu_variable: str = "") -> list[str]:
-        """Return words that come between a launch line and the program, to bind what the launcher cannot; mostly none.
+        """Return arguments between a launch line and the program, to bind what the launcher cannot; mostly none.
 
         Args:
             places: As for `line`.
@@ -170,7 +170,7 @@ class Launcher(msgspec.Struct, frozen=True):
         return [self.python, "-I", "-S", bind.__file__, *argv]
 
     def preparing(self) -> list[str]:
-        """Return words that come between a launch line and the program, for what its ranks find.
+        """Return arguments that come between a launch line and the program, for what its ranks find.
 
         That is an end of their input, and the launcher's libraries, if it is in the Python's own prefix. Only some
         launchers need that; srun and `flux run` give each rank all that they read themselves.
@@ -268,7 +268,7 @@ def _srun(places: Sequence[Place], local: bool) -> _Options:
 
 
 def _mpiexec(places: Sequence[Place], local: bool) -> _Options:
-    """The words of MPIExecutor, which every `mpiexec` takes; they know one number of ranks for all hosts."""
+    """The arguments of MPIExecutor, which every `mpiexec` takes; they know one number of ranks for all hosts."""
     return [("-n", _count(places)), ("-ppn", _most(places)), ("-hosts", ",".join(place.host for place in places))]
 
 

@@ -127,17 +127,17 @@ class Functions:
                     for job in list(world.jobs.values()):
                         self._advance(job)
             case Returned(run=run, tasks=tasks):
-                self._revoked(world, rank, run, tasks)
+                self._note_returned(world, rank, run, tasks)
             case Failed():
                 world.retire()
             case _:
                 return
 
-    def _revoked(self, world: World, rank: int, run: int, tasks: Sequence[int]) -> None:
+    def _note_returned(self, world: World, rank: int, run: int, tasks: Sequence[int]) -> None:
         job = world.jobs.get(run)
         if job is None or job.ending or rank != job.ranks[0]:
             return  # the first rank decides for its group
-        if back := job.revoked(tasks):
+        if back := job.recalled(tasks):
             self._events.returned(run, back)
 
     def _done(self, world: World, rank: int, run: int, results: Sequence[Result]) -> None:
@@ -187,13 +187,13 @@ class Functions:
         if world and world.retired and world.ready and not job.open:
             self._worlds.leave(run)
             world = None
-        world = world or self._settle(job)
+        world = world or self._assign(job)
         if world and world.ready and not world.retired and not (job.alone and job.open):
             self._send(world, job)
 
-    def _settle(self, job: Job) -> World | None:
+    def _assign(self, job: Job) -> World | None:
         try:
-            return self._worlds.settle(job)
+            return self._worlds.assign(job)
         except RuntimeUnavailable as error:
             self._soon_lost(job.run.id, error)
             return None

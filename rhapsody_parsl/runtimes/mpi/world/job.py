@@ -69,7 +69,7 @@ class Job:
         """World ranks in the group's order."""
         return tuple(member.rank for member in self.members)
 
-    def settle(self, members: tuple[Member, ...]) -> None:
+    def assign(self, members: tuple[Member, ...]) -> None:
         """Take these ranks of a world."""
         self.members = members
         self._position = {member.rank: position for position, member in enumerate(members)}
@@ -109,7 +109,7 @@ class Job:
             self.queue = deque(task for task in self.queue if task.id not in wanted)
         return taken
 
-    def revoked(self, tasks: Sequence[int]) -> list[int]:
+    def recalled(self, tasks: Sequence[int]) -> list[int]:
         """The ranks will not run these; return those that were with them."""
         return [task for task in tasks if self._sent.pop(task, None)]
 

@@ -90,13 +90,13 @@ class World:
             found.setdefault(member.placed.node.host, {})[self.peers[member.rank]] = self._arrived[member.rank]
         return found
 
-    def settle(self, job: Job) -> bool:
+    def assign(self, job: Job) -> bool:
         """Give a run some of the ranks; False while too few are free."""
         busy = self._frozen.union(*(other.ranks for other in self.jobs.values()))
         members = pick(job.members, self._slots, busy)
         if members is None:
             return False
-        job.settle(members)
+        job.assign(members)
         self.jobs[job.run.id] = job
         return True
 

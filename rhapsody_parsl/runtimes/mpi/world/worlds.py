@@ -61,7 +61,7 @@ class Worlds:
         """End all of them; returns when they are gone."""
         await asyncio.gather(*(world.stop() for world in {world for world, _ in self.of_peer.values()}))
 
-    def settle(self, job: Job) -> World | None:
+    def assign(self, job: Job) -> World | None:
         """Give a run ranks of a world, which is started if it is not there.
 
         Args:
@@ -80,7 +80,7 @@ class Worlds:
             world = self._world_with_gpus(run, members)
         else:
             world = self._standing_world(run, members)
-        if not world.settle(job):
+        if not world.assign(job):
             return None
         self.of_run[run.id] = world
         return world

@@ -64,7 +64,7 @@ def job_of_two(alone: bool = False, tasks: int = 3) -> Job:
     job = Job(run_on((0, (2, 3), 2), alone=alone))
     picked = pick(job.members, slots_of(NODES))
     assert picked is not None
-    job.settle(picked)
+    job.assign(picked)
     job.queue.extend(Task(number, b"", b"") for number in range(1, tasks + 1))
     return job
 
@@ -109,10 +109,10 @@ def test_a_lost_world_leaves_no_failure() -> None:
     assert job.open == [1, 2, 3]
 
 
-def test_given_back_from_the_queue_and_from_the_ranks() -> None:
+def test_returned_from_the_queue_and_from_the_ranks() -> None:
     job = job_of_two(alone=True)
     assert [task.id for task in job.send()] == [1]
     assert job.recall([1, 2]) == [2]
     assert job.tasks == [1, 3]
-    assert job.revoked([1, 9]) == [1]
+    assert job.recalled([1, 9]) == [1]
     assert job.tasks == [3]

@@ -49,7 +49,7 @@ class Block:
     def begin(self, *nodes: int) -> World:
         """Have a run on these nodes."""
         placed = tuple(Placed(NODES[f"n{number}"], Share(f"n{number}", (0,)), 1) for number in nodes)
-        world = self.worlds.settle(Job(Run(next(self._runs), TaskSpec(comm=True), placed)))
+        world = self.worlds.assign(Job(Run(next(self._runs), TaskSpec(comm=True), placed)))
         assert world
         return world
 

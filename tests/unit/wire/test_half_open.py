@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.doorstep import Doorstep
 from rhapsody_parsl.wire.gate import Proof, Token
+from rhapsody_parsl.wire.half_open import HalfOpen
 from rhapsody_parsl.wire.pieces import LONGEST
 from rhapsody_parsl.wire.tcp import TcpConnection, TcpListener
 
@@ -44,7 +44,7 @@ def connections(port: int) -> int:
 
 
 async def hears(heard: "list[list[bytes]]", line: TcpConnection) -> bool:
-    """Whether the door still hears one of ours."""
+    """Whether the listener still hears one of ours."""
     known = len(heard)
     line.send([b"x"])
     async with asyncio.timeout(10):
@@ -57,26 +57,26 @@ async def hears(heard: "list[list[bytes]]", line: TcpConnection) -> bool:
 def test_those_who_say_nothing_take_no_more_than_so_many_places(proof: Proof, words: bytes) -> None:
     async def act() -> None:
         heard: list[list[bytes]] = []
-        door = TcpListener(
+        listener = TcpListener(
             "tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop(), silent=MOST
         )
-        endpoint = f"tcp://127.0.0.1:{door.port}"
+        endpoint = f"tcp://127.0.0.1:{listener.port}"
         before = TcpConnection(endpoint, "before", proof)
         assert await hears(heard, before)
-        with strangers(door.port, 5 * MOST, words):
+        with strangers(listener.port, 5 * MOST, words):
             async with asyncio.timeout(10):
-                while connections(door.port) > MOST + 2:
+                while connections(listener.port) > MOST + 2:
                     await asyncio.sleep(0.01)
             after = TcpConnection(endpoint, "after", proof)
             assert await hears(heard, after)
             assert await hears(heard, before)
-            assert door.send("before", [b"a"])
+            assert listener.send("before", [b"a"])
             assert before.receive() == [b"a"]
             assert not before.gone
             assert not after.gone
         for line in (before, after):
             line.close()
-        door.close()
+        listener.close()
 
     asyncio.run(act())
 
@@ -85,12 +85,12 @@ def test_those_who_say_nothing_take_no_more_than_so_many_places(proof: Proof, wo
 @pytest.mark.parametrize("flags", [0x02, 0x06])
 def test_what_a_stranger_announces_takes_no_memory(proof: Proof, size: int, flags: int) -> None:
     async def act() -> None:
-        door = TcpListener("tcp://127.0.0.1", lambda *_: None, proof, asyncio.get_running_loop())
+        listener = TcpListener("tcp://127.0.0.1", lambda *_: None, proof, asyncio.get_running_loop())
         mechanism = b"PLAIN" if isinstance(proof, Token) else b"CURVE"
         greeting = b"\xff" + bytes(8) + b"\x7f\3\0" + mechanism.ljust(20, b"\0") + bytes(32)
-        with strangers(door.port, 1, greeting + bytes([flags]) + struct.pack(">Q", size)) as (one,):
+        with strangers(listener.port, 1, greeting + bytes([flags]) + struct.pack(">Q", size)) as (one,):
             await asyncio.to_thread(told_to_leave, one)
-        door.close()
+        listener.close()
 
     asyncio.run(act())
 
@@ -106,18 +106,20 @@ def told_to_leave(one: socket.socket) -> None:
 def test_a_large_message_passes_both_ways(proof: Proof) -> None:
     async def act() -> None:
         heard: list[list[bytes]] = []
-        door = TcpListener("tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop())
-        line = TcpConnection(f"tcp://127.0.0.1:{door.port}", "one", proof)
+        listener = TcpListener(
+            "tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop()
+        )
+        line = TcpConnection(f"tcp://127.0.0.1:{listener.port}", "one", proof)
         large = [b"head", b"x" * (2 * LONGEST), b"y" * (LONGEST + 1)]
         line.send(large)
         async with asyncio.timeout(10):
             while not heard:
                 await asyncio.sleep(0.01)
         assert heard == [large]
-        assert door.send("one", large)
+        assert listener.send("one", large)
         assert await asyncio.to_thread(line.receive) == large
         line.close()
-        door.close()
+        listener.close()
 
     asyncio.run(act())
 
@@ -127,7 +129,7 @@ def test_a_file_of_somebody_else_is_left_alone() -> None:
     near, far = socket.socketpair()
     listener = socket.create_server(("127.0.0.1", 0))
     with near, far, listener:
-        step = Doorstep(listener.getsockname()[1], 0)
+        step = HalfOpen(listener.getsockname()[1], 0)
         for descriptor in (near.fileno(), listener.fileno(), 10**6):
             assert step.came(descriptor)
         near.sendall(b"x")
@@ -139,7 +141,7 @@ def test_a_file_of_somebody_else_is_left_alone() -> None:
 def test_who_has_spoken_is_not_cut_off() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     with listener, socket.create_connection(listener.getsockname(), timeout=5) as far, listener.accept()[0] as near:
-        step = Doorstep(listener.getsockname()[1], 1)
+        step = HalfOpen(listener.getsockname()[1], 1)
         assert not step.came(near.fileno())
         step.spoke(b"1", near.fileno())
         assert step.knows(b"1")

@@ -9,10 +9,10 @@ import contextlib
 import resource
 import socket
 
-__all__ = ("Doorstep",)
+__all__ = ("HalfOpen",)
 
 
-class Doorstep:
+class HalfOpen:
     """The connections of one port.
 
     Args:
