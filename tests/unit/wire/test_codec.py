@@ -60,7 +60,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Abort: st.builds(m.Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
     m.Done: st.builds(m.Done, numbers, results), m.Returned: st.builds(m.Returned, numbers, ids),
     m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
-    m.Rendezvous: st.builds(m.Rendezvous, names, numbers), m.Limit: st.builds(m.Limit, numbers, ids, numbers),
+    m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
+    m.Limit: st.builds(m.Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     m.Release: st.builds(m.Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
     m.Exceeded: st.builds(m.Exceeded, numbers, numbers),
 }  # fmt: skip
