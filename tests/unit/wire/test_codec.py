@@ -51,7 +51,7 @@ m = messages
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
-    m.Report: st.builds(m.Report, facts), m.Returned: st.builds(m.Returned, ids),
+    m.Report: st.builds(m.Report, facts),
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),

@@ -7,7 +7,9 @@ Standard library only. `PLAN` says for each host the cores and GPUs of each rank
 import os
 import sys
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))))
+sys.path.append(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
+)
 
 from rhapsody_parsl.cluster.names import our_names, ours
 
