@@ -106,8 +106,8 @@ class BlockLife(BlockProviderExecutor):
         for id_, job in known.items():
             if job.terminal and id_ not in connected and job.state is not JobState.SCALED_IN:
                 why = self._link.blocks.refused.get(id_, _NEVER_SPOKE) if self._link else _NEVER_SPOKE
-                tail = job.message if job.message is not None else why
-                known[id_] = JobStatus(JobState.MISSING, tail, job.exit_code, job.stdout_path, job.stderr_path)
+                message = job.message if job.message is not None else why
+                known[id_] = JobStatus(JobState.MISSING, message, job.exit_code, job.stdout_path, job.stderr_path)
             elif id_ in self._given_up and not job.terminal:
                 known[id_] = JobStatus(JobState.CANCELLED, _HUNG)
         return known
