@@ -21,6 +21,7 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
+from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -225,6 +226,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             ageing=self.ageing,
             parcels=parcels,
             enforce_memory=self.enforce_memory,
+            open_files=limits.raised(),
         )
         self._config_path = folder / "block.json"
         try:

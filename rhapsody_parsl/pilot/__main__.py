@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rhapsody_parsl.cluster import folder, guard, leftovers
+from rhapsody_parsl.cluster import folder, guard, leftovers, limits
 from rhapsody_parsl.spec.config import read_config
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
@@ -63,6 +63,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
     from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
 
     config = read_config(path)
+    limits.inherit(*config.open_files)
     _log_to(Path(config.logs) / f"block-{block}.log")
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)
