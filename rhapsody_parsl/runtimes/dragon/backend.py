@@ -36,8 +36,8 @@ _APART = (
     'wait $worker 2>/dev/null; later=$?; [ $later = 127 ] || code=$later; exit $code', "worker"
 )  # fmt: skip
 """Starts a worker below a process that waits for it, so that it can lead a session: Dragon hears of the end of those of
-its own process group only, and what a task sends to its process group is to reach no part of Dragon's. SIGTERM kills the
-worker, also one that has not come to anything yet: a killed parent would leave that."""
+its own process group only, and what a task sends to its process group is to reach no part of Dragon's. SIGTERM kills
+the worker, also one that has not come to anything yet: a killed parent would leave that."""
 _SIGNAL = 128
 """A shell's exit code is this plus the signal's number."""
 
