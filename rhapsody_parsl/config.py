@@ -320,6 +320,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         ageing: Seconds of waiting that weigh as much as one step of priority.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
+        open_files: The driver's soft limit, which it may have raised, and the one that it came with.
     """
 
     label: str
@@ -340,6 +341,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     ageing: float = 60.0
     shared_folder: str = ""
     enforce_memory: bool = True
+    open_files: tuple[int, int] = (0, 0)
 
 
 def write_config(config: BlockConfig, path: Path) -> None:

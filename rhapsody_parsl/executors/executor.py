@@ -52,6 +52,7 @@ from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
+from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
@@ -225,6 +226,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             ageing=self.ageing,
             shared_folder=shared_folder,
             enforce_memory=self.enforce_memory,
+            open_files=limits.raised(),
         )
         self._config_path = folder / "block.json"
         try:

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Sequence
 
 __all__ = (
-    "allow", "as_the_job", "can_start", "check_room", "few_processes", "free_memory", "hard", "little_memory",
-    "of_the_job", "shortage", "with_more",
+    "allow", "as_the_job", "can_start", "check_room", "few_processes", "free_memory", "hard", "inherit",
+    "little_memory", "of_the_job", "raised", "shortage", "with_more",
 )  # fmt: skip
 
 _ROOM = 8
@@ -61,6 +61,22 @@ def hard() -> int:
 def of_the_job() -> int:
     """Return the soft limit that the job came with."""
     return _job[0] if _job else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raised() -> "tuple[int, int]":
+    """Return the soft limit now, and the one that the job came with: for a process that inherits the first."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0], of_the_job()
+
+
+def inherit(now: int, job: int) -> None:
+    """Learn what the soft limit was before who started us raised it.
+
+    Args:
+        now: As that one has it; with another limit it was not inherited, and is the job's own.
+        job: As it was.
+    """
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] == now != job:
+        _job.append(job)
 
 
 def as_the_job(argv: "Sequence[str]", soft: "int | None" = None) -> "list[str]":

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from rhapsody_parsl.config import read_config
-from rhapsody_parsl.hosts import folder, guard, leftovers
+from rhapsody_parsl.hosts import folder, guard, leftovers, limits
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
@@ -63,6 +63,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
     from rhapsody_parsl.pilot.open_files import provide  # noqa: PLC0415 - as above
 
     config = read_config(path)
+    limits.inherit(*config.open_files)
     _log_to(Path(config.logs) / f"block-{block}.log")
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)

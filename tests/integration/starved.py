@@ -19,7 +19,7 @@ from testing.scarce import fill
 from tests.integration import apps
 
 MEMORY = "/dev/shm"  # noqa: S108 - of a mount namespace of our own
-_ALL = LocalRuntime(startup_timeout=2), MPIRuntime(startup_timeout=3), DragonRuntime(startup_timeout=4)
+_ALL = LocalRuntime(startup_timeout=4), MPIRuntime(startup_timeout=4), DragonRuntime(startup_timeout=8)
 
 
 def _executor(*runtimes: Any, cores: int = 2) -> RhapsodyExecutor:

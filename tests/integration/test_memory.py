@@ -172,13 +172,13 @@ RUNTIMES: dict[str, Callable[[], list[Any]]] = {
 }
 
 
-def check_alone(greedy: list[Any], honest: list[Any]) -> None:
+def check_alone(greedy: list[Any], honest: list[Any], most: float = GREED + 0.5) -> None:
     for future in greedy:
         error = future.exception(TIMEOUT)
         assert isinstance(error, MemoryExceeded), repr(error)
         limit, peak, _ = error.args
         assert limit == pytest.approx(LIMIT)
-        assert limit < peak < GREED + 0.5
+        assert limit < peak < most
     assert [future.result(TIMEOUT) for future in honest] == list(range(len(honest)))
 
 
@@ -267,7 +267,7 @@ def test_greedy_ranks_and_launches_are_killed_alone(load: Any) -> None:
         greedy += [bash_app(two(launch))(program) for _ in range(GREEDY // 2)]
         honest = [python_app(modest)(n, parsl_resource_specification={"memory": LIMIT}) for n in range(2)]
         ranks = [python_app(two(one_rank_grows))(0.05) for _ in range(2)]
-        check_alone(greedy, honest)
+        check_alone(greedy, honest, 2 * GREED + 0.5)  # of a launch both ranks grow
         assert [future.result(TIMEOUT) for future in ranks] == [[0, 50_000_000]] * 2
         assert kernel.executors["memory"].snapshot()["blocks"]
 

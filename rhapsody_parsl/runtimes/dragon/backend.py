@@ -31,9 +31,13 @@ _LOOK_EVERY = 1000
 """Milliseconds."""
 _TEARDOWN_WITHIN = 5
 """Seconds."""
-_APART = ("/bin/sh", "-c", '"$@" & wait $!', "worker")
+_APART = (
+    "/bin/sh", "-c", 'trap "kill -9 \\$worker" TERM; "$@" & worker=$!; wait $worker; code=$?; '
+    'wait $worker 2>/dev/null; later=$?; [ $later = 127 ] || code=$later; exit $code', "worker"
+)  # fmt: skip
 """Starts a worker below a process that waits for it, so that it can lead a session: Dragon hears of the end of those of
-its own process group only, and what a task sends to its process group is to reach no part of Dragon's."""
+its own process group only, and what a task sends to its process group is to reach no part of Dragon's. SIGTERM kills
+the worker, also one that has not come to anything yet: a killed parent would leave that."""
 _SIGNAL = 128
 """A shell's exit code is this plus the signal's number."""
 
@@ -117,9 +121,9 @@ class Head:
         """End a worker; its end is told as any other."""
         for descriptor, (name, _) in self._watched.items():
             if name == worker:
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
         if worker in self._away:
-            self._away[worker].kill()
+            self._away[worker].terminate()
 
     def _look_at_those_away(self) -> None:
         """Ask Dragon for the workers on other nodes of its: a wait for one would hold up every other request to it."""

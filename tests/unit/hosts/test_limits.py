@@ -79,3 +79,18 @@ def test_whether_a_thread_more_can_be_started_is_seen_before_a_library_needs_one
     few = f"resource.setrlimit(resource.RLIMIT_AS, ({size} + (4 << 20), -1))"
     assert _told("print(limits.can_start(4))") == "True"
     assert _told(f"{few}; print(limits.can_start(4))") == "False"
+
+
+def test_who_inherits_a_raised_limit_knows_the_jobs() -> None:
+    code = (
+        "import resource; from rhapsody_parsl.hosts import limits\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (400, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "limits.inherit({}, 64)\n"
+        "limits.allow(500)\n"
+        "print(*limits.raised()[1:], *limits.as_the_job(['x'])[3:])"
+    )
+    told = [
+        subprocess.run([sys.executable, "-c", code.format(now)], capture_output=True, text=True, check=True).stdout
+        for now in (400, 300)
+    ]
+    assert [text.split() for text in told] == [["64", "64", "x"], ["400", "400", "x"]]
