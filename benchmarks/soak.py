@@ -17,6 +17,7 @@ from benchmarks import machine, sides
 from benchmarks.growth import nothing
 from benchmarks.payloads import pilot
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from testing import leaks
 
 WAVE = 10_000
 MOST = 1.2
@@ -60,6 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.tasks, arguments.specs = 100_000, 5_000
+    leaks.adopt_orphans()  # so that the pilot is found below this process
     executor = sides.rhapsody([LocalRuntime()])
     with tempfile.TemporaryDirectory() as folder, sides.load(executor, folder):
         rows = run(executor, arguments.tasks, arguments.specs)

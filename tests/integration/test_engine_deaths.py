@@ -13,7 +13,7 @@ from typing import Any
 
 import parsl
 import pytest
-from parsl import Config, python_app
+from parsl import Config
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
@@ -21,6 +21,7 @@ from rhapsody_parsl.errors import RequestKilledEngine, ServiceFailed
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.processes import below
+from tests.integration.asking import asked
 
 WRAPPER = f"while true; do {shlex.join(COMMAND)}; done"
 """Starts the server again by itself, so that its own process never ends."""
@@ -55,17 +56,6 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> None:
     """Watch the module instead of each test (in `executor`): servers come and go."""
-
-
-@python_app
-def ask(value: Any, parsl_resource_specification: dict[str, Any] | None = None) -> Any:
-    return value
-
-
-def asked(value: Any, service: str, **parameters: Any) -> "Future[Any]":
-    """Return the future of a request."""
-    future: Future[Any] = ask(value, parsl_resource_specification={"service": service, **parameters})
-    return future
 
 
 def servers(service: str) -> list[Any]:

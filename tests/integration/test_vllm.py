@@ -15,6 +15,7 @@ from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from testing import leaks
 from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_llama
+from tests.integration.asking import asked
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 
@@ -44,16 +45,6 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> None:
     """Watch the module instead of each test (in `executor`): an engine that is started again brings its segments."""
-
-
-@python_app
-def ask(value: Any, parsl_resource_specification: dict[str, Any] | None = None) -> Any:
-    return value
-
-
-def asked(value: Any, service: str = "tiny", **parameters: Any) -> Any:
-    """Return the future of a request."""
-    return ask(value, parsl_resource_specification={"service": service, **parameters})
 
 
 def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseException:

@@ -6,17 +6,17 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import parsl
 import pytest
-from parsl import Config, python_app
+from parsl import Config
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import RequestKilledEngine
 from testing import leaks
 from testing.tiny_llama import Size, write_tiny_llama
+from tests.integration.asking import asked
 
 HARMS = [harm for harm in os.environ.get("RHAPSODY_POISON", "").split(",") if harm]
 HOW = {"exit": "exit code 11", "kill": "signal 9", "segv": "signal 11", "hang": "made no step within"}
@@ -52,16 +52,6 @@ def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> None:
     """Watch the module instead of each test (in `executor`): engines come and go."""
-
-
-@python_app
-def ask(value: Any, parsl_resource_specification: dict[str, Any] | None = None) -> Any:
-    return value
-
-
-def asked(value: Any, **parameters: Any) -> Any:
-    """Return the future of a request."""
-    return ask(value, parsl_resource_specification={"service": "tiny", **parameters})
 
 
 @pytest.mark.parametrize("harm", HARMS)

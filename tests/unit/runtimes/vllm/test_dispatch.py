@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -181,6 +183,17 @@ def test_every_honest_request_is_answered_and_every_other_found(
     assert all(toll <= most for toll in engines.culprits.values())
     assert engines.deaths <= (5 if len(bad) == 1 else 7) * len(bad)
     assert max(engines.asks.values()) <= most
+
+
+@pytest.mark.parametrize(("count", "deaths"), [(1, 3), (32, 4), (256, 5)])
+def test_the_deaths_until_one_is_found_are_those_that_the_page_tells(count: int, deaths: int) -> None:
+    engines = Engines(1, {0})
+    for task in range(count):
+        engines.submit_at(0.0, task)
+    engines.run()
+    assert engines.culprits == {0: deaths}
+    page = Path(__file__).parents[4].joinpath("docs", "runtimes", "vllm.md").read_text()
+    assert re.search(rf"^\| {count}\b[^|]* \| {deaths} \|$", page, re.MULTILINE)
 
 
 @settings(max_examples=100, deadline=None)
