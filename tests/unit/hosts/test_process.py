@@ -167,7 +167,7 @@ def test_a_folder_is_removed_although_the_guard_holds_it(tmp_path: Path) -> None
         os.close(held)
         folder.sweep(str(tmp_path / "any"))
         assert Path(private).is_dir()
-        until(lambda: bool(psutil.Process(process.pid).children()))
+        until(lambda: [child.name() for child in psutil.Process(process.pid).children()] == ["sleep"])
         assert not any(".held" in os.readlink(link) for link in Path(f"/proc/{child_of(process.pid)}/fd").iterdir())
         process.terminate()
         process.wait(10)
