@@ -6,7 +6,7 @@ from typing import Any
 
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
 
@@ -33,7 +33,8 @@ def everything(folder: str, cores: int) -> RhapsodyExecutor:
     return RhapsodyExecutor(
         "block",
         provider=LocalProvider(init_blocks=1, max_blocks=1),
-        runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(service,))],
+        runtimes=[DragonRuntime(), MPIRuntime()],
+        services=[service],
         cores_per_node=cores,
     )
 

@@ -27,7 +27,7 @@ from parsl.providers import LocalProvider
 
 from benchmarks import block, machine, pictures, sides
 from benchmarks.direct_engine import DirectEngine
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 
 MANY = 4
 REPLICAS = (1, 2, 4)
@@ -115,7 +115,8 @@ def executor(services: Sequence[VLLMService], cores: int | None = None) -> Rhaps
     return RhapsodyExecutor(
         "block",
         provider=local,
-        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services))],
+        runtimes=[LocalRuntime()],
+        services=services,
         cores_per_node=cores,
     )
 

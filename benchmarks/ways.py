@@ -45,7 +45,7 @@ def _last(owner: str, role: str, function: str, edge: Literal["begins", "ends"] 
 _LISTENER, _LINE = "rhapsody_parsl.wire.stream:StreamListener.send", "rhapsody_parsl.wire.stream:StreamConnection.send"
 _SPOKE, _EXCHANGE = (
     "rhapsody_parsl.wire.channel:Spoke.receive",
-    "rhapsody_parsl.runtimes.workers.exchange:Exchange.send",
+    "rhapsody_parsl.block.exchange:Exchange.send",
 )
 
 _OUT = {
@@ -94,15 +94,15 @@ WAYS = {
         "body begun": Leg(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body"),
         "body run": Leg(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body", "ends"),
         "prompt at the pilot's socket": Leg(WORKER, "worker", _LINE),
-        "prompt in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.bodies:Bodies.done"),
+        "prompt in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.prompt_workers:PromptWorkers.done"),
         "at the replica's socket": Leg(PILOT, "pilot", _LISTENER, which=2, of=2),
-        "in the replica": Leg(CHANGE, "replica", "rhapsody_parsl.runtimes.vllm.answering:Answering._begin"),
+        "in the replica": Leg(CHANGE, "replica", "rhapsody_parsl.runtimes.vllm.request_server:RequestServer._begin"),
         "in vLLM": Leg(REPLICA, "replica", "rhapsody_parsl.runtimes.vllm.engine:Engine.answer"),
         "in its engine": Leg(SERVING, "replica", "vllm.v1.engine.async_llm:AsyncLLM.generate"),
         "out of its engine": Leg(ENGINE, "replica", "vllm.v1.engine.output_processor:RequestOutputCollector.put"),
-        "answered": Leg(SERVING, "replica", "rhapsody_parsl.runtimes.vllm.answering:pack"),
+        "answered": Leg(SERVING, "replica", "rhapsody_parsl.runtimes.vllm.request_server:pack"),
         "answer at the pilot's socket": Leg(REPLICA, "replica", _LINE),
-        "answer in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.runtime:VLLM._receive"),
+        "answer in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.services.services:Services._receive"),
         **_BACK,
     },
 }

@@ -9,12 +9,13 @@ from parsl.executors.errors import InvalidResourceSpecification
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.config import RuntimeConfig, VLLMRuntime, VLLMService
+from rhapsody_parsl.config import RuntimeConfig
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "read", "services_of")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "names_of", "read")
 
 
 _MOST_KNOWN = 4_000
@@ -27,9 +28,18 @@ def name_of(runtime: RuntimeConfig) -> str:
     return str(runtime.__struct_config__.tag)
 
 
-def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
-    """Return the runtime of tasks that name none, when the user has not said."""
-    names = [name_of(runtime) for runtime in runtimes]
+def names_of(runtimes: Sequence[RuntimeConfig], services: Sequence[ServiceConfig]) -> list[str]:
+    """Return the names of all runtimes that an executor has: the user's, and the one that asks services."""
+    asks = any(service.takes_requests for service in services)
+    return [*map(name_of, runtimes), *(["vllm"] if asks else [])]
+
+
+def default_of(names: Sequence[str]) -> str:
+    """Return the runtime of tasks that name none, when the user has not said.
+
+    Args:
+        names: Of all runtimes.
+    """
     return next((name for name in ("dragon", "local", *names) if name in names), "dragon")
 
 
@@ -77,7 +87,8 @@ class Admission:
     """Checks specs against the executor's runtimes and the blocks seen so far; remembers what it has checked.
 
     Args:
-        runtimes: The executor's configuration.
+        runtimes: The executor's.
+        services: The executor's.
         default_runtime: For specs that name none.
         nodes_per_block: Nodes of each block, as far as the driver knows.
 
@@ -85,12 +96,17 @@ class Admission:
         InvalidTask: A service's replicas span more nodes than a block has.
     """
 
-    def __init__(self, runtimes: Sequence[RuntimeConfig], default_runtime: str, nodes_per_block: int) -> None:
-        self._runtimes = {name_of(runtime): runtime for runtime in runtimes}
+    def __init__(
+        self,
+        runtimes: Sequence[RuntimeConfig],
+        services: Sequence[ServiceConfig],
+        default_runtime: str,
+        nodes_per_block: int,
+    ) -> None:
+        self._runtimes = names_of(runtimes, services)
         self._default = default_runtime
         self._nodes = nodes_per_block
-        services = services_of(runtimes)
-        self._services = tuple(service.name for service in services)
+        self._services = {service.name: service for service in services}
         for service in services:
             _check_span(service, nodes_per_block)
         self._known: dict[tuple[str, bool, bytes], Admitted] = {}
@@ -128,6 +144,7 @@ class Admission:
         return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
 
     def _check_runtime(self, spec: TaskSpec) -> None:
+        self._check_service(spec.service)
         name = spec.runtime or self._default
         if name not in self._runtimes:
             known = ", ".join(sorted(self._runtimes))
@@ -144,9 +161,6 @@ class Admission:
                 "an app of the default runtime, mpi, needs ranks",
                 "Give num_ranks, or num_nodes and ranks_per_node",
             )
-        if spec.service and spec.service not in self._services:
-            hint = nearest(spec.service, self._services) or f"Known are {', '.join(self._services) or 'none'}"
-            raise ServiceNotFound("service", spec.service, "no such service", hint)
         nodes = spec.resources.num_nodes
         if nodes > self._nodes:
             raise InvalidTask(
@@ -154,6 +168,18 @@ class Admission:
                 nodes,
                 f"a block has {self._nodes}",
                 "Raise the provider's nodes_per_block, or ask for fewer",
+            )
+
+    def _check_service(self, name: str) -> None:
+        if name and name not in self._services:
+            hint = nearest(name, self._services) or f"Known are {', '.join(self._services) or 'none'}"
+            raise ServiceNotFound("service", name, "no such service", hint)
+        if name and not self._services[name].takes_requests:
+            raise InvalidTask(
+                "service",
+                name,
+                f"it is a {type(self._services[name]).__name__}, which answers no prompts",
+                f"Leave service out, and ask it from within the task: rhapsody_parsl.service('{name}').url",
             )
 
     def check_fit(self, admitted: Admitted, inventories: Sequence[Mapping[str, Any]]) -> None:
@@ -178,15 +204,10 @@ class Admission:
             raise InvalidSpecification(*problem)
 
 
-def services_of(runtimes: Sequence[RuntimeConfig]) -> list[VLLMService]:
-    """Return all services of an executor's configuration."""
-    return [service for runtime in runtimes if isinstance(runtime, VLLMRuntime) for service in runtime.services]
-
-
-def _check_span(service: VLLMService, nodes: int) -> None:
+def _check_span(service: ServiceConfig, nodes: int) -> None:
     if service.nodes > nodes:
         raise InvalidTask(
-            "VLLMService(nodes)",
+            service.key_of("nodes"),
             service.nodes,
             f"a replica of service '{service.name}' would not fit into a block of {nodes}",
             "Raise the provider's nodes_per_block, or spread the engine over fewer",

@@ -11,10 +11,11 @@ from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
 from rhapsody_parsl.cluster.node_launcher import check_node_launcher
-from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
+from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import name_of
 from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
+from rhapsody_parsl.service_config import ServiceConfig, ServiceSettings
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
@@ -34,9 +35,7 @@ _LEAST_PERIOD = 0.01
 _LEAST_SECONDS = 1
 """Of silence, for a busy process may be late by tenths; and of a block's work."""
 _MOST_MEMORY = 1e9
-_KINDS: dict[str, type] = {
-    "dragon": DragonRuntime, "local": LocalRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime,
-}  # fmt: skip
+_KINDS: dict[str, type] = {"dragon": DragonRuntime, "local": LocalRuntime, "mpi": MPIRuntime}
 _BLANKS = {"python", "config", "block_id"}
 _BRACES = "Blanks are {python}, {config} and {block_id}; write any other brace twice"
 _ONE_A_NODE = (
@@ -66,14 +65,19 @@ def check_label(label: str) -> None:
         )  # fmt: skip
 
 
-def check_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
+def check_runtimes(given: Any, services: Sequence[ServiceConfig] = ()) -> tuple[RuntimeConfig, ...]:
     """Return the runtimes as a tuple.
+
+    Args:
+        given: The user's.
+        services: Those of the executor; where one of them takes requests, there may be no runtime beside.
 
     Raises:
         InvalidTask: It is no list of runtimes, is empty, or has one kind twice.
     """
-    items: Sequence[Any] = tuple(given) if type(given) is list or type(given) is tuple else ()
-    if not items:
+    several = type(given) is list or type(given) is tuple
+    items: Sequence[Any] = tuple(given) if several else ()
+    if not items and not (several and any(service.takes_requests for service in services)):
         raise InvalidTask("runtimes", given, "a list of at least one is needed", "Write runtimes=[DragonRuntime()]")
     for item in items:
         if not issubclass(type(item), tuple(_KINDS.values())):
@@ -99,17 +103,22 @@ def check_python(runtimes: Sequence[RuntimeConfig], ours: bool) -> None:
 
 
 def _instead_of(item: Any) -> str:
+    if isinstance(item, ServiceSettings):
+        return f"Write services=[{type(item).__name__}(...)]"
     kind = _KINDS.get(item.lower()) if type(item) is str else None
     return f"Write {kind.__name__}()" if kind else f"Kinds are {', '.join(k.__name__ for k in _KINDS.values())}"
 
 
-def check_default(default: str, runtimes: Sequence[RuntimeConfig]) -> None:
+def check_default(default: str, names: Sequence[str]) -> None:
     """Check the default runtime's name.
+
+    Args:
+        default: The user's, or ours.
+        names: Of all runtimes.
 
     Raises:
         InvalidTask: There is none of that name.
     """
-    names = [name_of(runtime) for runtime in runtimes]
     if default not in names:
         raise InvalidTask("default_runtime", default, f"runtimes has {', '.join(names)}", nearest(default, names))
 
@@ -144,6 +153,7 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
     "gpus_per_node": lambda name, value: check_range(name, value, 0, MOST),
     "declared_nodes": lambda name, value: check_range(name, value, 1, MOST),
+    "request_workers": lambda name, value: check_range(name, value, 1, MOST),
 }
 
 

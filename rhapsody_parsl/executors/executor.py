@@ -28,12 +28,11 @@ from rhapsody_parsl.config import (
     DragonRuntime,
     LocalRuntime,
     MPIRuntime,
-    VLLMRuntime,
     write_config,
 )
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
-from rhapsody_parsl.executors.admission import Admission, default_of, read
+from rhapsody_parsl.executors.admission import Admission, default_of, names_of, read
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
     check_default,
@@ -54,6 +53,7 @@ from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
@@ -69,19 +69,22 @@ _POLLING = 1.0
 _DRAGON_ALONE = (DragonRuntime(),)
 
 if TYPE_CHECKING:
-    Runtimes = Sequence[DragonRuntime | MPIRuntime | VLLMRuntime | LocalRuntime]
+    Runtimes = Sequence[DragonRuntime | MPIRuntime | LocalRuntime]
+    Services = Sequence[ServiceConfig]
 else:
-    Runtimes = Any  # `check_runtimes` says what is wrong in a sentence
+    Runtimes = Services = Any  # `check_runtimes` and `check_services` say what is wrong in a sentence
 
 
 @spelled
 class RhapsodyExecutor(BlockLife, RepresentationMixin):
-    """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
+    """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
         label: Name of the executor in the Parsl config.
         provider: Any Parsl provider; default `LocalProvider()`.
-        runtimes: What the blocks offer; default Dragon alone.
+        runtimes: What runs apps in the blocks; default Dragon alone. With a `VLLMService` it may be [].
+        services: What each block serves for its whole life: `VLLMService(...)`, `CommandService(...)`.
+        request_workers: Processes that run the bodies of apps with a prompt for a service.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
@@ -116,6 +119,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         label: str = "RhapsodyExecutor",
         provider: ExecutionProvider | None = None,
         runtimes: Runtimes = _DRAGON_ALONE,
+        services: Services = (),
         default_runtime: str | None = None,
         address: str | None = None,
         encrypted: bool = True,
@@ -134,11 +138,14 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         node_launcher: str = "auto",
         ageing: int | float = 60,
         enforce_memory: bool = True,
+        request_workers: int = 1,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label = label
-        self.runtimes = check_runtimes(runtimes)
-        self.default_runtime = default_runtime or default_of(self.runtimes)
+        self.services = check_services(services, "services")
+        self.runtimes = check_runtimes(runtimes, self.services)
+        self.request_workers = request_workers
+        self.default_runtime = default_runtime or default_of(names_of(self.runtimes, self.services))
         self.address = address
         self.encrypted = encrypted
         self.working_dir = working_dir
@@ -158,7 +165,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
     def _check(self) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
-        check_default(self.default_runtime, self.runtimes)
+        check_default(self.default_runtime, names_of(self.runtimes, self.services))
         check_numbers(
             self.heartbeat_period,
             self.heartbeat_threshold,
@@ -168,12 +175,13 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             gpus_per_node=self.gpus_per_node,
             mem_per_node=self.mem_per_node,
             declared_nodes=self.declared_nodes,
+            request_workers=self.request_workers,
         )
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
+        return Admission(self.runtimes, self.services, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -211,6 +219,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 *(f"tcp://{host}:{self._link.port}" for host in hosts),
             ),
             runtimes=self.runtimes,
+            services=self.services,
+            request_workers=self.request_workers,
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",
@@ -376,7 +386,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             InvalidSpecification: It can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec, keys)
+        return explain(self._admission, self.default_runtime, self.services, inventories, spec, keys)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state of all blocks as plain data, as of their last report (twice a second)."""

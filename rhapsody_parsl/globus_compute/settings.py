@@ -12,20 +12,18 @@ from rhapsody_parsl.config import (
     LocalRuntime,
     MPIRuntime,
     RuntimeConfig,
-    VLLMRuntime,
-    VLLMService,
 )
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService, check_services
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_setting")
+__all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_services", "read_setting")
 
 _ROOT = "engine"
 _RUNTIMES: dict[str, type[RuntimeConfig]] = {
     "dragon": DragonRuntime,
     "local": LocalRuntime,
     "mpi": MPIRuntime,
-    "vllm": VLLMRuntime,
 }
 _INSTEAD = {
     "max_workers_per_node": "A node runs as many tasks as it has cores: give cores_per_node",
@@ -43,6 +41,7 @@ _INSTEAD = {
 }
 """What to write instead of keys that other engines have."""
 
+_SERVICE = "{name: assistant, model: ..., gpus: 1}"
 _POLLING = {"strategy": "simple", "max_idletime": 120.0, "strategy_period": 5.0}
 _STRATEGIES = ("none", "simple", "htex_auto_scale")
 
@@ -115,11 +114,12 @@ def read_polling(strategy: Any, given: Any) -> dict[str, Any]:
     return {**_POLLING, **wish}
 
 
-def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
+def read_runtimes(given: Any, services: Collection[ServiceConfig] = ()) -> tuple[RuntimeConfig, ...]:
     """Return the runtimes of `engine.runtimes`; Dragon alone when there is none.
 
     Args:
         given: From the YAML: a mapping from a runtime's name to its settings, which may be left out.
+        services: Those of the engine; with them there may be no runtime.
 
     Raises:
         InvalidSetting: A name, key or value that cannot be.
@@ -129,28 +129,45 @@ def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
         return (DragonRuntime(),)
     runtimes = []
     for name, settings in _mapping(given, path, "runtimes: {dragon: {}, mpi: {launcher: srun}}").items():
+        if name == "vllm":
+            raise InvalidSetting(f"{path}.{name}", None, "models are services", f"Write services: [{_SERVICE}]")
         if name not in _RUNTIMES:
             raise InvalidSetting(f"{path}.{name}", None, "unknown runtime", _nearest(name, _RUNTIMES))
         runtimes.append(_read_runtime(name, settings, f"{path}.{name}"))
-    if not runtimes:
+    if not runtimes and not services:
         raise InvalidSetting(path, given, "at least one runtime is needed")
     return tuple(runtimes)
 
 
 def _read_runtime(name: str, settings: Any, path: str) -> RuntimeConfig:
     fields = dict(_mapping({} if settings is None else settings, path, f"{name}: {{key: value}}"))
-    if name == "vllm":
-        services = fields.get("services")
-        if not isinstance(services, list) or not services:
-            raise InvalidSetting(
-                f"{path}.services", services, "a list of services is needed", "Write - {name: ..., model: ..., gpus: 1}"
-            )
-        fields["services"] = [_read_service(each, f"{path}.services[{n}]") for n, each in enumerate(services)]
     return _build(_RUNTIMES[name], fields, path)
 
 
-def _read_service(given: Any, path: str) -> VLLMService:
-    return _build(VLLMService, dict(_mapping(given, path, "{name: assistant, model: ..., gpus: 1}")), path)
+def read_services(given: Any) -> tuple[ServiceConfig, ...]:
+    """Return the services of `engine.services`.
+
+    Args:
+        given: From the YAML: a list of mappings; one with `command` is a `CommandService`, all others are models.
+
+    Raises:
+        InvalidSetting: A key or value that cannot be, or a name that two have.
+    """
+    path = f"{_ROOT}.services"
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        raise InvalidSetting(path, given, "a list of services is needed", f"Write - {_SERVICE}")
+    services = [_read_service(each, f"{path}[{number}]") for number, each in enumerate(given)]
+    try:
+        return check_services(services, path)
+    except InvalidTask as error:
+        raise InvalidSetting(*error.args) from None
+
+
+def _read_service(given: Any, path: str) -> ServiceConfig:
+    fields = dict(_mapping(given, path, _SERVICE))
+    return _build(CommandService, fields, path) if "command" in fields else _build(VLLMService, fields, path)
 
 
 def _mapping(given: Any, path: str, example: str) -> Mapping[str, Any]:

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.config import BlockConfig, VLLMRuntime
+from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.hosts.host import Host
-from rhapsody_parsl.pilot.catalogue import build
+from rhapsody_parsl.pilot.catalogue import build, build_services, windows
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -54,8 +54,8 @@ _BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
 class Pilot:
     """One block's pilot.
 
-    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes, all at once, then the memory watches, (3)
-    leave the other hosts, (4) say goodbye, (5) close the link, (6) remove the private folder.
+    Closing runs in this order: (1) take no more tasks, (2) stop the runtimes and services, all at once, then the memory
+    watches, (3) leave the other hosts, (4) say goodbye, (5) close the link, (6) remove the private folder.
 
     Args:
         config: The block's.
@@ -100,14 +100,16 @@ class Pilot:
         self._limits = MemoryLimits(context)
         self._runtimes: dict[str, Runtime] = {}
         self._core = Core(
-            Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
+            Ledger(nodes), self._runtimes, config.default_runtime, windows(config), config.ageing, time.time
         )
-        self._runtimes.update(build(config.runtimes, context, self._core.borrow))
+        self._block_services = build_services(config, context, self._core.borrow)
+        self._runtimes.update(build(config, context, self._block_services))
 
     async def run(self) -> str:
         """Serve the driver until told to leave or the driver is gone; return why."""
         try:
             await self._connect()
+            self._block_services.start()
             for name, runtime in self._runtimes.items():
                 if runtime.eager:
                     self._core.want(name)
@@ -358,7 +360,9 @@ class Pilot:
         begun = self._core.begun()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
+        stops = {f"runtime {name}": runtime.stop() for name, runtime in self._runtimes.items()}
+        stops["services"] = self._block_services.stop()
+        await asyncio.gather(*(_watch(what, stop) for what, stop in stops.items()))
         await _watch("memory limits", self._limits.stop())
         await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self._context.hosts.values()))
         if self._link:
@@ -401,11 +405,3 @@ def logs_of(config: BlockConfig, block: str) -> Path:
     with contextlib.suppress(OSError):  # no room there costs the logs only; a task that prints is told
         logs.mkdir(parents=True, exist_ok=True)
     return logs
-
-
-def _windows(config: BlockConfig) -> dict[str, int]:
-    """Requests take no lease; how many are with a replica is the runtime's wish."""
-    vllm = next((runtime for runtime in config.runtimes if isinstance(runtime, VLLMRuntime)), None)
-    if vllm is None:
-        return {}
-    return {"vllm": vllm.requests_in_flight * max((service.replicas for service in vllm.services), default=1)}

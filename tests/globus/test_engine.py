@@ -251,11 +251,14 @@ engine:
   runtimes:
     dragon:
     mpi: {launcher: srun}
-    vllm: {services: [{name: assistant, model: /model, gpus: 1}]}
+  services:
+    - {name: assistant, model: /model, gpus: 1}
+    - {name: cache, command: "redis-server --port {port}"}
 """
     engine = load_config_yaml(text).engine
     assert isinstance(engine, RhapsodyEngine)
-    assert [type(each).__name__ for each in engine.executor.runtimes] == ["DragonRuntime", "MPIRuntime", "VLLMRuntime"]
+    assert [type(each).__name__ for each in engine.executor.runtimes] == ["DragonRuntime", "MPIRuntime"]
+    assert [type(each).__name__ for each in engine.executor.services] == ["VLLMService", "CommandService"]
     assert (engine.executor.label, engine.encrypted, engine.max_retries_on_system_failure) == ("mine", False, 2)
     assert engine.provider.max_blocks == 3
     assert uuid.UUID(int=0) != engine.endpoint_id

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from rhapsody_parsl.runtimes.protocol import Context
+from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, ToBackend, Work
