@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -50,8 +51,11 @@ class _Command:
 
 async def _run(settings: CommandSettings) -> None:
     started: list[Started] = []
+    stopping = threading.Lock()
 
     def stop() -> None:
+        if not stopping.acquire(blocking=False):
+            return  # asked by the signal and by the pilot's end: a second signal would tell many a server to hurry
         for one in started:
             _stop(one.pid, settings)
         leave()
