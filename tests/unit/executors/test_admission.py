@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, VLLMService
+from rhapsody_parsl import CommandService, DragonRuntime, MPIRuntime, VLLMService
 from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, Admitted, InvalidSpecification, misfit, read
@@ -37,6 +37,16 @@ def test_a_service_wider_than_a_block_is_refused_before_there_is_one() -> None:
     assert str(caught.value) == (
         "VLLMService(nodes)=4: a replica of service 'wide' would not fit into a block of 3. "
         "Raise the provider's nodes_per_block, or spread the engine over fewer"
+    )
+
+
+def test_a_prompt_for_a_command_is_refused() -> None:
+    gate = Admission(RUNTIMES, (*SERVICES, CommandService("cache", "redis-server")), "dragon", 1)
+    with pytest.raises(InvalidSpecification) as caught:
+        gate.admit(FACTS, read({"service": "cache"}))
+    assert str(caught.value) == (
+        "service='cache': it is a CommandService, which answers no prompts. "
+        "Leave service out, and ask it from within the task: rhapsody_parsl.service('cache').url"
     )
 
 
