@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.config import BlockConfig, VLLMRuntime
+from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.hosts.host import Host
@@ -81,6 +81,9 @@ class Pilot:
         self._timer: asyncio.TimerHandle | None = None
         by_name = {node.name: node for node in nodes}
         environment = {_BLOCK_VARIABLE: block}
+        self._runtimes: dict[str, Runtime] = {}
+        windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
+        self._core = Core(Ledger(nodes), self._runtimes, config.default_runtime, windows, config.ageing, time.time)
         context = Context(
             by_name,
             nodes[0].name,
@@ -93,16 +96,13 @@ class Pilot:
             next((host.node_launcher for host in hosts.values()), "ssh"),
             block_folder(config.shared_folder, block),
             config.enforce_memory,
+            self._core.borrow,
         )
         for host in hosts.values():
             host.on_change = self._host_changed
         self._context = context
         self._limits = MemoryLimits(context)
-        self._runtimes: dict[str, Runtime] = {}
-        self._core = Core(
-            Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
-        )
-        self._runtimes.update(build(config.runtimes, context, self._core.borrow))
+        self._runtimes.update(build(config, context))
 
     async def run(self) -> str:
         """Serve the driver until told to leave or the driver is gone; return why."""
@@ -401,11 +401,3 @@ def logs_of(config: BlockConfig, block: str) -> Path:
     with contextlib.suppress(OSError):  # no room there costs the logs only; a task that prints is told
         logs.mkdir(parents=True, exist_ok=True)
     return logs
-
-
-def _windows(config: BlockConfig) -> dict[str, int]:
-    """Requests take no lease; how many are with a replica is the runtime's wish."""
-    vllm = next((runtime for runtime in config.runtimes if isinstance(runtime, VLLMRuntime)), None)
-    if vllm is None:
-        return {}
-    return {"vllm": vllm.requests_in_flight * max((service.replicas for service in vllm.services), default=1)}
