@@ -19,6 +19,10 @@ def test_readme_shows_the_first_script() -> None:
     assert blocks(ROOT / "README.md") == [script]
 
 
+def test_the_page_shows_the_runtime_that_is_tested() -> None:
+    assert blocks(ROOT / "docs" / "runtimes" / "add_a_runtime.md")[0] == (ROOT / "examples" / "add_a_runtime.py").read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_compile(page: Path) -> None:
     for block in blocks(page):
