@@ -73,9 +73,9 @@ class Pool:
             for task in back:
                 waiting.remove(task)
             asyncio.get_running_loop().call_soon(self._context.events.returned, run.id, [task.id for task in back])
-        task, backend = self._running.get(run.id, (None, None))
-        if kill and task and backend and task.id in tasks:
-            backend.give_up("it was killed")
+        running = self._running.get(run.id)
+        if kill and running and running[0].id in tasks:
+            running[1].give_up("it was killed")
 
     async def stop(self) -> None:
         """Kill everything."""

@@ -7,7 +7,7 @@ two kinds is imported when somebody asks for it.
 
 import functools
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal
 
@@ -119,10 +119,10 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_OWN, *_imported, *_entries())))
 
 
-def own() -> Iterator[type[RuntimeKind]]:
-    """Yield the runtimes of this package."""
-    for path in _OWN.values():
-        yield load(path)
+@functools.cache
+def own() -> tuple[type[RuntimeKind], ...]:
+    """Return the runtimes of this package."""
+    return tuple(load(path) for path in _OWN.values())
 
 
 def position(name: str) -> int:
