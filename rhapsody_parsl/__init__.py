@@ -8,11 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Policy, annotate
+    from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
+    from rhapsody_parsl.runtime_config import RuntimeConfig
+    from rhapsody_parsl.runtime_table import Takes
     from rhapsody_parsl.service import Service, service
     from rhapsody_parsl.service_config import CommandService, VLLMService
 
@@ -27,11 +29,14 @@ __all__ = (
     "DragonRuntime",
     "LocalRuntime",
     "MPIRuntime",
+    "Part",
     "Policy",
     "RhapsodyExecutor",
+    "RuntimeConfig",
     "Service",
     "SharedBlock",
     "SharedBlockProvider",
+    "Takes",
     "VLLMService",
     "annotate",
     "service",
@@ -43,11 +48,13 @@ _SHARED_BLOCK = "rhapsody_parsl.providers.shared_block"
 _HOMES = {
     **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime"), _CONFIG),
     **dict.fromkeys(("CommandService", "VLLMService"), "rhapsody_parsl.service_config"),
-    **dict.fromkeys(("MPI", "VLLM", "Dragon", "Policy", "annotate"), _DECORATOR),
+    **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     "AllocationProvider": "rhapsody_parsl.providers.allocation",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
+    "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",
+    "Takes": "rhapsody_parsl.runtime_table",
     "service": "rhapsody_parsl.service",
 }
 

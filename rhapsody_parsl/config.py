@@ -1,19 +1,24 @@
 """What the user configures of a block, as checked values: runtimes, and what the pilot reads at its start."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from rhapsody_parsl.checked_settings import CheckedSettings
-from rhapsody_parsl.service_config import ServiceConfig
+from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import Takes, load
+from rhapsody_parsl.service_config import ServiceConfig, VLLMService
 
 __all__ = (
     "BlockConfig",
     "DragonRuntime",
     "LocalRuntime",
     "MPIRuntime",
+    "ModelRequests",
     "RuntimeConfig",
+    "for_requests",
     "read_config",
     "write_config",
 )
@@ -23,13 +28,16 @@ STARTUP_TIMEOUT = 120.0
 """Seconds until what does not get ready is ended, unless the user says other."""
 
 
-class LocalRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type", tag="local"):
+class LocalRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Plain processes.
 
     Attributes:
         startup_timeout: Seconds until a worker that is not ready is ended, and its tasks fail.
     """
 
+    name: ClassVar[str] = "local"
+    takes: ClassVar[Takes] = Takes(single=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.local.runtime:Local"
     startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
@@ -38,7 +46,7 @@ class LocalRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type",
         self.check_timeouts("startup_timeout")
 
 
-class DragonRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
+class DragonRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Python and bash tasks in resident processes that Dragon starts, places and watches.
 
     Attributes:
@@ -50,6 +58,9 @@ class DragonRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type"
             it that is not ready is ended, and its tasks fail.
     """
 
+    name: ClassVar[str] = "dragon"
+    takes: ClassVar[Takes] = Takes(single=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.dragon.runtime:Dragon"
     nodes_per_partition: int = 1
     executable: str = ""
     options: tuple[str, ...] = ()
@@ -61,8 +72,13 @@ class DragonRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type"
         self.check_counts(0, "nodes_per_partition")
         self.check_timeouts("startup_timeout")
 
+    def misfit(self) -> tuple[str, str]:
+        """Return why Dragon does not run on this Python, and what to do about that."""
+        why = dragon_misfit()
+        return (why, DRAGON_REMEDY) if why else ("", "")
 
-class MPIRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type", tag="mpi"):
+
+class MPIRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Executables launched over ranks, and functions on the ranks of a standing world.
 
     Attributes:
@@ -75,6 +91,9 @@ class MPIRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type", t
         startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
     """
 
+    name: ClassVar[str] = "mpi"
+    takes: ClassVar[Takes] = Takes(ranks=True, comm=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.mpi.runtime:MPI"
     launcher: Literal["auto", "hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
@@ -88,7 +107,38 @@ class MPIRuntime(CheckedSettings, frozen=True, kw_only=True, tag_field="type", t
         self.check_timeouts("startup_timeout")
 
 
-RuntimeConfig = LocalRuntime | DragonRuntime | MPIRuntime
+class ModelRequests(RuntimeConfig, frozen=True, kw_only=True):
+    """Requests to models: an executor has it beside the user's runtimes when one of its services takes requests.
+
+    Attributes:
+        request_workers: Processes that run the bodies of request apps.
+        in_flight: Requests that it has at once.
+    """
+
+    name: ClassVar[str] = "vllm"
+    takes: ClassVar[Takes] = Takes(requests=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.vllm.runtime:VLLM"
+    request_workers: int = 1
+    in_flight: int = 256
+
+    @property
+    def window(self) -> int:
+        """How many requests are with a replica is the user's wish, and a request takes no lease."""
+        return self.in_flight
+
+
+def for_requests(services: Sequence[ServiceConfig], workers: int) -> list[RuntimeConfig]:
+    """Return the runtime that puts requests to services, where one of them takes some.
+
+    Args:
+        services: The executor's.
+        workers: Processes that run the bodies of request apps.
+    """
+    models = [service for service in services if isinstance(service, VLLMService)]
+    if not models:
+        return []
+    in_flight = max(model.requests_in_flight * model.replicas for model in models)
+    return [ModelRequests(request_workers=workers, in_flight=in_flight)]
 
 
 class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,9 +150,9 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         certificates: Folder of CurveZMQ keys, or "" for no encryption.
         token: The word by which a pilot proves to be of this run, on the driver's host and where nothing is encrypted.
         logs: Folder for the blocks' logs.
-        runtimes: The user's.
+        runtimes: The user's, as far as they can be imported here, and the one for requests where a service takes some.
+        missing: Why the others cannot, by name.
         services: The user's.
-        request_workers: Processes that run the bodies of request apps.
         default_runtime: For tasks that name none.
         nodes: Declared number of nodes (all on this host), or 0 to ask the batch system.
         cores_per_node: Declared cores of each node, or 0 for what is there.
@@ -125,7 +175,6 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     default_runtime: str
     logs: str
     services: tuple[ServiceConfig, ...] = ()
-    request_workers: int = 1
     certificates: str = ""
     token: str = ""
     nodes: int = 0
@@ -140,14 +189,32 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     shared_folder: str = ""
     enforce_memory: bool = True
     open_files: tuple[int, int] = (0, 0)
+    missing: dict[str, str] = {}
 
 
 def write_config(config: BlockConfig, path: Path) -> None:
     """Write as JSON, readable by the owner only (services' environments may hold secrets)."""
+    written = {**msgspec.to_builtins(config), "runtimes": [_stated(runtime) for runtime in config.runtimes]}
     path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=1))
 
 
 def read_config(path: Path) -> BlockConfig:
-    """Read what `write_config` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=BlockConfig)
+    """Read what `write_config` wrote, and import the classes of its runtimes."""
+    read = msgspec.json.decode(path.read_bytes())
+    runtimes: list[RuntimeConfig] = []
+    missing: dict[str, str] = {}
+    for stated in read.pop("runtimes"):
+        try:
+            runtimes.append(msgspec.convert(stated["settings"], load(stated["config"])))
+        except Exception as problem:  # noqa: BLE001 - whatever an import can raise: the block's other runtimes work
+            missing[stated["name"]] = f"{stated['config']} cannot be imported: {problem}"
+    plain = msgspec.convert({**read, "runtimes": ()}, BlockConfig)
+    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), missing=missing)
+
+
+def _stated(runtime: RuntimeConfig) -> dict[str, Any]:
+    """Return what lets the pilot make the same object, of a class that it may not know yet."""
+    kind = type(runtime)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    return {"name": runtime.name, "config": path, "settings": msgspec.to_builtins(runtime)}

@@ -6,16 +6,18 @@ from typing import Any
 import msgspec
 from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, check_gpus_taken, merge, parse
 from rhapsody_parsl.annotations.plain import plain_dict
+from rhapsody_parsl.annotations.policy import FIRST_HOST
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.config import RuntimeConfig
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import Takes, position
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "names_of", "read")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "read")
 
 
 _MOST_KNOWN = 4_000
@@ -23,24 +25,15 @@ _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 
 
-def name_of(runtime: RuntimeConfig) -> str:
-    """Return a runtime's name as users write it."""
-    return str(runtime.__struct_config__.tag)
+def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
+    """Return the runtime of tasks that name none, when the user has not said: one for plain tasks if there is any."""
+    for_plain = [runtime.name for runtime in runtimes if runtime.takes.single]
+    return min(for_plain, key=position) if for_plain else runtimes[0].name
 
 
-def names_of(runtimes: Sequence[RuntimeConfig], services: Sequence[ServiceConfig]) -> list[str]:
-    """Return the names of all runtimes that an executor has: the user's, and the one that asks services."""
-    asks = any(service.takes_requests for service in services)
-    return [*map(name_of, runtimes), *(["vllm"] if asks else [])]
-
-
-def default_of(names: Sequence[str]) -> str:
-    """Return the runtime of tasks that name none, when the user has not said.
-
-    Args:
-        names: Of all runtimes.
-    """
-    return next((name for name in ("dragon", "local", *names) if name in names), "dragon")
+def in_order(runtimes: Sequence[RuntimeConfig], default: str) -> list[type[RuntimeConfig]]:
+    """Return which runtime a task is for that names none, the first first: the default, then as the user has them."""
+    return [type(runtime) for runtime in sorted(runtimes, key=lambda runtime: runtime.name != default)]
 
 
 class InvalidSpecification(InvalidTask, InvalidResourceSpecification):
@@ -87,7 +80,7 @@ class Admission:
     """Checks specs against the executor's runtimes and the blocks seen so far; remembers what it has checked.
 
     Args:
-        runtimes: The executor's.
+        runtimes: All that the executor has.
         services: The executor's.
         default_runtime: For specs that name none.
         nodes_per_block: Nodes of each block, as far as the driver knows.
@@ -103,7 +96,8 @@ class Admission:
         default_runtime: str,
         nodes_per_block: int,
     ) -> None:
-        self._runtimes = names_of(runtimes, services)
+        self._runtimes = {runtime.name: runtime for runtime in runtimes}
+        self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
         self._nodes = nodes_per_block
         self._services = {service.name: service for service in services}
@@ -137,8 +131,9 @@ class Admission:
 
     def _check(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         try:
-            spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm)
+            spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm, self._kinds)
             self._check_runtime(spec)
+            spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
         return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
@@ -154,13 +149,7 @@ class Admission:
                 f"this executor has {known}",
                 f"Add it to RhapsodyExecutor(runtimes=[...]) or use one of: {known}",
             )
-        if name == "mpi" and not spec.resources.is_mpi:
-            raise InvalidTask(
-                "parsl_resource_specification",
-                {},
-                "an app of the default runtime, mpi, needs ranks",
-                "Give num_ranks, or num_nodes and ranks_per_node",
-            )
+        self._check_default(name, spec, self._runtimes[name].takes)
         nodes = spec.resources.num_nodes
         if nodes > self._nodes:
             raise InvalidTask(
@@ -181,6 +170,24 @@ class Admission:
                 f"it is a {type(self._services[name]).__name__}, which answers no prompts",
                 f"Leave service out, and ask it from within the task: rhapsody_parsl.service('{name}').url",
             )
+
+    def _check_default(self, name: str, spec: TaskSpec, takes: Takes) -> None:
+        """Check what is known once the runtime is that the task did not name."""
+        if takes.ranks and not takes.single and not spec.resources.is_mpi:
+            raise InvalidTask(
+                "parsl_resource_specification",
+                {},
+                f"an app of the default runtime, {name}, needs ranks",
+                "Give num_ranks, or num_nodes and ranks_per_node",
+            )
+        check_gpus_taken(spec, name, takes)
+
+    def _confined(self, spec: TaskSpec) -> TaskSpec:
+        """Return the spec with the label of the only host that its runtime works on."""
+        if self._runtimes[spec.runtime or self._default].takes.hosts or FIRST_HOST in spec.policy.labels:
+            return spec
+        policy = msgspec.structs.replace(spec.policy, labels=(*spec.policy.labels, FIRST_HOST))
+        return msgspec.structs.replace(spec, policy=policy)
 
     def check_fit(self, admitted: Admitted, inventories: Sequence[Mapping[str, Any]]) -> None:
         """Refuse what no block seen so far can ever hold.

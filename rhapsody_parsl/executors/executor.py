@@ -26,13 +26,12 @@ from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import (
     BlockConfig,
     DragonRuntime,
-    LocalRuntime,
-    MPIRuntime,
+    for_requests,
     write_config,
 )
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
-from rhapsody_parsl.executors.admission import Admission, default_of, names_of, read
+from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
     check_default,
@@ -53,6 +52,7 @@ from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
@@ -69,7 +69,7 @@ _POLLING = 1.0
 _DRAGON_ALONE = (DragonRuntime(),)
 
 if TYPE_CHECKING:
-    Runtimes = Sequence[DragonRuntime | MPIRuntime | LocalRuntime]
+    Runtimes = Sequence[RuntimeConfig]
     Services = Sequence[ServiceConfig]
 else:
     Runtimes = Services = Any  # `check_runtimes` and `check_services` say what is wrong in a sentence
@@ -85,7 +85,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         runtimes: What runs apps in the blocks; default Dragon alone. With a `VLLMService` it may be [].
         services: What each block serves for its whole life: `VLLMService(...)`, `CommandService(...)`.
         request_workers: Processes that run the bodies of apps with a prompt for a service.
-        default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
+        default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there
+            and takes tasks without ranks.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
         encrypted: Encrypt the connections to blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
@@ -145,7 +146,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self.services = check_services(services, "services")
         self.runtimes = check_runtimes(runtimes, self.services)
         self.request_workers = request_workers
-        self.default_runtime = default_runtime or default_of(names_of(self.runtimes, self.services))
+        self.offers = (*self.runtimes, *for_requests(self.services, request_workers))
+        self.default_runtime = default_runtime or default_of(self.offers)
         self.address = address
         self.encrypted = encrypted
         self.working_dir = working_dir
@@ -165,7 +167,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
     def _check(self) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
-        check_default(self.default_runtime, names_of(self.runtimes, self.services))
+        check_default(self.default_runtime, self.offers)
         check_numbers(
             self.heartbeat_period,
             self.heartbeat_threshold,
@@ -181,7 +183,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.runtimes, self.services, self.default_runtime, self.declared_nodes or nodes)
+        return Admission(self.offers, self.services, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -218,9 +220,8 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 *([f"ipc://{self._link.local_address}"] if near else []),
                 *(f"tcp://{host}:{self._link.port}" for host in hosts),
             ),
-            runtimes=self.runtimes,
+            runtimes=self.offers,
             services=self.services,
-            request_workers=self.request_workers,
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",

@@ -7,24 +7,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from rhapsody_parsl.annotations.arguments import taken
-from rhapsody_parsl.config import (
-    DragonRuntime,
-    LocalRuntime,
-    MPIRuntime,
-    RuntimeConfig,
-)
+from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import find, names
 from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService, check_services
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_services", "read_setting")
 
 _ROOT = "engine"
-_RUNTIMES: dict[str, type[RuntimeConfig]] = {
-    "dragon": DragonRuntime,
-    "local": LocalRuntime,
-    "mpi": MPIRuntime,
-}
 _INSTEAD = {
     "max_workers_per_node": "A node runs as many tasks as it has cores: give cores_per_node",
     "cores_per_worker": "A task says what it needs: resource_specification={'cores': 4}",
@@ -118,7 +110,8 @@ def read_runtimes(given: Any, services: Collection[ServiceConfig] = ()) -> tuple
     """Return the runtimes of `engine.runtimes`; Dragon alone when there is none.
 
     Args:
-        given: From the YAML: a mapping from a runtime's name to its settings, which may be left out.
+        given: From the YAML: a mapping from a runtime's name, or the `module:Class` of its configuration, to its
+            settings, which may be left out.
         services: Those of the engine; with them there may be no runtime.
 
     Raises:
@@ -129,10 +122,6 @@ def read_runtimes(given: Any, services: Collection[ServiceConfig] = ()) -> tuple
         return (DragonRuntime(),)
     runtimes = []
     for name, settings in _mapping(given, path, "runtimes: {dragon: {}, mpi: {launcher: srun}}").items():
-        if name == "vllm":
-            raise InvalidSetting(f"{path}.{name}", None, "models are services", f"Write services: [{_SERVICE}]")
-        if name not in _RUNTIMES:
-            raise InvalidSetting(f"{path}.{name}", None, "unknown runtime", _nearest(name, _RUNTIMES))
         runtimes.append(_read_runtime(name, settings, f"{path}.{name}"))
     if not runtimes and not services:
         raise InvalidSetting(path, given, "at least one runtime is needed")
@@ -140,8 +129,21 @@ def read_runtimes(given: Any, services: Collection[ServiceConfig] = ()) -> tuple
 
 
 def _read_runtime(name: str, settings: Any, path: str) -> RuntimeConfig:
+    kind = _kind_of(name, path)
     fields = dict(_mapping({} if settings is None else settings, path, f"{name}: {{key: value}}"))
-    return _build(_RUNTIMES[name], fields, path)
+    return _build(kind, fields, path)
+
+
+def _kind_of(name: str, path: str) -> type[RuntimeConfig]:
+    try:
+        kind = find(name)
+    except InvalidTask as error:
+        raise InvalidSetting(path, None, error.problem, error.remedy) from None
+    if kind is None or not issubclass(kind, RuntimeConfig):
+        raise InvalidSetting(path, None, "unknown runtime", _nearest(name, names()))
+    if kind.takes.requests:
+        raise InvalidSetting(path, None, "models are services", f"Write services: [{_SERVICE}]")
+    return kind
 
 
 def read_services(given: Any) -> tuple[ServiceConfig, ...]:

@@ -1,43 +1,87 @@
-"""Which runtimes and kinds of services there are: from the user's configuration to the pilot's half of each."""
+"""From the user's configuration to the pilot's half of each runtime and service."""
 
-from rhapsody_parsl.block.context import Borrow, Context
-from rhapsody_parsl.config import BlockConfig, DragonRuntime, LocalRuntime, RuntimeConfig
-from rhapsody_parsl.runtimes.dragon.runtime import Dragon
-from rhapsody_parsl.runtimes.local.runtime import Local
-from rhapsody_parsl.runtimes.mpi.runtime import MPI
-from rhapsody_parsl.runtimes.protocol import Runtime
+import logging
+from collections.abc import Sequence
+
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.context import Borrow
+from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.errors import RuntimeUnavailable
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import load
+from rhapsody_parsl.runtimes.protocol import Context, Run, Runtime
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
-from rhapsody_parsl.runtimes.vllm.runtime import VLLM
-from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService
+from rhapsody_parsl.service_config import CommandService, ServiceConfig
 from rhapsody_parsl.services.command.kind import CommandKind
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.services import Services
+from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("build", "build_services", "windows")
+__all__ = ("build", "build_services")
+
+log = logging.getLogger(__name__)
+
+_REMEDY = "Install it in the block's environment, or put it on its PYTHONPATH (the provider's worker_init)"
+
+
+class _Unavailable:
+    """Stands for a runtime whose code is not there: its tasks are told why, and the others work.
+
+    Args:
+        name: The runtime's.
+        why: A sentence, without its full stop.
+    """
+
+    eager = False
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self._why = name, why
+
+    def refuse(self, _spec: TaskSpec) -> str:
+        """Take any: what it would have refused nobody knows."""
+        return ""
+
+    async def start(self) -> None:
+        """Say why it cannot.
+
+        Raises:
+            RuntimeUnavailable: Always.
+        """
+        raise RuntimeUnavailable(self.name, f"{self._why}. {_REMEDY}.")
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Do nothing: it never starts."""
+
+    def end(self, run: Run) -> None:
+        """Do nothing."""
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Do nothing."""
+
+    async def stop(self) -> None:
+        """Do nothing."""
 
 
 def build(config: BlockConfig, context: Context, services: Services) -> dict[str, Runtime]:
-    """Return the runtimes by name, in the user's order; last the one that asks services.
+    """Return the block's runtimes by name.
 
     Args:
         config: The block's.
-        context: The block.
-        services: Its services.
+        context: What each gets of it.
+        services: The block's, for those that take requests.
     """
-    runtimes = [_build_one(each, context) for each in config.runtimes]
-    if any(service.takes_requests for service in config.services):
-        runtimes.append(VLLM(services, config.request_workers, context))
-    return {runtime.name: runtime for runtime in runtimes}
+    runtimes = {runtime.name: _build(runtime, context, services) for runtime in config.runtimes}
+    return runtimes | {name: _Unavailable(name, why) for name, why in config.missing.items()}
 
 
-def _build_one(config: RuntimeConfig, context: Context) -> Runtime:
-    match config:
-        case LocalRuntime():
-            return Local(config, context)
-        case DragonRuntime():
-            return Dragon(config, context)
-        case _:
-            return MPI(config, context)
+def _build(config: RuntimeConfig, context: Context, services: Services) -> Runtime:
+    more = [services] if config.takes.requests else []
+    try:
+        runtime: Runtime = load(config.implementation)(config, context, *more)
+    except Exception as problem:
+        log.exception("runtime %s cannot be made", config.name)
+        return _Unavailable(config.name, f"{config.implementation} cannot be used: {problem!r}")
+    return runtime
 
 
 def build_services(config: BlockConfig, context: Context, borrow: Borrow) -> Services:
@@ -57,9 +101,3 @@ def _kind(config: ServiceConfig, context: Context) -> Kind:
             return CommandKind(config, context)
         case _:
             return VLLMKind(config, context)
-
-
-def windows(config: BlockConfig) -> dict[str, int]:
-    """Return, for runtimes whose tasks take no lease, how many they want at once: as many as replicas may hold."""
-    models = [service for service in config.services if isinstance(service, VLLMService)]
-    return {"vllm": max(model.requests_in_flight * model.replicas for model in models)} if models else {}

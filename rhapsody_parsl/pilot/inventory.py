@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from rhapsody_parsl.annotations.policy import FIRST_HOST
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.runtimes.protocol import Node
@@ -24,13 +27,13 @@ def make_nodes(
         facts: What each host says of itself (`probe.facts`); one without is left out.
         named: Whether the network knows the hosts by the names in the list.
     """
+    first = msgspec.structs.replace(listed[0], labels=(*listed[0].labels, FIRST_HOST))
     if config.nodes:
-        first = listed[0]
         names = [first.name] if config.nodes == 1 else [f"{first.name}#{number}" for number in range(config.nodes)]
         return [_node(config, name, first, facts[first.name], "") for name in names]
     return [
         _node(config, host.name, host, facts[host.name], "" if named else facts[host.name]["address"])
-        for host in listed
+        for host in (first, *listed[1:])
         if host.name in facts
     ]
 

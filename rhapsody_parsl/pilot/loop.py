@@ -18,7 +18,7 @@ from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, RuntimeUnavailable
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.hosts.host import Host
-from rhapsody_parsl.pilot.catalogue import build, build_services, windows
+from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -99,9 +99,8 @@ class Pilot:
         self._context = context
         self._limits = MemoryLimits(context)
         self._runtimes: dict[str, Runtime] = {}
-        self._core = Core(
-            Ledger(nodes), self._runtimes, config.default_runtime, windows(config), config.ageing, time.time
-        )
+        windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
+        self._core = Core(Ledger(nodes), self._runtimes, config.default_runtime, windows, config.ageing, time.time)
         self._block_services = build_services(config, context, self._core.borrow)
         self._runtimes.update(build(config, context, self._block_services))
 

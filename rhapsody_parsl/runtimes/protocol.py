@@ -11,7 +11,7 @@ __all__ = ("Context", "Events", "Node", "Placed", "Run", "Runtime")
 
 
 class Runtime(Protocol):
-    """A runtime of the block, seen from the pilot.
+    """A runtime of the block, seen from the pilot; made of its configuration and a `Context`.
 
     The pilot calls `start` before the first `run`, feeds a run any number of times, and calls `end` when nothing of
     it is in flight; then the lease goes to somebody else. A runtime that loses a process reports `lost` for the runs

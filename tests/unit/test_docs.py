@@ -19,6 +19,11 @@ def test_readme_shows_the_first_script() -> None:
     assert blocks(ROOT / "README.md") == [script]
 
 
+def test_the_page_shows_the_runtime_that_is_tested() -> None:
+    page, example = ROOT / "docs" / "runtimes" / "add_a_runtime.md", ROOT / "examples" / "add_a_runtime.py"
+    assert blocks(page)[0] == example.read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_compile(page: Path) -> None:
     for block in blocks(page):

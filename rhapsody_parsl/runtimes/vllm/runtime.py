@@ -7,6 +7,7 @@ import msgspec
 
 from rhapsody_parsl.annotations.policy import MOST_RERUNS
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
@@ -23,21 +24,21 @@ class VLLM:
     """Requests to persistent model services; the services themselves start and stop with the block.
 
     Args:
-        services: The block's.
-        request_workers: Processes that run the bodies of request apps.
+        config: The executor's.
         context: The block.
+        services: The block's.
     """
 
     name = "vllm"
     eager = True
 
-    def __init__(self, services: Services, request_workers: int, context: Context) -> None:
+    def __init__(self, config: ModelRequests, context: Context, services: Services) -> None:
         self._context = context
         self._requests: dict[int, Request] = {}
         self._reruns: dict[int, int] = {}
         self._ended: dict[int, list[Result]] = {}
         self._flushing = False
-        self._prompts = PromptWorkers(context, request_workers, self._prompts_made, self._prompts_lost)
+        self._prompts = PromptWorkers(context, config.request_workers, self._prompts_made, self._prompts_lost)
         self._queues = {
             service.name: RequestQueue(service, service.kind.config, self._finish)
             for service in services

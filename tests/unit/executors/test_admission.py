@@ -8,6 +8,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl import CommandService, DragonRuntime, MPIRuntime, VLLMService
 from rhapsody_parsl.annotations.task_spec import decode_spec
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, Admitted, InvalidSpecification, misfit, read
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -15,7 +16,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit
 from testing.nodes import make_node, make_spec
 
-RUNTIMES = (DragonRuntime(), MPIRuntime())
+RUNTIMES = (DragonRuntime(), MPIRuntime(), ModelRequests())
 SERVICES = (VLLMService("assistant", "m"),)
 FACTS = FunctionFacts("app", {}, False, False)
 

@@ -4,6 +4,7 @@ import pytest
 from parsl import python_app
 
 from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, Policy, VLLMService, annotate
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification
 from rhapsody_parsl.executors.explanation import Explanation, explain
 
@@ -23,7 +24,7 @@ def norm(values: list[float], comm: Any = None) -> float:
 
 def test_a_request_to_a_service_over_several_nodes() -> None:
     wide = VLLMService("wide", "m", nodes=2, engine_args={"tensor_parallel_size": 4})
-    told = explain(Admission((), (wide,), "vllm", 2), "vllm", (wide,), [], {"service": "wide"}, {})
+    told = explain(Admission((ModelRequests(),), (wide,), "vllm", 2), "vllm", (wide,), [], {"service": "wide"}, {})
     assert told.takes == "a place in service 'wide', of which each replica spans 2 nodes"
 
 

@@ -36,6 +36,7 @@ from rhapsody_parsl import (
 )
 from rhapsody_parsl.annotations.annotation import ALIASES
 from rhapsody_parsl.annotations.task_spec import decode_spec
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -47,7 +48,7 @@ KEYS = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "n
         "cores_per_rank", "gpus_per_rank", "launcher_options", "priority", "placement", "near", "labels", "isolation",
         "walltime", "on_loss", "returns", "policy", "temperature", "messages", "stop", "logit_bias",
         *ALIASES]  # fmt: skip
-RUNTIMES = (DragonRuntime(), LocalRuntime(), MPIRuntime())
+RUNTIMES = (DragonRuntime(), LocalRuntime(), MPIRuntime(), ModelRequests())
 SERVICES = (VLLMService("assistant", "m"), CommandService("cache", "redis-server"))
 FACTS = FunctionFacts("app", {}, False, True)
 CODEC: Codec[Any] = Codec(ToPilot)
