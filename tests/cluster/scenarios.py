@@ -16,6 +16,7 @@ from parsl.providers import LocalProvider, SlurmProvider
 
 from rhapsody_parsl import (
     AllocationProvider,
+    CommandService,
     DragonRuntime,
     LocalRuntime,
     MPIRuntime,
@@ -25,6 +26,7 @@ from rhapsody_parsl import (
 )
 from rhapsody_parsl.errors import NodeLost
 from testing.fake_openai import COMMAND
+from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps
@@ -128,9 +130,10 @@ def shared(folder: Path) -> None:
 
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
-    """Functions pinned on each node beside a gang over all three; a service on the second, called from the third."""
+    """Functions pinned on each node beside a gang over all three; services on the second, called from the third."""
     service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=COMMAND)
-    options = {"executor": {"services": [service]}}
+    web = CommandService("web", WEB, cores=0, labels=("vn2",), ready="http:/", env={"PASSWORD": "{secret}"})
+    options = {"executor": {"services": [service, web]}}
     with block(folder, [runtime, "mpi"], way=way, options=options) as executor:
         for kind, gang in (("function", apps.gang), ("executable", apps.launch)):
             meeting = folder / kind
@@ -141,6 +144,7 @@ def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
             tell(kind, {"pinned": [f.result(PATIENCE) for f in pinned], "gang": wide.result(PATIENCE)})
         called = executor.submit(apps.ask, {"labels": ["vn3"]}, "echo", "hello")
         tell("service", called.result(PATIENCE))
+        tell("web", executor.submit(apps.fetch, {"labels": ["vn3"]}, "web").result(PATIENCE))
         ask = executor.submit(apps.prompt, {"runtime": "vllm", "service": "echo"}, "olleh")
         tell("request", ask.result(PATIENCE))
 
