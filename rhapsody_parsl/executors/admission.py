@@ -160,8 +160,11 @@ class Admission:
             )
 
     def _check_service(self, name: str) -> None:
+        if name and not self._services:
+            remedy = "Add it to RhapsodyExecutor(services=[VLLMService(...)])"
+            raise ServiceNotFound("service", name, "this executor has no services", remedy)
         if name and name not in self._services:
-            hint = nearest(name, self._services) or f"Known are {', '.join(self._services) or 'none'}"
+            hint = nearest(name, self._services) or f"Known are {', '.join(self._services)}"
             raise ServiceNotFound("service", name, "no such service", hint)
         if name and not self._services[name].takes_requests:
             raise InvalidTask(
