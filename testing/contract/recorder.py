@@ -9,7 +9,7 @@ from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Result
 
-__all__ = ("AtWork", "BrokenPromise", "Recorder", "Told")
+__all__ = ("AtWork", "BrokenPromiseError", "Recorder", "Told")
 
 How = Literal["done", "returned", "lost", "untouched"]
 
@@ -23,7 +23,7 @@ _NEXT = {
 """Which state of a runtime follows which."""
 
 
-class BrokenPromise(AssertionError):
+class BrokenPromiseError(AssertionError):
     """A runtime told what it must not tell."""
 
 
@@ -97,11 +97,11 @@ class Recorder:
         """Raise what there is to complain of.
 
         Raises:
-            BrokenPromise: There is something.
+            BrokenPromiseError: There is something.
         """
         if complaints := self._complaints:
             self._complaints = []
-            raise BrokenPromise("\n".join(complaints))
+            raise BrokenPromiseError("\n".join(complaints))
 
     def open_of(self, run: int) -> set[int]:
         """Return the tasks of a run of which nothing was told yet; none of one that is over."""
@@ -156,7 +156,7 @@ class Recorder:
         """Hear of processes."""
         self._hear("at_work", run.id)
         if (run.id < 0) is not (on_exceeded is not None):
-            self.complain(f"run {run.id}: whose memory is it? A run of the runtime's own, and no other, says whom to tell")
+            self.complain(f"run {run.id}: a run of the runtime's own, and no other, says whom to tell of memory")
         if run.id >= 0 and run.id not in self._open:
             self.complain(f"processes work for run {run.id}, which there is not")
         self._at_work.setdefault(run.id, []).append(AtWork(host, dict(pids), on_exceeded))

@@ -1,18 +1,20 @@
 """A small block on this host, which drives one runtime as the pilot does, and a test reads what came of it."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import psutil
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.errors import RhapsodyError, from_wire
@@ -26,6 +28,7 @@ from rhapsody_parsl.wire.shared_memory import SharedMemory, block_folder, discar
 from testing.contract.recorder import Recorder, Told
 from testing.contract.subjects import Factory, Subject
 from testing.nodes import make_spec
+from testing.processes import below, command_of
 
 __all__ = ("Stage",)
 
@@ -160,6 +163,14 @@ class Stage:
     def kill(self, pid: int) -> None:
         """Kill a process of the runtime's."""
         os.kill(pid, signal.SIGKILL)
+
+    def kill_backend(self) -> None:
+        """Kill what the runtime, or a service, stands on; not the guards over it."""
+        found = [each for each in below(self.subject.backend) if "guard.py" not in command_of(each)]
+        assert found, "there is no such process"
+        for each in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
     # --- what a test reads -----------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ class Subject:
         gives_back: Whether it returns what has not begun; one that has begun everything at once does not.
         by_file: Whether a large result travels by shared memory.
         shares_fate: Whether a killed process takes what runs beside it: MPI ends a whole world.
+        backend: A part of the command line of what ends the runtime, or a service, when it is killed; "" for none.
         services: Names of the services that it serves.
     """
 
@@ -54,6 +55,7 @@ class Subject:
     gives_back: bool = True
     by_file: bool = True
     shares_fate: bool = False
+    backend: str = ""
     services: tuple[str, ...] = ()
 
 
@@ -87,7 +89,8 @@ SUBJECTS = (
         id="dragon",
         make=of(DragonRuntime()),
         make_broken=of(DragonRuntime(executable="/no/such/dragon")),
-        broken="could not be started",
+        broken="/no/such/dragon",
+        backend="dragon/backend.py",
     ),
     Subject(id="mpi-launches", **_MPI, keys={"num_ranks": 2}, refused={}),
     Subject(
@@ -109,6 +112,7 @@ SUBJECTS = (
         bash=False,
         gives_back=False,
         by_file=False,
+        backend="fake_openai.py",
         services=("echo",),
     ),
 )

@@ -23,7 +23,8 @@ from testing.contract.subjects import Subject, subjects
 from testing.contract.work import fail, linger, say, shell
 from testing.waiting import alive, until_gone
 
-MARKS = {"dragon": [pytest.mark.dragon], "mpi-launches": [pytest.mark.mpi], "mpi-functions": [pytest.mark.mpi]}
+MARKS = {"dragon": pytest.mark.dragon, "mpi-launches": pytest.mark.mpi, "mpi-functions": pytest.mark.mpi}
+PARAMS = [pytest.param(each, id=each.id, marks=MARKS.get(each.id, ())) for each in subjects()]
 LARGE = 300_000
 
 
@@ -38,7 +39,7 @@ class Troupe:
         if self.stage is None:
             self.stage = Stage(self.subject, self.logs)
             self.stage.start()
-            self.stage.ask(self.stage.task(say, "now"[:1]))  # what starts, has started before the first test
+            self.stage.ask(self.stage.task(say, "a"))  # what starts, has started before the first test
         return self.stage
 
     def close(self) -> None:
@@ -47,7 +48,7 @@ class Troupe:
             stage.close()
 
 
-@pytest.fixture(scope="module", params=[pytest.param(each, id=each.id, marks=MARKS.get(each.id, [])) for each in subjects()])
+@pytest.fixture(scope="module", params=PARAMS)
 def troupe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troupe]:
     made = Troupe(request.param, tmp_path_factory.mktemp(request.param.id))
     with leaks.watch(), contextlib.closing(made):
@@ -234,6 +235,25 @@ def test_a_loss_is_the_loss_of_one_run(stage: Stage, tmp_path: Path) -> None:
         assert isinstance(stage.error(other.task), LostTask)
     else:
         assert stage.value(other.task) == "aha"
+
+
+def test_the_loss_of_all_of_it(stage: Stage, tmp_path: Path) -> None:
+    """Requests are asked again; it comes back with the next task, and says so."""
+    if not stage.subject.backend:
+        pytest.skip("it has workers only, or ranks")
+    one = Lingering(stage, tmp_path, behind=2)
+    stage.kill_backend()
+    if stage.subject.services:
+        one.leave()
+    stage.over(one.run)
+    if stage.subject.services:
+        assert stage.value(one.task) == "aha"
+        assert [service["state"] for service in stage.recorder.reports[-1]] == ["ready"]
+    else:
+        assert isinstance(stage.error(one.task), LostTask)
+    assert is_well(stage, one.behind)
+    assert stage.ask(stage.task(say, "a")) == ["a"]
+    assert stage.recorder.states[-1][0] == "ready"
 
 
 # --- its whole life ----------------------------------------------------------------------------------------------
