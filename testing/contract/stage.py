@@ -118,6 +118,17 @@ class Stage:
         self._drive(self.runtime.start())
         self.recorder.check()
 
+    def leave_while_starting(self, seconds: float) -> None:
+        """Have a start that is under way cancelled, as by a block that is to end."""
+
+        async def start_in_part() -> None:
+            starting = asyncio.create_task(self.runtime.start())
+            await asyncio.sleep(seconds)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+
+        self._drive(start_in_part())
+
     def stop(self) -> None:
         """Stop the runtime; it must tell nothing afterwards."""
         self._drive(self.runtime.stop())

@@ -298,6 +298,18 @@ def test_one_that_never_started_stops(troupe: Troupe) -> None:
     Stage(troupe.subject, troupe.logs).close()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_a_stop_in_the_middle_of_the_start(troupe: Troupe, seconds: float) -> None:
+    with Stage(troupe.subject, troupe.logs) as stage:
+        stage.leave_while_starting(seconds)
+
+
+def test_a_stop_before_its_processes_are_there(troupe: Troupe) -> None:
+    with Stage(troupe.subject, troupe.logs) as stage:
+        stage.start()
+        stage.begin(stage.task(say, "a"))
+
+
 def test_a_stop_in_the_middle_of_work_leaves_nothing(troupe: Troupe, tmp_path: Path) -> None:
     """The watch over the subject looks for processes, shared memory, files and ports."""
     stage = troupe.take()

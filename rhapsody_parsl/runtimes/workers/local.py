@@ -97,6 +97,8 @@ class LocalWorkers:
             self._ended(name, host, f"it could not be started: {problem}")
             return
         self._processes[name] = process
+        if self._stopping:  # it came too late to be told
+            process.kill()
         code = await process.wait()
         if code:
             end_session(process.pid)
