@@ -135,11 +135,12 @@ class Recorder:
         for task in tasks:
             self._tell(run, task, Told("returned"))
 
-    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
+    def lost(self, run: int, error: Exception, untouched: Sequence[int] = ()) -> None:
         """Hear of a run that is over."""
         self._hear_of_run("lost", run, [run])
         if not isinstance(error, RhapsodyError):
             self.complain(f"run {run} is lost with {error!r}, which is none of our errors")
+            error = RhapsodyError(repr(error))
         if strangers := set(untouched) - self.open_of(run):
             self.complain(f"run {run} is lost, and these are untouched that it did not hold: {strangers}")
         for task in sorted(self.open_of(run)):

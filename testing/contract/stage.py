@@ -106,7 +106,7 @@ class Stage:
         name = self.runtime.name
         self.recorder.state(name, "starting")
         try:
-            self._drive(self.runtime.start())
+            self._drive(_in_time(self.runtime.start()))
         except RhapsodyError as error:
             self.recorder.state(name, "failed", str(error))
             raise
@@ -115,7 +115,7 @@ class Stage:
 
     def start_again(self) -> None:
         """Call `start` of one that has started."""
-        self._drive(self.runtime.start())
+        self._drive(_in_time(self.runtime.start()))
         self.recorder.check()
 
     def leave_while_starting(self, seconds: float) -> None:
@@ -131,7 +131,7 @@ class Stage:
 
     def stop(self) -> None:
         """Stop the runtime; it must tell nothing afterwards."""
-        self._drive(self.runtime.stop())
+        self._drive(_in_time(self.runtime.stop()))
         self.recorder.stopped()
         self._drive(asyncio.sleep(0.05))
         self.recorder.check()
@@ -269,3 +269,8 @@ class Stage:
 
     def _broke(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.recorder.complain(f"{context['message']}: {context.get('exception')!r}")
+
+
+async def _in_time(coroutine: Coroutine[Any, Any, T]) -> T:
+    async with asyncio.timeout(PATIENCE):
+        return await coroutine

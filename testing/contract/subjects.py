@@ -5,9 +5,8 @@ with a `Subject` under that name.
 """
 
 import os
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -79,7 +78,14 @@ def without_python(make: Factory) -> Factory:
 
 
 _LOCAL = of(LocalRuntime())
-_MPI = {"make": of(MPIRuntime()), "make_broken": of(MPIRuntime(executable="no-such-mpiexec")), "broken": "no-such-mpi"}
+_LAUNCHES = Subject(
+    id="mpi-launches",
+    make=of(MPIRuntime()),
+    make_broken=of(MPIRuntime(executable="no-such-mpiexec")),
+    broken="no-such-mpiexec",
+    keys={"num_ranks": 2},
+    refused={},
+)
 _NO_COMMAND = VLLMService("echo", "m", cores=0, server="command", executable=("no-such-server",))
 _ECHO = VLLMService("echo", "m", cores=1, memory=1.0, server="command", executable=COMMAND)
 
@@ -92,16 +98,8 @@ SUBJECTS = (
         broken="/no/such/dragon",
         backend="dragon/backend.py",
     ),
-    Subject(id="mpi-launches", **_MPI, keys={"num_ranks": 2}, refused={}),
-    Subject(
-        id="mpi-functions",
-        **_MPI,
-        keys={"num_ranks": 2},
-        refused={},
-        comm=True,
-        bash=False,
-        shares_fate=True,
-    ),
+    _LAUNCHES,
+    replace(_LAUNCHES, id="mpi-functions", comm=True, bash=False, shares_fate=True),
     Subject(
         id="vllm",
         make=of(VLLMRuntime(services=[_ECHO], request_workers=2)),
@@ -122,6 +120,5 @@ def subjects() -> list[Subject]:
     """Return those of this package, and the one that the environment names."""
     if named := os.environ.get("RHAPSODY_CONTRACT"):
         module, _, name = named.partition(":")
-        sys.path.insert(0, os.getcwd())
         return [*SUBJECTS, getattr(import_module(module), name)]
     return list(SUBJECTS)

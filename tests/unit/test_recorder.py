@@ -1,5 +1,6 @@
 """The recorder of the contract suite complains of each broken promise, and of nothing else."""
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import RESULT, Result
 from testing.contract.recorder import BrokenPromiseError, Recorder
+from testing.contract.subjects import SUBJECTS, subjects
 
 LOST = WorkerLost("here", "why")
 
@@ -103,3 +105,9 @@ def test_a_broken_promise_is_told_with_its_place(
     assert words in str(caught.value)
     assert "test_recorder.py" in str(caught.value)
     recorder.check()
+
+
+def test_a_subject_from_elsewhere_is_put_through_the_suite_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RHAPSODY_CONTRACT", f"{__name__}:SUBJECTS")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[subjects.__module__])
+    assert subjects() == [*SUBJECTS, SUBJECTS]
