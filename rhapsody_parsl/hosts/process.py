@@ -142,7 +142,6 @@ class Backend:
         self._reason = ""
         self._unwatch: list[Callable[[], None]] = []
         self._stopping: asyncio.Task[None] | None = None
-        self._stopped = False
 
     @property
     def alive(self) -> bool:
@@ -155,10 +154,7 @@ class Backend:
         return self._process.begun if self._process else {}
 
     async def start(self) -> None:
-        """Start it; that it could not be started is told by `wait`, as any other end.
-
-        One that was stopped before there was anything to stop is stopped now.
-        """
+        """Start it; that it could not be started is told by `wait`, as any other end."""
         argv = [*self._options(), "--", *self._command]
         if self._host is None:
             try:
@@ -170,8 +166,6 @@ class Backend:
         else:
             self._process = self._host.start_process(argv, self._env, self.log, self._files, self._marks)
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
-        if self._stopped:
-            await self.stop()
 
     def _options(self) -> list[str]:
         options = ["--lifeline", "--grace", str(self._grace), "--patience", str(self._patience)]
@@ -223,8 +217,7 @@ class Backend:
         return cause_of(self._process.returncode or 0)
 
     async def stop(self) -> None:
-        """End it and everything below it; returns when all is gone, or `start` will end what it starts. Idempotent."""
-        self._stopped = True
+        """End it and everything below it; returns when all is gone. Idempotent."""
         process = self._process
         if process is None or process.returncode is not None:
             return

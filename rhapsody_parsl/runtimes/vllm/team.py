@@ -48,6 +48,8 @@ class Team:
     async def _run(self, process: Backend, whose: str) -> None:
         try:
             await process.start()
+            if self._stopping:
+                await process.stop()
             reason = await process.wait()
         except OSError as problem:
             reason = f"it could not be started: {problem}"

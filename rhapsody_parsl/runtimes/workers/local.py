@@ -111,6 +111,8 @@ class LocalWorkers:
         command = self._command(name, host.name)
         backend = self._remote[name] = Backend(command, self._log_of(name), host=host, grace=_GRACE, marks=marks)
         await backend.start()
+        if self._stopping:
+            await backend.stop()
         reason = await backend.wait()
         del self._remote[name]
         self._ended(name, host.name, reason, backend.begun.get(name))

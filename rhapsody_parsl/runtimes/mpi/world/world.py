@@ -163,6 +163,8 @@ class World:
 
     async def _live(self, timeout: float) -> None:
         await self._backend.start()
+        if self._stop:  # before there was anything to end
+            await self._backend.stop()
         late = self._loop.call_later(timeout, self._kill_if_late)
         self._reason = await self._backend.wait()
         if not self.ready and self._loop.time() >= late.when():
