@@ -11,14 +11,14 @@ from pathlib import Path
 
 from parsl.serialize import pack_apply_message
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.config import BlockConfig, DragonRuntime
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.pilot.inventory import make_nodes
-from rhapsody_parsl.runtimes import probe
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
-from rhapsody_parsl.spec.config import BlockConfig, DragonRuntime
-from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.wire.messages import RESULT, Result, Share, Task
 
 AHEAD = 64
@@ -99,7 +99,7 @@ class DirectBackend:
         if not self._missing:
             self._over.set()
 
-    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+    def returned(self, run: int, tasks: Sequence[int]) -> None:
         """Nothing is asked back."""
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks import machine, pictures, sides
 from benchmarks.growth import EACH, SIMULATED
-from rhapsody_parsl.pilot.collector import settle
 from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.rates import drive
@@ -30,7 +30,7 @@ MOST = 100_000
 
 def measure(_kind: str, _folder: str, workers: int, tasks: int) -> sides.Turns:
     """Measure microseconds a dispatch: with the collector, in it, without it, and by function."""
-    settle()
+    tune()
     while True:
         with _collections() as collected:
             with_collector = _drive(workers, tasks)

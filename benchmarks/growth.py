@@ -19,8 +19,8 @@ from benchmarks import machine, pictures, sides
 from benchmarks.overhead import no_op
 from benchmarks.payloads import pilot
 from rhapsody_parsl import LocalRuntime
-from rhapsody_parsl.pilot.collector import settle
 from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.rates import drive
@@ -107,7 +107,7 @@ def measure_rate(_kind: str, folder: str, blocks: int, workers: int, count: int)
 def measure_core(_kind: str, _folder: str, workers: int, each: int) -> sides.Turns:
     """Measure the pilot's core alone: decisions for so many workers, tasks longer than any wait."""
     spec = make_spec()
-    settle()
+    tune()
     while True:
         core = Core(Ledger(make_nodes(workers, cores=1)), {"local": FakeRuntime()}, "local", {})
         tasks = [make_task(number, spec) for number in range(workers * each)]

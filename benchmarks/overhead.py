@@ -76,7 +76,7 @@ def measure(kind: str, folder: str, tasks: int, singles: int) -> sides.Turns:
 @contextmanager
 def busy_cores() -> Iterator[None]:
     """Keep every core of ours busy with a process that only computes."""
-    program = "from rhapsody_parsl.worker.process_tree import die_with_parent; die_with_parent()\nwhile True: pass"
+    program = "from rhapsody_parsl.hosts.process_tree import die_with_parent; die_with_parent()\nwhile True: pass"
     spin = [sys.executable, "-c", program]
     spinners = [subprocess.Popen(spin) for _ in os.sched_getaffinity(0)]
     try:

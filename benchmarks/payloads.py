@@ -15,7 +15,7 @@ import psutil
 from parsl import python_app
 
 from benchmarks import machine, pictures, sides
-from rhapsody_parsl.wire import parcels
+from rhapsody_parsl.wire import shared_memory
 from testing.processes import below, peak_memory, processes_of, spent
 
 MEGABYTE, LARGE = 1_000_000, 100_000_000
@@ -33,7 +33,7 @@ def measure(kind: str, folder: str, tasks: int) -> sides.Turns:
     """Measure the rate of 1 MB each way, and the CPU and the page faults it takes."""
     data = bytes(range(250)) * (MEGABYTE // 250)
     if kind == SOCKETS:
-        parcels._MEMORY = ""
+        shared_memory._MEMORY = ""
         kind = "rhapsody-dragon"
     with sides.load(sides.executor(kind, folder), folder):
         for future in [give_back(data) for _ in range(2)]:

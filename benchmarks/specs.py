@@ -21,8 +21,8 @@ from benchmarks import machine, sides
 from benchmarks.growth import hold, nothing
 from benchmarks.payloads import pilot
 from rhapsody_parsl import LocalRuntime, MPIRuntime
-from rhapsody_parsl.pilot.collector import settle
 from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
 from testing.nodes import make_node, make_spec, make_task
 from testing.rates import drive
@@ -58,7 +58,7 @@ CORE_KINDS = KINDS | {
 
 def measure_core(kind: str, _folder: str, tasks: int, each: int) -> sides.Turns:
     """Measure the core with one spec for all, or with one each."""
-    settle()
+    tune()
     one, many = CORE_KINDS[kind.removeprefix("core ")]
     while True:
         nodes = [make_node(f"n{number}", cores=4, labels=LABELS) for number in range(WORKERS // 4)]

@@ -9,7 +9,7 @@ CHANGE = "change of process, kernel"
 MODULES = {
     "pilot": "rhapsody_parsl.pilot",
     "worker": "rhapsody_parsl.worker",
-    "rank": "rhapsody_parsl.runtimes.mpi.rank",
+    "rank": "rhapsody_parsl.runtimes.mpi.world.rank",
     "replica": "rhapsody_parsl.runtimes.vllm.backend",
 }
 """What the processes of a block run, by role; the driver is ours."""
@@ -42,13 +42,16 @@ def _last(owner: str, role: str, function: str, edge: Literal["begins", "ends"] 
     return Leg(owner, role, function, edge, which=2, of=2)
 
 
-_DOOR, _LINE = "rhapsody_parsl.wire.stream:StreamDoor.send", "rhapsody_parsl.wire.stream:StreamLine.send"
-_SPOKE, _EXCHANGE = "rhapsody_parsl.wire.channel:Spoke.receive", "rhapsody_parsl.runtimes.exchange:Exchange.send"
+_LISTENER, _LINE = "rhapsody_parsl.wire.stream:StreamListener.send", "rhapsody_parsl.wire.stream:StreamConnection.send"
+_SPOKE, _EXCHANGE = (
+    "rhapsody_parsl.wire.channel:Spoke.receive",
+    "rhapsody_parsl.runtimes.workers.exchange:Exchange.send",
+)
 
 _OUT = {
     "our submit": Leg(KERNEL, "driver", "rhapsody_parsl.executors.executor:RhapsodyExecutor.submit"),
     "packed": Leg(DRIVER, "driver", "rhapsody_parsl.executors.link:Link.put"),
-    "at the socket": Leg(DRIVER, "driver", _DOOR),
+    "at the socket": Leg(DRIVER, "driver", _LISTENER),
     "in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.pilot.loop:Pilot._receive"),
 }
 _BACK = {
@@ -62,7 +65,7 @@ WAYS = {
     "app": {
         **_OUT,
         "decided": Leg(PILOT, "pilot", _EXCHANGE),
-        "at the worker's socket": Leg(PILOT, "pilot", _DOOR),
+        "at the worker's socket": Leg(PILOT, "pilot", _LISTENER),
         "in the worker": Leg(CHANGE, "worker", _SPOKE, "ends"),
         "begun": Leg(WORKER, "worker", "rhapsody_parsl.worker.call:call"),
         "run": Leg(WORKER, "worker", "rhapsody_parsl.worker.call:call", "ends"),
@@ -72,27 +75,27 @@ WAYS = {
     },
     "mpi": {
         **_OUT,
-        "decided": Leg(PILOT, "pilot", "rhapsody_parsl.runtimes.mpi.functions:Functions._send"),
-        "at the ranks' sockets": _last(PILOT, "pilot", _DOOR),
+        "decided": Leg(PILOT, "pilot", "rhapsody_parsl.runtimes.mpi.world.functions:Functions._send"),
+        "at the ranks' sockets": _last(PILOT, "pilot", _LISTENER),
         "in the ranks": _last(CHANGE, "rank", _SPOKE, "ends"),
         "communicator made": _last(RANKS, "rank", "rhapsody_parsl.worker.inbox:Inbox.begin"),
         "known to be wanted still": _last(RANKS, "rank", "rhapsody_parsl.payload:open_call"),
         "payload opened": _last(RANKS, "rank", "rhapsody_parsl.payload:open_call", "ends"),
         "function run": _last(RANKS, "rank", "rhapsody_parsl.worker.call:pack"),
         "at the pilot's socket": _last(RANKS, "rank", _LINE),
-        "back in the pilot": _last(CHANGE, "pilot", "rhapsody_parsl.runtimes.mpi.functions:Functions._receive"),
+        "back in the pilot": _last(CHANGE, "pilot", "rhapsody_parsl.runtimes.mpi.world.functions:Functions._receive"),
         **_BACK,
     },
     "request": {
         **_OUT,
         "decided": Leg(PILOT, "pilot", _EXCHANGE, of=2),
-        "at the worker's socket": Leg(PILOT, "pilot", _DOOR, of=2),
+        "at the worker's socket": Leg(PILOT, "pilot", _LISTENER, of=2),
         "in the worker": Leg(CHANGE, "worker", _SPOKE, "ends"),
         "body begun": Leg(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body"),
         "body run": Leg(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body", "ends"),
         "prompt at the pilot's socket": Leg(WORKER, "worker", _LINE),
         "prompt in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.bodies:Bodies.done"),
-        "at the replica's socket": Leg(PILOT, "pilot", _DOOR, which=2, of=2),
+        "at the replica's socket": Leg(PILOT, "pilot", _LISTENER, which=2, of=2),
         "in the replica": Leg(CHANGE, "replica", "rhapsody_parsl.runtimes.vllm.answering:Answering._begin"),
         "in vLLM": Leg(REPLICA, "replica", "rhapsody_parsl.runtimes.vllm.engine:Engine.answer"),
         "in its engine": Leg(SERVING, "replica", "vllm.v1.engine.async_llm:AsyncLLM.generate"),

@@ -8,12 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Policy, annotate
+    from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
     from rhapsody_parsl.service import Service, service
-    from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
-    from rhapsody_parsl.spec.decorator import MPI, VLLM, Dragon, Policy, annotate
 
 __version__ = "0.1.0"
 
@@ -36,8 +36,8 @@ __all__ = (
     "service",
 )
 
-_CONFIG = "rhapsody_parsl.spec.config"
-_DECORATOR = "rhapsody_parsl.spec.decorator"
+_CONFIG = "rhapsody_parsl.config"
+_DECORATOR = "rhapsody_parsl.annotations.decorator"
 _SHARED_BLOCK = "rhapsody_parsl.providers.shared_block"
 _HOMES = {
     **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime", "VLLMRuntime", "VLLMService"), _CONFIG),

@@ -123,7 +123,7 @@ class Sketch:
         self.value, self.missing = value, list(dict.fromkeys(missing))
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """What it is and what is missing, in one sentence without its full stop."""
         missing = f"; missing here: {', '.join(self.missing[:5])}" if self.missing else ""
         return f"it is {described(self.value)}, {repr_of(self.value)}{missing}"

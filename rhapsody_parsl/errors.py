@@ -88,14 +88,14 @@ class WorkerLost(LostTask):
         super().__init__(where, reason, log)
 
     def sentence(self) -> str:
-        """Say which worker, why, and where its words are."""
+        """Say which worker, why, and the end of its log."""
         where, reason, log = self.args
         text = (
             f"The worker that ran this task was lost ({where}): {reason}. "
             "The task may have run in part. Out of memory and crashes in compiled code are the usual causes; "
             "set Policy(on_loss='rerun') or Parsl's retries to run it again."
         )
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class RuntimeLost(LostTask):
@@ -105,13 +105,13 @@ class RuntimeLost(LostTask):
         super().__init__(runtime, reason, log)
 
     def sentence(self) -> str:
-        """Say which runtime, why, and where its words are."""
+        """Say which runtime, why, and the end of its log."""
         runtime, reason, log = self.args
         text = (
             f"The {runtime} runtime was lost while it held this task: {reason}. It is started again on the next "
             "need; set Policy(on_loss='rerun') or Parsl's retries to run the task again."
         )
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class NodeLost(LostTask):
@@ -199,7 +199,7 @@ def _fact(place: int) -> Any:
 
 
 class RemoteError(RhapsodyError):
-    """What a task raised, in words: it cannot be itself at the driver.
+    """What a task raised, as text: it cannot be itself at the driver.
 
     Args:
         name: Of the exception's class, with its module.
@@ -266,7 +266,7 @@ class BackendFailed(RhapsodyError):
         """Say which backend, why, and the end of its log."""
         backend, reason, log = self.args
         text = f"{backend} did not start: {reason}."
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class TooFewOpenFiles(RhapsodyError):
@@ -337,7 +337,7 @@ class ServiceFailed(RhapsodyError):
         """Say which service, why, and the end of its log."""
         service, reason, log = self.args
         text = f"Service '{service}' is not available: {reason}."
-        return f"{text} Its last words: {log}" if log else text
+        return f"{text} The end of its log: {log}" if log else text
 
 
 class ServiceRequestFailed(RhapsodyError):
@@ -358,14 +358,14 @@ class RequestKilledEngine(ServiceRequestFailed):
         RhapsodyError.__init__(self, service, deaths, reason, log)
 
     def sentence(self) -> str:
-        """Say which service, how many engines, how the last ended, its words and what to do."""
+        """Say which service, how many engines, how the last ended, the end of its log and what to do."""
         service, deaths, reason, log = self.args
         text = (
             f"Service '{service}' gave this request up: {deaths} engines died under it, the last ones while they held "
             f"nothing else. The last: {reason}. Other requests were asked again without it. Ask for less (a shorter "
             "prompt, fewer tokens), or find the cause in the log. Equal requests fail at once during restart_window."
         )
-        return f"{text} The engine's last words: {log}" if log else text
+        return f"{text} The end of the engine's log: {log}" if log else text
 
 
 class IncompatiblePeer(RhapsodyError):

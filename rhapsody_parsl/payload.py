@@ -194,7 +194,7 @@ def open_result(data: bytes | memoryview) -> Any:
         return open_value(data)
     except BaseException as problem:
         found = sketch(_body(data))
-        told = f"{said(problem)}; {found.words}" if found else said(problem)
+        told = f"{said(problem)}; {found.text}" if found else said(problem)
         raise PayloadError("result", told, _INSTALL_AT_DRIVER) from problem
 
 

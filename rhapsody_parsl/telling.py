@@ -1,4 +1,4 @@
-"""The words of an exception, bounded, whatever its class does when it is asked for them."""
+"""The message of an exception, bounded, whatever its class does when it is asked for them."""
 
 import reprlib
 import traceback
@@ -38,10 +38,10 @@ def message_of(problem: BaseException) -> str:
         return bounded(str(problem), _MOST_MESSAGE)
     except BaseException as other:  # noqa: BLE001 - the user's code may raise anything
         try:
-            words = BaseException.__str__(problem)
+            text = BaseException.__str__(problem)
         except BaseException:  # noqa: BLE001 - as above
-            words = ""
-        return bounded(f"{words} [its __str__ raised {qualified(type(other))}]".strip(), _MOST_MESSAGE)
+            text = ""
+        return bounded(f"{text} [its __str__ raised {qualified(type(other))}]".strip(), _MOST_MESSAGE)
 
 
 def said(problem: BaseException) -> str:

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from rhapsody_parsl.annotations.policy import MOST_RERUNS
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Ended, Failed, Give, Instruction, Send
-from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import (
     FromPilot,

@@ -5,24 +5,25 @@ from collections.abc import Callable
 
 import msgspec
 
-from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
 
 __all__ = ("GENUINE", "SPEC", "changed", "mutated")
 
 LARGE = b"p" * 40_000
+SHARED = m.SharedPayload("/a", 9)
 SPEC = encode_spec(TaskSpec(runtime="local"))
 LEASE = m.LeaseRecord(1, "mpi", "t", (m.Share("n0", (0, 1), (0,), 1.5),), 1.0, 2.0, 3)
 GENUINE: list[m.Message] = [
-    m.Submit([m.Task(1, SPEC, b"payload", b"request"), m.Task(2, SPEC, LARGE), m.Task(3, b"", m.Parcel("/a", 9))]),
-    m.Cancel([1, 2]), m.Stop(True), m.Quit(), m.Revoke(1, [2], True), m.Spawn("w", "h", (0,), {"A": "b"}),
+    m.Submit([m.Task(1, SPEC, b"payload", b"request"), m.Task(2, SPEC, LARGE), m.Task(3, b"", SHARED)]),
+    m.Cancel([1, 2]), m.Stop(True), m.Quit(), m.Recall(1, [2], True), m.Spawn("w", "h", (0,), {"A": "b"}),
     m.Results([m.Result(1, 0, b"x", 0.5), m.Result(2, 0, LARGE)], [LEASE]),
     m.Hello(m.VERSION, "0", "0.1", {"python": "3.11", "nodes": [{"name": "n0", "cores": 2, "gpus": 0.0, "memory": 1.0,
-                                    "labels": ["n0"]}], "cores": 2, "parcels": True}),
-    m.Report({"tasks": {"queued": 1}, "runtimes": {}, "services": []}), m.Returned([3]), m.Goodbye("done", [1]),
+                                    "labels": ["n0"]}], "cores": 2, "shared_memory": True}),
+    m.Report({"tasks": {"queued": 1}, "runtimes": {}, "services": []}), m.Goodbye("done", [1]),
     m.Work(4, "rank", (0, 1), {"A": "b"}, [m.Task(5, b"", LARGE), m.Task(6, b"", b"z")], (0, 1), True),
-    m.Ready("h", 7, {"size": 2}), m.Done(3, [m.Result(1, 1, LARGE)]), m.Revoked(3, [9]), m.Exited("w", "why", 3),
+    m.Ready("h", 7, {"size": 2}), m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
     m.Failed("WorkerLost", ["a", 1]), m.Ask(1, b"q", True), m.Abort([1]), m.Rendezvous("h", 80),
     m.Limit(1, {"w": 2}, 4, True), m.Release(1, "kill"), m.Exceeded(1, 2),
 ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from rhapsody_parsl.annotations.annotation import merge, parse
+from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.spec.annotation import merge, parse
-from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.wire.messages import Task
 
 

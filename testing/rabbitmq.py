@@ -14,7 +14,7 @@ from pathlib import Path
 import pika
 import pika.exceptions
 
-from rhapsody_parsl.cluster import guard
+from rhapsody_parsl.hosts import guard
 from testing.ports import free_port
 from testing.waiting import until
 

@@ -63,7 +63,7 @@ class Pilot:
             {"name": a.node.name, "cores": len(a.node.cores), "gpus": 0, "memory": 64.0, "labels": []} for a in accounts
         ]
         cores = sum(len(a.node.cores) for a in accounts)
-        return {"python": platform.python_version(), "nodes": nodes, "cores": cores, "parcels": False}
+        return {"python": platform.python_version(), "nodes": nodes, "cores": cores, "shared_memory": False}
 
     @property
     def due(self) -> float | None:
@@ -90,8 +90,8 @@ class Pilot:
             self.say(Results(ended, self.block.records))
             self.block.records = []
         if self._draining:
-            if waiting := self.block.core.withdraw():
-                self.say(Returned(waiting))
+            if waiting := self.block.core.return_waiting():
+                self.say(Returned(0, waiting))
             if not self.block.core.running:
                 self.leave("drained")
 

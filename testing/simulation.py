@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node, Run
-from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.clock import Clock
 from testing.nodes import make_task
@@ -239,7 +239,7 @@ class Simulation:
         running = worker.current is not None and worker.current.id in numbers
         back = [task.id for task in worker.queue if task.id in numbers]
         worker.queue = [task for task in worker.queue if task.id not in back]
-        self.at(self.now, lambda: self.core.given_back(run.id, back, self.now))
+        self.at(self.now, lambda: self.core.returned(run.id, back, self.now))
         if kill and running:
             self.at(self.now, lambda: self._die(worker, "told to") if worker.alive else None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.spec.pythons import dragon_misfit
+from rhapsody_parsl.pythons import dragon_misfit
 from testing import leaks
 
 pytest_plugins = ["pytester"]

@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 NEIGHBOUR = 1.4
-"""Reach of the first shell of neighbours: between fcc's first (1.15) and second (1.62)."""
+"""NodeLauncher of the first shell of neighbours: between fcc's first (1.15) and second (1.62)."""
 
 _HALF_OF_27 = [shift for shift in itertools.product((-1, 0, 1), repeat=3) if shift > (0, 0, 0)]
 

@@ -3,16 +3,16 @@
 import os
 import sys
 
-from rhapsody_parsl.cluster.remote import detect
+from rhapsody_parsl.cluster.node_launcher import detect
 
 __all__ = ("main",)
 
 
 def main(arguments: list[str]) -> None:
-    """Become the words that run the command there; like `rsh`, by a shell."""
+    """Become what runs the command there; like `rsh`, by a shell."""
     host, *command = arguments
-    words = detect("flux", os.environ).words(host, ["/bin/sh", "-c", " ".join(command)])
-    os.execvp(words[0], words)  # noqa: S606 - the words are ours
+    argv = detect("flux", os.environ).argv(host, ["/bin/sh", "-c", " ".join(command)])
+    os.execvp(argv[0], argv)  # noqa: S606 - the arguments are ours
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from parsl.executors.errors import InvalidResourceSpecification
 
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.plain import plain_dict
+from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.config import RuntimeConfig, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
-from rhapsody_parsl.spec.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.spec.config import RuntimeConfig, VLLMRuntime, VLLMService
-from rhapsody_parsl.spec.plain import plain_dict
-from rhapsody_parsl.spec.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "read", "services_of")

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.admission import misfit
 from rhapsody_parsl.executors.history import History
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 from rhapsody_parsl.wire.session import Session
 
@@ -25,7 +25,7 @@ class Block:
 
     Attributes:
         id: The block's number.
-        peer: The pilot's name on the line: the number, and which of those that were started under it.
+        peer: The pilot's name on the link: the number, and which of those that were started under it.
         session: The numbered conversation with it.
         inventory: What it holds, as its `Hello` said.
         tasks: Tasks it has and has not ended, oldest first.
@@ -56,9 +56,9 @@ class Block:
         self.closing = self.cut = self.lost = False
 
     @property
-    def parcels(self) -> bool:
+    def shared_memory(self) -> bool:
         """Whether it sees our folder for large payloads; else it needs bytes."""
-        return bool(self.inventory.get("parcels"))
+        return bool(self.inventory.get("shared_memory"))
 
     @property
     def cores(self) -> int:

@@ -9,12 +9,12 @@ from typing import Any
 from parsl import launchers
 from parsl.providers.base import ExecutionProvider
 
-from rhapsody_parsl.cluster.remote import check_way
+from rhapsody_parsl.annotations.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
+from rhapsody_parsl.cluster.node_launcher import check_node_launcher
+from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import name_of
-from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
-from rhapsody_parsl.spec.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
-from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
+from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
@@ -154,7 +154,7 @@ def check_words(launch_cmd: str, node_launcher: str, address: str | None, workin
         InvalidTask: One cannot be.
     """
     _check_launch_cmd(launch_cmd)
-    check_way(node_launcher)
+    check_node_launcher(node_launcher)
     if address is not None and not _ADDRESS.fullmatch(address):
         raise InvalidTask("address", address, "a host's name or IPv4 address is needed, without protocol and port")
     if working_dir is not None:

@@ -6,6 +6,9 @@ The link calls a method for each event and then does what `take()` returns. Time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BlockLost
 from rhapsody_parsl.executors.admission import searchable
 from rhapsody_parsl.executors.blocks import Block, Blocks
@@ -22,9 +25,6 @@ from rhapsody_parsl.executors.instructions import (
     Stranger,
 )
 from rhapsody_parsl.executors.peers import mismatch
-from rhapsody_parsl.spec.policy import MOST_RERUNS
-from rhapsody_parsl.spec.resources import Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import (
     Cancel,
     FromPilot,

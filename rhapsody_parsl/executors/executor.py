@@ -21,7 +21,16 @@ from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.cluster import limits
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
+from rhapsody_parsl.annotations.arguments import checked
+from rhapsody_parsl.config import (
+    BlockConfig,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    VLLMRuntime,
+    write_config,
+)
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import own_addresses
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -43,22 +52,13 @@ from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
+from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
-from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
-from rhapsody_parsl.spec.arguments import checked
-from rhapsody_parsl.spec.config import (
-    BlockConfig,
-    DragonRuntime,
-    LocalRuntime,
-    MPIRuntime,
-    VLLMRuntime,
-    write_config,
-)
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
-from rhapsody_parsl.wire.parcels import Parcels
+from rhapsody_parsl.wire.shared_memory import SharedMemory
 
 __all__ = ("RhapsodyExecutor",)
 
@@ -85,13 +85,13 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
-        encrypted: Encrypt the line to the blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
+        encrypted: Encrypt the connections to blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
             this run, by a word that whoever reads the network can read.
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
         block_error_handler: See Parsl.
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
-        heartbeat_period: Seconds between heartbeats on a silent line.
+        heartbeat_period: Seconds between heartbeats on a silent connection.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
         drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves: less than
             the job's walltime by the length of a task. Default: never.
@@ -178,7 +178,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the line and write what the pilots need; Parsl's scaling then starts the blocks.
+        """Open the port and write what the pilots need; Parsl's scaling then starts the blocks.
 
         Raises:
             Unwritable: The run directory has no room.
@@ -198,10 +198,10 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         drain_period = math.inf if self.drain_period is None else self.drain_period
         blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
         near = self.address is None
-        self._parcels = Parcels()
-        parcels = self._parcels.path
+        self._shared = SharedMemory()
+        shared_folder = self._shared.path
         self._link = Link(
-            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, parcels
+            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, shared_folder
         )
         hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
         config = BlockConfig(
@@ -224,7 +224,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
-            parcels=parcels,
+            shared_folder=shared_folder,
             enforce_memory=self.enforce_memory,
             open_files=limits.raised(),
         )
@@ -234,7 +234,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
                 write_config(config, self._config_path)
         except Unwritable:
             self._link.abandon()
-            self._parcels.close()
+            self._shared.close()
             self._link = None
             raise
         self._link.start()
@@ -281,14 +281,14 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         return future
 
     def shutdown(self) -> None:
-        """End every block and the line; what has not ended by then fails. Idempotent."""
+        """End every block and the link; what has not ended by then fails. Idempotent."""
         if self._closed or self._link is None:
             self._closed = True
             return
         self._closed = True
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
-        self._parcels.close()
+        self._shared.close()
         self._cancel_rest()
         for number in list(self.tasks):
             self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import RuntimeConfig
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, read, services_of
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
-from rhapsody_parsl.spec.config import RuntimeConfig
-from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("Explanation", "explain")
 

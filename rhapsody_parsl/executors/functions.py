@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from parsl.app.errors import wrap_error
 
-from rhapsody_parsl.spec.annotation import SPEC_PARAMETER
-from rhapsody_parsl.spec.decorator import ATTRIBUTE
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
+from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.wording import clip
 
 __all__ = ("FunctionFacts", "bare", "facts_of")

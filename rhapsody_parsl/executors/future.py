@@ -10,7 +10,7 @@ from rhapsody_parsl import payload as payloads
 from rhapsody_parsl.errors import PayloadError, from_wire
 from rhapsody_parsl.raised.revival import revive
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
-from rhapsody_parsl.wire.parcels import opened
+from rhapsody_parsl.wire.shared_memory import opened
 
 __all__ = ("TaskFuture", "open_result")
 

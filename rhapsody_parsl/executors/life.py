@@ -106,8 +106,8 @@ class BlockLife(BlockProviderExecutor):
         for id_, job in known.items():
             if job.terminal and id_ not in connected and job.state is not JobState.SCALED_IN:
                 why = self._link.blocks.refused.get(id_, _NEVER_SPOKE) if self._link else _NEVER_SPOKE
-                words = job.message if job.message is not None else why
-                known[id_] = JobStatus(JobState.MISSING, words, job.exit_code, job.stdout_path, job.stderr_path)
+                message = job.message if job.message is not None else why
+                known[id_] = JobStatus(JobState.MISSING, message, job.exit_code, job.stdout_path, job.stderr_path)
             elif id_ in self._given_up and not job.terminal:
                 known[id_] = JobStatus(JobState.CANCELLED, _HUNG)
         return known
@@ -177,8 +177,8 @@ class BlockLife(BlockProviderExecutor):
         if status.state not in TERMINAL_STATES:
             return False
         if self._link and self._link.blocks.get(block):
-            words = (status.stderr_summary or "").strip()[-2000:]
-            self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", words)
+            tail = (status.stderr_summary or "").strip()[-2000:]
+            self._link.lose_block(block, f"its job ended ({status.state.name.lower()})", tail)
         return True
 
     def _note_requeued(self, block: str, status: JobStatus) -> bool:

@@ -31,9 +31,9 @@ from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Result, Results, Submit, Task
-from rhapsody_parsl.wire.parcels import check_parcels, deliver, discard, discard_block
-from rhapsody_parsl.wire.stream import StreamDoor
-from rhapsody_parsl.wire.tcp import TcpDoor
+from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
+from rhapsody_parsl.wire.stream import StreamListener
+from rhapsody_parsl.wire.tcp import TcpListener
 
 __all__ = ("Link", "Outcomes")
 
@@ -68,12 +68,12 @@ class Outcomes(Protocol):
 
 
 class Link(threading.Thread):
-    """Owns the doors, the blocks and the tasks that wait for one.
+    """Owns the listeners, the blocks and the tasks that wait for one.
 
     Its thread runs an event loop. Other threads append to a queue and wake it; but a task that comes while the block
     has next to nothing to do is sent at once by the thread that brings it, when a block on this host can take it: two
     changes of thread less. One lock keeps the two apart. Closing: (1) tell pilots to stop, (2) wait for their goodbyes,
-    (3) leave the loop, (4) close the doors.
+    (3) leave the loop, (4) close the listeners.
 
     Args:
         address: `tcp://host` to bind on, a free port is taken.
@@ -84,7 +84,7 @@ class Link(threading.Thread):
         blocks: Those it will know; read by others, changed under our lock only.
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
-        parcels: Folder for large payloads, or "".
+        shared_folder: Folder for large payloads, or "".
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
@@ -97,17 +97,17 @@ class Link(threading.Thread):
         blocks: Blocks,
         period: float,
         threshold: float,
-        parcels: str = "",
+        shared_folder: str = "",
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
-        self._outcomes, self._period, self._parcels = outcomes, period, parcels
+        self._outcomes, self._period, self._shared = outcomes, period, shared_folder
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._tcp = TcpDoor(address, self._entry(self._hear_tcp), proof, self._loop, self._entry(self._ask_all))
+        self._tcp = TcpListener(address, self._entry(self._hear_tcp), proof, self._loop, self._entry(self._ask_all))
         self.port = self._tcp.port
         self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
         self._local = (
-            StreamDoor(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut), token)
+            StreamListener(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut), token)
             if local
             else None
         )
@@ -169,23 +169,23 @@ class Link(threading.Thread):
                 lambda: not any(self.blocks.get(id_) for id_ in wanted) or not self.is_alive(), timeout
             )
 
-    def lose_block(self, id: str, reason: str, words: str) -> None:  # noqa: A002 - the field's name
+    def lose_block(self, id: str, reason: str, tail: str) -> None:  # noqa: A002 - the field's name
         """A block's job is known to have ended; returns when its tasks have been told (a second at most)."""
         told = threading.Event()
-        self.call(lambda: self._lose_block(id, reason, words))
+        self.call(lambda: self._lose_block(id, reason, tail))
         self.call(told.set)
         told.wait(1)
 
     def close(self) -> None:
-        """End the thread and close the doors; idempotent."""
+        """End the thread and close the listeners; idempotent."""
         self._stopping = True
         self._rouse()
         if self.is_alive():
             self.join(10)
 
     def abandon(self) -> None:
-        """Close the doors of a link that was never started."""
-        self._close_doors()
+        """Close the listeners of a link that was never started."""
+        self._close_listeners()
 
     def _ask(self, question: Callable[[], T]) -> T:
         if threading.current_thread() is self or not self.is_alive():
@@ -210,7 +210,7 @@ class Link(threading.Thread):
         try:
             self._loop.run_forever()
         finally:
-            self._close_doors()
+            self._close_listeners()
 
     def _entry(self, action: Callable[P, None]) -> Callable[P, None]:
         """Return the action as the loop may call it: under our lock, and the link's end when it breaks."""
@@ -220,7 +220,7 @@ class Link(threading.Thread):
                 try:
                     action(*args, **kwargs)
                 except MalformedFrame:
-                    raise  # the door hangs up on who sent it
+                    raise  # the listener hangs up on who sent it
                 except Exception as problem:  # reported to every task; a silent end would hang them
                     log.exception("the link broke")
                     self._stopping = True
@@ -284,7 +284,7 @@ class Link(threading.Thread):
 
     def _delivered(self, block: Block, task: Task) -> Task:
         """Put a large payload where the block sees it."""
-        moved = deliver(task, self._parcels if block.parcels else "")
+        moved = deliver(task, self._shared if block.shared_memory else "")
         if moved is not task:
             self._dispatcher.moved(block, moved)
         return moved
@@ -298,7 +298,7 @@ class Link(threading.Thread):
     def _left(self, block: Block, reason: str) -> None:
         log.info("block %s is gone: %s", block.id, reason)
         self._outcomes.left(block)
-        discard_block(self._parcels, block.id)
+        discard_block(self._shared, block.id)
         with self._changed:
             self._changed.notify_all()
 
@@ -308,9 +308,9 @@ class Link(threading.Thread):
         self._put(block, block.session.send(encode(message)))
 
     def _put(self, block: Block, frames: list[bytes]) -> None:
-        door = self._local if block.local and self._local else self._tcp
-        if not door.send(block.peer, frames):
-            self._dispatcher.cut(block)  # the session sends it again when the line is back
+        listener = self._local if block.local and self._local else self._tcp
+        if not listener.send(block.peer, frames):
+            self._dispatcher.cut(block)  # the session sends it again when the connection is back
 
     def _hear_tcp(self, peer: str, frames: list[bytes]) -> None:
         self._hear(peer, frames, local=False)
@@ -338,7 +338,7 @@ class Link(threading.Thread):
 
     def _take_in(self, block: Block, message: FromPilot) -> None:
         if isinstance(message, Results):
-            check_parcels(message.results, self._parcels, block.id)
+            check_shared(message.results, self._shared, block.id)
         self._dispatcher.receive(block, message)
         self._perform()
         if isinstance(message, Hello) and (refusal := self.blocks.refused.get(block.id)):
@@ -365,8 +365,8 @@ class Link(threading.Thread):
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
-    def _lose_block(self, id_: str, reason: str, words: str) -> None:
-        self._dispatcher.lose(id_, reason, words)
+    def _lose_block(self, id_: str, reason: str, tail: str) -> None:
+        self._dispatcher.lose(id_, reason, tail)
         self._perform()
 
     def _retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
@@ -387,7 +387,7 @@ class Link(threading.Thread):
             self._drain_at = self.blocks.drain_at
             self._loop.call_at(self._drain_at, self._entry(self._drain_old))
 
-    def _close_doors(self) -> None:
+    def _close_listeners(self) -> None:
         if self._local:
             self._local.close()
         self._tcp.close(linger=0.5)

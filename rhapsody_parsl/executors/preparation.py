@@ -7,8 +7,8 @@ from pathlib import Path
 
 from parsl.providers.base import ExecutionProvider
 
-from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.errors import TooFewOpenFiles, TooFewThreads, Unwritable
+from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 
 __all__ = ("prepare", "written")

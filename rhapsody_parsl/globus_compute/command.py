@@ -15,7 +15,7 @@ def register() -> None:
 
 
 def main() -> None:
-    """Run `globus-compute-endpoint` with the words of our command line."""
+    """Run `globus-compute-endpoint` with the arguments of our command line."""
     try:
         register()
     except ImportError as problem:

@@ -26,9 +26,9 @@ from rhapsody_parsl.errors import (
 )
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
 from rhapsody_parsl.globus_compute.report import describe, why_not_high_assurance
+from rhapsody_parsl.globus_compute.route import Call, Ways
 from rhapsody_parsl.globus_compute.settings import InvalidSetting, check_keys, read_polling, read_runtimes, read_setting
 from rhapsody_parsl.globus_compute.task import TaskRaised
-from rhapsody_parsl.globus_compute.way import Call, Ways
 
 __all__ = ("RhapsodyEngine",)
 
@@ -147,7 +147,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
     @property
     def encrypted(self) -> bool:
-        """Whether the line to the blocks is encrypted."""
+        """Whether the connections to the blocks are encrypted."""
         return self.executor.encrypted
 
     # --- tasks ---------------------------------------------------------------------------------------------------

@@ -66,12 +66,12 @@ def _first(provider: ExecutionProvider | None, names: Sequence[str]) -> str | No
 def why_not_high_assurance(executor: RhapsodyExecutor) -> str:
     """Return why the engine does not keep Globus's High Assurance rules, or "" when it does.
 
-    What leaves a host must be encrypted. The line to the blocks is, if wanted; within a host everything stays in
+    What leaves a host must be encrypted. The connection to the blocks is, if wanted; within a host everything stays in
     sockets of private folders and on the loopback. Between the hosts of a block MPI, and a Dragon runtime that spans
     them, speak in clear.
     """
     if not executor.encrypted:
-        return "the line to the blocks must be encrypted: set engine.encrypted: true"
+        return "the connections to the blocks must be encrypted: set engine.encrypted: true"
     if getattr(executor.provider, "nodes_per_block", 1) not in (None, 1):
         return "MPI and Dragon do not encrypt what goes between a block's nodes: set engine.provider.nodes_per_block: 1"
     return ""

@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.spec.arguments import taken
-from rhapsody_parsl.spec.config import (
+from rhapsody_parsl.annotations.arguments import taken
+from rhapsody_parsl.config import (
     DragonRuntime,
     LocalRuntime,
     MPIRuntime,
@@ -16,6 +15,7 @@ from rhapsody_parsl.spec.config import (
     VLLMRuntime,
     VLLMService,
 )
+from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_setting")

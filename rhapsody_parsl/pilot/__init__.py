@@ -1,8 +1,9 @@
 """The pilot: one asyncio process on the head node of the block that decides what runs where.
 
-`__main__` starts it, `loop` does its I/O, `link` is its end of the line to the driver, `inventory` tells what the block
-holds. The deciding is pure and knows no sockets: `core` keeps the tasks (events in, instructions out), with `backlog`
-for those that wait, `claims` for who is next where nothing is free, `lender`, `fitting` and `kept_runs` for leases,
-`starts` and `alarms` for what time brings, `outcomes` for what has ended; `router` picks the runtime, `scheduler` the
-nodes, `ledger` counts cores, GPUs and memory. It imports no Parsl, Dragon, MPI or vLLM and never opens a payload.
+`__main__` starts it, `loop` does its I/O, `link` is its end of the connection to the driver, `inventory` tells what the
+block holds. The deciding is pure and knows no sockets: `core` keeps the tasks (events in, instructions out), with
+`backlog` for those that wait, `reservations` for who is next where nothing is free, `lender`, `fitting` and
+`idle_leases` for leases, `starts` and `alarms` for what time brings, `outcomes` for what has ended; `router` picks the
+runtime, `scheduler` the nodes, `ledger` counts cores, GPUs and memory. It imports no Parsl, Dragon, MPI or vLLM and
+never opens a payload.
 """

@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from rhapsody_parsl.cluster import folder, guard, leftovers, limits
-from rhapsody_parsl.spec.config import read_config
+from rhapsody_parsl.config import read_config
+from rhapsody_parsl.hosts import folder, guard, leftovers, limits
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
@@ -48,19 +48,19 @@ def _become_guard(config: Path) -> None:
     held = folder.hold(private)
     os.set_inheritable(held, True)  # across the exec; the guard takes it from there
     options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
-    if parcels := read_config(config).parcels:
-        options += ["--sweep", glob.escape(parcels)]  # does nothing while the driver lives, who holds it
-    words = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
-    os.execv(sys.executable, words)  # noqa: S606 - words of our own, no shell
+    if shared_folder := read_config(config).shared_folder:
+        options += ["--sweep", glob.escape(shared_folder)]  # does nothing while the driver lives, who holds it
+    argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
+    os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell
 
 
 async def _run(path: Path, block: str, private: Path) -> None:
-    from rhapsody_parsl.cluster.environment import put  # noqa: PLC0415 - the guard needs none of it
-    from rhapsody_parsl.cluster.remote import environment  # noqa: PLC0415 - as above
-    from rhapsody_parsl.pilot.collector import settle  # noqa: PLC0415 - as above
+    from rhapsody_parsl.cluster.node_launcher import environment  # noqa: PLC0415 - as above
+    from rhapsody_parsl.hosts.environment import put  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.pilot.discovery import discover  # noqa: PLC0415 - as above
+    from rhapsody_parsl.pilot.gc_tuning import tune  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.loop import Pilot, logs_of  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.open_files import provide  # noqa: PLC0415 - as above
-    from rhapsody_parsl.pilot.survey import survey  # noqa: PLC0415 - as above
 
     config = read_config(path)
     limits.inherit(*config.open_files)
@@ -72,13 +72,13 @@ async def _run(path: Path, block: str, private: Path) -> None:
     for name in job.keys() - environment(job).keys():
         del os.environ[name]  # for us and all that we start: no step is composed with it
     put(str(private), os.environ)
-    nodes, hosts = await survey(config, private, logs_of(config, block), job)
+    nodes, hosts = await discover(config, private, logs_of(config, block), job)
     provide(len(hosts), nodes, len(config.runtimes))
     pilot = Pilot(config, block, private, nodes, hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")
-    settle()
+    tune()
     await pilot.run()
 
 

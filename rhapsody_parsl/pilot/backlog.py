@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 
 import msgspec
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import NodeLost, UnroutableTask
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.lane import Lane
@@ -13,7 +14,6 @@ from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.pilot.shape import Shape, Size, memory_class, shape_key
 from rhapsody_parsl.pilot.turn import in_turn
-from rhapsody_parsl.spec.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("PATIENCE", "Backlog")

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.mpi.runtime import MPI
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Runtime
 from rhapsody_parsl.runtimes.vllm.runtime import VLLM
-from rhapsody_parsl.spec.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig
 
 __all__ = ("build",)
 

@@ -5,11 +5,12 @@ The shell (`loop`) calls a method for each event and then performs `take()`. Tim
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog
-from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.fitting import Fitting
+from rhapsody_parsl.pilot.idle_leases import IdleLeases
 from rhapsody_parsl.pilot.instructions import (
     CancelTasks,
     DiscardResults,
@@ -19,15 +20,14 @@ from rhapsody_parsl.pilot.instructions import (
     Instruction,
     StartRuntime,
 )
-from rhapsody_parsl.pilot.kept_runs import KeptRuns
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.outcomes import Outcomes
+from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Result, Task
 
 __all__ = ("Core",)
@@ -62,14 +62,14 @@ class Core:
         self._runtimes = runtimes
         self._starts = Starts()
         self._backlog = Backlog(ledger, runtimes, default_runtime, windows, ageing)
-        self._claims = Claims(ledger, self._backlog, self._starts.ready)
+        self._reservations = Reservations(ledger, self._backlog, self._starts.ready)
         self._lender = Lender(ledger, clock)
         self._runs: dict[int, ActiveRun] = {}
         self._run_count = 0
-        self._kept = KeptRuns()
+        self._idle_leases = IdleLeases()
         self._home: dict[int, Lane | ActiveRun] = {}
         self._alarms = Alarms(lambda task: self._backlog.spec_of(task).policy.walltime)
-        self._fitting = Fitting(self._backlog, self._lender, self._claims)
+        self._fitting = Fitting(self._backlog, self._lender, self._reservations)
         self._outcomes = Outcomes()
         self.counts: Mapping[str, int] = self._outcomes.counts
         self.ended_by_runtime: Mapping[str, int] = self._outcomes.by_runtime
@@ -148,7 +148,7 @@ class Core:
                 self._outcomes.forget(task)
         self.schedule(now)
 
-    def withdraw(self) -> list[int]:
+    def return_waiting(self) -> list[int]:
         """The driver takes back what waits; return it."""
         tasks = [task.id for task in self._backlog.take()]
         for task in tasks:
@@ -173,7 +173,7 @@ class Core:
         self._starts.succeeded(active.lane.runtime)
         self._continue(active, now)
 
-    def given_back(self, run: int, tasks: Sequence[int], now: float) -> None:
+    def returned(self, run: int, tasks: Sequence[int], now: float) -> None:
         """Tasks of a run had not begun."""
         active = self._runs.get(run)
         if active is None:
@@ -229,7 +229,7 @@ class Core:
     def node_lost(self, name: str, reason: str, now: float) -> None:
         """A node is lost: it is set aside, and what runs there will be reported `lost`; what needs it fails."""
         error = NodeLost(name, reason)
-        self._end_kept()
+        self._end_idle_leases()
         self.ledger.set_away(name, away=True)
         for active in self._runs.values():
             if any(placed.node.name == name for placed in active.run.placed):
@@ -270,41 +270,41 @@ class Core:
                 self._out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
             elif self._fitting.alone(active):
                 self._out.append(Fit(active.run))
-        for kept in self._kept.expired(now):
+        for kept in self._idle_leases.expired(now):
             self._close(kept)
         self.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
-        due = self._alarms.next(now) + self._kept.next_expiry(now) + self._backlog.next_late(now)
+        due = self._alarms.next(now) + self._idle_leases.next_expiry(now) + self._backlog.next_late(now)
         due += self._starts.next_due(now)
         return max(0.0, min(due)) if due else None
 
     def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
         """A service wants a lease for the block's life; see `Lender.lend_for_good`."""
-        self._end_kept()
+        self._end_idle_leases()
         return self._lender.lend_for_good(borrower, wants, key)
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
-        self._claims.clear()
+        self._reservations.clear()
         if self._backlog.is_empty():
             return
-        if self._kept:
-            self._use_kept(now)
+        if self._idle_leases:
+            self._use_idle_leases(now)
         for lane in self._backlog.in_order(now, self._starts.startable(now)):
             self._serve(lane, now)
-            if len(lane) and not lane.window and not self._claims.add(lane.shape, now):
+            if len(lane) and not lane.window and not self._reservations.add(lane.shape, now):
                 break
         self._put_behind(now)
 
-    def _use_kept(self, now: float) -> None:
+    def _use_idle_leases(self, now: float) -> None:
         """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
         lane = self._backlog.sole()
-        self._end_kept(but_of=lane)
-        while lane and len(lane) and (kept := self._kept.take_newest()):
+        self._end_idle_leases(but_of=lane)
+        while lane and len(lane) and (kept := self._idle_leases.take_newest()):
             if not self._feed(kept, lane.portion(self.ledger.cores), now):
                 self._close(kept)
 
@@ -315,9 +315,9 @@ class Core:
             return False
         if self._backlog.is_hopeless(task):
             return False
-        self._end_kept(but_of=lane)
-        self._claims.clear()
-        active = self._kept.take_newest()
+        self._end_idle_leases(but_of=lane)
+        self._reservations.clear()
+        active = self._idle_leases.take_newest()
         if active is None and lane.runtime in self._starts.ready and self._starts.may(lane.runtime, now):
             active = self._with_room(lane, now)
         if active is None:
@@ -335,7 +335,7 @@ class Core:
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
         if not lane.window:
-            lent = self._lender.lend(self._backlog.wants(lane), self._claims.held)
+            lent = self._lender.lend(self._backlog.wants(lane), self._reservations.held)
             return self._open(lane, *lent, now) if lent else None
         if lane.shape.room <= 0:
             return None
@@ -346,7 +346,7 @@ class Core:
         for lane in self._backlog.lanes_behind():
             if lane.depth > 1 and lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
-                    if len(lane) and (room := active.room(self.ledger.cores)) and self._claims.allow(active):
+                    if len(lane) and (room := active.room(self.ledger.cores)) and self._reservations.allow(active):
                         self._feed(active, room, now)
 
     def _open(self, lane: Lane, lease: Lease | None, placed: tuple[Placed, ...], now: float) -> ActiveRun:
@@ -394,26 +394,31 @@ class Core:
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._claims.allow(active):
+        if (
+            not len(lane)
+            or lane.runtime not in self._starts.ready
+            or active.ended_by
+            or not self._reservations.allow(active)
+        ):
             return False
         return self._feed(active, active.room(self.ledger.cores), now) or bool(active.lost_with)
 
     def _keep(self, active: ActiveRun, now: float) -> None:
         """Leave a run its lease for a while; for the record it ends now."""
-        self._end_kept(but_of=active.lane)
-        self._kept.add(active, now)
+        self._end_idle_leases(but_of=active.lane)
+        self._idle_leases.add(active, now)
         self._lender.pause(active)
 
-    def _end_kept(self, but_of: Lane | None = None) -> None:
+    def _end_idle_leases(self, but_of: Lane | None = None) -> None:
         """What is kept is wanted, or of another lane than this."""
-        for kept in self._kept.but_of(but_of):
+        for kept in self._idle_leases.but_of(but_of):
             self._close(kept)
 
     def _close(self, active: ActiveRun) -> None:
         del self._runs[active.run.id]
         del active.lane.runs[active.run.id]
         if not active.total:
-            self._kept.discard(active)
+            self._idle_leases.discard(active)
         self._lender.release(active)
         self._out.append(EndRun(active.lane.runtime, active.run))
 

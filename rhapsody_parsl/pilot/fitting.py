@@ -2,9 +2,9 @@
 
 from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
-from rhapsody_parsl.pilot.claims import Claims
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.lender import Lender
+from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Fitting",)
@@ -19,11 +19,11 @@ class Fitting:
     Args:
         backlog: Who waits.
         lender: Whose leases.
-        claims: Who has nodes kept free.
+        reservations: Who has nodes kept free.
     """
 
-    def __init__(self, backlog: Backlog, lender: Lender, claims: Claims) -> None:
-        self._backlog, self._lender, self._claims = backlog, lender, claims
+    def __init__(self, backlog: Backlog, lender: Lender, reservations: Reservations) -> None:
+        self._backlog, self._lender, self._reservations = backlog, lender, reservations
 
     def take(self, active: ActiveRun, count: int) -> list[Task]:
         """Take for a run what it can be given of the first tasks of its lane.
@@ -63,7 +63,7 @@ class Fitting:
             if home not in ("", node) and (tasks or active.inflight):
                 break
             if near:
-                self._lender.settle(near, node)
+                self._lender.note_place(near, node)
             tasks += lane.take(1)
         return tasks
 
@@ -83,6 +83,9 @@ class Fitting:
         share = active.run.placed[0].share
         if share.memory == memory:
             return True
-        if memory > share.memory and self._claims.held.get(share.node, active.lane.shape) is not active.lane.shape:
+        if (
+            memory > share.memory
+            and self._reservations.held.get(share.node, active.lane.shape) is not active.lane.shape
+        ):
             return False
         return self._lender.refit(active, memory)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.spec.config import BlockConfig
 
 __all__ = ("make_nodes",)
 

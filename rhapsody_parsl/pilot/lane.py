@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.ledger import Lease
-from rhapsody_parsl.pilot.line import Line
 from rhapsody_parsl.pilot.shape import Shape
+from rhapsody_parsl.pilot.task_queue import TaskQueue
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 
 __all__ = ("ActiveRun", "Lane")
@@ -19,7 +19,7 @@ _MOST_AHEAD = 64
 _RECALL_AFTER = 0.05
 
 
-class Lane(Line):
+class Lane(TaskQueue):
     """Tasks whose specs differ in what decides nothing but their order, in the order of their claims.
 
     `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any
@@ -53,7 +53,7 @@ class Lane(Line):
         self.runs: dict[int, ActiveRun] = {}
 
     def put(self, task: Task, priority: float, now: float) -> bool:
-        """Join the line; return whether the first of it may be another now."""
+        """Join the queue; return whether the first of it may be another now."""
         return self.join(task, priority * self._ageing + now if priority else now, now)
 
     def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
@@ -85,7 +85,7 @@ class Lane(Line):
         return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
 
     def portion(self, cores: int) -> int:
-        """How many tasks to give at once: a fair part of the line for each run that a block of `cores` has room for."""
+        """How many tasks to give at once: a fair part of the queue for each run that a block of `cores` can hold."""
         depth = self.depth
         if depth == 1:
             return 1

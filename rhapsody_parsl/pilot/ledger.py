@@ -7,9 +7,9 @@ from functools import cached_property
 
 import msgspec
 
+from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.wire.messages import Share
 
 __all__ = ("Account", "Lease", "Ledger", "LedgerError", "Shelf")

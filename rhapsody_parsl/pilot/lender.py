@@ -3,11 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.runtimes.protocol import Placed
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import LeaseRecord
 
 __all__ = ("Lender",)
@@ -42,14 +42,14 @@ class Lender:
         if lease is None or placing is None:
             return None
         if near:
-            self.settle(near, lease.shares[0].node)
+            self.note_place(near, lease.shares[0].node)
         return lease, self._placed(lease, placing)
 
     def home(self, near: str) -> str:
         """Return the node where what is near something is to go; "" while there is none."""
         return self._service_homes.get(near) or self._homes.get(near, "")
 
-    def settle(self, near: str, node: str) -> None:
+    def note_place(self, near: str, node: str) -> None:
         """A task that is to be near something goes to a node: so will the others, unless it has a place."""
         if near not in self._service_homes:
             self._homes.setdefault(near, node)

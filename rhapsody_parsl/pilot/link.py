@@ -1,4 +1,4 @@
-"""The pilot's end of the line to the driver: numbered, encrypted, cut and resumed."""
+"""The pilot's end of the link to the driver: numbered, encrypted, cut and resumed."""
 
 import asyncio
 import logging
@@ -12,8 +12,8 @@ from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
-from rhapsody_parsl.wire.stream import StreamPeer, reachable
-from rhapsody_parsl.wire.tcp import TcpPeer
+from rhapsody_parsl.wire.stream import AsyncStreamConnection, reachable
+from rhapsody_parsl.wire.tcp import AsyncTcpConnection
 
 __all__ = ("DriverUnreachable", "Link", "find_driver")
 
@@ -87,8 +87,8 @@ class Link:
     Args:
         address: The driver's.
         block: Our number; a pilot that is started again under it is another one.
-        proof: Of the line between hosts.
-        token: Of the line within the driver's.
+        proof: Of connections between hosts.
+        token: Of connections within the driver's.
         receive: Called with each message.
         lost: Called once, with the reason, when the driver is gone for good.
         period: Seconds between heartbeats.
@@ -113,20 +113,20 @@ class Link:
         self._codec: Codec[ToPilot] = Codec(ToPilot)
         self._heard = self._loop.time()
         self._cut = False
-        self._peer: StreamPeer | TcpPeer
+        self._peer: AsyncStreamConnection | AsyncTcpConnection
         own = f"{block}/{secrets.token_hex(4)}"
         if address.startswith(_LOCAL):
-            door = address.removeprefix(_LOCAL)
-            self._peer = StreamPeer.connect(door, own, token, self._loop, self._hear, lambda: lost(_ENDED))
+            path = address.removeprefix(_LOCAL)
+            self._peer = AsyncStreamConnection.connect(path, own, token, self._loop, self._hear, lambda: lost(_ENDED))
         else:
-            self._peer = TcpPeer(
+            self._peer = AsyncTcpConnection(
                 address, own, proof, self._loop, self._hear, self._note_connection, lambda: lost(_HUNG_UP)
             )
         self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]
 
     def send(self, message: FromPilot) -> None:
-        """Send a message; it arrives, once, in order, even if the line is cut meanwhile."""
-        self._peer.send(self._session.send(encode(message)))  # if not now, the session does when the line is back
+        """Send a message; it arrives, once, in order, even if the connection is cut meanwhile."""
+        self._peer.send(self._session.send(encode(message)))  # if not now, the session does when the connection is back
 
     def close(self) -> None:
         """Close; what was sent has 2 s to leave. Idempotent."""

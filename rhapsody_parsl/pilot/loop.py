@@ -14,17 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.cluster import limits
+from rhapsody_parsl.config import BlockConfig, VLLMRuntime
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, RuntimeUnavailable
+from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
-from rhapsody_parsl.runtimes.hosts import Host
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
-from rhapsody_parsl.spec.config import BlockConfig, VLLMRuntime
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import (
@@ -40,7 +40,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     ToPilot,
 )
-from rhapsody_parsl.wire.parcels import block_folder, check_parcels, discard_results
+from rhapsody_parsl.wire.shared_memory import block_folder, check_shared, discard_results
 
 __all__ = ("Pilot", "logs_of")
 
@@ -90,8 +90,8 @@ class Pilot:
             environment,
             self,
             dict(hosts),
-            next((host.reach for host in hosts.values()), "ssh"),
-            block_folder(config.parcels, block),
+            next((host.node_launcher for host in hosts.values()), "ssh"),
+            block_folder(config.shared_folder, block),
             config.enforce_memory,
         )
         for host in hosts.values():
@@ -129,9 +129,9 @@ class Pilot:
         self._core.done(run, results, time.monotonic())
         self._act()
 
-    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+    def returned(self, run: int, tasks: Sequence[int]) -> None:
         """Tasks of a run had not begun."""
-        self._core.given_back(run, tasks, time.monotonic())
+        self._core.returned(run, tasks, time.monotonic())
         self._act()
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
@@ -210,14 +210,14 @@ class Pilot:
             ],
             "runtimes": sorted(self._runtimes),
             "cores": sum(len(a.node.cores) for a in best),
-            "parcels": bool(self._context.parcels),
+            "shared_memory": bool(self._context.shared_folder),
         }  # fmt: skip
 
     def _receive(self, message: ToPilot) -> None:
         now = time.monotonic()
         match message:
             case Submit(tasks=tasks):
-                check_parcels(tasks, self._config.parcels)
+                check_shared(tasks, self._config.shared_folder)
                 self._core.submit(tasks, now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
@@ -260,7 +260,7 @@ class Pilot:
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):
-                discard_results(self._context.parcels, ids)
+                discard_results(self._context.shared_folder, ids)
             case StartRuntime(name=name):
                 self._spawn(self._start_runtime(name), f"start {name}")
 
@@ -289,8 +289,8 @@ class Pilot:
 
     def _drain(self) -> None:
         """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
-        if self._link and (waiting := self._core.withdraw()):
-            self._link.send(Returned(waiting))
+        if self._link and (waiting := self._core.return_waiting()):
+            self._link.send(Returned(0, waiting))
         if not self._core.running:
             self.leave("drained")
 
@@ -380,8 +380,8 @@ def _explained(error: RhapsodyError) -> RhapsodyError:
     """Add what is scarce on our host to an error of something that did not start."""
     if not isinstance(error, BackendFailed) or "ulimit" in error.args[1] or not (scarce := limits.shortage()):
         return error
-    backend, reason, words = error.args
-    return BackendFailed(backend, f"{reason}. On {socket.gethostname()}: {scarce}", words)
+    backend, reason, tail = error.args
+    return BackendFailed(backend, f"{reason}. On {socket.gethostname()}: {scarce}", tail)
 
 
 async def _watch(what: str, end: Awaitable[None]) -> None:

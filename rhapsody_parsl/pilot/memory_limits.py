@@ -8,11 +8,11 @@ from typing import Literal
 import msgspec
 
 from rhapsody_parsl.errors import MemoryExceeded
-from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.hosts import Host
-from rhapsody_parsl.runtimes.probe import GB
-from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.hosts.probe import GB
+from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.wire.messages import Exceeded, FromBackend, Limit, Quit, Ready, Release
 
 __all__ = ("MemoryLimits",)
@@ -130,8 +130,8 @@ class MemoryLimits:
         name = watch.name
         if self._hub is None:
             self._hub = Exchange(self._context, "memory", self._receive)
-        words = self._hub.words([watch.host])
-        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", words[0], name, *words[1:]]
+        endpoint, *keys = self._hub.arguments([watch.host])
+        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", endpoint, name, *keys]
         backend = Backend(command, self._context.logs / f"{name}.log", grace=1.0, host=host)
         try:
             await backend.start()

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.errors import TooFewOpenFiles
+from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 

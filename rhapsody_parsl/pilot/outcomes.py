@@ -5,9 +5,9 @@ from collections.abc import Collection
 
 import msgspec
 
+from rhapsody_parsl.annotations.policy import MOST_RERUNS
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
 from rhapsody_parsl.pilot.lane import ActiveRun
-from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.wire.messages import FAILED, Result
 
 __all__ = ("Outcomes",)

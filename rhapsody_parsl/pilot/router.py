@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import UnroutableTask
-from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("Refuses", "route")
 

@@ -7,9 +7,9 @@ free for a gang that has waited long enough.
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
+from rhapsody_parsl.annotations.resources import Part
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.ledger import Account, Ledger, Shelf
-from rhapsody_parsl.spec.resources import Part
-from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
 

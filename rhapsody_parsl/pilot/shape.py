@@ -6,9 +6,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ranking import Ranking
-from rhapsody_parsl.spec.task_spec import TaskSpec
 
 __all__ = ("Shape", "Size", "memory_class", "shape_key")
 

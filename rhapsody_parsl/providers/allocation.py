@@ -14,13 +14,13 @@ from parsl.providers.base import ExecutionProvider
 from parsl.providers.errors import SubmitException
 from parsl.utils import RepresentationMixin
 
+from rhapsody_parsl.annotations.arguments import checked
+from rhapsody_parsl.annotations.limits import check_period
 from rhapsody_parsl.cluster.batch import NoAllocation, allocated
-from rhapsody_parsl.cluster.command import GuardedScript
 from rhapsody_parsl.cluster.names import of_this_host
-from rhapsody_parsl.cluster.remote import check_way, detect
+from rhapsody_parsl.cluster.node_launcher import check_node_launcher, detect
+from rhapsody_parsl.hosts.guarded_script import GuardedScript
 from rhapsody_parsl.providers.checks import check_blocks
-from rhapsody_parsl.spec.arguments import checked
-from rhapsody_parsl.spec.limits import check_period
 from rhapsody_parsl.spelling import spelled
 
 __all__ = ("AllocationProvider",)
@@ -64,7 +64,7 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
     ) -> None:
         check_blocks(init_blocks, min_blocks, parallelism)
         check_period("cmd_timeout", cmd_timeout)
-        check_way(node_launcher)
+        check_node_launcher(node_launcher)
         self.worker_init = worker_init
         self.launcher = launcher or SimpleLauncher()
         self.init_blocks, self.min_blocks, self.max_blocks = init_blocks, min_blocks, 1
@@ -105,8 +105,8 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         with self._lock:
             self._make_room(job_name)
             script = Path(self.script_dir or ".").absolute() / f"{job_name}.{next(self._numbers)}.sh"
-            words = self.launcher(command, tasks_per_node, self.nodes_per_block, str(script.parent))
-            script.write_text(f"{self.worker_init}\nexport JOBNAME={script.stem}\n{words}\n")
+            line = self.launcher(command, tasks_per_node, self.nodes_per_block, str(script.parent))
+            script.write_text(f"{self.worker_init}\nexport JOBNAME={script.stem}\n{line}\n")
             started = self._start(script)
             job = str(started.pid)
             self._running[job], self._scripts[job] = started, script

@@ -1,6 +1,6 @@
 """What a provider of one block refuses."""
 
-from rhapsody_parsl.spec.limits import check_range
+from rhapsody_parsl.annotations.limits import check_range
 
 __all__ = ("check_blocks",)
 

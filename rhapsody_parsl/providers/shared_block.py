@@ -17,12 +17,12 @@ from parsl.providers.base import ExecutionProvider
 from parsl.providers.errors import SubmitException
 from parsl.utils import RepresentationMixin
 
-from rhapsody_parsl.cluster.steward import Order, variables_of, write_whole
+from rhapsody_parsl.annotations.arguments import checked
+from rhapsody_parsl.annotations.limits import check_range
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.hosts.share_supervisor import Order, variables_of, write_whole
 from rhapsody_parsl.providers.checks import check_blocks
 from rhapsody_parsl.providers.shared_job import SharedJob
-from rhapsody_parsl.spec.arguments import checked
-from rhapsody_parsl.spec.limits import check_range
 from rhapsody_parsl.spelling import spelled
 
 __all__ = ("SharedBlock", "SharedBlockProvider")
@@ -86,9 +86,9 @@ class SharedBlock(RepresentationMixin):
             folder = job.folder if job else self._new_folder(share)
             number = str(next(self._orders))
             script = folder.parent / f"{job_name}.{folder.name}.{number}.sh"
-            words = share.launcher(command, 1, share.nodes_per_block, str(folder.parent))
+            line = share.launcher(command, 1, share.nodes_per_block, str(folder.parent))
             first_read = shlex.quote(str(variables_of(folder, share.number)))
-            script.write_text(f". {first_read}\nexport JOBNAME={shlex.quote(script.stem)}\n{words}\n")
+            script.write_text(f". {first_read}\nexport JOBNAME={shlex.quote(script.stem)}\n{line}\n")
             order = Order(share.number, str(script), share.unit, share.first, share.count)
             write_whole(folder / f"{number}.json", msgspec.json.encode(order).decode())
             job = job or self._start_job(folder, job_name)
@@ -116,7 +116,7 @@ class SharedBlock(RepresentationMixin):
     def _start_job(self, folder: Path, job_name: str) -> SharedJob:
         self.provider.script_dir = str(folder.parent)
         python = "python3" if getattr(self.provider, "worker_init", "") else sys.executable
-        command = f"{shlex.quote(python)} -m rhapsody_parsl.cluster.steward {shlex.quote(str(folder))}"
+        command = f"{shlex.quote(python)} -m rhapsody_parsl.hosts.share_supervisor {shlex.quote(str(folder))}"
         id_ = self.provider.submit(command, 1, f"{job_name}.shared")
         if not id_:
             raise SubmitException(job_name, "the shared job was not accepted")

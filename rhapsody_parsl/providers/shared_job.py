@@ -9,12 +9,12 @@ __all__ = ("SharedJob",)
 
 
 class SharedJob:
-    """A job whose steward reads a folder.
+    """A job whose supervisor reads a folder.
 
     Args:
         provider: The one that submitted it.
         id: Its number for the job.
-        folder: The steward's.
+        folder: The supervisor's.
 
     Attributes:
         status: Of each command, by the number of its order.

@@ -1,4 +1,4 @@
-"""What a worker tells of an exception: its bytes, its parts one by one, and its words, whichever of them can be had."""
+"""What a worker tells of an exception: its bytes, its parts one by one, and its text, whichever of them can be had."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
     """An argument or an attribute: its pickle, b"" for one that stays; its `repr`; why it stays."""
 
     data: bytes
-    words: str
+    text: str
     problem: str = ""
 
 
@@ -108,7 +108,7 @@ def account_of(problem: BaseException, note: str = "") -> Account:
 
 
 def in_words(problem: BaseException, why: str) -> RemoteError:
-    """Return an exception as its words.
+    """Return an exception as its text.
 
     Args:
         problem: The exception.

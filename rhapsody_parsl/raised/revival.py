@@ -1,4 +1,4 @@
-"""How the driver makes an exception of an account: as itself where its class can be opened, else as its words."""
+"""How the driver makes an exception of an account: as itself where its class can be opened, else as its text."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Problem = TypeVar("Problem", bound=BaseException)
 
 
 def revive(data: bytes | memoryview) -> Exception:
-    """Return what was raised; always an `Exception` with usable words, for Parsl would wait for ever with another.
+    """Return what was raised; always an `Exception` with a usable message, for Parsl would wait for ever with another.
 
     Args:
         data: An encoded account.
@@ -59,7 +59,7 @@ def _exception(account: Account) -> Exception:
 
 
 def _made(account: Account) -> BaseException:
-    """Return an exception as itself, or the words of one that cannot be opened."""
+    """Return an exception as itself, or the text of one that cannot be opened."""
     attempts = _Attempts(account)
     usable: list[BaseException] = []
     opened: list[BaseException] = []
@@ -93,7 +93,8 @@ class _Attempts:
         self.problem = account.problem
 
     def __iter__(self) -> Iterator[BaseException]:
-        ways: list[Callable[[], BaseException]] = [self._open_whole, self._assemble, lambda: self._assemble(words=True)]
+        ways: list[Callable[[], BaseException]]
+        ways = [self._open_whole, self._assemble, lambda: self._assemble(as_text=True)]
         if self._account.members:
             ways = [*ways[1:], ways[0]]  # its members, by themselves, may be what cannot be opened
         for way in ways:
@@ -112,11 +113,11 @@ class _Attempts:
             raise TypeError(f"its __reduce__ makes a {type(problem).__name__} of it")
         return problem
 
-    def _assemble(self, words: bool = False) -> BaseException:
+    def _assemble(self, as_text: bool = False) -> BaseException:
         """Put it together from its parts, without its class's `__init__`, `__reduce__` and `__setstate__`.
 
         Args:
-            words: Whether attributes that stayed where they were are their `repr` here, else they are missing.
+            as_text: Whether attributes that stayed where they were are their `repr` here, else they are missing.
         """
         account = self._account
         kind = open_value(account.kind)
@@ -131,7 +132,7 @@ class _Attempts:
         for name, part in account.state.items():
             value, why = _value(part)
             stayed += [f"attribute {name!r} ({why})"] if why else []
-            if words or not why:
+            if as_text or not why:
                 problem.__dict__[name] = value
         if stayed:
             BaseException.add_note(problem, f"Not all of it could leave the task's process: {', '.join(stayed)}.")
@@ -141,11 +142,11 @@ class _Attempts:
 def _value(part: Part) -> tuple[Any, str]:
     """Return the value of a part and "", or its `repr` and why it cannot be opened."""
     if not part.data:
-        return part.words, part.problem
+        return part.text, part.problem
     try:
         return open_value(part.data), ""
     except BaseException as problem:  # noqa: BLE001 - opening runs the user's code
-        return part.words, said(problem)
+        return part.text, said(problem)
 
 
 def _is_usable(problem: BaseException) -> bool:
@@ -157,7 +158,7 @@ def _is_usable(problem: BaseException) -> bool:
 
 
 def _calm(problem: BaseException, account: Account) -> bool:
-    """Give an exception, which stays one of its class, words that can be asked for; False when it takes none."""
+    """Give an exception, which stays one of its class, a message that can be asked for; False when it takes none."""
     kind = type(problem)
     shown = f"{kind.__name__}({account.message!r})"
     calm = {"__str__": lambda _: account.message, "__repr__": lambda _: shown, "__bool__": lambda _: True}

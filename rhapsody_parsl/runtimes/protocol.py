@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from rhapsody_parsl.cluster import noted
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
-from rhapsody_parsl.runtimes.hosts import Host
-from rhapsody_parsl.runtimes.probe import GB
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.hosts import noted
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.wire.messages import Result, Share, Task
 
 __all__ = ("Borrow", "Context", "Events", "Node", "Placed", "Run", "Runtime")
@@ -90,7 +90,7 @@ class Events(Protocol):
     def done(self, run: int, results: Sequence[Result]) -> None:
         """These tasks of a run ended."""
 
-    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+    def returned(self, run: int, tasks: Sequence[int]) -> None:
         """These tasks of a run had not begun and will not."""
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
@@ -134,8 +134,8 @@ class Context(msgspec.Struct, frozen=True):
         environment: Variables that every task of the block gets (services' addresses), shared and growing.
         events: Where to report.
         hosts: The block's other hosts, by name.
-        reach: How they are reached: `srun`, `ssh`, ...
-        parcels: Folder for large results on this host, or "" when the driver does not see it.
+        node_launcher: How they are reached: `srun`, `ssh`, ...
+        shared_folder: Folder for large results on this host, or "" when the driver does not see it.
         limits_memory: Whether runs are kept to the memory they lease.
     """
 
@@ -147,14 +147,14 @@ class Context(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     events: Events
     hosts: dict[str, Host] = {}
-    reach: str = "ssh"
-    parcels: str = ""
+    node_launcher: str = "ssh"
+    shared_folder: str = ""
     limits_memory: bool = True
 
     def noting(self, run: Run) -> list[str]:
-        """Return words that come before a program: the memory watch of its host finds it, wherever it is started."""
+        """Return what comes before a program: the memory watch of its host finds it, wherever it is started."""
         limited = self.limits_memory and run.spec.resources.memory
-        return noted.words(str(self.folder), run.id) if limited else []
+        return noted.argv(str(self.folder), run.id) if limited else []
 
     def host(self, name: str) -> Host | None:
         """Return where to start a process on a host; None is this host."""
@@ -209,7 +209,7 @@ class Runtime(Protocol):
         """Nothing of this run is in flight: what worked for it is free."""
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
-        """Take back what has not begun (reported by `given_back`); with `kill`, end what has (reported by `lost`)."""
+        """Take back what has not begun (reported by `returned`); with `kill`, end what has (reported by `lost`)."""
 
     async def stop(self) -> None:
         """End everything; returns when nothing is left. Idempotent."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
-from rhapsody_parsl.wire.stream import StreamDoor, StreamLine
-from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT, TcpDoor, TcpLine
+from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
+from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT, TcpConnection, TcpListener
 
 __all__ = ("Hub", "Spoke")
 
@@ -38,34 +38,34 @@ class Hub:
         loop = asyncio.get_running_loop()
         self._receive = receive
         self._codec: Codec[FromBackend] = Codec(FromBackend)
-        self._door: StreamDoor | TcpDoor
+        self._listener: StreamListener | TcpListener
         if endpoint.startswith(_LOCAL):
-            self._door = StreamDoor(endpoint.removeprefix(_LOCAL), self._deliver, loop)
+            self._listener = StreamListener(endpoint.removeprefix(_LOCAL), self._deliver, loop)
             self.endpoint = endpoint
         else:
             silent = MOST_SILENT + CONNECTIONS * peers
-            self._door = TcpDoor(endpoint, self._deliver, _needed(keys), loop, silent=silent)
-            self.endpoint = self._door.endpoint
+            self._listener = TcpListener(endpoint, self._deliver, _needed(keys), loop, silent=silent)
+            self.endpoint = self._listener.endpoint
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer; a peer that is gone gets nothing (its end is an event of its own)."""
-        self._door.send(peer, encode(message))
+        self._listener.send(peer, encode(message))
 
     def forget(self, peer: str) -> None:
         """A peer is gone for good; one over a Unix socket is forgotten with its connection."""
-        if isinstance(self._door, TcpDoor):
-            self._door.forget(peer)
+        if isinstance(self._listener, TcpListener):
+            self._listener.forget(peer)
 
     def drain(self) -> None:
         """Deliver what has arrived, now: what a process said before it ended comes before its end."""
-        self._door.drain()
+        self._listener.drain()
 
     def close(self) -> None:
         """Hang up on everyone; idempotent."""
-        self._door.close()
+        self._listener.close()
 
     def _deliver(self, peer: str, frames: list[bytes]) -> None:
-        self._receive(peer, self._codec.decode(frames))  # the door hangs up on a peer whose frames are none
+        self._receive(peer, self._codec.decode(frames))  # the listener hangs up on a peer whose frames are none
 
 
 class Spoke:
@@ -79,11 +79,11 @@ class Spoke:
 
     def __init__(self, endpoint: str, name: str, keys: Keys | None = None) -> None:
         self._codec: Codec[ToBackend] = Codec(ToBackend)
-        self._line: StreamLine | TcpLine
+        self._line: StreamConnection | TcpConnection
         if endpoint.startswith(_LOCAL):
-            self._line = StreamLine(endpoint.removeprefix(_LOCAL), name)
+            self._line = StreamConnection(endpoint.removeprefix(_LOCAL), name)
         else:
-            self._line = TcpLine(endpoint, name, _needed(keys))
+            self._line = TcpConnection(endpoint, name, _needed(keys))
 
     def fileno(self) -> int:
         """Return a descriptor for a loop: when it is readable, `receive_nowait` until there is nothing."""

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.messages import Done, Message, Parcel, Result, Results, Submit, Task, Work
+from rhapsody_parsl.wire.messages import Done, Message, Result, Results, SharedPayload, Submit, Task, Work
 
 __all__ = ("INLINE_LIMIT", "Codec", "MalformedFrame", "encode")
 
@@ -42,7 +42,7 @@ def _any_large(items: Sequence[Task | Result]) -> bool:
     return False
 
 
-def _is_large(payload: bytes | Parcel | int) -> bool:
+def _is_large(payload: bytes | SharedPayload | int) -> bool:
     return isinstance(payload, bytes) and len(payload) > INLINE_LIMIT
 
 

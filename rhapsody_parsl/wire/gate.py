@@ -1,7 +1,7 @@
 """Who may enter a TCP port: whoever proves to be ours, before ZeroMQ takes the first frame from them.
 
-The two lines differ in the proof alone: `curve.Keys` encrypt too, a `Token` does not. In both ZeroMQ itself refuses
-whoever has no proof, so no frame of a stranger arrives anywhere.
+The two kinds of connection differ in the proof alone: `curve.Keys` encrypt too, a `Token` does not. In both ZeroMQ
+itself refuses whoever has no proof, so no frame of a stranger arrives anywhere.
 """
 
 import hmac
@@ -34,10 +34,10 @@ class Proof(Protocol):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """The proof of a line that is not encrypted: a random word that stands in the block's configuration (0600).
+    """The proof of a connection that is not encrypted: a random word that stands in the block's configuration (0600).
 
-    It travels in clear text, like all else on that line: it keeps out strangers who reach the port, and not those who
-    read the network.
+    It travels in clear text, like all else on that connection: it keeps out strangers who reach the port, and not those
+    who read the network.
 
     Attributes:
         word: The word.

@@ -21,8 +21,8 @@ PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
 
 
-class Parcel(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A payload that lies in a file of its host's memory: see `parcels`."""
+class SharedPayload(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A payload that lies in a file of its host's memory: see `shared_memory`."""
 
     path: str
     size: int
@@ -37,7 +37,7 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     id: int
     spec: bytes
-    payload: bytes | Parcel | int
+    payload: bytes | SharedPayload | int
     request: bytes = b""
 
 
@@ -46,7 +46,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     id: int
     kind: int
-    payload: bytes | Parcel | int
+    payload: bytes | SharedPayload | int
     seconds: float = 0.0
 
 
@@ -115,7 +115,7 @@ class Inventory(TypedDict):
     python: str
     nodes: Annotated[list[NodeFacts], msgspec.Meta(min_length=1)]
     cores: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
-    parcels: bool
+    shared_memory: bool
 
 
 class Hello(_Message, frozen=True):
@@ -145,12 +145,6 @@ class Report(_Message, frozen=True):
     leases: list[LeaseRecord] = []
 
 
-class Returned(_Message, frozen=True):
-    """These tasks had not begun, and will not here: the driver's again."""
-
-    tasks: list[int]
-
-
 class Goodbye(_Message, frozen=True):
     """The pilot leaves: `reason` for people, `begun` are unfinished tasks that had been given to a runtime.
 
@@ -170,7 +164,7 @@ class Work(_Message, frozen=True):
     """Run these one after the other, pinned to `cores`, with `env` set for these tasks alone.
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
-    of the group `ranks` (world ranks, in the group's order). `parcels` is the folder for large results, or "".
+    of the group `ranks` (world ranks, in the group's order). `shared_memory` is the folder for large results, or "".
     `memory` is the limit in bytes that holds for the process and all below it, 0 for none.
     """
 
@@ -181,11 +175,11 @@ class Work(_Message, frozen=True):
     tasks: list[Task]
     ranks: tuple[int, ...] = ()
     all_results: bool = False
-    parcels: str = ""
+    shared_folder: str = ""
     memory: int = 0
 
 
-class Revoke(_Message, frozen=True):
+class Recall(_Message, frozen=True):
     """Give back those of these tasks that have not begun; with `kill`, end your whole process tree if one has."""
 
     run: int
@@ -215,8 +209,8 @@ class Done(_Message, frozen=True):
     results: list[Result]
 
 
-class Revoked(_Message, frozen=True):
-    """These tasks had not begun, and will not."""
+class Returned(_Message, frozen=True):
+    """These tasks had not begun, and will not here: their sender has them again. `run` is 0 for those that waited."""
 
     run: int
     tasks: list[int]
@@ -322,6 +316,6 @@ class Abort(_Message, frozen=True):
 
 ToPilot = Submit | Cancel | Stop
 FromPilot = Hello | Results | Report | Returned | Goodbye
-ToBackend = Work | Revoke | Quit | Spawn | Kill | Limit | Release | Ask | Abort
-FromBackend = Ready | Done | Revoked | Exited | Failed | Exceeded | Rendezvous
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

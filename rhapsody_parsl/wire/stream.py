@@ -21,7 +21,7 @@ from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import LARGEST, Inflow, pack, send_some
 
-__all__ = ("StreamDoor", "StreamLine", "StreamPeer", "reachable")
+__all__ = ("AsyncStreamConnection", "StreamConnection", "StreamListener", "reachable")
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,11 @@ _LARGEST_GREETING = 4096
 """Bytes of a peer's first message, which says who speaks."""
 
 
-class StreamLine:
+class StreamConnection:
     """A worker's end: sends from any thread, receives on one.
 
     Args:
-        address: The door's.
+        address: The listener's.
         name: Ours.
     """
 
@@ -99,11 +99,11 @@ _complaints = Complaints(log)
 
 
 def _greeting(name: str, token: Token | None) -> list[bytes]:
-    """Return the first message to a door."""
+    """Return the first message to a listener."""
     return [name.encode(), token.word.encode() if token else b""]
 
 
-class StreamPeer:
+class AsyncStreamConnection:
     """One end of a connection on an event loop; any thread sends.
 
     Args:
@@ -139,8 +139,8 @@ class StreamPeer:
         loop: asyncio.AbstractEventLoop,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
-    ) -> "StreamPeer":
-        """Knock at a door under a name, with its token if it has one.
+    ) -> "AsyncStreamConnection":
+        """Connect to a listener under a name, with its token if it has one.
 
         Raises:
             OSError: Nobody is there, or not one of us.
@@ -223,7 +223,7 @@ class StreamPeer:
             self._write()
 
 
-class StreamDoor:
+class StreamListener:
     """The listening end, on an event loop; peers are known by the name that is their first message.
 
     Args:
@@ -246,8 +246,8 @@ class StreamDoor:
     ) -> None:
         self._address, self._receive, self._loop, self._on_end = address, receive, loop, ended
         self._token = token
-        self._peers: dict[str, StreamPeer] = {}
-        self._names: dict[StreamPeer, str] = {}  # in order of arrival: the newest of a name counts
+        self._peers: dict[str, AsyncStreamConnection] = {}
+        self._names: dict[AsyncStreamConnection, str] = {}  # in order of arrival: the newest of a name counts
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._listener.bind(_kernel_name(address))
         self._listener.listen(1024)
@@ -298,7 +298,7 @@ class StreamDoor:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _admit(self, connection: socket.socket) -> None:
-        peer = StreamPeer(
+        peer = AsyncStreamConnection(
             connection,
             self._loop,
             lambda frames: self._take(peer, frames),
@@ -307,7 +307,7 @@ class StreamDoor:
         )
         self._names[peer] = ""
 
-    def _take(self, peer: StreamPeer, frames: list[bytes]) -> None:
+    def _take(self, peer: AsyncStreamConnection, frames: list[bytes]) -> None:
         if name := self._names.get(peer):
             self._receive(name, frames)
         else:
@@ -326,7 +326,7 @@ class StreamDoor:
             raise MalformedFrame("it does not know the word of the block's configuration")
         return frames[0].decode(errors="replace")
 
-    def _end(self, peer: StreamPeer) -> None:
+    def _end(self, peer: AsyncStreamConnection) -> None:
         name = self._names.pop(peer, "")
         if self._peers.get(name) is peer:
             del self._peers[name]
@@ -335,7 +335,7 @@ class StreamDoor:
 
 
 def _connected(address: str) -> socket.socket:
-    """Return a socket connected to a door of our own user."""
+    """Return a socket connected to a listener of our own user."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(_kernel_name(address))
@@ -348,7 +348,7 @@ def _connected(address: str) -> socket.socket:
 
 
 def reachable(address: str) -> bool:
-    """Whether a door of our own user opens."""
+    """Whether a listener of our own user opens."""
     try:
         _connected(address).close()
     except OSError:

@@ -1,7 +1,7 @@
-"""Messages between hosts: ZeroMQ over TCP, between those who have the proof of the line (`gate`).
+"""Messages between hosts: ZeroMQ over TCP, between those who have the proof of the run (`gate`).
 
-The first frame of each message to a door says who speaks. ZeroMQ numbers the connections, and nobody chooses a number:
-so a name is where it was last heard, and whoever comes again on a new connection takes it along.
+The first frame of each message to a listener says who speaks. ZeroMQ numbers the connections, and nobody chooses a
+number: so a name is where it was last heard, and whoever comes again on a new connection takes it along.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ import zmq
 from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.curve import connection_events, quiet_socket
-from rhapsody_parsl.wire.doorstep import Doorstep
 from rhapsody_parsl.wire.gate import Gatekeeper, Proof
+from rhapsody_parsl.wire.half_open import HalfOpen
 from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
 
-__all__ = ("CONNECTIONS", "MOST_SILENT", "TcpDoor", "TcpLine", "TcpPeer")
+__all__ = ("CONNECTIONS", "MOST_SILENT", "AsyncTcpConnection", "TcpConnection", "TcpListener")
 
 log = logging.getLogger(__name__)
 
 _LINGER = 2000
 _HANG_UP = [b""]
-"""No message has an empty frame for its only one: the door says so that it hears a peer no more."""
+"""No message has an empty frame for its only one: the listener says so that it hears a peer no more."""
 CONNECTIONS = 2
 """Of a line."""
 MOST_SILENT = 512
-"""Connections of a door from which nothing has come."""
+"""Connections of a listener from which nothing has come."""
 _CUT_PAUSE = 0.05
 """Seconds between the end of a connection and the question whose it was: a stranger's ends may be many."""
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -96,7 +96,7 @@ class _Pump:
         self._socket.close()
 
 
-class TcpDoor:
+class TcpListener:
     """The binding end, on an event loop: one ROUTER, peers known by name.
 
     A line is heard once it can be answered: its two connections are made in any order, and what it reports would else
@@ -139,7 +139,7 @@ class TcpDoor:
         ]
         self.port = self._socket.bind_to_random_port(address)
         self.endpoint = f"{address}:{self.port}"
-        self._doorstep = Doorstep(self.port, silent)
+        self._half_open = HalfOpen(self.port, silent)
         self._pump = _Pump(self._socket, loop, self._take)
 
     def send(self, peer: str, frames: Frames) -> bool:
@@ -191,9 +191,9 @@ class TcpDoor:
             while not self._socket.closed:  # whoever takes one may close it
                 first = self._socket.recv(zmq.NOBLOCK, copy=False)
                 connection = first.bytes
-                if not self._doorstep.knows(connection):
+                if not self._half_open.knows(connection):
                     self._note_connections()  # it has come before it spoke
-                    self._doorstep.spoke(connection, first.get(zmq.SRCFD))
+                    self._half_open.spoke(connection, first.get(zmq.SRCFD))
                 yield connection, self._socket.recv_multipart(zmq.NOBLOCK)
 
     def _hear(self, connection: bytes, frames: list[bytes]) -> None:
@@ -213,13 +213,13 @@ class TcpDoor:
             if event & _REFUSED:
                 self._complaints.note("a stranger on %s was refused", self.endpoint)
             elif event == zmq.EVENT_ACCEPTED:
-                if self._doorstep.came(value):
+                if self._half_open.came(value):
                     self._complaints.note("a silent stranger on %s was cut off: too many wait there", self.endpoint)
             else:
                 self._ended(value)
 
     def _ended(self, descriptor: int) -> None:
-        self._doorstep.left(descriptor)
+        self._half_open.left(descriptor)
         if self._on_cut and self._cut_timer is None:
             self._cut_timer = self._loop.call_later(_CUT_PAUSE, self._tell_cut)
 
@@ -237,7 +237,7 @@ def _head_of(frames: list[bytes]) -> _Head:
 
 
 def _whole(pieces: list[bytes]) -> list[bytes] | None:
-    """Return the frames of what a door says; None when it is no message, and the door none of ours."""
+    """Return the frames of what a listener says; None when it is no message, and the listener none of ours."""
     try:
         return joined(pieces)
     except MalformedFrame as problem:
@@ -245,17 +245,17 @@ def _whole(pieces: list[bytes]) -> list[bytes] | None:
         return None
 
 
-class TcpPeer:
+class AsyncTcpConnection:
     """The connecting end, on an event loop.
 
     Args:
-        address: The door's.
+        address: The listener's.
         name: Ours.
-        proof: The door's.
+        proof: The listener's.
         loop: Ours.
         receive: Called with the frames of each message.
         connected: Called with True when the connection is there (again), False when it is not.
-        hung_up: Called when the door will hear us no more.
+        hung_up: Called when the listener will hear us no more.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
@@ -310,15 +310,15 @@ class TcpPeer:
             self._connected(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
 
 
-class TcpLine:
+class TcpConnection:
     """A worker's end: sends from any thread, receives on one.
 
     It ends with its first connection: ZeroMQ makes a new one, but nobody knows what was lost between the two.
 
     Args:
-        endpoint: The door's.
-        name: Ours; the door addresses us by it.
-        proof: The door's.
+        endpoint: The listener's.
+        name: Ours; the listener addresses us by it.
+        proof: The listener's.
     """
 
     def __init__(self, endpoint: str, name: str, proof: Proof) -> None:
@@ -336,7 +336,7 @@ class TcpLine:
 
     def _connect(self, endpoint: str, proof: Proof) -> "zmq.Socket[bytes]":
         socket = quiet_socket(self._context, zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, _LINGER)  # last words still leave
+        socket.setsockopt(zmq.LINGER, _LINGER)  # last messages still leave
         proof.unlock(socket)
         self._monitors.append(socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED))
         socket.connect(endpoint)

@@ -2,8 +2,8 @@
 
 import sys
 
+from rhapsody_parsl.hosts.process_tree import die_with_parent
 from rhapsody_parsl.worker.loop import serve
-from rhapsody_parsl.worker.process_tree import die_with_parent
 
 
 def main(arguments: list[str]) -> None:

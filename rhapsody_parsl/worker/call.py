@@ -30,8 +30,8 @@ def call(task: int, payload: bytes | memoryview, use: Callable[[int, Any, float]
     try:
         value = run(payload)
     except SystemExit as exit_:
-        words = f"the task called sys.exit({exit_.code!r})"
-        return failed(task, WorkerLost("in the task", words, printed(exit_, _MOST_WORDS)))
+        reason = f"the task called sys.exit({exit_.code!r})"
+        return failed(task, WorkerLost("in the task", reason, printed(exit_, _MOST_WORDS)))
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
         return raised(task, problem, time.perf_counter() - began)
     return (use or pack)(task, value, time.perf_counter() - began)

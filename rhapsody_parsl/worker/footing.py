@@ -13,7 +13,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from types import ModuleType
 
-from rhapsody_parsl.cluster.environment import take
+from rhapsody_parsl.hosts.environment import take
 
 __all__ = ("ARGV", "default_signals", "empty_input", "own_descriptors", "prepare")
 

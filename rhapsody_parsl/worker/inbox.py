@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from rhapsody_parsl.wire.mark import Mark
+from rhapsody_parsl.hosts.mark import Mark
 from rhapsody_parsl.wire.messages import Work
 
 __all__ = ("Inbox", "Listener")
@@ -96,7 +96,7 @@ class Inbox:
             self._hear()
 
     def begin(self, run: int, task: int) -> bool:
-        """Claim a task; False when it was revoked meanwhile."""
+        """Claim a task; False when it was recalled meanwhile."""
         key = (run, task)
         with self._lock:
             if self._pending.pop(key, key) is None:
@@ -111,7 +111,7 @@ class Inbox:
         with self._lock:
             self._begun = None
 
-    def revoke(self, run: int, tasks: list[int], kill: bool = False) -> tuple[list[int], bool]:
+    def recall(self, run: int, tasks: list[int], kill: bool = False) -> tuple[list[int], bool]:
         """Take back tasks; return those that had not begun, and whether one of the others runs now.
 
         When that one is to be killed, the process ends with it: then all that had not begun is taken back.

@@ -19,16 +19,16 @@ from typing import Any, BinaryIO, Protocol, cast
 import msgspec
 
 from rhapsody_parsl.errors import WorkerLost
+from rhapsody_parsl.hosts.mark import Mark, folder_of, made
+from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_descendants
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.mark import Mark, folder_of, made
-from rhapsody_parsl.wire.messages import Done, Failed, Quit, Ready, Result, Revoke, Revoked, Task, ToBackend, Work
-from rhapsody_parsl.wire.parcels import deliver, opened
+from rhapsody_parsl.wire.messages import Done, Failed, Quit, Ready, Recall, Result, Returned, Task, ToBackend, Work
+from rhapsody_parsl.wire.shared_memory import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
 from rhapsody_parsl.worker.memory import Before
-from rhapsody_parsl.worker.process_tree import adopt_orphans, end_descendants
-from rhapsody_parsl.worker.surroundings import Surroundings
+from rhapsody_parsl.worker.task_environment import TaskEnvironment
 
 __all__ = ("Outbox", "Runner", "serve")
 
@@ -119,22 +119,22 @@ class Ear:
         match message:
             case Work() as work:
                 self.inbox.put(work)
-            case Revoke() as revoke:
-                return self._revoke(revoke)
+            case Recall() as recall:
+                return self._recall(recall)
             case Quit():
                 return False
             case other:
                 raise TypeError(f"a worker does not understand {type(other).__name__}")
         return True
 
-    def _revoke(self, revoke: Revoke) -> bool:
-        taken, running = self.inbox.revoke(revoke.run, revoke.tasks, revoke.kill)
-        kill = revoke.kill and running
+    def _recall(self, recall: Recall) -> bool:
+        taken, running = self.inbox.recall(recall.run, recall.tasks, recall.kill)
+        kill = recall.kill and running
         if kill:
             self._outbox.seal()
         else:
             self._outbox.flush()
-        self._spoke.send(Revoked(revoke.run, taken))
+        self._spoke.send(Returned(recall.run, taken))
         return not kill
 
 
@@ -143,7 +143,7 @@ class Runner:
 
     def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None:
         self._inbox, self._outbox, self._before = inbox, outbox, before
-        self._surroundings = Surroundings()
+        self._surroundings = TaskEnvironment()
 
     def run(self) -> None:
         """Run what comes in, for ever."""
@@ -158,7 +158,7 @@ class Runner:
                 self._leave()
             if self._inbox.begin(work.run, task.id):
                 result = self._run_task(work, task)
-                self._outbox.put(work.run, deliver(result, work.parcels))
+                self._outbox.put(work.run, deliver(result, work.shared_folder))
                 self._inbox.end()
                 is_last = task is work.tasks[-1]
                 if is_last:

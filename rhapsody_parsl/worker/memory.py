@@ -4,7 +4,7 @@ import ctypes
 import gc
 import os
 
-from rhapsody_parsl.wire.mark import Mark
+from rhapsody_parsl.hosts.mark import Mark
 
 __all__ = ("Before",)
 

@@ -5,8 +5,8 @@ import sys
 
 import msgspec
 
+from rhapsody_parsl.hosts.process_tree import adopt_orphans, die_with_parent
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
-from rhapsody_parsl.worker.process_tree import adopt_orphans, die_with_parent
 
 
 def main() -> None:

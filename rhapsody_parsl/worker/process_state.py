@@ -1,4 +1,4 @@
-"""What a task may change of its process beside its surroundings, noted once and put back."""
+"""What a task may change of its process beside its environment, noted once and put back."""
 
 import fcntl
 import os

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.errors import ServiceRequestFailed
-from rhapsody_parsl.spec.request import PARAMETERS
 from rhapsody_parsl.telling import message_of
 from rhapsody_parsl.wire.messages import PROMPT, Result
 from rhapsody_parsl.worker.call import call, failed

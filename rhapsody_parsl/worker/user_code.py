@@ -7,8 +7,8 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
+from rhapsody_parsl.hosts.process_tree import end_descendants, strays, wait_for
 from rhapsody_parsl.payload import open_call
-from rhapsody_parsl.worker.process_tree import end_descendants, strays, wait_for
 
 __all__ = ("end_leftovers", "run")
 

@@ -70,16 +70,16 @@ def test_the_pilot_with_its_guard_and_all_ways_to_other_hosts(cluster: Cluster) 
     with Driver(cluster, "hold", runtimes=["local"], way="ssh") as driver:
         driver.hear("running")
         kill(cluster, "vn1", "rhapsody_parsl", "guard.py")
-        kill(cluster, "vn1", "outpost.py")
+        kill(cluster, "vn1", "node_agent.py")
         until(lambda: not at_work(cluster, "vn2") and not at_work(cluster, "vn3"), PATIENCE)
         assert set(driver.hear("ended")) <= {"BlockLost", "WorkerLost", "NodeLost"}
     sweep(cluster, "ssh")
 
 
-def test_the_outpost_of_a_host(cluster: Cluster) -> None:
+def test_the_node_agent_of_a_host(cluster: Cluster) -> None:
     with Driver(cluster, "hold", runtimes=["local"]) as driver:
         driver.hear("running")
-        kill(cluster, "vn2", "outpost.py")
+        kill(cluster, "vn2", "node_agent.py")
         until(lambda: not pids(cluster, "vn2", "rhapsody_parsl.worker"), PATIENCE)
         (driver.folder / "go").touch()
         assert sorted(driver.hear("ended")) == ["NodeLost", "NoneType", "NoneType"]
@@ -89,7 +89,7 @@ def test_the_outpost_of_a_host(cluster: Cluster) -> None:
 @pytest.mark.dragon
 @pytest.mark.parametrize("options", [{}, {"span": 0}], ids=["one a host", "one over all"])
 def test_all_guards_of_another_host(cluster: Cluster, options: dict[str, Any]) -> None:
-    """Those of Dragon's own parts there too, which come by an ssh of its own: their outpost is left, and the pilot."""
+    """Those of Dragon's own parts there too, which come by an ssh of its own: their agent is left, and the pilot."""
     with Driver(cluster, "hold", runtimes=["dragon"], way="ssh", **options) as driver:
         driver.hear("running")
         kill(cluster, "vn2", "guard.py")

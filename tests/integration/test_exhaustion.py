@@ -17,7 +17,7 @@ from testing.unprivileged import UID, as_nobody
 _SITE = """
 import os, threading
 words = open("/proc/self/cmdline").read()
-ours = "rhapsody_parsl.worker\\0", "runtimes.dragon.worker\\0", "runtimes.mpi.rank\\0"
+ours = "rhapsody_parsl.worker\\0", "runtimes.dragon.worker\\0", "runtimes.mpi.world.rank\\0"
 if any(each in words for each in ours) and os.path.exists(os.environ["HANG"]):
     threading.Event().wait()
 """

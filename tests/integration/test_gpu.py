@@ -27,7 +27,7 @@ from rhapsody_parsl import (
     VLLMService,
     annotate,
 )
-from rhapsody_parsl.runtimes.probe import our_gpus
+from rhapsody_parsl.hosts.probe import our_gpus
 from testing import leaks
 from testing.fake_openai import COMMAND
 

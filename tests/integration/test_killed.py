@@ -34,7 +34,7 @@ def is_guard(process: psutil.Process, *words: str) -> bool:
     """Whether it stands over a command that has these words."""
     line = command_of(process)
     options, _, command = line.partition(" -- ")
-    return "cluster/guard.py" in options and all(word in command for word in words)
+    return "hosts/guard.py" in options and all(word in command for word in words)
 
 
 def guard_over(*words: str) -> Callable[[psutil.Process], bool]:
@@ -58,7 +58,7 @@ def program(process: psutil.Process) -> str:
 GUARDS = {
     "the pilot's guard": guard_over("-m rhapsody_parsl.pilot"),
     "the guard over Dragon": guard_over("bin/dragon"),
-    "the guard over a world": guard_over("mpiexec", "mpi.rank"),
+    "the guard over a world": guard_over("mpiexec", "mpi.world.rank"),
     "the guard over an engine": guard_over("vllm.command"),
 }
 OTHERS = {
@@ -66,9 +66,10 @@ OTHERS = {
     "Dragon's launcher": at_work("bin/dragon -s"),
     "Dragon's head": lambda process: at_work("dragon/backend.py")(process) and "bin/dragon" not in command_of(process),
     "a worker of Dragon's": at_work("dragon.worker"),
-    "a world's mpiexec": lambda process: at_work("mpi.rank")(process) and "mpiexec" in program(process),
+    "a world's mpiexec": lambda process: at_work("mpi.world.rank")(process) and "mpiexec" in program(process),
     "a proxy of Hydra's": at_work("hydra_pmi_proxy"),
-    "a rank": lambda process: at_work("-m rhapsody_parsl.runtimes.mpi.rank")(process) and "mpi" not in program(process),
+    "a rank": lambda process: at_work("-m rhapsody_parsl.runtimes.mpi.world.rank")(process)
+    and "mpi" not in program(process),
     "an engine's process": at_work("-m rhapsody_parsl.runtimes.vllm.command"),
     "an engine's server": at_work("fake_openai.py"),
     "a plain worker": at_work("-m rhapsody_parsl.worker"),

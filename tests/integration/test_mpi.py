@@ -44,7 +44,7 @@ def block(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def ranks_alive() -> list[psutil.Process]:
     """The ranks below this process."""
-    return processes_of("rhapsody_parsl.runtimes.mpi.rank")
+    return processes_of("rhapsody_parsl.runtimes.mpi.world.rank")
 
 
 @pytest.fixture

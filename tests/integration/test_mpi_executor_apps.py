@@ -14,7 +14,7 @@ Each case of Parsl's own tests of it (`parsl/tests/test_htex/mpi`) has its place
 | test_mpi_scheduler: contention, hashable_backlog_queue | `test_tasks_of_the_whole_block_take_turns` |
 | test_mpi_scheduler: put_task, get_result, roundtrip | `test_every_number_of_nodes_comes_back` |
 | test_bad_mpi_config: bad_mpi_launcher, correct_launcher_with_mpi_mode | test_mpi_launchers.py |
-| test_mpi_prefix: all | test_mpi_launchers.py and tests/unit/runtimes/test_mpi_launcher.py |
+| test_mpi_prefix: all | test_mpi_launchers.py and tests/unit/runtimes/mpi/launch/test_launcher.py |
 | test_resource_spec: slurm, pbs host lists, top_level | tests/unit/pilot/test_inventory.py |
 | test_bad_mpi_config: bad_launcher; test_mpiex: docstring, init; NoopScheduler | of the class MPIExecutor itself |
 """

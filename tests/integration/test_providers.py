@@ -146,8 +146,8 @@ def test_a_killed_job_is_reported_to_both() -> None:
     with loaded(one, other):
         for label in ("ours", "parsls"):
             python_app(mask, executors=[label])().result(PATIENCE)
-        (steward,) = [process for process in below("cluster.steward") if "-c" not in process.cmdline()]
-        steward.kill()
+        (supervisor,) = [process for process in below("hosts.share_supervisor") if "-c" not in process.cmdline()]
+        supervisor.kill()
         for executor in (one, other):
             until(partial(ended, executor), 10)
             assert "shared job" in str(executor.status()["0"].message)
@@ -168,7 +168,7 @@ def test_a_share_starts_again_in_the_running_job_and_the_last_ends_it(tmp_path: 
     assert len(inner.resources) == 1
     assert second.cancel([staying]) == [True]
     assert second.status([staying])[0].state is JobState.CANCELLED
-    until(lambda: not below("sleep 1002") and not below("steward"), 10)
+    until(lambda: not below("sleep 1002") and not below("supervisor"), 10)
     third = first.submit("true", 1, "third")
     until(lambda: first.status([third])[0].state is JobState.COMPLETED, 10)
     assert len(inner.resources) == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.spec.request import CHAT, OTHER, PARAMETERS, SAMPLING
+from rhapsody_parsl.annotations.request import CHAT, OTHER, PARAMETERS, SAMPLING
 
 pytestmark = [
     pytest.mark.vllm,

@@ -19,13 +19,13 @@ from dragon.infrastructure.process_desc import ProcessOptions
 from dragon.native.machine import Node, System, current
 from dragon.native.process import Process
 
-from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.cluster.names import addresses_of, is_host
+from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts.mark import folder_of, mark_of, take
+from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.mark import folder_of, mark_of, take
 from rhapsody_parsl.wire.messages import Exited, Failed, Kill, Quit, Ready, Spawn, ToBackend
-from rhapsody_parsl.worker.process_tree import end_descendants
 
 _LOOK_EVERY = 1000
 """Milliseconds."""
@@ -65,7 +65,7 @@ class Head:
         self._away: dict[str, Process] = {}
 
     def serve(self) -> None:
-        """Take the pilot's words until it says quit or is gone."""
+        """Take the pilot's messages until it says quit or is gone."""
         self._spoke.send(Ready(os.uname().nodename, os.getpid()))
         while True:
             while (message := self._spoke.receive_nowait()) is not None:
@@ -87,8 +87,8 @@ class Head:
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
-        words = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
-        program, *arguments = limits.as_the_job(words, self._files)
+        argv = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
+        program, *arguments = limits.as_the_job(argv, self._files)
         try:
             node = _node_of(order.host)
             process = Process(

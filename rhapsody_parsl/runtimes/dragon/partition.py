@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rhapsody_parsl.cluster import guarded_ssh, limits
+from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
+from rhapsody_parsl.hosts import guarded_ssh, limits
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.hosts.mark import mark_of
+from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtimes.dragon import quick_config
-from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.hosts import Host
-from rhapsody_parsl.runtimes.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context
-from rhapsody_parsl.spec.config import DragonRuntime
-from rhapsody_parsl.spec.pythons import DRAGON_REMEDY, dragon_misfit
-from rhapsody_parsl.wire.mark import mark_of
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.wire.messages import Kill, Quit, Spawn
 
 __all__ = ("WORKERS", "Partition", "find_dragon", "mode")
@@ -30,7 +30,7 @@ WORKERS = "dragon-worker-"
 _BACKEND = Path(__file__).with_name("backend.py")
 _LEAVE_TIMEOUT, _LEAVE_NODES_TIMEOUT = 2.5, 10.0
 """Seconds for Dragon's own teardown: about 1 on one node, 4 to 6 over three."""
-_MENDS = str(Path(__file__).with_name("mends"))
+_PATCHES = str(Path(__file__).with_name("patches"))
 _SALT = "DRAGON_NET_CONF_CACHE_SALT"
 """Dragon puts it at the end of the name of a file for a while that it makes on each of several nodes, and leaves."""
 _PORT_OPTIONS = ("--port", "--overlay-port", "--frontend-port")
@@ -69,23 +69,25 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
     return command
 
 
-def mode(hosts: Sequence[str], options: Sequence[str], reach: str, everywhere: bool, ports: Sequence[int]) -> list[str]:
-    """Return the words that say where the runtime runs.
+def mode(
+    hosts: Sequence[str], options: Sequence[str], node_launcher: str, everywhere: bool, ports: Sequence[int]
+) -> list[str]:
+    """Return the arguments that say where the runtime runs.
 
     Args:
         hosts: There.
         options: The user's, which win.
-        reach: How the block's other hosts are reached.
+        node_launcher: How the block's other hosts are reached.
         everywhere: Whether these are all of the block: Dragon takes a batch job as a whole, or a list over ssh.
         ports: For several hosts, three that the runtime listens on: the same on each of them.
     """
     if len(hosts) == 1:
         return ["-s"]
-    wlm = {"srun": "slurm", "pals": "pbs+pals"}.get(reach, "ssh") if everywhere else "ssh"
-    words = [] if "-t" in options else ["-t", "tcp"]
+    wlm = {"srun": "slurm", "pals": "pbs+pals"}.get(node_launcher, "ssh") if everywhere else "ssh"
+    argv = [] if "-t" in options else ["-t", "tcp"]
     for option, port in zip(_PORT_OPTIONS, ports, strict=True):
-        words += [option, str(port)]  # the last of an option counts, and that is the user's
-    return [*words, "--wlm", wlm, *(["--hostlist", ",".join(hosts)] if wlm == "ssh" else [])]
+        argv += [option, str(port)]  # the last of an option counts, and that is the user's
+    return [*argv, "--wlm", wlm, *(["--hostlist", ",".join(hosts)] if wlm == "ssh" else [])]
 
 
 def some_ports() -> list[int]:
@@ -209,10 +211,10 @@ class Partition:
                 break
             detail = f"{self.name} did not come up ({reason}) and is started once more"
             self._context.events.state("dragon", "starting", detail)
-        error: RhapsodyError = RuntimeLost("dragon", reason, backend.last_words())
+        error: RhapsodyError = RuntimeLost("dragon", reason, backend.log_tail())
         if not self._up.is_set():
             why = reason if starts == 1 else f"{reason}, {starts} times"
-            error = BackendFailed("The Dragon runtime", why, backend.last_words())
+            error = BackendFailed("The Dragon runtime", why, backend.log_tail())
         self._backend = self._watch = None
         self._up.clear()
         orders, self._orders = self._orders, []
@@ -228,7 +230,7 @@ class Partition:
         command = [
             *limits.with_more(self._files(), []),
             launcher,
-            *mode(self.hosts, self._config.options, self._context.reach, everywhere, some_ports()),
+            *mode(self.hosts, self._config.options, self._context.node_launcher, everywhere, some_ports()),
             *self._config.options,
             str(_BACKEND),
             self.name,
@@ -244,7 +246,7 @@ class Partition:
         self._launches += 1
         if len(self.hosts) > 1:
             env[_SALT] = self._salt
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, [_MENDS, os.environ.get("PYTHONPATH", "")]))
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, [_PATCHES, os.environ.get("PYTHONPATH", "")]))
         first, *others = self._spanned()
         backend = self._backend = Backend(
             command,
@@ -307,7 +309,7 @@ class Partition:
             places = {str(self._context.folder.parent), "/tmp"}  # noqa: S108 - where an ssh has no TMPDIR
             left = [os.path.join(glob.escape(place), f"dragon-*-{self._salt}") for place in sorted(places)]
             self._sweepers = [
-                Backend(["sleep", "infinity"], log, sweep=left, settle=_DYING, host=host, files=quick)
+                Backend(["sleep", "infinity"], log, sweep=left, patience=_DYING, host=host, files=quick)
                 for host in self._spanned()
             ]
             await asyncio.gather(*(sweeper.start() for sweeper in self._sweepers))
@@ -320,4 +322,4 @@ class Partition:
     def _address(self) -> list[str]:
         if self._hub is None:
             raise RuntimeError("a partition starts after its hub is open")
-        return self._hub.words(self.hosts)
+        return self._hub.arguments(self.hosts)

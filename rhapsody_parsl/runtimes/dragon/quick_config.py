@@ -21,8 +21,8 @@ def script(python: str, dragon: str, real: str) -> str:
         real: Dragon's own `dragon-config`.
     """
     settings = os.path.join(dragon, ".hsta-config", "dragon-config.json")
-    words = [python, "-I", "-S", os.path.abspath(__file__), settings, real]
-    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
+    argv = [python, "-I", "-S", os.path.abspath(__file__), settings, real]
+    return f'#!/bin/sh\nexec {shlex.join(argv)} "$@"\n'
 
 
 def answer(settings: str, key: str) -> str:

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
+from rhapsody_parsl.hosts.process import log_tail
 from rhapsody_parsl.runtimes.dragon.partition import WORKERS, Partition, find_dragon
-from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.pool import WorkerPool, worker_lost
-from rhapsody_parsl.runtimes.process import last_words
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.spec.config import DragonRuntime
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
+from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
 from rhapsody_parsl.wire.messages import Exited, Failed, FromBackend, Mode, Ready, Spawn, Task
 
 __all__ = ("Dragon",)
@@ -92,7 +92,7 @@ class Dragon:
         """Have a worker killed; return the end of its log, None while its runtime is not up."""
         if not self._of_host[self.pool.host_of(worker)].kill(worker):
             return None
-        return last_words(self._context.logs / f"{worker}.log")
+        return log_tail(self._context.logs / f"{worker}.log")
 
     def _receive(self, peer: str, message: FromBackend) -> None:
         partition = self._partitions.get(peer)
@@ -100,8 +100,8 @@ class Dragon:
             case Ready() if partition:
                 partition.head_is_up()
             case Exited(worker=worker, reason=reason, begun=begun):
-                words = last_words(self._context.logs / f"{worker}.log")
-                error = worker_lost(worker, self.pool.host_of(worker), reason, words)
+                tail = log_tail(self._context.logs / f"{worker}.log")
+                error = worker_lost(worker, self.pool.host_of(worker), reason, tail)
                 self.pool.worker_exited(worker, error, begun)
             case Failed():
                 pass  # its end is an event of its own, with its log

@@ -3,8 +3,8 @@
 import os
 import sys
 
+from rhapsody_parsl.hosts.process_tree import die_with_parent
 from rhapsody_parsl.worker.loop import serve
-from rhapsody_parsl.worker.process_tree import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent()

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rhapsody_parsl.runtimes.local_workers import LocalWorkers
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import LocalRuntime
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.spec.config import LocalRuntime
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.wire.messages import Mode, Task
 
 __all__ = ("Local",)

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from rhapsody_parsl.runtimes.local_workers import LocalWorkers
-from rhapsody_parsl.runtimes.mpi.functions import Functions
-from rhapsody_parsl.runtimes.mpi.launcher import Launcher, detect
-from rhapsody_parsl.runtimes.mpi.prefix import environment
-from rhapsody_parsl.runtimes.process import sweep_memory
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import MPIRuntime
+from rhapsody_parsl.hosts.process import sweep_memory
+from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, detect
+from rhapsody_parsl.runtimes.mpi.launch.prefix import environment
+from rhapsody_parsl.runtimes.mpi.world.functions import Functions
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.spec.config import MPIRuntime
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.wire.messages import Mode, Task
 
 __all__ = ("MPI",)
@@ -51,7 +51,7 @@ class MPI:
             RuntimeUnavailable: The launcher the user names is none.
         """
         if self._launcher is None:
-            self._launcher = await detect(self._config, self._context.python, self._context.reach)
+            self._launcher = await detect(self._config, self._context.python, self._context.node_launcher)
         self._workers.start()
         self._functions.start(self._launcher)
 

@@ -14,11 +14,11 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
+from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Rendezvous, Result
 from rhapsody_parsl.worker.call import failed, pack
-from rhapsody_parsl.worker.process_tree import end_descendants
 
 __all__ = ("Answerer", "Answering", "RequestError", "bind", "leave", "leave_with")
 
@@ -127,8 +127,8 @@ class Answering:
         except RequestError as problem:
             result = failed(task, ServiceRequestFailed(self.settings.service.name, str(problem)))
         except Exception as problem:  # noqa: BLE001 - a task without an answer would be waited for without an end
-            words = f"the answer could not be read: {type(problem).__name__}: {problem}"
-            result = failed(task, ServiceRequestFailed(self.settings.service.name, words))
+            why = f"the answer could not be read: {type(problem).__name__}: {problem}"
+            result = failed(task, ServiceRequestFailed(self.settings.service.name, why))
         if self._tasks.get(task) is me:  # else it was aborted
             del self._tasks[task]
             self._send(result)

@@ -6,8 +6,8 @@ This module stays light: vLLM's processes are spawned, and each imports the main
 import sys
 from pathlib import Path
 
+from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.worker.process_tree import adopt_orphans
 
 
 def main(arguments: list[str]) -> None:

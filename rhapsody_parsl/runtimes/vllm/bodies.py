@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError
-from rhapsody_parsl.runtimes.local_workers import LocalWorkers
-from rhapsody_parsl.runtimes.pool import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.runtimes.workers.local import LocalWorkers
+from rhapsody_parsl.runtimes.workers.pool import shown_gpus
 from rhapsody_parsl.wire.messages import Result, Task
 
 __all__ = ("Bodies",)
@@ -101,7 +101,7 @@ class Bodies:
         self._on_results(results)
         self._feed()
 
-    def given_back(self, run: int, tasks: Sequence[int]) -> None:
+    def returned(self, run: int, tasks: Sequence[int]) -> None:
         """A worker had not begun these."""
         slot = self._slots[run]
         returned = {task: slot.tasks.pop(task) for task in tasks if task in slot.tasks}

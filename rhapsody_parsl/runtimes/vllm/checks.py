@@ -8,11 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MissingPackage, RhapsodyError, ServiceFailed
-from rhapsody_parsl.runtimes.process import asked
-from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.hosts.process import asked
 
-__all__ = ("check", "command_words", "interpreter", "resolve_model")
+__all__ = ("check", "command_argv", "interpreter", "resolve_model")
 
 _NEEDED = ("vllm", "rhapsody_parsl", "parsl", "zmq", "msgspec", "psutil")
 _ASK = (
@@ -59,7 +59,7 @@ def interpreter(service: VLLMService, python: str) -> str:
     """Return the interpreter that runs the service's process.
 
     Raises:
-        ServiceFailed: The service names several words for one.
+        ServiceFailed: The service has several arguments for one.
     """
     if service.server == "command" or not service.executable:
         return python
@@ -68,14 +68,14 @@ def interpreter(service: VLLMService, python: str) -> str:
     return str(Path(service.executable).expanduser())
 
 
-def command_words(service: VLLMService) -> list[str]:
-    """Return the words of the user's command, [] when there is none."""
+def command_argv(service: VLLMService) -> list[str]:
+    """Return the argv of the user's command, [] when there is none."""
     given = service.executable
     return shlex.split(given) if isinstance(given, str) else list(given)
 
 
 def _check_command(service: VLLMService) -> None:
-    program = command_words(service)[0]
+    program = command_argv(service)[0]
     if shutil.which(program) is None:
         raise ServiceFailed(service.name, f"executable={program!r}: no such program on the block")
     if service.engine_args:

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.runtimes.process import cause_of
+from rhapsody_parsl.hosts.process import cause_of
+from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.relay import Relay
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import opened
-from rhapsody_parsl.worker.process_tree import adopt_orphans
 
 __all__ = ("main",)
 
@@ -34,13 +34,13 @@ async def _supervise(settings: Settings, answering: Answering) -> None:
     # Bound but not listening: nobody else is given the port, and a server may still take it.
     reserved = bind(settings.host, settings.port)
     port = reserved.getsockname()[1]
-    words = command(settings, port, sys.executable)
+    argv = command(settings, port, sys.executable)
     try:
-        server = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.DEVNULL)
+        server = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL)
     except OSError as problem:
-        answering.fail(ServiceFailed(settings.service.name, f"{words[0]}: {problem.strerror}"))
+        answering.fail(ServiceFailed(settings.service.name, f"{argv[0]}: {problem.strerror}"))
     exited = asyncio.ensure_future(server.wait())
-    name = f"the command {os.path.basename(words[0])}"
+    name = f"the command {os.path.basename(argv[0])}"
     url = f"http://127.0.0.1:{port}/v1"
     relay = Relay(url, settings.api_key, exited, lambda how: answering.lost(f"{name} {how}"))
     ready = asyncio.ensure_future(_until_ready(relay, settings.service.startup_timeout))

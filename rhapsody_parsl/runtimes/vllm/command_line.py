@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rhapsody_parsl.runtimes.vllm.checks import command_words
+from rhapsody_parsl.runtimes.vllm.checks import command_argv
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import engine_arguments
 
@@ -15,15 +15,15 @@ _CPU_CACHE = 256 << 20
 
 def command(settings: Settings, port: int, python: str) -> list[str]:
     """Return the server's command line: the user's with its blanks filled in, or `vllm serve`."""
-    words = command_words(settings.service)
-    if words:
+    argv = command_argv(settings.service)
+    if argv:
         blanks = {
             "{model}": settings.model,
             "{host}": settings.host,
             "{port}": str(port),
             "{api_key}": settings.api_key,
         }
-        return [_fill(word, blanks) for word in words]
+        return [_fill(word, blanks) for word in argv]
     return [*_vllm_serve(settings, python), "--host", settings.host, "--port", str(port), *_engine_flags(settings)]
 
 
@@ -54,18 +54,18 @@ def _fill(word: str, blanks: Mapping[str, str]) -> str:
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
     """Return engine arguments as `vllm serve` takes them on its command line."""
-    words: list[str] = []
+    argv: list[str] = []
     for name, value in arguments.items():
         flag = name.replace("_", "-")
         match value:
             case None:
                 continue
             case bool():
-                words.append(f"--{flag}" if value else f"--no-{flag}")
+                argv.append(f"--{flag}" if value else f"--no-{flag}")
             case list() | tuple():
-                words += [f"--{flag}", *map(str, value)]
+                argv += [f"--{flag}", *map(str, value)]
             case dict():
-                words += [f"--{flag}", json.dumps(value)]
+                argv += [f"--{flag}", json.dumps(value)]
             case _:
-                words += [f"--{flag}", str(value)]
-    return words
+                argv += [f"--{flag}", str(value)]
+    return argv

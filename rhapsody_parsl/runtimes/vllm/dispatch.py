@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from rhapsody_parsl.runtimes.process import Cause
+from rhapsody_parsl.hosts.process import Cause
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import psutil
 
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.runtimes.process import cause_of
+from rhapsody_parsl.hosts.process import cause_of
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import opened

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.answering import leave, leave_with
 from rhapsody_parsl.runtimes.vllm.command_line import member_command
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import address_towards, network_environment
-from rhapsody_parsl.worker.process_tree import adopt_orphans
 
 __all__ = ("main",)
 

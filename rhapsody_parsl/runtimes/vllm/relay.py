@@ -187,7 +187,7 @@ def _choices(response: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _complaint(content: bytes) -> str:
-    """Return the server's own words of an error."""
+    """Return the server's own message of an error."""
     try:
         error = msgspec.json.decode(content)
         error = error.get("error", error)

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any, Protocol
 
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
-from rhapsody_parsl.runtimes.exchange import Exchange
-from rhapsody_parsl.runtimes.process import Backend, Cause
+from rhapsody_parsl.hosts.process import Backend, Cause
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.runtimes.vllm import checks
 from rhapsody_parsl.runtimes.vllm.deaths import Death
@@ -21,14 +23,12 @@ from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.restarts import Restarts
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.team import Team
-from rhapsody_parsl.spec.config import VLLMService
-from rhapsody_parsl.spec.resources import Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous
 
 __all__ = ("Owner", "Replica", "root_cause")
 
-_LOG_TAIL, _LAST_WORDS = 32_000, 1500
+_LOG_TAIL, _LOG_END = 32_000, 1500
 _numbers = count(-1, -1)
 """Of runs that are none of the pilot's, so that the memory watch knows one start of a replica from another."""
 _NICE = 5  # a third of a task's weight; less was seen to starve others
@@ -210,14 +210,14 @@ class Replica:
     def _tell_what_follows(self, failure: ServiceFailed) -> float:
         """Say that it is started again, or fail while it may not be; return for how many seconds."""
         now, most = time.monotonic(), self.restarts.most
-        name, reason, words = failure.args
+        name, reason, tail = failure.args
         counted = self.restarts.counted(now)
         wait = self.restarts.wait(now)
         if wait:
             again = "it is not started again" if wait == math.inf else f"it is started again in {wait:.0f} s"
             limit = f"restarts={most}, restart_window={self.restarts.window:g} s"
             why = f"{reason}; it died {max(1, counted)} times and answered nothing in between ({limit}); {again}"
-            self.give_up(ServiceFailed(name, why, words))
+            self.give_up(ServiceFailed(name, why, tail))
         else:
             self.error = None
             self._set("starting", f"restart {counted} of {most}: {reason}" if counted else f"restart: {reason}")
@@ -234,17 +234,17 @@ class Replica:
         self.coming = True
 
     def _failure(self, team: Team, told: Failed | None) -> ServiceFailed:
-        """Return the failure: what the process itself said of it, or else its log's last words."""
+        """Return the failure: what the process itself said of it, or else the end of its log."""
         process, reason = team.blamed, f"no answer within startup_timeout={self.service.startup_timeout:g} s"
-        words = process.last_words(_LOG_TAIL)
+        tail = process.log_tail(_LOG_TAIL)
         if told is not None:
             reason = str(told.facts[1])
             if not self._was_ready:  # it has looked itself what is wrong
-                words = root_cause(words) if "root cause" in reason else ""
+                tail = root_cause(tail) if "root cause" in reason else ""
         elif team.ended.done():
             reason = team.ended.result()
-        words = root_cause(words) or words[-_LAST_WORDS:]
-        return ServiceFailed(self.service.name, f"{reason} (the whole log is {process.log})", words)
+        tail = root_cause(tail) or tail[-_LOG_END:]
+        return ServiceFailed(self.service.name, f"{reason} (the whole log is {process.log})", tail)
 
     def _members(self, python: str, place: Rendezvous) -> dict[str, Backend]:
         further = enumerate(self.placed[1:], 1)
@@ -271,7 +271,7 @@ class Replica:
 
     def _settings(self, host: str, rank: int, key: str, place: Rendezvous | None) -> Settings:
         alone = not self._context.hosts
-        endpoint, *keys = self._hub.words([host]) if self._hub else [""]
+        endpoint, *keys = self._hub.arguments([host]) if self._hub else [""]
         return Settings(
             endpoint=endpoint,
             keys=keys[0] if keys else "",

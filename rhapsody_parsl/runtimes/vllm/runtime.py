@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import VLLMRuntime
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
-from rhapsody_parsl.runtimes.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import Request, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
-from rhapsody_parsl.spec.config import VLLMRuntime
-from rhapsody_parsl.spec.policy import MOST_RERUNS
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Rendezvous, Result, Task
 
 __all__ = ("VLLM",)
@@ -146,7 +146,7 @@ class VLLM:
             else:
                 self._finish(request, failed(task, error))
         for run, returned in again.items():
-            self._context.events.given_back(run, returned)
+            self._context.events.returned(run, returned)
 
     # --- what replicas' processes tell ---------------------------------------------------------------------------
 

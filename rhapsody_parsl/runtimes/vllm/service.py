@@ -4,18 +4,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
-from rhapsody_parsl.runtimes.process import Cause
+from rhapsody_parsl.hosts.process import Cause
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
 from rhapsody_parsl.runtimes.vllm.copies import Copies
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import Request, failed
-from rhapsody_parsl.spec.config import VLLMService
-from rhapsody_parsl.spec.policy import PolicyValue
-from rhapsody_parsl.spec.resources import Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Result
 
 __all__ = ("ModelService",)

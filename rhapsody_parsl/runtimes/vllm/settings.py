@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from rhapsody_parsl.spec.config import VLLMService
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Rendezvous

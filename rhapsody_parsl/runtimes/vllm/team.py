@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.wire.messages import Rendezvous
 
 __all__ = ("Team",)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl import DragonRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, Admitted, InvalidSpecification, misfit, read
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit
-from rhapsody_parsl.spec.task_spec import decode_spec
 from testing.nodes import make_node, make_spec
 
 RUNTIMES = (DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(VLLMService("assistant", "m"),)))

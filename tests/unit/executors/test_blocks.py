@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
-from rhapsody_parsl.wire.messages import Parcel
+from rhapsody_parsl.wire.messages import SharedPayload
 from testing.nodes import make_spec, make_task
 
 
@@ -52,8 +52,8 @@ def test_a_single_block_takes_everything_at_once() -> None:
     assert chosen(Block("0", 0.0), several=False) is None
 
 
-@pytest.mark.parametrize("large", [bytes(100_000_000), Parcel("/nowhere", 100_000_000)])
-def test_one_that_holds_hundreds_of_megabytes_gets_no_more_than_it_has_cores_for(large: bytes | Parcel) -> None:
+@pytest.mark.parametrize("large", [bytes(100_000_000), SharedPayload("/nowhere", 100_000_000)])
+def test_one_that_holds_hundreds_of_megabytes_gets_no_more_than_it_has_cores_for(large: bytes | SharedPayload) -> None:
     laden = block("0", cores=2)
     for number in range(5):
         assert chosen(laden, several=False) == ("0" if number < 3 else None)

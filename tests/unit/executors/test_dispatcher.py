@@ -5,11 +5,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from rhapsody_parsl.annotations.policy import MOST_RERUNS
 from rhapsody_parsl.errors import BlockLost
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Cut, Discard, Ended, Failed, Give, Instruction, Joined, Left, Send
-from rhapsody_parsl.spec.policy import MOST_RERUNS
 from rhapsody_parsl.wire.messages import RESULT, VERSION, Cancel, Goodbye, Hello, Result, Results, Returned, Stop
 from testing.nodes import make_spec, make_task
 
@@ -18,7 +18,7 @@ PLAIN, RERUN, LARGE = make_spec(), make_spec(on_loss="rerun"), make_spec(cores=4
 
 def hello(number: str, cores: int = 2, **changed: Any) -> Hello:
     node = {"name": f"n{number}", "cores": cores, "gpus": 0, "memory": 16.0, "labels": []}
-    facts = {"python": platform.python_version(), "nodes": [node], "cores": cores, "parcels": False}
+    facts = {"python": platform.python_version(), "nodes": [node], "cores": cores, "shared_memory": False}
     return Hello(VERSION, number, "1", facts | changed)
 
 
@@ -73,7 +73,7 @@ def test_what_a_block_returns_is_first_again() -> None:
     dispatcher.give_out()
     block.closing = True
     dispatcher.submit(make_task(4, PLAIN))
-    dispatcher.receive(block, Returned([1, 3]))
+    dispatcher.receive(block, Returned(0, [1, 3]))
     dispatcher.take()
     joined(dispatcher, "1/a")
     assert given(dispatcher) == {"1": [1, 3, 4]}
@@ -260,7 +260,7 @@ class Campaign(RuleBasedStateMachine):
         returned = [number for number, begun in self.held[block.id].items() if not begun][:count]
         for number in returned:
             del self.held[block.id][number]
-        self.dispatcher.receive(block, Returned(returned))
+        self.dispatcher.receive(block, Returned(0, returned))
         self.perform()
 
     @precondition(lambda self: self.held)

@@ -34,11 +34,11 @@ from rhapsody_parsl import (
     VLLMService,
     annotate,
 )
+from rhapsody_parsl.annotations.annotation import ALIASES
+from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.functions import FunctionFacts
-from rhapsody_parsl.spec.annotation import ALIASES
-from rhapsody_parsl.spec.task_spec import decode_spec
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import Submit, Task, ToPilot
 from testing.hostile import VALUES, Level, Name, Specifications, failing
@@ -125,7 +125,9 @@ def test_every_value_for_every_argument_of_a_constructor(
     make: Any, needed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LSB_MCPU_HOSTS", f"{socket.gethostname()} 2")
-    monkeypatch.setattr("rhapsody_parsl.spec.plain._MOST_ITEMS", 1000)  # of which some values have 300 times as many
+    monkeypatch.setattr(
+        "rhapsody_parsl.annotations.plain._MOST_ITEMS", 1000
+    )  # of which some values have 300 times as many
     names = list(inspect.signature(make).parameters)
     for name in names if needed != {"cores": 1} else [*names[:-1], *OPTIONS_OF_A_SHARE]:
         for value in VALUES:

@@ -3,9 +3,9 @@ import logging
 import pytest
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl.cluster import limits
 from rhapsody_parsl.errors import TooFewOpenFiles
 from rhapsody_parsl.executors.preparation import prepare
+from rhapsody_parsl.hosts import limits
 
 
 def provider(**blocks: int) -> LocalProvider:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError, from_wire
-from rhapsody_parsl.spec.resources import Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
@@ -420,7 +420,7 @@ def test_what_is_withdrawn_never_runs_here_and_the_rest_ends() -> None:
     block.submit(make_spec(), *range(4))
     block.submit(make_spec(cores=0), *range(4, 6), when=0.6)
     withdrawn: list[int] = []
-    block.at(1.0, lambda: withdrawn.extend(block.core.withdraw()))
+    block.at(1.0, lambda: withdrawn.extend(block.core.return_waiting()))
     block.run()
     assert withdrawn
     assert sorted([*withdrawn, *block.ended]) == list(range(6))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.pilot.shape import memory_class
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.spec.task_spec import decode_spec
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, FakeWorker, Simulation

@@ -4,9 +4,9 @@ from typing import Any
 
 from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.spec.config import BlockConfig
 
 
 def facts(*cores: int, **more: Any) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.spec.resources import Part
 from rhapsody_parsl.wire.messages import Share
 from testing.nodes import make_node, make_nodes
 

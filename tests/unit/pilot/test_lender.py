@@ -1,10 +1,10 @@
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.spec.resources import Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from testing.nodes import make_nodes, make_spec
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import Task
 from testing.nodes import make_node, make_nodes, make_spec, make_task
 from testing.rates import drive

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rhapsody_parsl.annotations.resources import Part
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit, place, reserve, why_never
-from rhapsody_parsl.spec.resources import Part
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from testing.nodes import make_node, make_nodes, make_spec
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rhapsody_parsl.cluster import noted
+from rhapsody_parsl.hosts import noted
+from rhapsody_parsl.hosts.mark import Mark
 from rhapsody_parsl.runtimes.memory_watch import MemoryWatch
-from rhapsody_parsl.wire.mark import Mark
 from rhapsody_parsl.wire.messages import Limit
 from testing.waiting import until
 
@@ -249,7 +249,7 @@ def test_a_task_is_not_stopped_for_the_one_before_it(
 
 
 def test_who_notes_itself_is_found_counted_and_killed(watch: MemoryWatch, tmp_path: Path) -> None:
-    with started(HOLDS.format(mb=100), before=tuple(noted.words(str(tmp_path), 3))) as pid:
+    with started(HOLDS.format(mb=100), before=tuple(noted.argv(str(tmp_path), 3))) as pid:
         limited(watch, {}, 50, run=3, notes=True)
         assert [exceeded.run for exceeded in watch.look()] == [3]
         until(lambda: state(pid) == psutil.STATUS_STOPPED, 5)
@@ -259,7 +259,7 @@ def test_who_notes_itself_is_found_counted_and_killed(watch: MemoryWatch, tmp_pa
 
 
 def test_a_note_is_of_one_process_and_not_of_the_next_with_its_number(tmp_path: Path) -> None:
-    with started(HOLDS.format(mb=1), before=tuple(noted.words(str(tmp_path), 3))) as pid:
+    with started(HOLDS.format(mb=1), before=tuple(noted.argv(str(tmp_path), 3))) as pid:
         assert noted.noted(str(tmp_path), 3) == {pid}
         assert noted.noted(str(tmp_path), 33) == set()
         with started(HOLDS.format(mb=1)) as other:

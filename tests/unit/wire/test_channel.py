@@ -9,7 +9,7 @@ import zmq
 
 from rhapsody_parsl.wire.channel import Hub, Spoke
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
-from rhapsody_parsl.wire.messages import Abort, Done, FromBackend, Quit, Ready, Result, Revoked, Task, Work
+from rhapsody_parsl.wire.messages import Abort, Done, FromBackend, Quit, Ready, Result, Returned, Task, Work
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def test_a_hub_and_a_spoke(tmp_path: Path, keys: Keys, kind: str) -> None:
             assert spoke.receive_nowait() is None
             spoke.send(Ready("host", 7))
             await asyncio.to_thread(spoke.send, large)
-            spoke.send(Revoked(3, [9]))
+            spoke.send(Returned(3, [9]))
             await until(lambda: len(heard) == 3)
-            assert heard == [("worker-1", Ready("host", 7)), ("worker-1", large), ("worker-1", Revoked(3, [9]))]
+            assert heard == [("worker-1", Ready("host", 7)), ("worker-1", large), ("worker-1", Returned(3, [9]))]
             hub.send("nobody", Quit())
             for message in (work, Quit()):
                 hub.send("worker-1", message)
@@ -86,16 +86,16 @@ def test_many_messages_to_a_peer_that_is_slow_keep_their_order(tmp_path: Path) -
     asyncio.run(converse())
 
 
-def test_last_words_are_heard_and_the_end_of_either_is_seen(tmp_path: Path) -> None:
+def test_last_messages_are_heard_and_the_end_of_either_is_seen(tmp_path: Path) -> None:
     async def part() -> None:
         heard: list[FromBackend] = []
         hub = Hub(f"ipc://{tmp_path}/hub", lambda _peer, message: heard.append(message))
         first, second = Spoke(hub.endpoint, "first"), Spoke(hub.endpoint, "second")
         first.send(Ready("host", 1))
-        first.send(Revoked(1, [2]))
+        first.send(Returned(1, [2]))
         first.close()
         hub.drain()
-        assert heard == [Ready("host", 1), Revoked(1, [2])]
+        assert heard == [Ready("host", 1), Returned(1, [2])]
         hub.send("first", Quit())  # nobody is there
         gone = asyncio.create_task(asyncio.to_thread(second.wait_gone))
         waits = asyncio.create_task(asyncio.to_thread(second.receive))
@@ -106,7 +106,7 @@ def test_last_words_are_heard_and_the_end_of_either_is_seen(tmp_path: Path) -> N
         assert await waits is None
         assert second.receive_nowait() is None
         await gone
-        second.send(Revoked(1, [3]))  # nothing happens
+        second.send(Returned(1, [3]))  # nothing happens
         second.close()
 
     asyncio.run(part())
@@ -184,11 +184,11 @@ def test_a_far_spoke_is_heard_once_it_can_be_answered(keys: Keys, slow: int) -> 
         spoke = Spoke(await way.open(), "worker-1", keys)
         try:
             spoke.send(Ready("host", 1))
-            spoke.send(Revoked(1, [2]))
+            spoke.send(Returned(1, [2]))
             async with asyncio.timeout(10):
                 assert await asyncio.to_thread(spoke.receive) == Abort([1])
                 assert await asyncio.to_thread(spoke.receive) == Abort([2])
-            assert heard == [Ready("host", 1), Revoked(1, [2])]
+            assert heard == [Ready("host", 1), Returned(1, [2])]
         finally:
             spoke.close()
             hub.close()
@@ -233,12 +233,12 @@ def test_nothing_is_kept_of_a_far_peer_that_is_forgotten(keys: Keys) -> None:
                 await asyncio.to_thread(spoke.send, Ready("host", 7))
                 await until(lambda: len(heard) == number + 1)  # noqa: B023 - waited for here
                 spoke.close()
-            door: Any = hub._door
-            assert set(door._routes) == {"worker-0", "worker-1", "worker-2"}
+            listener: Any = hub._listener
+            assert set(listener._routes) == {"worker-0", "worker-1", "worker-2"}
             for number in range(3):
                 hub.forget(f"worker-{number}")
-            assert not door._routes
-            assert not door._early
+            assert not listener._routes
+            assert not listener._early
         finally:
             hub.close()
 

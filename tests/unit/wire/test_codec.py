@@ -42,7 +42,7 @@ some = st.integers(0, 1 << 32)
 nodes = st.fixed_dictionaries({"name": names, "cores": some, "gpus": some, "memory": seconds, "labels": st.just(["x"])})
 inventories = st.fixed_dictionaries(
     {"python": names, "nodes": st.lists(nodes, min_size=1, max_size=2), "cores": some.map(lambda n: n or 1),
-     "parcels": st.booleans(), "more": plain}
+     "shared_memory": st.booleans(), "more": plain}
 )  # fmt: skip
 ids = st.lists(numbers, max_size=4)
 env = st.dictionaries(names, names, max_size=3)
@@ -51,14 +51,14 @@ m = messages
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
-    m.Report: st.builds(m.Report, facts), m.Returned: st.builds(m.Returned, ids),
+    m.Report: st.builds(m.Report, facts),
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
-    m.Revoke: st.builds(m.Revoke, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
+    m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Kill: st.builds(m.Kill, names),
     m.Spawn: st.builds(m.Spawn, names, names, cores, env), m.Ask: st.builds(m.Ask, numbers, st.binary(), st.booleans()),
     m.Abort: st.builds(m.Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
-    m.Done: st.builds(m.Done, numbers, results), m.Revoked: st.builds(m.Revoked, numbers, ids),
+    m.Done: st.builds(m.Done, numbers, results), m.Returned: st.builds(m.Returned, numbers, ids),
     m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
     m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
     m.Limit: st.builds(m.Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),

@@ -22,11 +22,11 @@ from rhapsody_parsl.executors.future import open_result
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
 from rhapsody_parsl.executors.view import describe_block
+from rhapsody_parsl.hosts import probe
+from rhapsody_parsl.hosts.host import understood
+from rhapsody_parsl.hosts.node_agent import NodeAgent
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
-from rhapsody_parsl.runtimes import probe
-from rhapsody_parsl.runtimes.hosts import understood
-from rhapsody_parsl.runtimes.outpost import Outpost
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Token
@@ -176,7 +176,7 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
             case m.Cancel(tasks=tasks):
                 core.cancel(tasks, 0.0)
             case m.Stop():
-                core.withdraw()
+                core.return_waiting()
         core.take()
         core.take_results()
 
@@ -185,7 +185,7 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
         taken(lambda frames=frames: hear(frames))  # type: ignore[misc]  # as above
 
 
-def test_a_line_of_an_outpost_is_a_word_or_nothing(dice: random.Random) -> None:
+def test_a_line_of_a_node_agent_is_a_word_or_nothing(dice: random.Random) -> None:
     words = [b'{"ended": 3, "code": 1, "begun": {"w": 4}}', b'{"no": "x"}', b'{"pong": true}', b"Welcome to node7!"]
     words.append(b'{"hello": ' + json.dumps(probe.facts({})).encode() + b"}")
     for _ in range(FRAMES // 8):
@@ -193,12 +193,12 @@ def test_a_line_of_an_outpost_is_a_word_or_nothing(dice: random.Random) -> None:
         understood(line)
 
 
-def test_a_line_to_an_outpost_is_an_order_or_nothing(dice: random.Random, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_line_to_a_node_agent_is_an_order_or_nothing(dice: random.Random, capfd: pytest.CaptureFixture[str]) -> None:
     orders = [b'{"do": "kill", "id": 3}', b'{"do": "files", "files": {}}', b'{"do": "ping"}', b"[1, 2]", b"{}", b""]
-    outpost = Outpost("/none", 1.0, [])
+    agent = NodeAgent("/none", 1.0, [])
     for _ in range(FRAMES // 64):
         (line,) = changed(dice, [dice.choice(orders) or b" "], _odd_line)
-        outpost._take(line)
+        agent._take(line)
     assert "a line that is no order was dropped" in capfd.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Who may speak at a door: whoever has the proof of the line, under a name that it then holds."""
+"""Who may speak at a listener: whoever has the proof of the line, under a name that it then holds."""
 
 import asyncio
 import socket
@@ -13,8 +13,8 @@ import zmq
 from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
 from rhapsody_parsl.wire.gate import Proof, Token
-from rhapsody_parsl.wire.stream import StreamDoor, StreamPeer
-from rhapsody_parsl.wire.tcp import TcpDoor
+from rhapsody_parsl.wire.stream import AsyncStreamConnection, StreamListener
+from rhapsody_parsl.wire.tcp import TcpListener
 
 HEAD = msgspec.msgpack.encode(["7/a", b"", True])
 
@@ -30,12 +30,12 @@ async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
             await asyncio.sleep(0.01)
 
 
-class Door:
-    """A TCP door and all that it heard; "bad" for a body is none."""
+class Listener:
+    """A TCP listener and all that it heard; "bad" for a body is none."""
 
     def __init__(self, proof: Proof) -> None:
         self.heard: list[tuple[str, list[bytes]]] = []
-        self.door = TcpDoor("tcp://127.0.0.1", self._take, proof, asyncio.get_running_loop())
+        self.listener = TcpListener("tcp://127.0.0.1", self._take, proof, asyncio.get_running_loop())
         self._context: zmq.Context[Any] = zmq.Context()
         self._knocking: list[zmq.Socket[bytes]] = []
 
@@ -51,60 +51,60 @@ class Door:
             peer.setsockopt(zmq.IDENTITY, name)
         if proof:
             proof.unlock(peer)
-        peer.connect(self.door.endpoint)
+        peer.connect(self.listener.endpoint)
         peer.send_multipart(frames)
         return peer
 
     def close(self) -> None:
-        self.door.close()
+        self.listener.close()
         for peer in self._knocking:
             peer.close()
         self._context.term()
 
 
-def at_a_door(proof: Proof, act: Callable[[Door], Awaitable[None]]) -> None:
+def at_a_listener(proof: Proof, act: Callable[[Listener], Awaitable[None]]) -> None:
     async def run() -> None:
-        door = Door(proof)
+        listener = Listener(proof)
         try:
-            await act(door)
+            await act(listener)
         finally:
-            door.close()
+            listener.close()
 
     asyncio.run(run())
 
 
 def test_only_who_has_the_proof_is_heard(proof: Proof, tmp_path: Path) -> None:
-    async def act(door: Door) -> None:
+    async def act(listener: Listener) -> None:
         for other in (None, Token.create(), Keys.create(tmp_path / "others")):
             for frames in ([HEAD, b"x"], [b""], [bytes(17)], [HEAD, b"bad"]):
-                door.knock(other, *frames, name=b"7/a")
-        door.knock(proof, HEAD, b"ours")
-        await until(lambda: door.heard)
+                listener.knock(other, *frames, name=b"7/a")
+        listener.knock(proof, HEAD, b"ours")
+        await until(lambda: listener.heard)
         await asyncio.sleep(0.2)
-        assert door.heard == [("7/a", [b"ours"])]
+        assert listener.heard == [("7/a", [b"ours"])]
 
-    at_a_door(proof, act)
+    at_a_listener(proof, act)
 
 
 def test_bytes_that_are_no_zeromq_do_no_harm(proof: Proof) -> None:
-    async def act(door: Door) -> None:
-        strangers = [socket.create_connection(("127.0.0.1", door.door.port)) for _ in range(200)]
+    async def act(listener: Listener) -> None:
+        strangers = [socket.create_connection(("127.0.0.1", listener.listener.port)) for _ in range(200)]
         for number, stranger in enumerate(strangers):
             stranger.sendall(
                 (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, b"\xff\0\0\0\0\0\0\0\x01\x7f\x03", b"")[number % 4]
             )
-        door.knock(proof, HEAD, b"ours")
-        await until(lambda: door.heard)
+        listener.knock(proof, HEAD, b"ours")
+        await until(lambda: listener.heard)
         for stranger in strangers:
             stranger.close()
-        door.knock(proof, msgspec.msgpack.encode(["8/b", b"", True]), b"too")
-        await until(lambda: len(door.heard) == 2)
+        listener.knock(proof, msgspec.msgpack.encode(["8/b", b"", True]), b"too")
+        await until(lambda: len(listener.heard) == 2)
 
-    at_a_door(proof, act)
+    at_a_listener(proof, act)
 
 
 def test_a_peer_that_sends_what_is_no_message_is_told_and_the_others_are_heard(proof: Proof) -> None:
-    async def act(door: Door) -> None:
+    async def act(listener: Listener) -> None:
         for frames in (
             [b""],
             [b"\xc1"],
@@ -112,29 +112,29 @@ def test_a_peer_that_sends_what_is_no_message_is_told_and_the_others_are_heard(p
             [msgspec.msgpack.encode(["x"] * 2)],
             [b"\xdd\xff\xff\xff\xff"],
         ):
-            peer = door.knock(proof, *frames)
+            peer = listener.knock(proof, *frames)
             await until(lambda peer=peer: peer.poll(0))  # type: ignore[misc]  # each loop's own
             assert peer.recv_multipart() == [b""]
-        door.knock(proof, HEAD, b"ours")
-        await until(lambda: ("7/a", [b"ours"]) in door.heard)
+        listener.knock(proof, HEAD, b"ours")
+        await until(lambda: ("7/a", [b"ours"]) in listener.heard)
 
-    at_a_door(proof, act)
+    at_a_listener(proof, act)
 
 
 def test_a_name_is_where_it_was_last_heard(proof: Proof) -> None:
     """So who comes again on a new connection takes it along, and ZeroMQ never has to hand a connection over."""
 
-    async def act(door: Door) -> None:
-        first = door.knock(proof, HEAD, b"1")
-        await until(lambda: len(door.heard) == 1)
-        second = door.knock(proof, HEAD, b"2")
-        await until(lambda: len(door.heard) == 2)
-        assert door.door.send("7/a", [b"back"])
+    async def act(listener: Listener) -> None:
+        first = listener.knock(proof, HEAD, b"1")
+        await until(lambda: len(listener.heard) == 1)
+        second = listener.knock(proof, HEAD, b"2")
+        await until(lambda: len(listener.heard) == 2)
+        assert listener.listener.send("7/a", [b"back"])
         await until(lambda: second.poll(0))
         assert (second.recv_multipart(), first.poll(50)) == ([b"back"], 0)
-        assert not door.door.send("nobody", [b"x"])
+        assert not listener.listener.send("nobody", [b"x"])
 
-    at_a_door(proof, act)
+    at_a_listener(proof, act)
 
 
 @pytest.mark.parametrize("said", ["right", "wrong", "nothing"])
@@ -146,15 +146,17 @@ def test_the_word_is_asked_for_on_a_socket_of_one_host_too(said: str) -> None:
         ended: list[bool] = []
         address = f"@rhapsody-test-{Token.create().word}"
         loop = asyncio.get_running_loop()
-        door = StreamDoor(address, lambda name, frames: heard.append((name, frames)), loop, None, token)
+        listener = StreamListener(address, lambda name, frames: heard.append((name, frames)), loop, None, token)
         shown = Token(said) if said != "nothing" else None
-        peer = StreamPeer.connect(address, "7/a", shown, loop, lambda frames: None, lambda: ended.append(True))
+        peer = AsyncStreamConnection.connect(
+            address, "7/a", shown, loop, lambda frames: None, lambda: ended.append(True)
+        )
         try:
             peer.send([b"x"])
             await until(lambda: heard or ended)
             assert (heard, ended) == (([("7/a", [b"x"])], []) if said == "right" else ([], [True]))
         finally:
             peer.close()
-            door.close()
+            listener.close()
 
     asyncio.run(run())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.wire import stream
-from rhapsody_parsl.wire.stream import StreamDoor, StreamLine
+from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
 
 
 class _Scarce(socket.socket):
@@ -21,7 +21,7 @@ class _Scarce(socket.socket):
         return super().accept()
 
 
-def test_without_a_descriptor_for_who_knocks_a_door_waits_and_does_not_spin(
+def test_without_a_descriptor_for_who_knocks_a_listener_waits_and_does_not_spin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "_SHUT", 0.05)
@@ -30,14 +30,14 @@ def test_without_a_descriptor_for_who_knocks_a_door_waits_and_does_not_spin(
 
     async def knock() -> float:
         loop, heard = asyncio.get_running_loop(), asyncio.Event()
-        door = StreamDoor(str(tmp_path / "door"), lambda peer, frames: heard.set(), loop)
+        listener = StreamListener(str(tmp_path / "listener"), lambda peer, frames: heard.set(), loop)
         began = loop.time()
-        line = StreamLine(str(tmp_path / "door"), "worker")
+        line = StreamConnection(str(tmp_path / "listener"), "worker")
         line.send([b"ready"])
         async with asyncio.timeout(10):
             await heard.wait()
         line.close()
-        door.close()
+        listener.close()
         return loop.time() - began
 
     assert asyncio.run(knock()) > 3 * 0.05

@@ -49,7 +49,7 @@ def test_the_listener_hears_during_a_long_task_and_gives_back(pilot: Pilot) -> N
     pilot.sent.put(work(1))
     until(lambda: len(pilot.takers) == 2, 10)
     assert pilot.takers[1] == "listener"
-    assert pilot.inbox.revoke(1, [1]) == ([1], False)
+    assert pilot.inbox.recall(1, [1]) == ([1], False)
     pilot.inbox.get()  # what was queued meanwhile
     pilot.sent.put(work(2))
     assert pilot.inbox.get().run == 2

@@ -102,7 +102,7 @@ def test_a_dropped_body_that_runs_ends_with_its_worker_and_the_others_go_elsewhe
     bench = make_busy()
     bench.bodies.drop(2)
     assert bench.workers.cancelled == [(1, [3, 4], False), (1, [2], True)]
-    bench.bodies.given_back(1, [3, 4])
+    bench.bodies.returned(1, [3, 4])
     assert bench.workers.fed[-1] == (2, [3, 4])
     bench.bodies.lost(1, LOST)
     assert bench.lost == []
@@ -114,7 +114,7 @@ def test_a_dropped_body_that_ended_meanwhile_leaves_a_worker_free() -> None:
     bench = make_busy()
     bench.bodies.drop(2)
     bench.done(1, 2)
-    bench.bodies.given_back(1, [3, 4])
+    bench.bodies.returned(1, [3, 4])
     assert bench.workers.ended == [1]
 
 

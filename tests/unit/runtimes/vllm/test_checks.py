@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MissingPackage, ServiceFailed
 from rhapsody_parsl.runtimes.vllm import checks
-from rhapsody_parsl.spec.config import VLLMService
 
 
 def test_a_name_is_left_as_it_is() -> None:
@@ -47,9 +47,9 @@ def test_the_interpreter_of_a_hosted_service() -> None:
 
 def test_a_commands_words() -> None:
     text = VLLMService("s", model="m", server="command", executable="serve --model '{model} x'")
-    assert checks.command_words(text) == ["serve", "--model", "{model} x"]
-    assert checks.command_words(VLLMService("s", model="m", executable=("a", "b c"))) == ["a", "b c"]
-    assert checks.command_words(VLLMService("s", model="m")) == []
+    assert checks.command_argv(text) == ["serve", "--model", "{model} x"]
+    assert checks.command_argv(VLLMService("s", model="m", executable=("a", "b c"))) == ["a", "b c"]
+    assert checks.command_argv(VLLMService("s", model="m")) == []
 
 
 def problem_of(service: VLLMService, python: str = sys.executable) -> Exception:

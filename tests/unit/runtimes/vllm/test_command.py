@@ -1,7 +1,7 @@
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.runtimes.vllm.command_line import command, flags
 from rhapsody_parsl.runtimes.vllm.relay import in_lists
 from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.spec.config import VLLMService
 
 
 def settings_for(service: VLLMService) -> Settings:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.config import VLLMRuntime, VLLMService
 from rhapsody_parsl.runtimes.protocol import Context, Node
 from rhapsody_parsl.runtimes.vllm.runtime import VLLM
 from rhapsody_parsl.runtimes.vllm.team import Team
-from rhapsody_parsl.spec.config import VLLMRuntime, VLLMService
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.processes import below

@@ -9,6 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from rhapsody_parsl.annotations.resources import Part, Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
@@ -16,9 +19,6 @@ from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread
 from rhapsody_parsl.runtimes.vllm.replica import root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request, failed
 from rhapsody_parsl.runtimes.vllm.service import ModelService
-from rhapsody_parsl.spec.config import VLLMService
-from rhapsody_parsl.spec.resources import Part, Resources
-from rhapsody_parsl.spec.task_spec import TaskSpec
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share
 
 NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.runtimes.vllm.command_line import command, member_command
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import address_towards, engine_arguments, network_environment, opened
-from rhapsody_parsl.spec.config import VLLMService
 from rhapsody_parsl.wire.messages import Rendezvous
 
 PLACE = Rendezvous("10.0.0.1", 5000)

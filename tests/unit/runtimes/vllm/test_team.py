@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.runtimes.process import Backend
+from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.wire.messages import Rendezvous
 from testing import leaks
@@ -45,7 +45,7 @@ def test_a_members_end_is_the_end_of_all_and_its_words_are_shown(tmp_path: Path)
         team = team_of(tmp_path, LASTING, "print('no model', flush=True); raise SystemExit(3)", LASTING)
         team.meet(PLACE)
         assert await first_end(team) == "its part on node n1 ended: it left with exit code 3"
-        assert team.blamed.last_words() == "no model"
+        assert team.blamed.log_tail() == "no model"
 
     asyncio.run(check())
 

@@ -1,0 +1,287 @@
+"""The user's dict and the checked values: the only module that knows the key names."""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from rhapsody_parsl.annotations.limits import check_gpus
+from rhapsody_parsl.annotations.plain import plain_dict
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, PolicyValue, Returns
+from rhapsody_parsl.annotations.request import PARAMETERS
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.wording import nearest
+
+__all__ = ("ALIASES", "RUNTIMES", "SPEC_PARAMETER", "merge", "parse")
+
+SPEC_PARAMETER = "parsl_resource_specification"
+
+RUNTIMES = ("dragon", "mpi", "vllm", "local")
+
+ALIASES = {
+    "ranks": "num_ranks",
+    "nodes": "num_nodes",
+    "mpi_ranks": "num_ranks",
+    "mem": "memory",
+    "cores_per_worker": "cores",
+    "mem_per_worker": "memory",
+    "gpus_per_worker": "gpus",
+    "threads_per_rank": "cores_per_rank",
+    "running_time_max": "walltime",
+}
+"""Other spellings: Parsl's executors', WorkQueue's and TaskVine's."""
+
+
+_MOST = 1 << 30
+"""More of anything no block has; larger numbers do not travel."""
+
+_MOST_AMOUNT = 1e9
+"""GB, or seconds: beyond any node and any walltime, and sums of a million such are still exact."""
+
+_HIGHEST_PRIORITY = 1 << 63
+_LONGEST = 4096
+_MOST_LABELS = 1000
+_DIGITS = re.compile(r"\s*[0-9]{1,20}\s*", re.ASCII)
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidTask(key, value, "a number is needed")
+    return float(value) + 0.0  # -0.0 is 0.0
+
+
+def _count(key: str, value: Any, low: int) -> int:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)  # MPIExecutor takes digits as text
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:
+        raise InvalidTask(key, value, "a whole number is needed")
+    if value < low:
+        raise InvalidTask(key, value, f"the smallest is {low}")
+    if value > _MOST:
+        raise InvalidTask(key, value, f"no block has more than {_MOST}")
+    return int(value)
+
+
+def _priority(key: str, value: Any) -> float:
+    number = _number(key, value)
+    if abs(number) > _HIGHEST_PRIORITY:
+        raise InvalidTask(key, value, f"allowed are -{_HIGHEST_PRIORITY:g} to {_HIGHEST_PRIORITY:g}")
+    return number
+
+
+def _amount(key: str, value: Any) -> float:
+    number = _number(key, value)
+    if number < 0:
+        raise InvalidTask(key, value, "it must be zero or more")
+    if number > _MOST_AMOUNT:
+        raise InvalidTask(key, value, f"the largest is {_MOST_AMOUNT:g}")
+    return number
+
+
+def _gpus(key: str, value: Any) -> float:
+    amount = _amount(key, value)
+    check_gpus(key, amount)
+    return amount
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidTask(key, value, "text is needed")
+    if len(value) > _LONGEST:
+        raise InvalidTask(key, value, f"{_LONGEST} characters at most")
+    if "\0" in value:
+        raise InvalidTask(key, value, "the character NUL is not allowed")
+    return value
+
+
+def _words(key: str, value: Any) -> str:
+    text = _text(key, value)
+    try:
+        shlex.split(text)
+    except ValueError as problem:
+        raise InvalidTask(key, value, f"it cannot be split into words as a shell does: {problem}") from None
+    return text
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidTask(key, value, "True or False is needed")
+    return value
+
+
+def _labels(key: str, value: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise InvalidTask(key, value, "a list of texts is needed")
+    if len(items) > _MOST_LABELS:
+        raise InvalidTask(key, value, f"{_MOST_LABELS} at most")
+    return tuple(_text(key, item) for item in items)
+
+
+def _choice(*allowed: str) -> Callable[[str, Any], str]:
+    def check(key: str, value: Any) -> str:
+        if value not in allowed:
+            raise InvalidTask(key, value, f"allowed are {', '.join(allowed)}", nearest(value, allowed))
+        return str(value)
+
+    return check
+
+
+_RESOURCES: dict[str, Callable[[str, Any], Any]] = {
+    "cores": lambda key, value: _count(key, value, 0),
+    "gpus": _gpus,
+    "memory": _amount,
+    "num_nodes": lambda key, value: _count(key, value, 1),
+    "num_ranks": lambda key, value: _count(key, value, 1),
+    "ranks_per_node": lambda key, value: _count(key, value, 1),
+    "cores_per_rank": lambda key, value: _count(key, value, 1),
+    "gpus_per_rank": _gpus,
+    "launcher_options": _words,
+}
+_POLICY: dict[str, Callable[[str, Any], Any]] = {
+    "priority": _priority,
+    "placement": _choice(*get_args(Placement)),
+    "near": _text,
+    "labels": _labels,
+    "isolation": _choice(*get_args(Isolation)),
+    "walltime": _amount,
+    "on_loss": _choice(*get_args(OnLoss)),
+    "returns": _choice(*get_args(Returns)),
+}
+_ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _choice(*RUNTIMES), "service": _text, "full": _flag}
+_OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
+_RANK_KEYS = ("num_nodes", "num_ranks", "ranks_per_node", "cores_per_rank", "gpus_per_rank", "launcher_options")
+_GANG_KEYS = ("num_nodes", "num_ranks", "ranks_per_node")
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten `policy`, resolve aliases and let later layers override earlier ones, key by key.
+
+    Args:
+        layers: Dicts as users write them, weakest first; whatever they hold becomes plain data here.
+
+    Raises:
+        InvalidTask: A layer is no dict, holds what is no plain data, or names one thing twice under two spellings.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged.update(_flatten(layer))
+    return merged
+
+
+def _flatten(layer: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in plain_dict(layer, SPEC_PARAMETER).items():
+        inner = value if key == "policy" else {key: value}
+        if not isinstance(inner, dict):
+            raise InvalidTask("policy", value, "a dict is needed")
+        for name, item in inner.items():
+            own: Any = ALIASES.get(name, name)
+            if own in flat:
+                raise InvalidTask(str(name), item, f"'{own}' is given twice")
+            flat[own] = item
+    return flat
+
+
+def parse(merged: Mapping[str, Any], name: str = "task", comm: bool = False) -> tuple[TaskSpec, dict[str, Any]]:
+    """Check a merged dict.
+
+    Args:
+        merged: What `merge` returned.
+        name: The app's name.
+        comm: Whether the app's function has a `comm` parameter.
+
+    Returns:
+        The spec, and the request parameters for a service ({} for other tasks).
+
+    Raises:
+        InvalidTask: Any key, value or combination that can never run.
+    """
+    own = {key: _OWN[key](key, value) for key, value in merged.items() if key in _OWN}
+    request = {key: value for key, value in merged.items() if key not in _OWN}
+    runtime = own.get("runtime") or _runtime_of(own)
+    _check_request(request, own, runtime)
+    resources = _resources({key: own[key] for key in _RESOURCES if key in own}, runtime)
+    spec = TaskSpec(
+        name=name,
+        runtime=runtime,
+        service=own.get("service", ""),
+        comm=comm and runtime == "mpi",
+        full=own.get("full", False),
+        resources=resources,
+        policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
+    )
+    if spec.policy.returns == "all" and not spec.comm:
+        raise InvalidTask(
+            "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"
+        )
+    return spec, request
+
+
+def _runtime_of(own: Mapping[str, Any]) -> str:
+    if "service" in own:
+        return "vllm"
+    return "mpi" if any(key in own for key in _GANG_KEYS) else ""
+
+
+def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: str) -> None:
+    asks_service = runtime == "vllm"
+    known = set(_OWN) | set(ALIASES) | {"policy"} | (PARAMETERS if asks_service else set())
+    for key, value in request.items():
+        if key in known:
+            continue
+        if key in PARAMETERS:
+            raise InvalidTask(key, value, "a request parameter needs a service", "Add service='<name>'")
+        raise InvalidTask(str(key), value, "unknown key", nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}")
+    if asks_service and not own.get("service"):
+        raise InvalidTask("runtime", "vllm", "names no service", "Add service='<name>'")
+    if not asks_service and "service" in own:
+        raise InvalidTask(
+            "service", own["service"], f"runtime '{runtime}' asks no service", "Drop runtime, or use 'vllm'"
+        )
+
+
+def _resources(own: dict[str, Any], runtime: str) -> Resources:
+    if runtime != "mpi":
+        return _single(own, runtime)
+    for key, instead in (("cores", "cores_per_rank"), ("gpus", "gpus_per_rank")):
+        if key in own:
+            raise InvalidTask(key, own[key], "an MPI task counts by rank", f"Use {instead}")
+    if not any(key in own for key in _GANG_KEYS):
+        own["num_ranks"] = 1
+    return Resources(**_complete_gang(own))
+
+
+def _single(own: dict[str, Any], runtime: str) -> Resources:
+    for key in _RANK_KEYS:
+        if key in own:
+            where = f"runtime '{runtime}'" if runtime else "the default runtime"
+            raise InvalidTask(key, own[key], f"{where} has no ranks", "Use runtime='mpi', or cores and gpus")
+    if runtime == "vllm":
+        own.setdefault("cores", 0)  # the service's own lease pays for its requests
+    return Resources(**own)
+
+
+def _complete_gang(own: dict[str, Any]) -> dict[str, Any]:
+    """Infer the third of nodes, ranks and ranks per node from the other two."""
+    ranks, nodes, per_node = (own.get(key, 0) for key in ("num_ranks", "num_nodes", "ranks_per_node"))
+    if ranks and nodes and not per_node:
+        if ranks % nodes:
+            raise InvalidTask(
+                "num_ranks", ranks, f"not divisible by num_nodes={nodes}", "Change one, or give only num_ranks"
+            )
+        per_node = ranks // nodes
+    elif ranks and per_node and not nodes:
+        if ranks % per_node:
+            raise InvalidTask("num_ranks", ranks, f"not divisible by ranks_per_node={per_node}", "Change one of them")
+        nodes = ranks // per_node
+    elif per_node and not ranks:
+        nodes = nodes or 1
+        ranks = nodes * per_node
+    if ranks and nodes and per_node and ranks != nodes * per_node:
+        raise InvalidTask(
+            "num_ranks", ranks, f"num_nodes * ranks_per_node is {nodes * per_node}", "Drop one of the three"
+        )
+    return own | {"num_ranks": ranks, "num_nodes": nodes, "ranks_per_node": per_node}

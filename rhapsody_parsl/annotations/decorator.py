@@ -1,0 +1,186 @@
+"""`@annotate` and the parts it takes: the same keys as the dict, with names a type checker knows."""
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, Returns
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.spelling import spelled
+from rhapsody_parsl.wording import name_of_class
+
+__all__ = ("MPI", "VLLM", "Dragon", "Policy", "annotate")
+
+ATTRIBUTE = "__rhapsody_spec__"
+"""Where an annotated function carries its dict; `functools.wraps` of outer decorators copies it outward."""
+
+_BELOW = "Write it below @python_app, and around anything else a function of your own"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Part:
+    """One group of keys; fields left at None are not said."""
+
+    _runtime = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keys of `parsl_resource_specification` that this part stands for."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}  # type: ignore[arg-type]  # every subclass is a dataclass
+        return {"runtime": self._runtime, **said} if self._runtime else said
+
+
+@spelled
+@dataclass(frozen=True, slots=True)
+class Dragon(_Part):
+    """A task in a process that Dragon manages.
+
+    Attributes:
+        cores: Cores to lease; default 1.
+        gpus: GPUs to lease: whole, or a share below 1; default 0.
+        memory: GB to lease; default 0, unaccounted.
+    """
+
+    _runtime = "dragon"
+    cores: int | None = None
+    gpus: float | None = None
+    memory: float | None = None
+
+
+@spelled
+@dataclass(frozen=True, slots=True)
+class MPI(_Part):
+    """A gang of ranks: an executable launched with `$PARSL_MPI_PREFIX`, or a function with a `comm` parameter.
+
+    Of `ranks`, `num_nodes` and `ranks_per_node` two give the third; `num_nodes` alone takes whole nodes with a rank
+    on each core.
+
+    Attributes:
+        ranks: Ranks in all.
+        num_nodes: Nodes to spread them over.
+        ranks_per_node: Ranks on each node.
+        cores_per_rank: Cores of each rank; default 1.
+        gpus_per_rank: GPUs of each rank: whole, or a share below 1; default 0.
+        memory: GB on each node; default 0, unaccounted.
+        launcher_options: Words added to the launcher's command line.
+    """
+
+    _runtime = "mpi"
+    ranks: int | None = None
+    num_nodes: int | None = None
+    ranks_per_node: int | None = None
+    cores_per_rank: int | None = None
+    gpus_per_rank: float | None = None
+    memory: float | None = None
+    launcher_options: str | None = None
+
+
+@spelled
+class VLLM(_Part):
+    """A request to a persistent service: the app's body returns the prompt, its result is the completion.
+
+    Args:
+        service: The service's name.
+        full: Return the whole response (a dict with `choices` and `usage`) instead of the text.
+        request: Any request parameter of vLLM's API: `max_tokens`, `temperature`, `structured_outputs`, ...
+    """
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, service: str, *, full: bool | None = None, **request: Any) -> None:
+        self._keys = {"runtime": "vllm", "service": service, **request}
+        if full is not None:
+            self._keys["full"] = full
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keys of `parsl_resource_specification` that this part stands for."""
+        return dict(self._keys)
+
+
+@spelled
+@dataclass(frozen=True, slots=True)
+class Policy(_Part):
+    """How a task is mapped to the block.
+
+    Attributes:
+        priority: Lower runs first, as in Parsl; default 0.
+        placement: `pack` (default) fills nodes, `spread` takes the emptiest, `exclusive` takes whole nodes.
+        near: A service name or an affinity key; tasks with one key go to one node while it has room.
+        labels: Node labels the node must carry.
+        isolation: `shared` (default) runs in a resident process, `process` in a fresh one.
+        walltime: Seconds until the task's whole process tree is ended.
+        on_loss: `fail` (default) or `rerun` when the process under the task dies.
+        returns: For an MPI function: `root` (default), rank 0's result, or `all`, the list of all ranks'.
+    """
+
+    priority: float | None = None
+    placement: Placement | None = None
+    near: str | None = None
+    labels: tuple[str, ...] | None = None
+    isolation: Isolation | None = None
+    walltime: float | None = None
+    on_loss: OnLoss | None = None
+    returns: Returns | None = None
+
+
+Part = Dragon | MPI | VLLM | Policy | Mapping[str, Any]
+
+
+def annotate(*parts: Part) -> Callable[[F], F]:
+    """Say where and how an app runs; goes below `@python_app`, `@bash_app` (or any function given to `submit`).
+
+    The function stays an ordinary function, and runs unchanged on executors that know nothing of this package.
+
+    Args:
+        parts: `Dragon(...)`, `MPI(...)` or `VLLM(...)`, `Policy(...)`, or dicts with the same keys; later ones override
+            earlier ones.
+
+    Raises:
+        InvalidTask: A key, value or combination that can never run; or what is annotated is no function.
+    """
+    spec = merge(*map(_keys_of, parts))
+
+    def decorate(function: F) -> F:
+        if type(getattr(function, "__globals__", None)) is not dict:
+            raise InvalidTask("annotate", function, "a function written in Python is needed", _BELOW)
+        parse(spec, function.__name__, "comm" in inspect.signature(function).parameters)
+        return _accepting_spec(function, spec)
+
+    return decorate
+
+
+def _keys_of(part: Any) -> Any:
+    """Return the keys of a part; what is none is for `merge` to refuse."""
+    kind = type(part)
+    if issubclass(kind, type) and issubclass(part, _Part):
+        name = name_of_class(part)
+        raise InvalidTask("annotate", part, f"{name} is a class, and an object of it is needed", f"Write {name}(...)")
+    return part.as_dict() if issubclass(kind, _Part) else part
+
+
+def _accepting_spec(function: F, spec: dict[str, Any]) -> F:
+    """Return `function` with a `parsl_resource_specification` parameter, for what is given at call time.
+
+    Its default is empty: the annotation travels as an attribute, because ThreadPoolExecutor and HighThroughputExecutor
+    refuse what they do not know. The wrapper is made over the *user's* globals, so that dill ships it as it ships the
+    user's own function and the other side needs nothing of this package.
+    """
+
+    def call(*args: Any, parsl_resource_specification: Any = None, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    twin = types.FunctionType(call.__code__, function.__globals__, function.__name__, None, call.__closure__)
+    twin.__kwdefaults__ = {SPEC_PARAMETER: {}}
+    functools.update_wrapper(twin, function)
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.name != SPEC_PARAMETER]
+    extra = inspect.Parameter(SPEC_PARAMETER, inspect.Parameter.KEYWORD_ONLY, default={})
+    at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
+    parameters.insert(at, extra)
+    twin.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect.signature
+    setattr(twin, ATTRIBUTE, spec)
+    return twin  # type: ignore[return-value]  # same call signature plus one keyword

@@ -1,0 +1,103 @@
+"""The start of a block: which hosts it has, our presence on each, and what each says of itself."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl.cluster.batch import list_hosts
+from rhapsody_parsl.cluster.listed import Listed
+from rhapsody_parsl.cluster.names import is_known
+from rhapsody_parsl.cluster.node_launcher import detect
+from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.hosts import probe
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.pilot.inventory import make_nodes
+from rhapsody_parsl.pilot.open_files import provide
+from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.runtimes.workers.exchange import KEYS
+from rhapsody_parsl.wire.curve import Keys
+
+__all__ = ("discover",)
+
+log = logging.getLogger(__name__)
+
+_UNEQUAL_GPUS = (
+    "The job's hosts show different numbers of GPUs. If they are alike, ask Slurm for GPUs by number, as with "
+    "SlurmProvider(gpus_per_node=...): a job without that shows none in the steps that reach its other hosts"
+)
+
+
+async def discover(
+    config: BlockConfig, folder: Path, logs: Path, environment: Mapping[str, str] | None = None
+) -> tuple[list[Node], dict[str, Host]]:
+    """Return the block's nodes and its other hosts, with a node agent on each; a host that does not answer is left out.
+
+    Args:
+        config: The block's.
+        folder: Private; will be on every host.
+        logs: For what the node agents complain of.
+        environment: Where the batch system's variables are; default `os.environ`.
+
+    Raises:
+        RhapsodyError: The batch system's list cannot be read, or there is no way to the other hosts.
+    """
+    environment = os.environ if environment is None else environment
+    here = socket.gethostname()
+    listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
+    named = asyncio.create_task(_named(listed))
+    facts: dict[str, Mapping[str, Any]] = {listed[0].name: probe.facts(environment)}
+    hosts = await _open(config, listed[1:], folder, logs, environment)
+    facts.update((host.name, host.facts) for host in hosts.values())
+    if "SLURM_JOB_ID" in environment and len({len(each["gpus"]) for each in facts.values()}) > 1:
+        shown = ", ".join(f"{name} {len(each['gpus'])}" for name, each in facts.items())
+        log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
+    return make_nodes(config, listed, facts, await named), hosts
+
+
+async def _named(listed: Sequence[Listed]) -> bool:
+    """Whether the network knows hosts by the batch system's names; where none answers, to learn that takes long."""
+    return len(listed) == 1 or await asyncio.to_thread(is_known, listed[0].name)
+
+
+async def _open(
+    config: BlockConfig, listed: Sequence[Listed], folder: Path, logs: Path, environment: Mapping[str, str]
+) -> dict[str, Host]:
+    if not listed:
+        return {}
+    provide(len(listed))
+    node_launcher = detect(config.node_launcher, environment)
+    keys = folder / KEYS
+    Keys.create(keys)
+    files = {str(path): path.read_text() for path in keys.glob("*.key_secret")}
+    hosts = [
+        Host(
+            each.name,
+            node_launcher,
+            folder,
+            logs / f"node-agent-{each.name}.log",
+            config.heartbeat_period,
+            config.heartbeat_threshold,
+            files,
+        )
+        for each in listed
+    ]
+    began = time.monotonic()
+    await asyncio.gather(*(host.open() for host in hosts))
+    up = sum(host.up for host in hosts)
+    log.info(
+        "%d of %d other hosts reached (%s) in %.2f s", up, len(hosts), node_launcher.kind, time.monotonic() - began
+    )
+    for host in hosts:
+        if not host.up:
+            log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
+    await asyncio.gather(*(host.close() for host in hosts if not host.up))
+    if not any(host.up for host in hosts):
+        problems = "; ".join(f"{host.name}: {host.problem}" for host in hosts)
+        raise RhapsodyError(f"None of the block's other hosts answers ({node_launcher.kind}): {problems}")
+    return {host.name: host for host in hosts if host.up}

@@ -1,0 +1,178 @@
+"""`python -m rhapsody_parsl.runtimes.mpi.world.rank ENDPOINT WORLD [KEYS]`: one rank of a world.
+
+The main thread waits for work on the socket and enters MPI only with it; a listener hears the pilot meanwhile and calls
+no MPI:
+an idle rank costs nothing. Each task gets a communicator of its own.
+"""
+
+import faulthandler
+import os
+import socket
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import mpi4py
+
+mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
+from mpi4py import MPI  # noqa: E402 - after its settings
+
+from rhapsody_parsl.errors import RankFailed  # noqa: E402
+from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402
+from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402
+from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402
+from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
+from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
+from rhapsody_parsl.worker.memory import Before  # noqa: E402
+from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402
+
+_MOST_GROUPS = 256
+_REST = 16
+"""Tasks between the end of one and the end of its communicator."""
+
+
+class Rank:
+    """The main thread: runs work in order, each task on a communicator of its own.
+
+    The group's first rank decides whether a task still runs, for it alone hears that a task is wanted no more.
+    """
+
+    def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None:
+        self._inbox, self._outbox, self._before = inbox, outbox, before
+        self._host = socket.gethostname()
+        self._surroundings = TaskEnvironment()
+        self._groups: dict[tuple[int, ...], MPI.Group] = {}
+        self._used: deque[MPI.Intracomm] = deque()
+        self._idle_leases: list[MPI.Intracomm] = []
+
+    def run(self) -> None:
+        """Run what comes in, for ever."""
+        while True:
+            work = self._inbox.get()
+            self._surroundings.suit(work)
+            for task in work.tasks:
+                self._free_used(most=2 * _REST)
+                self._take(work, task)
+            self._outbox.flush()
+            self._free_used(most=_REST)  # the answer is on its way
+
+    def _group(self, ranks: tuple[int, ...]) -> MPI.Group:
+        group = self._groups.get(ranks)
+        if group is None:
+            if len(self._groups) >= _MOST_GROUPS:
+                for old in self._groups.values():
+                    old.Free()
+                self._groups.clear()
+            group = self._groups[ranks] = MPI.COMM_WORLD.Get_group().Incl(ranks)
+        return group
+
+    def _take(self, work: Work, task: Task) -> None:
+        group = self._group(work.ranks)
+        comm = MPI.COMM_WORLD.Create_group(group)
+        if work.memory:
+            self._before.note(work.run)
+        wanted = self._inbox.begin(work.run, task.id)
+        told = bytearray([wanted])
+        comm.Bcast(told)
+        if told[0]:
+            result = _call(task, comm, self._host)
+            is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
+            if result.kind != RESULT:
+                self._outbox.put(work.run, result)
+                self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
+            final = self._gather(group, task, result) if work.all_results else result
+            if result.kind == RESULT:
+                root = group.Get_rank() == 0
+                mine = deliver(final, work.shared_folder) if root else Result(task.id, RESULT, b"", result.seconds)
+                self._outbox.put(work.run, mine)
+            self._inbox.end()
+            if not is_fit:
+                self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
+            self._dispose(comm, result.kind == RESULT)
+        else:
+            self._inbox.end()
+            self._dispose(comm, clean=True)
+
+    def _gather(self, group: MPI.Group, task: Task, result: Result) -> Result:
+        """Bring all ranks' values to the first, on a communicator the function has not touched."""
+        from rhapsody_parsl.worker.call import pack, raised  # noqa: PLC0415 - dill is paid for with the first task
+
+        comm = MPI.COMM_WORLD.Create_group(group)
+        values = comm.gather(result.payload if result.kind == RESULT else None)
+        comm.Free()
+        if values is None or None in values:
+            return result
+        try:
+            return pack(task.id, [_unpack(value) for value in values], result.seconds)
+        except BaseException as problem:  # noqa: BLE001 - opening them runs the user's code
+            return raised(task.id, problem, result.seconds)
+
+    def _dispose(self, comm: MPI.Intracomm, clean: bool) -> None:
+        """Have a task's communicator freed, some tasks later: messages that nobody took must never meet another task.
+
+        MPI gives the number of a freed communicator to the next one, and with it what still arrives. A task that failed
+        here may even have left part of a collective operation behind; its communicator is kept for good.
+        """
+        if comm == MPI.COMM_NULL:
+            return  # the function freed it
+        if not clean:
+            self._idle_leases.append(comm)
+            return
+        self._used.append(comm)
+
+    def _free_used(self, most: int) -> None:
+        """Free communicators of the longest ended tasks until at most so many are left."""
+        while len(self._used) > most:
+            _free(self._used.popleft())
+
+
+def _free(comm: MPI.Intracomm) -> None:
+    """Take what nobody took, then free."""
+    status = MPI.Status()
+    while comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status):
+        rest = bytearray(status.Get_count(MPI.BYTE))
+        comm.Recv([rest, MPI.BYTE], status.Get_source(), status.Get_tag())
+    comm.Free()
+
+
+def _unpack(payload: bytes) -> object:
+    from rhapsody_parsl.payload import open_result  # noqa: PLC0415 - dill is paid for with the first task
+
+    return open_result(payload)
+
+
+def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
+    """Run one payload with `comm`; a failure says which rank it was."""
+    from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.user_code import run  # noqa: PLC0415 - as above
+
+    rank, size = comm.Get_rank(), comm.Get_size()
+    began = time.perf_counter()
+    try:
+        value = run(opened(task), comm=comm)
+    except SystemExit as exit_:
+        return failed(task.id, RankFailed(rank, size, host, f"the function called sys.exit({exit_.code!r})"))
+    except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
+        note = f"Raised by rank {rank} of {size} on {host}."
+        return raised(task.id, problem, time.perf_counter() - began, note)
+    return pack(task.id, value, time.perf_counter() - began)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the hub at `arguments[0]` as a rank of the world `arguments[1]`; the process ends here."""
+    die_with_parent()
+    faulthandler.enable()
+    endpoint, world, *keys = arguments
+    MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
+    for segment in map(Path, mpi_segments([os.getpid()])):
+        if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
+            segment.unlink(missing_ok=True)
+    facts = {"size": MPI.COMM_WORLD.Get_size()}
+    name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
+    serve(endpoint, name, keys, Rank, facts=facts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

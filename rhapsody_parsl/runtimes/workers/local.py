@@ -1,0 +1,136 @@
+"""Workers as plain processes: children of the pilot on its own host, guarded ones on the others."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl.config import STARTUP_TIMEOUT
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.hosts.mark import mark_of
+from rhapsody_parsl.hosts.process import Backend, log_tail, start_child
+from rhapsody_parsl.hosts.process_tree import end_session
+from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
+from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
+from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
+
+__all__ = ("LocalWorkers",)
+
+_GRACE = 0.2
+
+
+class LocalWorkers:
+    """A worker pool that starts its own processes.
+
+    Args:
+        context: The block.
+        owner: Name of the runtime they belong to; names socket, logs and workers.
+        startup_timeout: Seconds until a worker that is not ready is killed.
+        on_results: Takes results instead of the pilot, for a runtime that has more to do with them.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        owner: str,
+        startup_timeout: float = STARTUP_TIMEOUT,
+        on_results: Callable[[int, Sequence[Result]], None] | None = None,
+    ) -> None:
+        self._context, self._owner = context, owner
+        self._hub: Exchange | None = None
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._remote: dict[str, Backend] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=f"{owner}-worker-")
+        self.pool.give_time(startup_timeout, self._abandon)
+        if on_results:
+            self.pool.on_results = on_results
+
+    def start(self) -> None:
+        """Open the hub; idempotent. Workers start with the first run that needs one."""
+        if self._hub is None:
+            self._hub = Exchange(self._context, f"{self._owner}-workers", self._receive)
+            self.pool.attach(self._hub)
+
+    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, env: dict[str, str]) -> None:
+        """Give tasks to a run, in a worker on the first host of its lease; without a lease, on the pilot's."""
+        host = run.placed[0].node.host if run.placed else self._context.own_host
+        self.pool.feed(run, tasks, mode, host, env)
+
+    async def stop(self) -> None:
+        """End every worker with all it started; idempotent."""
+        if self._hub is None:
+            return
+        self._stopping = True
+        self.pool.quit()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await asyncio.gather(*(process.wait() for process in self._processes.values()))
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.kill()
+        await asyncio.gather(*(backend.stop() for backend in self._remote.values()))
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        self._hub.close()
+        self._hub = None
+
+    def _receive(self, peer: str, message: FromBackend) -> None:
+        self.pool.receive(peer, message)
+
+    def _spawn(self, name: str, host: str) -> None:
+        remote = self._context.host(host)
+        self._watch(self._run_remote(name, remote) if remote else self._run_worker(name, host), name)
+
+    def _watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=f"watch {name}")
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
+    async def _run_worker(self, name: str, host: str) -> None:
+        """Start one worker and report its end."""
+        try:
+            process = await start_child(self._command(name, host), self._log_of(name), asyncio.subprocess.DEVNULL)
+        except OSError as problem:
+            self._ended(name, host, f"it could not be started: {problem}")
+            return
+        self._processes[name] = process
+        code = await process.wait()
+        if code:
+            end_session(process.pid)
+        del self._processes[name]
+        self._ended(name, host, f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}")
+
+    async def _run_remote(self, name: str, host: Host) -> None:
+        """Start one worker on another host and report its end."""
+        marks = mark_of(str(self._context.folder), name)
+        command = self._command(name, host.name)
+        backend = self._remote[name] = Backend(command, self._log_of(name), host=host, grace=_GRACE, marks=marks)
+        await backend.start()
+        reason = await backend.wait()
+        del self._remote[name]
+        self._ended(name, host.name, reason, backend.begun.get(name))
+
+    def _command(self, name: str, host: str) -> list[str]:
+        endpoint, *keys = self._hub.arguments([host]) if self._hub else [""]
+        return [self._context.python, "-m", "rhapsody_parsl.worker", endpoint, name, *keys]
+
+    def _ended(self, name: str, host: str, reason: str, begun: int | None = None) -> None:
+        if self._hub and not self._stopping:
+            self._hub.drain()
+        error = worker_lost(name, host, reason, "" if self._stopping else log_tail(self._log_of(name)))
+        self.pool.worker_exited(name, error, begun)
+
+    def _abandon(self, name: str) -> str:
+        """Kill a worker; return the end of its log."""
+        if process := self._processes.get(name):
+            with suppress(ProcessLookupError):
+                process.kill()
+        elif backend := self._remote.get(name):
+            backend.give_up("it was not ready in time")
+        return log_tail(self._log_of(name))
+
+    def _log_of(self, name: str) -> Path:
+        return self._context.logs / f"{name}.log"

@@ -1,0 +1,285 @@
+"""Resident workers and the runs on them: the part that every runtime with workers shares.
+
+A pool knows workers by name and runs by number. How a worker process comes to be is the business of its `starter`; that
+one ended is told with `worker_exited`. One worker takes one run at a time.
+
+CUDA and its like read once in a process which GPUs it may use, and a mere look that found none holds too. So a worker
+serves only runs with the GPUs of its first one, which may be none.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
+from rhapsody_parsl.hosts.mark import NONE, mark_of, take
+from rhapsody_parsl.runtimes.protocol import Events, Node, Run
+from rhapsody_parsl.runtimes.workers.exchange import Exchange
+from rhapsody_parsl.wire.messages import (
+    Done,
+    FromBackend,
+    Mode,
+    Quit,
+    Ready,
+    Recall,
+    Result,
+    Returned,
+    Task,
+    Work,
+)
+
+__all__ = ("GPU_VARIABLE", "WorkerPool", "shown_gpus")
+
+GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
+
+
+def shown_gpus(node: Node, gpus: Sequence[int]) -> dict[str, str]:
+    """Return the variables that show a process these GPUs of a node and no others; {} on nodes without GPUs."""
+    if not node.gpus:
+        return {}
+    return {GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in gpus)}
+
+
+class _Worker:
+    """A worker process: where it is, what it works on and with, what it was given before it was up.
+
+    Attributes:
+        gpus: What its first run was shown of the host's GPUs, "" for none; None where nothing is shown or hidden.
+    """
+
+    __slots__ = (
+        "cores", "environment", "gpus", "host", "late", "name", "pid", "run", "tasks", "up", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, name: str, host: str, gpus: str | None) -> None:
+        self.name, self.host, self.gpus = name, host, gpus
+        self.up = False
+        self.late: asyncio.TimerHandle | None = None
+        self.pid = 0
+        self.run: Run | None = None
+        self.cores: tuple[int, ...] = ()
+        self.environment: dict[str, str] = {}
+        self.tasks: dict[int, None] = {}
+        self.waiting: list[Work | Recall | Quit] = []
+
+
+class WorkerPool:
+    """Workers of one runtime.
+
+    Args:
+        events: The pilot's ear.
+        starter: Starts a worker process: `(name, host)`; it will connect to the hub under that name.
+        environment: Variables every task gets, read at each feed.
+        prefix: What the workers' names begin with.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        starter: Callable[[str, str], None],
+        environment: Mapping[str, str],
+        prefix: str = "worker",
+    ) -> None:
+        self._events, self._start_worker, self._environment, self._prefix = events, starter, environment, prefix
+        self._hub: Exchange | None = None
+        self._workers: dict[str, _Worker] = {}
+        self._idle: dict[str, dict[str | None, list[_Worker]]] = {}  # by host, and by the GPUs they were shown
+        self._by_run: dict[int, _Worker] = {}
+        self._count = 0
+        self._startup_timeout = math.inf
+        self._abandon: Callable[[str], str | None] = lambda _name: None
+        self.on_results: Callable[[int, Sequence[Result]], None] = events.done
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all workers."""
+        return list(self._workers)
+
+    def host_of(self, name: str) -> str:
+        """Return the host of a worker, "" when there is none of the name."""
+        worker = self._workers.get(name)
+        return worker.host if worker else ""
+
+    def on_hosts(self, hosts: Collection[str]) -> list[str]:
+        """Return the names of the workers on some hosts."""
+        return [worker.name for worker in self._workers.values() if worker.host in hosts]
+
+    def give_time(self, seconds: float, abandon: Callable[[str], str | None]) -> None:
+        """Have a worker that is not ready in time killed by `abandon`.
+
+        Args:
+            seconds: The time.
+            abandon: Returns the end of its log; None when its time has not begun, and it is to have as much again.
+        """
+        self._startup_timeout, self._abandon = seconds, abandon
+
+    def attach(self, hub: Exchange) -> None:
+        """Use this hub, whose messages of our workers come to `receive`."""
+        self._hub = hub
+
+    def receive(self, peer: str, message: FromBackend) -> bool:
+        """Take a message of a worker; False when it is not one of ours."""
+        worker = self._workers.get(peer)
+        if worker is None:
+            return False
+        match message:
+            case Ready(pid=pid):
+                worker.pid = pid
+                self._up(worker)
+            case Done(run=run, results=results):
+                for result in results:
+                    worker.tasks.pop(result.id, None)
+                self.on_results(run, results)
+            case Returned(run=run, tasks=tasks):
+                for task in tasks:
+                    worker.tasks.pop(task, None)
+                self._events.returned(run, tasks)
+            case _:
+                return False
+        return True
+
+    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, host: str, env: Mapping[str, str]) -> None:
+        """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
+        worker = self._by_run.get(run.id) or self._engage(run, host)
+        worker.tasks.update(dict.fromkeys(task.id for task in tasks))
+        environment = {**self._environment, **worker.environment, **env}
+        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks), memory=run.memory_on(host)))
+
+    def end(self, run: Run) -> None:
+        """The run is over; its worker is idle."""
+        worker = self._by_run.pop(run.id, None)
+        if worker is not None:
+            worker.run = None
+            worker.tasks.clear()
+            self._idle.setdefault(worker.host, {}).setdefault(worker.gpus, []).append(worker)
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Ask the run's worker to give tasks back, or to end with those it has begun."""
+        worker = self._by_run.get(run.id)
+        if worker is not None:
+            self._send(worker, Recall(run.id, list(tasks), kill))
+
+    def worker_exited(self, name: str, error: RhapsodyError, begun: int | None = None) -> None:
+        """A worker process ended: its run is lost, tasks it never received are untouched.
+
+        Args:
+            name: The worker's.
+            error: What its tasks end with.
+            begun: The task it began last, if it was on another host and that has told; else it is read here.
+        """
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return
+        _disarm(worker)
+        if self._hub:
+            self._hub.forget(name)
+        idle = self._idle.get(worker.host, {}).get(worker.gpus, [])
+        if worker in idle:
+            idle.remove(worker)
+        if worker.run is not None:
+            self._by_run.pop(worker.run.id, None)
+            last = self._last_begun(worker, begun)
+            if last == NONE and not isinstance(error, BackendFailed):  # it never did anything
+                error = BackendFailed(f"Worker {name} on {worker.host}", *error.args[1:])
+            self._events.lost(worker.run.id, error, _not_begun(list(worker.tasks), last))
+
+    def _last_begun(self, worker: _Worker, told: int | None) -> int | None:
+        """Return the task that a worker began last, NONE for none, None when nobody knows."""
+        if not worker.up:
+            return NONE
+        if told is None and self._hub:
+            told = take(mark_of(self._hub.folder, worker.name)).get(worker.name)
+        return told
+
+    def _arm(self, worker: _Worker) -> None:
+        if self._startup_timeout < math.inf:
+            worker.late = asyncio.get_running_loop().call_later(self._startup_timeout, self._give_up, worker)
+
+    def _give_up(self, worker: _Worker) -> None:
+        """It is not ready; how long its tasks may wait for that is the user's choice, so they wait for no other."""
+        tail = self._abandon(worker.name)
+        if tail is None:
+            self._arm(worker)
+            return
+        reason = f"it was not ready within startup_timeout={self._startup_timeout:g} s"
+        error = BackendFailed(f"Worker {worker.name} on {worker.host}", reason, tail)
+        worker.tasks.clear()
+        self.worker_exited(worker.name, error)
+
+    def all_exited(self, error: RhapsodyError) -> None:
+        """Every worker ended."""
+        for name in self.names:
+            self.worker_exited(name, error)
+
+    def quit(self) -> None:
+        """Tell every worker to leave."""
+        for worker in self._workers.values():
+            if worker.up and self._hub:
+                self._hub.send(worker.name, Quit())
+
+    def _engage(self, run: Run, host: str) -> _Worker:
+        shown = shown_gpus(run.placed[0].node, run.placed[0].share.gpus) if run.placed else {}
+        gpus = next(iter(shown.values()), None)
+        worker = self._take_idle(host, gpus) or self._new(host, gpus)
+        worker.run = run
+        worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
+        threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
+        worker.environment = {**threads, **shown}
+        self._by_run[run.id] = worker
+        if worker.up:
+            self._events.at_work(run, host, {worker.name: worker.pid})
+        return worker
+
+    def _take_idle(self, host: str, gpus: str | None) -> _Worker | None:
+        """Take an idle worker that has these GPUs; those that have some of them among others leave the memory there."""
+        idle = self._idle.get(host, {})
+        if gpus:
+            for other in [other for other in idle if other and other != gpus and _meet(other, gpus)]:
+                for worker in idle.pop(other):
+                    self._send(worker, Quit())
+        fitting = idle.get(gpus)
+        return fitting.pop() if fitting else None
+
+    def _new(self, host: str, gpus: str | None) -> _Worker:
+        self._count += 1
+        worker = _Worker(f"{self._prefix}{self._count}", host, gpus)
+        self._workers[worker.name] = worker
+        self._arm(worker)
+        self._start_worker(worker.name, host)
+        return worker
+
+    def _up(self, worker: _Worker) -> None:
+        worker.up = True
+        _disarm(worker)
+        if worker.run:
+            self._events.at_work(worker.run, worker.host, {worker.name: worker.pid})
+        waiting, worker.waiting = worker.waiting, []
+        for message in waiting:
+            self._send(worker, message)
+
+    def _send(self, worker: _Worker, message: Work | Recall | Quit) -> None:
+        if worker.up and self._hub:
+            self._hub.send(worker.name, message)
+        else:
+            worker.waiting.append(message)
+
+
+def _not_begun(held: list[int], last: int | None) -> list[int]:
+    """Return what a worker held and had not begun: all that was given after the task it began last."""
+    if last is None:
+        return []
+    return held[held.index(last) + 1 :] if last in held else held
+
+
+def _disarm(worker: _Worker) -> None:
+    if worker.late:
+        worker.late.cancel()
+
+
+def _meet(one: str, other: str) -> bool:
+    return not set(one.split(",")).isdisjoint(other.split(","))
+
+
+def worker_lost(name: str, host: str, reason: str, log: str = "") -> WorkerLost:
+    """Return the error for a worker that ended by itself."""
+    return WorkerLost(f"{name} on {host}", reason, log)

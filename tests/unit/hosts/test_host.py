@@ -1,0 +1,275 @@
+"""A node agent and the processes it starts, all on this host: only the way to it is a plain `env`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rhapsody_parsl.cluster.node_launcher import NodeLauncher
+from rhapsody_parsl.hosts import node_agent
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.hosts.process import Backend
+from testing import leaks
+from testing.processes import below
+from testing.waiting import alive, until, until_gone
+
+SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    with leaks.watch(5.0):
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "private"
+
+
+def with_host(
+    folder: Path,
+    story: Callable[[Host], Awaitable[None]],
+    threshold: float = 5.0,
+    way: tuple[str, ...] = ("env",),
+    log: Path | None = None,
+) -> None:
+    log = log or folder.parent / "node-agent.log"
+
+    async def run() -> None:
+        host = Host("other", NodeLauncher("own", way), folder, log, 0.1, threshold, {str(folder / "keys/secret"): "k"})
+        assert await host.open(), (host.problem, log.read_text())
+        try:
+            await story(host)
+        finally:
+            await host.close()
+            await host.close()
+
+    asyncio.run(run())
+
+
+def node_agents() -> list[psutil.Process]:
+    """Return the keeper and, last, the node agent itself."""
+    found = below("node_agent.py")
+    numbers = {process.pid for process in found}
+    return sorted(found, key=lambda process: process.ppid() in numbers)
+
+
+async def sleeper(host: Host, folder: Path) -> tuple[Backend, int]:
+    note = folder.parent / "pid"
+    note.unlink(missing_ok=True)
+    backend = Backend([sys.executable, "-c", SLEEP, str(note)], folder.parent / "log", host=host, grace=0.3)
+    await backend.start()
+    await asyncio.to_thread(until, lambda: note.exists() and note.read_text(), 20)
+    return backend, int(note.read_text())
+
+
+def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -> None:
+    code = "import os, sys; print(os.environ['MINE'], open(sys.argv[1]).read(), os.environ.get('HOME')); sys.exit(7)"
+
+    async def story(host: Host) -> None:
+        assert host.up
+        assert host.facts["cores"] == sorted(os.sched_getaffinity(0))
+        path = str(folder / "one" / "settings")
+        backend = Backend(
+            [sys.executable, "-c", code, path], folder.parent / "log", host=host,
+            env={"MINE": "x", "HOME": None}, files={path: "text"},
+        )  # fmt: skip
+        await backend.start()
+        assert await backend.wait() == "it left with exit code 7"
+        assert backend.log_tail() == "x text None"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "keys/secret").stat().st_mode) == 0o600
+        assert json.loads((folder / "environment").read_text())["PATH"] == os.environ["PATH"]
+
+    with_host(folder, story)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("tasks_leave", [False, True], ids=["nothing left", "left by a task"])
+def test_a_jobs_own_folder_for_temporary_files_may_be_on_the_first_host_only(folder: Path, tasks_leave: bool) -> None:
+    jobs = folder.parent / "pbs.7.server"
+
+    async def story(host: Host) -> None:
+        assert stat.S_IMODE(jobs.stat().st_mode) == 0o700
+        if tasks_leave:
+            (jobs / "result").touch()
+
+    with_host(jobs / "private", story, log=folder.parent / "node-agent.log")
+    assert list(folder.parent.rglob("pbs.7.server/*")) == ([jobs / "result"] if tasks_leave else [])
+    assert jobs.exists() == tasks_leave
+
+
+def test_stop_ends_it_there(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        backend, pid = await sleeper(host, folder)
+        await backend.stop()
+        assert not alive(pid)
+
+    with_host(folder, story)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_it_closes_also_when_a_word_comes_in_the_same_turn(folder: Path, turns: int) -> None:
+    """`asyncio.wait_for` before Python 3.12 prefers what it waited for to a cancellation, and closing waited on."""
+
+    async def story(host: Host) -> None:
+        assert host._client
+        assert host._client.stdout
+        host._client.stdout.feed_data(b'{"pong": true}\n')
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await host.close()
+
+    with_host(folder, story)
+    assert not folder.exists()
+
+
+def test_a_guard_there_that_is_killed_is_followed_by_another(folder: Path) -> None:
+    """What had a session of its own and no parent is the keeper's then, and goes with the node agent."""
+    left = folder.parent / "left"
+    code = (
+        "import os, signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "far = subprocess.run(['setsid', '--fork', 'sh', '-c', 'echo $$ > ' + sys.argv[1] + '.far; exec sleep 100'])\n"
+        "open(sys.argv[1] + '.near', 'w').write(str(os.getpid())); time.sleep(100)"
+    )
+    note = str(folder.parent / "pid")
+    pids: list[int] = []
+
+    async def story(host: Host) -> None:
+        command = [sys.executable, "-c", code, note]
+        backend = Backend(command, folder.parent / "log", host=host, sweep=[str(left)])
+        await backend.start()
+        for which in (".near", ".far"):
+            path = Path(note + which)
+            pids.append(int(await asyncio.to_thread(until, lambda path=path: path.exists() and path.read_text())))
+        left.touch()
+        above = psutil.Process(pids[0]).parent()
+        assert above
+        above.kill()
+        assert await backend.wait() == "it was ended by signal 9"
+        assert not alive(pids[0])
+        assert not left.exists()
+
+    with_host(folder, story)
+    assert not alive(pids[1])
+    assert not folder.exists()
+
+
+def test_an_node_agent_whose_keeper_is_killed_leaves_nothing(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        _, pid = await sleeper(host, folder)
+        node_agents()[0].kill()
+        await asyncio.to_thread(until_gone, [pid])
+        await asyncio.to_thread(until, lambda: not folder.exists(), 10)
+
+    with_host(folder, story)
+
+
+@pytest.mark.parametrize("whom", ["node agent", "both"])
+def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: str) -> None:
+    """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""
+    told: list[str] = []
+
+    async def story(host: Host) -> None:
+        host.on_change = lambda _host, problem: told.append(problem)
+        backend, pid = await sleeper(host, folder)
+        losses: list[str] = []
+        host.watch(losses.append)
+        for process in node_agents() if whom == "both" else node_agents()[-1:]:
+            process.kill()
+        assert await backend.wait() == "its host other was lost: its connection ended"
+        assert losses == ["host other was lost: its connection ended"]
+        await asyncio.to_thread(until_gone, [pid])
+        await asyncio.wait_for(host.wait_up(), 20)
+        _, pid = await sleeper(host, folder)
+        assert alive(pid)
+
+    with_host(folder, story)
+    assert told == ["its connection ended", ""]
+    assert not folder.exists()
+
+
+def test_an_node_agent_leaves_with_what_started_it(folder: Path) -> None:
+    """Flux kills that when the way from the pilot ends, and leaves the node agent's standard input open."""
+    words = ["setsid", "--wait", sys.executable, "-I", "-S", node_agent.__file__, "--silence", "60", str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, start_new_session=True) as carrier:
+        assert carrier.stdout
+        assert b"hello" in carrier.stdout.readline()
+        assert len(node_agents()) == 3
+        carrier.kill()
+        until(lambda: not folder.exists(), 20)
+
+
+def test_the_address_of_a_hosts_own_broker_stays_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX_URI", "local:///tmp/flux-a/local-0")
+    code = "import os; print(os.environ['FLUX_URI'])"
+
+    async def story(host: Host) -> None:
+        backend = Backend([sys.executable, "-c", code], folder.parent / "log", host=host)
+        await backend.start()
+        await backend.wait()
+        assert backend.log_tail() == "local:///tmp/flux-b/local-1"
+
+    with_host(folder, story, way=("env", "FLUX_URI=local:///tmp/flux-b/local-1"))
+
+
+def test_an_node_agent_that_is_frozen_is_lost_and_leaves_when_it_wakes(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        backend, pid = await sleeper(host, folder)
+        frozen = node_agents()
+        for process in frozen:
+            process.send_signal(signal.SIGSTOP)
+        assert await backend.wait() == "its host other was lost: it was silent for 1 s"
+        assert alive(pid)
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):  # the way to it was cut by killing its first process
+                process.send_signal(signal.SIGCONT)
+        await asyncio.to_thread(until_gone, [pid])
+
+    with_host(folder, story, threshold=1.0)
+
+
+def test_a_process_that_spans_a_lost_host_ends(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        backend = Backend([sys.executable, "-c", "import time; time.sleep(100)"], folder.parent / "log", spans=[host])
+        await backend.start()
+        node_agents()[-1].kill()
+        assert await backend.wait() == "host other was lost: its connection ended"
+
+    with_host(folder, story)
+
+
+def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
+    async def run() -> None:
+        log = folder.parent / "log"
+        host = Host("other", NodeLauncher("own", ("sh", "-c", "echo no such host >&2; exit 1")), folder, log, 1, 5, {})
+        assert not await host.open()
+        assert host.problem == f"the way to it ended; see {log}"
+        assert log.read_text() == "no such host\n"
+        await host.close()
+        folder.mkdir(mode=0o755)
+        host = Host("other", NodeLauncher("own", ("env",)), folder, log, 1, 5, {})
+        assert not await host.open()
+        assert "is not a folder of ours alone; set TMPDIR" in host.problem
+        await host.close()
+
+    asyncio.run(run())
+
+
+def test_a_greeting_on_the_way_is_passed_over(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        assert host.facts["cores"]
+
+    with_host(folder, story, way=("sh", "-c", 'echo "Welcome to {host}"; exec "$@"', "sh"))

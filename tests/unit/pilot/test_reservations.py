@@ -1,0 +1,67 @@
+from typing import Any
+
+from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.lender import Lender
+from rhapsody_parsl.pilot.reservations import Reservations
+from rhapsody_parsl.runtimes.protocol import Run
+from testing.nodes import make_nodes, make_spec, make_task
+from testing.simulation import FakeRuntime
+
+
+class Waiting:
+    """Who waits on a ledger, and their claims."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        ready = {"local", "mpi"}
+        self.backlog = Backlog(ledger, dict.fromkeys(ready, FakeRuntime()), "local", {}, 60.0)
+        self.claims = Reservations(ledger, self.backlog, ready)
+        self._count = 0
+
+    def put(self, arrival: float, name: str = "app", **keys: Any) -> Lane:
+        self._count += 1
+        return self.backlog.put(make_task(self._count, make_spec(name, **keys)), arrival)
+
+
+def test_an_older_claim_comes_before_the_next_task_of_a_run() -> None:
+    ledger = Ledger(make_nodes(1, cores=1))
+    waiting = Waiting(ledger)
+    lane = waiting.put(1.0)
+    lent = Lender(ledger, lambda: 0.0).lend(lane.spec, ())
+    assert lent is not None
+    active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
+    waiting.put(1.1, "younger")
+    assert waiting.claims.allow(active)
+    older = waiting.put(0.0, "older")
+    assert not waiting.claims.allow(active)
+    older.take(1)
+    assert waiting.claims.allow(active)
+
+
+def test_nodes_are_kept_free_for_whoever_waits_long_enough() -> None:
+    ledger = Ledger(make_nodes(3, cores=1))
+    waiting = Waiting(ledger)
+    gang = waiting.put(0.0, runtime="mpi", num_ranks=2)
+    assert waiting.claims.add(gang.shape, 2.9)
+    assert not waiting.claims.held
+    assert waiting.claims.add(gang.shape, 3.1), "there is a node for others"
+    assert waiting.claims.held == dict.fromkeys(("n0", "n1"), gang.shape)
+    other = waiting.put(0.05, "other")
+    assert not waiting.claims.add(other.shape, 3.1), "there is none"
+    assert set(waiting.claims.held) == {"n0", "n1", "n2"}
+    waiting.claims.clear()
+    assert not waiting.claims.held
+
+
+def test_nobody_goes_on_where_a_node_is_kept_free_for_an_older_claim() -> None:
+    ledger = Ledger(make_nodes(2, cores=1))
+    waiting = Waiting(ledger)
+    gang = waiting.put(0.0, runtime="mpi", num_nodes=2)
+    lane = waiting.put(1.0)
+    lent = Lender(ledger, lambda: 0.0).lend(lane.spec, ())
+    assert lent is not None
+    active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
+    assert waiting.claims.allow(active)
+    waiting.claims.add(gang.shape, 3.1)
+    assert not waiting.claims.allow(active)

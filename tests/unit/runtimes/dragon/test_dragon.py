@@ -1,0 +1,182 @@
+"""The pilot's half of the Dragon runtime, without Dragon."""
+
+import asyncio
+import importlib.util
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhapsody_parsl.config import DragonRuntime
+from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
+from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, mode, some_ports
+from rhapsody_parsl.runtimes.protocol import Context, Node
+from testing import leaks
+from testing.waiting import until
+
+pytestmark = pytest.mark.dragon
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    """Let these packages look as if they were not installed."""
+    found = ModuleSpec("any", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else found)
+
+
+def test_a_missing_package_is_a_refusal_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without(monkeypatch, "dragon", "flask")
+    with pytest.raises(MissingPackage) as caught:
+        find_dragon(DragonRuntime(), str(tmp_path / "python"))
+    assert str(caught.value) == (
+        f"dragonhpc and flask is not installed in the block's Python environment ({tmp_path / 'python'}). "
+        "Install it there with: pip install 'rhapsody-parsl[dragon]'"
+    )
+
+
+def test_the_command_beside_the_python_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without(monkeypatch)
+    monkeypatch.setattr(shutil, "which", lambda _: "/elsewhere/dragon")
+    assert find_dragon(DragonRuntime(), str(tmp_path / "python")) == "/elsewhere/dragon"
+    (tmp_path / "dragon").touch()
+    assert find_dragon(DragonRuntime(), str(tmp_path / "python")) == str(tmp_path / "dragon")
+    assert find_dragon(DragonRuntime(executable="/mine"), str(tmp_path / "python")) == "/mine"
+
+
+def test_no_command_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without(monkeypatch)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(MissingPackage, match="dragon is not installed"):
+        find_dragon(DragonRuntime(), str(tmp_path / "python"))
+
+
+PORTS = "--port 1 --overlay-port 2 --frontend-port 3"
+
+
+@pytest.mark.parametrize(("hosts", "reach", "everywhere", "words"), [
+    ("a", "srun", True, "-s"),
+    ("ab", "srun", True, f"-t tcp {PORTS} --wlm slurm"),
+    ("ab", "srun", False, f"-t tcp {PORTS} --wlm ssh --hostlist a,b"),
+    ("ab", "ssh", True, f"-t tcp {PORTS} --wlm ssh --hostlist a,b"),
+    ("ab", "pals", True, f"-t tcp {PORTS} --wlm pbs+pals"),
+])  # fmt: skip
+def test_where_a_runtime_runs(hosts: str, reach: str, everywhere: bool, words: str) -> None:
+    assert mode(list(hosts), (), reach, everywhere, [1, 2, 3]) == words.split()
+    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere, [1, 2, 3])
+
+
+def test_runtimes_over_several_hosts_listen_on_ports_of_their_own() -> None:
+    assert len(set(some_ports())) == 3
+    assert len({tuple(some_ports()) for _ in range(100)}) == 100
+
+
+class Told:
+    """Hears of states, and of the partition's ends."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[str, str]] = []
+        self.ends: list[RhapsodyError] = []
+
+    def state(self, runtime: str, state: str, detail: str = "") -> None:
+        """Take a state."""
+        self.states.append((state, detail))
+
+    def ended(self, partition: Partition, error: RhapsodyError, begun: Mapping[str, int]) -> None:
+        """Take an end."""
+        self.ends.append(error)
+
+
+class Hub:
+    """Has nothing but an address."""
+
+    def arguments(self, hosts: Any) -> list[str]:
+        """Return none."""
+        return []
+
+    def send(self, peer: str, message: Any) -> None:
+        """Nobody is there."""
+
+
+def partition(folder: Path, told: Told, launcher: str, **options: Any) -> Partition:
+    """Return one with this shell script as its `dragon`; each start adds a byte to the file `starts`."""
+    command = folder / "dragon"
+    command.write_text(f"#!/bin/sh\ncd {folder}\nprintf . >> starts\n{launcher}\n")
+    command.chmod(0o700)
+    node = Node("n0", "here", (0,), (0,))
+    context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, told)  # type: ignore[arg-type]  # all it hears
+    config = DragonRuntime(executable=str(command), **options)
+    made = Partition("dragon-0", ("here",), config, context, told.ended)
+    made.attach(Hub())  # type: ignore[arg-type]  # all it is asked
+    return made
+
+
+def test_a_launcher_that_fails_is_started_once_more(tmp_path: Path) -> None:
+    told = Told()
+
+    async def check() -> None:
+        made = partition(tmp_path, told, "[ -s again ] || { echo oh; echo . > again; exit 3; }\nexec sleep 100")
+        starting = asyncio.create_task(made.start())
+        await asyncio.to_thread(
+            until, lambda: (tmp_path / "starts").exists() and (tmp_path / "starts").stat().st_size == 2
+        )
+        made.head_is_up()
+        await starting
+        await made.stop()
+
+    with leaks.watch(3.0):
+        asyncio.run(check())
+    assert told.states == [("starting", "dragon-0 did not come up (it left with exit code 3) and is started once more")]
+    assert not told.ends
+
+
+def test_one_that_fails_again_has_failed_with_its_words(tmp_path: Path) -> None:
+    told = Told()
+    made = partition(tmp_path, told, "echo no such fabric; exit 3")
+
+    async def check() -> None:
+        with pytest.raises(BackendFailed) as caught:
+            await made.start()
+        assert str(caught.value) == (
+            "The Dragon runtime did not start: it left with exit code 3, 2 times. "
+            "The end of its log: no such fabric\nno such fabric"
+        )
+        with pytest.raises(BackendFailed):  # the next task tries again
+            await made.start()
+
+    with leaks.watch(3.0):
+        asyncio.run(check())
+    assert (tmp_path / "starts").stat().st_size == 4
+    assert [type(end) for end in told.ends] == [BackendFailed, BackendFailed]
+
+
+def test_one_that_is_not_up_in_time_is_ended(tmp_path: Path) -> None:
+    told = Told()
+    made = partition(tmp_path, told, "exec sleep 100", startup_timeout=0.5)
+    began = time.monotonic()
+    with leaks.watch(3.0), pytest.raises(BackendFailed, match=r"it was not up after 0.5 s, 2 times"):
+        asyncio.run(made.start())
+    assert time.monotonic() - began < 20
+
+
+def test_one_that_was_up_is_lost_and_not_started_before_it_is_needed(tmp_path: Path) -> None:
+    told = Told()
+    made = partition(tmp_path, told, "sleep 1; exit 4")
+
+    async def check() -> None:
+        starting = asyncio.create_task(made.start())
+        await asyncio.to_thread(until, (tmp_path / "starts").exists)
+        made.head_is_up()
+        await starting
+        await asyncio.to_thread(until, lambda: bool(told.ends))
+
+    with leaks.watch(3.0):
+        asyncio.run(check())
+    (error,) = told.ends
+    assert isinstance(error, RuntimeLost)
+    assert "it left with exit code 4" in str(error)
+    assert (tmp_path / "starts").stat().st_size == 1
+    assert not told.states

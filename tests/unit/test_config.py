@@ -1,0 +1,117 @@
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl.config import BlockConfig, read_config, write_config
+from rhapsody_parsl.errors import InvalidTask
+
+SERVICE = VLLMService(
+    "llm", "/models/x", gpus=2, replicas=3, engine_args={"dtype": "auto", "n": 1}, env={"A": "b"},
+    executable=("serve", "{port}"), server="command",
+)  # fmt: skip
+
+
+def test_round_trip_in_a_private_file(tmp_path: Path) -> None:
+    config = BlockConfig(
+        label="x", addresses=("tcp://h:1",), logs="/l", default_runtime="mpi", nodes=2, memory_per_node=1.5,
+        runtimes=(LocalRuntime(), DragonRuntime(nodes_per_partition=0), MPIRuntime(launcher="srun", options=("-v",)),
+                  VLLMRuntime(services=(SERVICE,))),
+    )  # fmt: skip
+    path = tmp_path / "block.json"
+    write_config(config, path)
+    assert read_config(path) == config
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_paths_and_lists_will_do(tmp_path: Path) -> None:
+    service = VLLMService("a", model=tmp_path)  # type: ignore[arg-type]  # as users do
+    assert service.model == str(tmp_path)
+    assert MPIRuntime(options=["-v"]).options == ("-v",)  # type: ignore[arg-type]  # as users do
+    assert type(MPIRuntime(world_ranks=np.int64(4)).world_ranks) is int  # type: ignore[arg-type]  # as users do
+
+
+def test_a_list_of_services_will_do() -> None:
+    assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"tensor_parallel_size": 4},
+        {"tensor_parallel_size": "2", "pipeline_parallel_size": 2},
+        {"tensor_parallel_size": 3, "data_parallel_size": 2},
+    ],
+)
+def test_an_engine_divides_over_two_nodes_by_any_of_its_sizes(sizes: dict[str, Any]) -> None:
+    assert VLLMService("a", "m", nodes=2, engine_args=sizes).nodes == 2
+
+
+@pytest.mark.parametrize(("gpus", "cores"), [(0, 1), (0.5, 2), (1, 2), (2, 4), (8, 10)])
+def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) -> None:
+    service = VLLMService("a", "m", gpus=gpus)
+    assert service.cores == cores
+    assert msgspec.json.decode(msgspec.json.encode(service), type=VLLMService) == service
+    assert VLLMService("a", "m", gpus=gpus, cores=0).cores == 0
+
+
+@pytest.mark.parametrize(("kind", "keys", "sentence"), [
+    (DragonRuntime, {"nodes_per_partition": -1}, "DragonRuntime(nodes_per_partition)=-1: it must be 0 or more."),
+    (DragonRuntime, {"startup_timeout": 0}, "DragonRuntime(startup_timeout)=0: it must be 0.1 or more."),
+    (MPIRuntime, {"world_ranks": -2}, "MPIRuntime(world_ranks)=-2: it must be 0 or more."),
+    (MPIRuntime, {"launcher": "lsf"},
+     "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun."),
+    (VLLMRuntime, {"request_workers": 0}, "VLLMRuntime(request_workers)=0: it must be 1 or more."),
+    (VLLMRuntime, {"services": (SERVICE, SERVICE)},
+     "VLLMRuntime(services)=['llm', 'llm']: two services have one name."),
+    (VLLMService, {"name": "a b", "model": "m"},
+     "VLLMService(name)='a b': letters, digits, - and _ only, and 100 at most."),
+    (VLLMService, {"name": "a", "model": ""}, "VLLMService(model)='': a folder or a model's name is needed."),
+    (VLLMService, {"name": "a", "model": "m", "replicas": 0}, "VLLMService(replicas)=0: it must be 1 or more."),
+    (VLLMService, {"name": "a", "model": "m", "gpus": 1.5},
+     "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased. Use 2, or a share below 1"),
+    (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
+    (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be 1 or more."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2},
+     "VLLMService(nodes)=2: tensor_parallel_size * pipeline_parallel_size of its engine_args is 1, which does not "
+     "divide over as many nodes. Make it 2, or a multiple"),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"data_parallel_size": 3}},
+     "VLLMService(nodes)=2: data_parallel_size of its engine_args is 3, which does not divide over as many nodes. "
+     "Make it 2, or a multiple"),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"tensor_parallel_size": 2, "node_rank": 1}},
+     "VLLMService(engine_args)='node_rank': nodes=2 sets it."),
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "server": "command", "executable": "serve {port}"},
+     "VLLMService(nodes)=2: a command of your own stands on one node. Leave out executable"),
+    (DragonRuntime, {"startup_timeout": float("inf")},
+     "DragonRuntime(startup_timeout)=inf: a finite number is needed."),
+    (DragonRuntime, {"startup_timeout": 10**10},
+     "DragonRuntime(startup_timeout)=10000000000: it must be 1e+09 at most."),
+    (DragonRuntime, {"nodes_per_partition": 10**6},
+     "DragonRuntime(nodes_per_partition)=1000000: it must be 100000 at most."),
+    (DragonRuntime, {"executable": "a\0"},
+     "DragonRuntime(executable)='a\\x00': the character NUL, and half of a surrogate pair, are not allowed."),
+    (MPIRuntime, {"launcher": "srn"},
+     "MPIRuntime(launcher)='srn': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun. "
+     "Did you mean 'srun'?"),
+    (VLLMService, {"name": "a", "model": "m", "gpus": float("nan")},
+     "VLLMService(gpus)=nan: a finite number is needed."),
+    (VLLMService, {"name": "a", "model": "m", "memory": -1}, "VLLMService(memory)=-1: it must be 0 or more."),
+    (VLLMService, {"name": "a", "model": "m", "engine_args": {"x": object()}},
+     "VLLMService(engine_args)=<object object>: it is not plain data: numbers, text, True, False, None, and lists and "
+     "dicts of them."),
+    (VLLMService, {"name": "a", "model": "m", "env": {"A=B": ""}},
+     "VLLMService(env)='A=B': this is no variable's name."),
+    (VLLMRuntime, {"services": SERVICE},
+     "VLLMRuntime(services)=<VLLMService object>: a list of VLLMService(...) is needed."),
+    (VLLMRuntime, {"services": ["x"]}, "VLLMRuntime(services)=['x']: a list of VLLMService(...) is needed."),
+    (DragonRuntime, {"options": [1]}, "DragonRuntime(options)=[1]: Expected str, got int - at $[0]."),
+])  # fmt: skip
+def test_errors_say_what_to_change(kind: Any, keys: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        kind(**keys)
+    assert str(caught.value) == sentence
