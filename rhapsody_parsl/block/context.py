@@ -85,7 +85,12 @@ class Run:
 
 
 class Events(Protocol):
-    """What a runtime tells the pilot; called on the pilot's loop, never from within a call of the pilot's."""
+    """What a runtime tells the pilot, on the pilot's loop.
+
+    Each task that was given is told once: `done`, `returned`, or with its run `lost`. None of these three is called
+    from within `run`, `end` or `cancel` of the runtime (see `runtimes.deferred`), nor about a run that is over, nor
+    with nothing in it. The others may be called at any time. Nothing is called once `stop` has returned.
+    """
 
     def done(self, run: int, results: Sequence[Result]) -> None:
         """These tasks of a run ended."""
@@ -116,7 +121,11 @@ class Events(Protocol):
         """Nothing works any more for a run that is none of the pilot's."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
-        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail."""
+        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail.
+
+        The pilot says itself what becomes of `start`; a runtime says what happens later: that it was lost, is started
+        again, and is back.
+        """
 
     def services(self, services: Sequence[dict[str, Any]]) -> None:
         """The runtime's services changed: name, state, replicas, ready, cores, url, model."""
