@@ -69,7 +69,7 @@ class Pool:
         self._waiting.pop(run.id, None)
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
-        """Give back what waits, and kill what runs: `_work` will tell that it is lost."""
+        """Return what waits, and kill what runs: `_work` will tell that it is lost."""
         waiting = self._waiting.get(run.id, deque())
         if back := [task for task in waiting if task.id in tasks]:
             for task in back:

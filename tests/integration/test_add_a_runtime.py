@@ -87,7 +87,7 @@ class Heard:
     def at_work(self, run: Run, host: str, pids: Any) -> None: ...
 
 
-def test_what_waits_in_a_run_is_given_back_or_outlives_a_loss(tmp_path: Path) -> None:
+def test_what_waits_in_a_run_is_returned_or_outlives_a_loss(tmp_path: Path) -> None:
     """Its tasks take a tenth of a second at least, for which the pilot gives none ahead; another's may be shorter."""
     node = Node("n0", "n0", (0,), (0,))
     heard: Any = Heard()
