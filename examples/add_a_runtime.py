@@ -12,6 +12,7 @@ from rhapsody_parsl import Part, RuntimeConfig, Takes
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.shared_memory import opened
@@ -45,6 +46,7 @@ class Pool:
 
     def __init__(self, config: SubprocessPool, context: Context) -> None:
         self._config, self._context = config, context
+        self._deferred = Deferred(context.events)  # what is told from within a call of the pilot's
         self._waiting: dict[int, deque[Task]] = {}  # by run
         self._running: dict[int, tuple[Task, Backend]] = {}
         self._at_work: dict[int, asyncio.Task[None]] = {}
@@ -67,12 +69,12 @@ class Pool:
         self._waiting.pop(run.id, None)
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
-        """Give back what waits, and kill what runs: `_work` will tell that it is lost."""
+        """Return what waits, and kill what runs: `_work` will tell that it is lost."""
         waiting = self._waiting.get(run.id, deque())
         if back := [task for task in waiting if task.id in tasks]:
             for task in back:
                 waiting.remove(task)
-            asyncio.get_running_loop().call_soon(self._context.events.returned, run.id, [task.id for task in back])
+            self._deferred.returned(run.id, [task.id for task in back])
         running = self._running.get(run.id)
         if kill and running and running[0].id in tasks:
             running[1].give_up("it was killed")

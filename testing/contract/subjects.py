@@ -43,6 +43,7 @@ class Subject:
         comm: Whether the tasks run on ranks.
         bash: Whether it runs bash apps.
         gives_back: Whether it returns what has not begun; one that has begun everything at once does not.
+        resident: Whether its processes stay for the next run.
         by_file: Whether a large result travels by shared memory.
         shares_fate: Whether a killed process takes what runs beside it: MPI ends a whole world.
         backend: A part of the command line of what ends the runtime, or a service, when it is killed; "" for none.
@@ -58,6 +59,7 @@ class Subject:
     comm: bool = False
     bash: bool = True
     gives_back: bool = True
+    resident: bool = True
     by_file: bool = True
     shares_fate: bool = False
     backend: str = ""
@@ -117,6 +119,13 @@ def of(*runtimes: RuntimeConfig, services: Sequence[VLLMService] = ()) -> Factor
     return make
 
 
+def example(context: Context, borrow: Borrow) -> Runtime:
+    """Make the runtime of the page "Add a runtime"."""
+    from add_a_runtime import SubprocessPool  # noqa: PLC0415 - with the import, its name is known to all tests
+
+    return of(SubprocessPool())(context, borrow)
+
+
 def without_python(make: Factory) -> Factory:
     """Return what makes the same runtime in a block whose Python is not there."""
 
@@ -149,6 +158,14 @@ SUBJECTS = (
     ),
     _LAUNCHES,
     replace(_LAUNCHES, id="mpi-functions", comm=True, bash=False, shares_fate=True),
+    Subject(
+        id="example",
+        make=example,
+        make_broken=without_python(example),
+        broken="/no/such/python",
+        resident=False,
+        by_file=False,
+    ),
     Subject(
         id="vllm",
         make=of(services=[_ECHO]),

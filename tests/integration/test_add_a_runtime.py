@@ -1,7 +1,9 @@
 """The runtime of the page "Add a runtime", in the driver and in a block, as a user adds it."""
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,13 @@ import pytest
 from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
-from add_a_runtime import Subprocess, SubprocessPool
+from add_a_runtime import Pool, Subprocess, SubprocessPool
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, annotate
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import RuntimeUnavailable, WalltimeExceeded, WorkerLost
+from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run
+from rhapsody_parsl.wire.messages import Result, Share, Task
 from testing.waiting import until, until_gone
 from tests.integration import apps
 
@@ -62,12 +68,50 @@ def test_large_payloads(submit: Callable[..., Any]) -> None:
     assert submit(apps.size_of, data).result(TIMEOUT) == (len(data), data[::-1])
 
 
-def test_short_tasks_that_were_given_ahead_survive_a_deadly_one(submit: Callable[..., Any]) -> None:
-    for future in [submit(apps.die_at, n, 12) for n in range(6)]:
-        future.result(TIMEOUT)
-    futures = [submit(apps.die_at, n, 12) for n in range(16)]
-    assert [n for n, future in enumerate(futures) if future.exception(TIMEOUT)] == [12]
-    assert isinstance(futures[12].exception(), WorkerLost)
+class Heard:
+    """What a runtime told the pilot."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, list[int]]] = []
+
+    def done(self, run: int, results: Sequence[Result]) -> None:
+        self.told.append(("done", run, [result.id for result in results]))
+
+    def returned(self, run: int, tasks: Sequence[int]) -> None:
+        self.told.append(("returned", run, list(tasks)))
+
+    def lost(self, run: int, error: Exception, untouched: Sequence[int] = ()) -> None:
+        assert isinstance(error, WorkerLost)
+        self.told.append(("lost", run, list(untouched)))
+
+    def at_work(self, run: Run, host: str, pids: Any) -> None: ...
+
+
+def test_what_waits_in_a_run_is_returned_or_outlives_a_loss(tmp_path: Path) -> None:
+    """Its tasks take a tenth of a second at least, for which the pilot gives none ahead; another's may be shorter."""
+    node = Node("n0", "n0", (0,), (0,))
+    heard: Any = Heard()
+    calls = [pack_call(function, (number,), {}) for function, number in ((apps.add, 1), (apps.nap, 60))]
+
+    async def use() -> None:
+        made = Pool(SubprocessPool(), Context({"n0": node}, "n0", tmp_path, tmp_path, sys.executable, {}, heard))
+        await made.start()
+        spec = TaskSpec(runtime="subprocess_pool")
+        runs = [Run(number, spec, (Placed(node, Share("n0", (0,))),)) for number in (1, 2)]
+        made.run(runs[0], [Task(1, b"", calls[0]), Task(2, b"", calls[1]), Task(3, b"", calls[0])])
+        made.run(runs[0], [Task(4, b"", calls[0])])
+        made.cancel(runs[0], [3], kill=False)
+        while ("done", 1, [1]) not in heard.told:
+            await asyncio.sleep(0.05)
+        made.cancel(runs[0], [2], kill=True)
+        made.run(runs[1], [Task(5, b"", calls[1])])
+        while ("lost", 1, [4]) not in heard.told:
+            await asyncio.sleep(0.05)
+        await made.stop()
+
+    asyncio.run(asyncio.wait_for(use(), 30))
+    assert heard.told == [("returned", 1, [3]), ("done", 1, [1]), ("lost", 1, [4]), ("lost", 2, [])]
+    assert not [path for path in tmp_path.iterdir() if path.suffix in {".call", ".answer", ".part"}]
 
 
 def test_a_kill_takes_the_whole_tree(submit: Callable[..., Any], tmp_path: Path) -> None:
