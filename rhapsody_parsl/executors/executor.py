@@ -51,7 +51,7 @@ from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
-from rhapsody_parsl.executors.view import describe_block, timeline
+from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spelling import spelled
@@ -59,6 +59,7 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory
+from rhapsody_parsl.wire.totals import Tally
 
 __all__ = ("RhapsodyExecutor",)
 
@@ -196,7 +197,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
         drain_period = math.inf if self.drain_period is None else self.drain_period
-        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
+        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime))
         near = self.address is None
         self._shared = SharedMemory()
         shared_folder = self._shared.path
@@ -378,10 +379,19 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         inventories = self._link.blocks.inventories() if self._link else []
         return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec, keys)
 
+    def view(self) -> ExecutorView:
+        """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""
+        blocks = self._link.blocks if self._link else Blocks(several=False)
+        return ExecutorView(
+            label=self.label,
+            outstanding=self.outstanding(),
+            totals=blocks.totals(),
+            blocks=tuple(describe_block(block, self._status) for block in blocks),
+        )
+
     def snapshot(self) -> dict[str, Any]:
-        """Return the state of all blocks as plain data, as of their last report (twice a second)."""
-        blocks = [describe_block(block, self._status) for block in self._link.blocks] if self._link else []
-        return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
+        """Return what `view` does as plain data: dicts and lists that JSON can hold."""
+        return plain(self.view())
 
     def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
         """Return the ledger's history: one record a lease and node; times in seconds since the epoch.
