@@ -38,5 +38,10 @@ def test_an_error_says_whether_its_task_was_lost(error: RhapsodyError, outcome: 
 
 def test_what_returned_or_raised_is_done_and_what_cannot_be_read_has_failed() -> None:
     assert [Result(1, kind, b"").outcome for kind in (RESULT, RAISED)] == ["done", "done"]
-    unread = [b"", b"\xc1", msgspec.msgpack.encode(("OfAnotherVersion", [])), SharedPayload("/nowhere", 9)]
+    unread: list[bytes | SharedPayload] = [
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode(("OfAnotherVersion", [])),
+        SharedPayload("/nowhere", 9),
+    ]
     assert [Result(1, FAILED, payload).outcome for payload in unread] == ["failed"] * 4
