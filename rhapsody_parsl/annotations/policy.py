@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("FIRST_HOST", "MOST_RERUNS", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
+__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
@@ -13,8 +13,6 @@ Returns = Literal["root", "all"]
 
 FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
-MOST_RERUNS = 3
-"""How often a task runs again in a block with `on_loss="rerun"`."""
 
 
 class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,13 +5,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, to_wire
 from rhapsody_parsl.services.leaving import leave, leave_with
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ToBackend
+from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ServiceFacts, ToBackend
 
 __all__ = ("Conversation", "bind")
 
@@ -33,15 +33,11 @@ class Conversation:
         """Tell the pilot where the replica's processes on other nodes find this one."""
         self.spoke.send(place)
 
-    async def serve(
-        self, url: str, port: int, facts: dict[str, Any], receive: Callable[[ToBackend], None] | None = None
-    ) -> None:
+    async def serve(self, facts: ServiceFacts, receive: Callable[[ToBackend], None] | None = None) -> None:
         """Say that the service is ready, and listen until told to leave.
 
         Args:
-            url: Where it answers.
-            port: Its port.
-            facts: What else the pilot's half of the kind wants to know.
+            facts: Where it answers.
             receive: Takes what the pilot says.
         """
         loop = asyncio.get_running_loop()
@@ -54,7 +50,7 @@ class Conversation:
                     receive(message)
 
         loop.add_reader(self.spoke.fileno(), pump)
-        self.spoke.send(Ready(socket.gethostname(), os.getpid(), {**facts, "url": url, "port": port}))
+        self.spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
         pump()
         await loop.create_future()
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from rhapsody_parsl.block.context import Placed
 from rhapsody_parsl.service_config import ServiceSettings
 from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.messages import ServiceFacts
 
 __all__ = ("Kind", "Program")
 
@@ -64,12 +65,11 @@ class Kind(Protocol):
             folder: Private, on the disk of the process's host; removed with the process.
         """
 
-    def address(self, url: str, facts: Mapping[str, Any], secret: str) -> dict[str, str]:
+    def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         """Return the fields of `rhapsody_parsl.Service` that tasks find beside the address.
 
         Args:
-            url: Of a replica that is ready.
-            facts: What its process said when it was.
+            facts: What the process of a replica that is ready said of it.
             secret: The service's.
         """
 

@@ -13,12 +13,14 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Context, Placed, Run
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Backend, Cause
+from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.services.process_group import ProcessGroup
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.restarts import Death, Restarts, Unexplained
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.messages import Failed, Ready, Rendezvous, ToBackend
+from rhapsody_parsl.wire.messages import Failed, Ready, Rendezvous, ServiceFacts, ToBackend
+from rhapsody_parsl.wire.states import ServiceState
 
 __all__ = ("Owner", "Replica")
 
@@ -51,8 +53,7 @@ class Replica:
 
     Attributes:
         peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
-        url: Where it answers, once it was ready.
-        facts: What its head said when it was ready.
+        facts: What its head said when it was ready the last time.
         coming: Whether it starts, and is likely to be ready soon.
         error: Why it does not answer: for good, or until its restarts count no more.
     """
@@ -68,13 +69,12 @@ class Replica:
         self._ready: asyncio.Future[None] | None = None
         self._leaving: asyncio.Future[Failed] | None = None
         self._run = self._new_run()
-        self._port = 0
         self._starts = 0
         self.peer, self.coming = "", True
         self.restarts = Restarts(kind.config.restarts, kind.config.restart_window)
-        self.state, self.detail, self.since = "starting", "", time.time()
-        self.url = ""
-        self.facts: dict[str, Any] = {}
+        self.state: ServiceState = "starting"
+        self.detail, self.since = "", time.time()
+        self.facts = ServiceFacts(url="", model="", port=0)
         self.error: RhapsodyError | None = None
 
     @property
@@ -119,8 +119,8 @@ class Replica:
             if self._leaving and not self._leaving.done():
                 self._leaving.set_result(message)
             return
-        self.facts = message.facts
-        self.url, self._port = message.facts["url"], message.facts["port"]
+        if isinstance(message.facts, ServiceFacts):
+            self.facts = message.facts
         if self._ready and not self._ready.done():
             self._ready.set_result(None)
 
@@ -266,14 +266,14 @@ class Replica:
             peer=f"{self.peer}/{rank}" if rank else self.peer,
             host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the secret
             public_host="127.0.0.1" if alone else self._context.address(host),
-            port=self._port,
+            port=self.facts.port,
             secret="" if rank else self._secret,
             hosts=tuple(map(self._context.address, self._hosts)),
             rank=rank,
             rendezvous=place,
         )
 
-    def _set(self, state: str, detail: str) -> None:
+    def _set(self, state: ServiceState, detail: str) -> None:
         if state != self.state:
             self.since = time.time()
         self.state, self.detail = state, detail

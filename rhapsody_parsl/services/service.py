@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Borrow, Context, Placed
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service_config import ServiceSettings
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
 from rhapsody_parsl.wire.messages import FromBackend
+from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.states import ServiceState
 
 __all__ = ("Listener", "Service")
+
+_SHOWN: tuple[ServiceState, ...] = ("ready", "starting", "failed", "stopped")
+"""The state of a service is the first of these that one of its replicas has."""
 
 
 class Listener(Protocol):
@@ -94,35 +99,35 @@ class Service:
     @property
     def url(self) -> str:
         """Where the first replica that is ready answers, "" when none is."""
-        return next((replica.url for replica in self.replicas if replica.state == "ready"), "")
+        return next((replica.facts.url for replica in self.replicas if replica.state == "ready"), "")
 
     def address(self) -> dict[str, str] | None:
         """Return what a task needs to speak to the service itself, or None while it is not ready."""
         for replica in self.replicas:
             if replica.state == "ready":
-                return self.kind.address(replica.url, replica.facts, self._secret)
+                return self.kind.address(replica.facts, self._secret)
         return None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ServiceReport:
         """Return the service's state, without its secret."""
         config = self.kind.config
         states = [replica.state for replica in self.replicas]
-        state = next((s for s in ("ready", "starting", "failed") if s in states), "stopped")
-        shown = next(replica for replica in self.replicas if replica.state == (state if state in states else states[0]))
+        state = next(s for s in _SHOWN if s in states)
+        shown = next(replica for replica in self.replicas if replica.state == state)
         shares = [part.share for replica in self.replicas for part in replica.placed]
-        return {
-            "name": config.name,
-            "state": state,
-            "replicas": config.replicas,
-            "ready": states.count("ready"),
-            "cores": sum(len(share.cores) for share in shares),
-            "gpus": config.gpus * config.nodes * config.replicas,
-            "node": ",".join(dict.fromkeys(share.node for share in shares)),
-            "url": shown.url if state == "ready" else "",
-            "model": self.kind.what,
-            "since": shown.since,
-            "detail": shown.detail,
-        }
+        return ServiceReport(
+            name=config.name,
+            state=state,
+            replicas=config.replicas,
+            ready=states.count("ready"),
+            cores=sum(len(share.cores) for share in shares),
+            gpus=config.gpus * config.nodes * config.replicas,
+            node=",".join(dict.fromkeys(share.node for share in shares)),
+            url=shown.facts.url if state == "ready" else "",
+            model=self.kind.what,
+            since=shown.since,
+            detail=shown.detail,
+        )
 
 
 def _lend(kind: Kind, index: int, borrow: Borrow) -> tuple[Placed, ...] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.hosts.process import cause_of
+from rhapsody_parsl.hosts.ending import cause_of, how_ended
 from rhapsody_parsl.services.conversation import Conversation, bind
 from rhapsody_parsl.services.settings import Settings
 
@@ -66,7 +66,7 @@ async def supervise(
     except OSError as problem:
         conversation.fail(ServiceFailed(settings.name, f"{words[0]}: {problem.strerror}"))
     code = await _watch(started.exited, server(started), conversation)
-    conversation.lost(f"the command {os.path.basename(words[0])} {_ending(code)}", killed=cause_of(code) == "killed")
+    conversation.lost(f"the command {os.path.basename(words[0])} {how_ended(code)}", killed=cause_of(code) == "killed")
 
 
 async def _watch(exited: "asyncio.Future[int]", server: Server, conversation: Conversation) -> int:
@@ -83,7 +83,3 @@ async def _watch(exited: "asyncio.Future[int]", server: Server, conversation: Co
 
 async def _first(*futures: "asyncio.Future[Any]") -> None:
     await asyncio.wait(futures, return_when="FIRST_COMPLETED")
-
-
-def _ending(code: int) -> str:
-    return f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -14,6 +13,7 @@ from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.protocol import Program
 from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.messages import ServiceFacts
 
 __all__ = ("VLLMKind", "root_cause")
 
@@ -55,9 +55,9 @@ class VLLMKind:
             files={path: told.text()},
         )
 
-    def address(self, url: str, facts: Mapping[str, Any], secret: str) -> dict[str, str]:
+    def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         """Return what an OpenAI client needs."""
-        return {"base_url": url, "api_key": secret, "model": facts["model"]}
+        return {"base_url": facts.url, "api_key": secret, "model": facts.model}
 
     def variables(self, address: Mapping[str, str]) -> dict[str, str]:
         """Return the variables that OpenAI clients read."""

@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.copies import Copies
 from rhapsody_parsl.runtimes.vllm.deaths import Death
-from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch, SeatState
+from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.messages import Abort, Ask, Done, FromBackend, Result
+from rhapsody_parsl.wire.messages import Abort, Ask, Done, FromBackend, Result, failed
 
 __all__ = ("RequestQueue",)
 
@@ -112,7 +112,7 @@ class RequestQueue:
                 raise TypeError(f"a replica does not say {type(message).__name__}")
 
     def _note_state(self, replica: Replica) -> None:
-        self._dispatch.set_state(replica.name, "coming" if replica.coming else replica.state)
+        self._dispatch.set_state(replica.name, _seat(replica))
 
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
         """A replica's engine died: what it held is asked again, but for requests that are found to be the cause."""
@@ -134,3 +134,9 @@ class RequestQueue:
             if name := self._dispatch.leave(request.task):
                 self._replica(name).send(Abort([request.task]))
             self._finish(self._requests.pop(request.task), failed(request.task, error))
+
+
+def _seat(replica: Replica) -> SeatState:
+    if replica.coming:
+        return "coming"
+    return "ready" if replica.state == "ready" else "away"

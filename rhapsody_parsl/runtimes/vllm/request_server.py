@@ -9,8 +9,8 @@ import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.services.conversation import Conversation
-from rhapsody_parsl.wire.messages import Abort, Ask, Done, Result, ToBackend
-from rhapsody_parsl.worker.call import failed, pack
+from rhapsody_parsl.wire.messages import Abort, Ask, Done, Result, ServiceFacts, ToBackend, failed
+from rhapsody_parsl.worker.call import pack
 
 __all__ = ("Answerer", "RequestError", "RequestServer")
 
@@ -52,7 +52,7 @@ class RequestServer:
             port: Its port.
             model: The name that requests give.
         """
-        await self._conversation.serve(url, port, {"model": model}, self._receive)
+        await self._conversation.serve(ServiceFacts(url, model, port), self._receive)
 
     def _receive(self, message: ToBackend) -> None:
         match message:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
@@ -12,10 +12,10 @@ from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.runtimes.vllm.prompt_workers import PromptWorkers
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.services.services import Services
-from rhapsody_parsl.wire.messages import FAILED, PROMPT, Result, Task
+from rhapsody_parsl.wire.messages import FAILED, PROMPT, Result, Task, failed
 
 __all__ = ("VLLM",)
 
@@ -35,7 +35,7 @@ class VLLM:
     def __init__(self, config: ModelRequests, context: Context, services: Services) -> None:
         self._context = context
         self._requests: dict[int, Request] = {}
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._deferred = Deferred(context.events)
         self._prompts = PromptWorkers(context, config.request_workers, self._prompts_made, self._prompts_lost)
         self._queues = {
@@ -59,9 +59,9 @@ class VLLM:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Run the tasks' bodies, or end them when their service has failed for good."""
         queue = self._queues[run.spec.service]
-        rerun = run.spec.policy.on_loss == "rerun"
+        spec = run.spec
         for task in tasks:
-            self._requests[task.id] = Request(task.id, run.id, run.spec.service, run.spec.full, rerun)
+            self._requests[task.id] = Request(task.id, run.id, spec.service, spec.full, spec.policy)
         if error := queue.error:
             for task in tasks:
                 self._finish(self._requests[task.id], failed(task.id, error))
@@ -107,8 +107,7 @@ class VLLM:
             request = self._requests.get(task)
             if request is None:
                 continue
-            if request.rerun and self._reruns.get(task, 0) < MOST_RERUNS:
-                self._reruns[task] = self._reruns.get(task, 0) + 1
+            if self._reruns.allow(task, request.policy):
                 again.setdefault(request.run, []).append(self._requests.pop(task).task)
             else:
                 self._finish(request, failed(task, error))
@@ -120,7 +119,7 @@ class VLLM:
     def _finish(self, request: Request, result: Result) -> None:
         """A request is over."""
         if self._requests.pop(request.task, None) is not None:
-            self._reruns.pop(request.task, None)
+            self._reruns.forget(request.task)
             self._deferred.done(request.run, [result])
 
 

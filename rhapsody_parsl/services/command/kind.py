@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,6 +15,7 @@ from rhapsody_parsl.services.blanks import fill
 from rhapsody_parsl.services.command.settings import CommandSettings
 from rhapsody_parsl.services.protocol import Program
 from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.messages import ServiceFacts
 
 __all__ = ("CommandKind",)
 
@@ -74,7 +74,7 @@ class CommandKind:
             grace=config.stop_timeout + _LEAVES_WITHIN,
         )
 
-    def address(self, url: str, facts: Mapping[str, Any], secret: str) -> dict[str, str]:
+    def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         """Return the secret, if the command was given one."""
         return {"secret": secret} if self._wants_secret else {}
 

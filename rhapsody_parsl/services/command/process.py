@@ -15,6 +15,7 @@ from rhapsody_parsl.services.command.settings import CommandSettings
 from rhapsody_parsl.services.conversation import Conversation
 from rhapsody_parsl.services.leaving import leave
 from rhapsody_parsl.services.supervision import Started, supervise
+from rhapsody_parsl.wire.messages import ServiceFacts
 
 __all__ = ("main",)
 
@@ -46,7 +47,7 @@ class _Command:
         """Tell the pilot that it is ready."""
         port = self._started.port
         url = f"{scheme_of(self._settings.ready)}://{self._settings.public_host}:{port}"
-        await self._conversation.serve(url, port, {})
+        await self._conversation.serve(ServiceFacts(url, "", port))
 
 
 async def _run(settings: CommandSettings) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rhapsody_parsl.block.context import Borrow, Context, Node, Placed
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceNotFound
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, service
 from rhapsody_parsl.service_config import CommandService, ServiceSettings
 from rhapsody_parsl.services.protocol import Program
@@ -18,7 +18,8 @@ from rhapsody_parsl.services.restarts import Death, Unexplained
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.messages import Done, FromBackend, Share
+from rhapsody_parsl.wire.messages import Done, FromBackend, ServiceFacts, Share
+from rhapsody_parsl.wire.reports import ServiceReport
 
 NODE = Node("n0", "here", (0, 1), (0, 1))
 
@@ -27,7 +28,7 @@ class Events:
     """Hears of services."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.told: list[ServiceReport] = []
 
     def services(self, services: Any) -> None:
         self.told = list(services)
@@ -47,8 +48,8 @@ class PlainKind:
     def command(self, settings: Settings, part: Placed | None, folder: Path) -> Program:
         return Program(argv=["true"])
 
-    def address(self, url: str, facts: Mapping[str, Any], secret: str) -> dict[str, str]:
-        return {"secret": secret} if facts.get("wants") else {}
+    def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
+        return {"secret": secret} if facts.model else {}
 
     def variables(self, address: Mapping[str, str]) -> dict[str, str]:
         return {"FIRST": self.config.name}
@@ -69,15 +70,15 @@ class Block:
         self.services._hub = object()  # type: ignore[assignment]  # as after the start
         self.by_name = {one.name: one for one in self.services}
 
-    def ready(self, name: str, port: int, **facts: Any) -> None:
+    def ready(self, name: str, port: int, model: str = "") -> None:
         replica = self.by_name[name].replicas[0]
-        replica.url, replica.facts = f"tcp://here:{port}", facts
+        replica.facts = ServiceFacts(f"tcp://here:{port}", model, port)
         replica._set("ready", "")
 
 
 def test_tasks_find_what_is_ready_by_json_and_by_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     block = Block(*(CommandService(name, "x", cores=0) for name in ("a-b", "c", "d")))
-    block.ready("c", 5, wants=True)
+    block.ready("c", 5, "model")
     block.ready("a-b", 4)
     (secret,) = [value for name, value in block.environment.items() if name == "RHAPSODY_SERVICE_C_SECRET"]
     assert len(secret) > 20
@@ -94,7 +95,7 @@ def test_tasks_find_what_is_ready_by_json_and_by_variables(monkeypatch: pytest.M
     assert service("a-b").secret == ""
     with pytest.raises(ServiceNotFound, match="ready in this block are a-b, c"):
         service("d")
-    assert not any(secret in str(told.values()) for told in block.events.told)
+    assert not any(secret in str(told) for told in block.events.told)
 
 
 def test_tasks_are_told_the_error_of_a_service_once_no_replica_will_come(monkeypatch: pytest.MonkeyPatch) -> None:

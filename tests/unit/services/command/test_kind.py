@@ -14,7 +14,7 @@ from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.services.command.kind import CommandKind
 from rhapsody_parsl.services.command.settings import CommandSettings
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.messages import ServiceFacts, Share
 
 NODE = Node("n0", "here", (0, 1), (0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 FOLDER = Path("/private/x")
@@ -54,8 +54,8 @@ def test_a_secret_is_in_a_private_file_and_in_variables_that_ask_for_it_and_nowh
 
 
 def test_tasks_are_told_a_secret_only_where_one_is_asked_for() -> None:
-    assert kind_of().address("tcp://a:1", {}, SECRET) == {}
-    assert kind_of(("serve", "{secret_file}")).address("tcp://a:1", {}, SECRET) == {"secret": SECRET}
+    assert kind_of().address(ServiceFacts("tcp://a:1", "", 1), SECRET) == {}
+    assert kind_of(("serve", "{secret_file}")).address(ServiceFacts("tcp://a:1", "", 1), SECRET) == {"secret": SECRET}
 
 
 def test_a_port_of_the_users_is_taken_whatever_was_before() -> None:
