@@ -33,7 +33,7 @@ from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Result, Results, Submit, Task
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
 from rhapsody_parsl.wire.stream import StreamListener
-from rhapsody_parsl.wire.tcp import TcpListener
+from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 __all__ = ("Link", "Outcomes")
 

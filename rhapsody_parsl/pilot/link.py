@@ -13,7 +13,7 @@ from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, reachable
-from rhapsody_parsl.wire.tcp import AsyncTcpConnection
+from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 
 __all__ = ("DriverUnreachable", "Link", "find_driver")
 

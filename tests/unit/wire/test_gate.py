@@ -14,7 +14,7 @@ from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, StreamListener
-from rhapsody_parsl.wire.tcp import TcpListener
+from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 HEAD = msgspec.msgpack.encode(["7/a", b"", True])
 
