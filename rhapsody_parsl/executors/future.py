@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl import payload as payloads
-from rhapsody_parsl.errors import PayloadError, from_wire
+from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.raised.revival import revive
+from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
 from rhapsody_parsl.wire.shared_memory import opened
 

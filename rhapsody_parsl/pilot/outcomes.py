@@ -6,8 +6,9 @@ from collections.abc import Collection
 import msgspec
 
 from rhapsody_parsl.annotations.policy import MOST_RERUNS
-from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FAILED, Result
 
 __all__ = ("Outcomes",)

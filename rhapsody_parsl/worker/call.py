@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
+from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost
 from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
+from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
 from rhapsody_parsl.worker.user_code import run
 

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError, to_wire
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FAILED, Result
 
 __all__ = ("Request", "failed")

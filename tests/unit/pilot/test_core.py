@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError, from_wire
+from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError
+from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation

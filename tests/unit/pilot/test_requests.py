@@ -5,10 +5,11 @@ import msgspec
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.errors import TaskCancelled, WalltimeExceeded, from_wire, to_wire
+from rhapsody_parsl.errors import TaskCancelled, WalltimeExceeded
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, Feed
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.wire.failures import from_wire, to_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
