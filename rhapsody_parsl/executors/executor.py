@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from parsl.data_provider.staging import Staging
-from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.executor import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
@@ -32,7 +31,7 @@ from rhapsody_parsl.config import (
     write_config,
 )
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
-from rhapsody_parsl.executors.addresses import own_addresses
+from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
@@ -50,7 +49,7 @@ from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
-from rhapsody_parsl.executors.preparation import prepare, written
+from rhapsody_parsl.executors.preparation import own_run_dir, prepare, written
 from rhapsody_parsl.executors.view import describe_block, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
@@ -192,24 +191,31 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             proof = Keys.create(folder / "certificates") if self.encrypted else token
-        local = self.address is None and isinstance(self.provider, LocalProvider)
-        several = getattr(self.provider, "max_blocks", 1) != 1
-        address = "tcp://127.0.0.1" if local else "tcp://*"
+        where = listening(self.address, self.provider)
         drain_period = math.inf if self.drain_period is None else self.drain_period
+        several = getattr(self.provider, "max_blocks", 1) != 1
         blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
-        near = self.address is None
         self._shared = SharedMemory()
-        shared_folder = self._shared.path
-        self._link = Link(
-            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, shared_folder
-        )
-        hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
-        config = BlockConfig(
+        beats = self.heartbeat_period, self.heartbeat_threshold
+        self._link = Link(where.address, where.beside, proof, token, self, blocks, *beats, self._shared.path)
+        local = [f"ipc://{self._link.local_address}"] if where.beside else []
+        addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
+        self._config_path = folder / "block.json"
+        try:
+            with written(folder):
+                write_config(self._block_config(folder, addresses, token), self._config_path)
+        except Unwritable:
+            self._link.abandon()
+            self._shared.close()
+            self._link = None
+            raise
+        self._link.start()
+        self._start_first()
+
+    def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
+        return BlockConfig(
             label=self.label,
-            addresses=(
-                *([f"ipc://{self._link.local_address}"] if near else []),
-                *(f"tcp://{host}:{self._link.port}" for host in hosts),
-            ),
+            addresses=tuple(addresses),
             runtimes=self.runtimes,
             default_runtime=self.default_runtime,
             logs=str(folder),
@@ -224,21 +230,10 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
-            shared_folder=shared_folder,
+            shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
             open_files=limits.raised(),
         )
-        self._config_path = folder / "block.json"
-        try:
-            with written(folder):
-                write_config(config, self._config_path)
-        except Unwritable:
-            self._link.abandon()
-            self._shared.close()
-            self._link = None
-            raise
-        self._link.start()
-        self._start_first()
 
     def submit(
         self, func: Callable[..., Any], resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any
@@ -258,6 +253,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             InvalidSpecification: The task can never run; a subclass of Parsl's `InvalidResourceSpecification`.
             PayloadError: The function or an argument cannot be serialized.
             BadStateException: The executor has failed for good.
+            RhapsodyError: The executor is not running.
         """
         if self.bad_state_is_set:
             raise BadStateException(self, self.executor_exception)
@@ -291,17 +287,13 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._shared.close()
         self._cancel_rest()
         for number in list(self.tasks):
-            self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))
+            self.failed(number, BlockLost("of the executor", "the executor was shut down"))
         super().shutdown()
 
     def __enter__(self) -> Self:
         """Start without a DataFlowKernel: in a run directory of our own, and with an eye on the blocks' jobs."""
         if self._link is None:
-            self.run_dir = make_rundir("runinfo")
-            if self.provider and hasattr(self.provider, "script_dir"):
-                scripts = Path(self.run_dir) / "submit_scripts"
-                scripts.mkdir(exist_ok=True)
-                self.provider.script_dir = str(scripts)
+            self.run_dir = own_run_dir(self.provider)
             self.start()
             self._poller = JobStatusPoller(strategy="none", max_idletime=0, strategy_period=_POLLING)
             self._poller.add_executors([self])
@@ -340,7 +332,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         else:
             future.set_exception(error)
 
-    def failed(self, task: int, error: Exception) -> None:
+    def failed(self, task: object, error: Exception) -> None:
         """Complete a future with an error of ours or Parsl's."""
         future = self.tasks.pop(task, None)
         if future is not None and not future.done() and future.set_running_or_notify_cancel():
@@ -356,7 +348,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self._executor_exception = exception
         self._executor_bad_state.set()
         for number in list(self.tasks):
-            self.failed(int(str(number)), BadStateException(self, exception))
+            self.failed(number, BadStateException(self, exception))
 
     def _cancel_task(self, task: int) -> None:
         self.tasks.pop(task, None)

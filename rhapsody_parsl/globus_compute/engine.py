@@ -107,6 +107,9 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         Args:
             endpoint_id: The endpoint's.
             run_dir: Where logs, keys and job scripts go.
+
+        Raises:
+            RhapsodyError: One of the two is missing.
         """
         if endpoint_id is None or run_dir is None:
             raise RhapsodyError("RhapsodyEngine.start needs endpoint_id and run_dir.")
