@@ -57,7 +57,7 @@ class Bodies:
         self._waiting: dict[int, Task] = {}
         self._seconds: float | None = None
         private = msgspec.structs.replace(context, events=self)
-        self._workers = LocalWorkers(private, "vllm", on_results=self.done)
+        self._workers = LocalWorkers(private, "vllm")
         self._environment = shown_gpus(context.nodes[context.head], ())  # they lease none
 
     def start(self) -> None:

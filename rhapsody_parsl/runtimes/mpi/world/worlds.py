@@ -35,27 +35,32 @@ class Worlds:
     Args:
         config: The user's.
         context: The block.
+        launcher: Starts worlds.
+        exchange: Speaks to their ranks.
         on_end: Called when a world has ended; what its ranks have said may still be heard then.
 
     Attributes:
         of_run: The world that each run is on, by run.
-        of_peer: World and number of each rank, by its name on the hub.
+        of_peer: World and number of each rank, by its name on the exchange.
     """
 
-    def __init__(self, config: MPIRuntime, context: Context, on_end: Callable[[World], None]) -> None:
+    def __init__(
+        self,
+        config: MPIRuntime,
+        context: Context,
+        *,
+        launcher: Launcher,
+        exchange: Exchange,
+        on_end: Callable[[World], None],
+    ) -> None:
         self._config, self._context, self._on_end = config, context, on_end
+        self._launcher, self._exchange = launcher, exchange
         self.of_run: dict[int, World] = {}
         self.of_peer: dict[str, tuple[World, int]] = {}
         self._slots = slots_of(context.nodes.values(), config.world_ranks)
         self._standing: dict[frozenset[str], World] = {}
         self._with_gpus: dict[tuple[Member, ...], World] = {}
-        self._launcher: Launcher | None = None
-        self._hub: Exchange | None = None
         self._count = 0
-
-    def attach(self, launcher: Launcher, hub: Exchange) -> None:
-        """Start worlds with this launcher; their ranks come to this hub."""
-        self._launcher, self._hub = launcher, hub
 
     async def stop(self) -> None:
         """End all of them; returns when they are gone."""
@@ -146,13 +151,11 @@ class Worlds:
     def _start(
         self, slots: Sequence[Slot], places: Sequence[Place], cores: Sequence[int] = (), options: Sequence[str] = ()
     ) -> World:
-        if self._launcher is None or self._hub is None:
-            raise RuntimeUnavailable("mpi", "it was not started")
         self._count += 1
         name, python = f"mpi-world-{self._count}", self._context.python
         hosts = {place.host for place in places}
         local = hosts <= {self._context.own_host}
-        endpoint, *keys = self._hub.arguments(hosts)
+        endpoint, *keys = self._exchange.arguments(hosts)
         command = [
             *self._launcher.line(places, local, options),
             *(python, "-m", "rhapsody_parsl.runtimes.mpi.world.rank", endpoint, name, *keys),
@@ -170,7 +173,7 @@ class Worlds:
             spans=spans,
             processes=processes,
         )
-        world = World(name, slots, backend, self._launcher.kind, self._ended)
+        world = World(name, slots, backend, launcher=self._launcher.kind, on_end=self._ended)
         self.of_peer |= {peer: (world, rank) for rank, peer in enumerate(world.peers)}
         world.start(self._config.startup_timeout)
         return world
@@ -182,5 +185,4 @@ class Worlds:
         take(mark_of(str(self._context.folder), f"{world.name}.*"))
         for peer in world.peers:
             del self.of_peer[peer]
-            if self._hub:
-                self._hub.forget(peer)
+            self._exchange.forget(peer)

@@ -109,9 +109,8 @@ def partition(folder: Path, told: Told, launcher: str, **options: Any) -> Partit
     node = Node("n0", "here", (0,), (0,))
     context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, told)  # type: ignore[arg-type]  # all it hears
     config = DragonRuntime(executable=str(command), **options)
-    made = Partition("dragon-0", ("here",), config, context, told.ended)
-    made.attach(Hub())  # type: ignore[arg-type]  # all it is asked
-    return made
+    nobody: Any = Hub()
+    return Partition("dragon-0", ("here",), config=config, context=context, exchange=nobody, ended=told.ended)
 
 
 def test_a_launcher_that_fails_is_started_once_more(tmp_path: Path) -> None:

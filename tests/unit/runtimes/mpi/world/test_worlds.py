@@ -42,8 +42,9 @@ class Block:
         several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
-        self.worlds = Worlds(MPIRuntime(), several, self.ended.append)
-        self.worlds.attach(Launcher("mpiexec", str(program)), self.hub)
+        self.hub.start()
+        launcher = Launcher("mpiexec", str(program))
+        self.worlds = Worlds(MPIRuntime(), several, launcher=launcher, exchange=self.hub, on_end=self.ended.append)
         self._runs = count()
 
     def begin(self, *nodes: int) -> World:
@@ -67,7 +68,7 @@ def in_block(folder: Path, story: Callable[[Block], Awaitable[None]]) -> None:
             await story(block)
         finally:
             await block.worlds.stop()
-            block.hub.close()
+            block.hub.stop()
 
     asyncio.run(asyncio.wait_for(tell(), 20))
 
