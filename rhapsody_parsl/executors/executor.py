@@ -196,8 +196,10 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         several = getattr(self.provider, "max_blocks", 1) != 1
         blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
         self._shared = SharedMemory()
-        beats = self.heartbeat_period, self.heartbeat_threshold
-        self._link = Link(where.address, where.beside, proof, token, self, blocks, *beats, self._shared.path)
+        self._link = Link(
+            where.address, self, blocks, local=where.beside, proof=proof, token=token,
+            period=self.heartbeat_period, threshold=self.heartbeat_threshold, shared_folder=self._shared.path,
+        )  # fmt: skip
         local = [f"ipc://{self._link.local_address}"] if where.beside else []
         addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
         self._config_path = folder / "block.json"
@@ -368,7 +370,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             InvalidSpecification: It can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec, keys)
+        return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec=spec, keys=keys)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state of all blocks as plain data, as of their last report (twice a second)."""

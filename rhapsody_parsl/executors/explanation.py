@@ -46,6 +46,7 @@ def explain(
     default_runtime: str,
     runtimes: Sequence[RuntimeConfig],
     inventories: Sequence[Mapping[str, Any]],
+    *,
     spec: dict[str, Any] | Callable[..., Any] | None,
     keys: Mapping[str, Any],
 ) -> Explanation:

@@ -77,24 +77,25 @@ class Link(threading.Thread):
 
     Args:
         address: `tcp://host` to bind on, a free port is taken.
+        outcomes: Who learns how tasks end.
+        blocks: Those it will know; read by others, changed under our lock only.
         local: Whether pilots on this host may come over a Unix socket, which is faster.
         proof: What pilots show who come over TCP.
         token: What those show who come over the Unix socket.
-        outcomes: Who learns how tasks end.
-        blocks: Those it will know; read by others, changed under our lock only.
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
         shared_folder: Folder for large payloads, or "".
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         address: str,
+        outcomes: Outcomes,
+        blocks: Blocks,
+        *,
         local: bool,
         proof: Proof,
         token: Token,
-        outcomes: Outcomes,
-        blocks: Blocks,
         period: float,
         threshold: float,
         shared_folder: str = "",
@@ -103,11 +104,17 @@ class Link(threading.Thread):
         self._outcomes, self._period, self._shared = outcomes, period, shared_folder
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._tcp = TcpListener(address, self._entry(self._hear_tcp), proof, self._loop, self._entry(self._ask_all))
+        self._tcp = TcpListener(address, self._entry(self._hear_tcp), proof, self._loop, cut=self._entry(self._ask_all))
         self.port = self._tcp.port
         self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
         self._local = (
-            StreamListener(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut), token)
+            StreamListener(
+                self.local_address,
+                self._entry(self._hear_local),
+                self._loop,
+                ended=self._entry(self._cut),
+                token=token,
+            )
             if local
             else None
         )

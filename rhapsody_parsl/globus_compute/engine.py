@@ -155,7 +155,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
     # --- tasks ---------------------------------------------------------------------------------------------------
 
-    def _submit(
+    def _submit(  # noqa: PLR0917 - as the base class has it
         self,
         resource_specification: dict[str, Any],
         func: Callable[..., bytes],

@@ -55,13 +55,14 @@ class Core:
         runtimes: Mapping[str, Refuses],
         default_runtime: str,
         windows: Mapping[str, int],
+        *,
         ageing: float = 60.0,
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.ledger = ledger
         self._runtimes = runtimes
         self._starts = Starts()
-        self._backlog = Backlog(ledger, runtimes, default_runtime, windows, ageing)
+        self._backlog = Backlog(ledger, runtimes, default_runtime, windows, ageing=ageing)
         self._reservations = Reservations(ledger, self._backlog, self._starts.ready)
         self._lender = Lender(ledger, clock)
         self._runs: dict[int, ActiveRun] = {}

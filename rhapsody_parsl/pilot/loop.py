@@ -66,7 +66,7 @@ class Pilot:
     """
 
     def __init__(
-        self, config: BlockConfig, block: str, folder: Path, nodes: Sequence[Node], hosts: Mapping[str, Host]
+        self, config: BlockConfig, block: str, folder: Path, *, nodes: Sequence[Node], hosts: Mapping[str, Host]
     ) -> None:
         self._config, self._block = config, block
         self._folder = folder
@@ -100,7 +100,12 @@ class Pilot:
         self._limits = MemoryLimits(context)
         self._runtimes: dict[str, Runtime] = {}
         self._core = Core(
-            Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
+            Ledger(nodes),
+            self._runtimes,
+            config.default_runtime,
+            _windows(config),
+            ageing=config.ageing,
+            clock=time.time,
         )
         self._runtimes.update(build(config.runtimes, context, self._core.borrow))
 
@@ -194,7 +199,16 @@ class Pilot:
         token = Token(config.token)
         proof = Keys.load(Path(config.certificates)) if config.certificates else token
         period, threshold = config.heartbeat_period, config.heartbeat_threshold
-        self._link = Link(address, self._block, proof, token, self._receive, self.leave, period, threshold)
+        self._link = Link(
+            address,
+            self._block,
+            proof=proof,
+            token=token,
+            receive=self._receive,
+            lost=self.leave,
+            period=period,
+            threshold=threshold,
+        )
         self._link.send(Hello(VERSION, self._block, importlib.metadata.version("rhapsody-parsl"), self._inventory()))
         log.info("connected to %s; %s", address, self._inventory())
 
@@ -360,7 +374,7 @@ class Pilot:
             task.cancel()
         await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
         await _watch("memory limits", self._limits.stop())
-        await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self._context.hosts.values()))
+        await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in self._context.hosts.values()))
         if self._link:
             self._link.send(Goodbye(reason, begun))
             self._link.close()

@@ -37,12 +37,13 @@ class AsyncTcpConnection:
         hung_up: Called when the listener will hear us no more.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         address: str,
         name: str,
         proof: Proof,
         loop: asyncio.AbstractEventLoop,
+        *,
         receive: Callable[[list[bytes]], None],
         connected: Callable[[bool], None],
         hung_up: Callable[[], None],

@@ -49,6 +49,7 @@ class TcpListener:
         receive: Callable[[str, list[bytes]], None],
         proof: Proof,
         loop: asyncio.AbstractEventLoop,
+        *,
         cut: Callable[[], None] | None = None,
         silent: int = MOST_SILENT,
     ) -> None:

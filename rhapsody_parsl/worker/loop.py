@@ -242,6 +242,7 @@ def serve(
     name: str,
     keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
+    *,
     facts: dict[str, Any] | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.

@@ -70,7 +70,7 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
 
 
 def mode(
-    hosts: Sequence[str], options: Sequence[str], node_launcher: str, everywhere: bool, ports: Sequence[int]
+    hosts: Sequence[str], options: Sequence[str], node_launcher: str, *, everywhere: bool, ports: Sequence[int]
 ) -> list[str]:
     """Return the arguments that say where the runtime runs.
 
@@ -228,7 +228,13 @@ class Partition:
         command = [
             *limits.with_more(self._files(), []),
             launcher,
-            *mode(self.hosts, self._config.options, self._context.node_launcher, everywhere, some_ports()),
+            *mode(
+                self.hosts,
+                self._config.options,
+                self._context.node_launcher,
+                everywhere=everywhere,
+                ports=some_ports(),
+            ),
             *self._config.options,
             str(_BACKEND),
             self.name,

@@ -71,7 +71,7 @@ class Dragon:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed the run's worker."""
         mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
-        self.pool.feed(run, tasks, mode, run.placed[0].node.host, {})
+        self.pool.feed(run, tasks, mode, host=run.placed[0].node.host, env={})
 
     def end(self, run: Run) -> None:
         """Free the run's worker."""

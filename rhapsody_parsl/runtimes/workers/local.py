@@ -53,7 +53,7 @@ class LocalWorkers:
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, env: dict[str, str]) -> None:
         """Give tasks to a run, in a worker on the first host of its lease; without a lease, on the pilot's."""
         host = run.placed[0].node.host if run.placed else self._context.own_host
-        self.pool.feed(run, tasks, mode, host, env)
+        self.pool.feed(run, tasks, mode, host=host, env=env)
 
     async def stop(self) -> None:
         """End every worker with all it started; idempotent."""

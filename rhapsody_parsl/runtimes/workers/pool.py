@@ -128,7 +128,7 @@ class WorkerPool:
                 return False
         return True
 
-    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, host: str, env: Mapping[str, str]) -> None:
+    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, *, host: str, env: Mapping[str, str]) -> None:
         """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))

@@ -137,7 +137,10 @@ class Watcher:
 def link() -> Iterator[Link]:
     """A driver's link whose thread is not started: it hears what the test says."""
     watcher: Any = Watcher()
-    made = Link("tcp://127.0.0.1", False, Token("t"), Token("t"), watcher, Blocks(several=True), 1.0, 30.0)
+    token = Token("t")
+    made = Link(
+        "tcp://127.0.0.1", watcher, Blocks(several=True), local=False, proof=token, token=token, period=1, threshold=30
+    )
     yield made
     made.abandon()
 

@@ -65,8 +65,8 @@ PORTS = "--port 1 --overlay-port 2 --frontend-port 3"
     ("ab", "pals", True, f"-t tcp {PORTS} --wlm pbs+pals"),
 ])  # fmt: skip
 def test_where_a_runtime_runs(hosts: str, reach: str, everywhere: bool, words: str) -> None:
-    assert mode(list(hosts), (), reach, everywhere, [1, 2, 3]) == words.split()
-    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere, [1, 2, 3])
+    assert mode(list(hosts), (), reach, everywhere=everywhere, ports=[1, 2, 3]) == words.split()
+    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere=everywhere, ports=[1, 2, 3])
 
 
 def test_runtimes_over_several_hosts_listen_on_ports_of_their_own() -> None:

@@ -59,7 +59,7 @@ class Pool:
     def begin(self, *gpus: int, node: Node = NODE) -> tuple[Run, str]:
         self._runs += 1
         run = Run(self._runs, TaskSpec(), (Placed(node, Share(node.name, (0,), gpus)),))
-        self.pool.feed(run, [Task(self._runs, b"", b"")], "call", "h", {})
+        self.pool.feed(run, [Task(self._runs, b"", b"")], "call", host="h", env={})
         for name in self.pool.names:
             self.pool.receive(name, Ready("h", 1))
         worker, work = next((peer, sent) for peer, sent in reversed(self.hub.sent) if isinstance(sent, Work))

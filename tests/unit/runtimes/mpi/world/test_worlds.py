@@ -38,13 +38,14 @@ class Block:
         program.write_text("#!/bin/sh\nexec sleep 100\n")
         program.chmod(0o700)
         here = Context(NODES, "n0", folder, folder, sys.executable, {}, None)  # type: ignore[arg-type]  # nobody reports
-        other = Host("elsewhere", NodeLauncher("own", ("env",)), folder, folder / "log", 1.0, 1.0, {})
+        launcher, log = NodeLauncher("own", ("env",)), folder / "log"
+        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, period=1.0, threshold=1.0, files={})
         several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
         self.hub.start()
-        launcher = Launcher("mpiexec", str(program))
-        self.worlds = Worlds(MPIRuntime(), several, launcher=launcher, exchange=self.hub, on_end=self.ended.append)
+        mpiexec = Launcher("mpiexec", str(program))
+        self.worlds = Worlds(MPIRuntime(), several, launcher=mpiexec, exchange=self.hub, on_end=self.ended.append)
         self._runs = count()
 
     def begin(self, *nodes: int) -> World:
