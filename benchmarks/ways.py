@@ -70,7 +70,7 @@ WAYS = {
         "begun": Leg(WORKER, "worker", "rhapsody_parsl.worker.call:call"),
         "run": Leg(WORKER, "worker", "rhapsody_parsl.worker.call:call", "ends"),
         "at the pilot's socket": Leg(WORKER, "worker", _LINE),
-        "back in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.pilot.loop:Pilot.done"),
+        "back in the pilot": Leg(CHANGE, "pilot", "rhapsody_parsl.pilot.shell:Shell.done"),
         **_BACK,
     },
     "mpi": {

@@ -10,7 +10,6 @@ from rhapsody_parsl.annotations.policy import MOST_RERUNS
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BlockLost
-from rhapsody_parsl.executors.admission import searchable
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
     Cut,
@@ -37,6 +36,7 @@ from rhapsody_parsl.wire.messages import (
     Stop,
     Task,
 )
+from rhapsody_parsl.wire.states import Outcome
 
 __all__ = ("Dispatcher",)
 
@@ -99,13 +99,20 @@ class Dispatcher:
         self._reruns.pop(task, None)
         for block in self.blocks:
             if (taken := block.take(task, now)) is not None:
+                self._count(taken, "cancelled")
                 self._out += [Discard([taken]), Send(block, Cancel([task]))]
                 return
         for item in self._waiting:
             if item.id == task:
                 self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
                 self._waiting.remove(item)
+                self._count(item, "cancelled")
                 return
+
+    def _count(self, task: Task, outcome: Outcome) -> None:
+        """A task has ended: it is in no block and waits no more."""
+        spec = self._spec_of(task)
+        self.blocks.tally.note(outcome, spec.runtime, spec.service)
 
     def _spec_of(self, task: Task) -> TaskSpec:
         spec = self._specs.get(task.spec)
@@ -152,7 +159,7 @@ class Dispatcher:
                 returned = [block.take(task, block.heard) for task in tasks]
                 self._waiting.extendleft(task for task in reversed(returned) if task is not None)
             case Report(state=state, leases=leases):
-                block.state, block.leases = state, {lease.lease: lease for lease in leases}
+                block.report, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
                 self._welcome(block, message)
             case Goodbye(reason=reason, begun=begun):
@@ -163,6 +170,7 @@ class Dispatcher:
         for result in results:
             if (task := block.take(result.id, block.heard)) is not None:
                 ended.append(result)
+                self._count(task, result.outcome)
                 if self._reruns:
                     self._reruns.pop(result.id, None)
                 over.append(task)
@@ -174,7 +182,7 @@ class Dispatcher:
             self.blocks.refused[block.id] = str(misfit)
             self._dismiss(block, drain=False)
             return
-        block.inventory = searchable(hello.inventory)
+        block.inventory = hello.inventory
         if block.id not in self.blocks.seen:
             self.blocks.seen.append(block.id)
         self._out.append(Joined(block))
@@ -249,6 +257,7 @@ class Dispatcher:
                 self._waiting.append(task)
             else:
                 self._reruns.pop(task.id, None)
+                self._count(task, "lost")
                 self._out += [Discard([task]), Failed(task.id, BlockLost(block.id, reason, log))]
 
     def _may_rerun(self, task: Task) -> bool:

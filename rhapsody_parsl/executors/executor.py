@@ -45,12 +45,12 @@ from rhapsody_parsl.executors.checks import (
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
-from rhapsody_parsl.executors.future import TaskFuture, open_result
+from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import own_run_dir, prepare, written
-from rhapsody_parsl.executors.view import describe_block, timeline
+from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spelling import spelled
@@ -58,6 +58,7 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory
+from rhapsody_parsl.wire.totals import Tally
 
 __all__ = ("RhapsodyExecutor",)
 
@@ -194,7 +195,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         where = listening(self.address, self.provider)
         drain_period = math.inf if self.drain_period is None else self.drain_period
         several = getattr(self.provider, "max_blocks", 1) != 1
-        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
+        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime))
         self._shared = SharedMemory()
         self._link = Link(
             where.address, self, blocks, local=where.beside, proof=proof, token=token,
@@ -325,20 +326,11 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
 
     def ended(self, result: Result) -> None:
         """Complete a future."""
-        future = self.tasks.pop(result.id, None)
-        if future is None or future.done() or not future.set_running_or_notify_cancel():
-            return
-        value, error = open_result(result)
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+        complete(self.tasks.pop(result.id, None), result)
 
     def failed(self, task: object, error: Exception) -> None:
         """Complete a future with an error of ours or Parsl's."""
-        future = self.tasks.pop(task, None)
-        if future is not None and not future.done() and future.set_running_or_notify_cancel():
-            future.set_exception(error)
+        fail(self.tasks.pop(task, None), error)
 
     def broken(self, error: Exception) -> None:
         """The link broke: nothing can be completed any more."""
@@ -372,10 +364,19 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         inventories = self._link.blocks.inventories() if self._link else []
         return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec=spec, keys=keys)
 
+    def view(self) -> ExecutorView:
+        """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""
+        blocks = self._link.blocks if self._link else Blocks(several=False)
+        return ExecutorView(
+            label=self.label,
+            outstanding=self.outstanding(),
+            totals=blocks.totals(),
+            blocks=tuple(describe_block(block, self._status) for block in blocks),
+        )
+
     def snapshot(self) -> dict[str, Any]:
-        """Return the state of all blocks as plain data, as of their last report (twice a second)."""
-        blocks = [describe_block(block, self._status) for block in self._link.blocks] if self._link else []
-        return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
+        """Return what `view` does as plain data: dicts and lists that JSON can hold."""
+        return plain(self.view())
 
     def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
         """Return the ledger's history: one record a lease and node; times in seconds since the epoch.

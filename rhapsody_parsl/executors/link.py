@@ -107,17 +107,7 @@ class Link(threading.Thread):
         self._tcp = TcpListener(address, self._entry(self._hear_tcp), proof, self._loop, cut=self._entry(self._ask_all))
         self.port = self._tcp.port
         self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
-        self._local = (
-            StreamListener(
-                self.local_address,
-                self._entry(self._hear_local),
-                self._loop,
-                ended=self._entry(self._cut),
-                token=token,
-            )
-            if local
-            else None
-        )
+        self._local = self._listener_here(token) if local else None
         self._codec: Codec[FromPilot] = Codec(FromPilot)
         self._roused = False
         self._incoming: deque[Task | Callable[[], None]] = deque()
@@ -127,6 +117,10 @@ class Link(threading.Thread):
         self._dispatcher = Dispatcher(blocks, threshold)
         self._changed = threading.Condition()
         self._drain_at = math.inf
+
+    def _listener_here(self, token: Token) -> StreamListener:
+        hear, cut = self._entry(self._hear_local), self._entry(self._cut)
+        return StreamListener(self.local_address, hear, self._loop, ended=cut, token=token)
 
     # --- for other threads ---------------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher, environment
 from rhapsody_parsl.hosts import limits, node_agent
+from rhapsody_parsl.hosts.probe import HostFacts
 
 __all__ = ("Host", "RemoteProcess")
 
@@ -23,18 +24,6 @@ _LINE_LIMIT = 1 << 22
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _HELLO_WITHIN = 60.0
 _LEAVE_WITHIN = 12.0
-
-
-class Facts(TypedDict):
-    """What `probe.facts` says of a host."""
-
-    address: str
-    cores: list[int]
-    memory: float
-    vendor: str
-    gpus: list[str]
-    domains: list[list[int]]
-    near: list[list[int]]
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -49,7 +38,7 @@ class Word(msgspec.Struct, frozen=True):
         begun: The task that each worker that ended with it began last.
     """
 
-    hello: Facts | None = None
+    hello: HostFacts | None = None
     no: str = ""
     ended: int = 0
     code: int = 1
@@ -137,7 +126,7 @@ class Host:
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
         self.on_change: Callable[[Host, str], None] = lambda _host, _why: None
-        self.facts: Mapping[str, Any] = {}
+        self.facts: HostFacts | None = None
         self.problem = ""
         self._is_up = asyncio.Event()
 

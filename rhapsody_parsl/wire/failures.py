@@ -3,9 +3,9 @@
 from typing import Any
 
 from rhapsody_parsl import errors
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import LostTask, RhapsodyError
 
-__all__ = ("from_wire", "to_wire")
+__all__ = ("from_wire", "is_lost", "to_wire")
 
 _BY_NAME: dict[str, type[RhapsodyError]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, RhapsodyError)
@@ -45,3 +45,12 @@ def from_wire(name: str, facts: list[Any]) -> RhapsodyError:
     """
     kind = _BY_NAME.get(name)
     return kind(*facts) if kind else RhapsodyError(name, *facts)
+
+
+def is_lost(name: str) -> bool:
+    """Whether an error says that a task was lost with what ran it.
+
+    Args:
+        name: Class name, as it travels.
+    """
+    return issubclass(_BY_NAME.get(name, RhapsodyError), LostTask)

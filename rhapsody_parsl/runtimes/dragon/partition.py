@@ -224,18 +224,13 @@ class Partition:
     async def _launch(self) -> Backend:
         """Start the launcher; it is ended when it is not up in time."""
         launcher = find_dragon(self._config, self._context.python)
+        options = self._config.options
         everywhere = set(self.hosts) == {node.host for node in self._context.nodes.values()}
         command = [
             *limits.with_more(self._files(), []),
             launcher,
-            *mode(
-                self.hosts,
-                self._config.options,
-                self._context.node_launcher,
-                everywhere=everywhere,
-                ports=some_ports(),
-            ),
-            *self._config.options,
+            *mode(self.hosts, options, self._context.node_launcher, everywhere=everywhere, ports=some_ports()),
+            *options,
             str(_BACKEND),
             self.name,
             str(self._context.logs),

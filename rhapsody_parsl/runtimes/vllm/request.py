@@ -1,12 +1,6 @@
 """One request on its way through the pilot's half."""
 
-import msgspec
-
-from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.failures import to_wire
-from rhapsody_parsl.wire.messages import FAILED, Result
-
-__all__ = ("Request", "failed")
+__all__ = ("Request",)
 
 
 class Request:
@@ -26,8 +20,3 @@ class Request:
     def __init__(self, task: int, run: int, service: str, full: bool, rerun: bool) -> None:
         self.task, self.run, self.service, self.full, self.rerun = task, run, service, full, rerun
         self.body = b""
-
-
-def failed(task: int, error: RhapsodyError) -> Result:
-    """Return one of our errors as a task's result (the pilot opens no payload, so it does not use the worker's)."""
-    return Result(task, FAILED, msgspec.msgpack.encode(to_wire(error)))

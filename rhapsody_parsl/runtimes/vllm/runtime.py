@@ -14,11 +14,22 @@ from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
-from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Rendezvous, Result, Task
+from rhapsody_parsl.wire.messages import (
+    FAILED,
+    PROMPT,
+    Done,
+    Failed,
+    FromBackend,
+    Ready,
+    Rendezvous,
+    Result,
+    Task,
+    failed,
+)
 
 __all__ = ("VLLM",)
 

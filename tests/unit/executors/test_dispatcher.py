@@ -1,4 +1,3 @@
-import platform
 from typing import Any
 
 from hypothesis import settings
@@ -11,15 +10,13 @@ from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Cut, Discard, Ended, Failed, Give, Instruction, Joined, Left, Send
 from rhapsody_parsl.wire.messages import RESULT, VERSION, Cancel, Goodbye, Hello, Result, Results, Returned, Stop
-from testing.nodes import make_spec, make_task
+from testing.nodes import make_inventory, make_spec, make_task
 
 PLAIN, RERUN, LARGE = make_spec(), make_spec(on_loss="rerun"), make_spec(cores=4)
 
 
 def hello(number: str, cores: int = 2, **changed: Any) -> Hello:
-    node = {"name": f"n{number}", "cores": cores, "gpus": 0, "memory": 16.0, "labels": []}
-    facts = {"python": platform.python_version(), "nodes": [node], "cores": cores, "shared_memory": False}
-    return Hello(VERSION, number, "1", facts | changed)
+    return Hello(VERSION, number, "1", make_inventory({"name": f"n{number}", "cores": cores}, **changed))
 
 
 def joined(dispatcher: Dispatcher, peer: str = "0/a", cores: int = 2, now: float = 0.0) -> Block:

@@ -10,6 +10,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
+from rhapsody_parsl.wire.totals import Totals
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
 
@@ -206,7 +207,7 @@ def test_cancel_queued_and_running() -> None:
     block.run()
     assert kinds(block) == {2: "ok"}
     assert list(block.started) == [0, 2]
-    assert block.core.counts == {"done": 1, "failed": 0}
+    assert block.core.tally.total() == Totals(done=1, failed=0, cancelled=2)
 
 
 def test_a_cancel_that_comes_too_late_is_nothing() -> None:

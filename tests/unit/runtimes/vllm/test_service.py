@@ -17,9 +17,9 @@ from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
 from rhapsody_parsl.runtimes.vllm.replica import root_cause
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.service import ModelService
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share, failed
 
 NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 
@@ -210,7 +210,7 @@ def test_a_service_without_hope_ends_what_waits_and_what_is_under_suspicion() ->
     watched.service.replicas[1].give_up(ServiceFailed("s", "two"))
     assert [(task, result.kind) for task, result in sorted(watched.finished)] == [(1, FAILED), (2, FAILED)]
     assert watched.service.error is not None
-    assert watched.service.describe()["state"] == "failed"
+    assert watched.service.describe().state == "failed"
 
 
 def test_a_dropped_request_leaves_from_anywhere() -> None:
@@ -229,14 +229,14 @@ def test_a_dropped_request_leaves_from_anywhere() -> None:
 def test_people_and_tasks_see_different_things() -> None:
     watched = Watched(replicas=2)
     assert watched.service.address() is None
-    assert watched.service.describe()["state"] == "starting"
+    assert watched.service.describe().state == "starting"
     replica = watched.service.replicas[1]
     replica.url, replica.model = "http://here:1/v1", "s"
     watched.ready(1)
     assert watched.service.address() == {"base_url": "http://here:1/v1", "api_key": "key", "model": "s"}
     shown = watched.service.describe()
-    assert (shown["state"], shown["ready"], shown["url"]) == ("ready", 1, "http://here:1/v1")
-    assert "key" not in shown.values()
+    assert (shown.state, shown.ready, shown.url) == ("ready", 1, "http://here:1/v1")
+    assert "key" not in msgspec.structs.astuple(shown)
 
 
 def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
