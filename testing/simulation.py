@@ -13,6 +13,7 @@ from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, 
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.clock import Clock
@@ -68,7 +69,8 @@ class Simulation:
         default = options.pop("default", next(iter(self.runtimes)))
         self.failing: dict[str, RhapsodyError] = options.pop("failing", {})
         windows = options.pop("windows", {})
-        self.core = Core(Ledger(nodes), self.runtimes, default, windows, clock=lambda: self.now, **options)
+        self.under_way = Runs(Ledger(nodes), lambda: self.now)
+        self.core = Core(self.under_way, self.runtimes, default, windows, **options)
         self.seconds: dict[int, float] = {}
         self.deadly: dict[int, int] = {}
         self.greedy: set[int] = set()

@@ -20,8 +20,9 @@ from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.reports import Reports
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
-from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
+from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.wire.messages import FromPilot, Result, Results, Returned
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
@@ -88,16 +89,9 @@ class Shell:
         for host in hosts.values():
             host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
-        self._runtimes: dict[str, Runtime] = {}
-        self.core = Core(
-            Ledger(nodes),
-            self._runtimes,
-            config.default_runtime,
-            _windows(config),
-            ageing=config.ageing,
-            clock=time.time,
-        )
-        self._runtimes.update(build(config.runtimes, self.context, self.core.borrow))
+        runs = Runs(Ledger(nodes), time.time)
+        self._runtimes = build(config.runtimes, self.context, runs.borrow)
+        self.core = Core(runs, self._runtimes, config.default_runtime, _windows(config), ageing=config.ageing)
         self.reports = Reports(self.core, self._runtimes)
 
     def inventory(self) -> Inventory:
