@@ -6,7 +6,7 @@ The link calls a method for each event and then does what `take()` returns. Time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BlockLost
@@ -56,7 +56,7 @@ class Dispatcher:
         self.blocks, self._threshold = blocks, threshold
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._gone: set[str] = set()
         self._out: list[Instruction] = []
 
@@ -96,7 +96,7 @@ class Dispatcher:
 
     def cancel(self, task: int, now: float) -> None:
         """Nobody wants a task any more, wherever it is."""
-        self._reruns.pop(task, None)
+        self._reruns.forget(task)
         for block in self.blocks:
             if (taken := block.take(task, now)) is not None:
                 self._count(taken, "cancelled")
@@ -171,8 +171,7 @@ class Dispatcher:
             if (task := block.take(result.id, block.heard)) is not None:
                 ended.append(result)
                 self._count(task, result.outcome)
-                if self._reruns:
-                    self._reruns.pop(result.id, None)
+                self._reruns.forget(result.id)
                 over.append(task)
             over.append(result)
         self._out += [Ended(ended), Discard(over)]
@@ -253,17 +252,9 @@ class Dispatcher:
         block.lost = begun is None
         self._out.append(Left(block, reason))
         for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._may_rerun(task):
+            if (begun is not None and task.id not in begun) or self._reruns.allow(task.id, self._spec_of(task).policy):
                 self._waiting.append(task)
             else:
-                self._reruns.pop(task.id, None)
+                self._reruns.forget(task.id)
                 self._count(task, "lost")
                 self._out += [Discard([task]), Failed(task.id, BlockLost(block.id, reason, log))]
-
-    def _may_rerun(self, task: Task) -> bool:
-        """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
-        reruns = self._reruns.get(task.id, 0)
-        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
-            return False
-        self._reruns[task.id] = reruns + 1
-        return True

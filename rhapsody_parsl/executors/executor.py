@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 from parsl.data_provider.staging import Staging
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.executor import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
-from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.jobs.states import JobStatus
 from parsl.monitoring.radios.base import RadioConfig
 from parsl.monitoring.radios.filesystem import FilesystemRadio
@@ -47,9 +46,10 @@ from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
-from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
+from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
-from rhapsody_parsl.executors.preparation import own_run_dir, prepare, written
+from rhapsody_parsl.executors.preparation import prepare, written
+from rhapsody_parsl.executors.standalone import Standalone
 from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
@@ -65,7 +65,6 @@ __all__ = ("RhapsodyExecutor",)
 log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
-_POLLING = 1.0
 _DRAGON_ALONE = (DragonRuntime(),)
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(BlockLife, RepresentationMixin):
+class RhapsodyExecutor(Standalone, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
 
     Args:
@@ -153,7 +152,6 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self.enforce_memory = enforce_memory
         self._admission = self._check()
         self._task_ids = itertools.count(1)
-        self._poller: JobStatusPoller | None = None
 
     def _check(self) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
@@ -292,24 +290,6 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         for number in list(self.tasks):
             self.failed(number, BlockLost("of the executor", "the executor was shut down"))
         super().shutdown()
-
-    def __enter__(self) -> Self:
-        """Start without a DataFlowKernel: in a run directory of our own, and with an eye on the blocks' jobs."""
-        if self._link is None:
-            self.run_dir = own_run_dir(self.provider)
-            self.start()
-            self._poller = JobStatusPoller(strategy="none", max_idletime=0, strategy_period=_POLLING)
-            self._poller.add_executors([self])
-        return self
-
-    def __exit__(self, *exc: object) -> Literal[False]:
-        """Shut down, and end the jobs too when there is no DataFlowKernel to do it."""
-        try:
-            if self._poller:
-                self._poller.close()
-        finally:
-            self.shutdown()
-        return False
 
     def outstanding(self) -> int:
         """Number of tasks submitted and not ended."""

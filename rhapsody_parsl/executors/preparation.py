@@ -5,14 +5,13 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from parsl.dataflow.rundirs import make_rundir
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.errors import TooFewOpenFiles, TooFewThreads, Unwritable
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 
-__all__ = ("own_run_dir", "prepare", "written")
+__all__ = ("prepare", "written")
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +40,6 @@ def prepare(provider: ExecutionProvider | None) -> None:
         log.warning("the hard limit of open files (ulimit -Hn) is %d: enough for %d blocks", limits.hard(), fitting)
     if not limits.can_start(_THREADS):
         raise TooFewThreads("An executor", _THREADS)
-
-
-def own_run_dir(provider: ExecutionProvider | None) -> str:
-    """Make a run directory, as a DataFlowKernel does, with a folder for the provider's scripts; return it."""
-    run_dir = make_rundir("runinfo")
-    if provider and hasattr(provider, "script_dir"):
-        scripts = Path(run_dir) / "submit_scripts"
-        scripts.mkdir(exist_ok=True)
-        provider.script_dir = str(scripts)
-    return run_dir
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import msgspec
 
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher, environment
 from rhapsody_parsl.hosts import limits, node_agent
+from rhapsody_parsl.hosts.orders import Order, Start
 from rhapsody_parsl.hosts.probe import HostFacts
 
 __all__ = ("Host", "RemoteProcess")
@@ -66,7 +67,7 @@ class RemoteProcess:
         begun: The task that each worker that ended with it began last.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[Literal["release", "kill"]], None]) -> None:
         self._tell = tell
         self._over = asyncio.Event()
         self.returncode: int | None = None
@@ -191,15 +192,18 @@ class Host:
             process.ended(1, f"its host {self.name} is lost: {self.problem}")
             return process
         self._processes[number] = process
-        order = {
+        order: Start = {
             "do": "start",
             "id": number,
             "argv": list(argv),
+            "env": environment(os.environ),
             "own": dict(env),
             "files": dict(files),
             "marks": marks,
+            "log": str(log),
+            "cwd": os.getcwd(),
         }
-        self._tell({**order, "log": str(log), "cwd": os.getcwd(), "env": environment(os.environ)})
+        self._tell(order)
         return process
 
     def watch(self, on_loss: Callable[[str], None]) -> Callable[[], None]:
@@ -310,7 +314,7 @@ class Host:
         if client:
             await _kill(client)
 
-    def _tell(self, order: dict[str, Any]) -> None:
+    def _tell(self, order: Order) -> None:
         if self._client and self._client.stdin and not self._client.stdin.is_closing():
             self._client.stdin.write(json.dumps(order).encode() + b"\n")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.wire.messages import FAILED, Result, failed
@@ -24,7 +24,7 @@ class Outcomes:
     def __init__(self) -> None:
         self.tally = Tally()
         self._results: list[Result] = []
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._starts: dict[int, int] = {}
 
     @property
@@ -92,14 +92,10 @@ class Outcomes:
         return self._starts.get(task, 0) < _MOST_STARTS
 
     def _may_rerun(self, active: ActiveRun, task: int, error: RhapsodyError) -> bool:
-        reruns = self._reruns.get(task, 0)
-        if isinstance(error, MemoryExceeded) or active.lane.spec.policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
-            return False
-        self._reruns[task] = reruns + 1
-        return True
+        return not isinstance(error, MemoryExceeded) and self._reruns.allow(task, active.lane.spec.policy)
 
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
-        if self._reruns or self._starts:
-            self._reruns.pop(task, None)
+        self._reruns.forget(task)
+        if self._starts:
             self._starts.pop(task, None)

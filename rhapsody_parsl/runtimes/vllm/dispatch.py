@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects
 

@@ -14,7 +14,8 @@ from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Backend, Cause
+from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.runtimes.vllm import checks
 from rhapsody_parsl.runtimes.vllm.deaths import Death

@@ -1,5 +1,7 @@
 """One request on its way through the pilot's half."""
 
+from rhapsody_parsl.annotations.policy import PolicyValue
+
 __all__ = ("Request",)
 
 
@@ -11,12 +13,12 @@ class Request:
         run: The core's run it belongs to.
         service: Name of the service it asks.
         full: Whether the whole response is wanted.
-        rerun: Whether its body may run again when its worker is lost.
+        policy: Says whether its body may run again when its worker is lost.
         body: What the body returned, as msgpack; empty until then.
     """
 
-    __slots__ = ("body", "full", "rerun", "run", "service", "task")
+    __slots__ = ("body", "full", "policy", "run", "service", "task")
 
-    def __init__(self, task: int, run: int, service: str, full: bool, rerun: bool) -> None:
-        self.task, self.run, self.service, self.full, self.rerun = task, run, service, full, rerun
+    def __init__(self, task: int, run: int, service: str, full: bool, policy: PolicyValue) -> None:
+        self.task, self.run, self.service, self.full, self.policy = task, run, service, full, policy
         self.body = b""

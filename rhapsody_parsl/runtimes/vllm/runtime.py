@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMRuntime
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
@@ -54,7 +54,7 @@ class VLLM:
         self._hub: Exchange | None = None
         self._lives: list[asyncio.Task[None]] = []
         self._requests: dict[int, Request] = {}
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._ended: dict[int, list[Result]] = {}
         self._flushing = False
         self._bodies = Bodies(context, config.request_workers, self._bodies_ended, self._bodies_lost)
@@ -94,9 +94,9 @@ class VLLM:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Run the tasks' bodies, or end them when their service has failed for good."""
         service = self._services[run.spec.service]
-        rerun = run.spec.policy.on_loss == "rerun"
+        spec = run.spec
         for task in tasks:
-            self._requests[task.id] = Request(task.id, run.id, run.spec.service, run.spec.full, rerun)
+            self._requests[task.id] = Request(task.id, run.id, spec.service, spec.full, spec.policy)
         if error := service.error:
             for task in tasks:
                 self._finish(self._requests[task.id], failed(task.id, error))
@@ -152,8 +152,7 @@ class VLLM:
             request = self._requests.get(task)
             if request is None:
                 continue
-            if request.rerun and self._reruns.get(task, 0) < MOST_RERUNS:
-                self._reruns[task] = self._reruns.get(task, 0) + 1
+            if self._reruns.allow(task, request.policy):
                 again.setdefault(request.run, []).append(self._requests.pop(task).task)
             else:
                 self._finish(request, failed(task, error))
@@ -191,7 +190,7 @@ class VLLM:
         """A request is over; the pilot is told at the end of this turn of the loop, never from within its own call."""
         if self._requests.pop(request.task, None) is None:
             return
-        self._reruns.pop(request.task, None)
+        self._reruns.forget(request.task)
         self._ended.setdefault(request.run, []).append(result)
         if not self._flushing:
             self._flushing = True

@@ -8,7 +8,7 @@ from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
 from rhapsody_parsl.runtimes.vllm.copies import Copies
 from rhapsody_parsl.runtimes.vllm.deaths import Death

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMService
@@ -83,7 +84,7 @@ class Watched:
 
 def request(task: int, body: bytes = b"") -> Request:
     """Return a request, one of its own if nothing else is said."""
-    made = Request(task, 1, "s", full=False, rerun=False)
+    made = Request(task, 1, "s", full=False, policy=PolicyValue())
     made.body = body or str(task).encode()
     return made
 
