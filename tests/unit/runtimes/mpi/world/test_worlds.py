@@ -44,8 +44,13 @@ class Block:
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
         self.hub.start()
-        mpiexec = Launcher("mpiexec", str(program))
-        self.worlds = Worlds(MPIRuntime(), several, launcher=mpiexec, exchange=self.hub, on_end=self.ended.append)
+        self.worlds = Worlds(
+            MPIRuntime(),
+            several,
+            launcher=Launcher("mpiexec", str(program)),
+            exchange=self.hub,
+            on_end=lambda world, marks: self.ended.append(world),
+        )
         self._runs = count()
 
     def begin(self, *nodes: int) -> World:
