@@ -149,7 +149,7 @@ class Core:
             if active.pop(result.id) is None:
                 continue
             del self._home[result.id]
-            active.lane.learn(result.seconds)
+            active.lane.durations.learn(result.seconds)
             if not self._outcomes.ended(active, result):
                 self._runs.out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False

@@ -73,7 +73,7 @@ class Feeder:
                 self._runs.close(active)
         elif self._goes_on(active, now) or active.inflight:
             return
-        elif lane.depth > 1 and not active.ended_by and not active.lost_with and self._backlog.is_empty():
+        elif lane.prefetch > 1 and not active.ended_by and not active.lost_with and self._backlog.is_empty():
             self._runs.keep(active, now)
         else:
             self._runs.close(active)
@@ -109,7 +109,7 @@ class Feeder:
     def _put_behind(self, now: float) -> None:
         """Put short tasks behind those that run."""
         for lane in self._backlog.lanes_behind():
-            if lane.depth > 1 and lane.runtime in self._starts.ready and not lane.window:
+            if lane.prefetch > 1 and lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
                     if len(lane) and (room := active.room(self._ledger.cores)) and self._reservations.allow(active):
                         self._feed(active, room, now)
