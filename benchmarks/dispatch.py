@@ -18,6 +18,7 @@ from benchmarks.growth import EACH, SIMULATED
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.rates import drive
 from testing.simulation import FakeRuntime
@@ -47,7 +48,7 @@ def measure(_kind: str, _folder: str, workers: int, tasks: int) -> sides.Turns:
 
 def _drive(workers: int, tasks: int, profile: cProfile.Profile | None = None) -> float:
     """Return the seconds that so many tasks take, each longer than any wait."""
-    core = Core(Ledger(make_nodes(workers, cores=1)), {"local": FakeRuntime()}, "local", {})
+    core = Core(Runs(Ledger(make_nodes(workers, cores=1))), {"local": FakeRuntime()}, "local", {})
     spec = make_spec()
     waiting = [make_task(number, spec) for number in range(tasks)]
     if profile is None:

@@ -22,6 +22,7 @@ from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.rates import drive
 from testing.simulation import FakeRuntime
@@ -109,7 +110,7 @@ def measure_core(_kind: str, _folder: str, workers: int, each: int) -> sides.Tur
     spec = make_spec()
     tune()
     while True:
-        core = Core(Ledger(make_nodes(workers, cores=1)), {"local": FakeRuntime()}, "local", {})
+        core = Core(Runs(Ledger(make_nodes(workers, cores=1))), {"local": FakeRuntime()}, "local", {})
         tasks = [make_task(number, spec) for number in range(workers * each)]
         yield {"workers": workers, "tasks": len(tasks), "per_s": drive(core, tasks, 60.0)}
 

@@ -24,6 +24,7 @@ from rhapsody_parsl import LocalRuntime, MPIRuntime
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from testing.nodes import make_node, make_spec, make_task
 from testing.rates import drive
 from testing.simulation import FakeRuntime
@@ -62,7 +63,7 @@ def measure_core(kind: str, _folder: str, tasks: int, each: int) -> sides.Turns:
     one, many = CORE_KINDS[kind.removeprefix("core ")]
     while True:
         nodes = [make_node(f"n{number}", cores=4, labels=LABELS) for number in range(WORKERS // 4)]
-        core = Core(Ledger(nodes), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
+        core = Core(Runs(Ledger(nodes)), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
         core.runtime_ready("mpi", 0.0)
         specs = [make_spec(**({"name": "app"} | (many(number) if each else one))) for number in range(tasks)]
         waiting = [make_task(number, spec) for number, spec in enumerate(specs)]

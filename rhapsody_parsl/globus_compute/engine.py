@@ -107,6 +107,9 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         Args:
             endpoint_id: The endpoint's.
             run_dir: Where logs, keys and job scripts go.
+
+        Raises:
+            RhapsodyError: One of the two is missing.
         """
         if endpoint_id is None or run_dir is None:
             raise RhapsodyError("RhapsodyEngine.start needs endpoint_id and run_dir.")
@@ -152,7 +155,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
     # --- tasks ---------------------------------------------------------------------------------------------------
 
-    def _submit(
+    def _submit(  # noqa: PLR0917 - as the base class has it
         self,
         resource_specification: dict[str, Any],
         func: Callable[..., bytes],

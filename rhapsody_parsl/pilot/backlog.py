@@ -53,6 +53,7 @@ class Backlog:
         runtimes: Mapping[str, Refuses],
         default_runtime: str,
         windows: Mapping[str, int],
+        *,
         ageing: float,
     ) -> None:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime

@@ -20,8 +20,9 @@ from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.reports import Reports
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
-from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
+from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.wire.messages import FromPilot, Result, Results, Returned
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
@@ -62,9 +63,9 @@ class Shell:
         config: BlockConfig,
         block: str,
         folder: Path,
+        *,
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
-        *,
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
@@ -88,11 +89,9 @@ class Shell:
         for host in hosts.values():
             host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
-        self._runtimes: dict[str, Runtime] = {}
-        self.core = Core(
-            Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
-        )
-        self._runtimes.update(build(config.runtimes, self.context, self.core.borrow))
+        runs = Runs(Ledger(nodes), time.time)
+        self._runtimes = build(config.runtimes, self.context, runs.borrow)
+        self.core = Core(runs, self._runtimes, config.default_runtime, _windows(config), ageing=config.ageing)
         self.reports = Reports(self.core, self._runtimes)
 
     def inventory(self) -> Inventory:
@@ -111,7 +110,7 @@ class Shell:
         self._background.cancel()
         await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
         await _watch("memory limits", self._limits.stop())
-        await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self.context.hosts.values()))
+        await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in self.context.hosts.values()))
 
     # --- what runtimes tell (the `Events` protocol) --------------------------------------------------------------
 

@@ -13,10 +13,11 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed, to_wire
+from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFailed
 from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Rendezvous, Result, ServiceFacts, failed
 from rhapsody_parsl.worker.call import pack
 
@@ -165,7 +166,11 @@ def leave_with(spoke: Spoke) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the port, or to a free one when it is taken or 0."""
+    """Return a socket bound to the port, or to a free one when it is taken or 0.
+
+    Raises:
+        OSError: No port is free.
+    """
     for wanted in dict.fromkeys((port, 0)):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

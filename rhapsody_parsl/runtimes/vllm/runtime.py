@@ -84,6 +84,7 @@ class VLLM:
         if self._hub is not None:
             return
         self._hub = Exchange(self._context, "vllm", self._receive)
+        self._hub.start()
         self._bodies.start()
         for replica in self._replicas():
             if replica.error is None:
@@ -121,7 +122,7 @@ class VLLM:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
         await asyncio.gather(self._bodies.stop(), *(replica.stop() for replica in self._replicas()))
-        self._hub.close()
+        self._hub.stop()
         self._hub, self._lives = None, []
 
     def _replicas(self) -> list[Replica]:

@@ -72,14 +72,14 @@ def test_the_oldest_is_known_whoever_is_before_it() -> None:
 
 def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:
     line = lane()
-    assert line.depth == 1, "nothing is known yet"
-    line.learn(0.0001)
-    assert line.depth > 8
-    line.learn(3.0)
-    assert line.depth == 1, "a long one counts at once"
+    assert line.prefetch == 1, "nothing is known yet"
+    line.durations.learn(0.0001)
+    assert line.prefetch > 8
+    line.durations.learn(3.0)
+    assert line.prefetch == 1, "a long one counts at once"
     for _ in range(100):
-        line.learn(0.0)
-    assert line.depth > 8
+        line.durations.learn(0.0)
+    assert line.prefetch > 8
 
 
 def test_remove_takes_from_anywhere() -> None:
