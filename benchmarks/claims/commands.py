@@ -1,6 +1,6 @@
 """What starting a program costs: bash apps beside HighThroughputExecutor, MPI executables beside a bare `mpiexec`.
 
-`python -m benchmarks.commands` runs bash apps that do nothing, all at once, each executor in a process of its own, in
+`python -m benchmarks commands` runs bash apps that do nothing, all at once, each executor in a process of its own, in
 alternation. Then it launches one two-rank program again and again, by turns as an app on two ranks and by the same
 `mpiexec` from here, both one after the other. At last it submits many launches at once, of one rank each that computes
 for half a second, and says how much of the cores was leased while launches waited, by the executor's own ledger.
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from parsl import bash_app
 
-from benchmarks import machine, pictures, sides
-from benchmarks.heterogeneity import leased
+from benchmarks.library import machine, pictures, sides
+from benchmarks.library.block import leased
 from rhapsody_parsl import MPI, MPIRuntime, RhapsodyExecutor, annotate
 from testing.waiting import until
 
@@ -100,8 +100,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=400, help="bash apps, a repetition")
     parser.add_argument("--launches", type=int, default=20)
     arguments = sides.arguments(parser, measure, launches=measure_launches)
-    runs = sides.beside_htex("benchmarks.commands", arguments)
-    launches = sides.apart("benchmarks.commands", "launches", arguments.launches, arguments.launches)
+    runs = sides.beside_htex("benchmarks.claims.commands", arguments)
+    launches = sides.apart("benchmarks.claims.commands", "launches", arguments.launches, arguments.launches)
     report(runs, launches, arguments.out)
 
 

@@ -1,6 +1,6 @@
 """What an app costs beyond its own work: no-op apps and two-rank MPI functions, beside Parsl's own executors.
 
-`python -m benchmarks.overhead` runs every executor in a process of its own, `--repeat` times in alternation, and prints
+`python -m benchmarks overhead` runs every executor in a process of its own, `--repeat` times in alternation, and prints
 medians. The executors start anew each time, but the two for MPI, which stay up. Everything goes through Parsl
 (`@python_app`, a DataFlowKernel with logging off on all sides); every result is checked.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from parsl import python_app
 
-from benchmarks import machine, pictures, sides
+from benchmarks.library import machine, pictures, sides
 from rhapsody_parsl import MPI, annotate
 
 _COLUMNS = {
@@ -128,8 +128,8 @@ def main() -> None:
     arguments = sides.arguments(parser, measure)
     apps = dict.fromkeys(("rhapsody-dragon", "htex", "threads"), (arguments.tasks, 300))
     ranks = {"rhapsody-mpi": (arguments.mpi_tasks, 300), "mpiexecutor": (arguments.launches, 10)}
-    measured = sides.alternate("benchmarks.overhead", apps, arguments.repeat)
-    measured |= sides.alternate("benchmarks.overhead", ranks, arguments.repeat, stay=True)
+    measured = sides.alternate("benchmarks.claims.overhead", apps, arguments.repeat)
+    measured |= sides.alternate("benchmarks.claims.overhead", ranks, arguments.repeat, stay=True)
     report(measured, apps | ranks, arguments.out)
 
 

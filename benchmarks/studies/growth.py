@@ -1,6 +1,6 @@
 """How cost grows: with tasks from 100 to a million, with workers, with blocks, and far beyond two cores.
 
-`python -m benchmarks.growth` measures, each in a process of its own:
+`python -m benchmarks growth` measures, each in a process of its own:
 
 - tasks: while a task holds the one worker, so many more are submitted, straight to the executor; then the worker is let
   go. Says tasks per second into the queue and out of it, and the pilot's memory with all of them queued;
@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from concurrent.futures import wait
 from pathlib import Path
 
-from benchmarks import machine, pictures, sides
-from benchmarks.overhead import no_op
-from benchmarks.payloads import pilot
+from benchmarks.library import machine, pictures, queued, sides
+from benchmarks.library.apps import no_op
 from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
@@ -34,60 +33,6 @@ SIMULATED = (100, 1_000, 10_000)
 EACH = (1, 100)
 """Tasks a worker: the first one opens a lease, the others go on with it."""
 QUICK = 10_000
-
-
-def hold(path: str) -> None:
-    """Hold a worker until a file is there."""
-    import time  # noqa: PLC0415 - a task imports where it runs
-    from pathlib import Path  # noqa: PLC0415 - as above
-
-    while not Path(path).exists():
-        time.sleep(0.01)  # noqa: TID251 - the work
-
-
-def nothing(number: int) -> int:
-    """Do nothing."""
-    return number
-
-
-def measure_queue(_kind: str, folder: str, count: int) -> sides.Turns:
-    """Queue so many tasks behind one in the first turn; let them run in the second."""
-    gate = Path(folder) / "gate"
-    executor = sides.rhapsody([LocalRuntime()], cores=1)
-    with sides.load(executor, folder):
-        executor.submit(nothing, {}, 0).result()
-        holding = executor.submit(hold, {}, str(gate))
-        idle = _resident()
-        began = time.perf_counter()
-        futures = [executor.submit(nothing, {}, number) for number in range(count)]
-        into = time.perf_counter() - began
-        full = _at_rest()
-        yield {
-            "tasks": count,
-            "in_per_s": count / into,
-            "idle_mb": idle / 1e6,
-            "bytes_a_task": (full - idle) / count,
-        }
-        began = time.perf_counter()
-        gate.touch()
-        wait(futures)
-        out = time.perf_counter() - began
-        sides.check(all(f.result() == n for n, f in enumerate(futures)), "another number")
-        holding.result()
-        yield {"out_per_s": count / out}
-
-
-def _resident() -> float:
-    return float(pilot().memory_info().rss)
-
-
-def _at_rest() -> float:
-    """Return the pilot's memory when it has taken in all that is on the way: when it grows no more."""
-    before = 0.0
-    while (now := _resident()) != before:
-        before = now
-        threading.Event().wait(1)
-    return now
 
 
 def measure_rate(_kind: str, folder: str, blocks: int, workers: int, count: int) -> sides.Turns:
@@ -117,18 +62,18 @@ def measure_core(_kind: str, _folder: str, workers: int, each: int) -> sides.Tur
 def main() -> None:
     """Run all, print and write."""
     parser = sides.parser(__doc__, repeat=3)
-    arguments = sides.arguments(parser, measure_rate, queue=measure_queue, core=measure_core)
+    arguments = sides.arguments(parser, measure_rate, core=measure_core)
     most = QUICK if arguments.quick else max(TASKS)
     queues = [_queue(count) for count in TASKS if count <= most]
     shapes = [(1, workers) for workers in WORKERS] + [(blocks, 1) for blocks in BLOCKS[1:]]
     plan = {f"{blocks} x {workers}": (blocks, workers, 3000) for blocks, workers in shapes}
-    rates = sides.medians(sides.alternate("benchmarks.growth", plan, arguments.repeat, stay=True))
-    cores = [sides.apart("benchmarks.growth", "core", workers, each) for each in EACH for workers in SIMULATED]
+    rates = sides.medians(sides.alternate("benchmarks.studies.growth", plan, arguments.repeat, stay=True))
+    cores = [sides.apart("benchmarks.studies.growth", "core", workers, each) for each in EACH for workers in SIMULATED]
     report(queues, list(rates.values()), cores, arguments.out)
 
 
 def _queue(count: int) -> sides.Numbers:
-    with sides.up("benchmarks.growth", "queue", [count]) as turn:
+    with sides.up(queued.MODULE, "queue", [count]) as turn:
         return turn() | turn()
 
 

@@ -1,11 +1,11 @@
 """What we cost the machine: CPU of driver and pilot for a task, of an idle block for nothing; the pilot's memory.
 
-`python -m benchmarks.costs` measures, each side in a process of its own, in alternation:
+`python -m benchmarks costs` measures, each side in a process of its own, in alternation:
 
 - the driver's CPU for a no-op app under this executor, and under one that ends every task at once, which is the
   DataFlowKernel's own part;
 - the pilot's CPU for that app, and that of a process that drives the same Dragon workers by hand;
-- the pilot's memory, idle and with a million tasks queued (as `benchmarks.growth`, which has fewer, too);
+- the pilot's memory, idle and with a million tasks queued (as `python -m benchmarks growth`, which has fewer, too);
 - meanwhile, over a minute at least, the CPU of all processes of a block with two Dragon workers and a two-rank world
   where nothing is to be done. All of this is CPU time, which sides do not take from each other by taking turns.
 """
@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 from parsl.executors.base import ParslExecutor
 
-from benchmarks import direct_backend, machine, pictures, sides
-from benchmarks.overhead import add_up, no_op
-from benchmarks.payloads import pilot
+from benchmarks.library import direct_backend, machine, pictures, queued, sides
+from benchmarks.library.apps import add_up, no_op
+from benchmarks.library.block import pilot
 from rhapsody_parsl import DragonRuntime, MPIRuntime
 from testing.processes import below
 
@@ -106,14 +106,14 @@ def main() -> None:
     arguments = sides.arguments(parser, measure, direct=measure_direct, idle=measure_idle)
     plan = {kind: [arguments.tasks] for kind in ("rhapsody-dragon", "at-once", "direct")}
     seconds = 10 if arguments.quick else arguments.seconds
-    with sides.up("benchmarks.costs", "idle", [seconds]) as idle:
+    with sides.up("benchmarks.claims.costs", "idle", [seconds]) as idle:
         idle()  # its time begins
-        runs = sides.alternate("benchmarks.costs", plan, arguments.repeat, stay=True)
-        queue = sides.apart("benchmarks.growth", "queue", QUICK if arguments.quick else QUEUED)
-        report(runs, idle(), queue, arguments.out)
+        runs = sides.alternate("benchmarks.claims.costs", plan, arguments.repeat, stay=True)
+        memory = sides.apart(queued.MODULE, "queue", QUICK if arguments.quick else QUEUED)
+        report(runs, idle(), memory, arguments.out)
 
 
-def report(runs: sides.Runs, idle: sides.Numbers, queue: sides.Numbers, out: Path) -> None:
+def report(runs: sides.Runs, idle: sides.Numbers, memory: sides.Numbers, out: Path) -> None:
     """Print the tables; write JSON and a picture."""
     medians = sides.medians(runs)
     ours = medians["rhapsody-dragon"]
@@ -125,10 +125,10 @@ def report(runs: sides.Runs, idle: sides.Numbers, queue: sides.Numbers, out: Pat
     columns = ["processes", *(f"{name}, % of a core" for name in shares)]
     row = [f"{idle['processes']:.0f}", *(f"{share:.1f}" for share in shares.values())]
     machine.show(f"An idle block over {idle['seconds']:.0f} s", columns, [row])
-    row = [f"{queue['idle_mb']:.0f}", f"{queue['tasks']:,.0f}", f"{queue['bytes_a_task']:.0f}"]
+    row = [f"{memory['idle_mb']:.0f}", f"{memory['tasks']:,.0f}", f"{memory['bytes_a_task']:.0f}"]
     machine.show("The pilot's memory", ["idle, MB", "queued tasks", "bytes for each"], [row])
     own = {f"{name}_own_ms": both - base for name, (both, base) in parts.items()}
-    file = machine.write(out, "costs", {"medians": medians, "own": own, "idle": idle, "queue": queue, "runs": runs})
+    file = machine.write(out, "costs", {"medians": medians, "own": own, "idle": idle, "queue": memory, "runs": runs})
     print(f"written: {file}, {picture(parts, shares, out)}")
 
 

@@ -1,6 +1,6 @@
 """A loop of simulation, inference, simulation: what one turn costs beyond its parts, and how that grows with its data.
 
-`python -m benchmarks.coupling` runs one block with MPI, Dragon and a tiny model, which has a core of its own. A turn is
+`python -m benchmarks coupling` runs one block with MPI, Dragon and a tiny model, which has a core of its own. A turn is
 an MPI function that computes for a known time and returns its state (over two ranks, or one where there are only two
 cores), then a request whose app reads that state and asks the model, then the next MPI function, which takes the state
 and the model's words. The turns are one chain of futures,
@@ -22,7 +22,7 @@ from typing import Any
 
 from parsl import python_app
 
-from benchmarks import block, machine, pictures, sides
+from benchmarks.library import block, machine, pictures, sides
 from rhapsody_parsl import MPI, VLLM, annotate
 from testing.waiting import until
 

@@ -24,7 +24,7 @@ from parsl.executors.base import ParslExecutor
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
-from benchmarks import machine
+from benchmarks.library import machine
 from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor
 from testing import leaks
 

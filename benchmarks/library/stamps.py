@@ -15,26 +15,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ways import MODULES, WAYS
+from benchmarks.library.traces import MODULES, TRACES
 
-FOLDER, WAY = "RHAPSODY_BENCHMARK_STAMPS", "RHAPSODY_BENCHMARK_WAY"
+FOLDER, KIND = "RHAPSODY_BENCHMARK_STAMPS", "RHAPSODY_BENCHMARK_KIND"
 """Variables with the folder of the stamps, and with the kind of task that is followed."""
 MOST = 1 << 16
 _STAMP = struct.Struct("<q")
 
 
-def environment(way: str, folder: str) -> dict[str, str]:
-    """Return the variables with which the processes of a block stamp a way's places into a folder."""
+def environment(kind: str, folder: str) -> dict[str, str]:
+    """Return the variables with which the processes of a block stamp a trace's places into a folder."""
     here = Path(__file__).parent
-    paths = [str(here / "hook"), str(here.parent), os.environ.get("PYTHONPATH", "")]
-    return {FOLDER: folder, WAY: way, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    paths = [str(here / "hook"), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {FOLDER: folder, KIND: kind, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def install_by_command() -> None:
     """Install what the words of this process's command ask for: called as Python starts."""
     role, folder = role_of(sys.orig_argv), os.environ.get(FOLDER)
     if role and folder:
-        install(role, os.environ[WAY], folder)
+        install(role, os.environ[KIND], folder)
 
 
 def role_of(words: Sequence[str]) -> str:
@@ -42,12 +42,12 @@ def role_of(words: Sequence[str]) -> str:
     return next((role for role, module in MODULES.items() if list(words[1:3]) == ["-m", module]), "")
 
 
-def install(role: str, way: str, folder: str) -> None:
+def install(role: str, kind: str, folder: str) -> None:
     """Stamp at the places of a role from now on."""
-    for place, leg in WAYS[way].items():
-        if leg.role == role:
-            owner, name = found(leg.function)
-            setattr(owner, name, stamped(getattr(owner, name), Path(folder) / f"{place}.{os.getpid()}", leg.edge))
+    for place, span in TRACES[kind].items():
+        if span.role == role:
+            owner, name = found(span.function)
+            setattr(owner, name, stamped(getattr(owner, name), Path(folder) / f"{place}.{os.getpid()}", span.edge))
 
 
 def found(function: str) -> tuple[Any, str]:

@@ -1,15 +1,20 @@
-"""What the benchmarks with a model have in common: the models, and one executor with everything in its block."""
+"""A block of the benchmarks: its models, executors with services in it, its pilot, and what of it was leased."""
 
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from testing.processes import processes_of
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
 
+Record = dict[str, Any]
+"""Of the executor's timeline: a lease."""
 START_TIMEOUT = 600.0
 
 ENGINE: dict[str, Any] = {"enforce_eager": True, "kv_cache_memory_bytes": 256 << 20, "max_model_len": 2048}
@@ -38,6 +43,17 @@ def everything(folder: str, cores: int) -> RhapsodyExecutor:
     )
 
 
+def serving(services: Sequence[VLLMService], cores: int | None = None) -> RhapsodyExecutor:
+    """Return an executor with services."""
+    local = LocalProvider(init_blocks=1, max_blocks=1)
+    return RhapsodyExecutor(
+        "block",
+        provider=local,
+        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services))],
+        cores_per_node=cores,
+    )
+
+
 def ready(executor: RhapsodyExecutor) -> None:
     """Wait until every replica of every service answers."""
 
@@ -47,3 +63,14 @@ def ready(executor: RhapsodyExecutor) -> None:
         return bool(services) and all(service["ready"] == service["replicas"] for service in services)
 
     until(all_ready, START_TIMEOUT)
+
+
+def pilot() -> psutil.Process:
+    """Return the pilot of our one block."""
+    return processes_of("rhapsody_parsl.pilot")[0]
+
+
+def leased(records: Sequence[Record], start: float, end: float) -> float:
+    """Return how many cores were leased between two times, on average."""
+    lent = sum(len(r["cores"]) * max(0.0, min(r["end"], end) - max(r["start"], start)) for r in records)
+    return float(lent) / (end - start)

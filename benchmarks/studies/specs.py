@@ -1,6 +1,6 @@
 """What many different specifications cost: ten thousand tasks with one each, beside as many with one for all.
 
-`python -m benchmarks.specs` has all tasks wait at once, then lets them run, and prints microseconds per task, each kind
+`python -m benchmarks specs` has all tasks wait at once, then lets them run, and prints microseconds per task, each kind
 of difference in a process of its own:
 
 - the pilot's real core with nothing around it: tasks that are over in the moment they begin, on a hundred workers;
@@ -17,9 +17,9 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, sides
-from benchmarks.growth import hold, nothing
-from benchmarks.payloads import pilot
+from benchmarks.library import machine, sides
+from benchmarks.library.block import pilot
+from benchmarks.library.queued import hold, nothing
 from rhapsody_parsl import LocalRuntime, MPIRuntime
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
@@ -117,7 +117,10 @@ def main() -> None:
 
 def _pair(kind: str, tasks: int, repeat: int) -> dict[str, sides.Numbers]:
     """Return the medians of one for all and of one each, measured in turn."""
-    with sides.up("benchmarks.specs", kind, [tasks, 0]) as one, sides.up("benchmarks.specs", kind, [tasks, 1]) as each:
+    with (
+        sides.up("benchmarks.studies.specs", kind, [tasks, 0]) as one,
+        sides.up("benchmarks.studies.specs", kind, [tasks, 1]) as each,
+    ):
         runs = {"one": [], "each": []}  # type: sides.Runs
         for _ in range(repeat):
             runs["one"].append(one())

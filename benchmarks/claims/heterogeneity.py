@@ -1,6 +1,6 @@
 """How well a block is filled by a mixed load, while the load grows more mixed.
 
-`python -m benchmarks.heterogeneity` runs one block with Dragon, MPI and a model service. It has five declared cores:
+`python -m benchmarks heterogeneity` runs one block with Dragon, MPI and a model service. It has five declared cores:
 one is the service's, four are for tasks, which sleep for a known time. A share of the work, growing from level to
 level, is no Python function but bash apps, MPI functions and launched MPI executables (a third of it each; on two
 ranks, and the executables four times as long); and that share of the tasks has its end turned into a request to the
@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 from parsl import bash_app, python_app
 
-from benchmarks import block, machine, pictures, sides
+from benchmarks.library import block, machine, pictures, sides
+from benchmarks.library.block import Record, leased
 from rhapsody_parsl import MPI, VLLM, RhapsodyExecutor, annotate
 from testing.waiting import until
 
@@ -33,8 +34,6 @@ MEAN = 0.5
 LONGER = 4
 BINS = 160
 PROGRAM = "import sys, time; from mpi4py import MPI; MPI.COMM_WORLD.Barrier(); time.sleep(float(sys.argv[1]))"
-
-Record = dict[str, Any]
 
 
 @python_app
@@ -156,12 +155,6 @@ def _note(ends: dict[Future[Any], float], future: Future[Any]) -> None:
 def _held(executor: RhapsodyExecutor) -> bool:
     (state,) = executor.snapshot()["blocks"]
     return any(lease["runtime"] != "vllm" for lease in state["leases"])
-
-
-def leased(records: Sequence[Record], start: float, end: float) -> float:
-    """Return how many cores were leased between two times, on average."""
-    lent = sum(len(r["cores"]) * max(0.0, min(r["end"], end) - max(r["start"], start)) for r in records)
-    return float(lent) / (end - start)
 
 
 def _over_time(records: Sequence[Record], began: float, makespan: float) -> dict[str, list[float]]:

@@ -1,6 +1,6 @@
 """Where the time of a dispatch goes in the pilot's core, and what of it grows with the workers.
 
-`python -m benchmarks.dispatch` drives the pilot's real core, with nothing around it, for 100, 1,000 and 10,000 workers.
+`python -m benchmarks dispatch` drives the pilot's real core, with nothing around it, for 100, 1,000 and 10,000 workers.
 Each repetition measures three times: as the pilot runs; without Python's cyclic garbage collector, so that the
 difference is what collections cost; and under cProfile, whose shares by function are applied to the time without both.
 """
@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import machine, pictures, sides
-from benchmarks.growth import EACH, SIMULATED
+from benchmarks.library import machine, pictures, sides
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -24,6 +23,9 @@ from testing.simulation import FakeRuntime
 
 OURS = "rhapsody_parsl"
 SHOWN = 12
+SIMULATED = (100, 1_000, 10_000)
+EACH = (1, 100)
+"""Tasks a worker, as in `growth`."""
 MOST = 100_000
 """Tasks of a measurement: cProfile makes each ten times as dear."""
 
@@ -91,7 +93,7 @@ def main() -> None:
     arguments = sides.arguments(parser, measure)
     sizes = [(workers, min(workers * each, MOST)) for each in EACH for workers in SIMULATED]
     plan = {f"{workers:,} x {tasks // workers}": (workers, tasks) for workers, tasks in sizes}
-    report(sides.alternate("benchmarks.dispatch", plan, arguments.repeat, stay=True), arguments.out)
+    report(sides.alternate("benchmarks.studies.dispatch", plan, arguments.repeat, stay=True), arguments.out)
 
 
 def report(runs: sides.Runs, out: Path) -> None:

@@ -1,6 +1,6 @@
 """Model requests through apps, beside vLLM's own engine driven directly on the same prompts.
 
-`python -m benchmarks.inference` starts one block with the models as services, and for each model an `AsyncLLM` of the
+`python -m benchmarks inference` starts one block with the models as services, and for each model an `AsyncLLM` of the
 same engine arguments and variables in a process of its own. Then the two take turns, `--repeat` times: many prompts at
 once (tokens per second), and single requests for one token one after another (latency: what the way adds is the same
 for any number of tokens, and drowns in the scatter of many). Prompts are new in each repetition and the same on both
@@ -16,23 +16,18 @@ core each, as far as there are cores.
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parsl import python_app
-from parsl.providers import LocalProvider
-
-from benchmarks import block, machine, pictures, sides
-from benchmarks.direct_engine import DirectEngine
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from benchmarks.library import block, machine, pictures, sides
+from benchmarks.library.apps import Answer, through_apps
+from benchmarks.library.direct_engine import DirectEngine
+from rhapsody_parsl import VLLMService
 
 MANY = 4
 REPLICAS = (1, 2, 4)
-
-Answer = tuple[float, int, str]
 
 
 class Model(NamedTuple):
@@ -53,27 +48,6 @@ class Model(NamedTuple):
     tokens: int
     cores: int
     singles: int
-
-
-@python_app
-def ask(prompt: str, parsl_resource_specification: dict[str, Any] | None = None) -> str:
-    """Ask a service."""
-    return prompt
-
-
-def through_apps(service: str) -> Callable[[Sequence[str], int], Answer]:
-    """Return how prompts are put to a service: an app each, all at once."""
-
-    def generate(prompts: Sequence[str], tokens: int) -> Answer:
-        spec = {"service": service, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
-        began = time.perf_counter()
-        futures = [ask(prompt, parsl_resource_specification=spec) for prompt in prompts]
-        texts = [future.result() for future in futures]
-        seconds = time.perf_counter() - began
-        sides.check(all(isinstance(text, str) for text in texts), "no text")
-        return seconds, tokens * len(texts), texts[0]
-
-    return generate
 
 
 def prompts_of(model: Model, seed: str, count: int) -> list[str]:
@@ -109,17 +83,6 @@ def compare(model: Model, both: dict[str, Callable[[Sequence[str], int], Answer]
     }
 
 
-def executor(services: Sequence[VLLMService], cores: int | None = None) -> RhapsodyExecutor:
-    """Return an executor with services."""
-    local = LocalProvider(init_blocks=1, max_blocks=1)
-    return RhapsodyExecutor(
-        "block",
-        provider=local,
-        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services))],
-        cores_per_node=cores,
-    )
-
-
 def against_direct(models: Sequence[Model], repeat: int, folder: str) -> dict[str, Any]:
     """Compare apps with the engine driven directly, model by model."""
     services = [VLLMService(m.name, model=m.path, cores=m.cores, engine_args=block.ENGINE) for m in models]
@@ -128,7 +91,7 @@ def against_direct(models: Sequence[Model], repeat: int, folder: str) -> dict[st
             stack.enter_context(closing(DirectEngine(model.path, block.ENGINE, model.cores, folder)))
             for model in models
         ]
-        stack.enter_context(sides.load(executor(services), folder))
+        stack.enter_context(sides.load(block.serving(services), folder))
         for model, engine in zip(models, engines, strict=True):  # all are up before anything is measured
             through_apps(model.name)(["Hello"], 1)
             engine.wait()
@@ -144,7 +107,7 @@ def replicas(model: Model, repeat: int, folder: str) -> dict[int, float]:
     counts = [count for count in REPLICAS if count <= real]
     services = [VLLMService(f"r{n}", model=model.path, cores=1, replicas=n, engine_args=block.ENGINE) for n in counts]
     rates: dict[int, list[float]] = {count: [] for count in counts}
-    with sides.load(executor(services, sum(counts)), folder) as kernel:
+    with sides.load(block.serving(services, sum(counts)), folder) as kernel:
         for count in counts:  # a service answers when its first replica is up; all are to be
             through_apps(f"r{count}")(prompts_of(model, "warm", 1), 1)
         block.ready(kernel.executors["block"])

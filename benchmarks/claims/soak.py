@@ -1,6 +1,6 @@
 """Whether a long run grows: a million tasks with thirty thousand specifications, and the memory of driver and pilot.
 
-`python -m benchmarks.soak` (`--tasks`, `--specs`) submits straight to the executor, in waves of ten thousand. Each
+`python -m benchmarks soak` (`--tasks`, `--specs`) submits straight to the executor, in waves of ten thousand. Each
 specification is seen for some thirty tasks and never again: a priority, a place to be near to or a walltime of its own.
 It prints the resident memory of both at each tenth, checks every result, and ends with 1 when either is at the end more
 than a fifth above what it was after the first tenth.
@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks import machine, sides
-from benchmarks.growth import nothing
-from benchmarks.payloads import pilot
+from benchmarks.library import machine, sides
+from benchmarks.library.block import pilot
+from benchmarks.library.queued import nothing
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from testing import leaks
 

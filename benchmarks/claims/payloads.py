@@ -1,6 +1,6 @@
 """What large arguments and results cost: 1 MB each way beside HighThroughputExecutor, and 100 MB in bounded memory.
 
-`python -m benchmarks.payloads` sends bytes to an app that returns them, all calls at once, each executor in a process
+`python -m benchmarks payloads` sends bytes to an app that returns them, all calls at once, each executor in a process
 of its own, in alternation, and says the CPU and the page faults of driver, pilot (or interchange) and all other
 processes. A third side is ours on a host without shared memory, where payloads go over the sockets. Then come some of
 100 MB, one after the other and all at once, with the peak memory of the pilot.
@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
 from parsl import python_app
 
-from benchmarks import machine, pictures, sides
+from benchmarks.library import machine, pictures, sides
+from benchmarks.library.block import pilot
 from rhapsody_parsl.wire import shared_memory
 from testing.processes import below, peak_memory, processes_of, spent
 
@@ -75,11 +75,6 @@ def measure_large(_kind: str, folder: str, tasks: int) -> sides.Turns:
         yield {"idle_mb": idle, "single_mb": single, "together_mb": peak(), "seconds": seconds, "tasks": tasks}
 
 
-def pilot() -> psutil.Process:
-    """Return the pilot of our one block."""
-    return processes_of("rhapsody_parsl.pilot")[0]
-
-
 def peak() -> float:
     """Return the pilot's peak resident memory so far, in MB."""
     return peak_memory(pilot()) / 1e6
@@ -91,8 +86,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200, help="of 1 MB, a repetition")
     parser.add_argument("--large", type=int, default=4, help="of 100 MB")
     arguments = sides.arguments(parser, measure, large=measure_large)
-    runs = sides.beside_htex("benchmarks.payloads", arguments, SOCKETS)
-    report(runs, sides.apart("benchmarks.payloads", "large", arguments.large), arguments.out)
+    runs = sides.beside_htex("benchmarks.claims.payloads", arguments, SOCKETS)
+    report(runs, sides.apart("benchmarks.claims.payloads", "large", arguments.large), arguments.out)
 
 
 def report(runs: sides.Runs, large: sides.Numbers, out: Path) -> None:

@@ -1,6 +1,6 @@
 """What a Globus Compute task costs in the engine: RhapsodyEngine beside GlobusComputeEngine (HighThroughputExecutor).
 
-`python -m benchmarks.globus` drives each engine as an endpoint's process drives it (packed tasks in, packed results
+`python -m benchmarks globus` drives each engine as an endpoint's process drives it (packed tasks in, packed results
 out), in a process of its own, `--repeat` times in alternation, and prints medians. Web service and broker are left out:
 their polls of half a second would hide everything. Every result is checked.
 """
@@ -14,7 +14,7 @@ from globus_compute_endpoint.engines import GlobusComputeEngine
 from globus_compute_endpoint.engines.base import GlobusComputeEngineBase
 from parsl.providers import LocalProvider
 
-from benchmarks import machine, sides
+from benchmarks.library import machine, sides
 from rhapsody_parsl.globus_compute import RhapsodyEngine
 from testing.globus_engine import Driver, started
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments = sides.arguments(parser, measure)
     plan = dict.fromkeys(arguments.kinds, (arguments.tasks, arguments.singles))
-    runs = sides.alternate("benchmarks.globus", plan, arguments.repeat)
+    runs = sides.alternate("benchmarks.claims.globus", plan, arguments.repeat)
     medians = sides.medians(runs)
     rows = [[kind, *(f"{medians[kind][key]:,.2f}" for key in COLUMNS)] for kind in medians]
     machine.show("A task in the engine", ["engine", "first s", "p50 ms", "p99 ms", "tasks/s"], rows)
