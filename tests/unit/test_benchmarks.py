@@ -178,3 +178,25 @@ def test_each_benchmark_that_is_named_is_there(place: str) -> None:
     assert named <= command.commands().keys()
     old = [file for file in files if re.search(r"benchmarks\.(?!library|claims|studies)[a-z]", file.read_text())]
     assert not old
+
+
+LAB = sorted(Path("docs/lab").glob("2*.md"))
+
+
+def test_each_claim_has_a_row_in_the_table_of_performance() -> None:
+    table = Path("docs/performance.md").read_text().partition("| --- ")[2]
+    claims = {name for name, module in command.commands().items() if ".claims." in module}
+    assert claims <= set(re.findall(r"^\|.*\| `(\w+)` \| \[", table, re.MULTILINE)) <= command.commands().keys()
+
+
+@pytest.mark.parametrize("page", LAB, ids=lambda page: page.stem)
+def test_a_laboratory_page_says_question_machine_command_table_and_reading(page: Path) -> None:
+    text = page.read_text()
+    assert text.startswith(f"# {page.stem[:10]}: ")
+    parts = ["**Question.**", "**Machine.**", "**Command.**"]
+    places = [text.find(part) for part in parts]
+    assert places == sorted(places)
+    assert -1 not in places
+    assert "| --- |" in text[places[-1] :]
+    assert "**Reading.**" in text or "## What is not reached" in text
+    assert f"({page.name})" in Path("docs/lab/index.md").read_text()
