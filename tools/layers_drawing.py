@@ -17,8 +17,8 @@ import grimp
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "pictures" / "layers.svg"
 PACKAGE = "rhapsody_parsl"
-LEFT, TOP, ROW, COLUMN, CELL = 432, 186, 30, 84, 60
-MOST_LETTERS = 48
+LEFT, TOP, ROW, COLUMN, CELL = 428, 186, 28, 64, 46
+MOST_LETTERS = 46
 """Of what is said about a layer."""
 INK, PALE, LINE = "#24292f", "#57606a", "#d0d7de"
 
@@ -119,7 +119,7 @@ def _head() -> Iterator[str]:
         for line, word in enumerate(process.name):
             y = TOP - 14 - 16 * (len(process.name) - 1 - line)
             more = ' font-weight="600" text-anchor="middle"'
-            yield _text(_middle(column), y, word, 14, process.colour, more)
+            yield _text(_middle(column), y, word, 12, process.colour, more)
 
 
 def _rows() -> Iterator[str]:
@@ -128,7 +128,7 @@ def _rows() -> Iterator[str]:
     for together in layers():
         for layer in together:
             yield _text(16, y + 19, layer, 13, INK, ' font-weight="600" class="layer"')
-            yield _text(144, y + 19, about(layer), 11, PALE)
+            yield _text(146, y + 19, about(layer), 12, PALE)
             yield from (_cell(column, y, layer) for column in range(len(PROCESSES)) if layer in known[column])
             y += ROW
         yield f'<line x1="16" x2="{right}" y1="{y}" y2="{y}" stroke="{LINE}"/>'

@@ -186,7 +186,7 @@ LAB = sorted(Path("docs/lab").glob("2*.md"))
 def test_each_claim_has_a_row_in_the_table_of_performance() -> None:
     table = Path("docs/performance.md").read_text().partition("| --- ")[2]
     claims = {name for name, module in command.commands().items() if ".claims." in module}
-    assert claims <= set(re.findall(r"^\|.*\| `(\w+)` \| \[", table, re.MULTILINE)) <= command.commands().keys()
+    assert claims <= set(re.findall(r"^\|.*\| \[`(\w+)`\]\(lab/", table, re.MULTILINE)) <= command.commands().keys()
 
 
 @pytest.mark.parametrize("page", LAB, ids=lambda page: page.stem)
