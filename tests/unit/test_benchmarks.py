@@ -200,3 +200,26 @@ def test_a_laboratory_page_says_question_machine_command_table_and_reading(page:
     assert "| --- |" in text[places[-1] :]
     assert "**Reading.**" in text or "## What is not reached" in text
     assert f"({page.name})" in Path("docs/lab/index.md").read_text()
+
+
+def rows(page: str) -> list[list[str]]:
+    lines = [line for line in Path(page).read_text().splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(word.replace(",", "")) for word in re.findall(r"[\d,]+(?:\.\d+)?", cell)]
+
+
+def test_what_performance_says_of_three_runs_is_what_the_runs_gave() -> None:
+    runs = set()
+    for _, _, *cells in (row for row in rows("docs/lab/2026-11-27-aims.md") if len(row) == 5):
+        for parts in zip(*(cell.split("; ") for cell in cells), strict=False):
+            found = [number for part in parts for number in numbers(part)]
+            if found:
+                runs.add((numbers(parts[-1])[0], min(found), max(found)))
+    said = [row for row in rows("docs/performance.md") if row[2] and numbers(row[2])]
+    assert len(said) > 12
+    for what, measured, three, *_ in said:
+        low, high = numbers(three)
+        assert (numbers(measured)[0], low, high) in runs, what
