@@ -90,7 +90,7 @@ def imported() -> list[set[str]]:
     return found
 
 
-def _text(x: float, y: float, words: str, size: int = 13, colour: str = INK, more: str = "") -> str:
+def _text(x: float, y: float, words: str, *, size: int = 13, colour: str = INK, more: str = "") -> str:
     return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{colour}"{more}>{escape(words)}</text>'
 
 
@@ -103,7 +103,7 @@ def _places(bottom: float) -> Iterator[str]:
     for start, end, words, colour in PLACES:
         x, width = LEFT + start * COLUMN + 2, (end - start) * COLUMN - 4
         yield f'<rect x="{x}" y="10" width="{width}" height="{bottom - 10}" rx="8" fill="{colour}"/>'
-        yield _text(x + width / 2, 32, words, 13, PALE, ' text-anchor="middle"')
+        yield _text(x + width / 2, 32, words, size=13, colour=PALE, more=' text-anchor="middle"')
 
 
 def _head() -> Iterator[str]:
@@ -114,12 +114,12 @@ def _head() -> Iterator[str]:
         for x in ends:
             yield f'<line x1="{x:g}" x2="{x:g}" y1="{y}" y2="{TOP - 48}" stroke="{PALE}"/>'
         yield f'<line x1="{ends[0]:g}" x2="{ends[1]:g}" y1="{y}" y2="{y}" stroke="{PALE}" stroke-width="1.5"/>'
-        yield _text(ends[0] - 8, y + 4, words, 12, PALE, ' text-anchor="end"')
+        yield _text(ends[0] - 8, y + 4, words, size=12, colour=PALE, more=' text-anchor="end"')
     for column, process in enumerate(PROCESSES):
         for line, word in enumerate(process.name):
             y = TOP - 14 - 16 * (len(process.name) - 1 - line)
             more = ' font-weight="600" text-anchor="middle"'
-            yield _text(_middle(column), y, word, 12, process.colour, more)
+            yield _text(_middle(column), y, word, size=12, colour=process.colour, more=more)
 
 
 def _rows() -> Iterator[str]:
@@ -127,8 +127,8 @@ def _rows() -> Iterator[str]:
     known, y, right = imported(), TOP, LEFT + COLUMN * len(PROCESSES)
     for together in layers():
         for layer in together:
-            yield _text(16, y + 19, layer, 13, INK, ' font-weight="600" class="layer"')
-            yield _text(146, y + 19, about(layer), 12, PALE)
+            yield _text(16, y + 19, layer, size=13, colour=INK, more=' font-weight="600" class="layer"')
+            yield _text(146, y + 19, about(layer), size=12, colour=PALE)
             yield from (_cell(column, y, layer) for column in range(len(PROCESSES)) if layer in known[column])
             y += ROW
         yield f'<line x1="16" x2="{right}" y1="{y}" y2="{y}" stroke="{LINE}"/>'
@@ -155,7 +155,7 @@ def drawing() -> str:
         *_head(),
         f'<line x1="16" x2="{width - 16}" y1="{TOP}" y2="{TOP}" stroke="{PALE}"/>',
         *_rows(),
-        _text(16, height - 18, under, 12, PALE),
+        _text(16, height - 18, under, size=12, colour=PALE),
         "</svg>",
     ]
     return "\n".join(body) + "\n"
