@@ -18,11 +18,13 @@ ELSEWHERE = {
     "docs/globus_compute.md": "it needs an endpoint: tests/unit/test_docs.py makes all of it but that",
 }
 NAMES = [named(page) for page in PAGES if examples(page) and named(page) not in ELSEWHERE]
+RUNNER = "from tests.integration.page_runner import main; main()"
 TIMEOUT = 120
 
 
 def script(*command: str, folder: Path) -> str:
-    done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+    line = [sys.executable, *command]
+    done = subprocess.run(line, check=False, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -31,7 +33,7 @@ def script(*command: str, folder: Path) -> str:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], str]]:
     folder = tmp_path_factory.mktemp("pages")
     with leaks.watch():
-        said = script("-c", "from tests.integration.page_runner import main; main()", str(folder), *NAMES, folder=folder)
+        said = script("-c", RUNNER, str(folder), *NAMES, folder=folder)
     lines = [json.loads(line) for line in said.splitlines()]
     return {name: (printed, problem) for name, printed, problem in lines}
 

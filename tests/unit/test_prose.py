@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_WORDS = 30
 RULE = (
-    f"One idea a sentence, 25 words at most ({MOST_WORDS} fail): subject, verb, object. Make two sentences of it, a list "
-    "or a table."
+    f"One idea per sentence, 25 words at most ({MOST_WORDS} is the limit): subject, verb, object. "
+    "Make two sentences of it, a list or a table."
 )
 _CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _NO_PROSE = re.compile(r"^(\||#|:::|!\[|    )")
