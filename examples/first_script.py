@@ -26,7 +26,8 @@ def total(values, comm=None):  # runs on both ranks; rank 0's result counts
 
 if __name__ == "__main__":
     executor = RhapsodyExecutor(
-        provider=LocalProvider(init_blocks=1, max_blocks=1), runtimes=[DragonRuntime(), MPIRuntime()]
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+        runtimes=[DragonRuntime(), MPIRuntime()],
     )
     with parsl.load(Config(executors=[executor])):
         launched = hello(stdout=("hello.txt", "w"))

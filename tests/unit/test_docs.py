@@ -29,7 +29,9 @@ SETTINGS = {
     "mpi": config.MPIRuntime,
     "vllm": config.VLLMService,
 }
-OF_THE_SYSTEM = {"cd", "echo", "git", "sleep"}
+WIDTH = 100
+"""Columns that the site shows of an example without a scroll bar."""
+OF_THE_SYSTEM = {"cat", "cd", "echo", "git", "sleep"}
 _INLINE = re.compile(r"`((?:make|pip|python|rhapsody-parsl|rhapsody-globus-compute-endpoint) [^`]+)`")
 _PARTS = {";", "&&", "|", "(", ")"}
 
@@ -106,6 +108,17 @@ def test_commands_are_those_of_the_programs(page: Path, known: dict[str, Callabl
     given = [command for command in commands(page) if command[0] not in OF_THE_SYSTEM]
     wrong = [" ".join(command) for command in given if not known[command[0]](command[1:])]
     assert not wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_examples_fit_the_page(page: Path) -> None:
+    lines = [
+        line
+        for language in ("python", "bash", "yaml")
+        for each in examples(page, language)
+        for line in each.splitlines()
+    ]
+    assert not [line for line in lines if len(line) > WIDTH]
 
 
 def rows(page: Path) -> set[str]:
