@@ -1,5 +1,6 @@
 """The pages agree with the programs: links, commands, tables of settings and errors. Their examples run elsewhere."""
 
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -18,6 +19,7 @@ from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
 from rhapsody_parsl import config, errors
+from rhapsody_parsl.annotations import decorator as annotations
 from rhapsody_parsl.cli import globus, main
 from rhapsody_parsl.globus_compute import RhapsodyEngine
 from testing.pages import PAGES, ROOT, examples, named
@@ -121,22 +123,31 @@ def test_examples_fit_the_page(page: Path) -> None:
     assert not [line for line in lines if len(line) > WIDTH]
 
 
-def rows(page: Path) -> set[str]:
-    """Return the words in code that open a row of a page's tables."""
-    return set(re.findall(r"^\| `(\w+)`", page.read_text(), re.MULTILINE))
+def rows(page: Path) -> dict[str, str]:
+    """Return the second cells of the rows of a page's tables that open with a word in code, by that word."""
+    return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) ?\|", page.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize(("runtime", "kind"), SETTINGS.items())
-def test_every_setting_is_on_its_runtimes_page(runtime: str, kind: type[msgspec.Struct]) -> None:
-    fields = {field.name for field in msgspec.structs.fields(kind)}
-    assert fields <= rows(ROOT / "docs" / "runtimes" / f"{runtime}.md")
+def test_every_setting_is_on_its_runtimes_page_with_its_default(runtime: str, kind: type[msgspec.Struct]) -> None:
+    shown = rows(ROOT / "docs" / "runtimes" / f"{runtime}.md")
+    for field in msgspec.structs.fields(kind):
+        assert field.name in shown
+        if isinstance(field.default, int | float) and field.default > 0:  # 0 and -1 stand for something else
+            assert shown[field.name].startswith(f"{field.default:g}"), field.name
+
+
+@pytest.mark.parametrize("part", [annotations.Dragon, annotations.MPI, annotations.Policy])
+def test_every_key_is_on_the_page_of_annotations(part: type[Any]) -> None:
+    page = (ROOT / "docs" / "annotations.md").read_text()
+    assert not [field.name for field in dataclasses.fields(part) if f"`{field.name}`" not in page]
 
 
 def test_every_error_is_on_the_errors_page() -> None:
     roots = {"RhapsodyError", "LostTask"}
     shown = rows(ROOT / "docs" / "errors.md")
     public = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
-    assert public - roots <= shown
+    assert public - roots <= shown.keys()
 
 
 class _Endpoint(globus_compute_sdk.Executor):
