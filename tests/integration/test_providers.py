@@ -146,7 +146,7 @@ def test_a_killed_job_is_reported_to_both() -> None:
     with loaded(one, other):
         for label in ("ours", "parsls"):
             python_app(mask, executors=[label])().result(PATIENCE)
-        (supervisor,) = [process for process in below("cluster.supervisor") if "-c" not in process.cmdline()]
+        (supervisor,) = [process for process in below("hosts.share_supervisor") if "-c" not in process.cmdline()]
         supervisor.kill()
         for executor in (one, other):
             until(partial(ended, executor), 10)
