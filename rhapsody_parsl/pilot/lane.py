@@ -52,16 +52,21 @@ class Lane(TaskQueue):
         self.seconds: float | None = None
         self.runs: dict[int, ActiveRun] = {}
 
-    def put(self, task: Task, priority: float, now: float) -> bool:
-        """Join the queue; return whether the first of it may be another now."""
-        return self.join(task, priority * self._ageing + now if priority else now, now)
+    def claim(self, spec: TaskSpec, arrival: float) -> float:
+        """Return the key of a task that came at a time, the lowest first: the one place that orders waiting tasks."""
+        priority = spec.policy.priority
+        return priority * self._ageing + arrival if priority else arrival
 
-    def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
-        """Join it again, each in front of those of its priority, in the order given."""
+    def put(self, task: Task, spec: TaskSpec, now: float) -> bool:
+        """Join the queue; return whether the first of it may be another now."""
+        return self.join(task, self.claim(spec, now), now)
+
+    def put_back(self, tasks: Iterable[tuple[Task, TaskSpec]], now: float) -> None:
+        """Join it again, each in front of those with its claim, in the order given."""
         oldest = self.oldest
         arrival = now if oldest is None else min(now, oldest)
-        for task, priority in reversed(list(tasks)):
-            self.join_in_front(task, priority * self._ageing + arrival if priority else arrival, arrival)
+        for task, spec in reversed(list(tasks)):
+            self.join_in_front(task, self.claim(spec, arrival), arrival)
 
     def learn(self, seconds: float) -> None:
         """Take the duration of one task into the mean; a long one counts at once."""

@@ -85,7 +85,12 @@ class Run:
 
 
 class Events(Protocol):
-    """What a runtime tells the pilot; called on the pilot's loop, never from within a call of the pilot's."""
+    """What a runtime tells the pilot, on the pilot's loop.
+
+    Each task that was given is told once: `done`, `returned`, or with its run `lost`. None of these three is called
+    from within `run`, `end` or `cancel` of the runtime (see `runtimes.deferred`), nor about a run that is over, nor
+    with nothing in it. The others may be called at any time. Nothing is called once `stop` has returned.
+    """
 
     def done(self, run: int, results: Sequence[Result]) -> None:
         """These tasks of a run ended."""
@@ -116,7 +121,11 @@ class Events(Protocol):
         """Nothing works any more for a run that is none of the pilot's."""
 
     def state(self, runtime: str, state: str, detail: str = "") -> None:
-        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail."""
+        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail.
+
+        The pilot says itself what becomes of `start`; a runtime says what happens later: that it was lost, is started
+        again, and is back.
+        """
 
     def services(self, services: Sequence[dict[str, Any]]) -> None:
         """The runtime's services changed: name, state, replicas, ready, cores, url, model."""
@@ -181,8 +190,11 @@ class Runtime(Protocol):
     """A runtime of the block, seen from the pilot.
 
     The pilot calls `start` before the first `run`, feeds a run any number of times, and calls `end` when nothing of
-    it is in flight; then the lease goes to somebody else. A runtime that loses a process reports `lost` for the runs
-    on it, and starts what it needs again with the next run.
+    it is in flight, also after it was lost; then the lease goes to somebody else. A runtime that loses a process
+    reports `lost` for the runs on it, and starts what it needs again with the next run. A runtime that can lose one
+    task of a run and keep the others, as a service does, reports that one as `done` with an error.
+
+    `tests/integration/test_protocol.py` holds every runtime to this.
 
     Attributes:
         name: As users write it.
@@ -209,7 +221,10 @@ class Runtime(Protocol):
         """Nothing of this run is in flight: what worked for it is free."""
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
-        """Take back what has not begun (reported by `returned`); with `kill`, end what has (reported by `lost`)."""
+        """Take back what has not begun (reported by `returned`); with `kill`, end what has (reported by `lost`).
+
+        What is over, or is no task of the run, is passed over: the pilot's word may cross the runtime's.
+        """
 
     async def stop(self) -> None:
         """End everything; returns when nothing is left. Idempotent."""

@@ -22,6 +22,7 @@ from rhapsody_parsl import config, errors
 from rhapsody_parsl.annotations import decorator as annotations
 from rhapsody_parsl.cli import globus, main
 from rhapsody_parsl.globus_compute import RhapsodyEngine
+from testing.contract.subjects import Subject
 from testing.pages import PAGES, ROOT, examples, named
 
 GLOBUS = ROOT / "docs" / "globus_compute.md"
@@ -45,7 +46,7 @@ def words(line: str) -> Iterator[list[str]]:
     command: list[str] = []
     for word in [*lexer, ";"]:
         if word in _PARTS:
-            yield [each for each in command if each != "sudo"]
+            yield [each for each in command if each != "sudo" and "_CONTRACT=" not in each]
             command = []
         else:
             command.append(word)
@@ -89,6 +90,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[list[str]], bo
         "python": is_file_or_module,
         "rhapsody-parsl": lambda arguments: main.main(arguments) == 0,
         "rhapsody-globus-compute-endpoint": starts_endpoint,
+        "pytest": lambda arguments: (ROOT / arguments[0]).is_file(),
         "tools/rabbitmq.sh": lambda arguments: not arguments and (ROOT / "tools" / "rabbitmq.sh").is_file(),
     }
 
@@ -148,6 +150,12 @@ def test_every_error_is_on_the_errors_page() -> None:
     shown = rows(ROOT / "docs" / "errors.md")
     public = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
     assert public - roots <= shown.keys()
+
+
+def test_a_subject_can_be_made_as_contributors_are_told() -> None:
+    (example,) = examples(ROOT / "CONTRIBUTING.md")
+    subject = eval(example, {"Subject": Subject, "Mine": object})  # noqa: S307 - ours
+    assert (subject.id, subject.keys) == ("mine", {"cores": 1})
 
 
 class _Endpoint(globus_compute_sdk.Executor):

@@ -186,6 +186,7 @@ class Partition:
         self._backend = self._watch = None
         if watch:
             watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
         if backend is None:
             return
         if self._up.is_set() and self._hub:

@@ -99,6 +99,7 @@ class Dragon:
         match message:
             case Ready() if partition:
                 partition.head_is_up()
+                self._context.events.state(self.name, "ready")  # again, if it was lost
             case Exited(worker=worker, reason=reason, begun=begun):
                 tail = log_tail(self._context.logs / f"{worker}.log")
                 error = worker_lost(worker, self.pool.host_of(worker), reason, tail)

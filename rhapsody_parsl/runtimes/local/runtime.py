@@ -23,7 +23,6 @@ class Local:
     eager = False
 
     def __init__(self, config: LocalRuntime, context: Context) -> None:
-        self._context = context
         self._workers = LocalWorkers(context, self.name, config.startup_timeout)
 
     def refuse(self, spec: TaskSpec) -> str:
@@ -33,7 +32,6 @@ class Local:
     async def start(self) -> None:
         """Open the workers' hub."""
         self._workers.start()
-        self._context.events.state(self.name, "ready")
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed a worker."""

@@ -11,6 +11,7 @@ from rhapsody_parsl.annotations.policy import MOST_RERUNS
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMRuntime
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
+from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
@@ -44,8 +45,7 @@ class VLLM:
         self._lives: list[asyncio.Task[None]] = []
         self._requests: dict[int, Request] = {}
         self._reruns: dict[int, int] = {}
-        self._ended: dict[int, list[Result]] = {}
-        self._flushing = False
+        self._deferred = Deferred(context.events)
         self._bodies = Bodies(context, config.request_workers, self._bodies_ended, self._bodies_lost)
         key = secrets.token_urlsafe(24)
         self._services: dict[str, ModelService] = {}
@@ -176,20 +176,10 @@ class VLLM:
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _finish(self, request: Request, result: Result) -> None:
-        """A request is over; the pilot is told at the end of this turn of the loop, never from within its own call."""
-        if self._requests.pop(request.task, None) is None:
-            return
-        self._reruns.pop(request.task, None)
-        self._ended.setdefault(request.run, []).append(result)
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        ended, self._ended = self._ended, {}
-        for run, results in ended.items():
-            self._context.events.done(run, results)
+        """A request is over."""
+        if self._requests.pop(request.task, None) is not None:
+            self._reruns.pop(request.task, None)
+            self._deferred.done(request.run, [result])
 
 
 def _with_service(result: Result, service: str) -> Result:

@@ -97,6 +97,8 @@ class LocalWorkers:
             self._ended(name, host, f"it could not be started: {problem}")
             return
         self._processes[name] = process
+        if self._stopping:  # it came too late to be told
+            process.kill()
         code = await process.wait()
         if code:
             end_session(process.pid)
@@ -109,6 +111,8 @@ class LocalWorkers:
         command = self._command(name, host.name)
         backend = self._remote[name] = Backend(command, self._log_of(name), host=host, grace=_GRACE, marks=marks)
         await backend.start()
+        if self._stopping:
+            await backend.stop()
         reason = await backend.wait()
         del self._remote[name]
         self._ended(name, host.name, reason, backend.begun.get(name))

@@ -133,7 +133,8 @@ class WorkerPool:
             case Returned(run=run, tasks=tasks):
                 for task in tasks:
                     worker.tasks.pop(task, None)
-                self._events.returned(run, tasks)
+                if tasks:  # else its run may be over
+                    self._events.returned(run, tasks)
             case _:
                 return False
         return True

@@ -14,12 +14,12 @@ def lane(**policy: Any) -> Lane:
 def put(line: Lane, *numbers: int, now: float, priority: float = 0.0) -> list[Task]:
     tasks = [make_task(number, line.spec) for number in numbers]
     for task in tasks:
-        line.put(task, priority, now)
+        line.put(task, make_spec(priority=priority), now)
     return tasks
 
 
 def put_back(line: Lane, tasks: list[Task], now: float) -> None:
-    line.put_back([(task, 0.0) for task in tasks], now)
+    line.put_back([(task, line.spec) for task in tasks], now)
 
 
 def waited(line: Lane, now: float) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import (
@@ -13,6 +13,8 @@ from rhapsody_parsl.errors import (
     RuntimeUnavailable,
     WorkerLost,
 )
+from rhapsody_parsl.hosts.mark import NONE
+from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.launch.prefix import environment
 from rhapsody_parsl.runtimes.mpi.world.job import Job
@@ -43,6 +45,7 @@ class Functions:
 
     def __init__(self, config: MPIRuntime, context: Context) -> None:
         self._context, self._events = context, context.events
+        self._deferred = Deferred(context.events)
         self._worlds = Worlds(config, context, self._world_ended)
         self._hub: Exchange | None = None
         self._launcher: Launcher | None = None
@@ -78,7 +81,7 @@ class Functions:
         job = self._jobs.get(run.id)
         if job is None:
             if importlib.util.find_spec("mpi4py") is None:
-                self._soon_lost(run.id, MissingPackage("mpi4py", "mpi", self._context.python))
+                self._lose(run.id, MissingPackage("mpi4py", "mpi", self._context.python))
                 return
             job = self._jobs[run.id] = Job(run, self._variables(run))
         job.queue.extend(tasks)
@@ -95,14 +98,13 @@ class Functions:
         job = self._jobs.get(run.id)
         if job is None:
             return
-        loop = asyncio.get_running_loop()
         if taken := job.recall(tasks):
-            loop.call_soon(self._events.returned, run.id, taken)
+            self._deferred.returned(run.id, taken)
         sent = [task for task in tasks if task in job.open]
         if sent and not job.ending:
             self._revoke(job, sent)
             if kill:
-                loop.call_later(_ANSWER_WITHIN, self._end_if_running, job, sent)
+                asyncio.get_running_loop().call_later(_ANSWER_WITHIN, self._end_if_running, job, sent)
 
     def _revoke(self, job: Job, tasks: Sequence[int]) -> None:
         """Ask a run's ranks for tasks back, and for the results they have not sent yet."""
@@ -195,7 +197,7 @@ class Functions:
         try:
             return self._worlds.assign(job)
         except RuntimeUnavailable as error:
-            self._soon_lost(job.run.id, error)
+            self._lose(job.run.id, error)
             return None
 
     def _send(self, world: World, job: Job) -> None:
@@ -218,15 +220,15 @@ class Functions:
         world = self._worlds.of_run[job.run.id]
         world.retire()
         if len(world.jobs) > 1 and not world.ended and world.freeze(job.ranks):
-            self._conclude(job, self._causes.pop(job.run.id, None), behind=True)
+            self._conclude(job, self._causes.pop(job.run.id, None), begun=1)
 
-    def _conclude(self, job: Job, cause: RhapsodyError | None, behind: bool = False) -> None:
+    def _conclude(self, job: Job, cause: RhapsodyError | None, begun: int) -> None:
         """Nothing of a run is at work any more: report what it leaves; what had not begun goes on in another world.
 
         Args:
             job: The run.
             cause: For the tasks that were lost with the ranks.
-            behind: Whether only the first of the tasks sent had begun.
+            begun: How many of the tasks sent may have begun.
         """
         run = job.run.id
         self._worlds.leave(run)
@@ -237,12 +239,11 @@ class Functions:
             self._events.done(run, failures)
         elif job.open:
             del self._jobs[run]
-            waiting = job.tasks[1:] if behind else [task.id for task in job.queue]
-            self._events.lost(run, cause or RuntimeLost("mpi", "its ranks ended"), waiting)
+            self._events.lost(run, cause or RuntimeLost("mpi", "its ranks ended"), job.tasks[begun:])
             return
         self._advance(job)
 
-    def _world_ended(self, world: World) -> None:
+    def _world_ended(self, world: World, marks: Mapping[str, int]) -> None:
         """Hear what its ranks said last; what they were at is lost, and the other runs get another world."""
         if self._stopping:
             return
@@ -254,7 +255,8 @@ class Functions:
             run = job.run.id
             cause = self._causes.pop(run, None) or blame
             if world.ready:
-                self._conclude(job, cause, behind=job.ending)
+                begun = 1 if job.ending else job.begun(marks.get(world.peers[rank]) for rank in job.ranks)
+                self._conclude(job, _as_start(cause) if set(marks.values()) == {NONE} else cause, begun)
             else:
                 self._worlds.leave(run)
                 del self._jobs[run]
@@ -267,6 +269,12 @@ class Functions:
             if job.run.id not in self._worlds.of_run:
                 self._advance(job)
 
-    def _soon_lost(self, run: int, error: RhapsodyError) -> None:
+    def _lose(self, run: int, error: RhapsodyError) -> None:
+        """A run cannot be: nobody waits for a world."""
         self._jobs.pop(run, None)
-        asyncio.get_running_loop().call_soon(self._events.lost, run, error)
+        self._deferred.lost(run, error)
+
+
+def _as_start(cause: RhapsodyError) -> RhapsodyError:
+    """A world that ended before it began any task did not come up: such tasks are not tried without an end."""
+    return cause if isinstance(cause, BackendFailed) else BackendFailed("An MPI world", *cause.args[1:])

@@ -82,6 +82,16 @@ class Job:
             self._sent[task.id] = _Sent(task, len(self.members))
         return tasks
 
+    def begun(self, last: Iterable[int | None]) -> int:
+        """Return how many of the tasks sent may have begun: the first ones, for the ranks take them in order.
+
+        Args:
+            last: The task that each of its ranks began last, which may be another run's; None where nobody knows.
+        """
+        places: dict[int | None, int] = {task: place for place, task in enumerate(self._sent, 1)}
+        places[None] = len(self._sent)
+        return max(places.get(task, 0) for task in last)
+
     def report(self, rank: int, results: Iterable[Result]) -> list[Result]:
         """Note what a rank says; return the results of the tasks that have ended with it."""
         position = self._position[rank]

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import RuntimeUnavailable
@@ -35,14 +35,17 @@ class Worlds:
     Args:
         config: The user's.
         context: The block.
-        on_end: Called when a world has ended; what its ranks have said may still be heard then.
+        on_end: Called when a world has ended, with the task that each rank on this host began last, by the rank's name;
+            what its ranks have said may still be heard then.
 
     Attributes:
         of_run: The world that each run is on, by run.
         of_peer: World and number of each rank, by its name on the hub.
     """
 
-    def __init__(self, config: MPIRuntime, context: Context, on_end: Callable[[World], None]) -> None:
+    def __init__(
+        self, config: MPIRuntime, context: Context, on_end: Callable[[World, Mapping[str, int]], None]
+    ) -> None:
         self._config, self._context, self._on_end = config, context, on_end
         self.of_run: dict[int, World] = {}
         self.of_peer: dict[str, tuple[World, int]] = {}
@@ -178,8 +181,7 @@ class Worlds:
     def _ended(self, world: World) -> None:
         self._standing = {hosts: other for hosts, other in self._standing.items() if other is not world}
         self._with_gpus = {members: other for members, other in self._with_gpus.items() if other is not world}
-        self._on_end(world)
-        take(mark_of(str(self._context.folder), f"{world.name}.*"))
+        self._on_end(world, take(mark_of(str(self._context.folder), f"{world.name}.*")))
         for peer in world.peers:
             del self.of_peer[peer]
             if self._hub:

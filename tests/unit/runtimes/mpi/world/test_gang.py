@@ -109,6 +109,17 @@ def test_a_lost_world_leaves_no_failure() -> None:
     assert job.open == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("last", "begun"), [([1, 1], 1), ([1, 2], 2), ([99, 2], 2), ([99, -1], 0), ([1, None], 3), ([3, 3], 3)]
+)
+def test_what_may_have_begun_is_what_the_furthest_rank_began(last: list[int | None], begun: int) -> None:
+    """A rank may have begun another run's task last, or nothing, or be where nobody knows of it."""
+    job = Job(run_on((0, (2, 3), 2)))
+    job.queue.extend(Task(number, b"", b"") for number in (1, 2, 3))
+    job.send()
+    assert job.begun(last) == begun
+
+
 def test_returned_from_the_queue_and_from_the_ranks() -> None:
     job = job_of_two(alone=True)
     assert [task.id for task in job.send()] == [1]

@@ -42,7 +42,7 @@ class Block:
         several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
-        self.worlds = Worlds(MPIRuntime(), several, self.ended.append)
+        self.worlds = Worlds(MPIRuntime(), several, lambda world, marks: self.ended.append(world))
         self.worlds.attach(Launcher("mpiexec", str(program)), self.hub)
         self._runs = count()
 

@@ -1,0 +1,124 @@
+"""How each runtime is made, and what it runs: the one place where the suite knows runtimes apart.
+
+A new runtime adds a line to `SUBJECTS`. One that lives elsewhere is named by `RHAPSODY_CONTRACT=package.module:NAME`,
+with a `Subject` under that name.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime, VLLMService
+from rhapsody_parsl.pilot.catalogue import build
+from rhapsody_parsl.runtimes.protocol import Borrow, Context, Runtime
+from testing.fake_openai import COMMAND
+
+__all__ = ("SUBJECTS", "Factory", "Subject", "subjects")
+
+Factory = Callable[[Context, Borrow], Runtime]
+"""Makes a runtime that was not started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A runtime as the suite sees it.
+
+    Attributes:
+        id: In the names of the tests.
+        make: Makes the runtime.
+        make_broken: Makes one that cannot work here; what it says of that names `broken`.
+        broken: A word of the reason.
+        keys: The annotation of the tasks that it runs.
+        refused: The annotation of a task that it refuses.
+        comm: Whether the tasks run on ranks.
+        bash: Whether it runs bash apps.
+        gives_back: Whether it returns what has not begun; one that has begun everything at once does not.
+        by_file: Whether a large result travels by shared memory.
+        shares_fate: Whether a killed process takes what runs beside it: MPI ends a whole world.
+        backend: A part of the command line of what ends the runtime, or a service, when it is killed; "" for none.
+        services: Names of the services that it serves.
+    """
+
+    id: str
+    make: Factory
+    make_broken: Factory
+    broken: str
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[str, Any] = field(default_factory=lambda: {"num_ranks": 2})
+    comm: bool = False
+    bash: bool = True
+    gives_back: bool = True
+    by_file: bool = True
+    shares_fate: bool = False
+    backend: str = ""
+    services: tuple[str, ...] = ()
+
+
+def of(config: RuntimeConfig) -> Factory:
+    """Return what makes the runtime of a configuration."""
+
+    def make(context: Context, borrow: Borrow) -> Runtime:
+        (runtime,) = build([config], context, borrow).values()
+        return runtime
+
+    return make
+
+
+def without_python(make: Factory) -> Factory:
+    """Return what makes the same runtime in a block whose Python is not there."""
+
+    def make_without(context: Context, borrow: Borrow) -> Runtime:
+        return make(msgspec.structs.replace(context, python="/no/such/python"), borrow)
+
+    return make_without
+
+
+_LOCAL = of(LocalRuntime())
+_LAUNCHES = Subject(
+    id="mpi-launches",
+    make=of(MPIRuntime()),
+    make_broken=of(MPIRuntime(executable="no-such-mpiexec")),
+    broken="no-such-mpiexec",
+    keys={"num_ranks": 2},
+    refused={},
+)
+_NO_COMMAND = VLLMService("echo", "m", cores=0, server="command", executable=("no-such-server",))
+_ECHO = VLLMService("echo", "m", cores=1, memory=1.0, server="command", executable=COMMAND)
+
+SUBJECTS = (
+    Subject(id="local", make=_LOCAL, make_broken=without_python(_LOCAL), broken="/no/such/python"),
+    Subject(
+        id="dragon",
+        make=of(DragonRuntime()),
+        make_broken=of(DragonRuntime(executable="/no/such/dragon")),
+        broken="/no/such/dragon",
+        backend="dragon/backend.py",
+    ),
+    _LAUNCHES,
+    replace(_LAUNCHES, id="mpi-functions", comm=True, bash=False, shares_fate=True),
+    Subject(
+        id="vllm",
+        make=of(VLLMRuntime(services=[_ECHO], request_workers=2)),
+        make_broken=of(VLLMRuntime(services=[_NO_COMMAND])),
+        broken="no-such-server",
+        keys={"service": "echo"},
+        refused={"service": "nobody"},
+        bash=False,
+        gives_back=False,
+        by_file=False,
+        backend="fake_openai.py",
+        services=("echo",),
+    ),
+)
+
+
+def subjects() -> list[Subject]:
+    """Return those of this package, and the one that the environment names."""
+    if named := os.environ.get("RHAPSODY_CONTRACT"):
+        module, _, name = named.partition(":")
+        return [*SUBJECTS, getattr(import_module(module), name)]
+    return list(SUBJECTS)
