@@ -39,6 +39,7 @@ __all__ = (
     "WalltimeExceeded",
     "WorkerLost",
     "from_wire",
+    "is_lost",
     "to_wire",
 )
 
@@ -418,3 +419,12 @@ def from_wire(name: str, facts: list[Any]) -> RhapsodyError:
     """
     kind = _BY_NAME.get(name)
     return kind(*facts) if kind else RhapsodyError(name, *facts)
+
+
+def is_lost(name: str) -> bool:
+    """Whether an error says that a task was lost with what ran it.
+
+    Args:
+        name: Class name, as it travels.
+    """
+    return issubclass(_BY_NAME.get(name, RhapsodyError), LostTask)

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Collection
 
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch
 
 __all__ = ("Engines",)

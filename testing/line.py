@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import MOST_RERUNS
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Ended, Failed, Give, Instruction, Send
@@ -244,6 +244,9 @@ class Campaign:
     def _check_ends(self, everything: set[int]) -> None:
         missing = everything - self.outcomes.keys() - self.cancelled
         assert not missing, f"tasks {sorted(missing)} have no outcome"
+        total = self.dispatcher.blocks.totals().tasks
+        told = (total.done + total.failed + total.lost, total.cancelled)
+        assert told == (self.outcomes.total(), len(self.cancelled)), f"{total} were counted"
         begun = Counter(number for pilot in self.all for number, times in pilot.block.started.items() for _ in times)
         twice = [number for number in self.unasked if begun[number] > 1]
         assert not twice, f"tasks {twice} began more than once, unasked"

@@ -8,6 +8,8 @@ import msgspec
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
+from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
+from testing.nodes import make_inventory
 
 __all__ = ("GENUINE", "SPEC", "changed", "mutated")
 
@@ -15,15 +17,21 @@ LARGE = b"p" * 40_000
 SHARED = m.SharedPayload("/a", 9)
 SPEC = encode_spec(TaskSpec(runtime="local"))
 LEASE = m.LeaseRecord(1, "mpi", "t", (m.Share("n0", (0, 1), (0,), 1.5),), 1.0, 2.0, 3)
+SERVICE = ServiceReport(
+    name="a", state="ready", replicas=1, ready=1, cores=0, gpus=0.5, node="n", url="u", model="m", since=1.0, detail=""
+)
+REPORT = BlockReport(
+    tasks=TaskCounts(queued=1, done=2), runtimes={"mpi": RuntimeReport(state="ready")}, services=(SERVICE,)
+)
 GENUINE: list[m.Message] = [
     m.Submit([m.Task(1, SPEC, b"payload", b"request"), m.Task(2, SPEC, LARGE), m.Task(3, b"", SHARED)]),
     m.Cancel([1, 2]), m.Stop(True), m.Quit(), m.Recall(1, [2], True), m.Spawn("w", "h", (0,), {"A": "b"}),
     m.Results([m.Result(1, 0, b"x", 0.5), m.Result(2, 0, LARGE)], [LEASE]),
-    m.Hello(m.VERSION, "0", "0.1", {"python": "3.11", "nodes": [{"name": "n0", "cores": 2, "gpus": 0.0, "memory": 1.0,
-                                    "labels": ["n0"]}], "cores": 2, "shared_memory": True}),
-    m.Report({"tasks": {"queued": 1}, "runtimes": {}, "services": []}), m.Goodbye("done", [1]),
+    m.Hello(m.VERSION, "0", "0.1", make_inventory({"labels": frozenset(["n0"])}, shared_memory=True)),
+    m.Report(REPORT, [LEASE]), m.Goodbye("done", [1]),
     m.Work(4, "rank", (0, 1), {"A": "b"}, [m.Task(5, b"", LARGE), m.Task(6, b"", b"z")], (0, 1), True),
-    m.Ready("h", 7, {"size": 2}), m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
+    m.Ready("h", 7, m.WorldFacts(2)), m.Ready("h", 7, m.ServiceFacts("u", "m", 80)),
+    m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
     m.Failed("WorkerLost", ["a", 1]), m.Ask(1, b"q", True), m.Abort([1]), m.Rendezvous("h", 80),
     m.Limit(1, {"w": 2}, 4, True), m.Release(1, "kill"), m.Exceeded(1, 2),
 ]  # fmt: skip

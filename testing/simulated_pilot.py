@@ -1,10 +1,9 @@
 """A pilot without a process: its core and its end of the link, on a simulated clock."""
 
-import platform
 import random
 from collections.abc import Callable
-from typing import Any
 
+from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import (
     VERSION,
@@ -54,16 +53,9 @@ class Pilot:
         self.from_driver = Way(clock, dice, faults, self._hear)
         self.frozen_until, self.gone, self._draining, self._heard = 0.0, False, False, clock.now
         self._reported: set[int] = set()
-        self.say(Hello(VERSION, number, "1", self._inventory()))
+        inventory = inventory_of(self.block.core.ledger, ("local", "mpi"), shared_memory=False)
+        self.say(Hello(VERSION, number, "1", inventory))
         self._beat()
-
-    def _inventory(self) -> dict[str, Any]:
-        accounts = self.block.core.ledger.accounts.values()
-        nodes = [
-            {"name": a.node.name, "cores": len(a.node.cores), "gpus": 0, "memory": 64.0, "labels": []} for a in accounts
-        ]
-        cores = sum(len(a.node.cores) for a in accounts)
-        return {"python": platform.python_version(), "nodes": nodes, "cores": cores, "shared_memory": False}
 
     @property
     def due(self) -> float | None:

@@ -20,6 +20,8 @@ from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.wire.messages import RESULT, Result, Share, Task
+from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.states import RuntimeState
 
 AHEAD = 64
 """Tasks with a worker; as many as the pilot puts there when they are short."""
@@ -112,10 +114,10 @@ class DirectBackend:
     def at_rest(self, run: int) -> None:
         """Nothing is limited here."""
 
-    def state(self, runtime: str, state: str, detail: str = "") -> None:
+    def state(self, runtime: str, state: RuntimeState, detail: str = "") -> None:
         """Nobody looks."""
 
-    def services(self, services: Sequence[dict[str, object]]) -> None:
+    def services(self, services: Sequence[ServiceReport]) -> None:
         """There are none."""
 
 

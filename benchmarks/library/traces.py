@@ -70,7 +70,7 @@ TRACES = {
         "begun": Span(WORKER, "worker", "rhapsody_parsl.worker.call:call"),
         "run": Span(WORKER, "worker", "rhapsody_parsl.worker.call:call", "ends"),
         "at the pilot's socket": Span(WORKER, "worker", _LINE),
-        "back in the pilot": Span(CHANGE, "pilot", "rhapsody_parsl.pilot.loop:Pilot.done"),
+        "back in the pilot": Span(CHANGE, "pilot", "rhapsody_parsl.pilot.shell:Shell.done"),
         **_BACK,
     },
     "mpi": {

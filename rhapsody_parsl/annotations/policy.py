@@ -4,15 +4,12 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("MOST_RERUNS", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
+__all__ = ("Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
 OnLoss = Literal["fail", "rerun"]
 Returns = Literal["root", "all"]
-
-MOST_RERUNS = 3
-"""How often a task runs again in a block with `on_loss="rerun"`."""
 
 
 class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,7 +1,7 @@
 """Refuse at `submit` what can never run, as soon as that can be known: from the spec, or from what a block said."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from parsl.executors.errors import InvalidResourceSpecification
@@ -12,6 +12,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.config import RuntimeConfig, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
+from rhapsody_parsl.wire.reports import Inventory, NodeFacts
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "read", "services_of")
@@ -70,7 +71,7 @@ class Admitted(msgspec.Struct):
     spec: TaskSpec
     encoded: bytes
     request: bytes = b""
-    fits: Mapping[str, Any] | None = None
+    fits: Inventory | None = None
 
 
 class Admission:
@@ -156,7 +157,7 @@ class Admission:
                 "Raise the provider's nodes_per_block, or ask for fewer",
             )
 
-    def check_fit(self, admitted: Admitted, inventories: Sequence[Mapping[str, Any]]) -> None:
+    def check_fit(self, admitted: Admitted, inventories: Sequence[Inventory]) -> None:
         """Refuse what no block seen so far can ever hold.
 
         Args:
@@ -193,46 +194,58 @@ def _check_span(service: VLLMService, nodes: int) -> None:
         )
 
 
-def misfit(spec: TaskSpec, inventory: Mapping[str, Any]) -> tuple[str, Any, str, str] | None:
-    """Return key, value, problem and remedy of what a block can never hold of a task, or None."""
+class Misfit(NamedTuple):
+    """Why a block can never hold a task, as the arguments of `InvalidSpecification`.
+
+    Attributes:
+        key: Of the specification.
+        value: Its.
+        problem: What the block has instead.
+        remedy: What to do.
+    """
+
+    key: str
+    value: list[str] | float
+    problem: str
+    remedy: str
+
+
+def misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
+    """Return why a block can never hold a task, or None."""
     labels = spec.policy.labels
-    nodes = [node for node in inventory["nodes"] if all(label in node["labels"] for label in labels)]
+    nodes = [node for node in inventory.nodes if node.labels.issuperset(labels)]
     if not nodes:
-        return "labels", list(spec.policy.labels), "no node of the block carries them", "Drop them"
+        return Misfit("labels", list(labels), "no node of the block carries them", "Drop them")
     resources = spec.resources
     if resources.is_mpi:
         return _gang_misfit(spec, nodes)
-    for key, limit in (("cores", "cores"), ("gpus", "gpus"), ("memory", "memory")):
-        most = max(node[limit] for node in nodes)
-        if getattr(resources, key) > most:
-            return key, getattr(resources, key), f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most"
+    for key in ("cores", "gpus", "memory"):
+        most, wanted = max(getattr(node, key) for node in nodes), getattr(resources, key)
+        if wanted > most:
+            return Misfit(key, wanted, f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most")
     return None
 
 
-def searchable(inventory: dict[str, Any]) -> dict[str, Any]:
-    """Return a block's inventory with sets of labels: tasks with a label each ask for one another of thousands."""
-    return {**inventory, "nodes": [{**node, "labels": frozenset(node["labels"])} for node in inventory["nodes"]]}
-
-
-def _gang_misfit(spec: TaskSpec, nodes: Sequence[Mapping[str, Any]]) -> tuple[str, Any, str, str] | None:
+def _gang_misfit(spec: TaskSpec, nodes: Sequence[NodeFacts]) -> Misfit | None:
     resources = spec.resources
-    room = [node["cores"] // resources.cores_per_rank for node in nodes]
+    room = [node.cores // resources.cores_per_rank for node in nodes]
     if resources.num_nodes > len(nodes):
-        return "num_nodes", resources.num_nodes, f"the block has {len(nodes)}", "Ask for fewer"
+        return Misfit("num_nodes", resources.num_nodes, f"the block has {len(nodes)}", "Ask for fewer")
     if resources.ranks_per_node and sum(r >= resources.ranks_per_node for r in room) < resources.num_nodes:
-        return (
+        return Misfit(
             "ranks_per_node",
             resources.ranks_per_node,
             f"the nodes have room for {max(room)} ranks each",
             "Ask for fewer",
         )
     if resources.num_ranks > sum(room):
-        return "num_ranks", resources.num_ranks, f"the block has room for {sum(room)} ranks in all", "Ask for fewer"
-    if resources.gpus_per_rank > max(node["gpus"] for node in nodes):
-        return (
+        room_for = f"the block has room for {sum(room)} ranks in all"
+        return Misfit("num_ranks", resources.num_ranks, room_for, "Ask for fewer")
+    if resources.gpus_per_rank > max(node.gpus for node in nodes):
+        return Misfit(
             "gpus_per_rank",
             resources.gpus_per_rank,
-            f"the largest node has {max(n['gpus'] for n in nodes):g} GPUs for tasks",
+            f"the largest node has {max(n.gpus for n in nodes):g} GPUs for tasks",
             "Ask for fewer",
         )
     return None

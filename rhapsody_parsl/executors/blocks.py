@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import msgspec
 
@@ -11,7 +10,9 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.admission import misfit
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
+from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.session import Session
+from rhapsody_parsl.wire.totals import ExecutorTotals, Tally
 
 __all__ = ("Block", "Blocks")
 
@@ -27,10 +28,10 @@ class Block:
         id: The block's number.
         peer: The pilot's name on the link: the number, and which of those that were started under it.
         session: The numbered conversation with it.
-        inventory: What it holds, as its `Hello` said.
+        inventory: What it holds, as its `Hello` said; None before that.
         tasks: Tasks it has and has not ended, oldest first.
         bytes: Size of their payloads, wherever they lie.
-        state: Its last report.
+        report: How it was when it last said; nothing has happened there before it did.
         leases: Those that were out then and have not ended since, by number.
         began: Monotonic time of its first word.
         heard: Monotonic time of its last word.
@@ -46,10 +47,10 @@ class Block:
         self.id, self.peer = id, peer or id
         self.local = local
         self.session = Session()
-        self.inventory: dict[str, Any] = {}
+        self.inventory: Inventory | None = None
         self.tasks: dict[int, Task] = {}
         self.bytes = 0
-        self.state: dict[str, Any] = {}
+        self.report = BlockReport()
         self.leases: dict[int, LeaseRecord] = {}
         self.began = self.heard = self.idle_since = now
         self.served = 0
@@ -58,12 +59,12 @@ class Block:
     @property
     def shared_memory(self) -> bool:
         """Whether it sees our folder for large payloads; else it needs bytes."""
-        return bool(self.inventory.get("shared_memory"))
+        return self.inventory is not None and self.inventory.shared_memory
 
     @property
     def cores(self) -> int:
         """Cores of the block in all."""
-        return int(self.inventory.get("cores", 1))
+        return self.inventory.cores if self.inventory else 1
 
     @property
     def room(self) -> int:
@@ -97,6 +98,7 @@ class Blocks:
         several: Whether more than one block can ever be there; a single block gets every task at once.
         drain_period: Seconds after its first word until a block gets no more tasks.
         history: Where ended leases of all blocks go, those that are gone too.
+        tally: Where the tasks that end are counted.
 
     Attributes:
         seen: Numbers of all blocks whose pilot has ever said hello, in that order.
@@ -104,11 +106,18 @@ class Blocks:
         drain_at: Monotonic time at which `due` is to be asked.
     """
 
-    def __init__(self, several: bool, drain_period: float = math.inf, history: History | None = None) -> None:
+    def __init__(
+        self,
+        several: bool,
+        drain_period: float = math.inf,
+        history: History | None = None,
+        tally: Tally | None = None,
+    ) -> None:
         self._several, self._drain_period = several, drain_period
         self.history = history or History()
         self.seen: list[str] = []
         self.refused: dict[str, str] = {}
+        self.tally = tally or Tally()
         self.drain_at = math.inf
         self._blocks: dict[str, Block] = {}
 
@@ -174,9 +183,14 @@ class Blocks:
         blocks = list(self._blocks.values())
         return len(blocks) == 1 and blocks[0].local and len(blocks[0].tasks) < blocks[0].cores
 
-    def inventories(self) -> list[Mapping[str, Any]]:
+    def inventories(self) -> list[Inventory]:
         """Return what the blocks hold."""
         return [block.inventory for block in self if block.inventory]
+
+    def totals(self) -> ExecutorTotals:
+        """Return how many tasks have ended, in all blocks there ever were."""
+        tally = self.tally
+        return ExecutorTotals(tally.total(), tally.by_runtime(), tally.by_service())
 
     def have_room(self) -> bool:
         """Whether some block takes some task."""
@@ -187,9 +201,9 @@ class Blocks:
         open_blocks = [block for block in self._blocks.values() if self._has_room(block)]
         if not self._several:
             return open_blocks[0] if open_blocks else None
-        fitting = [block for block in open_blocks if misfit(spec, block.inventory) is None]
+        fitting = [b for b in open_blocks if b.inventory and misfit(spec, b.inventory) is None]
         return min(fitting, key=lambda b: len(b.tasks) / b.cores, default=None)
 
     def _has_room(self, block: Block) -> bool:
-        takes = bool(block.inventory) and not block.closing and not block.laden
+        takes = block.inventory is not None and not block.closing and not block.laden
         return takes and (not self._several or block.room > 0)

@@ -6,11 +6,10 @@ The link calls a method for each event and then does what `take()` returns. Time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BlockLost
-from rhapsody_parsl.executors.admission import searchable
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
     Cut,
@@ -37,6 +36,7 @@ from rhapsody_parsl.wire.messages import (
     Stop,
     Task,
 )
+from rhapsody_parsl.wire.states import Outcome
 
 __all__ = ("Dispatcher",)
 
@@ -56,7 +56,7 @@ class Dispatcher:
         self.blocks, self._threshold = blocks, threshold
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._gone: set[str] = set()
         self._out: list[Instruction] = []
 
@@ -96,16 +96,23 @@ class Dispatcher:
 
     def cancel(self, task: int, now: float) -> None:
         """Nobody wants a task any more, wherever it is."""
-        self._reruns.pop(task, None)
+        self._reruns.forget(task)
         for block in self.blocks:
             if (taken := block.take(task, now)) is not None:
+                self._count(taken, "cancelled")
                 self._out += [Discard([taken]), Send(block, Cancel([task]))]
                 return
         for item in self._waiting:
             if item.id == task:
                 self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
                 self._waiting.remove(item)
+                self._count(item, "cancelled")
                 return
+
+    def _count(self, task: Task, outcome: Outcome) -> None:
+        """A task has ended: it is in no block and waits no more."""
+        spec = self._spec_of(task)
+        self.blocks.tally.note(outcome, spec.runtime, spec.service)
 
     def _spec_of(self, task: Task) -> TaskSpec:
         spec = self._specs.get(task.spec)
@@ -152,7 +159,7 @@ class Dispatcher:
                 returned = [block.take(task, block.heard) for task in tasks]
                 self._waiting.extendleft(task for task in reversed(returned) if task is not None)
             case Report(state=state, leases=leases):
-                block.state, block.leases = state, {lease.lease: lease for lease in leases}
+                block.report, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
                 self._welcome(block, message)
             case Goodbye(reason=reason, begun=begun):
@@ -163,8 +170,8 @@ class Dispatcher:
         for result in results:
             if (task := block.take(result.id, block.heard)) is not None:
                 ended.append(result)
-                if self._reruns:
-                    self._reruns.pop(result.id, None)
+                self._count(task, result.outcome)
+                self._reruns.forget(result.id)
                 over.append(task)
             over.append(result)
         self._out += [Ended(ended), Discard(over)]
@@ -174,7 +181,7 @@ class Dispatcher:
             self.blocks.refused[block.id] = str(misfit)
             self._dismiss(block, drain=False)
             return
-        block.inventory = searchable(hello.inventory)
+        block.inventory = hello.inventory
         if block.id not in self.blocks.seen:
             self.blocks.seen.append(block.id)
         self._out.append(Joined(block))
@@ -245,16 +252,9 @@ class Dispatcher:
         block.lost = begun is None
         self._out.append(Left(block, reason))
         for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._may_rerun(task):
+            if (begun is not None and task.id not in begun) or self._reruns.allow(task.id, self._spec_of(task).policy):
                 self._waiting.append(task)
             else:
-                self._reruns.pop(task.id, None)
+                self._reruns.forget(task.id)
+                self._count(task, "lost")
                 self._out += [Discard([task]), Failed(task.id, BlockLost(block.id, reason, log))]
-
-    def _may_rerun(self, task: Task) -> bool:
-        """Whether a task that may have begun goes to another block: one that takes its block down must not take all."""
-        reruns = self._reruns.get(task.id, 0)
-        if self._spec_of(task).policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
-            return False
-        self._reruns[task.id] = reruns + 1
-        return True

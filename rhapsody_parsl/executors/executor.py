@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 from parsl.data_provider.staging import Staging
-from parsl.dataflow.rundirs import make_rundir
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.executor import HighThroughputExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
-from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.jobs.states import JobStatus
 from parsl.monitoring.radios.base import RadioConfig
 from parsl.monitoring.radios.filesystem import FilesystemRadio
@@ -48,10 +46,11 @@ from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, open_result
 from rhapsody_parsl.executors.history import History
-from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT, BlockLife
+from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
-from rhapsody_parsl.executors.view import describe_block, timeline
+from rhapsody_parsl.executors.standalone import Standalone
+from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.spelling import spelled
@@ -59,13 +58,13 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory
+from rhapsody_parsl.wire.totals import Tally
 
 __all__ = ("RhapsodyExecutor",)
 
 log = logging.getLogger(__name__)
 
 DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
-_POLLING = 1.0
 _DRAGON_ALONE = (DragonRuntime(),)
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(BlockLife, RepresentationMixin):
+class RhapsodyExecutor(Standalone, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
 
     Args:
@@ -153,7 +152,6 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         self.enforce_memory = enforce_memory
         self._admission = self._check()
         self._task_ids = itertools.count(1)
-        self._poller: JobStatusPoller | None = None
 
     def _check(self) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
@@ -196,7 +194,7 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         several = getattr(self.provider, "max_blocks", 1) != 1
         address = "tcp://127.0.0.1" if local else "tcp://*"
         drain_period = math.inf if self.drain_period is None else self.drain_period
-        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"))
+        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime))
         near = self.address is None
         self._shared = SharedMemory()
         shared_folder = self._shared.path
@@ -294,28 +292,6 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
             self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))
         super().shutdown()
 
-    def __enter__(self) -> Self:
-        """Start without a DataFlowKernel: in a run directory of our own, and with an eye on the blocks' jobs."""
-        if self._link is None:
-            self.run_dir = make_rundir("runinfo")
-            if self.provider and hasattr(self.provider, "script_dir"):
-                scripts = Path(self.run_dir) / "submit_scripts"
-                scripts.mkdir(exist_ok=True)
-                self.provider.script_dir = str(scripts)
-            self.start()
-            self._poller = JobStatusPoller(strategy="none", max_idletime=0, strategy_period=_POLLING)
-            self._poller.add_executors([self])
-        return self
-
-    def __exit__(self, *exc: object) -> Literal[False]:
-        """Shut down, and end the jobs too when there is no DataFlowKernel to do it."""
-        try:
-            if self._poller:
-                self._poller.close()
-        finally:
-            self.shutdown()
-        return False
-
     def outstanding(self) -> int:
         """Number of tasks submitted and not ended."""
         return len(self.tasks)
@@ -378,10 +354,19 @@ class RhapsodyExecutor(BlockLife, RepresentationMixin):
         inventories = self._link.blocks.inventories() if self._link else []
         return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec, keys)
 
+    def view(self) -> ExecutorView:
+        """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""
+        blocks = self._link.blocks if self._link else Blocks(several=False)
+        return ExecutorView(
+            label=self.label,
+            outstanding=self.outstanding(),
+            totals=blocks.totals(),
+            blocks=tuple(describe_block(block, self._status) for block in blocks),
+        )
+
     def snapshot(self) -> dict[str, Any]:
-        """Return the state of all blocks as plain data, as of their last report (twice a second)."""
-        blocks = [describe_block(block, self._status) for block in self._link.blocks] if self._link else []
-        return {"label": self.label, "outstanding": self.outstanding(), "blocks": blocks}
+        """Return what `view` does as plain data: dicts and lists that JSON can hold."""
+        return plain(self.view())
 
     def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
         """Return the ledger's history: one record a lease and node; times in seconds since the epoch.

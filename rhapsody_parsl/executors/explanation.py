@@ -8,6 +8,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import RuntimeConfig
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, read, services_of
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
+from rhapsody_parsl.wire.reports import Inventory
 
 __all__ = ("Explanation", "explain")
 
@@ -45,7 +46,7 @@ def explain(
     admission: Admission,
     default_runtime: str,
     runtimes: Sequence[RuntimeConfig],
-    inventories: Sequence[Mapping[str, Any]],
+    inventories: Sequence[Inventory],
     spec: dict[str, Any] | Callable[..., Any] | None,
     keys: Mapping[str, Any],
 ) -> Explanation:
@@ -60,7 +61,7 @@ def explain(
     if problems and all(problems):
         raise InvalidSpecification(*next(problem for problem in problems if problem))
     why = _reasons(checked, facts, given, default_runtime)
-    sentences = tuple(f"{p[0]}={p[1]!r}: {p[2]}" if p else "" for p in problems)
+    sentences = tuple(f"{p.key}={p.value!r}: {p.problem}" if p else "" for p in problems)
     return Explanation(checked.runtime or default_runtime, checked, _takes(checked, runtimes), tuple(why), sentences)
 
 

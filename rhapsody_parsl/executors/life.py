@@ -153,7 +153,7 @@ class BlockLife(BlockProviderExecutor):
         """Tasks of one core that a node runs at once: as a block said, as declared, or 1 before either is known."""
         if self._link:
             for inventory in self._link.blocks.inventories():
-                return max(1, int(inventory["cores"]) // max(1, len(inventory["nodes"])))
+                return max(1, inventory.cores // len(inventory.nodes))
         return self._declared_cores() or getattr(self.provider, "cores_per_node", None) or 1
 
     def _declared_cores(self) -> int:

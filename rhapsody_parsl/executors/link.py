@@ -4,38 +4,22 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
-from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.blocks import Blocks
+from rhapsody_parsl.executors.conversation import Conversation, Outcomes
 from rhapsody_parsl.executors.dispatcher import Dispatcher
-from rhapsody_parsl.executors.instructions import (
-    Cut,
-    Discard,
-    Ended,
-    Failed,
-    Give,
-    Instruction,
-    Joined,
-    Left,
-    Send,
-    Stranger,
-)
-from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
-from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.executors.listeners import Listeners
+from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.gate import Proof, Token
-from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Result, Results, Submit, Task
-from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
-from rhapsody_parsl.wire.stream import StreamListener
-from rhapsody_parsl.wire.tcp import TcpListener
+from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("Link", "Outcomes")
+__all__ = ("Link",)
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +27,6 @@ _ANSWER_TIMEOUT = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Outcomes(Protocol):
-    """Who learns how tasks end; called on the link's thread."""
-
-    def ended(self, result: Result) -> None:
-        """A task ended."""
-
-    def failed(self, task: int, error: RhapsodyError) -> None:
-        """A task was lost."""
-
-    def joined(self, block: Block) -> None:
-        """A block's pilot said hello."""
-
-    def left(self, block: Block) -> None:
-        """A block is gone."""
-
-    def cut(self, block: str) -> None:
-        """A block's connection ended; it may come back."""
-
-    def broken(self, error: Exception) -> None:
-        """The link itself broke; it serves nobody any more."""
 
 
 class Link(threading.Thread):
@@ -100,26 +62,33 @@ class Link(threading.Thread):
         shared_folder: str = "",
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
-        self._outcomes, self._period, self._shared = outcomes, period, shared_folder
+        self._outcomes, self._period = outcomes, period
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._tcp = TcpListener(address, self._entry(self._hear_tcp), proof, self._loop, self._entry(self._ask_all))
-        self.port = self._tcp.port
-        self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
-        self._local = (
-            StreamListener(self.local_address, self._entry(self._hear_local), self._loop, self._entry(self._cut), token)
-            if local
-            else None
-        )
-        self._codec: Codec[FromPilot] = Codec(FromPilot)
-        self._roused = False
+        self._roused = self._stopping = False
         self._incoming: deque[Task | Callable[[], None]] = deque()
-        self._complaints = Complaints(log)
-        self._stopping = False
-        self.blocks = blocks
-        self._dispatcher = Dispatcher(blocks, threshold)
         self._changed = threading.Condition()
         self._drain_at = math.inf
+        self.blocks = blocks
+        self._dispatcher = Dispatcher(blocks, threshold)
+        self._listeners = Listeners(
+            address, local, proof, token, self._loop,
+            hear=self._entry(self._hear_tcp), hear_local=self._entry(self._hear_local),
+            ended=self._entry(self._ask_all), cut=self._entry(self._cut),
+        )  # fmt: skip
+        self._conversation = Conversation(
+            self._dispatcher, outcomes, self._listeners.send, self._blocks_changed, shared_folder
+        )
+
+    @property
+    def port(self) -> int:
+        """Where pilots come in over TCP."""
+        return self._listeners.port
+
+    @property
+    def local_address(self) -> str:
+        """Where pilots on this host come in, or ""."""
+        return self._listeners.local_address
 
     # --- for other threads ---------------------------------------------------------------------------------------
 
@@ -129,7 +98,7 @@ class Link(threading.Thread):
             try:
                 self._incoming.append(task)
                 self._take_incoming()
-                self._give_out()
+                self._conversation.give_out()
             finally:
                 self._lock.release()
         else:
@@ -233,7 +202,7 @@ class Link(threading.Thread):
     def _awake(self) -> None:
         self._roused = False
         self._take_incoming()
-        self._give_out()
+        self._conversation.give_out()
 
     def _take_incoming(self) -> None:
         for _ in range(len(self._incoming)):
@@ -243,141 +212,45 @@ class Link(threading.Thread):
             else:
                 item()
 
-    def _give_out(self) -> None:
-        self._dispatcher.give_out()
-        self._perform()
-
-    def _perform(self) -> None:
-        """Do what the dispatcher wants, until it wants nothing."""
-        while instructions := self._dispatcher.take():
-            for instruction in instructions:
-                self._do(instruction)
-
-    def _do(self, instruction: Instruction) -> None:
-        match instruction:
-            case Give(block=block, tasks=tasks):
-                self._send(block, Submit([self._delivered(block, task) for task in tasks]))
-            case Ended(results=results):
-                for result in results:
-                    self._outcomes.ended(result)
-            case Discard(items=items):
-                for item in items:
-                    discard(item)
-            case Send(block=block, message=message):
-                self._send(block, message)
-            case Failed(task=task, error=error):
-                self._outcomes.failed(task, error)
-            case _:
-                self._tell(instruction)
-
-    def _tell(self, about: Joined | Left | Cut | Stranger) -> None:
-        """Tell those who want to know of a block."""
-        match about:
-            case Joined(block=block):
-                self._joined(block)
-            case Left(block=block, reason=reason):
-                self._left(block, reason)
-            case Cut(block=block):
-                self._outcomes.cut(block.id)
-            case Stranger(number=number):
-                self._complaints.note("another pilot says that it is block %s: it is not heard", number)
-
-    def _delivered(self, block: Block, task: Task) -> Task:
-        """Put a large payload where the block sees it."""
-        moved = deliver(task, self._shared if block.shared_memory else "")
-        if moved is not task:
-            self._dispatcher.moved(block, moved)
-        return moved
-
-    def _joined(self, block: Block) -> None:
-        log.info("block %s is there: %s", block.id, block.inventory)
-        self._outcomes.joined(block)
-        with self._changed:
-            self._changed.notify_all()
-
-    def _left(self, block: Block, reason: str) -> None:
-        log.info("block %s is gone: %s", block.id, reason)
-        self._outcomes.left(block)
-        discard_block(self._shared, block.id)
-        with self._changed:
-            self._changed.notify_all()
-
-    # --- talking -------------------------------------------------------------------------------------------------
-
-    def _send(self, block: Block, message: Message) -> None:
-        self._put(block, block.session.send(encode(message)))
-
-    def _put(self, block: Block, frames: list[bytes]) -> None:
-        listener = self._local if block.local and self._local else self._tcp
-        if not listener.send(block.peer, frames):
-            self._dispatcher.cut(block)  # the session sends it again when the connection is back
-
     def _hear_tcp(self, peer: str, frames: list[bytes]) -> None:
-        self._hear(peer, frames, local=False)
+        self._conversation.hear(peer, frames, local=False)
+        self._arm_drain()
 
     def _hear_local(self, peer: str, frames: list[bytes]) -> None:
-        self._hear(peer, frames, local=True)
-
-    def _hear(self, peer: str, frames: list[bytes], local: bool) -> None:
-        block = self._dispatcher.heard(peer, local, time.monotonic())
+        self._conversation.hear(peer, frames, local=True)
         self._arm_drain()
-        if block is None:
-            self._perform()
-            return
-        try:
-            for body in block.session.receive(frames):
-                self._take_in(block, self._codec.decode(body))
-        except MalformedFrame as problem:
-            self._dispatcher.lose(block.id, f"it spoke out of turn ({problem})", "")
-            self._give_out()
-            raise
-        for reply in block.session.replies:
-            self._put(block, reply)
-        block.session.replies.clear()
-        self._give_out()
 
-    def _take_in(self, block: Block, message: FromPilot) -> None:
-        if isinstance(message, Results):
-            check_shared(message.results, self._shared, block.id)
-        self._dispatcher.receive(block, message)
-        self._perform()
-        if isinstance(message, Hello) and (refusal := self.blocks.refused.get(block.id)):
-            log.error("block %s is refused: %s", block.id, refusal)
+    def _cut(self, peer: str) -> None:
+        self._conversation.cut(peer)
 
     def _beat(self) -> None:
         self._loop.call_later(self._period, self._entry(self._beat))
         self._ask_all()
         self._dispatcher.look(time.monotonic())
-        self._give_out()
+        self._conversation.give_out()
 
     def _ask_all(self) -> None:
-        """Send each block a heartbeat, which also tells whose connection has ended, when one has."""
-        for block in self.blocks:
-            self._put(block, block.session.beat())
-        self._perform()
+        self._conversation.ask_all()
 
-    def _cut(self, peer: str) -> None:
-        """A pilot on this host has ended."""
-        block = self.blocks.get(peer.partition("/")[0])
-        if block is not None and block.peer == peer:
-            self._dispatcher.cut(block)
-            self._perform()
+    def _blocks_changed(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _lose_block(self, id_: str, reason: str, tail: str) -> None:
         self._dispatcher.lose(id_, reason, tail)
-        self._perform()
+        self._conversation.perform()
 
     def _retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
         chosen = self._dispatcher.retire(launched, count, max_idletime, time.monotonic())
-        self._perform()
+        self._conversation.perform()
         return chosen
 
     def _drain_old(self) -> None:
         for block in self._dispatcher.drain_old(time.monotonic()):
             log.info("block %s has reached its drain period", block.id)
-        self._perform()
+        self._conversation.perform()
         self._drain_at = math.inf
         self._arm_drain()
 
@@ -388,9 +261,6 @@ class Link(threading.Thread):
             self._loop.call_at(self._drain_at, self._entry(self._drain_old))
 
     def _close_listeners(self) -> None:
-        if self._local:
-            self._local.close()
-        self._tcp.close(linger=0.5)
+        self._listeners.close()
         self._loop.close()
-        with self._changed:
-            self._changed.notify_all()
+        self._blocks_changed()

@@ -23,19 +23,21 @@ def node_messages(block: Block, run: str, active: bool) -> Iterator[tuple[Messag
         active: Whether they are there.
     """
     now = datetime.now()
-    for node in block.inventory.get("nodes", []):
+    if block.inventory is None:
+        return
+    for node in block.inventory.nodes:
         yield (
             MessageType.NODE_INFO,
             {
                 "run_id": run,
-                "hostname": node["name"],
-                "uid": f"{block.id}/{node['name']}",
+                "hostname": node.name,
+                "uid": f"{block.id}/{node.name}",
                 "block_id": block.id,
-                "cpu_count": node["cores"],
-                "total_memory": int(node["memory"] * _GB),
+                "cpu_count": node.cores,
+                "total_memory": int(node.memory * _GB),
                 "active": active,
-                "worker_count": node["cores"],
-                "python_v": block.inventory["python"],
+                "worker_count": node.cores,
+                "python_v": block.inventory.python,
                 "timestamp": now,
                 "last_heartbeat": now - timedelta(seconds=time.monotonic() - block.heard),
             },

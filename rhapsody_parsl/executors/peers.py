@@ -23,7 +23,7 @@ def mismatch(hello: Hello) -> IncompatiblePeer | None:
     """
     if hello.version != VERSION:
         return IncompatiblePeer(f"protocol {VERSION}", f"protocol {hello.version} (rhapsody-parsl {hello.package})")
-    ours, theirs = platform.python_version(), str(hello.inventory.get("python", ""))
+    ours, theirs = platform.python_version(), hello.inventory.python
     if ours.split(".")[:2] != theirs.split(".")[:2]:
         return IncompatiblePeer(f"Python {ours}", f"Python {theirs}", _SAME_PYTHON)
     return None

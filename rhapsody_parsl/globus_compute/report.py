@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
+from rhapsody_parsl.executors.view import BlockView
 
 __all__ = ("describe", "why_not_high_assurance")
 
@@ -20,28 +22,28 @@ def describe(executor: RhapsodyExecutor, total_tasks: int) -> dict[str, Any]:
         executor: The engine's.
         total_tasks: Tasks submitted in all.
     """
-    snapshot = executor.snapshot()
-    blocks = [block for block in snapshot["blocks"] if block["state"] in ("connected", "leaving")]
+    view = executor.view()
+    blocks = [block for block in view.blocks if block.state in ("connected", "leaving")]
     provider = executor.provider
-    cores = sum(block["cores"] for block in blocks)
-    busy = sum(len(share[1]) for block in blocks for lease in block["leases"] for share in lease["shares"])
-    running = sum(block["tasks"].get("running", 0) for block in blocks)
+    cores = sum(block.cores for block in blocks)
+    busy = sum(len(share.cores) for block in blocks for lease in block.leases for share in lease.shares)
+    running = sum(block.tasks.running for block in blocks)
     return {
         "managers": len(blocks),
-        "active_managers": sum(block["state"] == "connected" for block in blocks),
+        "active_managers": sum(block.state == "connected" for block in blocks),
         "total_workers": cores,
         "idle_workers": max(0, cores - busy),
         "busy_workers": min(cores, busy),
-        "pending_tasks": max(0, snapshot["outstanding"] - running),
-        "outstanding_tasks": snapshot["outstanding"],
+        "pending_tasks": max(0, view.outstanding - running),
+        "outstanding_tasks": view.outstanding,
         "total_tasks": total_tasks,
         "scaling_enabled": getattr(provider, "max_blocks", 0) > 0,
         "max_blocks": getattr(provider, "max_blocks", 0),
         "min_blocks": getattr(provider, "min_blocks", 0),
         "nodes_per_block": getattr(provider, "nodes_per_block", 1),
         "node_info": _nodes(executor, blocks),
-        "runtimes": {block["id"]: block["runtimes"] for block in blocks},
-        "services": {block["id"]: block["services"] for block in blocks},
+        "runtimes": {block.id: msgspec.to_builtins(block.runtimes) for block in blocks},
+        "services": {block.id: msgspec.to_builtins(block.services) for block in blocks},
         "engine_type": "RhapsodyEngine",
         "provider_type": type(provider).__name__,
         "queue": _first(provider, _QUEUE),
@@ -49,11 +51,11 @@ def describe(executor: RhapsodyExecutor, total_tasks: int) -> dict[str, Any]:
     }
 
 
-def _nodes(executor: RhapsodyExecutor, blocks: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _nodes(executor: RhapsodyExecutor, blocks: Sequence[BlockView]) -> dict[str, list[dict[str, Any]]]:
     """Return the nodes of each block, by the batch system's number of its job."""
     return {
-        str(executor.blocks_to_job_id.get(block["id"], block["id"])): [
-            {"name": node["name"], "worker_count": node["cores"], "gpus": node["gpus"]} for node in block["nodes"]
+        str(executor.blocks_to_job_id.get(block.id, block.id)): [
+            {"name": node.name, "worker_count": node.cores, "gpus": node.gpus} for node in block.nodes
         ]
         for block in blocks
     }

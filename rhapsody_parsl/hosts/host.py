@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Literal
 
 import msgspec
 
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher, environment
 from rhapsody_parsl.hosts import limits, node_agent
+from rhapsody_parsl.hosts.orders import Order, Start
+from rhapsody_parsl.hosts.probe import HostFacts
 
 __all__ = ("Host", "RemoteProcess")
 
@@ -23,18 +25,6 @@ _LINE_LIMIT = 1 << 22
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _HELLO_WITHIN = 60.0
 _LEAVE_WITHIN = 12.0
-
-
-class Facts(TypedDict):
-    """What `probe.facts` says of a host."""
-
-    address: str
-    cores: list[int]
-    memory: float
-    vendor: str
-    gpus: list[str]
-    domains: list[list[int]]
-    near: list[list[int]]
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -49,7 +39,7 @@ class Word(msgspec.Struct, frozen=True):
         begun: The task that each worker that ended with it began last.
     """
 
-    hello: Facts | None = None
+    hello: HostFacts | None = None
     no: str = ""
     ended: int = 0
     code: int = 1
@@ -77,7 +67,7 @@ class RemoteProcess:
         begun: The task that each worker that ended with it began last.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[Literal["release", "kill"]], None]) -> None:
         self._tell = tell
         self._over = asyncio.Event()
         self.returncode: int | None = None
@@ -136,7 +126,7 @@ class Host:
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
         self.on_change: Callable[[Host, str], None] = lambda _host, _why: None
-        self.facts: Mapping[str, Any] = {}
+        self.facts: HostFacts | None = None
         self.problem = ""
         self._is_up = asyncio.Event()
 
@@ -200,15 +190,18 @@ class Host:
             process.ended(1, f"its host {self.name} is lost: {self.problem}")
             return process
         self._processes[number] = process
-        order = {
+        order: Start = {
             "do": "start",
             "id": number,
             "argv": list(argv),
+            "env": environment(os.environ),
             "own": dict(env),
             "files": dict(files),
             "marks": marks,
+            "log": str(log),
+            "cwd": os.getcwd(),
         }
-        self._tell({**order, "log": str(log), "cwd": os.getcwd(), "env": environment(os.environ)})
+        self._tell(order)
         return process
 
     def watch(self, on_loss: Callable[[str], None]) -> Callable[[], None]:
@@ -319,7 +312,7 @@ class Host:
         if client:
             await _kill(client)
 
-    def _tell(self, order: dict[str, Any]) -> None:
+    def _tell(self, order: Order) -> None:
         if self._client and self._client.stdin and not self._client.stdin.is_closing():
             self._client.stdin.write(json.dumps(order).encode() + b"\n")
 

@@ -17,11 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from rhapsody_parsl.hosts import environment, folder, guard, leftovers, limits, mark, probe
+from rhapsody_parsl.hosts.orders import Order, Said, Signal, Start
 
 _MOST_FILES = 100_000
 """Two for each process; as many as the hard limit allows."""
@@ -41,7 +41,7 @@ class NodeAgent:
     def __init__(self, private: str, silence: float, carrier: "Sequence[int]") -> None:
         self._folder, self._silence, self._carrier = private, silence, carrier
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
-        self._orders: dict[int, dict[str, Any]] = {}
+        self._orders: dict[int, Start] = {}
         self._by_pidfd: dict[int, int] = {}
         self._rest = b""
 
@@ -89,27 +89,30 @@ class NodeAgent:
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
             print(f"a line that is no order was dropped: {problem!r}", file=sys.stderr)  # noqa: T201 - our log
 
-    def _obey(self, order: "dict[str, Any]") -> None:
-        process = self._guards.get(order.get("id", 0))
-        match order["do"]:
-            case "start":
-                self._start(order)
-            case "release" if process:
-                self._release(process)
-            case "kill" if process:
-                process.kill()
-            case "files":
-                for path, text in order["files"].items():
-                    folder.write_private(path, text)
-            case "environment":
-                environment.put(self._folder, environment.on_host(order["env"], os.environ))
-            case "ping":
-                _say({"pong": True})
-            case _:
-                return  # for a process that has ended meanwhile
+    def _obey(self, order: Order) -> None:
+        if order["do"] == "start":
+            self._start(order)
+        elif order["do"] == "release" or order["do"] == "kill":
+            self._end(order)
+        elif order["do"] == "files":
+            for path, text in order["files"].items():
+                folder.write_private(path, text)
+        elif order["do"] == "environment":
+            environment.put(self._folder, environment.on_host(order["env"], os.environ))
+        elif order["do"] == "ping":
+            _say({"pong": True})
 
-    def _start(self, order: "dict[str, Any]") -> None:
-        number: int = order["id"]
+    def _end(self, order: Signal) -> None:
+        process = self._guards.get(order["id"])
+        if process is None:
+            return  # it has ended meanwhile
+        if order["do"] == "release":
+            self._release(process)
+        else:
+            process.kill()
+
+    def _start(self, order: Start) -> None:
+        number = order["id"]
         try:
             for path, text in order["files"].items():
                 folder.write_private(path, text)
@@ -141,7 +144,7 @@ class NodeAgent:
             process.stdin.close()
 
 
-def _guard(order: "dict[str, Any]", argv: "Sequence[str]") -> "subprocess.Popen[bytes]":
+def _guard(order: Start, argv: "Sequence[str]") -> "subprocess.Popen[bytes]":
     """Start a guard."""
     env = {**environment.on_host(order["env"], os.environ), **order["own"]}
     with open(order["log"], "ab") as log:
@@ -153,7 +156,7 @@ def _guard(order: "dict[str, Any]", argv: "Sequence[str]") -> "subprocess.Popen[
         )  # fmt: skip
 
 
-def _say(message: "dict[str, Any]") -> None:
+def _say(message: Said) -> None:
     """Speak; a pilot that is gone hears nothing, and our standard input tells us."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(message) + "\n")

@@ -7,11 +7,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from rhapsody_parsl.cluster import names
 
-__all__ = ("facts", "our_cores", "our_gpus", "our_memory", "read_list")
+__all__ = ("HostFacts", "facts", "our_cores", "our_gpus", "our_memory", "read_list")
 
 GB = 1e9
 _ROOT = Path("/")
@@ -23,28 +23,45 @@ _VISIBLE = {
 _INTEL_COMPUTE_CLASS = "0x038000"  # a display controller without a display: data-centre GPUs, not integrated graphics
 
 
-def facts(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return this host's facts as plain data.
+class HostFacts(NamedTuple):
+    """What a host offers us; it travels as a list, in this order.
+
+    Attributes:
+        address: What other hosts call it in the network.
+        cores: Ids of our cores.
+        memory: GB.
+        vendor: Of the GPUs: `nvidia`, `amd`, `intel` or "".
+        gpus: Ids, as the vendor's variable takes them.
+        domains: Our cores of each NUMA domain.
+        near: For each GPU our cores near it; empty where the kernel does not say.
+    """
+
+    address: str
+    cores: list[int]
+    memory: float
+    vendor: str
+    gpus: list[str]
+    domains: list[list[int]]
+    near: list[list[int]]
+
+
+def facts(environment: Mapping[str, str]) -> HostFacts:
+    """Return this host's facts.
 
     Args:
         environment: Where the vendors' variables are.
-
-    Returns:
-        `address` (what others call it in the network), `cores` (ids), `memory` (GB), `vendor` and `gpus` (ids),
-        `domains` (cores of each NUMA domain), and `near` (for each GPU the cores near it; empty where the kernel does
-        not say).
     """
     cores = our_cores()
     vendor, gpus = our_gpus(environment)
-    return {
-        "address": names.own_address(),
-        "cores": list(cores),
-        "memory": our_memory(),
-        "vendor": vendor,
-        "gpus": gpus,
-        "domains": our_domains(cores),
-        "near": [near_gpu(vendor, gpu, cores) for gpu in gpus],
-    }
+    return HostFacts(
+        address=names.own_address(),
+        cores=list(cores),
+        memory=our_memory(),
+        vendor=vendor,
+        gpus=gpus,
+        domains=our_domains(cores),
+        near=[near_gpu(vendor, gpu, cores) for gpu in gpus],
+    )
 
 
 def our_cores() -> Sequence[int]:

@@ -10,21 +10,16 @@ from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 
 from rhapsody_parsl.hosts import guard, limits
+from rhapsody_parsl.hosts.ending import Cause, cause_of, from_shell, how_ended
 from rhapsody_parsl.hosts.folder import write_private
 from rhapsody_parsl.hosts.host import Host
 
-__all__ = ("Backend", "Cause", "asked", "cause_of", "log_tail", "start_child", "sweep_memory")
-
-Cause = Literal["own", "killed", "host"]
-"""What a process ended of: its own doing, a signal that somebody or the system sends, or the loss of its host."""
+__all__ = ("Backend", "asked", "log_tail", "start_child", "sweep_memory")
 
 _KILL_WITHIN = 5.0
-_SIGNAL = 128
-"""The guard's exit code is this plus the signal's number, as a shell's is."""
-_SENT = (signal.SIGKILL, signal.SIGTERM)
 
 
 class _Process(Protocol):
@@ -205,9 +200,7 @@ class Backend:
             forget()
         if reason := self._reason or process.reason:
             return reason
-        if code < 0:
-            return f"its guard was ended by signal {-code}"
-        return f"it was ended by signal {code - _SIGNAL}" if code > _SIGNAL else f"it left with exit code {code}"
+        return f"its guard {how_ended(code)}" if code < 0 else f"it {how_ended(from_shell(code))}"
 
     @property
     def cause(self) -> Cause:
@@ -306,11 +299,6 @@ async def sweep_memory(hosts: Iterable[Host | None], log: Path) -> None:
     sweepers = [Backend(["true"], log, host=host) for host in hosts]  # every guard does at its end
     await asyncio.gather(*(sweeper.start() for sweeper in sweepers))
     await asyncio.gather(*(sweeper.wait() for sweeper in sweepers))
-
-
-def cause_of(code: int) -> Cause:
-    """Return what a process on a living host ended of, by its exit code as Python or a shell gives it."""
-    return "killed" if any(code in (-number, _SIGNAL + number) for number in _SENT) else "own"
 
 
 def log_tail(log: Path, limit: int = 1500) -> str:

@@ -29,6 +29,7 @@ from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.starts import Starts
 from rhapsody_parsl.runtimes.protocol import Placed, Run
 from rhapsody_parsl.wire.messages import LeaseRecord, Result, Task
+from rhapsody_parsl.wire.states import TaskState
 
 __all__ = ("Core",)
 
@@ -45,8 +46,7 @@ class Core:
         clock: Seconds since the epoch, for the record of leases.
 
     Attributes:
-        counts: Tasks done and failed.
-        ended_by_runtime: Tasks of which a runtime told the result, by its name; 0 for one that told of none.
+        tally: Counts the tasks that have ended here.
     """
 
     def __init__(
@@ -71,8 +71,7 @@ class Core:
         self._alarms = Alarms(lambda task: self._backlog.spec_of(task).policy.walltime)
         self._fitting = Fitting(self._backlog, self._lender, self._reservations)
         self._outcomes = Outcomes()
-        self.counts: Mapping[str, int] = self._outcomes.counts
-        self.ended_by_runtime: Mapping[str, int] = self._outcomes.by_runtime
+        self.tally = self._outcomes.tally
         self._out: list[Instruction] = []
 
     # --- what the shell takes -----------------------------------------------------------------------------------
@@ -106,6 +105,13 @@ class Core:
         """Tasks that are with a runtime."""
         return len(self._home) - self.queued
 
+    def state_of(self, task: int) -> TaskState:
+        """Return where a task is; `unknown` when it is not here, or here no more."""
+        home = self._home.get(task)
+        if home is None:
+            return "unknown"
+        return home.state_of(task) if isinstance(home, ActiveRun) else "waiting"
+
     def running_by_runtime(self) -> dict[str, int]:
         """Return the number of tasks with each runtime."""
         counts = dict.fromkeys(self._runtimes, 0)
@@ -132,7 +138,7 @@ class Core:
                 lane = self._home[task.id] = self._backlog.put(task, now)
                 self.want(lane.runtime)
             except RhapsodyError as error:
-                self._outcomes.failed(task.id, error)
+                self._outcomes.failed(task.id, error, None)
         self.schedule(now)
 
     def cancel(self, tasks: Iterable[int], now: float) -> None:
@@ -145,7 +151,7 @@ class Core:
             elif home is not None:
                 home.remove(task)
                 del self._home[task]
-                self._outcomes.forget(task)
+                self._outcomes.cancelled(task, home)
         self.schedule(now)
 
     def return_waiting(self) -> list[int]:
@@ -183,8 +189,8 @@ class Core:
         wanted = []
         for task in returned:
             del self._home[task.id]
-            if active.ended_by.pop(task.id, "") == "cancelled":
-                self._outcomes.forget(task.id)
+            if active.ended_by.pop(task.id, None) == "cancelled":
+                self._outcomes.cancelled(task.id, active.lane)
             else:
                 wanted.append(task)
         self._requeue(active.lane, wanted, now)
@@ -204,7 +210,7 @@ class Core:
             del self._home[task.id]
         again = [task for task in tasks if self._outcomes.survives(active, task.id, error, untouched)]
         for task in (hopeless := [task for task in again if self._backlog.is_hopeless(task)]):
-            self._outcomes.failed(task.id, error)
+            self._outcomes.failed(task.id, error, active.lane)
         self._requeue(active.lane, [task for task in again if task not in hopeless], now)
         self._close(active)
         if isinstance(error, BackendFailed):
@@ -435,5 +441,5 @@ class Core:
     def _fail(self, waited: Iterable[Task], error: RhapsodyError) -> None:
         """Tasks that no longer wait fail."""
         for task in waited:
-            del self._home[task.id]
-            self._outcomes.failed(task.id, error)
+            home = self._home.pop(task.id)
+            self._outcomes.failed(task.id, error, home if isinstance(home, Lane) else None)

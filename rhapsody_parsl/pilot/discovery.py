@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
@@ -51,11 +50,11 @@ async def discover(
     here = socket.gethostname()
     listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
     named = asyncio.create_task(_named(listed))
-    facts: dict[str, Mapping[str, Any]] = {listed[0].name: probe.facts(environment)}
+    facts = {listed[0].name: probe.facts(environment)}
     hosts = await _open(config, listed[1:], folder, logs, environment)
-    facts.update((host.name, host.facts) for host in hosts.values())
-    if "SLURM_JOB_ID" in environment and len({len(each["gpus"]) for each in facts.values()}) > 1:
-        shown = ", ".join(f"{name} {len(each['gpus'])}" for name, each in facts.items())
+    facts.update((host.name, host.facts) for host in hosts.values() if host.facts)
+    if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
+        shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
         log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
     return make_nodes(config, listed, facts, await named), hosts
 

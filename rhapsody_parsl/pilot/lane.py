@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
@@ -10,8 +11,12 @@ from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.pilot.task_queue import TaskQueue
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
+from rhapsody_parsl.wire.states import TaskState
 
-__all__ = ("ActiveRun", "Lane")
+__all__ = ("ActiveRun", "EndedBy", "Lane")
+
+EndedBy = Literal["cancelled"] | WalltimeExceeded
+"""Why one task of a run is being stopped, while the run as such is well."""
 
 _WORK_AHEAD = 0.010
 _LONG = 0.020
@@ -113,7 +118,7 @@ class ActiveRun:
         began: Wall-clock time at which it put its lease to use, for the record.
         name: Of the app whose task was the first since.
         total: Tasks given since.
-        ended_by: Why it is being ended, by task.
+        ended_by: Why tasks of it are being stopped, by their number.
         lost_with: Why all of it is being ended.
     """
 
@@ -139,7 +144,7 @@ class ActiveRun:
         self.began = self.fed_at = now
         self.recalled = self.ample = False
         self.lost_with: RhapsodyError | None = None
-        self.ended_by: dict[int, str | WalltimeExceeded] = {}
+        self.ended_by: dict[int, EndedBy] = {}
         self.timed = -1
         self.total = 0
         self.name = lane.spec.name
@@ -174,6 +179,14 @@ class ActiveRun:
     def pop_all(self) -> list[Task]:
         """Take out all tasks."""
         return [task for number in list(self.inflight) if (task := self.pop(number))]
+
+    def state_of(self, task: int) -> TaskState:
+        """Return the state of one of its tasks; a worker runs them in the order given, a service all at once."""
+        if self.lost_with or task in self.ended_by:
+            return "stopping"
+        if self.lane.window or task == next(iter(self.inflight)):
+            return "running"
+        return "recalled" if self.recalled else "prefetched"
 
     @property
     def recallable(self) -> bool:

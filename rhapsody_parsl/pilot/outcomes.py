@@ -1,14 +1,12 @@
 """What became of tasks: results for the driver, their counts, and whether one runs again that was lost."""
 
-from collections import Counter
 from collections.abc import Collection
 
-import msgspec
-
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
-from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WalltimeExceeded, to_wire
-from rhapsody_parsl.pilot.lane import ActiveRun
-from rhapsody_parsl.wire.messages import FAILED, Result
+from rhapsody_parsl.annotations.reruns import Reruns
+from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.wire.messages import FAILED, Result, failed
+from rhapsody_parsl.wire.totals import Tally
 
 __all__ = ("Outcomes",)
 
@@ -20,15 +18,13 @@ class Outcomes:
     """What became of a block's tasks.
 
     Attributes:
-        counts: Tasks done and failed.
-        by_runtime: Tasks of which the runtime told the result.
+        tally: Counts those that have ended.
     """
 
     def __init__(self) -> None:
-        self.counts = {"done": 0, "failed": 0}
-        self.by_runtime: Counter[str] = Counter()
+        self.tally = Tally()
         self._results: list[Result] = []
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._starts: dict[int, int] = {}
 
     @property
@@ -43,23 +39,31 @@ class Outcomes:
 
     def ended(self, active: ActiveRun, result: Result) -> bool:
         """A task of a run ended; False when nobody wants its result."""
-        self.forget(result.id)
-        why = active.ended_by.pop(result.id, "")
+        why = active.ended_by.pop(result.id, None)
         if why == "cancelled":
+            self.cancelled(result.id, active.lane)
             return False
-        if isinstance(why, WalltimeExceeded) and result.kind == FAILED:
-            self.failed(result.id, why)
-        else:
-            self._results.append(result)
-            self.counts["failed" if result.kind == FAILED else "done"] += 1
-            self.by_runtime[active.lane.runtime] += 1
+        if why is not None and result.kind == FAILED:
+            result = failed(result.id, why)
+        self._add(result, active.lane)
         return True
 
-    def failed(self, task: int, error: RhapsodyError) -> None:
-        """A task failed outside a runtime."""
+    def failed(self, task: int, error: RhapsodyError, lane: Lane | None) -> None:
+        """A task failed outside a runtime; it has no lane when it was refused."""
+        self._add(failed(task, error), lane)
+
+    def cancelled(self, task: int, lane: Lane) -> None:
+        """A task has ended because it was cancelled; nobody is told."""
         self.forget(task)
-        self.counts["failed"] += 1
-        self._results.append(Result(task, FAILED, msgspec.msgpack.encode(to_wire(error))))
+        self.tally.note("cancelled", lane.runtime, lane.spec.service)
+
+    def _add(self, result: Result, lane: Lane | None) -> None:
+        self.forget(result.id)
+        self._results.append(result)
+        if lane is None:
+            self.tally.note(result.outcome)
+        else:
+            self.tally.note(result.outcome, lane.runtime, lane.spec.service)
 
     def survives(self, active: ActiveRun, task: int, error: RhapsodyError, untouched: Collection[int]) -> bool:
         """A task of a run was lost: whether it is to go on elsewhere. If not, this was its end.
@@ -70,15 +74,15 @@ class Outcomes:
             error: What befell the run.
             untouched: Tasks of it that had not begun.
         """
-        why = active.ended_by.get(task, "")
+        why = active.ended_by.get(task)
         if why == "cancelled":
-            self.forget(task)
+            self.cancelled(task, active.lane)
             return False
-        if isinstance(why, WalltimeExceeded):
+        if why is not None:
             error = why
         elif (task in untouched and self._may_start_again(task, error)) or self._may_rerun(active, task, error):
             return True
-        self.failed(task, error)
+        self.failed(task, error, active.lane)
         return False
 
     def _may_start_again(self, task: int, error: RhapsodyError) -> bool:
@@ -88,14 +92,10 @@ class Outcomes:
         return self._starts.get(task, 0) < _MOST_STARTS
 
     def _may_rerun(self, active: ActiveRun, task: int, error: RhapsodyError) -> bool:
-        reruns = self._reruns.get(task, 0)
-        if isinstance(error, MemoryExceeded) or active.lane.spec.policy.on_loss != "rerun" or reruns >= MOST_RERUNS:
-            return False
-        self._reruns[task] = reruns + 1
-        return True
+        return not isinstance(error, MemoryExceeded) and self._reruns.allow(task, active.lane.spec.policy)
 
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
-        if self._reruns or self._starts:
-            self._reruns.pop(task, None)
+        self._reruns.forget(task)
+        if self._starts:
             self._starts.pop(task, None)

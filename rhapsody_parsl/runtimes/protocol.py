@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -12,6 +12,8 @@ from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.wire.messages import Result, Share, Task
+from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.states import RuntimeState
 
 __all__ = ("Borrow", "Context", "Events", "Node", "Placed", "Run", "Runtime")
 
@@ -120,15 +122,15 @@ class Events(Protocol):
     def at_rest(self, run: int) -> None:
         """Nothing works any more for a run that is none of the pilot's."""
 
-    def state(self, runtime: str, state: str, detail: str = "") -> None:
-        """The runtime is `starting`, `ready`, `failed` or `lost`; human-readable detail.
+    def state(self, runtime: str, state: RuntimeState, detail: str = "") -> None:
+        """The runtime's state changed; the detail is for people.
 
         The pilot says itself what becomes of `start`; a runtime says what happens later: that it was lost, is started
         again, and is back.
         """
 
-    def services(self, services: Sequence[dict[str, Any]]) -> None:
-        """The runtime's services changed: name, state, replicas, ready, cores, url, model."""
+    def services(self, services: Sequence[ServiceReport]) -> None:
+        """The runtime's services changed: this is how all of them are."""
 
 
 class Context(msgspec.Struct, frozen=True):

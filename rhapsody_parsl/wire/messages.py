@@ -4,18 +4,21 @@ Two conversations use them: driver and pilot (over the link), pilot and the proc
 A payload is the user's bytes; only the two ends open it.
 """
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any, Literal
 
 import msgspec
 
-VERSION = 3
+from rhapsody_parsl.errors import RhapsodyError, is_lost, to_wire
+from rhapsody_parsl.wire.reports import BlockReport, Inventory
+from rhapsody_parsl.wire.states import Outcome
+
+VERSION = 4
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
 """What a `Result` holds: a value's payload, an exception's payload, or one of our errors as `(name, facts)`."""
 
-_MOST = 1 << 32
-"""Cores, GPUs or GB that anything has; a number above is none."""
+_decode_error = msgspec.msgpack.Decoder(tuple[str, list[Any]]).decode
 
 PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
@@ -48,6 +51,22 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     kind: int
     payload: bytes | SharedPayload | int
     seconds: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the task."""
+        if self.kind != FAILED:
+            return "done"
+        try:
+            lost = isinstance(self.payload, bytes) and is_lost(_decode_error(self.payload)[0])
+        except Exception:  # noqa: BLE001 - what bytes of anybody's can raise; who opens it tells the task
+            lost = False
+        return "lost" if lost else "failed"
+
+
+def failed(task: int, error: RhapsodyError) -> Result:
+    """Return one of our errors as the result of a task."""
+    return Result(task, FAILED, msgspec.msgpack.encode(to_wire(error)))
 
 
 class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -99,36 +118,20 @@ class Stop(_Message, frozen=True):
 # --- pilot to driver ---------------------------------------------------------------------------------------------
 
 
-class NodeFacts(TypedDict):
-    """What the driver reads of a node."""
-
-    name: str
-    cores: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
-    gpus: Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
-    memory: Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
-    labels: list[str]
-
-
-class Inventory(TypedDict):
-    """What the driver reads of a block."""
-
-    python: str
-    nodes: Annotated[list[NodeFacts], msgspec.Meta(min_length=1)]
-    cores: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
-    shared_memory: bool
-
-
 class Hello(_Message, frozen=True):
-    """The pilot is there; `inventory` is what the block holds: an `Inventory`, and what else people like to know."""
+    """The pilot is there.
+
+    Attributes:
+        version: Its `VERSION`.
+        block: The block's number.
+        package: Version of its package.
+        inventory: What the block holds.
+    """
 
     version: int
     block: str
     package: str
-    inventory: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        """Refuse an inventory that the driver would stumble over."""
-        msgspec.convert(self.inventory, Inventory)
+    inventory: Inventory
 
 
 class Results(_Message, frozen=True):
@@ -139,9 +142,9 @@ class Results(_Message, frozen=True):
 
 
 class Report(_Message, frozen=True):
-    """The block's state for people: counts, runtimes, services, and leases that are out. Replaces the one before."""
+    """How the block is, and the leases that are out. Replaces the one before."""
 
-    state: dict[str, Any]
+    state: BlockReport
     leases: list[LeaseRecord] = []
 
 
@@ -194,12 +197,36 @@ class Quit(_Message, frozen=True):
 # --- a worker, rank or head to the pilot -------------------------------------------------------------------------
 
 
+class WorldFacts(msgspec.Struct, array_like=True, frozen=True, tag="world"):
+    """What a rank says of its world.
+
+    Attributes:
+        size: How many ranks it has.
+    """
+
+    size: int
+
+
+class ServiceFacts(msgspec.Struct, array_like=True, frozen=True, tag="service"):
+    """What the head of a service's replica says of it.
+
+    Attributes:
+        url: Of its HTTP API.
+        model: The name by which its HTTP API knows the model.
+        port: Of its HTTP API.
+    """
+
+    url: str
+    model: str
+    port: int
+
+
 class Ready(_Message, frozen=True):
-    """A process of a runtime is there; `facts` is what the runtime's two halves agree on."""
+    """A process of a runtime is there; `facts` are those of a world's rank or of a replica's head."""
 
     host: str
     pid: int
-    facts: dict[str, Any] = {}
+    facts: WorldFacts | ServiceFacts | None = None
 
 
 class Done(_Message, frozen=True):

@@ -4,16 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from rhapsody_parsl.errors import PayloadError, RhapsodyError, WorkerLost, to_wire
+from rhapsody_parsl.errors import PayloadError, WorkerLost
 from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
-from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result
+from rhapsody_parsl.wire.messages import RAISED, RESULT, Result, failed
 from rhapsody_parsl.worker.user_code import run
 
-__all__ = ("call", "failed", "pack", "raised")
+__all__ = ("call", "pack", "raised")
 
 _MOST_WORDS = 8_000
 
@@ -48,8 +46,3 @@ def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
 def raised(task: int, problem: BaseException, seconds: float = 0.0, note: str = "") -> Result:
     """Return an exception as a `Result`, with its traceback, and with one more note."""
     return Result(task, RAISED, encoded(problem, note), seconds)
-
-
-def failed(task: int, error: RhapsodyError) -> Result:
-    """Return one of our errors as a `Result`."""
-    return Result(task, FAILED, msgspec.msgpack.encode(to_wire(error)))

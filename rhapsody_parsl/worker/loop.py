@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 import msgspec
 
@@ -23,7 +23,20 @@ from rhapsody_parsl.hosts.mark import Mark, folder_of, made
 from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_descendants
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.messages import Done, Failed, Quit, Ready, Recall, Result, Returned, Task, ToBackend, Work
+from rhapsody_parsl.wire.messages import (
+    Done,
+    Failed,
+    Quit,
+    Ready,
+    Recall,
+    Result,
+    Returned,
+    Task,
+    ToBackend,
+    Work,
+    WorldFacts,
+    failed,
+)
 from rhapsody_parsl.wire.shared_memory import deliver, opened
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
@@ -188,8 +201,7 @@ class Runner:
 
 def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     """Run one payload in a new Python process of its own session and return its result."""
-    from rhapsody_parsl.worker.call import failed  # noqa: PLC0415 - dill is paid for with the first task
-    from rhapsody_parsl.worker.user_code import end_leftovers  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.user_code import end_leftovers  # noqa: PLC0415 - dill is paid for with the first task
 
     began = time.perf_counter()
     read, write = os.pipe()
@@ -242,7 +254,7 @@ def serve(
     name: str,
     keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
-    facts: dict[str, Any] | None = None,
+    facts: WorldFacts | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.
 
@@ -251,7 +263,7 @@ def serve(
         name: Ours.
         keys: The folder of keys, for a hub on another host; else empty.
         runner: Runs the work.
-        facts: What the runtime's pilot half wants to know of us.
+        facts: Of our world, when we are a rank.
     """
     folder = folder_of(endpoint, keys)
     mark = made(folder, name)
@@ -261,7 +273,7 @@ def serve(
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
-    spoke.send(Ready(socket.gethostname(), os.getpid(), facts or {}))
+    spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
     runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
     runs.run()

@@ -8,8 +8,8 @@ import msgspec
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.telling import message_of
-from rhapsody_parsl.wire.messages import PROMPT, Result
-from rhapsody_parsl.worker.call import call, failed
+from rhapsody_parsl.wire.messages import PROMPT, Result, failed
+from rhapsody_parsl.worker.call import call
 
 __all__ = ("PROMPT", "as_request", "call_body")
 

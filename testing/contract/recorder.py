@@ -8,12 +8,14 @@ from typing import Any, Literal, NamedTuple
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Result
+from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.states import RuntimeState
 
 __all__ = ("AtWork", "BrokenPromiseError", "Recorder", "Told")
 
 How = Literal["done", "returned", "lost", "untouched"]
 
-_NEXT = {
+_NEXT: dict[RuntimeState, set[RuntimeState]] = {
     "off": {"starting"},
     "starting": {"starting", "ready", "failed", "lost"},
     "ready": {"ready", "lost"},
@@ -58,8 +60,8 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.told: dict[int, Told] = {}
-        self.states: list[tuple[str, str]] = []
-        self.reports: list[list[Any]] = []
+        self.states: list[tuple[RuntimeState, str]] = []
+        self.reports: list[list[ServiceReport]] = []
         self._open: dict[int, set[int]] = {}
         self._at_work: dict[int, list[AtWork]] = {}
         self._within = ""
@@ -168,16 +170,16 @@ class Recorder:
         if run >= 0 or self._at_work.pop(run, None) is None:
             self.complain(f"run {run} is at rest, and was not at work for the runtime itself")
 
-    def state(self, runtime: str, state: str, detail: str = "") -> None:
+    def state(self, runtime: str, state: RuntimeState, detail: str = "") -> None:
         """Hear of a state."""
-        self._hear("state", str(state))
-        before = self.states[-1][0] if self.states else "off"
-        if str(state) not in _NEXT[before]:
+        self._hear("state", state)
+        before: RuntimeState = self.states[-1][0] if self.states else "off"
+        if state not in _NEXT[before]:
             self.complain(f"{runtime} is {state!r} after {before!r}")
         else:
-            self.states.append((str(state), detail))
+            self.states.append((state, detail))
 
-    def services(self, services: Sequence[Any]) -> None:
+    def services(self, services: Sequence[ServiceReport]) -> None:
         """Hear of services."""
         self._hear("services", len(services))
         self.reports.append(list(services))

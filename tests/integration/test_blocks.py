@@ -16,6 +16,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost
+from rhapsody_parsl.wire.totals import Totals
 from testing.waiting import until
 from tests.integration import apps
 
@@ -212,6 +213,21 @@ def test_without_retries_a_lost_blocks_tasks_fail_and_later_ones_run(start: Star
     pilot_of(executor, "0").kill()
     assert isinstance(future.exception(TIMEOUT), BlockLost)
     assert python_app(apps.nap)(0.1).result(TIMEOUT) == 0.1
+
+
+def test_totals_outlive_a_killed_block(start: Start) -> None:
+    executor = start("none", {"init_blocks": 1, "max_blocks": 1})
+    assert [python_app(apps.add)(n).result(TIMEOUT) for n in range(3)] == [1, 2, 3]
+    future = python_app(apps.nap)(100)
+    wait_for_task_in(executor, "0")
+    assert executor.view().totals.tasks == Totals(done=3)
+    pilot_of(executor, "0").kill()
+    assert isinstance(future.exception(TIMEOUT), BlockLost)
+    assert executor.view().totals.tasks == Totals(done=3, lost=1), "its block has told nothing of it"
+    assert python_app(apps.add)(3).result(TIMEOUT) == 4
+    totals = executor.snapshot()["totals"]
+    assert totals["tasks"] == totals["runtimes"]["local"] == {"done": 4, "failed": 0, "lost": 1, "cancelled": 0}
+    until(lambda: [block.tasks.done for block in executor.view().blocks] == [1], 10)
 
 
 def test_a_task_that_may_run_again_does_so_in_the_next_block_and_not_for_ever(start: Start) -> None:

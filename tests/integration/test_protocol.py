@@ -249,7 +249,7 @@ def test_the_loss_of_all_of_it(stage: Stage, tmp_path: Path) -> None:
     stage.over(one.run)
     if stage.subject.services:
         assert stage.value(one.task) == "aha"
-        assert [service["state"] for service in stage.recorder.reports[-1]] == ["ready"]
+        assert [service.state for service in stage.recorder.reports[-1]] == ["ready"]
     else:
         assert isinstance(stage.error(one.task), LostTask)
     assert is_well(stage, one.behind)
@@ -276,8 +276,8 @@ def test_a_second_start_changes_nothing(stage: Stage) -> None:
 def test_services_are_told(stage: Stage) -> None:
     if not stage.subject.services:
         pytest.skip("it has none")
-    assert {service["name"] for service in stage.recorder.reports[-1]} == set(stage.subject.services)
-    assert [service["state"] for service in stage.recorder.reports[-1]] == ["ready"] * len(stage.subject.services)
+    assert {service.name for service in stage.recorder.reports[-1]} == set(stage.subject.services)
+    assert [service.state for service in stage.recorder.reports[-1]] == ["ready"] * len(stage.subject.services)
 
 
 def test_one_that_cannot_work_says_why(troupe: Troupe) -> None:

@@ -9,6 +9,7 @@ from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.pythons import dragon_misfit
 from rhapsody_parsl.runtimes.dragon.partition import find_dragon
 from rhapsody_parsl.wire.messages import VERSION, Hello
+from testing.nodes import make_inventory
 
 WHY = "Dragon runs on Python 3.11 and 3.12, and the block's Python is 3.14"
 
@@ -43,8 +44,7 @@ def test_the_driver_refuses_it_where_the_block_runs_its_own_python() -> None:
 
 
 def hello(python: str, version: int = VERSION) -> Hello:
-    node = {"name": "n0", "cores": 2, "gpus": 0, "memory": 1.0, "labels": []}
-    return Hello(version, "0", "1.2.3", {"python": python, "nodes": [node], "cores": 2, "shared_memory": False})
+    return Hello(version, "0", "1.2.3", make_inventory(python=python))
 
 
 def test_blocks_may_differ_in_the_patch_version_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from dragon.native.process import Process
 
 from rhapsody_parsl.cluster.names import addresses_of, is_host
 from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts.ending import from_shell, how_ended
 from rhapsody_parsl.hosts.mark import folder_of, mark_of, take
 from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.wire.channel import Spoke
@@ -38,8 +39,6 @@ _APART = (
 """Starts a worker below a process that waits for it, so that it can lead a session: Dragon hears of the end of those of
 its own process group only, and what a task sends to its process group is to reach no part of Dragon's. SIGTERM kills
 the worker, also one that has not come to anything yet: a killed parent would leave that."""
-_SIGNAL = 128
-"""A shell's exit code is this plus the signal's number."""
 
 
 class Head:
@@ -182,13 +181,10 @@ def _descriptor_of(process: Process) -> int | None:
 def _ending(process: Process) -> str:
     try:
         process.join(timeout=5)
-        code = process.returncode
+        code: int | None = process.returncode
     except Exception as problem:  # noqa: BLE001 - only for people
         return f"it ended ({problem!r})"
-    if code is None:
-        return "it ended"
-    number = code - _SIGNAL if code > _SIGNAL else -code
-    return f"it was ended by signal {number}" if number > 0 else f"it left with exit code {code}"
+    return f"it {how_ended(code if code is None else from_shell(code))}"
 
 
 def main(arguments: list[str]) -> None:

@@ -17,8 +17,8 @@ from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceRequestFa
 from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Rendezvous, Result
-from rhapsody_parsl.worker.call import failed, pack
+from rhapsody_parsl.wire.messages import Abort, Ask, Done, Failed, Quit, Ready, Rendezvous, Result, ServiceFacts, failed
+from rhapsody_parsl.worker.call import pack
 
 __all__ = ("Answerer", "Answering", "RequestError", "bind", "leave", "leave_with")
 
@@ -74,7 +74,7 @@ class Answering:
         """
         self._answerer = answerer
         self._loop.add_reader(self._spoke.fileno(), self._pump)
-        self._spoke.send(Ready(socket.gethostname(), os.getpid(), {"url": url, "port": port, "model": model}))
+        self._spoke.send(Ready(socket.gethostname(), os.getpid(), ServiceFacts(url, model, port)))
         self._pump()
         await self._over
 

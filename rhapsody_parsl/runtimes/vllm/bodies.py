@@ -12,6 +12,8 @@ from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.runtimes.workers.pool import shown_gpus
 from rhapsody_parsl.wire.messages import Result, Task
+from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.states import RuntimeState
 
 __all__ = ("Bodies",)
 
@@ -129,10 +131,10 @@ class Bodies:
     def at_rest(self, run: int) -> None:
         """Nothing limits them."""
 
-    def state(self, runtime: str, state: str, detail: str = "") -> None:
+    def state(self, runtime: str, state: RuntimeState, detail: str = "") -> None:
         """Workers have no state of interest."""
 
-    def services(self, services: Sequence[dict[str, Any]]) -> None:
+    def services(self, services: Sequence[ServiceReport]) -> None:
         """Workers have no services."""
 
     # --- places --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.hosts.process import cause_of
+from rhapsody_parsl.hosts.ending import cause_of, how_ended
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.command_line import command
@@ -52,7 +52,7 @@ async def _supervise(settings: Settings, answering: Answering) -> None:
         serving = asyncio.ensure_future(answering.serve(relay, public, port, relay.model))
         await asyncio.wait({exited, serving}, return_when="FIRST_COMPLETED")
     code = await exited
-    answering.lost(f"{name} {_ending(code)}", killed=cause_of(code) == "killed")
+    answering.lost(f"{name} {how_ended(code)}", killed=cause_of(code) == "killed")
 
 
 async def _until_ready(relay: Relay, patience: float) -> str:
@@ -63,10 +63,6 @@ async def _until_ready(relay: Relay, patience: float) -> str:
             return f"no answer at {relay.base_url}/models within {patience:g} s"
         await asyncio.sleep(_LOOK_EVERY)  # a server tells nobody when it listens
     return await relay.first_token()
-
-
-def _ending(code: int) -> str:
-    return f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
 
 
 def main(arguments: list[str]) -> None:

@@ -7,14 +7,18 @@ replica, groups of suspects and whatever else waits take turns.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects
 
-__all__ = ("Assignment", "Dispatch")
+__all__ = ("Assignment", "Dispatch", "SeatState")
+
+SeatState = Literal["ready", "coming", "away"]
+"""Of a replica, as requests see it: `coming` will be ready when its engine has started."""
 
 _TELL_EVERY = 1.0
 """Seconds between two looks at how long a busy engine has worked."""
@@ -32,7 +36,7 @@ class _Seat:
     """A replica.
 
     Attributes:
-        state: `ready`, `coming` (it will be ready when its engine has started) or `away`.
+        state: Its state.
         inflight: What it holds.
         fresh: Whether its engine has answered nothing yet but suspects that want a fresh one.
         kept: Whether it takes nothing but suspects.
@@ -41,7 +45,7 @@ class _Seat:
     """
 
     def __init__(self) -> None:
-        self.state = "away"
+        self.state: SeatState = "away"
         self.inflight: dict[int, None] = {}
         self.fresh = self.kept = self.trial = False
         self.since: float | None = None
@@ -68,8 +72,8 @@ class Dispatch:
         """Requests came."""
         self._waiting.update(dict.fromkeys(tasks))
 
-    def set_state(self, replica: str, state: str) -> None:
-        """A replica is `ready`, `coming` or `away`; one that held requests has `died` before."""
+    def set_state(self, replica: str, state: SeatState) -> None:
+        """A replica has this state now; one that held requests has `died` before."""
         seat = self._seats.setdefault(replica, _Seat())
         seat.fresh = state == "ready" and (seat.fresh or seat.state != "ready")
         seat.state = state

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import psutil
 
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.hosts.process import cause_of
+from rhapsody_parsl.hosts.ending import cause_of, how_ended
 from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.spread import opened
@@ -88,8 +88,7 @@ class Watch:
     def _ended(self, descriptor: int) -> NoReturn:
         pid, name = self._watched[descriptor]
         code = self._exit_code(pid)
-        how = "ended" if code is None else f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
-        self._answering.lost(f"its process {name} {how}", killed=cause_of(code or 0) == "killed")
+        self._answering.lost(f"its process {name} {how_ended(code)}", killed=cause_of(code or 0) == "killed")
 
     def _exit_code(self, pid: int) -> int | None:
         """Return a process's exit code where multiprocessing started it, as it does vLLM's; None where it did not.

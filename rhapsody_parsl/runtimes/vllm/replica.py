@@ -14,7 +14,8 @@ from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Backend, Cause
+from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.runtimes.vllm import checks
 from rhapsody_parsl.runtimes.vllm.deaths import Death
@@ -24,7 +25,8 @@ from rhapsody_parsl.runtimes.vllm.restarts import Restarts
 from rhapsody_parsl.runtimes.vllm.settings import Settings
 from rhapsody_parsl.runtimes.vllm.team import Team
 from rhapsody_parsl.runtimes.workers.exchange import Exchange
-from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous
+from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous, ServiceFacts
+from rhapsody_parsl.wire.states import ServiceState
 
 __all__ = ("Owner", "Replica", "root_cause")
 
@@ -76,7 +78,8 @@ class Replica:
         self._starts = 0
         self.peer, self.coming = "", True
         self.restarts = Restarts(service.restarts, service.restart_window)
-        self.state, self.detail, self.since = "starting", "", time.time()
+        self.state: ServiceState = "starting"
+        self.detail, self.since = "", time.time()
         self.url = self.model = ""
         self.error: RhapsodyError | None = None
 
@@ -131,8 +134,8 @@ class Replica:
             if self._leaving and not self._leaving.done():
                 self._leaving.set_result(message)
             return
-        self.url, self.model = message.facts["url"], message.facts["model"]
-        self._port = message.facts["port"]
+        if isinstance(facts := message.facts, ServiceFacts):
+            self.url, self.model, self._port = facts.url, facts.model, facts.port
         if self._ready and not self._ready.done():
             self._ready.set_result(None)
 
@@ -287,7 +290,7 @@ class Replica:
             rendezvous=place,
         )
 
-    def _set(self, state: str, detail: str) -> None:
+    def _set(self, state: ServiceState, detail: str) -> None:
         if state != self.state:
             self.since = time.time()
         self.state, self.detail = state, detail

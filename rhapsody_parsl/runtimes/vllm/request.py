@@ -1,11 +1,8 @@
 """One request on its way through the pilot's half."""
 
-import msgspec
+from rhapsody_parsl.annotations.policy import PolicyValue
 
-from rhapsody_parsl.errors import RhapsodyError, to_wire
-from rhapsody_parsl.wire.messages import FAILED, Result
-
-__all__ = ("Request", "failed")
+__all__ = ("Request",)
 
 
 class Request:
@@ -16,17 +13,12 @@ class Request:
         run: The core's run it belongs to.
         service: Name of the service it asks.
         full: Whether the whole response is wanted.
-        rerun: Whether its body may run again when its worker is lost.
+        policy: Says whether its body may run again when its worker is lost.
         body: What the body returned, as msgpack; empty until then.
     """
 
-    __slots__ = ("body", "full", "rerun", "run", "service", "task")
+    __slots__ = ("body", "full", "policy", "run", "service", "task")
 
-    def __init__(self, task: int, run: int, service: str, full: bool, rerun: bool) -> None:
-        self.task, self.run, self.service, self.full, self.rerun = task, run, service, full, rerun
+    def __init__(self, task: int, run: int, service: str, full: bool, policy: PolicyValue) -> None:
+        self.task, self.run, self.service, self.full, self.policy = task, run, service, full, policy
         self.body = b""
-
-
-def failed(task: int, error: RhapsodyError) -> Result:
-    """Return one of our errors as a task's result (the pilot opens no payload, so it does not use the worker's)."""
-    return Result(task, FAILED, msgspec.msgpack.encode(to_wire(error)))

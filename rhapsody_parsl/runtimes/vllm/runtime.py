@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
+from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMRuntime
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
@@ -15,11 +15,22 @@ from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.service import ModelService
 from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
-from rhapsody_parsl.wire.messages import FAILED, PROMPT, Done, Failed, FromBackend, Ready, Rendezvous, Result, Task
+from rhapsody_parsl.wire.messages import (
+    FAILED,
+    PROMPT,
+    Done,
+    Failed,
+    FromBackend,
+    Ready,
+    Rendezvous,
+    Result,
+    Task,
+    failed,
+)
 
 __all__ = ("VLLM",)
 
@@ -44,7 +55,7 @@ class VLLM:
         self._hub: Exchange | None = None
         self._lives: list[asyncio.Task[None]] = []
         self._requests: dict[int, Request] = {}
-        self._reruns: dict[int, int] = {}
+        self._reruns = Reruns()
         self._deferred = Deferred(context.events)
         self._bodies = Bodies(context, config.request_workers, self._bodies_ended, self._bodies_lost)
         key = secrets.token_urlsafe(24)
@@ -82,9 +93,9 @@ class VLLM:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Run the tasks' bodies, or end them when their service has failed for good."""
         service = self._services[run.spec.service]
-        rerun = run.spec.policy.on_loss == "rerun"
+        spec = run.spec
         for task in tasks:
-            self._requests[task.id] = Request(task.id, run.id, run.spec.service, run.spec.full, rerun)
+            self._requests[task.id] = Request(task.id, run.id, spec.service, spec.full, spec.policy)
         if error := service.error:
             for task in tasks:
                 self._finish(self._requests[task.id], failed(task.id, error))
@@ -140,8 +151,7 @@ class VLLM:
             request = self._requests.get(task)
             if request is None:
                 continue
-            if request.rerun and self._reruns.get(task, 0) < MOST_RERUNS:
-                self._reruns[task] = self._reruns.get(task, 0) + 1
+            if self._reruns.allow(task, request.policy):
                 again.setdefault(request.run, []).append(self._requests.pop(task).task)
             else:
                 self._finish(request, failed(task, error))
@@ -178,7 +188,7 @@ class VLLM:
     def _finish(self, request: Request, result: Result) -> None:
         """A request is over."""
         if self._requests.pop(request.task, None) is not None:
-            self._reruns.pop(request.task, None)
+            self._reruns.forget(request.task)
             self._deferred.done(request.run, [result])
 
 

@@ -2,23 +2,27 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
-from rhapsody_parsl.hosts.process import Cause
+from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Placed
 from rhapsody_parsl.runtimes.vllm.copies import Copies
 from rhapsody_parsl.runtimes.vllm.deaths import Death
-from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch
+from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch, SeatState
 from rhapsody_parsl.runtimes.vllm.replica import Replica
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
-from rhapsody_parsl.wire.messages import Result
+from rhapsody_parsl.runtimes.vllm.request import Request
+from rhapsody_parsl.wire.messages import Result, failed
+from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.states import ServiceState
 
 __all__ = ("ModelService",)
+
+_SHOWN: tuple[ServiceState, ...] = ("ready", "starting", "failed", "stopped")
+"""The state of a service is the first of these that one of its replicas has."""
 
 
 class ModelService:
@@ -122,7 +126,7 @@ class ModelService:
 
     def changed(self, replica: Replica) -> None:
         """A replica's state changed."""
-        self._dispatch.set_state(replica.name, "coming" if replica.coming else replica.state)
+        self._dispatch.set_state(replica.name, _seat(replica))
         if len(self.replicas) == self.config.replicas:
             self._on_change()
             self.dispatch()
@@ -157,25 +161,31 @@ class ModelService:
                 return {"base_url": replica.url, "api_key": self._api_key, "model": replica.model}
         return None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ServiceReport:
         """Return the service's state, without its key."""
         states = [replica.state for replica in self.replicas]
-        state = next((s for s in ("ready", "starting", "failed") if s in states), "stopped")
-        shown = next(replica for replica in self.replicas if replica.state == (state if state in states else states[0]))
+        state = next(s for s in _SHOWN if s in states)
+        shown = next(replica for replica in self.replicas if replica.state == state)
         shares = [part.share for replica in self.replicas for part in replica.placed]
-        return {
-            "name": self.config.name,
-            "state": state,
-            "replicas": self.config.replicas,
-            "ready": states.count("ready"),
-            "cores": sum(len(share.cores) for share in shares),
-            "gpus": self.config.gpus * self.config.nodes * self.config.replicas,
-            "node": ",".join(dict.fromkeys(share.node for share in shares)),
-            "url": shown.url if state == "ready" else "",
-            "model": self.config.model,
-            "since": shown.since,
-            "detail": shown.detail,
-        }
+        return ServiceReport(
+            name=self.config.name,
+            state=state,
+            replicas=self.config.replicas,
+            ready=states.count("ready"),
+            cores=sum(len(share.cores) for share in shares),
+            gpus=self.config.gpus * self.config.nodes * self.config.replicas,
+            node=",".join(dict.fromkeys(share.node for share in shares)),
+            url=shown.url if state == "ready" else "",
+            model=self.config.model,
+            since=shown.since,
+            detail=shown.detail,
+        )
+
+
+def _seat(replica: Replica) -> SeatState:
+    if replica.coming:
+        return "coming"
+    return "ready" if replica.state == "ready" else "away"
 
 
 def _lend(config: VLLMService, index: int, borrow: Borrow) -> tuple[Placed, ...] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rhapsody_parsl.config import STARTUP_TIMEOUT
+from rhapsody_parsl.hosts.ending import how_ended
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.process import Backend, log_tail, start_child
@@ -103,7 +104,7 @@ class LocalWorkers:
         if code:
             end_session(process.pid)
         del self._processes[name]
-        self._ended(name, host, f"it was ended by signal {-code}" if code < 0 else f"it left with exit code {code}")
+        self._ended(name, host, f"it {how_ended(code)}")
 
     async def _run_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host and report its end."""

@@ -13,7 +13,7 @@ from rhapsody_parsl.executors.admission import Admission, Admitted, InvalidSpeci
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit
-from testing.nodes import make_node, make_spec
+from testing.nodes import make_inventory, make_node, make_spec
 
 RUNTIMES = (DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(VLLMService("assistant", "m"),)))
 FACTS = FunctionFacts("app", {}, False, False)
@@ -21,11 +21,6 @@ FACTS = FunctionFacts("app", {}, False, False)
 
 def admission(nodes: int = 2) -> Admission:
     return Admission(RUNTIMES, "dragon", nodes)
-
-
-def inventory(*nodes: dict[str, Any]) -> dict[str, Any]:
-    default = {"name": "n", "cores": 4, "gpus": 0, "memory": 16.0, "labels": []}
-    return {"nodes": [default | node for node in nodes], "cores": 4 * len(nodes)}
 
 
 def test_a_service_wider_than_a_block_is_refused_before_there_is_one() -> None:
@@ -104,10 +99,10 @@ def test_what_no_connected_block_can_hold_is_refused(keys: dict[str, Any], sente
     gate = admission()
     gate.check_fit(spec, [])
     with pytest.raises(InvalidSpecification) as caught:
-        gate.check_fit(spec, [inventory({})])
+        gate.check_fit(spec, [make_inventory({})])
     assert str(caught.value) == sentence
-    big = inventory(*[{"cores": 64, "gpus": 4, "memory": 512.0, "labels": ["ssd"]}] * 2)
-    gate.check_fit(spec, [inventory({}), big])
+    big = make_inventory(*[{"cores": 64, "gpus": 4, "memory": 512.0, "labels": frozenset(["ssd"])}] * 2)
+    gate.check_fit(spec, [make_inventory({}), big])
 
 
 asked = st.fixed_dictionaries({}, optional={
@@ -122,7 +117,9 @@ asked = st.fixed_dictionaries({}, optional={
 def test_nothing_that_fits_is_refused_at_submit(keys: dict[str, Any], counts: list[tuple[int, int]]) -> None:
     nodes = [make_node(f"n{i}", cores, gpus, 32.0) for i, (cores, gpus) in enumerate(counts)]
     ledger = Ledger(nodes)
-    said = inventory(*({"cores": n.cores and len(n.cores), "gpus": len(n.gpus), "memory": n.memory} for n in nodes))
+    said = make_inventory(
+        *({"cores": n.cores and len(n.cores), "gpus": len(n.gpus), "memory": n.memory} for n in nodes)
+    )
     spec = make_spec(**keys)
     if can_ever_fit(spec, ledger):
         assert misfit(spec, said) is None

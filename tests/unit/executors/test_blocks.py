@@ -5,13 +5,12 @@ import pytest
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.wire.messages import SharedPayload
-from testing.nodes import make_spec, make_task
+from testing.nodes import make_inventory, make_spec, make_task
 
 
 def block(number: str, cores: int = 4, tasks: int = 0) -> Block:
     made = Block(number, 0.0)
-    node = {"name": "n", "cores": cores, "gpus": 0, "memory": 16.0, "labels": []}
-    made.inventory = {"nodes": [node], "cores": cores}
+    made.inventory = make_inventory({"cores": cores})
     made.tasks = {n: make_task(n, make_spec()) for n in range(tasks)}
     return made
 

@@ -1,25 +1,34 @@
-import platform
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rhapsody_parsl.annotations.policy import MOST_RERUNS
-from rhapsody_parsl.errors import BlockLost
+from rhapsody_parsl.annotations.reruns import MOST_RERUNS
+from rhapsody_parsl.errors import BlockLost, WalltimeExceeded, WorkerLost
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Cut, Discard, Ended, Failed, Give, Instruction, Joined, Left, Send
-from rhapsody_parsl.wire.messages import RESULT, VERSION, Cancel, Goodbye, Hello, Result, Results, Returned, Stop
-from testing.nodes import make_spec, make_task
+from rhapsody_parsl.wire.messages import (
+    RESULT,
+    VERSION,
+    Cancel,
+    Goodbye,
+    Hello,
+    Result,
+    Results,
+    Returned,
+    Stop,
+    failed,
+)
+from rhapsody_parsl.wire.totals import Tally, Totals
+from testing.nodes import make_inventory, make_spec, make_task
 
 PLAIN, RERUN, LARGE = make_spec(), make_spec(on_loss="rerun"), make_spec(cores=4)
 
 
 def hello(number: str, cores: int = 2, **changed: Any) -> Hello:
-    node = {"name": f"n{number}", "cores": cores, "gpus": 0, "memory": 16.0, "labels": []}
-    facts = {"python": platform.python_version(), "nodes": [node], "cores": cores, "shared_memory": False}
-    return Hello(VERSION, number, "1", facts | changed)
+    return Hello(VERSION, number, "1", make_inventory({"name": f"n{number}", "cores": cores}, **changed))
 
 
 def joined(dispatcher: Dispatcher, peer: str = "0/a", cores: int = 2, now: float = 0.0) -> Block:
@@ -166,6 +175,30 @@ def test_tasks_move_with_their_payload() -> None:
     dispatcher.lose("0", "its job ended", "")
     joined(dispatcher, "1/a")
     assert [give.tasks for give in dispatcher.take() if isinstance(give, Give)] == [[elsewhere]]
+
+
+def test_totals_outlive_their_block_and_each_task_counts_once() -> None:
+    dispatcher = Dispatcher(Blocks(several=True, tally=Tally("local")), 30.0)
+    block = joined(dispatcher)
+    for number in range(6):
+        dispatcher.submit(make_task(number, RERUN if number == 4 else PLAIN))
+    dispatcher.submit(make_task(6, make_spec(service="llm")))
+    dispatcher.give_out()
+    dispatcher.receive(block, Results([Result(0, RESULT, b""), failed(1, WorkerLost("w", "signal 9"))]))
+    dispatcher.receive(block, Results([failed(2, WalltimeExceeded(1.0)), Result(6, RESULT, b"")]))
+    dispatcher.cancel(3, 1.0)
+    dispatcher.receive(block, Results([Result(3, RESULT, b"")]))  # it was too late to cancel it, and nobody knows
+    before = dispatcher.blocks.totals()
+    assert before.tasks == Totals(done=2, failed=1, lost=1, cancelled=1)
+    assert before.runtimes == {
+        "local": Totals(done=1, failed=1, lost=1, cancelled=1), "vllm": Totals(done=1)
+    }  # fmt: skip
+    assert before.services == {"llm": Totals(done=1)}
+    dispatcher.lose("0", "killed", "")
+    assert len(dispatcher.blocks) == 0
+    assert dispatcher.blocks.totals().tasks == Totals(done=2, failed=1, lost=2, cancelled=1)
+    dispatcher.cancel(4, 2.0)  # it was to run again
+    assert dispatcher.blocks.totals().tasks == Totals(done=2, failed=1, lost=2, cancelled=2)
 
 
 class Campaign(RuleBasedStateMachine):

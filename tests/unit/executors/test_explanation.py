@@ -6,13 +6,13 @@ from parsl import python_app
 from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, Policy, VLLMRuntime, VLLMService, annotate
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification
 from rhapsody_parsl.executors.explanation import Explanation, explain
+from testing.nodes import make_inventory
 
 RUNTIMES = (DragonRuntime(), MPIRuntime())
-NODE = {"name": "n", "cores": 4, "gpus": 0, "memory": 16.0, "labels": []}
 
 
 def told(spec: Any = None, blocks: int = 0, **keys: Any) -> Explanation:
-    inventories = [{"nodes": [NODE], "cores": 4}] * blocks
+    inventories = [make_inventory()] * blocks
     return explain(Admission(RUNTIMES, "dragon", 1), "dragon", RUNTIMES, inventories, spec, keys)
 
 

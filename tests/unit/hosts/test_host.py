@@ -78,7 +78,8 @@ def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -
 
     async def story(host: Host) -> None:
         assert host.up
-        assert host.facts["cores"] == sorted(os.sched_getaffinity(0))
+        assert host.facts
+        assert host.facts.cores == sorted(os.sched_getaffinity(0))
         path = str(folder / "one" / "settings")
         backend = Backend(
             [sys.executable, "-c", code, path], folder.parent / "log", host=host,
@@ -270,6 +271,7 @@ def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
 
 def test_a_greeting_on_the_way_is_passed_over(folder: Path) -> None:
     async def story(host: Host) -> None:
-        assert host.facts["cores"]
+        assert host.facts
+        assert host.facts.cores
 
     with_host(folder, story, way=("sh", "-c", 'echo "Welcome to {host}"; exec "$@"', "sh"))

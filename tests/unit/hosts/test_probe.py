@@ -22,9 +22,9 @@ def test_a_host_offers_its_affinity_mask() -> None:
         found = facts({"CUDA_VISIBLE_DEVICES": "5,7"})
     finally:
         os.sched_setaffinity(0, mask)
-    assert (found["cores"], found["domains"]) == ([last], [[last]])
-    assert (found["vendor"], found["gpus"], found["near"]) == ("nvidia", ["5", "7"], [[], []])
-    assert 0 < found["memory"] < 100_000
+    assert (found.cores, found.domains) == ([last], [[last]])
+    assert (found.vendor, found.gpus, found.near) == ("nvidia", ["5", "7"], [[], []])
+    assert 0 < found.memory < 100_000
 
 
 @pytest.mark.parametrize(("environment", "vendor", "gpus"), [

@@ -10,6 +10,7 @@ from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
 
 CACHES = {
+    "tally._counts": 16,
     "_backlog._specs": 4000,
     "_backlog._lanes": 2000,
     "_backlog._shapes": 2000,

@@ -9,6 +9,7 @@ from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import BackendFailed, NodeLost, RhapsodyError, from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
+from rhapsody_parsl.wire.totals import Totals
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
 
@@ -205,7 +206,7 @@ def test_cancel_queued_and_running() -> None:
     block.run()
     assert kinds(block) == {2: "ok"}
     assert list(block.started) == [0, 2]
-    assert block.core.counts == {"done": 1, "failed": 0}
+    assert block.core.tally.total() == Totals(done=1, failed=0, cancelled=2)
 
 
 def test_a_cancel_that_comes_too_late_is_nothing() -> None:
@@ -494,3 +495,23 @@ def test_a_start_that_took_all_its_time_is_the_last_for_all_that_wait() -> None:
     block.run()
     assert set(kinds(block).values()) == {"BackendFailed"}
     assert len(block.starts) == 2
+
+
+def test_a_tasks_state_can_be_asked_at_any_time() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.seconds = {1: 100.0}
+    asked: dict[float, list[str]] = {}
+
+    def ask() -> None:
+        asked[block.now] = [block.core.state_of(number) for number in range(4)]
+
+    block.submit(make_spec(), 0, 1, 2)
+    block.cancel(1, when=80.0)
+    for when in (0.0, 2.0, 90.0):
+        block.at(when, ask)
+    block.run()
+    assert asked == {
+        0.0: ["waiting", "waiting", "waiting", "unknown"],  # the runtime starts
+        2.0: ["unknown", "running", "waiting", "unknown"],
+        90.0: ["unknown", "unknown", "unknown", "unknown"],
+    }

@@ -5,16 +5,17 @@ from typing import Any
 from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes.protocol import Node
 
 
-def facts(*cores: int, **more: Any) -> dict[str, Any]:
-    plain = {"address": "x", "memory": 64.0, "vendor": "", "gpus": [], "near": [], "domains": [list(cores)]}
-    return {**plain, "cores": list(cores), **more}
+def facts(*cores: int, **more: Any) -> HostFacts:
+    usual = {"address": "x", "memory": 64.0, "vendor": "", "gpus": [], "near": [], "domains": [list(cores)]}
+    return HostFacts(**{**usual, "cores": list(cores), **more})
 
 
-def made(listed: list[Listed], known: dict[str, dict[str, Any]], **declared: Any) -> list[Node]:
+def made(listed: list[Listed], known: dict[str, HostFacts], **declared: Any) -> list[Node]:
     config = BlockConfig(
         label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs="", **declared
     )

@@ -1,7 +1,9 @@
 from typing import Any
 
-from rhapsody_parsl.pilot.lane import Lane
+from rhapsody_parsl.errors import NodeLost
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.shape import Shape
+from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
 from testing.nodes import make_spec, make_task
 
@@ -86,3 +88,24 @@ def test_remove_takes_from_anywhere() -> None:
     assert line.remove(1)
     assert not line.remove(1)
     assert [task.id for task in line.take(9)] == [0, 2]
+
+
+def test_a_run_knows_the_state_of_each_of_its_tasks() -> None:
+    line = lane()
+    active = ActiveRun(Run(1, line.spec), line, None, 0.0)
+    active.put([make_task(number, line.spec) for number in range(3)])
+    assert [active.state_of(number) for number in range(3)] == ["running", "prefetched", "prefetched"]
+    assert active.recall(1.0) == [1, 2]
+    assert [active.state_of(number) for number in range(3)] == ["running", "recalled", "recalled"]
+    active.ended_by[0] = "cancelled"
+    assert [active.state_of(number) for number in range(3)] == ["stopping", "recalled", "recalled"]
+    active.lost_with = NodeLost("n", "power")
+    assert [active.state_of(number) for number in range(3)] == ["stopping"] * 3
+
+
+def test_a_service_has_all_its_requests_at_once() -> None:
+    spec = make_spec(service="llm")
+    line = Lane(spec, "vllm", 60.0, Shape(spec, "vllm", 8))
+    active = ActiveRun(Run(1, spec), line, None, 0.0)
+    active.put([make_task(number, spec) for number in range(3)])
+    assert [active.state_of(number) for number in range(3)] == ["running"] * 3

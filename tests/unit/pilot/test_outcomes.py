@@ -4,17 +4,18 @@ import msgspec
 import pytest
 
 from rhapsody_parsl.errors import BackendFailed, WalltimeExceeded, WorkerLost
-from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.lane import ActiveRun, EndedBy, Lane
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
+from rhapsody_parsl.wire.totals import Totals
 from testing.nodes import make_spec
 
 LOST = WorkerLost("fake", "signal 9")
 
 
-def make_run(ended_by: str | WalltimeExceeded = "", on_loss: str = "fail") -> ActiveRun:
+def make_run(ended_by: EndedBy | None = None, on_loss: str = "fail") -> ActiveRun:
     spec = make_spec(on_loss=on_loss, walltime=5)
     active = ActiveRun(Run(1, spec), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), None, 0.0)
     active.ended_by = {1: ended_by} if ended_by else {}
@@ -29,25 +30,25 @@ def told(outcomes: Outcomes) -> list[str]:
 @pytest.mark.parametrize(
     ("ended_by", "kind", "names"),
     [
-        ("", RESULT, ["ok"]),
+        (None, RESULT, ["ok"]),
         (WalltimeExceeded(2.0), RESULT, ["ok"]),  # it was just in time
         (WalltimeExceeded(2.0), FAILED, ["WalltimeExceeded"]),
         ("cancelled", RESULT, []),
         ("cancelled", FAILED, []),
     ],
 )
-def test_a_result_counts_by_why_its_task_ended(ended_by: str | WalltimeExceeded, kind: int, names: list[str]) -> None:
+def test_a_result_counts_by_why_its_task_ended(ended_by: EndedBy | None, kind: int, names: list[str]) -> None:
     outcomes = Outcomes()
     assert outcomes.ended(make_run(ended_by), Result(1, kind, b"")) == bool(names)
     assert told(outcomes) == names
-    assert outcomes.counts == {"done": names.count("ok"), "failed": len(names) - names.count("ok")}
-    assert outcomes.by_runtime["local"] == names.count("ok")
+    total = Totals(done=names.count("ok"), failed=len(names) - names.count("ok"), cancelled=not names)
+    assert outcomes.tally.total() == outcomes.tally.by_runtime()["local"] == total
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "names"), [("", ["WorkerLost"]), (WalltimeExceeded(5.0), ["WalltimeExceeded"]), ("cancelled", [])]
+    ("ended_by", "names"), [(None, ["WorkerLost"]), (WalltimeExceeded(5.0), ["WalltimeExceeded"]), ("cancelled", [])]
 )
-def test_a_lost_task_that_may_not_run_again_is_told_of(ended_by: str | WalltimeExceeded, names: list[str]) -> None:
+def test_a_lost_task_that_may_not_run_again_is_told_of(ended_by: EndedBy | None, names: list[str]) -> None:
     outcomes = Outcomes()
     assert not outcomes.survives(make_run(ended_by), 1, LOST, ())
     assert told(outcomes) == names

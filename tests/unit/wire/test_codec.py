@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,11 @@ from rhapsody_parsl.wire.messages import (
     ToPilot,
     Work,
 )
+from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, RuntimeReport, ServiceReport, TaskCounts
+from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState
+from rhapsody_parsl.wire.totals import Totals
 
+m = messages
 numbers = st.integers(0, 2**63 - 1)
 sizes = st.sampled_from([0, 1, INLINE_LIMIT - 1, INLINE_LIMIT, INLINE_LIMIT + 1, 3 * INLINE_LIMIT])
 payloads = st.binary(max_size=40) | st.builds(lambda size, byte: bytes([byte]) * size, sizes, st.integers(0, 255))
@@ -28,7 +32,6 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=6,
 )
-facts = st.dictionaries(names, plain, max_size=3)
 tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20)), max_size=5)
 seconds = st.floats(0, 1e9)
 results = st.lists(st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds), max_size=5)
@@ -39,19 +42,36 @@ leases = st.lists(
     max_size=2,
 )  # fmt: skip
 some = st.integers(0, 1 << 32)
-nodes = st.fixed_dictionaries({"name": names, "cores": some, "gpus": some, "memory": seconds, "labels": st.just(["x"])})
-inventories = st.fixed_dictionaries(
-    {"python": names, "nodes": st.lists(nodes, min_size=1, max_size=2), "cores": some.map(lambda n: n or 1),
-     "shared_memory": st.booleans(), "more": plain}
+amounts = st.floats(0, 1 << 32)
+nodes = st.builds(
+    NodeFacts, name=names, cores=some, gpus=amounts, memory=amounts, labels=st.frozensets(names, max_size=3)
+)
+inventories = st.builds(
+    Inventory, python=names, nodes=st.lists(nodes, min_size=1, max_size=2).map(tuple), cores=some.map(lambda n: n or 1),
+    shared_memory=st.booleans(), host=names, runtimes=st.lists(names, max_size=2).map(tuple),
 )  # fmt: skip
+ended = dict.fromkeys(get_args(Outcome), numbers)
+totals = st.builds(Totals, **ended)
+runtimes = st.builds(
+    RuntimeReport, state=st.sampled_from(get_args(RuntimeState)), detail=names, running=numbers, **ended
+)
+services = st.builds(
+    ServiceReport, name=names, state=st.sampled_from(get_args(ServiceState)), replicas=numbers, ready=numbers,
+    cores=numbers, gpus=seconds, node=names, url=names, model=names, since=seconds, detail=names, requests=totals,
+)  # fmt: skip
+reports = st.builds(
+    BlockReport, tasks=st.builds(TaskCounts, queued=numbers, running=numbers, **ended),
+    runtimes=st.dictionaries(names, runtimes, max_size=2), services=st.lists(services, max_size=2).map(tuple),
+    lost_nodes=st.lists(names, max_size=2).map(tuple),
+)  # fmt: skip
+facts = st.none() | st.builds(m.WorldFacts, numbers) | st.builds(m.ServiceFacts, names, names, numbers)
 ids = st.lists(numbers, max_size=4)
 env = st.dictionaries(names, names, max_size=3)
 modes = st.sampled_from(["call", "process", "prompt", "rank"])
-m = messages
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
-    m.Report: st.builds(m.Report, facts),
+    m.Report: st.builds(m.Report, reports, leases),
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),

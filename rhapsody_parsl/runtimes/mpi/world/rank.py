@@ -21,7 +21,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402
 from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402
 from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402
-from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work  # noqa: E402
+from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work, WorldFacts, failed  # noqa: E402
 from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
@@ -145,7 +145,7 @@ def _unpack(payload: bytes) -> object:
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
-    from rhapsody_parsl.worker.call import failed, pack, raised  # noqa: PLC0415 - as above
+    from rhapsody_parsl.worker.call import pack, raised  # noqa: PLC0415 - as above
     from rhapsody_parsl.worker.user_code import run  # noqa: PLC0415 - as above
 
     rank, size = comm.Get_rank(), comm.Get_size()
@@ -169,7 +169,7 @@ def main(arguments: list[str]) -> None:
     for segment in map(Path, mpi_segments([os.getpid()])):
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
-    facts = {"size": MPI.COMM_WORLD.Get_size()}
+    facts = WorldFacts(MPI.COMM_WORLD.Get_size())
     name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
     serve(endpoint, name, keys, Rank, facts=facts)
 

@@ -10,7 +10,7 @@ from rhapsody_parsl.errors import BackendFailed, RhapsodyError, RuntimeLost, Run
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.mpi.world.gang import Slot, pick
 from rhapsody_parsl.runtimes.mpi.world.job import Job
-from rhapsody_parsl.wire.messages import Ready
+from rhapsody_parsl.wire.messages import Ready, WorldFacts
 
 __all__ = ("World",)
 
@@ -65,7 +65,7 @@ class World:
 
     def arrived(self, rank: int, message: Ready) -> None:
         """A rank is there; one that came up in a world of another size ends them all."""
-        size = message.facts["size"]
+        size = message.facts.size if isinstance(message.facts, WorldFacts) else 0
         if size != len(self.peers):
             self._refuse_singletons(size)
             return

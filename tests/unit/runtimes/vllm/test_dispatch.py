@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhapsody_parsl.runtimes.vllm.dispatch import Assignment, Dispatch, choose
+from rhapsody_parsl.runtimes.vllm.dispatch import Assignment, Dispatch, SeatState, choose
 from testing.engines import Engines
 
 
@@ -102,7 +102,8 @@ def test_the_last_replica_with_work_is_not_risked_while_another_comes() -> None:
 
 
 def test_an_idle_replica_takes_them_over_at_once_and_so_does_the_last_one() -> None:
-    for state, works in (("coming", False), ("away", True)):
+    cases: list[tuple[SeatState, bool]] = [("coming", False), ("away", True)]
+    for state, works in cases:
         dispatch = dispatch_of("a", "b", limit=8)
         dispatch.put([1, 2] if works else [1])
         asked(dispatch)

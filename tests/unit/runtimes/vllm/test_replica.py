@@ -31,7 +31,7 @@ class Story:
 
     def services(self, services: Any) -> None:
         """Take a state."""
-        state = services[0]["state"], services[0]["detail"]
+        state = services[0].state, services[0].detail
         if state not in self.told[-1:]:
             self.told.append(state)
 

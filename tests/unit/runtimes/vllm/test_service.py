@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMService
@@ -17,9 +18,9 @@ from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
 from rhapsody_parsl.runtimes.vllm.replica import root_cause
-from rhapsody_parsl.runtimes.vllm.request import Request, failed
+from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.service import ModelService
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share, failed
 
 NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 
@@ -83,7 +84,7 @@ class Watched:
 
 def request(task: int, body: bytes = b"") -> Request:
     """Return a request, one of its own if nothing else is said."""
-    made = Request(task, 1, "s", full=False, rerun=False)
+    made = Request(task, 1, "s", full=False, policy=PolicyValue())
     made.body = body or str(task).encode()
     return made
 
@@ -210,7 +211,7 @@ def test_a_service_without_hope_ends_what_waits_and_what_is_under_suspicion() ->
     watched.service.replicas[1].give_up(ServiceFailed("s", "two"))
     assert [(task, result.kind) for task, result in sorted(watched.finished)] == [(1, FAILED), (2, FAILED)]
     assert watched.service.error is not None
-    assert watched.service.describe()["state"] == "failed"
+    assert watched.service.describe().state == "failed"
 
 
 def test_a_dropped_request_leaves_from_anywhere() -> None:
@@ -229,14 +230,14 @@ def test_a_dropped_request_leaves_from_anywhere() -> None:
 def test_people_and_tasks_see_different_things() -> None:
     watched = Watched(replicas=2)
     assert watched.service.address() is None
-    assert watched.service.describe()["state"] == "starting"
+    assert watched.service.describe().state == "starting"
     replica = watched.service.replicas[1]
     replica.url, replica.model = "http://here:1/v1", "s"
     watched.ready(1)
     assert watched.service.address() == {"base_url": "http://here:1/v1", "api_key": "key", "model": "s"}
     shown = watched.service.describe()
-    assert (shown["state"], shown["ready"], shown["url"]) == ("ready", 1, "http://here:1/v1")
-    assert "key" not in shown.values()
+    assert (shown.state, shown.ready, shown.url) == ("ready", 1, "http://here:1/v1")
+    assert "key" not in msgspec.structs.astuple(shown)
 
 
 def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:

@@ -1,0 +1,72 @@
+"""What the pilot tells the driver of its block, made in one place of what the core counts and the runtimes tell."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.runtimes.protocol import Runtime
+from rhapsody_parsl.wire.messages import Report
+from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
+from rhapsody_parsl.wire.states import RuntimeState
+from rhapsody_parsl.wire.totals import Totals
+
+__all__ = ("Reports",)
+
+
+class Reports:
+    """The block's state as it is reported.
+
+    Args:
+        core: Counts tasks.
+        runtimes: By name.
+
+    Attributes:
+        changed: Whether there is something new since the last report.
+    """
+
+    def __init__(self, core: Core, runtimes: Mapping[str, Runtime]) -> None:
+        self._core, self._runtimes = core, runtimes
+        self._states: dict[str, tuple[RuntimeState, str]] = {}
+        self._services: tuple[ServiceReport, ...] = ()
+        self.changed = True
+
+    def note_runtime(self, name: str, state: RuntimeState, detail: str) -> None:
+        """A runtime has this state now."""
+        self._states[name] = state, detail
+        self.changed = True
+
+    def note_services(self, services: Sequence[ServiceReport]) -> None:
+        """These are the services now."""
+        self._services = tuple(services)
+        self.changed = True
+
+    def make(self) -> Report:
+        """Return the report of this moment."""
+        self.changed = False
+        core, running = self._core, self._core.running_by_runtime()
+        report = BlockReport(
+            tasks=TaskCounts(queued=core.queued, running=sum(running.values()), **_fields(core.tally.total())),
+            runtimes=self._runtime_reports(running),
+            services=self._service_reports(),
+            lost_nodes=tuple(core.ledger.away),
+        )
+        return Report(report, core.open_leases())
+
+    def _runtime_reports(self, running: Mapping[str, int]) -> dict[str, RuntimeReport]:
+        ended, reports = self._core.tally.by_runtime(), {}
+        for name in self._runtimes:
+            state, detail = self._states.get(name, ("off", ""))
+            totals = _fields(ended.get(name, Totals()))
+            reports[name] = RuntimeReport(state=state, detail=detail, running=running[name], **totals)
+        return reports
+
+    def _service_reports(self) -> tuple[ServiceReport, ...]:
+        ended = self._core.tally.by_service()
+        return tuple(
+            msgspec.structs.replace(service, requests=ended.get(service.name, Totals())) for service in self._services
+        )
+
+
+def _fields(totals: Totals) -> dict[str, int]:
+    return msgspec.structs.asdict(totals)

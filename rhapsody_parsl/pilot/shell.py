@@ -1,0 +1,288 @@
+"""The shell around the core: what runtimes and hosts tell goes in, and what the core decides is performed."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from rhapsody_parsl.config import BlockConfig, VLLMRuntime
+from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
+from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.pilot.catalogue import build
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
+from rhapsody_parsl.pilot.inventory import inventory_of
+from rhapsody_parsl.pilot.leaving import Background, Leaving
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.memory_limits import MemoryLimits
+from rhapsody_parsl.pilot.reports import Reports
+from rhapsody_parsl.pilot.start_errors import explained, typed
+from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
+from rhapsody_parsl.wire.messages import FromPilot, Result, Results, Returned
+from rhapsody_parsl.wire.reports import Inventory, ServiceReport
+from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
+from rhapsody_parsl.wire.states import RuntimeState
+
+__all__ = ("Shell", "logs_of")
+
+log = logging.getLogger(__name__)
+
+_BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
+"""Tasks, and Parsl's monitoring of them, find their block by it, as in HighThroughputExecutor."""
+
+
+class Shell:
+    """The core of a block with its runtimes, memory limits and hosts; it is the runtimes' `Events`.
+
+    Closing runs in this order: (1) stop the runtimes, all at once, (2) stop the memory watches, (3) leave the other
+    hosts.
+
+    Args:
+        config: The block's.
+        block: Our number, as the driver knows it.
+        folder: Private, on a local disk.
+        nodes: What the block holds, the node we stand on first.
+        hosts: Its other hosts, ours to close.
+        send: Sends the driver a message.
+        leaving: Whether the pilot leaves; told so when it is drained, and when something here breaks.
+
+    Attributes:
+        core: Decides.
+        context: What the runtimes know of the block.
+        reports: What the driver is told of the block.
+        draining: Whether to give back what has not begun, and to leave when the rest has ended.
+    """
+
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
+        self,
+        config: BlockConfig,
+        block: str,
+        folder: Path,
+        nodes: Sequence[Node],
+        hosts: Mapping[str, Host],
+        *,
+        send: Callable[[FromPilot], None],
+        leaving: Leaving,
+    ) -> None:
+        self._send, self._leaving = send, leaving
+        self._background = Background(leaving)
+        self.draining = self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.context = Context(
+            nodes={node.name: node for node in nodes},
+            head=nodes[0].name,
+            folder=folder,
+            logs=logs_of(config, block),
+            python=sys.executable,
+            environment={_BLOCK_VARIABLE: block},
+            events=self,
+            hosts=dict(hosts),
+            node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
+            shared_folder=block_folder(config.shared_folder, block),
+            limits_memory=config.enforce_memory,
+        )
+        for host in hosts.values():
+            host.on_change = self._host_changed
+        self._limits = MemoryLimits(self.context)
+        self._runtimes: dict[str, Runtime] = {}
+        self.core = Core(
+            Ledger(nodes), self._runtimes, config.default_runtime, _windows(config), config.ageing, time.time
+        )
+        self._runtimes.update(build(config.runtimes, self.context, self.core.borrow))
+        self.reports = Reports(self.core, self._runtimes)
+
+    def inventory(self) -> Inventory:
+        """Return what the driver is told that the block holds."""
+        return inventory_of(self.core.ledger, self._runtimes, bool(self.context.shared_folder))
+
+    def start(self) -> None:
+        """Start the runtimes that start with the block."""
+        for name, runtime in self._runtimes.items():
+            if runtime.eager:
+                self.core.want(name)
+        self.act()
+
+    async def close(self) -> None:
+        """Stop all that runs in the block; returns when nothing is left."""
+        self._background.cancel()
+        await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
+        await _watch("memory limits", self._limits.stop())
+        await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self.context.hosts.values()))
+
+    # --- what runtimes tell (the `Events` protocol) --------------------------------------------------------------
+
+    def done(self, run: int, results: Sequence[Result]) -> None:
+        """Tasks of a run ended."""
+        self.core.done(run, results, time.monotonic())
+        self.act()
+
+    def returned(self, run: int, tasks: Sequence[int]) -> None:
+        """Tasks of a run had not begun."""
+        self.core.returned(run, tasks, time.monotonic())
+        self.act()
+
+    def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
+        """A run is over before its tasks."""
+        if self._leaving.begun:
+            return  # we end it ourselves: the goodbye names its tasks
+        error = explained(error)
+        log.warning("run %d lost: %s", run, error)
+        self._limits.release(run, "stay")
+        self.core.lost(run, error, untouched, time.monotonic())
+        self.act()
+
+    def at_work(
+        self,
+        run: Run,
+        host: str,
+        pids: Mapping[str, int],
+        on_exceeded: Callable[[MemoryExceeded], None] | None = None,
+    ) -> None:
+        """These processes work for a run."""
+        if self.context.limits_memory and run.spec.resources.memory:
+            self._limits.keep(run, host, pids, on_exceeded or partial(self._memory_exceeded, run.id))
+
+    def at_rest(self, run: int) -> None:
+        """Nothing works for a run any more that is none of ours."""
+        self._limits.release(run)
+
+    def state(self, runtime: str, state: RuntimeState, detail: str = "") -> None:
+        """A runtime's state changed."""
+        log.info("runtime %s: %s %s", runtime, state, detail)
+        self.reports.note_runtime(runtime, state, detail)
+
+    def services(self, services: Sequence[ServiceReport]) -> None:
+        """Services changed; the driver is told at once."""
+        self.reports.note_services(services)
+        self._send(self.reports.make())
+
+    # --- what hosts tell -----------------------------------------------------------------------------------------
+
+    def _memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
+        """A run's processes hold more than it leases."""
+        log.warning("run %d: %s", run, error)
+        self.core.memory_exceeded(run, error)
+        self.act()
+
+    def _host_changed(self, host: Host, problem: str) -> None:
+        """A host of the block was lost, or is back."""
+        now = time.monotonic()
+        for node in self.context.nodes.values():
+            if node.host == host.name and not self._leaving.begun:
+                self.core.node_lost(node.name, problem, now) if problem else self.core.node_back(node.name, now)
+        self.act()
+
+    # --- acting --------------------------------------------------------------------------------------------------
+
+    def act(self) -> None:
+        """Perform the core's instructions; results leave once, at the end of this turn of the loop.
+
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. When
+        there are no results, nobody waits for that end either.
+        """
+        self.reports.changed = True
+        while instructions := self.core.take():
+            for instruction in instructions if not self._leaving.begun else ():
+                self._perform(instruction)
+        if self._flushing:
+            return
+        if self.core.idle or not self.core.has_results:
+            self._flush()
+        else:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _perform(self, instruction: Instruction) -> None:
+        match instruction:
+            case Feed(runtime=name, run=run, tasks=tasks):
+                self._runtimes[name].run(run, tasks)
+            case EndRun(runtime=name, run=run):
+                self._runtimes[name].end(run)
+                if run.spec.resources.memory:
+                    self._limits.release(run.id)
+            case Fit(run=run):
+                self._limits.adjust(run)
+            case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
+                self._runtimes[name].cancel(run, ids, kill)
+            case DiscardResults(tasks=ids):
+                discard_results(self.context.shared_folder, ids)
+            case StartRuntime(name=name):
+                self._background.spawn(self._start_runtime(name), f"start {name}")
+
+    async def _start_runtime(self, name: str) -> None:
+        self.state(name, "starting")
+        try:
+            await self._runtimes[name].start()
+        except Exception as problem:
+            log.warning("runtime %s did not start", name, exc_info=problem)
+            error = explained(typed(name, problem))
+            self.state(name, "failed", str(error))
+            self.core.runtime_failed(name, error, time.monotonic())
+        else:
+            self.state(name, "ready")
+            self.core.runtime_ready(name, time.monotonic())
+        self.act()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        results, leases = self.core.take_results()
+        if results or leases:
+            self._send(Results(results, leases))
+        self._arm_timer()
+        if self.draining:
+            self._drain()
+
+    def _drain(self) -> None:
+        """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
+        if waiting := self.core.return_waiting():
+            self._send(Returned(0, waiting))
+        if not self.core.running:
+            self._leaving.begin("drained")
+
+    def _arm_timer(self) -> None:
+        """Have `_tick` called when the core wants it, or before: most of what it waits for is over by then."""
+        seconds = self.core.next_tick(time.monotonic())
+        if seconds is None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.core.tick(time.monotonic())
+        self.act()
+
+
+async def _watch(what: str, end: Awaitable[None]) -> None:
+    """Wait for an end; tell how long it took, for whoever asks why a block was slow to leave."""
+    began = time.monotonic()
+    try:
+        await end
+    except (Exception, asyncio.CancelledError):  # the rest is to end all the same
+        log.exception("%s did not end cleanly", what)
+    else:
+        log.info("%s ended within %.1f s", what, time.monotonic() - began)
+
+
+def logs_of(config: BlockConfig, block: str) -> Path:
+    """Return the folder of a block's logs, made if need be; all hosts see it."""
+    logs = Path(config.logs) / f"block-{block}"
+    with contextlib.suppress(OSError):  # no room there costs the logs only; a task that prints is told
+        logs.mkdir(parents=True, exist_ok=True)
+    return logs
+
+
+def _windows(config: BlockConfig) -> dict[str, int]:
+    """Requests take no lease; how many are with a replica is the runtime's wish."""
+    vllm = next((runtime for runtime in config.runtimes if isinstance(runtime, VLLMRuntime)), None)
+    if vllm is None:
+        return {}
+    return {"vllm": vllm.requests_in_flight * max((service.replicas for service in vllm.services), default=1)}

@@ -1,0 +1,29 @@
+"""The states of what a block has, and what becomes of its tasks, as words: mypy and the codec know which there are.
+
+A state is a `Literal` everywhere, as the values of a specification are: it travels as it is, and is read as it is.
+"""
+
+from typing import Literal
+
+__all__ = ("Outcome", "RuntimeState", "ServiceState", "TaskState")
+
+TaskState = Literal["waiting", "running", "prefetched", "recalled", "stopping", "unknown"]
+"""Where a task of a block is.
+
+`waiting` for a lease; `running`, as far as the pilot knows; `prefetched` behind the running task of its worker;
+`recalled` from there; `stopping` because it was cancelled or took too long. `unknown`: it never came, has ended or was
+given back.
+"""
+
+Outcome = Literal["done", "failed", "lost", "cancelled"]
+"""What became of a task that has ended.
+
+`done`: it returned or raised. `lost`: with the process, the node or the block under it. `cancelled`: by the user.
+`failed`: of anything else that this package says of a task: refused, too long, too large, no service.
+"""
+
+RuntimeState = Literal["off", "starting", "ready", "failed", "lost"]
+"""A runtime is `off` until something needs it. One that was `ready` and is `lost` starts again when it is needed."""
+
+ServiceState = Literal["starting", "ready", "failed", "stopped"]
+"""Of a replica, and of a service: `ready` when a replica is."""
