@@ -17,10 +17,10 @@ class Service:
     """A service of the block.
 
     Attributes:
-        name: The name in the configuration.
-        base_url: URL of its OpenAI-compatible API, `http://host:port/v1`.
-        api_key: The bearer token to send.
-        model: The model's name in requests.
+        name: As configured.
+        base_url: Of its OpenAI-compatible API, `http://host:port/v1`.
+        api_key: To be sent as bearer token.
+        model: Name to put into requests.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Service:
 
 
 def service(name: str) -> Service:
-    """Return a service of the block that this task runs in.
+    """Return a service of the block this task runs in.
 
     Args:
         name: As configured in `VLLMService`.
