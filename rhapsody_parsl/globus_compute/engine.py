@@ -56,11 +56,11 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         run_in_sandbox: Run each task in a folder of its own below `working_dir`.
         strategy: Parsl's scaling strategy; default `simple`.
         job_status_kwargs: For Parsl's JobStatusPoller: `max_idletime`, `strategy_period`, `strategy`.
-        settings: `max_retries_on_system_failure`, `working_dir`, `allowed_serializers` as in every engine, and those of
-            `RhapsodyExecutor`: `encrypted`, `address`, `cores_per_node`, `drain_period`, ...
+        settings: Those of every engine (`max_retries_on_system_failure`, `working_dir`, `allowed_serializers`), and
+            those of `RhapsodyExecutor` (`encrypted`, `address`, `cores_per_node`, `drain_period`, ...).
 
     Raises:
-        InvalidSetting: A key or value that cannot be, named by its path in the YAML.
+        InvalidSetting: A key or value cannot work; the error names its path in the YAML.
     """
 
     def __init__(
