@@ -8,11 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Policy, annotate
+    from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
+    from rhapsody_parsl.runtime_config import RuntimeConfig
+    from rhapsody_parsl.runtime_table import Takes
     from rhapsody_parsl.service import Service, service
 
 __version__ = "0.1.0"
@@ -25,11 +27,14 @@ __all__ = (
     "DragonRuntime",
     "LocalRuntime",
     "MPIRuntime",
+    "Part",
     "Policy",
     "RhapsodyExecutor",
+    "RuntimeConfig",
     "Service",
     "SharedBlock",
     "SharedBlockProvider",
+    "Takes",
     "VLLMRuntime",
     "VLLMService",
     "annotate",
@@ -41,11 +46,13 @@ _DECORATOR = "rhapsody_parsl.annotations.decorator"
 _SHARED_BLOCK = "rhapsody_parsl.providers.shared_block"
 _HOMES = {
     **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime", "VLLMRuntime", "VLLMService"), _CONFIG),
-    **dict.fromkeys(("MPI", "VLLM", "Dragon", "Policy", "annotate"), _DECORATOR),
+    **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     "AllocationProvider": "rhapsody_parsl.providers.allocation",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
+    "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",
+    "Takes": "rhapsody_parsl.runtime_table",
     "service": "rhapsody_parsl.service",
 }
 

@@ -4,16 +4,15 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from rhapsody_parsl.annotations.arguments import without_path
-from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_period, check_range, check_text
-from rhapsody_parsl.annotations.plain import plain
+from rhapsody_parsl.annotations.limits import check_gpus, check_range
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.spelling import Spelled
-from rhapsody_parsl.wording import nearest
+from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
+from rhapsody_parsl.runtime_config import RuntimeConfig, Settings
+from rhapsody_parsl.runtime_table import Takes, load
 
 __all__ = (
     "BlockConfig",
@@ -31,69 +30,18 @@ __all__ = (
 STARTUP_TIMEOUT = 120.0
 """Seconds until what does not get ready is ended, unless the user says other."""
 _MOST_MEMORY = 1e9
-_LONGEST_WORD = 128 * 1024
-"""Characters: the kernel's limit of one argument and of one variable."""
 
 
-class _Settings(msgspec.Struct, frozen=True, metaclass=Spelled):
-    """A configuration that users write: every field is checked, and becomes plain data.
-
-    A list is taken for a tuple, a path for its text, numpy's scalars and subclasses of built-in types for what they
-    are.
-    """
-
-    def __post_init__(self) -> None:
-        """Check each field against its annotation.
-
-        Raises:
-            InvalidTask: A field has a value of another type, or one that no process could be given.
-        """
-        for field in msgspec.structs.fields(type(self)):
-            self._check_field(field)
-
-    def _check_field(self, field: msgspec.structs.FieldInfo) -> None:
-        key, value = self._key(field.name), getattr(self, field.name)
-        if VLLMService in get_args(field.type):
-            return  # the class with the field has checked it
-        given = plain(without_path(value), key)
-        if get_origin(field.type) is Literal and given not in get_args(field.type):
-            allowed = get_args(field.type)
-            raise InvalidTask(key, value, f"allowed are {', '.join(allowed)}", nearest(given, allowed))
-        try:
-            converted = msgspec.convert(given, field.type)
-        except msgspec.ValidationError as problem:
-            raise InvalidTask(key, value, str(problem).replace("`", "")) from None
-        if given is not value:
-            msgspec.structs.force_setattr(self, field.name, converted)
-        for word in _words_of(given):
-            check_text(key, word, _LONGEST_WORD)
-
-    def _key(self, name: str) -> str:
-        return f"{type(self).__name__}({name})"
-
-    def _counts(self, low: int, *names: str) -> None:
-        for name in names:
-            check_range(self._key(name), getattr(self, name), low, MOST)
-
-    def _timeouts(self, *names: str) -> None:
-        for name in names:
-            check_period(self._key(name), getattr(self, name))
-
-
-def _words_of(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [item for item in items if isinstance(item, str)]
-
-
-class LocalRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="local"):
+class LocalRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Plain processes.
 
     Attributes:
         startup_timeout: Seconds until a worker that is not ready is ended, and its tasks fail.
     """
 
+    name: ClassVar[str] = "local"
+    takes: ClassVar[Takes] = Takes(single=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.local.runtime:Local"
     startup_timeout: float = STARTUP_TIMEOUT
 
     def __post_init__(self) -> None:
@@ -102,7 +50,7 @@ class LocalRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="
         self._timeouts("startup_timeout")
 
 
-class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="dragon"):
+class DragonRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Python and bash tasks in resident processes that Dragon starts, places and watches.
 
     Attributes:
@@ -114,6 +62,9 @@ class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag=
             it that is not ready is ended, and its tasks fail.
     """
 
+    name: ClassVar[str] = "dragon"
+    takes: ClassVar[Takes] = Takes(single=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.dragon.runtime:Dragon"
     nodes_per_partition: int = 1
     executable: str = ""
     options: tuple[str, ...] = ()
@@ -125,8 +76,13 @@ class DragonRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag=
         self._counts(0, "nodes_per_partition")
         self._timeouts("startup_timeout")
 
+    def misfit(self) -> tuple[str, str]:
+        """Return why Dragon does not run on this Python, and what to do about that."""
+        why = dragon_misfit()
+        return (why, DRAGON_REMEDY) if why else ("", "")
 
-class MPIRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="mpi"):
+
+class MPIRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Executables launched over ranks, and functions on the ranks of a standing world.
 
     Attributes:
@@ -139,6 +95,9 @@ class MPIRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="mp
         startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
     """
 
+    name: ClassVar[str] = "mpi"
+    takes: ClassVar[Takes] = Takes(ranks=True, comm=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.mpi.runtime:MPI"
     launcher: Literal["auto", "hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"] = "auto"
     executable: str = ""
     world_ranks: int = 0
@@ -168,7 +127,7 @@ def _size(value: Any) -> int:
         return 1
 
 
-class _ServiceFields(_Settings, frozen=True):
+class _ServiceFields(Settings, frozen=True):
     name: str
     model: str
 
@@ -207,8 +166,8 @@ class VLLMService(_ServiceFields, frozen=True):
     nodes: int = 1
     memory: float = 0.0
     labels: tuple[str, ...] = ()
-    engine_args: dict[str, Any] = {}
-    env: dict[str, str] = {}
+    engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     executable: str | tuple[str, ...] = ""
     server: Literal["hosted", "command"] = "hosted"
     startup_timeout: float = 900.0
@@ -268,7 +227,7 @@ class VLLMService(_ServiceFields, frozen=True):
             )
 
 
-class VLLMRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="vllm"):
+class VLLMRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Persistent model services.
 
     Attributes:
@@ -277,6 +236,9 @@ class VLLMRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="v
         requests_in_flight: Requests a replica is given at once.
     """
 
+    name: ClassVar[str] = "vllm"
+    takes: ClassVar[Takes] = Takes(requests=True)
+    implementation: ClassVar[str] = "rhapsody_parsl.runtimes.vllm.runtime:VLLM"
     services: Sequence[VLLMService] = ()
     request_workers: int = 1
     requests_in_flight: int = 256
@@ -293,8 +255,15 @@ class VLLMRuntime(_Settings, frozen=True, kw_only=True, tag_field="type", tag="v
             raise InvalidTask(self._key("services"), names, "two services have one name")
         self._counts(1, "request_workers", "requests_in_flight")
 
+    @property
+    def window(self) -> int:
+        """How many requests are with a replica is the user's wish, and a request takes no lease."""
+        return self.requests_in_flight * max((service.replicas for service in self.services), default=1)
 
-RuntimeConfig = LocalRuntime | DragonRuntime | MPIRuntime | VLLMRuntime
+    @property
+    def serves(self) -> Sequence[VLLMService]:
+        """The models."""
+        return self.services
 
 
 class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,7 +275,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         certificates: Folder of CurveZMQ keys, or "" for no encryption.
         token: The word by which a pilot proves to be of this run, on the driver's host and where nothing is encrypted.
         logs: Folder for the blocks' logs.
-        runtimes: The user's.
+        runtimes: The user's, as far as they can be imported here.
+        missing: Why the others cannot, by name.
         default_runtime: For tasks that name none.
         nodes: Declared number of nodes (all on this host), or 0 to ask the batch system.
         cores_per_node: Declared cores of each node, or 0 for what is there.
@@ -342,14 +312,32 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     shared_folder: str = ""
     enforce_memory: bool = True
     open_files: tuple[int, int] = (0, 0)
+    missing: dict[str, str] = {}
 
 
 def write_config(config: BlockConfig, path: Path) -> None:
     """Write as JSON, readable by the owner only (services' environments may hold secrets)."""
+    written = {**msgspec.to_builtins(config), "runtimes": [_stated(runtime) for runtime in config.runtimes]}
     path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=1))
 
 
 def read_config(path: Path) -> BlockConfig:
-    """Read what `write_config` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=BlockConfig)
+    """Read what `write_config` wrote, and import the classes of its runtimes."""
+    read = msgspec.json.decode(path.read_bytes())
+    runtimes: list[RuntimeConfig] = []
+    missing: dict[str, str] = {}
+    for stated in read.pop("runtimes"):
+        try:
+            runtimes.append(msgspec.convert(stated["settings"], load(stated["config"])))
+        except Exception as problem:  # noqa: BLE001 - whatever an import can raise: the block's other runtimes work
+            missing[stated["name"]] = f"{stated['config']} cannot be imported: {problem}"
+    plain = msgspec.convert({**read, "runtimes": ()}, BlockConfig)
+    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), missing=missing)
+
+
+def _stated(runtime: RuntimeConfig) -> dict[str, Any]:
+    """Return what lets the pilot make the same object, of a class that it may not know yet."""
+    kind = type(runtime)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    return {"name": runtime.name, "config": path, "settings": msgspec.to_builtins(runtime)}

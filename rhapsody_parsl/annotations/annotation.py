@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
@@ -12,13 +12,12 @@ from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.runtime_table import RuntimeKind, Takes, find, first_that_takes, names
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("ALIASES", "RUNTIMES", "SPEC_PARAMETER", "merge", "parse")
+__all__ = ("ALIASES", "SPEC_PARAMETER", "check_gpus_taken", "merge", "parse")
 
 SPEC_PARAMETER = "parsl_resource_specification"
-
-RUNTIMES = ("dragon", "mpi", "vllm", "local")
 
 ALIASES = {
     "ranks": "num_ranks",
@@ -120,6 +119,13 @@ def _labels(key: str, value: Any) -> tuple[str, ...]:
     return tuple(_text(key, item) for item in items)
 
 
+def _runtime(key: str, value: Any) -> str:
+    kind = find(value) if isinstance(value, str) else None
+    if kind is None:
+        raise InvalidTask(key, value, f"allowed are {', '.join(names())}", nearest(value, names()))
+    return kind.name
+
+
 def _choice(*allowed: str) -> Callable[[str, Any], str]:
     def check(key: str, value: Any) -> str:
         if value not in allowed:
@@ -150,7 +156,7 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "on_loss": _choice(*get_args(OnLoss)),
     "returns": _choice(*get_args(Returns)),
 }
-_ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _choice(*RUNTIMES), "service": _text, "full": _flag}
+_ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
 _RANK_KEYS = ("num_nodes", "num_ranks", "ranks_per_node", "cores_per_rank", "gpus_per_rank", "launcher_options")
 _GANG_KEYS = ("num_nodes", "num_ranks", "ranks_per_node")
@@ -185,13 +191,17 @@ def _flatten(layer: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def parse(merged: Mapping[str, Any], name: str = "task", comm: bool = False) -> tuple[TaskSpec, dict[str, Any]]:
+def parse(
+    merged: Mapping[str, Any], name: str = "task", comm: bool = False, kinds: Sequence[type[RuntimeKind]] = ()
+) -> tuple[TaskSpec, dict[str, Any]]:
     """Check a merged dict.
 
     Args:
         merged: What `merge` returned.
         name: The app's name.
         comm: Whether the app's function has a `comm` parameter.
+        kinds: Runtimes that a task goes to when it names none, but says what not all of them take: ranks, or a service.
+            The first that takes it is meant; default the package's own.
 
     Returns:
         The spec, and the request parameters for a service ({} for other tasks).
@@ -201,18 +211,20 @@ def parse(merged: Mapping[str, Any], name: str = "task", comm: bool = False) -> 
     """
     own = {key: _OWN[key](key, value) for key, value in merged.items() if key in _OWN}
     request = {key: value for key, value in merged.items() if key not in _OWN}
-    runtime = own.get("runtime") or _runtime_of(own)
-    _check_request(request, own, runtime)
-    resources = _resources({key: own[key] for key in _RESOURCES if key in own}, runtime)
+    runtime = own.get("runtime") or _runtime_of(own, kinds)
+    takes = _takes_of(runtime)
+    _check_request(request, own, runtime, takes)
+    resources = _resources({key: own[key] for key in _RESOURCES if key in own}, runtime, takes)
     spec = TaskSpec(
         name=name,
         runtime=runtime,
         service=own.get("service", ""),
-        comm=comm and runtime == "mpi",
+        comm=comm and takes.comm,
         full=own.get("full", False),
         resources=resources,
         policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
     )
+    check_gpus_taken(spec, runtime, takes)
     if spec.policy.returns == "all" and not spec.comm:
         raise InvalidTask(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"
@@ -220,14 +232,36 @@ def parse(merged: Mapping[str, Any], name: str = "task", comm: bool = False) -> 
     return spec, request
 
 
-def _runtime_of(own: Mapping[str, Any]) -> str:
+def check_gpus_taken(spec: TaskSpec, runtime: str, takes: Takes) -> None:
+    """Refuse GPUs for a runtime that has none for its tasks.
+
+    Args:
+        spec: The task's.
+        runtime: The runtime's name.
+        takes: What it takes.
+
+    Raises:
+        InvalidTask: The task asks for some.
+    """
+    for key in ("gpus", "gpus_per_rank"):
+        if (asked := getattr(spec.resources, key)) and not takes.gpus:
+            raise InvalidTask(key, asked, f"runtime '{runtime}' takes no tasks with GPUs", "Use another runtime")
+
+
+def _runtime_of(own: Mapping[str, Any], kinds: Sequence[type[RuntimeKind]]) -> str:
     if "service" in own:
-        return "vllm"
-    return "mpi" if any(key in own for key in _GANG_KEYS) else ""
+        return first_that_takes("requests", kinds)
+    return first_that_takes("ranks", kinds) if any(key in own for key in _GANG_KEYS) else ""
 
 
-def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: str) -> None:
-    asks_service = runtime == "vllm"
+def _takes_of(runtime: str) -> Takes:
+    """Return what a runtime takes; of the default, whichever it is, tasks that are one process are expected."""
+    kind = find(runtime) if runtime else None
+    return kind.takes if kind else Takes(single=True)
+
+
+def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: str, takes: Takes) -> None:
+    asks_service = takes.requests and ("service" in own or not (takes.single or takes.ranks))
     known = set(_OWN) | set(ALIASES) | {"policy"} | (PARAMETERS if asks_service else set())
     for key, value in request.items():
         if key in known:
@@ -236,16 +270,16 @@ def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: 
             raise InvalidTask(key, value, "a request parameter needs a service", "Add service='<name>'")
         raise InvalidTask(str(key), value, "unknown key", nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}")
     if asks_service and not own.get("service"):
-        raise InvalidTask("runtime", "vllm", "names no service", "Add service='<name>'")
+        raise InvalidTask("runtime", runtime, "names no service", "Add service='<name>'")
     if not asks_service and "service" in own:
-        raise InvalidTask(
-            "service", own["service"], f"runtime '{runtime}' asks no service", "Drop runtime, or use 'vllm'"
-        )
+        instead = f"Drop runtime, or use '{first_that_takes('requests', ())}'"
+        raise InvalidTask("service", own["service"], f"runtime '{runtime}' asks no service", instead)
 
 
-def _resources(own: dict[str, Any], runtime: str) -> Resources:
-    if runtime != "mpi":
-        return _single(own, runtime)
+def _resources(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:
+    has_ranks = any(key in own for key in _RANK_KEYS)
+    if not takes.ranks or (takes.single and not has_ranks):
+        return _single(own, runtime, takes)
     for key, instead in (("cores", "cores_per_rank"), ("gpus", "gpus_per_rank")):
         if key in own:
             raise InvalidTask(key, own[key], "an MPI task counts by rank", f"Use {instead}")
@@ -254,12 +288,13 @@ def _resources(own: dict[str, Any], runtime: str) -> Resources:
     return Resources(**_complete_gang(own))
 
 
-def _single(own: dict[str, Any], runtime: str) -> Resources:
+def _single(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:
     for key in _RANK_KEYS:
         if key in own:
             where = f"runtime '{runtime}'" if runtime else "the default runtime"
-            raise InvalidTask(key, own[key], f"{where} has no ranks", "Use runtime='mpi', or cores and gpus")
-    if runtime == "vllm":
+            instead = f"Use runtime='{first_that_takes('ranks', ())}', or cores and gpus"
+            raise InvalidTask(key, own[key], f"{where} has no ranks", instead)
+    if not takes.single:
         own.setdefault("cores", 0)  # the service's own lease pays for its requests
     return Resources(**own)
 

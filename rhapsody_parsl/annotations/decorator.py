@@ -5,7 +5,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, Returns
@@ -13,7 +13,7 @@ from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
 
-__all__ = ("MPI", "VLLM", "Dragon", "Policy", "annotate")
+__all__ = ("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate")
 
 ATTRIBUTE = "__rhapsody_spec__"
 """Where an annotated function carries its dict; `functools.wraps` of outer decorators copies it outward."""
@@ -23,20 +23,27 @@ _BELOW = "Write it below @python_app, and around anything else a function of you
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Part:
-    """One group of keys; fields left at None are not said."""
+class Part:
+    """One group of keys; fields left at None are not said.
 
-    _runtime = ""
+    A runtime of your own has a part of its own: a dataclass below this one, with the keys that its tasks have as
+    fields, and `runtime`.
+
+    Attributes:
+        runtime: Name of the runtime that its tasks go to; "" for a part that goes with any.
+    """
+
+    runtime: ClassVar[str] = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys of `parsl_resource_specification` that this part stands for."""
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}  # type: ignore[arg-type]  # every subclass is a dataclass
-        return {"runtime": self._runtime, **said} if self._runtime else said
+        return {"runtime": self.runtime, **said} if self.runtime else said
 
 
 @spelled
 @dataclass(frozen=True, slots=True)
-class Dragon(_Part):
+class Dragon(Part):
     """A task in a process that Dragon manages.
 
     Attributes:
@@ -45,7 +52,7 @@ class Dragon(_Part):
         memory: GB to lease; default 0, unaccounted.
     """
 
-    _runtime = "dragon"
+    runtime: ClassVar[str] = "dragon"
     cores: int | None = None
     gpus: float | None = None
     memory: float | None = None
@@ -53,7 +60,7 @@ class Dragon(_Part):
 
 @spelled
 @dataclass(frozen=True, slots=True)
-class MPI(_Part):
+class MPI(Part):
     """A gang of ranks: an executable launched with `$PARSL_MPI_PREFIX`, or a function with a `comm` parameter.
 
     Of `ranks`, `num_nodes` and `ranks_per_node` two give the third; `num_nodes` alone takes whole nodes with a rank
@@ -69,7 +76,7 @@ class MPI(_Part):
         launcher_options: Words added to the launcher's command line.
     """
 
-    _runtime = "mpi"
+    runtime: ClassVar[str] = "mpi"
     ranks: int | None = None
     num_nodes: int | None = None
     ranks_per_node: int | None = None
@@ -80,7 +87,7 @@ class MPI(_Part):
 
 
 @spelled
-class VLLM(_Part):
+class VLLM(Part):
     """A request to a persistent service: the app's body returns the prompt, its result is the completion.
 
     Args:
@@ -91,8 +98,10 @@ class VLLM(_Part):
 
     __slots__ = ("_keys",)
 
+    runtime: ClassVar[str] = "vllm"
+
     def __init__(self, service: str, *, full: bool | None = None, **request: Any) -> None:
-        self._keys = {"runtime": "vllm", "service": service, **request}
+        self._keys = {"runtime": self.runtime, "service": service, **request}
         if full is not None:
             self._keys["full"] = full
 
@@ -103,7 +112,7 @@ class VLLM(_Part):
 
 @spelled
 @dataclass(frozen=True, slots=True)
-class Policy(_Part):
+class Policy(Part):
     """How a task is mapped to the block.
 
     Attributes:
@@ -127,17 +136,14 @@ class Policy(_Part):
     returns: Returns | None = None
 
 
-Part = Dragon | MPI | VLLM | Policy | Mapping[str, Any]
-
-
-def annotate(*parts: Part) -> Callable[[F], F]:
+def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
     """Say where and how an app runs; goes below `@python_app`, `@bash_app` (or any function given to `submit`).
 
     The function stays an ordinary function, and runs unchanged on executors that know nothing of this package.
 
     Args:
-        parts: `Dragon(...)`, `MPI(...)` or `VLLM(...)`, `Policy(...)`, or dicts with the same keys; later ones override
-            earlier ones.
+        parts: `Dragon(...)`, `MPI(...)` or `VLLM(...)`, `Policy(...)`, a part of your own, or dicts with the same keys;
+            later ones override earlier ones.
 
     Raises:
         InvalidTask: A key, value or combination that can never run; or what is annotated is no function.
@@ -156,10 +162,10 @@ def annotate(*parts: Part) -> Callable[[F], F]:
 def _keys_of(part: Any) -> Any:
     """Return the keys of a part; what is none is for `merge` to refuse."""
     kind = type(part)
-    if issubclass(kind, type) and issubclass(part, _Part):
+    if issubclass(kind, type) and issubclass(part, Part):
         name = name_of_class(part)
         raise InvalidTask("annotate", part, f"{name} is a class, and an object of it is needed", f"Write {name}(...)")
-    return part.as_dict() if issubclass(kind, _Part) else part
+    return part.as_dict() if issubclass(kind, Part) else part
 
 
 def _accepting_spec(function: F, spec: dict[str, Any]) -> F:

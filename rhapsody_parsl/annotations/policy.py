@@ -4,12 +4,15 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
+__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
 OnLoss = Literal["fail", "rerun"]
 Returns = Literal["root", "all"]
+
+FIRST_HOST = "first_host"
+"""Label of the nodes on a block's first host, where the pilot is."""
 
 
 class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,7 +22,8 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         priority: Lower runs first, as in Parsl.
         placement: `pack` fills nodes, `spread` takes the emptiest, `exclusive` takes whole nodes.
         near: A service name or an affinity key; tasks with one key go to one node while it has room.
-        labels: Labels the node must carry; each node carries its own name, too.
+        labels: Labels the node must carry; each node carries its own name, too, and those of the block's first host
+            carry `first_host`.
         isolation: `shared` runs in a resident process, `process` in a fresh one.
         walltime: Seconds until the task's whole process tree is ended; 0 is none.
         on_loss: What to do when the process under the task dies.

@@ -6,16 +6,18 @@ from typing import Any, NamedTuple
 import msgspec
 from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, check_gpus_taken, merge, parse
 from rhapsody_parsl.annotations.plain import plain_dict
+from rhapsody_parsl.annotations.policy import FIRST_HOST
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.config import RuntimeConfig, VLLMRuntime, VLLMService
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
+from rhapsody_parsl.runtime_config import RuntimeConfig, Served
+from rhapsody_parsl.runtime_table import Takes, position
 from rhapsody_parsl.wire.reports import Inventory, NodeFacts
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "name_of", "read", "services_of")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "read", "services_of")
 
 
 _MOST_KNOWN = 4_000
@@ -23,15 +25,15 @@ _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 
 
-def name_of(runtime: RuntimeConfig) -> str:
-    """Return a runtime's name as users write it."""
-    return str(runtime.__struct_config__.tag)
-
-
 def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
-    """Return the runtime of tasks that name none, when the user has not said."""
-    names = [name_of(runtime) for runtime in runtimes]
-    return next((name for name in ("dragon", "local", *names) if name in names), "dragon")
+    """Return the runtime of tasks that name none, when the user has not said: one for plain tasks if there is any."""
+    for_plain = [runtime.name for runtime in runtimes if runtime.takes.single]
+    return min(for_plain, key=position) if for_plain else runtimes[0].name
+
+
+def in_order(runtimes: Sequence[RuntimeConfig], default: str) -> list[type[RuntimeConfig]]:
+    """Return which runtime a task is for that names none, the first first: the default, then as the user has them."""
+    return [type(runtime) for runtime in sorted(runtimes, key=lambda runtime: runtime.name != default)]
 
 
 class InvalidSpecification(InvalidTask, InvalidResourceSpecification):
@@ -87,7 +89,8 @@ class Admission:
     """
 
     def __init__(self, runtimes: Sequence[RuntimeConfig], default_runtime: str, nodes_per_block: int) -> None:
-        self._runtimes = {name_of(runtime): runtime for runtime in runtimes}
+        self._runtimes = {runtime.name: runtime for runtime in runtimes}
+        self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
         self._nodes = nodes_per_block
         services = services_of(runtimes)
@@ -122,8 +125,9 @@ class Admission:
 
     def _check(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         try:
-            spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm)
+            spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm, self._kinds)
             self._check_runtime(spec)
+            spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
         return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
@@ -138,13 +142,7 @@ class Admission:
                 f"this executor has {known}",
                 f"Add it to RhapsodyExecutor(runtimes=[...]) or use one of: {known}",
             )
-        if name == "mpi" and not spec.resources.is_mpi:
-            raise InvalidTask(
-                "parsl_resource_specification",
-                {},
-                "an app of the default runtime, mpi, needs ranks",
-                "Give num_ranks, or num_nodes and ranks_per_node",
-            )
+        self._check_default(name, spec, self._runtimes[name].takes)
         if spec.service and spec.service not in self._services:
             hint = nearest(spec.service, self._services) or f"Known are {', '.join(self._services) or 'none'}"
             raise ServiceNotFound("service", spec.service, "no such service", hint)
@@ -156,6 +154,24 @@ class Admission:
                 f"a block has {self._nodes}",
                 "Raise the provider's nodes_per_block, or ask for fewer",
             )
+
+    def _check_default(self, name: str, spec: TaskSpec, takes: Takes) -> None:
+        """Check what is known once the runtime is that the task did not name."""
+        if takes.ranks and not takes.single and not spec.resources.is_mpi:
+            raise InvalidTask(
+                "parsl_resource_specification",
+                {},
+                f"an app of the default runtime, {name}, needs ranks",
+                "Give num_ranks, or num_nodes and ranks_per_node",
+            )
+        check_gpus_taken(spec, name, takes)
+
+    def _confined(self, spec: TaskSpec) -> TaskSpec:
+        """Return the spec with the label of the only host that its runtime works on."""
+        if self._runtimes[spec.runtime or self._default].takes.hosts or FIRST_HOST in spec.policy.labels:
+            return spec
+        policy = msgspec.structs.replace(spec.policy, labels=(*spec.policy.labels, FIRST_HOST))
+        return msgspec.structs.replace(spec, policy=policy)
 
     def check_fit(self, admitted: Admitted, inventories: Sequence[Inventory]) -> None:
         """Refuse what no block seen so far can ever hold.
@@ -179,15 +195,15 @@ class Admission:
             raise InvalidSpecification(*problem)
 
 
-def services_of(runtimes: Sequence[RuntimeConfig]) -> list[VLLMService]:
+def services_of(runtimes: Sequence[RuntimeConfig]) -> list[Served]:
     """Return all services of an executor's configuration."""
-    return [service for runtime in runtimes if isinstance(runtime, VLLMRuntime) for service in runtime.services]
+    return [service for runtime in runtimes for service in runtime.serves]
 
 
-def _check_span(service: VLLMService, nodes: int) -> None:
+def _check_span(service: Served, nodes: int) -> None:
     if service.nodes > nodes:
         raise InvalidTask(
-            "VLLMService(nodes)",
+            f"{type(service).__name__}(nodes)",
             service.nodes,
             f"a replica of service '{service.name}' would not fit into a block of {nodes}",
             "Raise the provider's nodes_per_block, or spread the engine over fewer",

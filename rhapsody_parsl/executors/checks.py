@@ -11,10 +11,9 @@ from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
 from rhapsody_parsl.cluster.node_launcher import check_node_launcher
-from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.executors.admission import name_of
-from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import find, own
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
@@ -34,9 +33,6 @@ _LEAST_PERIOD = 0.01
 _LEAST_SECONDS = 1
 """Of silence, for a busy process may be late by tenths; and of a block's work."""
 _MOST_MEMORY = 1e9
-_KINDS: dict[str, type] = {
-    "dragon": DragonRuntime, "local": LocalRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime,
-}  # fmt: skip
 _BLANKS = {"python", "config", "block_id"}
 _BRACES = "Blanks are {python}, {config} and {block_id}; write any other brace twice"
 _ONE_A_NODE = (
@@ -70,37 +66,48 @@ def check_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
     """Return the runtimes as a tuple.
 
     Raises:
-        InvalidTask: It is no list of runtimes, is empty, or has one kind twice.
+        InvalidTask: It is no list of runtimes, is empty, has one kind twice, or one that no block can import.
     """
     items: Sequence[Any] = tuple(given) if type(given) is list or type(given) is tuple else ()
     if not items:
         raise InvalidTask("runtimes", given, "a list of at least one is needed", "Write runtimes=[DragonRuntime()]")
     for item in items:
-        if not issubclass(type(item), tuple(_KINDS.values())):
+        if not issubclass(type(item), RuntimeConfig):
             raise InvalidTask("runtimes", given, "a list of runtimes is needed", _instead_of(item))
-    names = [name_of(runtime) for runtime in items]
+        _check_importable(type(item))
+    names = [runtime.name for runtime in items]
     if len(set(names)) != len(names):
         raise InvalidTask("runtimes", names, "at least one, and each kind once")
     return tuple(items)
 
 
+def _check_importable(kind: type[RuntimeConfig]) -> None:
+    """Refuse a class that only this process has."""
+    if kind.__module__ == "__main__" or "." in kind.__qualname__:
+        remedy = "Move the class to the top level of a module that is installed, or on PYTHONPATH, in the block"
+        raise InvalidTask("runtimes", kind.__name__, "a block cannot import it from where it is", remedy)
+
+
 def check_python(runtimes: Sequence[RuntimeConfig], ours: bool) -> None:
-    """Refuse Dragon where it cannot run.
+    """Refuse a runtime that this Python cannot run.
 
     Args:
         runtimes: The user's.
         ours: Whether the blocks are known to run our own Python; else they say so themselves.
 
     Raises:
-        InvalidTask: Dragon is among them, and does not support this Python.
+        InvalidTask: One of them does not support this Python.
     """
-    if ours and any(isinstance(runtime, DragonRuntime) for runtime in runtimes) and (why := dragon_misfit()):
-        raise InvalidTask("runtimes", "DragonRuntime", why, DRAGON_REMEDY)
+    for runtime in runtimes if ours else ():
+        why, remedy = runtime.misfit()
+        if why:
+            raise InvalidTask("runtimes", type(runtime).__name__, why, remedy)
 
 
 def _instead_of(item: Any) -> str:
-    kind = _KINDS.get(item.lower()) if type(item) is str else None
-    return f"Write {kind.__name__}()" if kind else f"Kinds are {', '.join(k.__name__ for k in _KINDS.values())}"
+    kind = find(item.lower()) if type(item) is str else None
+    kinds = sorted(each.__name__ for each in own())
+    return f"Write {kind.__name__}()" if kind else f"Kinds are {', '.join(kinds)}"
 
 
 def check_default(default: str, runtimes: Sequence[RuntimeConfig]) -> None:
@@ -109,7 +116,7 @@ def check_default(default: str, runtimes: Sequence[RuntimeConfig]) -> None:
     Raises:
         InvalidTask: There is none of that name.
     """
-    names = [name_of(runtime) for runtime in runtimes]
+    names = [runtime.name for runtime in runtimes]
     if default not in names:
         raise InvalidTask("default_runtime", default, f"runtimes has {', '.join(names)}", nearest(default, names))
 

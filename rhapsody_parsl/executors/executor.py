@@ -24,9 +24,6 @@ from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import (
     BlockConfig,
     DragonRuntime,
-    LocalRuntime,
-    MPIRuntime,
-    VLLMRuntime,
     write_config,
 )
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
@@ -53,6 +50,7 @@ from rhapsody_parsl.executors.standalone import Standalone
 from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
@@ -68,7 +66,7 @@ DEFAULT_LAUNCH_CMD = "{python} -m rhapsody_parsl.pilot {config} {block_id}"
 _DRAGON_ALONE = (DragonRuntime(),)
 
 if TYPE_CHECKING:
-    Runtimes = Sequence[DragonRuntime | MPIRuntime | VLLMRuntime | LocalRuntime]
+    Runtimes = Sequence[RuntimeConfig]
 else:
     Runtimes = Any  # `check_runtimes` says what is wrong in a sentence
 
@@ -81,7 +79,8 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         label: Name of the executor in the Parsl config.
         provider: Any Parsl provider; default `LocalProvider()`.
         runtimes: What the blocks offer; default Dragon alone.
-        default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there.
+        default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there
+            and takes tasks without ranks.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
             127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
         encrypted: Encrypt the connections to blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of

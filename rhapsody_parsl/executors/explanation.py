@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.config import RuntimeConfig
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, read, services_of
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
+from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.wire.reports import Inventory
 
 __all__ = ("Explanation", "explain")
@@ -78,14 +78,14 @@ def _reasons(spec: TaskSpec, facts: FunctionFacts, given: Mapping[str, Any], def
     if "runtime" in said:
         why.append(f"runtime='{spec.runtime}' is asked for")
     elif spec.service:
-        why.append(f"service='{spec.service}' makes it a vllm request")
-    elif spec.runtime == "mpi":
-        why.append("rank or node keys make it an mpi task")
+        why.append(f"service='{spec.service}' makes it a request, for '{spec.runtime}'")
+    elif spec.resources.is_mpi:
+        why.append(f"rank or node keys make it a task for '{spec.runtime}'")
     else:
         why.append(f"no key names a runtime, so it is the default, '{default}'")
     if spec.comm:
         why.append("its function has a `comm` parameter: it runs on every rank, rank 0's result counts")
-    elif spec.runtime == "mpi":
+    elif spec.resources.is_mpi:
         why.append("its function has no `comm` parameter: it runs once, with $PARSL_MPI_PREFIX set")
     policy = spec.policy
     why.append(

@@ -18,7 +18,10 @@ from globus_compute_sdk.serialize import ComputeSerializer
 
 from rhapsody_parsl.annotations.annotation import merge, parse
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.executors.admission import in_order
 from rhapsody_parsl.globus_compute.task import Execute, ask_for_prompt, run_on_rank, run_once, takes_comm
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import Takes, find
 
 __all__ = ("Call", "Ways")
 
@@ -48,6 +51,10 @@ class Submits(Protocol):
 
     default_runtime: str
 
+    @property
+    def runtimes(self) -> Sequence[RuntimeConfig]:
+        """Its own."""
+
     def submit(
         self, func: Any, resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any
     ) -> Future[Any]:
@@ -74,26 +81,29 @@ class Ways:
         Raises:
             InvalidTask: It can never run.
         """
-        runtime = self._runtime(spec)
-        if runtime == "vllm":
+        runtime, takes = self._runtime(spec)
+        if takes.requests:
             return self._give(ask_for_prompt, spec, call)
-        if runtime != "mpi":
+        if not takes.comm:
             return self._give(run_once, spec, call)
-        known = self._ask_whether_comm(call)
+        known = self._ask_whether_comm(call, runtime)
         if known.done():
             return self._give(run_on_rank if known.result() else run_once, spec, call)
         return self._when_known(known, spec, call)
 
-    def _runtime(self, spec: Mapping[str, Any]) -> str:
+    def _runtime(self, spec: Mapping[str, Any]) -> tuple[str, Takes]:
         merged = merge(spec)
         if merged.get("returns") == "all":
             raise InvalidTask("returns", "all", "a task has one result here", "Return comm.gather(...) instead")
-        return parse(merged)[0].runtime or self._executor.default_runtime
+        default = self._executor.default_runtime
+        name = parse(merged, kinds=in_order(self._executor.runtimes, default))[0].runtime or default
+        kind = find(name)
+        return name, kind.takes if kind else Takes(single=True)
 
     def _give(self, function: Any, spec: dict[str, Any], call: Call) -> Future[Any]:
         return self._executor.submit(function, spec, call.execute, call.packed, call.args, call.kwargs)
 
-    def _ask_whether_comm(self, call: Call) -> Future[bool]:
+    def _ask_whether_comm(self, call: Call, runtime: str) -> Future[bool]:
         """Return what is known, or will be, of a task's function."""
         task = messagepack.unpack(call.packed)
         code = ComputeSerializer.unpack_buffers(task.task_buffer)[0] if isinstance(task, Task) else ""
@@ -101,7 +111,7 @@ class Ways:
         known = self._takes_comm.get(key)
         if known is None or (known.done() and known.exception()):
             allowed = call.kwargs.get("task_deserializers") or ()
-            question = {"runtime": "mpi", "num_ranks": 1, "priority": _FIRST}
+            question = {"runtime": runtime, "num_ranks": 1, "priority": _FIRST}
             known = self._takes_comm[key] = self._executor.submit(takes_comm, question, code, allowed)
             if len(self._takes_comm) > _MOST_FUNCTIONS:
                 self._takes_comm.popitem(last=False)

@@ -7,26 +7,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from rhapsody_parsl.annotations.arguments import taken
-from rhapsody_parsl.config import (
-    DragonRuntime,
-    LocalRuntime,
-    MPIRuntime,
-    RuntimeConfig,
-    VLLMRuntime,
-    VLLMService,
-)
+from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.runtime_config import RuntimeConfig, nested
+from rhapsody_parsl.runtime_table import find, names
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_setting")
 
 _ROOT = "engine"
-_RUNTIMES: dict[str, type[RuntimeConfig]] = {
-    "dragon": DragonRuntime,
-    "local": LocalRuntime,
-    "mpi": MPIRuntime,
-    "vllm": VLLMRuntime,
-}
 _INSTEAD = {
     "max_workers_per_node": "A node runs as many tasks as it has cores: give cores_per_node",
     "cores_per_worker": "A task says what it needs: resource_specification={'cores': 4}",
@@ -119,7 +108,8 @@ def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
     """Return the runtimes of `engine.runtimes`; Dragon alone when there is none.
 
     Args:
-        given: From the YAML: a mapping from a runtime's name to its settings, which may be left out.
+        given: From the YAML: a mapping from a runtime's name, or the `module:Class` of its configuration, to its
+            settings, which may be left out.
 
     Raises:
         InvalidSetting: A name, key or value that cannot be.
@@ -129,8 +119,6 @@ def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
         return (DragonRuntime(),)
     runtimes = []
     for name, settings in _mapping(given, path, "runtimes: {dragon: {}, mpi: {launcher: srun}}").items():
-        if name not in _RUNTIMES:
-            raise InvalidSetting(f"{path}.{name}", None, "unknown runtime", _nearest(name, _RUNTIMES))
         runtimes.append(_read_runtime(name, settings, f"{path}.{name}"))
     if not runtimes:
         raise InvalidSetting(path, given, "at least one runtime is needed")
@@ -138,19 +126,30 @@ def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
 
 
 def _read_runtime(name: str, settings: Any, path: str) -> RuntimeConfig:
+    kind = _kind_of(name, path)
     fields = dict(_mapping({} if settings is None else settings, path, f"{name}: {{key: value}}"))
-    if name == "vllm":
-        services = fields.get("services")
-        if not isinstance(services, list) or not services:
-            raise InvalidSetting(
-                f"{path}.services", services, "a list of services is needed", "Write - {name: ..., model: ..., gpus: 1}"
-            )
-        fields["services"] = [_read_service(each, f"{path}.services[{n}]") for n, each in enumerate(services)]
-    return _build(_RUNTIMES[name], fields, path)
+    for field in msgspec.structs.fields(kind):
+        if several := nested(field.type):
+            fields[field.name] = _read_list(field.name, fields.get(field.name), several, f"{path}.{field.name}")
+    return _build(kind, fields, path)
 
 
-def _read_service(given: Any, path: str) -> VLLMService:
-    return _build(VLLMService, dict(_mapping(given, path, "{name: assistant, model: ..., gpus: 1}")), path)
+def _kind_of(name: str, path: str) -> type[RuntimeConfig]:
+    try:
+        kind = find(name)
+    except InvalidTask as error:
+        raise InvalidSetting(path, None, error.problem, error.remedy) from None
+    if kind is None or not issubclass(kind, RuntimeConfig):
+        raise InvalidSetting(path, None, "unknown runtime", _nearest(name, names()))
+    return kind
+
+
+def _read_list(name: str, given: Any, kind: type[T], path: str) -> list[T]:
+    needed = ", ".join(f"{field.name}: ..." for field in msgspec.structs.fields(kind) if field.required)
+    if not isinstance(given, list) or not given:
+        raise InvalidSetting(path, given, f"a list of {name} is needed", f"Write - {{{needed}}}")
+    settings = ((dict(_mapping(each, f"{path}[{n}]", f"{{{needed}}}")), n) for n, each in enumerate(given))
+    return [_build(kind, fields, f"{path}[{n}]") for fields, n in settings]
 
 
 def _mapping(given: Any, path: str, example: str) -> Mapping[str, Any]:

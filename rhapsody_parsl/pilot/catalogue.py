@@ -1,36 +1,76 @@
-"""Which runtimes there are: from the user's configuration to the pilot's half of each."""
+"""From the user's configuration to the pilot's half of each runtime."""
 
+import logging
 from collections.abc import Sequence
 
-from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig
-from rhapsody_parsl.runtimes.dragon.runtime import Dragon
-from rhapsody_parsl.runtimes.local.runtime import Local
-from rhapsody_parsl.runtimes.mpi.runtime import MPI
-from rhapsody_parsl.runtimes.protocol import Borrow, Context, Runtime
-from rhapsody_parsl.runtimes.vllm.runtime import VLLM
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.errors import RuntimeUnavailable
+from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.runtime_table import load
+from rhapsody_parsl.runtimes.protocol import Context, Run, Runtime
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("build",)
 
+log = logging.getLogger(__name__)
 
-def build(configs: Sequence[RuntimeConfig], context: Context, borrow: Borrow) -> dict[str, Runtime]:
-    """Return the runtimes by name, in the user's order.
+_REMEDY = "Install it in the block's environment, or put it on its PYTHONPATH (the provider's worker_init)"
+
+
+class _Unavailable:
+    """Stands for a runtime whose code is not there: its tasks are told why, and the others work.
 
     Args:
-        configs: The user's.
-        context: The block.
-        borrow: Lends something for the block's life; services need it.
+        name: The runtime's.
+        why: A sentence, without its full stop.
     """
-    runtimes = [_build_one(config, context, borrow) for config in configs]
-    return {runtime.name: runtime for runtime in runtimes}
+
+    eager = False
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self._why = name, why
+
+    def refuse(self, _spec: TaskSpec) -> str:
+        """Take any: what it would have refused nobody knows."""
+        return ""
+
+    async def start(self) -> None:
+        """Say why it cannot.
+
+        Raises:
+            RuntimeUnavailable: Always.
+        """
+        raise RuntimeUnavailable(self.name, f"{self._why}. {_REMEDY}.")
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Do nothing: it never starts."""
+
+    def end(self, run: Run) -> None:
+        """Do nothing."""
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Do nothing."""
+
+    async def stop(self) -> None:
+        """Do nothing."""
 
 
-def _build_one(config: RuntimeConfig, context: Context, borrow: Borrow) -> Runtime:
-    match config:
-        case LocalRuntime():
-            return Local(config, context)
-        case DragonRuntime():
-            return Dragon(config, context)
-        case MPIRuntime():
-            return MPI(config, context)
-        case _:
-            return VLLM(config, context, borrow)
+def build(config: BlockConfig, context: Context) -> dict[str, Runtime]:
+    """Return the block's runtimes by name.
+
+    Args:
+        config: The block's.
+        context: What each gets of it.
+    """
+    runtimes = {runtime.name: _build(runtime, context) for runtime in config.runtimes}
+    return runtimes | {name: _Unavailable(name, why) for name, why in config.missing.items()}
+
+
+def _build(config: RuntimeConfig, context: Context) -> Runtime:
+    try:
+        runtime: Runtime = load(config.implementation)(config, context)
+    except Exception as problem:
+        log.exception("runtime %s cannot be made", config.name)
+        return _Unavailable(config.name, f"{config.implementation} cannot be used: {problem!r}")
+    return runtime

@@ -4,6 +4,9 @@ import platform
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
+from rhapsody_parsl.annotations.policy import FIRST_HOST
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.hosts.probe import HostFacts
@@ -28,13 +31,13 @@ def make_nodes(
         facts: What each host says of itself (`probe.facts`); one without is left out.
         named: Whether the network knows the hosts by the names in the list.
     """
+    first = msgspec.structs.replace(listed[0], labels=(*listed[0].labels, FIRST_HOST))
     if config.nodes:
-        first = listed[0]
         names = [first.name] if config.nodes == 1 else [f"{first.name}#{number}" for number in range(config.nodes)]
         return [_node(config, name, first, facts[first.name], address="") for name in names]
     return [
         _node(config, host.name, host, facts[host.name], address="" if named else facts[host.name].address)
-        for host in listed
+        for host in (first, *listed[1:])
         if host.name in facts
     ]
 

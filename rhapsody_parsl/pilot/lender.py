@@ -85,7 +85,7 @@ class Lender:
 
         Args:
             borrower: Who holds it, for the record.
-            wants: What, and of which nodes.
+            wants: What, and of which nodes; and for which runtime, for the record.
             key: Tasks that ask to be `near` this go to the lease's first node.
 
         Returns:
@@ -97,7 +97,7 @@ class Lender:
             return None
         if key:
             self._service_homes.setdefault(key, self._homes.get(key, lease.shares[0].node))
-        self.services.append(LeaseRecord(lease.id, "vllm", borrower, lease.shares, self._clock(), 0.0))
+        self.services.append(LeaseRecord(lease.id, wants.runtime, borrower, lease.shares, self._clock(), 0.0))
         return self._placed(lease, placing)
 
     def _placed(self, lease: Lease, placing: scheduler.Placing) -> tuple[Placed, ...]:

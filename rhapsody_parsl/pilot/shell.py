@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from rhapsody_parsl.config import BlockConfig, VLLMRuntime
+from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.catalogue import build
@@ -73,6 +73,8 @@ class Shell:
         self._background = Background(leaving)
         self.draining = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
+        windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
+        runs = Runs(Ledger(nodes), time.time)
         self.context = Context(
             nodes={node.name: node for node in nodes},
             head=nodes[0].name,
@@ -85,13 +87,13 @@ class Shell:
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
+            borrow=runs.borrow,
         )
         for host in hosts.values():
             host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
-        runs = Runs(Ledger(nodes), time.time)
-        self._runtimes = build(config.runtimes, self.context, runs.borrow)
-        self.core = Core(runs, self._runtimes, config.default_runtime, _windows(config), ageing=config.ageing)
+        self._runtimes = build(config, self.context)
+        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing)
         self.reports = Reports(self.core, self._runtimes)
 
     def inventory(self) -> Inventory:
@@ -277,11 +279,3 @@ def logs_of(config: BlockConfig, block: str) -> Path:
     with contextlib.suppress(OSError):  # no room there costs the logs only; a task that prints is told
         logs.mkdir(parents=True, exist_ok=True)
     return logs
-
-
-def _windows(config: BlockConfig) -> dict[str, int]:
-    """Requests take no lease; how many are with a replica is the runtime's wish."""
-    vllm = next((runtime for runtime in config.runtimes if isinstance(runtime, VLLMRuntime)), None)
-    if vllm is None:
-        return {}
-    return {"vllm": vllm.requests_in_flight * max((service.replicas for service in vllm.services), default=1)}

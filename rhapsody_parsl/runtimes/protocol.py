@@ -133,6 +133,17 @@ class Events(Protocol):
         """The runtime's services changed: this is how all of them are."""
 
 
+Borrow = Callable[[str, TaskSpec, str], tuple[Placed, ...] | None]
+"""Lends something for the block's life: borrower, what, and the key under which tasks ask to be near it.
+
+Returns the parts, or None when it does not fit.
+"""
+
+
+def _lend_nothing(_borrower: str, _wants: TaskSpec, _key: str) -> None:
+    """A block that has nothing to lend."""
+
+
 class Context(msgspec.Struct, frozen=True):
     """What a runtime gets from the block.
 
@@ -148,6 +159,7 @@ class Context(msgspec.Struct, frozen=True):
         node_launcher: How they are reached: `srun`, `ssh`, ...
         shared_folder: Folder for large results on this host, or "" when the driver does not see it.
         limits_memory: Whether runs are kept to the memory they lease.
+        borrow: Lends something for the block's life, to what serves tasks instead of being one.
     """
 
     nodes: dict[str, Node]
@@ -161,6 +173,7 @@ class Context(msgspec.Struct, frozen=True):
     node_launcher: str = "ssh"
     shared_folder: str = ""
     limits_memory: bool = True
+    borrow: Borrow = _lend_nothing
 
     def noting(self, run: Run) -> list[str]:
         """Return what comes before a program: the memory watch of its host finds it, wherever it is started."""
@@ -181,15 +194,8 @@ class Context(msgspec.Struct, frozen=True):
         return next((node.address for node in self.nodes.values() if node.host == host), "") or host
 
 
-Borrow = Callable[[str, TaskSpec, str], tuple[Placed, ...] | None]
-"""Lends something for the block's life: borrower, what, and the key under which tasks ask to be near it.
-
-Returns the parts, or None when it does not fit.
-"""
-
-
 class Runtime(Protocol):
-    """A runtime of the block, seen from the pilot.
+    """A runtime of the block, seen from the pilot; made of its configuration and a `Context`.
 
     The pilot calls `start` before the first `run`, feeds a run any number of times, and calls `end` when nothing of
     it is in flight, also after it was lost; then the lease goes to somebody else. A runtime that loses a process

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, VLLMRuntime, VLLMService
+from rhapsody_parsl.config import BlockConfig, DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
 from rhapsody_parsl.pilot.catalogue import build
+from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtimes.protocol import Borrow, Context, Runtime
 from testing.fake_openai import COMMAND
 
@@ -37,6 +38,7 @@ class Subject:
         comm: Whether the tasks run on ranks.
         bash: Whether it runs bash apps.
         gives_back: Whether it returns what has not begun; one that has begun everything at once does not.
+        resident: Whether its processes stay for the next run.
         by_file: Whether a large result travels by shared memory.
         shares_fate: Whether a killed process takes what runs beside it: MPI ends a whole world.
         backend: A part of the command line of what ends the runtime, or a service, when it is killed; "" for none.
@@ -52,6 +54,7 @@ class Subject:
     comm: bool = False
     bash: bool = True
     gives_back: bool = True
+    resident: bool = True
     by_file: bool = True
     shares_fate: bool = False
     backend: str = ""
@@ -62,10 +65,18 @@ def of(config: RuntimeConfig) -> Factory:
     """Return what makes the runtime of a configuration."""
 
     def make(context: Context, borrow: Borrow) -> Runtime:
-        (runtime,) = build([config], context, borrow).values()
+        block = BlockConfig(label="x", addresses=(), runtimes=(config,), default_runtime=config.name, logs="")
+        (runtime,) = build(block, msgspec.structs.replace(context, borrow=borrow)).values()
         return runtime
 
     return make
+
+
+def example(context: Context, borrow: Borrow) -> Runtime:
+    """Make the runtime of the page "Add a runtime"."""
+    from add_a_runtime import SubprocessPool  # noqa: PLC0415 - with the import, its name is known to all tests
+
+    return of(SubprocessPool())(context, borrow)
 
 
 def without_python(make: Factory) -> Factory:
@@ -100,6 +111,14 @@ SUBJECTS = (
     ),
     _LAUNCHES,
     replace(_LAUNCHES, id="mpi-functions", comm=True, bash=False, shares_fate=True),
+    Subject(
+        id="example",
+        make=example,
+        make_broken=without_python(example),
+        broken="/no/such/python",
+        resident=False,
+        by_file=False,
+    ),
     Subject(
         id="vllm",
         make=of(VLLMRuntime(services=[_ECHO], request_workers=2)),

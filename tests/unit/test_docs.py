@@ -100,6 +100,11 @@ def test_readme_shows_the_first_script() -> None:
     assert examples(ROOT / "README.md") == [script]
 
 
+def test_the_page_shows_the_runtime_that_is_tested() -> None:
+    page, example = ROOT / "docs" / "runtimes" / "add_a_runtime.md", ROOT / "examples" / "add_a_runtime.py"
+    assert examples(page)[0] == example.read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())

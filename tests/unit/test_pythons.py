@@ -17,7 +17,7 @@ WHY = "Dragon runs on Python 3.11 and 3.12, and the block's Python is 3.14"
 @pytest.fixture
 def too_new(monkeypatch: pytest.MonkeyPatch) -> None:
     why = dragon_misfit((3, 14))
-    for place in ("executors.checks", "runtimes.dragon.partition"):
+    for place in ("config", "runtimes.dragon.partition"):
         monkeypatch.setattr(f"rhapsody_parsl.{place}.dragon_misfit", lambda: why)
 
 

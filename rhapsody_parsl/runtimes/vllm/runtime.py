@@ -12,7 +12,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import VLLMRuntime
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
 from rhapsody_parsl.runtimes.deferred import Deferred
-from rhapsody_parsl.runtimes.protocol import Borrow, Context, Run
+from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.vllm.bodies import Bodies
 from rhapsody_parsl.runtimes.vllm.replica import Replica
 from rhapsody_parsl.runtimes.vllm.request import Request
@@ -44,13 +44,12 @@ class VLLM:
     Args:
         config: The user's.
         context: The block.
-        borrow: Lends each replica its lease for the block's life.
     """
 
     name = "vllm"
     eager = True
 
-    def __init__(self, config: VLLMRuntime, context: Context, borrow: Borrow) -> None:
+    def __init__(self, config: VLLMRuntime, context: Context) -> None:
         self._context = context
         self._hub: Exchange | None = None
         self._lives: list[asyncio.Task[None]] = []
@@ -65,7 +64,7 @@ class VLLM:
                 service,
                 config.requests_in_flight,
                 context,
-                borrow,
+                context.borrow,
                 key,
                 finish=self._finish,
                 on_change=self._services_changed,

@@ -193,7 +193,7 @@ def _lend(config: VLLMService, index: int, borrow: Borrow) -> tuple[Placed, ...]
         return ()
     name = f"service {config.name}[{index}]"
     policy = PolicyValue(labels=config.labels)
-    return borrow(name, TaskSpec(name=name, resources=_resources(config), policy=policy), config.name)
+    return borrow(name, TaskSpec(name=name, runtime="vllm", resources=_resources(config), policy=policy), config.name)
 
 
 def _resources(config: VLLMService) -> Resources:

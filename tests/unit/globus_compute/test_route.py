@@ -9,6 +9,7 @@ from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import Task
 from globus_compute_sdk.serialize import ComputeSerializer
 
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime
 from rhapsody_parsl.errors import BlockLost, InvalidTask
 from rhapsody_parsl.globus_compute.route import Call, Ways
 
@@ -17,6 +18,7 @@ class Notes:
     """Stands for the executor."""
 
     default_runtime = "dragon"
+    runtimes = (DragonRuntime(), LocalRuntime(), MPIRuntime(), VLLMRuntime())
 
     def __init__(self) -> None:
         self.names: list[str] = []

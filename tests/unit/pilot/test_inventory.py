@@ -29,6 +29,13 @@ def test_hosts_may_differ_and_one_that_is_silent_is_left_out() -> None:
     assert (b.name, b.cores, b.real_cores, b.memory, b.labels) == ("b", (0,), (0,), 2.5, ("big", "b"))
 
 
+def test_the_first_hosts_nodes_say_that_they_are_of_it() -> None:
+    a, b = made([Listed("a"), Listed("b")], {"a": facts(0), "b": facts(0)})
+    assert (a.labels, b.labels) == (("first_host", "a"), ("b",))
+    declared = made([Listed("a")], {"a": facts(0)}, nodes=2)
+    assert [node.labels for node in declared] == [("first_host", "a#0"), ("first_host", "a#1")]
+
+
 def test_a_share_of_a_host_is_the_cores_that_are_ours_and_as_many_gpus() -> None:
     gpus = {"vendor": "nvidia", "gpus": ["0", "1"], "near": [[4], [5]]}
     (a,) = made([Listed("a", cores=2, gpus=1, slots=(0, 2))], {"a": facts(4, 5, 6, **gpus)})

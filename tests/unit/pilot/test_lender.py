@@ -34,6 +34,13 @@ def test_what_does_not_fit_or_is_closed_is_not_lent() -> None:
     assert lender.services == []
 
 
+def test_what_a_service_holds_is_its_runtimes_in_the_record() -> None:
+    lender = Lender(Ledger(make_nodes(1)), lambda: 7.0)
+    lender.lend_for_good("llm", TaskSpec(runtime="mine", resources=Resources(cores=2)), "")
+    (record,) = lender.services
+    assert (record.runtime, record.name, record.began) == ("mine", "llm", 7.0)
+
+
 def test_tasks_near_a_service_go_to_its_node() -> None:
     lender = Lender(Ledger(make_nodes(3, cores=1)), lambda: 0.0)
     lender.lend(make_spec(), ())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rhapsody_parsl.config import VLLMRuntime, VLLMService
@@ -46,7 +47,7 @@ def runtime_of(folder: Path, story: Story) -> VLLM:
     node = Node("n0", "here", (0,), (0,))
     service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
     context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
-    return VLLM(VLLMRuntime(services=[service]), context, lambda *borrowed: ())
+    return VLLM(VLLMRuntime(services=[service]), msgspec.structs.replace(context, borrow=lambda *borrowed: ()))
 
 
 def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None:

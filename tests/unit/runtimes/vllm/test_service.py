@@ -253,6 +253,7 @@ def test_a_replica_over_several_nodes_borrows_of_each_and_says_so_when_there_are
 
     def refuse(borrower: str, wants: TaskSpec, key: str) -> None:
         asked.append(wants.resources)
+        assert wants.runtime == "vllm"
 
     wide = VLLMService("s", "m", cores=3, gpus=2, nodes=2, memory=8, engine_args={"tensor_parallel_size": 4})
     service = ModelService(
