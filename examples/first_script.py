@@ -9,8 +9,8 @@ from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, RhapsodyExecutor, ann
 
 @bash_app
 @annotate(MPI(ranks=2))
-def hosts(stdout=None):  # launched once, over two ranks
-    return "$PARSL_MPI_PREFIX hostname"
+def hello(stdout=None):  # called once; $PARSL_MPI_PREFIX starts the program on two ranks
+    return "$PARSL_MPI_PREFIX python -m mpi4py.bench helloworld"
 
 
 @python_app
@@ -26,9 +26,10 @@ def total(values, comm=None):  # runs on both ranks; rank 0's result counts
 
 if __name__ == "__main__":
     executor = RhapsodyExecutor(
-        provider=LocalProvider(init_blocks=1, max_blocks=1), runtimes=[DragonRuntime(), MPIRuntime()]
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+        runtimes=[DragonRuntime(), MPIRuntime()],
     )
     with parsl.load(Config(executors=[executor])):
-        launched = hosts(stdout=("hosts.txt", "w"))
+        launched = hello(stdout=("hello.txt", "w"))
         squares = [square(x).result() for x in range(10)]
         print(squares, total(squares).result(), launched.result())

@@ -3,8 +3,7 @@
 Two kinds. An *invalid* request can never succeed as it stands: it is raised by `submit` and a retry is
 pointless. A *lost* task met the end of a process, a runtime or a block: a retry may help.
 
-All of them pickle, and all of them travel between processes as `(class name, facts)`, because the pilot
-never unpickles anything.
+All of them pickle, and all of them travel between processes as `(class name, facts)`: see `wire.failures`.
 """
 
 from collections.abc import Iterable
@@ -38,9 +37,6 @@ __all__ = (
     "Unwritable",
     "WalltimeExceeded",
     "WorkerLost",
-    "from_wire",
-    "is_lost",
-    "to_wire",
 )
 
 
@@ -379,52 +375,3 @@ class IncompatiblePeer(RhapsodyError):
         """Name both versions, and the remedy."""
         ours, theirs, remedy = self.args
         return f"The driver runs {ours}, the block {theirs}. {remedy}"
-
-
-_BY_NAME: dict[str, type[RhapsodyError]] = {
-    name: kind for name, kind in list(globals().items()) if isinstance(kind, type) and issubclass(kind, RhapsodyError)
-}
-
-
-def to_wire(error: RhapsodyError) -> tuple[str, list[Any]]:
-    """Return class name and facts; facts are plain data or become their `repr`.
-
-    Args:
-        error: Any error of this module.
-    """
-    return type(error).__name__, [_plain(fact) for fact in error.args]
-
-
-def _plain(fact: Any) -> Any:
-    """Return what msgpack can carry: plain data as it is, anything else as its `repr`."""
-    match fact:
-        case str():
-            return fact.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be sent
-        case None | bool() | float() | int() if not isinstance(fact, int) or abs(fact) < 1 << 63:
-            return fact
-        case list() | tuple():
-            return [_plain(item) for item in fact]
-        case dict():
-            return {str(key): _plain(value) for key, value in fact.items()}
-        case _:
-            return repr(fact)
-
-
-def from_wire(name: str, facts: list[Any]) -> RhapsodyError:
-    """Rebuild what `to_wire` took apart.
-
-    Args:
-        name: Class name; an unknown one (a newer peer) becomes the root class, facts kept.
-        facts: Constructor arguments.
-    """
-    kind = _BY_NAME.get(name)
-    return kind(*facts) if kind else RhapsodyError(name, *facts)
-
-
-def is_lost(name: str) -> bool:
-    """Whether an error says that a task was lost with what ran it.
-
-    Args:
-        name: Class name, as it travels.
-    """
-    return issubclass(_BY_NAME.get(name, RhapsodyError), LostTask)

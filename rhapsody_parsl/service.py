@@ -5,7 +5,8 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from rhapsody_parsl.errors import ServiceNotFound, from_wire
+from rhapsody_parsl.errors import ServiceNotFound
+from rhapsody_parsl.wire.failures import from_wire
 
 __all__ = ("ENVIRONMENT_VARIABLE", "Service", "service")
 

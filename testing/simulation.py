@@ -8,15 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
-from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from rhapsody_parsl.wire.failures import from_wire
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
 from testing.clock import Clock
-from testing.nodes import make_task
+from testing.nodes import make_spec, make_task
 
 WORKER_START = 0.5
 
@@ -68,7 +72,8 @@ class Simulation:
         default = options.pop("default", next(iter(self.runtimes)))
         self.failing: dict[str, RhapsodyError] = options.pop("failing", {})
         windows = options.pop("windows", {})
-        self.core = Core(Ledger(nodes), self.runtimes, default, windows, clock=lambda: self.now, **options)
+        self.under_way = Runs(Ledger(nodes), lambda: self.now)
+        self.core = Core(self.under_way, self.runtimes, default, windows, **options)
         self.seconds: dict[int, float] = {}
         self.deadly: dict[int, int] = {}
         self.greedy: set[int] = set()
@@ -248,3 +253,21 @@ class Simulation:
         if worker is not None:
             assert worker.current is None, f"run {run.id} was ended with task {worker.current} in flight"
             assert not worker.queue, f"run {run.id} was ended with {worker.queue} behind"
+
+
+def error_of(result: Result) -> RhapsodyError:
+    assert result.kind == FAILED
+    assert isinstance(result.payload, bytes)
+    return from_wire(*msgspec.msgpack.decode(result.payload))
+
+
+def kinds(block: Simulation) -> dict[int, str]:
+    return {
+        number: "ok" if result.kind == RESULT else type(error_of(result)).__name__
+        for number, result in sorted(block.ended.items())
+    }
+
+
+def short_apps(block: Simulation, *numbers: int, when: float, name: str = "short", **keys: Any) -> None:
+    block.seconds.update(dict.fromkeys(numbers, 0.001))
+    block.submit(make_spec(name, **keys), *numbers, when=when)

@@ -1,7 +1,6 @@
 """A runtime's conversation with its processes on all hosts: one hub for those of this host, one for those of others."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -27,15 +26,17 @@ class Exchange:
     """
 
     def __init__(self, context: Context, name: str, receive: Callable[[str, FromBackend], None]) -> None:
-        self._context, self._receive = context, receive
-        self._near = Hub(f"ipc://{context.folder}/{name}", receive)
+        self._context, self._name, self._receive = context, name, receive
+        self._near: Hub | None = None
         self._far: Hub | None = None
-        self._keys: Path | None = None
         self._strangers: set[str] = set()
-        if context.hosts:
-            self._keys = context.folder / KEYS
-            cores = sum(len(node.cores) for node in context.nodes.values())
-            self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._keys), peers=cores)
+
+    def start(self) -> None:
+        """Open the hubs; idempotent."""
+        self._near = self._near or Hub(f"ipc://{self._context.folder}/{self._name}", self._receive)
+        if self._context.hosts and self._far is None:
+            cores = sum(len(node.cores) for node in self._context.nodes.values())
+            self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._context.folder / KEYS), peers=cores)
 
     @property
     def folder(self) -> str:
@@ -43,22 +44,29 @@ class Exchange:
         return str(self._context.folder)
 
     def arguments(self, hosts: Iterable[str]) -> list[str]:
-        """Return what a process on these hosts needs to find us: the endpoint and, for a far one, the keys' folder."""
-        if self._far is None or set(hosts) <= {self._context.own_host}:
-            return [self._near.endpoint]
-        address = self._context.address(self._context.own_host)
-        return [self._far.endpoint.replace("0.0.0.0", address), str(self._keys)]  # noqa: S104 - keys guard it
+        """Return what a process on these hosts needs to find us: the endpoint and, for a far one, the keys' folder.
+
+        Raises:
+            RuntimeError: It is not open: nobody could find it.
+        """
+        own = self._context.own_host
+        if self._far and not set(hosts) <= {own}:
+            endpoint = self._far.endpoint.replace("0.0.0.0", self._context.address(own))  # noqa: S104 - keys guard it
+            return [endpoint, str(self._context.folder / KEYS)]
+        if self._near is None:
+            raise RuntimeError(f"exchange {self._name} has to be started first")
+        return [self._near.endpoint]
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Shared payloads stay on this host."""
-        if self._far and peer in self._strangers:
-            if isinstance(message, Work):
+        far = peer in self._strangers
+        if isinstance(message, Work):
+            if far:
                 message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
-            self._far.send(peer, message)
-        else:
-            if isinstance(message, Work):
+            else:
                 message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
-            self._near.send(peer, message)
+        if hub := self._far if far else self._near:
+            hub.send(peer, message)
 
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""
@@ -68,15 +76,17 @@ class Exchange:
 
     def drain(self) -> None:
         """Deliver what has arrived, now."""
-        self._near.drain()
-        if self._far:
-            self._far.drain()
+        for hub in self._open():
+            hub.drain()
 
-    def close(self) -> None:
-        """Close both; idempotent."""
-        self._near.close()
-        if self._far:
-            self._far.close()
+    def stop(self) -> None:
+        """Close the hubs; idempotent."""
+        for hub in self._open():
+            hub.close()
+        self._near = self._far = None
+
+    def _open(self) -> list[Hub]:
+        return [hub for hub in (self._near, self._far) if hub]
 
     def _receive_far(self, peer: str, message: FromBackend) -> None:
         self._strangers.add(peer)

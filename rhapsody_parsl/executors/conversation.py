@@ -67,6 +67,7 @@ class Conversation:
         self,
         dispatcher: Dispatcher,
         outcomes: Outcomes,
+        *,
         send: Callable[[str, list[bytes], bool], bool],
         changed: Callable[[], None],
         shared_folder: str,

@@ -28,7 +28,7 @@ from rhapsody_parsl.config import (
     write_config,
 )
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
-from rhapsody_parsl.executors.addresses import own_addresses
+from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
@@ -42,7 +42,7 @@ from rhapsody_parsl.executors.checks import (
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
-from rhapsody_parsl.executors.future import TaskFuture, open_result
+from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
@@ -200,24 +200,33 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             proof = Keys.create(folder / "certificates") if self.encrypted else token
-        local = self.address is None and isinstance(self.provider, LocalProvider)
-        several = getattr(self.provider, "max_blocks", 1) != 1
-        address = "tcp://127.0.0.1" if local else "tcp://*"
+        where = listening(self.address, self.provider)
         drain_period = math.inf if self.drain_period is None else self.drain_period
+        several = getattr(self.provider, "max_blocks", 1) != 1
         blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime))
-        near = self.address is None
         self._shared = SharedMemory()
-        shared_folder = self._shared.path
         self._link = Link(
-            address, near, proof, token, self, blocks, self.heartbeat_period, self.heartbeat_threshold, shared_folder
-        )
-        hosts = ["127.0.0.1"] if local else [self.address] if self.address else own_addresses()
-        config = BlockConfig(
+            where.address, self, blocks, local=where.beside, proof=proof, token=token,
+            period=self.heartbeat_period, threshold=self.heartbeat_threshold, shared_folder=self._shared.path,
+        )  # fmt: skip
+        local = [f"ipc://{self._link.local_address}"] if where.beside else []
+        addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
+        self._config_path = folder / "block.json"
+        try:
+            with written(folder):
+                write_config(self._block_config(folder, addresses, token), self._config_path)
+        except Unwritable:
+            self._link.abandon()
+            self._shared.close()
+            self._link = None
+            raise
+        self._link.start()
+        self._start_first()
+
+    def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
+        return BlockConfig(
             label=self.label,
-            addresses=(
-                *([f"ipc://{self._link.local_address}"] if near else []),
-                *(f"tcp://{host}:{self._link.port}" for host in hosts),
-            ),
+            addresses=tuple(addresses),
             runtimes=self.offers,
             services=self.services,
             default_runtime=self.default_runtime,
@@ -233,21 +242,10 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
-            shared_folder=shared_folder,
+            shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
             open_files=limits.raised(),
         )
-        self._config_path = folder / "block.json"
-        try:
-            with written(folder):
-                write_config(config, self._config_path)
-        except Unwritable:
-            self._link.abandon()
-            self._shared.close()
-            self._link = None
-            raise
-        self._link.start()
-        self._start_first()
 
     def submit(
         self, func: Callable[..., Any], resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any
@@ -267,6 +265,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             InvalidSpecification: The task can never run; a subclass of Parsl's `InvalidResourceSpecification`.
             PayloadError: The function or an argument cannot be serialized.
             BadStateException: The executor has failed for good.
+            RhapsodyError: The executor is not running.
         """
         if self.bad_state_is_set:
             raise BadStateException(self, self.executor_exception)
@@ -300,7 +299,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         self._shared.close()
         self._cancel_rest()
         for number in list(self.tasks):
-            self.failed(int(str(number)), BlockLost("of the executor", "the executor was shut down"))
+            self.failed(number, BlockLost("of the executor", "the executor was shut down"))
         super().shutdown()
 
     def outstanding(self) -> int:
@@ -318,20 +317,11 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
 
     def ended(self, result: Result) -> None:
         """Complete a future."""
-        future = self.tasks.pop(result.id, None)
-        if future is None or future.done() or not future.set_running_or_notify_cancel():
-            return
-        value, error = open_result(result)
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+        complete(self.tasks.pop(result.id, None), result)
 
-    def failed(self, task: int, error: Exception) -> None:
+    def failed(self, task: object, error: Exception) -> None:
         """Complete a future with an error of ours or Parsl's."""
-        future = self.tasks.pop(task, None)
-        if future is not None and not future.done() and future.set_running_or_notify_cancel():
-            future.set_exception(error)
+        fail(self.tasks.pop(task, None), error)
 
     def broken(self, error: Exception) -> None:
         """The link broke: nothing can be completed any more."""
@@ -343,7 +333,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         self._executor_exception = exception
         self._executor_bad_state.set()
         for number in list(self.tasks):
-            self.failed(int(str(number)), BadStateException(self, exception))
+            self.failed(number, BadStateException(self, exception))
 
     def _cancel_task(self, task: int) -> None:
         self.tasks.pop(task, None)
@@ -363,7 +353,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             InvalidSpecification: It can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.services, inventories, spec, keys)
+        return explain(self._admission, self.default_runtime, self.services, inventories, spec=spec, keys=keys)
 
     def view(self) -> ExecutorView:
         """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""

@@ -47,6 +47,7 @@ def explain(
     default_runtime: str,
     services: Sequence[ServiceConfig],
     inventories: Sequence[Inventory],
+    *,
     spec: dict[str, Any] | Callable[..., Any] | None,
     keys: Mapping[str, Any],
 ) -> Explanation:

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl import payload as payloads
-from rhapsody_parsl.errors import PayloadError, from_wire
+from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.raised.revival import revive
+from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
 from rhapsody_parsl.wire.shared_memory import opened
 
-__all__ = ("TaskFuture", "open_result")
+__all__ = ("TaskFuture", "complete", "fail", "open_result")
 
 
 class TaskFuture(Future[Any]):
@@ -48,3 +49,24 @@ def open_result(result: Result) -> tuple[Any, Exception | None]:
         return None, problem
     except Exception as problem:  # noqa: BLE001 - a future that never ends would be worse
         return None, PayloadError("result", f"{type(problem).__name__}: {problem}")
+
+
+def complete(future: Future[Any] | None, result: Result) -> None:
+    """Give a task's result to its future, if there is one that waits."""
+    if future is None or not _waits(future):
+        return
+    value, error = open_result(result)
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def fail(future: Future[Any] | None, error: Exception) -> None:
+    """Give an error to a task's future, if there is one that waits."""
+    if future is not None and _waits(future):
+        future.set_exception(error)
+
+
+def _waits(future: Future[Any]) -> bool:
+    return not future.done() and future.set_running_or_notify_cancel()

@@ -38,6 +38,7 @@ def to_start(
     lost: Collection[str],
     worked: Collection[str],
     judged: Collection[str],
+    *,
     wanted: int,
     first: int = 1,
 ) -> int:

@@ -133,7 +133,7 @@ class BlockLife(BlockProviderExecutor):
         waiting = self.outstanding() - sum(len(block.tasks) for block in self._link.blocks)
         blocks = max(1, getattr(self.provider, "init_blocks", 1))
         wanted = min(blocks, getattr(self.provider, "max_blocks", 1), max(0, waiting))
-        if count := to_start(status, self._lost, self._worked, judged, wanted, blocks):
+        if count := to_start(status, self._lost, self._worked, judged, wanted=wanted, first=blocks):
             log.warning("executor %s: tasks wait and no block is there; starting %d", self.label, count)
             super().scale_out_facade(count)
 

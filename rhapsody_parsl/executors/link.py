@@ -39,24 +39,25 @@ class Link(threading.Thread):
 
     Args:
         address: `tcp://host` to bind on, a free port is taken.
+        outcomes: Who learns how tasks end.
+        blocks: Those it will know; read by others, changed under our lock only.
         local: Whether pilots on this host may come over a Unix socket, which is faster.
         proof: What pilots show who come over TCP.
         token: What those show who come over the Unix socket.
-        outcomes: Who learns how tasks end.
-        blocks: Those it will know; read by others, changed under our lock only.
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
         shared_folder: Folder for large payloads, or "".
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         address: str,
+        outcomes: Outcomes,
+        blocks: Blocks,
+        *,
         local: bool,
         proof: Proof,
         token: Token,
-        outcomes: Outcomes,
-        blocks: Blocks,
         period: float,
         threshold: float,
         shared_folder: str = "",
@@ -72,12 +73,16 @@ class Link(threading.Thread):
         self.blocks = blocks
         self._dispatcher = Dispatcher(blocks, threshold)
         self._listeners = Listeners(
-            address, local, proof, token, self._loop,
+            address, self._loop, local=local, proof=proof, token=token,
             hear=self._entry(self._hear_tcp), hear_local=self._entry(self._hear_local),
             ended=self._entry(self._ask_all), cut=self._entry(self._cut),
         )  # fmt: skip
         self._conversation = Conversation(
-            self._dispatcher, outcomes, self._listeners.send, self._blocks_changed, shared_folder
+            self._dispatcher,
+            outcomes,
+            send=self._listeners.send,
+            changed=self._blocks_changed,
+            shared_folder=shared_folder,
         )
 
     @property

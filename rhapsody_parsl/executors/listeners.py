@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.stream import StreamListener
-from rhapsody_parsl.wire.tcp import TcpListener
+from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 __all__ = ("Hear", "Listeners")
 
@@ -19,10 +19,10 @@ class Listeners:
 
     Args:
         address: `tcp://host` to bind on, a free port is taken.
+        loop: On which all is heard.
         local: Whether pilots on this host may come over a Unix socket.
         proof: What pilots show who come over TCP.
         token: What those show who come over the Unix socket.
-        loop: On which all is heard.
         hear: Told what came over TCP.
         hear_local: Told what came over the Unix socket.
         ended: Told that some connection over TCP has ended, nobody knows whose.
@@ -36,20 +36,20 @@ class Listeners:
     def __init__(  # noqa: PLR0913 - who may come, and who is told
         self,
         address: str,
+        loop: asyncio.AbstractEventLoop,
+        *,
         local: bool,
         proof: Proof,
         token: Token,
-        loop: asyncio.AbstractEventLoop,
-        *,
         hear: Hear,
         hear_local: Hear,
         ended: Callable[[], None],
         cut: Callable[[str], None],
     ) -> None:
-        self._tcp = TcpListener(address, hear, proof, loop, ended)
+        self._tcp = TcpListener(address, hear, proof, loop, cut=ended)
         self.port = self._tcp.port
         self.local_address = f"@rhapsody-{secrets.token_hex(16)}" if local else ""
-        self._local = StreamListener(self.local_address, hear_local, loop, cut, token) if local else None
+        self._local = StreamListener(self.local_address, hear_local, loop, ended=cut, token=token) if local else None
 
     def send(self, peer: str, frames: list[bytes], local: bool) -> bool:
         """Send frames to a pilot; return whether it has a connection that takes them."""

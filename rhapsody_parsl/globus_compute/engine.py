@@ -67,11 +67,11 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         run_in_sandbox: Run each task in a folder of its own below `working_dir`.
         strategy: Parsl's scaling strategy; default `simple`.
         job_status_kwargs: For Parsl's JobStatusPoller: `max_idletime`, `strategy_period`, `strategy`.
-        settings: `max_retries_on_system_failure`, `working_dir`, `allowed_serializers` as in every engine, and those of
-            `RhapsodyExecutor`: `encrypted`, `address`, `cores_per_node`, `drain_period`, ...
+        settings: Those of every engine (`max_retries_on_system_failure`, `working_dir`, `allowed_serializers`), and
+            those of `RhapsodyExecutor` (`encrypted`, `address`, `cores_per_node`, `drain_period`, ...).
 
     Raises:
-        InvalidSetting: A key or value that cannot be, named by its path in the YAML.
+        InvalidSetting: A key or value cannot work; the error names its path in the YAML.
     """
 
     def __init__(  # noqa: PLR0913 - the YAML's keys
@@ -96,7 +96,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
             raise InvalidSetting("engine.provider", None, "this key is needed", "Write provider: {type: LocalProvider}")
         chosen = {key: value for key, value in settings.items() if key in _EXECUTOR_KEYS}
         served = read_services(services)
-        self.executor = _make_executor(label, provider, read_runtimes(runtimes, served), served, chosen)
+        self.executor = _make_executor(provider, read_runtimes(runtimes, served), served, {"label": label, **chosen})
         self.runtimes, self.services = self.executor.runtimes, self.executor.services
         self._poller: JobStatusPoller | None = None
         self._ways = Ways(self.executor)
@@ -120,6 +120,9 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         Args:
             endpoint_id: The endpoint's.
             run_dir: Where logs, keys and job scripts go.
+
+        Raises:
+            RhapsodyError: One of the two is missing.
         """
         if endpoint_id is None or run_dir is None:
             raise RhapsodyError("RhapsodyEngine.start needs endpoint_id and run_dir.")
@@ -165,7 +168,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
     # --- tasks ---------------------------------------------------------------------------------------------------
 
-    def _submit(
+    def _submit(  # noqa: PLR0917 - as the base class has it
         self,
         resource_specification: dict[str, Any],
         func: Callable[..., bytes],
@@ -204,14 +207,13 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
 
 def _make_executor(
-    label: str,
     provider: ExecutionProvider,
     runtimes: Sequence[RuntimeConfig],
     services: Sequence[ServiceConfig],
     settings: dict[str, Any],
 ) -> RhapsodyExecutor:
     try:
-        return RhapsodyExecutor(label=label, provider=provider, runtimes=runtimes, services=services, **settings)
+        return RhapsodyExecutor(provider=provider, runtimes=runtimes, services=services, **settings)
     except InvalidTask as error:
         raise InvalidSetting(f"engine.{error.key}", error.value, error.problem, error.remedy) from None
 

@@ -62,7 +62,7 @@ def run_once(execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mappi
     raise error  # out here, where no other exception is under way: it would travel with it
 
 
-def run_on_rank(
+def run_on_rank(  # noqa: PLR0917 - a task's function, whose last parameter is a rank's
     execute: Execute, packed: bytes, args: Sequence[Any], kwargs: Mapping[str, Any], comm: Any = None
 ) -> bytes:
     """Run a task's function on a rank, with its communicator.

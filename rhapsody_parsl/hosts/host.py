@@ -107,9 +107,10 @@ class Host:
         files: Written there first, private.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         name: str,
+        *,
         node_launcher: NodeLauncher,
         folder: Path,
         log: Path,
@@ -144,13 +145,13 @@ class Host:
         """Wait until it can be used."""
         await self._is_up.wait()
 
-    async def open(self) -> bool:
+    async def start(self) -> bool:
         """Start the node agent; False, with `problem` set, when it does not answer. Later ends and returns are told."""
-        ok = await self._start()
+        ok = await self._start_agent()
         self._life = asyncio.create_task(self._live(ok), name=f"watch {self.name}")
         return ok
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """End all there; returns when it is gone, or cannot be heard any more. Idempotent."""
         if self._life:
             self._life.cancel()
@@ -169,6 +170,7 @@ class Host:
     def start_process(
         self,
         argv: Sequence[str],
+        *,
         env: Mapping[str, str | None],
         log: Path,
         files: Mapping[str, str],
@@ -221,11 +223,11 @@ class Host:
                 await self._lost()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            up = await self._start()
+            up = await self._start_agent()
             if up:
                 self.on_change(self, "")
 
-    async def _start(self) -> bool:
+    async def _start_agent(self) -> bool:
         """Start a node agent and wait for its first line."""
         self.problem = ""
         try:

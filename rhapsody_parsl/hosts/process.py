@@ -159,7 +159,9 @@ class Backend:
                 return
             self._process = _Local(process, lambda pid, code: self._start_guard(guard.burial(argv, pid, code)))
         else:
-            self._process = self._host.start_process(argv, self._env, self.log, self._files, self._marks)
+            self._process = self._host.start_process(
+                argv, env=self._env, log=self.log, files=self._files, marks=self._marks
+            )
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
 
     def _options(self) -> list[str]:

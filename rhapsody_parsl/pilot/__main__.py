@@ -76,7 +76,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
     put(str(private), os.environ)
     nodes, hosts = await discover(config, private, logs_of(config, block), job)
     provide(len(hosts), nodes, len(config.runtimes))
-    pilot = Pilot(config, block, private, nodes, hosts)
+    pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")

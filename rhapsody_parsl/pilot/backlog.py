@@ -53,6 +53,7 @@ class Backlog:
         runtimes: Mapping[str, Refuses],
         default_runtime: str,
         windows: Mapping[str, int],
+        *,
         ageing: float,
     ) -> None:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
@@ -84,7 +85,7 @@ class Backlog:
         lane, spec = self._lane_of(task.spec)
         if self.is_hopeless(task):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
-        if lane.put(task, spec.policy.priority, now):
+        if lane.put(task, spec, now):
             self._join(lane)
         if lane.runs:
             self.behind[lane] = None
@@ -93,7 +94,7 @@ class Backlog:
     def put_back(self, lane: Lane, tasks: list[Task], now: float) -> None:
         """Have tasks wait again, in front of their lane."""
         if tasks:
-            lane.put_back([(task, self._lane_of(task.spec)[1].policy.priority) for task in tasks], now)
+            lane.put_back([(task, self._lane_of(task.spec)[1]) for task in tasks], now)
             self._join(lane)
             self.behind[lane] = None
 

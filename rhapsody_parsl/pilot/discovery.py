@@ -51,7 +51,7 @@ async def discover(
     listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
     named = asyncio.create_task(_named(listed))
     facts = {listed[0].name: probe.facts(environment)}
-    hosts = await _open(config, listed[1:], folder, logs, environment)
+    hosts = await _open(config, listed[1:], folder=folder, logs=logs, environment=environment)
     facts.update((host.name, host.facts) for host in hosts.values() if host.facts)
     if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
@@ -65,7 +65,7 @@ async def _named(listed: Sequence[Listed]) -> bool:
 
 
 async def _open(
-    config: BlockConfig, listed: Sequence[Listed], folder: Path, logs: Path, environment: Mapping[str, str]
+    config: BlockConfig, listed: Sequence[Listed], *, folder: Path, logs: Path, environment: Mapping[str, str]
 ) -> dict[str, Host]:
     if not listed:
         return {}
@@ -77,17 +77,17 @@ async def _open(
     hosts = [
         Host(
             each.name,
-            node_launcher,
-            folder,
-            logs / f"node-agent-{each.name}.log",
-            config.heartbeat_period,
-            config.heartbeat_threshold,
-            files,
+            node_launcher=node_launcher,
+            folder=folder,
+            log=logs / f"node-agent-{each.name}.log",
+            period=config.heartbeat_period,
+            threshold=config.heartbeat_threshold,
+            files=files,
         )
         for each in listed
     ]
     began = time.monotonic()
-    await asyncio.gather(*(host.open() for host in hosts))
+    await asyncio.gather(*(host.start() for host in hosts))
     up = sum(host.up for host in hosts)
     log.info(
         "%d of %d other hosts reached (%s) in %.2f s", up, len(hosts), node_launcher.kind, time.monotonic() - began
@@ -95,7 +95,7 @@ async def _open(
     for host in hosts:
         if not host.up:
             log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
-    await asyncio.gather(*(host.close() for host in hosts if not host.up))
+    await asyncio.gather(*(host.stop() for host in hosts if not host.up))
     if not any(host.up for host in hosts):
         problems = "; ".join(f"{host.name}: {host.problem}" for host in hosts)
         raise RhapsodyError(f"None of the block's other hosts answers ({node_launcher.kind}): {problems}")

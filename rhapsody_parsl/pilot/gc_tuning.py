@@ -12,7 +12,7 @@ def tune() -> None:
     """Take what is there for permanent, and look at what is new less often.
 
     Each lease, task and queue place is an object the collector may look at, none of them is in a cycle. With Python's
-    own setting it took two fifths of a dispatch at 10,000 workers (`benchmarks.dispatch`).
+    own setting it took two fifths of a dispatch at 10,000 workers (`python -m benchmarks dispatch`).
     """
     gc.collect()
     gc.freeze()

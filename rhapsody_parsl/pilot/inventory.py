@@ -34,15 +34,15 @@ def make_nodes(
     first = msgspec.structs.replace(listed[0], labels=(*listed[0].labels, FIRST_HOST))
     if config.nodes:
         names = [first.name] if config.nodes == 1 else [f"{first.name}#{number}" for number in range(config.nodes)]
-        return [_node(config, name, first, facts[first.name], "") for name in names]
+        return [_node(config, name, first, facts[first.name], address="") for name in names]
     return [
-        _node(config, host.name, host, facts[host.name], "" if named else facts[host.name].address)
+        _node(config, host.name, host, facts[host.name], address="" if named else facts[host.name].address)
         for host in (first, *listed[1:])
         if host.name in facts
     ]
 
 
-def _node(config: BlockConfig, name: str, listed: Listed, facts: HostFacts, address: str) -> Node:
+def _node(config: BlockConfig, name: str, listed: Listed, facts: HostFacts, *, address: str) -> Node:
     real = listed.ours(facts.cores)
     cores = range(config.cores_per_node or len(real))
     stands_on = tuple(real[core % len(real)] for core in cores)

@@ -10,6 +10,7 @@ from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.pilot.task_queue import TaskQueue
 from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 from rhapsody_parsl.wire.states import TaskState
 
@@ -18,9 +19,6 @@ __all__ = ("ActiveRun", "EndedBy", "Lane")
 EndedBy = Literal["cancelled"] | WalltimeExceeded
 """Why one task of a run is being stopped, while the run as such is well."""
 
-_WORK_AHEAD = 0.010
-_LONG = 0.020
-_MOST_AHEAD = 64
 _RECALL_AFTER = 0.05
 
 
@@ -40,12 +38,12 @@ class Lane(TaskQueue):
         scattered: Whether they ask to be near many things.
         varied: Whether they ask for more and less memory.
         most: The most memory that one asks for, in GB.
-        seconds: Running mean of the time inside the user's code; None until the first result.
+        durations: Of its tasks, and what follows from them.
         runs: The runs under way.
     """
 
     __slots__ = (
-        "_ageing", "mixed", "most", "runs", "runtime", "scattered", "seconds", "shape", "spec", "timed", "varied",
+        "_ageing", "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "varied",
         "window",
     )  # fmt: skip
 
@@ -54,26 +52,24 @@ class Lane(TaskQueue):
         self.spec, self.runtime, self.shape, self.window, self._ageing = spec, runtime, shape, shape.window, ageing
         self.timed = self.mixed = self.scattered = self.varied = False
         self.most = spec.resources.memory
-        self.seconds: float | None = None
+        self.durations = Prefetch(least=2)
         self.runs: dict[int, ActiveRun] = {}
 
-    def put(self, task: Task, priority: float, now: float) -> bool:
-        """Join the queue; return whether the first of it may be another now."""
-        return self.join(task, priority * self._ageing + now if priority else now, now)
+    def claim(self, spec: TaskSpec, arrival: float) -> float:
+        """Return the key of a task that came at a time, the lowest first: the one place that orders waiting tasks."""
+        priority = spec.policy.priority
+        return priority * self._ageing + arrival if priority else arrival
 
-    def put_back(self, tasks: Iterable[tuple[Task, float]], now: float) -> None:
-        """Join it again, each in front of those of its priority, in the order given."""
+    def put(self, task: Task, spec: TaskSpec, now: float) -> bool:
+        """Join the queue; return whether the first of it may be another now."""
+        return self.join(task, self.claim(spec, now), now)
+
+    def put_back(self, tasks: Iterable[tuple[Task, TaskSpec]], now: float) -> None:
+        """Join it again, each in front of those with its claim, in the order given."""
         oldest = self.oldest
         arrival = now if oldest is None else min(now, oldest)
-        for task, priority in reversed(list(tasks)):
-            self.join_in_front(task, priority * self._ageing + arrival if priority else arrival, arrival)
-
-    def learn(self, seconds: float) -> None:
-        """Take the duration of one task into the mean; a long one counts at once."""
-        if self.seconds is None or seconds > _LONG:
-            self.seconds = seconds
-        else:
-            self.seconds += 0.1 * (seconds - self.seconds)
+        for task, spec in reversed(list(tasks)):
+            self.join_in_front(task, self.claim(spec, arrival), arrival)
 
     @property
     def differs(self) -> bool:
@@ -81,22 +77,18 @@ class Lane(TaskQueue):
         return (self.varied or self.scattered) and not self.window
 
     @property
-    def depth(self) -> int:
+    def prefetch(self) -> int:
         """How many tasks a run is to hold: enough short ones to hide the way to the worker, one long one."""
-        if self.window:
-            return self.window
-        if self.seconds is None or self.seconds > _LONG:
-            return 1
-        return max(2, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self.seconds, 1e-6))))
+        return self.window or self.durations.count
 
     def portion(self, cores: int) -> int:
         """How many tasks to give at once: a fair part of the queue for each run that a block of `cores` can hold."""
-        depth = self.depth
-        if depth == 1:
+        most = self.prefetch
+        if most == 1:
             return 1
         resources = self.spec.resources
         each = max(1, resources.cores) * max(1, resources.num_ranks)
-        return max(1, min(depth, math.ceil(len(self) / (2 * max(1, cores // each)))))
+        return max(1, min(most, math.ceil(len(self) / (2 * max(1, cores // each)))))
 
 
 class ActiveRun:
@@ -152,9 +144,9 @@ class ActiveRun:
         lane, has = self.lane, len(self.inflight)
         if lane.window:
             return lane.shape.room
-        if self.recalled or self.lost_with or has > (depth := lane.depth) // 2:
+        if self.recalled or self.lost_with or has > (most := lane.prefetch) // 2:
             return 0
-        return min(depth - has, lane.portion(cores))
+        return min(most - has, lane.portion(cores))
 
     def put(self, tasks: list[Task]) -> None:
         """It was given tasks."""
@@ -204,7 +196,7 @@ class ActiveRun:
         if not self.recallable:
             return []
         self.recalled = True
-        self.lane.learn(now - self.fed_at)
+        self.lane.durations.learn(now - self.fed_at)
         return list(self.inflight)[1:]
 
     def record(self, ended: float) -> LeaseRecord:

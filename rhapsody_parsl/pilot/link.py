@@ -13,7 +13,7 @@ from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, reachable
-from rhapsody_parsl.wire.tcp import AsyncTcpConnection
+from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 
 __all__ = ("DriverUnreachable", "Link", "find_driver")
 
@@ -95,10 +95,11 @@ class Link:
         threshold: Seconds of silence after which the driver counts as lost.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - as many facts, each from somewhere else
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         address: str,
         block: str,
+        *,
         proof: Proof,
         token: Token,
         receive: Callable[[ToPilot], None],
@@ -117,10 +118,18 @@ class Link:
         own = f"{block}/{secrets.token_hex(4)}"
         if address.startswith(_LOCAL):
             path = address.removeprefix(_LOCAL)
-            self._peer = AsyncStreamConnection.connect(path, own, token, self._loop, self._hear, lambda: lost(_ENDED))
+            self._peer = AsyncStreamConnection.connect(
+                path, own, token, self._loop, receive=self._hear, ended=lambda: lost(_ENDED)
+            )
         else:
             self._peer = AsyncTcpConnection(
-                address, own, proof, self._loop, self._hear, self._note_connection, lambda: lost(_HUNG_UP)
+                address,
+                own,
+                proof,
+                self._loop,
+                receive=self._hear,
+                connected=self._note_connection,
+                hung_up=lambda: lost(_HUNG_UP),
             )
         self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]
 

@@ -41,13 +41,13 @@ class Pilot:
     """
 
     def __init__(
-        self, config: BlockConfig, block: str, folder: Path, nodes: Sequence[Node], hosts: Mapping[str, Host]
+        self, config: BlockConfig, block: str, folder: Path, *, nodes: Sequence[Node], hosts: Mapping[str, Host]
     ) -> None:
         self._config, self._block, self._folder = config, block, folder
         self._leaving = Leaving()
         self._background = Background(self._leaving)
         self._link: Link | None = None
-        self._shell = Shell(config, block, folder, nodes, hosts, send=self._send, leaving=self._leaving)
+        self._shell = Shell(config, block, folder, nodes=nodes, hosts=hosts, send=self._send, leaving=self._leaving)
         self._core = self._shell.core
 
     async def run(self) -> None:
@@ -70,7 +70,16 @@ class Pilot:
         token = Token(config.token)
         proof = Keys.load(Path(config.certificates)) if config.certificates else token
         period, threshold = config.heartbeat_period, config.heartbeat_threshold
-        self._link = Link(address, self._block, proof, token, self._receive, self.leave, period, threshold)
+        self._link = Link(
+            address,
+            self._block,
+            proof=proof,
+            token=token,
+            receive=self._receive,
+            lost=self.leave,
+            period=period,
+            threshold=threshold,
+        )
         inventory = self._shell.inventory()
         self._send(Hello(VERSION, self._block, importlib.metadata.version("rhapsody-parsl"), inventory))
         log.info("connected to %s; %s", address, inventory)

@@ -51,8 +51,8 @@ class MemoryLimits:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._hub: Exchange | None = None
-        self._watches: dict[str, _Watch] = {}  # by name on the hub
+        self._exchange = Exchange(context, "memory", self._receive)
+        self._watches: dict[str, _Watch] = {}  # by name on the exchange
         self._runs: dict[int, _Kept] = {}
 
     def keep(self, run: Run, host: str, pids: Mapping[str, int], on_exceeded: Callable[[MemoryExceeded], None]) -> None:
@@ -103,9 +103,7 @@ class MemoryLimits:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
         self._watches.clear()
-        if self._hub:
-            self._hub.close()
-            self._hub = None
+        self._exchange.stop()
 
     def _watch_of(self, host: str) -> _Watch:
         new = _Watch(host)
@@ -128,9 +126,8 @@ class MemoryLimits:
 
     async def _live_once(self, watch: _Watch, host: Host | None) -> None:
         name = watch.name
-        if self._hub is None:
-            self._hub = Exchange(self._context, "memory", self._receive)
-        endpoint, *keys = self._hub.arguments([watch.host])
+        self._exchange.start()
+        endpoint, *keys = self._exchange.arguments([watch.host])
         command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", endpoint, name, *keys]
         backend = Backend(command, self._context.logs / f"{name}.log", grace=1.0, host=host)
         try:
@@ -141,9 +138,8 @@ class MemoryLimits:
             await self._end(name, backend)
 
     async def _end(self, name: str, backend: Backend) -> None:
-        if self._hub:
-            self._hub.send(name, Quit())
-            self._hub.forget(name)
+        self._exchange.send(name, Quit())
+        self._exchange.forget(name)
         await backend.stop()
 
     def _receive(self, peer: str, message: FromBackend) -> None:
@@ -173,5 +169,5 @@ class MemoryLimits:
                 self._send(other, Release(kept.run.id, "kill"))
 
     def _send(self, watch: _Watch, message: Limit | Release) -> None:
-        if watch.up and self._hub:
-            self._hub.send(watch.name, message)
+        if watch.up:
+            self._exchange.send(watch.name, message)

@@ -20,8 +20,9 @@ from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.reports import Reports
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
-from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
+from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.wire.messages import FromPilot, Result, Results, Returned
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
@@ -62,9 +63,9 @@ class Shell:
         config: BlockConfig,
         block: str,
         folder: Path,
+        *,
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
-        *,
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
@@ -72,9 +73,8 @@ class Shell:
         self._background = Background(leaving)
         self.draining = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
-        self._runtimes: dict[str, Runtime] = {}
         windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
-        self.core = Core(Ledger(nodes), self._runtimes, config.default_runtime, windows, config.ageing, time.time)
+        runs = Runs(Ledger(nodes), time.time)
         self.context = Context(
             nodes={node.name: node for node in nodes},
             head=nodes[0].name,
@@ -91,8 +91,9 @@ class Shell:
         for host in hosts.values():
             host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
-        self._services = build_services(config, self.context, self.core.borrow)
-        self._runtimes.update(build(config, self.context, self._services))
+        self._services = build_services(config, self.context, runs.borrow)
+        self._runtimes = build(config, self.context, self._services)
+        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing)
         self.reports = Reports(self.core, self._runtimes)
 
     def inventory(self) -> Inventory:
@@ -114,7 +115,7 @@ class Shell:
         stops["services"] = self._services.stop()
         await asyncio.gather(*(_watch(what, stop) for what, stop in stops.items()))
         await _watch("memory limits", self._limits.stop())
-        await asyncio.gather(*(_watch(f"host {host.name}", host.close()) for host in self.context.hosts.values()))
+        await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in self.context.hosts.values()))
 
     # --- what runtimes tell (the `Events` protocol) --------------------------------------------------------------
 

@@ -30,10 +30,10 @@ _POLLING = 2
 
 @spelled
 class AllocationProvider(ExecutionProvider, RepresentationMixin):
-    """Runs the block in this very batch job: of salloc, sbatch, `qsub -I`, `flux alloc` or `bsub -Is`.
+    """Runs the block in the batch job that this process is in: `salloc`, `sbatch`, `qsub -I`, `flux alloc`, `bsub -Is`.
 
-    There is one block. Its command is a process of ours on the allocation's first node, or on the one we stand on; it
-    ends, with everything below it, when it is cancelled and when this process ends.
+    There is one block. Its command runs on this node if the allocation has it, or else on the allocation's first node.
+    It is killed, with everything below it, when it is cancelled and when this process exits.
 
     Args:
         worker_init: Shell commands before the block's own.
@@ -41,13 +41,13 @@ class AllocationProvider(ExecutionProvider, RepresentationMixin):
         init_blocks: 1, or 0 to start with the first task.
         min_blocks: 1 to keep the block when it is idle.
         parallelism: See Parsl.
-        node_launcher: How to reach the first node where we stand on none (a login node under salloc): `auto`, `srun`,
-            `ssh`, `pals`, `flux`, or a command with `{host}` in it.
-        cmd_timeout: Seconds that a cancelled command has to end.
+        node_launcher: How to reach the first node from outside of the allocation (a login node under salloc): `auto`,
+            `srun`, `ssh`, `pals`, `flux`, or a command with `{host}` in it.
+        cmd_timeout: Seconds that a cancelled command has to exit.
 
     Raises:
-        InvalidTask: A number or a way to the first node that cannot be.
-        NoAllocation: This process stands in no allocation.
+        InvalidTask: A number, or the way to the first node, cannot work.
+        NoAllocation: This process is in no allocation.
         InventoryUnknown: The batch system's list of hosts cannot be read.
     """
 

@@ -36,6 +36,9 @@ class SharedBlock(RepresentationMixin):
 
     Args:
         provider: Submits the job; it has to start one process in it, so `SimpleLauncher()` on several nodes.
+
+    Raises:
+        InvalidTask: Its launcher would start several.
     """
 
     @checked

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, to_wire
+from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.services.leaving import leave, leave_with
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ServiceFacts, ToBackend
 
 __all__ = ("Conversation", "bind")
@@ -73,7 +74,11 @@ class Conversation:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the port, or to a free one when it is taken or 0."""
+    """Return a socket bound to the port, or to a free one when it is taken or 0.
+
+    Raises:
+        OSError: No port is free.
+    """
     for wanted in dict.fromkeys((port, 0)):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -48,6 +48,7 @@ class Replica:
         index: Which of the service's replicas.
         placed: Its lease, a part for each of its nodes; () when it takes none.
         context: The block.
+        hub: Where its processes speak.
         secret: The service's.
         owner: Hears what happens.
 
@@ -58,13 +59,20 @@ class Replica:
         error: Why it does not answer: for good, or until its restarts count no more.
     """
 
-    def __init__(
-        self, kind: Kind, index: int, placed: tuple[Placed, ...], context: Context, secret: str, owner: Owner
+    def __init__(  # noqa: PLR0913 - one thing of each kind
+        self,
+        kind: Kind,
+        index: int,
+        placed: tuple[Placed, ...],
+        context: Context,
+        *,
+        hub: Exchange,
+        secret: str,
+        owner: Owner,
     ) -> None:
         self._kind, self.config = kind, kind.config
         self.name, self.placed = f"{kind.config.name}-{index}", placed
-        self._context, self._secret, self._owner = context, secret, owner
-        self._hub: Exchange | None = None
+        self._context, self._hub, self._secret, self._owner = context, hub, secret, owner
         self._group: ProcessGroup | None = None
         self._ready: asyncio.Future[None] | None = None
         self._leaving: asyncio.Future[Failed] | None = None
@@ -86,9 +94,8 @@ class Replica:
         self.error = error
         self._set("failed", str(error))
 
-    async def live(self, hub: Exchange) -> None:
+    async def live(self) -> None:
         """Be there until stopped, or failed for good."""
-        self._hub = hub
         try:
             await self._kind.check()
             await self._serve()
@@ -104,7 +111,7 @@ class Replica:
 
     def send(self, message: ToBackend) -> None:
         """Tell its head something; nothing happens while there is none."""
-        if self._hub and self.peer:
+        if self.peer:
             self._hub.send(self.peer, message)
 
     # --- the processes -------------------------------------------------------------------------------------------
@@ -153,8 +160,7 @@ class Replica:
         if self._was_ready and not group.ended.done() and not self._leaving.done():
             self._set("ready", "")
             await _first({group.ended, self._leaving})
-        if self._hub:
-            self._hub.drain()  # take what it said before it died
+        self._hub.drain()  # take what it said before it died
         failure = self._end(group)
         await group.stop()
         if self.config.memory:
@@ -258,7 +264,7 @@ class Replica:
 
     def _settings(self, host: str, rank: int, place: Rendezvous | None) -> Settings:
         alone = not self._context.hosts
-        endpoint, *keys = self._hub.arguments([host]) if self._hub else [""]
+        endpoint, *keys = self._hub.arguments([host])
         return Settings(
             name=self.config.name,
             endpoint=endpoint,

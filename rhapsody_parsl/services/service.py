@@ -8,6 +8,7 @@ from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Borrow, Context, Placed
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service_config import ServiceSettings
@@ -44,6 +45,7 @@ class Service:
         kind: Of service.
         context: The block.
         borrow: Lends each replica its lease.
+        hub: Where the replicas' processes speak.
         secret: Generated for it.
         on_change: Called when the service is another than before.
 
@@ -52,14 +54,21 @@ class Service:
     """
 
     def __init__(
-        self, kind: Kind, context: Context, borrow: Borrow, secret: str, on_change: Callable[[], None]
+        self,
+        kind: Kind,
+        context: Context,
+        borrow: Borrow,
+        *,
+        hub: Exchange,
+        secret: str,
+        on_change: Callable[[], None],
     ) -> None:
         self.kind, self._secret, self._on_change = kind, secret, on_change
         self.listener: Listener | None = None
         self.replicas: list[Replica] = []
         for index in range(kind.config.replicas):
             placed = _lend(kind, index, borrow)
-            replica = Replica(kind, index, placed or (), context, secret, self)
+            replica = Replica(kind, index, placed or (), context, hub=hub, secret=secret, owner=self)
             self.replicas.append(replica)
             if placed is None:
                 replica.give_up(ServiceFailed(kind.config.name, _no_room(kind.config, index, len(context.nodes))))
@@ -89,7 +98,11 @@ class Service:
         return self.listener.died(replica, failure, cause) if self.listener else Unexplained(time.monotonic())
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
-        """A replica's head said something about its work."""
+        """A replica's head said something about its work.
+
+        Raises:
+            TypeError: Nobody gave it any.
+        """
         if self.listener is None:
             raise TypeError(f"a replica of service '{self.name}' does not say {type(message).__name__}")
         self.listener.heard(replica, message)

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from rhapsody_parsl.block.context import Borrow, Context
 from rhapsody_parsl.block.exchange import Exchange
-from rhapsody_parsl.errors import to_wire
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
 from rhapsody_parsl.service_config import variable_of
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
+from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
 
 __all__ = ("Services",)
@@ -33,10 +33,14 @@ class Services:
 
     def __init__(self, kinds: Sequence[Kind], context: Context, borrow: Borrow) -> None:
         self._context = context
-        self._hub: Exchange | None = None
+        self._hub = Exchange(context, "services", self._receive)
         self._lives: list[asyncio.Task[None]] = []
+        self._started = False
         self._services = {
-            kind.config.name: Service(kind, context, borrow, secrets.token_urlsafe(24), self._changed) for kind in kinds
+            kind.config.name: Service(
+                kind, context, borrow, hub=self._hub, secret=secrets.token_urlsafe(24), on_change=self._changed
+            )
+            for kind in kinds
         }
 
     def __iter__(self) -> Iterator[Service]:
@@ -45,24 +49,25 @@ class Services:
 
     def start(self) -> None:
         """Set every replica going; idempotent."""
-        if self._hub is not None or not self._services:
+        if self._started or not self._services:
             return
-        self._hub = Exchange(self._context, "services", self._receive)
+        self._started = True
+        self._hub.start()
         for replica in self._replicas():
             if replica.error is None:
-                self._lives.append(asyncio.create_task(replica.live(self._hub), name=f"service {replica.name}"))
+                self._lives.append(asyncio.create_task(replica.live(), name=f"service {replica.name}"))
         self._changed()
 
     async def stop(self) -> None:
         """Stop everything; idempotent."""
-        if self._hub is None:
+        if not self._started:
             return
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
         await asyncio.gather(*(replica.stop() for replica in self._replicas()))
-        self._hub.close()
-        self._hub, self._lives = None, []
+        self._hub.stop()
+        self._started, self._lives = False, []
 
     def _replicas(self) -> list[Replica]:
         return [replica for service in self for replica in service.replicas]
@@ -80,7 +85,7 @@ class Services:
 
     def _changed(self) -> None:
         """Let tasks and people know."""
-        if self._hub is None:
+        if not self._started:
             return
         known: dict[str, object] = {}
         variables: dict[str, str] = {}

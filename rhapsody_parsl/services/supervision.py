@@ -41,6 +41,7 @@ class Server(Protocol):
 async def supervise(
     settings: Settings,
     conversation: Conversation,
+    *,
     argv: Callable[[int], Sequence[str]],
     server: Callable[[Started], Server],
     fixed_port: bool = False,

@@ -12,7 +12,9 @@ from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
-from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT, TcpConnection, TcpListener
+from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT
+from rhapsody_parsl.wire.tcp_connection import TcpConnection
+from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 __all__ = ("Hub", "Spoke")
 

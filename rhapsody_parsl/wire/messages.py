@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError, is_lost, to_wire
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 

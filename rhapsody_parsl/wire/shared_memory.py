@@ -117,6 +117,9 @@ def opened(item: Task | Result) -> bytes | memoryview:
     """Return the payload to be read; nothing when the task is over and its file is gone.
 
     A file is mapped: unpickling makes the only copy, and the map goes with the last look at it.
+
+    Raises:
+        TypeError: It is no payload that has arrived.
     """
     payload = item.payload
     if isinstance(payload, SharedPayload):

@@ -119,6 +119,7 @@ class AsyncStreamConnection:
         self,
         connection: socket.socket,
         loop: asyncio.AbstractEventLoop,
+        *,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
         first: int = LARGEST,
@@ -137,6 +138,7 @@ class AsyncStreamConnection:
         name: str,
         token: Token | None,
         loop: asyncio.AbstractEventLoop,
+        *,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
     ) -> "AsyncStreamConnection":
@@ -145,7 +147,7 @@ class AsyncStreamConnection:
         Raises:
             OSError: Nobody is there, or not one of us.
         """
-        peer = cls(_connected(address), loop, receive, ended)
+        peer = cls(_connected(address), loop, receive=receive, ended=ended)
         peer.send(_greeting(name, token))
         return peer
 
@@ -241,6 +243,7 @@ class StreamListener:
         address: str,
         receive: Callable[[str, list[bytes]], None],
         loop: asyncio.AbstractEventLoop,
+        *,
         ended: Callable[[str], None] | None = None,
         token: Token | None = None,
     ) -> None:
@@ -301,9 +304,9 @@ class StreamListener:
         peer = AsyncStreamConnection(
             connection,
             self._loop,
-            lambda frames: self._take(peer, frames),
-            lambda: self._end(peer),
-            _LARGEST_GREETING,
+            receive=lambda frames: self._take(peer, frames),
+            ended=lambda: self._end(peer),
+            first=_LARGEST_GREETING,
         )
         self._names[peer] = ""
 

@@ -254,6 +254,7 @@ def serve(
     name: str,
     keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
+    *,
     facts: WorldFacts | None = None,
 ) -> None:
     """Be a worker until told to leave or the pilot is gone; returns never: the process ends here.

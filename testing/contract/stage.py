@@ -17,12 +17,13 @@ import msgspec
 import psutil
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.errors import RhapsodyError, from_wire
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import folder
 from rhapsody_parsl.hosts.environment import put
 from rhapsody_parsl.hosts.probe import our_cores
 from rhapsody_parsl.payload import open_result, pack_call
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run, Runtime
+from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory, block_folder, discard, opened
 from testing.contract.recorder import Recorder, Told

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks import coupling, heterogeneity, machine, path, sides, stamps, ways
+from benchmarks import __main__ as command
+from benchmarks.claims import coupling, heterogeneity
+from benchmarks.library import block, machine, sides, stamps, traces
+from benchmarks.studies import path
 
 
 @pytest.mark.parametrize("share", heterogeneity.LEVELS)
@@ -29,9 +33,9 @@ def record(start: float, end: float, *cores: int) -> dict[str, Any]:
 
 def test_leased_is_the_mean_number_of_cores_between_two_times() -> None:
     records = [record(0, 10, 0, 1), record(4, 5, 2), record(20, 30, 0)]
-    assert heterogeneity.leased(records, 0, 10) == pytest.approx(2.1)
-    assert heterogeneity.leased(records, 10, 20) == 0
-    assert heterogeneity.leased(records, 9, 21) == pytest.approx(3 / 12)
+    assert block.leased(records, 0, 10) == pytest.approx(2.1)
+    assert block.leased(records, 10, 20) == 0
+    assert block.leased(records, 9, 21) == pytest.approx(3 / 12)
 
 
 def test_stolen_is_the_share_of_the_time_that_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +52,7 @@ def test_sizes_in_words() -> None:
 
 
 SIDE = """
-from benchmarks import sides
+from benchmarks.library import sides
 
 def measure(kind, folder, start):
     if kind == "broken":
@@ -82,7 +86,7 @@ def test_a_side_that_fails_says_why(module: str) -> None:
 
 def test_stamps_of_another_process_are_there_also_when_it_is_killed(tmp_path: Path) -> None:
     program = (
-        "import os, signal; from pathlib import Path; from benchmarks.stamps import stamped; "
+        "import os, signal; from pathlib import Path; from benchmarks.library.stamps import stamped; "
         f"abs_ = stamped(abs, Path({str(tmp_path)!r}) / 'begun.1', 'begins'); "
         "print([abs_(-1), abs_(-2)], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -101,7 +105,7 @@ def test_a_task_counts_when_each_place_has_its_stamps_inside() -> None:
     assert stamps.join(windows, [submit, begun, begun], [once, (1, 2), later_of_two]) == [[21, 22, 23, 24, 30]]
 
 
-FUNCTIONS = {leg.function for legs in ways.WAYS.values() for leg in legs.values() if leg.role}
+FUNCTIONS = {span.function for spans in traces.TRACES.values() for span in spans.values() if span.role}
 WITHOUT_VLLM = sorted(
     name for name in FUNCTIONS if not name.startswith(("vllm.", "rhapsody_parsl.runtimes.vllm.engine:"))
 )
@@ -114,30 +118,108 @@ def test_a_place_that_is_stamped_is_there(function: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["pilot", "worker"])
-def test_a_process_stamps_the_places_of_its_role_on_the_way(tmp_path: Path, role: str) -> None:
+def test_a_process_stamps_the_places_of_its_role(tmp_path: Path, role: str) -> None:
     environment = {**os.environ, **stamps.environment("request", str(tmp_path))}
-    words = [sys.executable, "-m", ways.MODULES[role]]
+    words = [sys.executable, "-m", traces.MODULES[role]]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=30)
     assert done.returncode  # it was told of no block
-    places = {place for place, leg in ways.WAYS["request"].items() if leg.role == role}
+    places = {place for place, span in traces.TRACES["request"].items() if span.role == role}
     assert {file.name.partition(".")[0] for file in tmp_path.iterdir()} == places
 
 
 def test_the_processes_of_a_block_are_known_by_their_commands() -> None:
-    for role, module in ways.MODULES.items():
+    for role, module in traces.MODULES.items():
         assert importlib.util.find_spec(module)
         assert stamps.role_of(["python", "-m", module, "more"]) == role
-    assert not stamps.role_of(["python", "-m", "pytest", ways.MODULES["pilot"]])
+    assert not stamps.role_of(["python", "-m", "pytest", traces.MODULES["pilot"]])
 
 
-def test_the_legs_of_a_way_are_told_in_order_and_summed_by_whose_they_are() -> None:
-    stamped = {place: 1.0 + number for number, place in enumerate(ways.WAYS["mpi"])}
+def test_the_spans_of_a_trace_are_told_in_order_and_summed_by_whose_they_are() -> None:
+    stamped = {place: 1.0 + number for number, place in enumerate(traces.TRACES["mpi"])}
     runs: sides.Runs = {"mpi-stamped": [{"total": 200.0, **stamped, "joined": 7}], "mpi-plain": [{"total": 190.0}]}
     result = path.summary("mpi", runs)
     assert result["totals"] == {"stamped": 200.0, "plain": 190.0}
-    assert result["legs"][:2] == [
-        (ways.KERNEL, "the call", "our submit", 1.0),
-        (ways.DRIVER, "our submit", "packed", 2.0),
+    assert result["spans"][:2] == [
+        (traces.KERNEL, "the call", "our submit", 1.0),
+        (traces.DRIVER, "our submit", "packed", 2.0),
     ]
     assert sum(result["by_owner"].values()) == pytest.approx(sum(stamped.values()))
-    assert result["by_owner"][ways.KERNEL] == 1.0 + len(stamped)
+    assert result["by_owner"][traces.KERNEL] == 1.0 + len(stamped)
+
+
+FILES = [file for folder in (*command.FOLDERS, "library") for file in Path("benchmarks", folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_benchmark_is_made_from_the_library_alone(file: Path) -> None:
+    imports = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+    from_ours = {node.module for node in imports if node.module and node.module.partition(".")[0] == "benchmarks"}
+    assert all(module.startswith("benchmarks.library") for module in from_ours)
+
+
+def test_one_command_lists_all_benchmarks_with_what_they_are_and_runs_one() -> None:
+    listed = subprocess.run([sys.executable, "-m", "benchmarks"], capture_output=True, text=True, check=True).stdout
+    for name, module in command.commands().items():
+        assert importlib.util.find_spec(module)
+        assert command.about(name).endswith(".")
+        assert re.search(rf"^ +{name} .*{re.escape(command.about(name))}$", listed, re.MULTILINE)
+    words = [sys.executable, "-m", "benchmarks", "dispatch", "--help"]
+    helped = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert command.about("dispatch") in helped
+    unknown = subprocess.run([sys.executable, "-m", "benchmarks", "overheads"], capture_output=True, check=False)
+    assert unknown.returncode == 2
+
+
+@pytest.mark.parametrize("place", ["Makefile", "docs", "benchmarks", "rhapsody_parsl", "CONTRIBUTING.md"])
+def test_each_benchmark_that_is_named_is_there(place: str) -> None:
+    root = Path(place)
+    files = [root] if root.is_file() else [file for file in root.rglob("*") if file.suffix in (".md", ".py")]
+    named = {name for file in files for name in re.findall(r"-m benchmarks ([a-z]\w*)", file.read_text())}
+    assert named <= command.commands().keys()
+    old = [file for file in files if re.search(r"benchmarks\.(?!library|claims|studies)[a-z]", file.read_text())]
+    assert not old
+
+
+LAB = sorted(Path("docs/lab").glob("2*.md"))
+
+
+def test_each_claim_has_a_row_in_the_table_of_performance() -> None:
+    table = Path("docs/performance.md").read_text().partition("| --- ")[2]
+    claims = {name for name, module in command.commands().items() if ".claims." in module}
+    assert claims <= set(re.findall(r"^\|.*\| \[`(\w+)`\]\(lab/", table, re.MULTILINE)) <= command.commands().keys()
+
+
+@pytest.mark.parametrize("page", LAB, ids=lambda page: page.stem)
+def test_a_laboratory_page_says_question_machine_command_table_and_reading(page: Path) -> None:
+    text = page.read_text()
+    assert text.startswith(f"# {page.stem[:10]}: ")
+    parts = ["**Question.**", "**Machine.**", "**Command.**"]
+    places = [text.find(part) for part in parts]
+    assert places == sorted(places)
+    assert -1 not in places
+    assert "| --- |" in text[places[-1] :]
+    assert "**Reading.**" in text or "## What is not reached" in text
+    assert f"({page.name})" in Path("docs/lab/index.md").read_text()
+
+
+def rows(page: str) -> list[list[str]]:
+    lines = [line for line in Path(page).read_text().splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(word.replace(",", "")) for word in re.findall(r"[\d,]+(?:\.\d+)?", cell)]
+
+
+def test_what_performance_says_of_three_runs_is_what_the_runs_gave() -> None:
+    runs = set()
+    for _, _, *cells in (row for row in rows("docs/lab/2026-11-27-aims.md") if len(row) == 5):
+        for parts in zip(*(cell.split("; ") for cell in cells), strict=False):
+            found = [number for part in parts for number in numbers(part)]
+            if found:
+                runs.add((numbers(parts[-1])[0], min(found), max(found)))
+    said = [row for row in rows("docs/performance.md") if row[2] and numbers(row[2])]
+    assert len(said) > 12
+    for what, measured, three, *_ in said:
+        low, high = numbers(three)
+        assert (numbers(measured)[0], low, high) in runs, what

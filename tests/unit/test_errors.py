@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from rhapsody_parsl import errors
-from rhapsody_parsl.errors import InvalidTask, LostTask, RhapsodyError, from_wire, to_wire
+from rhapsody_parsl.errors import InvalidTask, LostTask, RhapsodyError
 from rhapsody_parsl.executors.admission import InvalidSpecification
+from rhapsody_parsl.wire.failures import from_wire, to_wire
 
 KINDS: list[Any] = [kind for name in errors.__all__ if inspect.isclass(kind := getattr(errors, name))]
 

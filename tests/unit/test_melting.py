@@ -13,9 +13,9 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console  # noqa: E402 - after the skips
 
-from melting import (  # noqa: E402
+from melting import (  # noqa: E402 - as above
     analysis,
     fit,
     lammps_input,
@@ -28,8 +28,8 @@ from melting import (  # noqa: E402
     report,
     structure,
 )
-from melting.live_view import Progress, render  # noqa: E402
-from melting.trajectory import Trajectory, read  # noqa: E402
+from melting.live_view import Progress, render  # noqa: E402 - as above
+from melting.trajectory import Trajectory, read  # noqa: E402 - as above
 
 TRUE_TM, TRUE_D = 0.62, 0.02
 A = 1.6

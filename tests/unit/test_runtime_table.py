@@ -167,7 +167,7 @@ def test_the_default_is_the_first_for_plain_tasks(somebodys: Any) -> None:
 
 def test_an_explanation_names_it(somebodys: Any) -> None:
     runtimes = (LocalRuntime(), somebodys.Jobs())
-    told = explain(Admission(runtimes, (), "local", 1), "local", (), [], {"num_ranks": 2}, {})
+    told = explain(Admission(runtimes, (), "local", 1), "local", (), [], spec={"num_ranks": 2}, keys={})
     assert told.runtime == "jobs"
     assert "rank or node keys make it a task for 'jobs'" in told.why
 

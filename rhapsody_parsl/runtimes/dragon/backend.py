@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,14 +49,13 @@ class Head:
         name: Our name on the pilot's hub.
         logs: Folder for the workers' output.
         files: The job's soft limit of open files, which the workers get; Dragon's own may be higher.
-        endpoint: The hub.
-        keys: Folder of keys, for a hub on another host.
+        address: The hub's endpoint and, for one on another host, the folder of keys.
     """
 
-    def __init__(self, name: str, logs: Path, files: int, endpoint: str, keys: str = "") -> None:
-        self._address, self._logs = [endpoint, *([keys] if keys else [])], logs
-        self._files = files
-        self._spoke = Spoke(endpoint, name, Keys.load(Path(keys)) if keys else None)
+    def __init__(self, name: str, logs: Path, files: int, address: Sequence[str]) -> None:
+        self._address, self._logs, self._files = address, logs, files
+        endpoint, *keys = address
+        self._spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
         self._alone = self._spoke.end_descriptor()
@@ -190,7 +190,7 @@ def _ending(process: Process) -> str:
 def main(arguments: list[str]) -> None:
     """`backend.py NAME LOGS FILES ENDPOINT [KEYS]`."""
     name, logs, files, *address = arguments
-    head = Head(name, Path(logs), int(files), *address)
+    head = Head(name, Path(logs), int(files), address)
     try:
         head.serve()
     except Exception as problem:

@@ -70,7 +70,7 @@ def find_dragon(config: DragonRuntime, python: str) -> str:
 
 
 def mode(
-    hosts: Sequence[str], options: Sequence[str], node_launcher: str, everywhere: bool, ports: Sequence[int]
+    hosts: Sequence[str], options: Sequence[str], node_launcher: str, *, everywhere: bool, ports: Sequence[int]
 ) -> list[str]:
     """Return the arguments that say where the runtime runs.
 
@@ -111,10 +111,11 @@ class Partition:
     """The Dragon runtime over some hosts.
 
     Args:
-        name: Of its head on the hub.
+        name: Of its head on the exchange.
         hosts: Where it runs.
         config: The user's.
         context: The block.
+        exchange: Speaks to its head.
         ended: Told when it is lost, why, and which task each worker on its first host began last.
     """
 
@@ -122,23 +123,20 @@ class Partition:
         self,
         name: str,
         hosts: tuple[str, ...],
+        *,
         config: DragonRuntime,
         context: Context,
+        exchange: Exchange,
         ended: Callable[["Partition", RhapsodyError, Mapping[str, int]], None],
     ) -> None:
         self.name, self.hosts = name, hosts
-        self._config, self._context, self._ended = config, context, ended
+        self._config, self._context, self._exchange, self._ended = config, context, exchange, ended
         self._backend: Backend | None = None
-        self._hub: Exchange | None = None
         self._up: asyncio.Event = asyncio.Event()
         self._orders: list[Spawn] = []
         self._watch: asyncio.Task[RhapsodyError] | None = None
         self._sweepers: list[Backend] = []
         self._launches = 0
-
-    def attach(self, hub: Exchange) -> None:
-        """Use this hub."""
-        self._hub = hub
 
     def head_is_up(self) -> None:
         """The head said it is ready: what was ordered meanwhile goes out."""
@@ -149,17 +147,17 @@ class Partition:
 
     def spawn(self, order: Spawn) -> None:
         """Have a worker started; a runtime that is not up is started first."""
-        if self._up.is_set() and self._hub:
-            self._hub.send(self.name, order)
+        if self._up.is_set():
+            self._exchange.send(self.name, order)
             return
         self._orders.append(order)
         self._wake()
 
     def kill(self, worker: str) -> bool:
         """Have a worker killed; False when the runtime is not up, and has not started it."""
-        if not self._up.is_set() or self._hub is None:
+        if not self._up.is_set():
             return False
-        self._hub.send(self.name, Kill(worker))
+        self._exchange.send(self.name, Kill(worker))
         return True
 
     async def start(self) -> None:
@@ -189,8 +187,8 @@ class Partition:
             await asyncio.gather(watch, return_exceptions=True)
         if backend is None:
             return
-        if self._up.is_set() and self._hub:
-            self._hub.send(self.name, Quit())
+        if self._up.is_set():
+            self._exchange.send(self.name, Quit())
             timeout = _LEAVE_TIMEOUT if len(self.hosts) == 1 else _LEAVE_NODES_TIMEOUT
             with suppress(TimeoutError):  # Dragon's teardown can hang; the guard ends it
                 async with asyncio.timeout(timeout):
@@ -227,17 +225,18 @@ class Partition:
     async def _launch(self) -> Backend:
         """Start the launcher; it is ended when it is not up in time."""
         launcher = find_dragon(self._config, self._context.python)
+        options = self._config.options
         everywhere = set(self.hosts) == {node.host for node in self._context.nodes.values()}
         command = [
             *limits.with_more(self._files(), []),
             launcher,
-            *mode(self.hosts, self._config.options, self._context.node_launcher, everywhere, some_ports()),
-            *self._config.options,
+            *mode(self.hosts, options, self._context.node_launcher, everywhere=everywhere, ports=some_ports()),
+            *options,
             str(_BACKEND),
             self.name,
             str(self._context.logs),
             str(limits.of_the_job()),
-            *self._address(),
+            *self._exchange.arguments(self.hosts),
         ]
         quick = self._quick_config()
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})
@@ -319,8 +318,3 @@ class Partition:
         """Remove what a runtime over several nodes left on each of them, unless somebody has it mapped."""
         sweepers, self._sweepers = self._sweepers, []
         await asyncio.gather(*(sweeper.stop() for sweeper in sweepers))
-
-    def _address(self) -> list[str]:
-        if self._hub is None:
-            raise RuntimeError("a partition starts after its hub is open")
-        return self._hub.arguments(self.hosts)

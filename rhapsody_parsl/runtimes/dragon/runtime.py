@@ -29,17 +29,26 @@ class Dragon:
 
     def __init__(self, config: DragonRuntime, context: Context) -> None:
         self._config, self._context = config, context
-        self._hub: Exchange | None = None
-        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=WORKERS)
-        self.pool.give_time(config.startup_timeout, self._abandon)
+        self._exchange = Exchange(context, self.name, self._receive)
+        self.pool = WorkerPool(
+            context,
+            self._exchange,
+            spawn=self._spawn,
+            abandon=self._abandon,
+            prefix=WORKERS,
+            startup_timeout=config.startup_timeout,
+        )
         hosts = list(dict.fromkeys(node.host for node in context.nodes.values()))
         size = config.nodes_per_partition or len(hosts)
         groups = [tuple(hosts[start : start + size]) for start in range(0, len(hosts), size)]
-        self._partitions = {
-            f"dragon-{number}": Partition(f"dragon-{number}", group, config, context, self._partition_ended)
+        partitions = [
+            Partition(
+                f"dragon-{number}", group, config=config, context=context, exchange=self._exchange, ended=self._ended
+            )
             for number, group in enumerate(groups)
-        }
-        self._of_host = {host: partition for partition in self._partitions.values() for host in partition.hosts}
+        ]
+        self._partitions = {partition.name: partition for partition in partitions}
+        self._of_host = {host: partition for partition in partitions for host in partition.hosts}
 
     def refuse(self, spec: TaskSpec) -> str:
         """Refuse gangs: Dragon's workers have no ranks here."""
@@ -53,11 +62,7 @@ class Dragon:
             BackendFailed: No Dragon runtime came up.
         """
         find_dragon(self._config, self._context.python)
-        if self._hub is None:
-            self._hub = Exchange(self._context, "dragon", self._receive)
-            self.pool.attach(self._hub)
-            for partition in self._partitions.values():
-                partition.attach(self._hub)
+        self._exchange.start()
         starts = (partition.start() for partition in self._partitions.values())
         failures = [end for end in await asyncio.gather(*starts, return_exceptions=True) if end is not None]
         if len(failures) == len(self._partitions):
@@ -66,7 +71,7 @@ class Dragon:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed the run's worker."""
         mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
-        self.pool.feed(run, tasks, mode, run.placed[0].node.host, {})
+        self.pool.feed(run, tasks, mode, host=run.placed[0].node.host, env={})
 
     def end(self, run: Run) -> None:
         """Free the run's worker."""
@@ -81,9 +86,7 @@ class Dragon:
         self.pool.quit()
         await asyncio.gather(*(partition.stop() for partition in self._partitions.values()), return_exceptions=True)
         self.pool.all_exited(WorkerLost("dragon", "the block is closing"))
-        if self._hub:
-            self._hub.close()
-            self._hub = None
+        self._exchange.stop()
 
     def _spawn(self, worker: str, host: str) -> None:
         self._of_host[host].spawn(Spawn(worker, host, (), {}))
@@ -109,7 +112,7 @@ class Dragon:
             case _:
                 self.pool.receive(peer, message)
 
-    def _partition_ended(self, partition: Partition, error: RhapsodyError, begun: Mapping[str, int]) -> None:
+    def _ended(self, partition: Partition, error: RhapsodyError, begun: Mapping[str, int]) -> None:
         for worker in self.pool.on_hosts(partition.hosts):
             self.pool.worker_exited(worker, error, begun.get(worker))
         self._context.events.state(self.name, "lost", str(error))

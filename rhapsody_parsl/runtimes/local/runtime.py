@@ -30,7 +30,7 @@ class Local:
         return "it has no ranks" if spec.resources.is_mpi else ""
 
     async def start(self) -> None:
-        """Open the workers' hub."""
+        """Open the workers' exchange."""
         self._workers.start()
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:

@@ -66,7 +66,7 @@ async def _run(settings: EngineSettings) -> None:
         def server(started: Started) -> _RelayedServer:
             return _RelayedServer(placed, conversation, argv(started.port)[0], started)
 
-        await supervise(placed, conversation, argv, server)
+        await supervise(placed, conversation, argv=argv, server=server)
 
 
 def main(arguments: list[str]) -> None:

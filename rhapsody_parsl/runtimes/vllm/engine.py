@@ -131,7 +131,11 @@ class Engine:
         return cls(engine, app, progress, on_death)
 
     async def first_token(self) -> None:
-        """Have one real token generated."""
+        """Have one real token generated.
+
+        Raises:
+            ValueError: None came.
+        """
         await self._engine.check_health()
         without_tokenizer = {"prompt": [1], "detokenize": False}
         prompt = without_tokenizer if self._engine.model_config.skip_tokenizer_init else {"prompt": "Hello"}

@@ -11,14 +11,12 @@ from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
+from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
 __all__ = ("PromptWorkers",)
-
-_WORK_AHEAD = 0.010
-_MOST_AHEAD = 64
 
 
 class _Slot:
@@ -57,9 +55,9 @@ class PromptWorkers:
         for _ in range(workers):
             self._open_slot()
         self._waiting: dict[int, Task] = {}
-        self._seconds: float | None = None
+        self._durations = Prefetch(least=1)
         private = msgspec.structs.replace(context, events=self)
-        self._workers = LocalWorkers(private, "vllm", on_results=self.done)
+        self._workers = LocalWorkers(private, "vllm")
         self._environment = shown_gpus(context.nodes[context.head], ())  # they lease none
 
     def start(self) -> None:
@@ -98,7 +96,7 @@ class PromptWorkers:
         slot = self._slots[run]
         for result in results:
             slot.tasks.pop(result.id, None)
-            self._learn(result.seconds)
+            self._durations.learn(result.seconds)
         self._close_if_over(slot)
         self._on_results(results)
         self._feed()
@@ -155,28 +153,16 @@ class PromptWorkers:
 
     # --- feeding -------------------------------------------------------------------------------------------------
 
-    def _learn(self, seconds: float) -> None:
-        if self._seconds is None or seconds > 2 * _WORK_AHEAD:
-            self._seconds = seconds
-        else:
-            self._seconds += 0.1 * (seconds - self._seconds)
-
-    @property
-    def _depth(self) -> int:
-        if self._seconds is None:
-            return 1
-        return max(1, min(_MOST_AHEAD, int(_WORK_AHEAD / max(self._seconds, 1e-6))))
-
     def _feed(self) -> None:
         """Give each worker that runs low a fair part of what waits."""
-        depth = self._depth
+        most = self._durations.count
         usable = [slot for slot in self._slots.values() if not slot.dropped]
         for slot in sorted(usable, key=lambda slot: len(slot.tasks)):
             if not self._waiting:
                 return
-            if len(slot.tasks) > depth // 2:
+            if len(slot.tasks) > most // 2:
                 continue
-            count = min(depth - len(slot.tasks), math.ceil(len(self._waiting) / len(usable)))
+            count = min(most - len(slot.tasks), math.ceil(len(self._waiting) / len(usable)))
             tasks = [self._waiting.pop(task) for task in list(self._waiting)[:count]]
             slot.tasks.update((task.id, task) for task in tasks)
             self._workers.feed(slot.run, tasks, "prompt", self._environment)

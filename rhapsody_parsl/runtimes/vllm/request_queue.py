@@ -104,7 +104,11 @@ class RequestQueue:
         self.dispatch()
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
-        """A replica's head answered requests."""
+        """A replica's head answered requests.
+
+        Raises:
+            TypeError: It says what no head does.
+        """
         match message:
             case Done(results=results):
                 self.answered(replica, results)

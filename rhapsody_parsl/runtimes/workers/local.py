@@ -1,7 +1,7 @@
 """Workers as plain processes: children of the pilot on its own host, guarded ones on the others."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rhapsody_parsl.hosts.process import Backend, log_tail, start_child
 from rhapsody_parsl.hosts.process_tree import end_session
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
-from rhapsody_parsl.wire.messages import FromBackend, Mode, Result, Task
+from rhapsody_parsl.wire.messages import FromBackend, Mode, Task
 
 __all__ = ("LocalWorkers",)
 
@@ -29,42 +29,35 @@ class LocalWorkers:
         context: The block.
         owner: Name of the runtime they belong to; names socket, logs and workers.
         startup_timeout: Seconds until a worker that is not ready is killed.
-        on_results: Takes results instead of the pilot, for a runtime that has more to do with them.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        owner: str,
-        startup_timeout: float = STARTUP_TIMEOUT,
-        on_results: Callable[[int, Sequence[Result]], None] | None = None,
-    ) -> None:
-        self._context, self._owner = context, owner
-        self._hub: Exchange | None = None
+    def __init__(self, context: Context, owner: str, startup_timeout: float = STARTUP_TIMEOUT) -> None:
+        self._context = context
+        self._exchange = Exchange(context, f"{owner}-workers", self._receive)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._remote: dict[str, Backend] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self.pool = WorkerPool(context.events, self._spawn, context.environment, prefix=f"{owner}-worker-")
-        self.pool.give_time(startup_timeout, self._abandon)
-        if on_results:
-            self.pool.on_results = on_results
+        self.pool = WorkerPool(
+            context,
+            self._exchange,
+            spawn=self._spawn,
+            abandon=self._abandon,
+            prefix=f"{owner}-worker-",
+            startup_timeout=startup_timeout,
+        )
 
     def start(self) -> None:
-        """Open the hub; idempotent. Workers start with the first run that needs one."""
-        if self._hub is None:
-            self._hub = Exchange(self._context, f"{self._owner}-workers", self._receive)
-            self.pool.attach(self._hub)
+        """Open the exchange; idempotent. Workers start with the first run that needs one."""
+        self._exchange.start()
 
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, env: dict[str, str]) -> None:
         """Give tasks to a run, in a worker on the first host of its lease; without a lease, on the pilot's."""
         host = run.placed[0].node.host if run.placed else self._context.own_host
-        self.pool.feed(run, tasks, mode, host, env)
+        self.pool.feed(run, tasks, mode, host=host, env=env)
 
     async def stop(self) -> None:
         """End every worker with all it started; idempotent."""
-        if self._hub is None:
-            return
         self._stopping = True
         self.pool.quit()
         with suppress(TimeoutError):
@@ -75,8 +68,7 @@ class LocalWorkers:
                 process.kill()
         await asyncio.gather(*(backend.stop() for backend in self._remote.values()))
         await asyncio.gather(*self._watches, return_exceptions=True)
-        self._hub.close()
-        self._hub = None
+        self._exchange.stop()
 
     def _receive(self, peer: str, message: FromBackend) -> None:
         self.pool.receive(peer, message)
@@ -119,12 +111,12 @@ class LocalWorkers:
         self._ended(name, host.name, reason, backend.begun.get(name))
 
     def _command(self, name: str, host: str) -> list[str]:
-        endpoint, *keys = self._hub.arguments([host]) if self._hub else [""]
+        endpoint, *keys = self._exchange.arguments([host])
         return [self._context.python, "-m", "rhapsody_parsl.worker", endpoint, name, *keys]
 
     def _ended(self, name: str, host: str, reason: str, begun: int | None = None) -> None:
-        if self._hub and not self._stopping:
-            self._hub.drain()
+        if not self._stopping:
+            self._exchange.drain()
         error = worker_lost(name, host, reason, "" if self._stopping else log_tail(self._log_of(name)))
         self.pool.worker_exited(name, error, begun)
 

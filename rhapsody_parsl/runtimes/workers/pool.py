@@ -15,7 +15,7 @@ from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.mark import NONE, mark_of, take
-from rhapsody_parsl.runtimes.protocol import Events, Run
+from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,
@@ -23,7 +23,6 @@ from rhapsody_parsl.wire.messages import (
     Quit,
     Ready,
     Recall,
-    Result,
     Returned,
     Task,
     Work,
@@ -59,28 +58,32 @@ class WorkerPool:
     """Workers of one runtime.
 
     Args:
-        events: The pilot's ear.
-        starter: Starts a worker process: `(name, host)`; it will connect to the hub under that name.
-        environment: Variables every task gets, read at each feed.
+        context: The block.
+        exchange: Speaks to the workers; what they say comes to `receive`.
+        spawn: Starts a worker process: `(name, host)`; it will connect to the exchange under that name.
+        abandon: Kills a worker that is not ready in time and returns the end of its log; None when its time has not
+            begun, and it is to have as much again.
         prefix: What the workers' names begin with.
+        startup_timeout: Seconds until a worker that is not ready is abandoned; infinite for never.
     """
 
     def __init__(
         self,
-        events: Events,
-        starter: Callable[[str, str], None],
-        environment: Mapping[str, str],
-        prefix: str = "worker",
+        context: Context,
+        exchange: Exchange,
+        *,
+        spawn: Callable[[str, str], None],
+        abandon: Callable[[str], str | None],
+        prefix: str,
+        startup_timeout: float,
     ) -> None:
-        self._events, self._start_worker, self._environment, self._prefix = events, starter, environment, prefix
-        self._hub: Exchange | None = None
+        self._events, self._environment, self._exchange = context.events, context.environment, exchange
+        self._spawn, self._abandon, self._prefix = spawn, abandon, prefix
+        self._startup_timeout = startup_timeout
         self._workers: dict[str, _Worker] = {}
         self._idle: dict[str, dict[str | None, list[_Worker]]] = {}  # by host, and by the GPUs they were shown
         self._by_run: dict[int, _Worker] = {}
         self._count = 0
-        self._startup_timeout = math.inf
-        self._abandon: Callable[[str], str | None] = lambda _name: None
-        self.on_results: Callable[[int, Sequence[Result]], None] = events.done
 
     @property
     def names(self) -> list[str]:
@@ -96,19 +99,6 @@ class WorkerPool:
         """Return the names of the workers on some hosts."""
         return [worker.name for worker in self._workers.values() if worker.host in hosts]
 
-    def give_time(self, seconds: float, abandon: Callable[[str], str | None]) -> None:
-        """Have a worker that is not ready in time killed by `abandon`.
-
-        Args:
-            seconds: The time.
-            abandon: Returns the end of its log; None when its time has not begun, and it is to have as much again.
-        """
-        self._startup_timeout, self._abandon = seconds, abandon
-
-    def attach(self, hub: Exchange) -> None:
-        """Use this hub, whose messages of our workers come to `receive`."""
-        self._hub = hub
-
     def receive(self, peer: str, message: FromBackend) -> bool:
         """Take a message of a worker; False when it is not one of ours."""
         worker = self._workers.get(peer)
@@ -121,7 +111,7 @@ class WorkerPool:
             case Done(run=run, results=results):
                 for result in results:
                     worker.tasks.pop(result.id, None)
-                self.on_results(run, results)
+                self._events.done(run, results)
             case Returned(run=run, tasks=tasks):
                 for task in tasks:
                     worker.tasks.pop(task, None)
@@ -131,7 +121,7 @@ class WorkerPool:
                 return False
         return True
 
-    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, host: str, env: Mapping[str, str]) -> None:
+    def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, *, host: str, env: Mapping[str, str]) -> None:
         """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
@@ -164,8 +154,7 @@ class WorkerPool:
         if worker is None:
             return
         _disarm(worker)
-        if self._hub:
-            self._hub.forget(name)
+        self._exchange.forget(name)
         idle = self._idle.get(worker.host, {}).get(worker.gpus, [])
         if worker in idle:
             idle.remove(worker)
@@ -180,8 +169,8 @@ class WorkerPool:
         """Return the task that a worker began last, NONE for none, None when nobody knows."""
         if not worker.up:
             return NONE
-        if told is None and self._hub:
-            told = take(mark_of(self._hub.folder, worker.name)).get(worker.name)
+        if told is None:
+            told = take(mark_of(self._exchange.folder, worker.name)).get(worker.name)
         return told
 
     def _arm(self, worker: _Worker) -> None:
@@ -207,8 +196,8 @@ class WorkerPool:
     def quit(self) -> None:
         """Tell every worker to leave."""
         for worker in self._workers.values():
-            if worker.up and self._hub:
-                self._hub.send(worker.name, Quit())
+            if worker.up:
+                self._exchange.send(worker.name, Quit())
 
     def _engage(self, run: Run, host: str) -> _Worker:
         shown = shown_gpus(run.placed[0].node, run.placed[0].share.gpus) if run.placed else {}
@@ -238,7 +227,7 @@ class WorkerPool:
         worker = _Worker(f"{self._prefix}{self._count}", host, gpus)
         self._workers[worker.name] = worker
         self._arm(worker)
-        self._start_worker(worker.name, host)
+        self._spawn(worker.name, host)
         return worker
 
     def _up(self, worker: _Worker) -> None:
@@ -251,8 +240,8 @@ class WorkerPool:
             self._send(worker, message)
 
     def _send(self, worker: _Worker, message: Work | Recall | Quit) -> None:
-        if worker.up and self._hub:
-            self._hub.send(worker.name, message)
+        if worker.up:
+            self._exchange.send(worker.name, message)
         else:
             worker.waiting.append(message)
 

@@ -22,7 +22,7 @@ __all__ = ("main",)
 _LOOK_EVERY = 0.05
 
 
-class _Command:
+class _StartedCommand:
     """A command that was started, as `supervision.Server` has it.
 
     Args:
@@ -61,14 +61,14 @@ async def _run(settings: CommandSettings) -> None:
             _stop(one.pid, settings)
         leave()
 
-    def server(one: Started) -> _Command:
+    def server(one: Started) -> _StartedCommand:
         started.append(one)
-        return _Command(settings, conversation, one, log)
+        return _StartedCommand(settings, conversation, one, log)
 
     way, _, pattern = settings.ready.partition(":")
     log = Log(pattern) if way == "log" else None
     conversation = Conversation(settings, stop)
-    await supervise(settings, conversation, settings.filled, server, settings.fixed_port)
+    await supervise(settings, conversation, argv=settings.filled, server=server, fixed_port=settings.fixed_port)
 
 
 def _stop(pid: int, settings: CommandSettings) -> None:

@@ -54,7 +54,7 @@ def test_the_words_of_each_way() -> None:
 
 
 def flux(host: str, **env: str) -> list[str]:
-    return detect("flux", env, ALL, lambda: THREE).argv(host, ["python", "-m", "agent"])  # type: ignore[arg-type]
+    return detect("flux", env, ALL, lambda: THREE).argv(host, ["python", "-m", "agent"])  # type: ignore[arg-type]  # names
 
 
 def test_flux_knows_hosts_by_the_ranks_of_its_brokers() -> None:

@@ -50,10 +50,10 @@ def test_failures_count_since_the_last_block_that_worked(states: str, connected:
     ("cccc", "", "3", 2),
 ])  # fmt: skip
 def test_a_block_is_started_where_none_is_left(states: str, lost: str, worked: str, count: int) -> None:
-    assert to_start(jobs(states), set(lost), set(worked), {}, 2) == count
-    assert to_start(jobs(states), set(lost), set(worked), {"0": JobStatus(JobState.FAILED)}, 2) == 0
+    assert to_start(jobs(states), set(lost), set(worked), {}, wanted=2) == count
+    assert to_start(jobs(states), set(lost), set(worked), {"0": JobStatus(JobState.FAILED)}, wanted=2) == 0
 
 
 def test_the_first_blocks_may_have_had_nothing_to_do() -> None:
-    assert to_start(jobs("ccccc"), (), (), {}, 1, first=5) == 1
-    assert to_start(jobs("cccccccc"), (), (), {}, 1, first=5) == 0
+    assert to_start(jobs("ccccc"), (), (), {}, wanted=1, first=5) == 1
+    assert to_start(jobs("cccccccc"), (), (), {}, wanted=1, first=5) == 0

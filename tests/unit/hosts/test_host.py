@@ -36,6 +36,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "private"
 
 
+def host_at(
+    folder: Path,
+    log: Path,
+    way: tuple[str, ...] = ("env",),
+    threshold: float = 5.0,
+    files: dict[str, str] | None = None,
+) -> Host:
+    launcher = NodeLauncher("own", way)
+    return Host(
+        "other", node_launcher=launcher, folder=folder, log=log, period=0.1, threshold=threshold, files=files or {}
+    )
+
+
 def with_host(
     folder: Path,
     story: Callable[[Host], Awaitable[None]],
@@ -46,13 +59,13 @@ def with_host(
     log = log or folder.parent / "node-agent.log"
 
     async def run() -> None:
-        host = Host("other", NodeLauncher("own", way), folder, log, 0.1, threshold, {str(folder / "keys/secret"): "k"})
-        assert await host.open(), (host.problem, log.read_text())
+        host = host_at(folder, log, way, threshold, {str(folder / "keys/secret"): "k"})
+        assert await host.start(), (host.problem, log.read_text())
         try:
             await story(host)
         finally:
-            await host.close()
-            await host.close()
+            await host.stop()
+            await host.stop()
 
     asyncio.run(run())
 
@@ -130,7 +143,7 @@ def test_it_closes_also_when_a_word_comes_in_the_same_turn(folder: Path, turns: 
         for _ in range(turns):
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
-            await host.close()
+            await host.stop()
 
     with_host(folder, story)
     assert not folder.exists()
@@ -255,16 +268,16 @@ def test_a_process_that_spans_a_lost_host_ends(folder: Path) -> None:
 def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
     async def run() -> None:
         log = folder.parent / "log"
-        host = Host("other", NodeLauncher("own", ("sh", "-c", "echo no such host >&2; exit 1")), folder, log, 1, 5, {})
-        assert not await host.open()
+        host = host_at(folder, log, ("sh", "-c", "echo no such host >&2; exit 1"))
+        assert not await host.start()
         assert host.problem == f"the way to it ended; see {log}"
         assert log.read_text() == "no such host\n"
-        await host.close()
+        await host.stop()
         folder.mkdir(mode=0o755)
-        host = Host("other", NodeLauncher("own", ("env",)), folder, log, 1, 5, {})
-        assert not await host.open()
+        host = host_at(folder, log)
+        assert not await host.start()
         assert "is not a folder of ours alone; set TMPDIR" in host.problem
-        await host.close()
+        await host.stop()
 
     asyncio.run(run())
 

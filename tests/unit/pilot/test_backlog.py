@@ -10,7 +10,7 @@ from testing.simulation import FakeRuntime
 
 def make_backlog(ledger: Ledger | None = None) -> Backlog:
     runtimes = {"local": FakeRuntime(), "mpi": FakeRuntime()}
-    return Backlog(ledger or Ledger(make_nodes(2, cores=1)), runtimes, "local", {}, 60.0)
+    return Backlog(ledger or Ledger(make_nodes(2, cores=1)), runtimes, "local", {}, ageing=60.0)
 
 
 def use_up(backlog: Backlog, name: str) -> Lane:

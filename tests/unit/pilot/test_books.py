@@ -14,7 +14,7 @@ CACHES = {
     "_backlog._specs": 4000,
     "_backlog._lanes": 2000,
     "_backlog._shapes": 2000,
-    "_lender._homes": 10_000,
+    "_runs.lender._homes": 10_000,
     "ledger._best": 2,
 }
 """What is kept for the next task of a kind, and how many at most."""
@@ -93,4 +93,4 @@ def test_runs_of_requests_end_when_nobody_asks() -> None:
     assert sorted(simulation.core.begun()) == list(range(0, 56, 7)), "the urgent ones first"
     simulation.run()
     assert len(simulation.ended) == 100
-    assert sizes(simulation.core)["_runs"] == 0
+    assert sizes(simulation.core)["_runs._runs"] == 0

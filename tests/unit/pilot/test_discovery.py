@@ -40,7 +40,7 @@ def discovered(
         nodes, hosts = await discover(config, private, tmp_path, variables)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (private / "keys").iterdir()}
         assert {modes[f"{end}.key_secret"] for end in ("server", "client")} == {0o600}
-        await asyncio.gather(*(host.close() for host in hosts.values()))
+        await asyncio.gather(*(host.stop() for host in hosts.values()))
         return nodes, list(hosts)
 
     return asyncio.run(run())

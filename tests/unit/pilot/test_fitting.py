@@ -12,8 +12,7 @@ from rhapsody_parsl.pilot.shape import memory_class
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import LeaseRecord, Task
 from testing.nodes import make_node, make_nodes, make_spec
-from testing.simulation import FakeRuntime, FakeWorker, Simulation
-from tests.unit.pilot.test_core import error_of, kinds
+from testing.simulation import FakeRuntime, FakeWorker, Simulation, error_of, kinds
 
 LONG = 0.06
 """Seconds after which a task is alone in its run."""

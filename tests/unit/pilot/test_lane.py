@@ -16,12 +16,12 @@ def lane(**policy: Any) -> Lane:
 def put(line: Lane, *numbers: int, now: float, priority: float = 0.0) -> list[Task]:
     tasks = [make_task(number, line.spec) for number in numbers]
     for task in tasks:
-        line.put(task, priority, now)
+        line.put(task, make_spec(priority=priority), now)
     return tasks
 
 
 def put_back(line: Lane, tasks: list[Task], now: float) -> None:
-    line.put_back([(task, 0.0) for task in tasks], now)
+    line.put_back([(task, line.spec) for task in tasks], now)
 
 
 def waited(line: Lane, now: float) -> float:
@@ -72,14 +72,14 @@ def test_the_oldest_is_known_whoever_is_before_it() -> None:
 
 def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:
     line = lane()
-    assert line.depth == 1, "nothing is known yet"
-    line.learn(0.0001)
-    assert line.depth > 8
-    line.learn(3.0)
-    assert line.depth == 1, "a long one counts at once"
+    assert line.prefetch == 1, "nothing is known yet"
+    line.durations.learn(0.0001)
+    assert line.prefetch > 8
+    line.durations.learn(3.0)
+    assert line.prefetch == 1, "a long one counts at once"
     for _ in range(100):
-        line.learn(0.0)
-    assert line.depth > 8
+        line.durations.learn(0.0)
+    assert line.prefetch > 8
 
 
 def test_remove_takes_from_anywhere() -> None:

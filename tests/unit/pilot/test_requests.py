@@ -5,10 +5,12 @@ import msgspec
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.errors import TaskCancelled, WalltimeExceeded, from_wire, to_wire
+from rhapsody_parsl.errors import TaskCancelled, WalltimeExceeded
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, Feed
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
+from rhapsody_parsl.wire.failures import from_wire, to_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
@@ -18,7 +20,7 @@ CANCELLED = msgspec.msgpack.encode(to_wire(TaskCancelled()))
 
 
 def make_core(*tasks: int) -> tuple[Core, int]:
-    core = Core(Ledger(make_nodes(1)), {"vllm": FakeRuntime()}, "vllm", {"vllm": 8})
+    core = Core(Runs(Ledger(make_nodes(1))), {"vllm": FakeRuntime()}, "vllm", {"vllm": 8})
     core.want("vllm")
     core.runtime_ready("vllm", 0)
     core.submit([Task(task, SPEC, b"") for task in tasks], 0)

@@ -15,7 +15,9 @@ class Waiting:
 
     def __init__(self, ledger: Ledger) -> None:
         ready = {"local", "mpi"}
-        self.backlog = Backlog(ledger, dict.fromkeys(ready, FakeRuntime()), "local", {}, 60.0)
+        self.backlog = Backlog(
+            ledger, dict.fromkeys(ready, FakeRuntime()), default_runtime="local", windows={}, ageing=60.0
+        )
         self.claims = Reservations(ledger, self.backlog, ready)
         self._count = 0
 

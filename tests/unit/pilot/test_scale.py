@@ -11,6 +11,7 @@ import pytest
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire.messages import Task
 from testing.nodes import make_node, make_nodes, make_spec, make_task
 from testing.rates import drive
@@ -24,7 +25,7 @@ def report(line: str) -> None:
 
 
 def block(nodes: int) -> Core:
-    return Core(Ledger(make_nodes(nodes, cores=64)), {"local": FakeRuntime()}, "local", {})
+    return Core(Runs(Ledger(make_nodes(nodes, cores=64))), {"local": FakeRuntime()}, "local", {})
 
 
 def many(spec: TaskSpec, count: int) -> list[Task]:
@@ -52,7 +53,7 @@ def test_a_wide_gang_is_given_its_nodes() -> None:
     core.submit(many(make_spec(), 64), 0.0)
     core.runtime_ready("local", 0.0)
     spec = make_spec(runtime="mpi", num_nodes=NODES)
-    gang = Core(core.ledger, {"mpi": FakeRuntime()}, "mpi", {})
+    gang = Core(Runs(core.ledger), {"mpi": FakeRuntime()}, "mpi", {})
     gang.submit([make_task(0, spec)], 0.0)
     began = time.perf_counter()
     gang.runtime_ready("mpi", 0.0)
@@ -66,7 +67,7 @@ def calls(kind: Callable[[int], dict[str, Any]], count: int) -> float:
     """Return the calls of Python functions that each of so many tasks takes; seconds would be those of the machine."""
     labels = tuple(f"l{number}" for number in range(count))
     nodes = [make_node(f"n{number}", labels=labels) for number in range(4)]
-    core = Core(Ledger(nodes), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
+    core = Core(Runs(Ledger(nodes)), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
     core.runtime_ready("mpi", 0.0)
     tasks = [make_task(number, make_spec(**kind(number))) for number in range(count)]
     made = itertools.count()

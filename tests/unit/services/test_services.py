@@ -67,7 +67,7 @@ class Block:
         here = Path("/nowhere")
         self.context = Context({"n0": NODE}, "n0", here, here, "python", self.environment, self.events)  # type: ignore[arg-type]  # all it hears
         self.services = Services([PlainKind(config) for config in configs], self.context, borrow)
-        self.services._hub = object()  # type: ignore[assignment]  # as after the start
+        self.services._started = True
         self.by_name = {one.name: one for one in self.services}
 
     def ready(self, name: str, port: int, model: str = "") -> None:

@@ -27,6 +27,7 @@ from rhapsody_parsl.hosts.host import understood
 from rhapsody_parsl.hosts.node_agent import NodeAgent
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Token
@@ -137,7 +138,10 @@ class Watcher:
 def link() -> Iterator[Link]:
     """A driver's link whose thread is not started: it hears what the test says."""
     watcher: Any = Watcher()
-    made = Link("tcp://127.0.0.1", False, Token("t"), Token("t"), watcher, Blocks(several=True), 1.0, 30.0)
+    token = Token("t")
+    made = Link(
+        "tcp://127.0.0.1", watcher, Blocks(several=True), local=False, proof=token, token=token, period=1, threshold=30
+    )
     yield made
     made.abandon()
 
@@ -166,7 +170,7 @@ def test_a_pilot_that_sends_anything_costs_the_driver_that_block_alone(dice: ran
 
 def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> None:
     """Also tasks whose specification cannot be read: they fail, and nothing else."""
-    core = Core(Ledger(make_nodes(2)), {"local": FakeRuntime()}, "local", {})
+    core = Core(Runs(Ledger(make_nodes(2))), {"local": FakeRuntime()}, "local", {})
     codec: Codec[m.ToPilot] = Codec(m.ToPilot)
 
     def hear(frames: list[bytes]) -> None:

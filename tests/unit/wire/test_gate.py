@@ -14,7 +14,7 @@ from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, StreamListener
-from rhapsody_parsl.wire.tcp import TcpListener
+from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 HEAD = msgspec.msgpack.encode(["7/a", b"", True])
 
@@ -146,10 +146,10 @@ def test_the_word_is_asked_for_on_a_socket_of_one_host_too(said: str) -> None:
         ended: list[bool] = []
         address = f"@rhapsody-test-{Token.create().word}"
         loop = asyncio.get_running_loop()
-        listener = StreamListener(address, lambda name, frames: heard.append((name, frames)), loop, None, token)
+        listener = StreamListener(address, lambda name, frames: heard.append((name, frames)), loop, token=token)
         shown = Token(said) if said != "nothing" else None
         peer = AsyncStreamConnection.connect(
-            address, "7/a", shown, loop, lambda frames: None, lambda: ended.append(True)
+            address, "7/a", shown, loop, receive=lambda frames: None, ended=lambda: ended.append(True)
         )
         try:
             peer.send([b"x"])

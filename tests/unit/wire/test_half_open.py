@@ -15,7 +15,8 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.half_open import HalfOpen
 from rhapsody_parsl.wire.pieces import LONGEST
-from rhapsody_parsl.wire.tcp import TcpConnection, TcpListener
+from rhapsody_parsl.wire.tcp_connection import TcpConnection
+from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 MOST = 10
 

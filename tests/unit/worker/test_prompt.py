@@ -5,8 +5,8 @@ import msgspec
 import pytest
 from parsl.serialize import pack_apply_message
 
-from rhapsody_parsl.errors import from_wire
 from rhapsody_parsl.raised.revival import revive
+from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RAISED
 from rhapsody_parsl.worker.prompt import PROMPT, as_request, call_body
 

@@ -41,37 +41,31 @@ class Functions:
     Args:
         config: The user's.
         context: The block.
+        launcher: The block's.
     """
 
-    def __init__(self, config: MPIRuntime, context: Context) -> None:
-        self._context, self._events = context, context.events
+    def __init__(self, config: MPIRuntime, context: Context, launcher: Launcher) -> None:
+        self._context, self._events, self._launcher = context, context.events, launcher
         self._deferred = Deferred(context.events)
-        self._worlds = Worlds(config, context, self._world_ended)
-        self._hub: Exchange | None = None
-        self._launcher: Launcher | None = None
+        self._exchange = Exchange(context, "mpi-ranks", self._receive)
+        self._worlds = Worlds(config, context, launcher=launcher, exchange=self._exchange, on_end=self._world_ended)
         self._jobs: dict[int, Job] = {}
         self._causes: dict[int, RhapsodyError] = {}
         self._held: dict[int, list[Result]] = {}
         self._stopping = False
 
-    def start(self, launcher: Launcher) -> None:
-        """Open the hub; idempotent. Worlds start with the runs that need them."""
-        if self._hub is None:
-            self._hub = Exchange(self._context, "mpi-ranks", self._receive)
-            self._worlds.attach(launcher, self._hub)
-            self._launcher = launcher
+    def start(self) -> None:
+        """Open the exchange; idempotent. Worlds start with the runs that need them."""
+        self._exchange.start()
 
     async def stop(self) -> None:
         """End all worlds; idempotent."""
         self._stopping = True
         await self._worlds.stop()
-        if self._hub:
-            self._hub.close()
+        self._exchange.stop()
 
     def _variables(self, run: Run) -> dict[str, str]:
         """Return those of a launch: a rank may start programs over the lease of its gang."""
-        if self._launcher is None:
-            return {}
         return environment(self._launcher, run, self._context.folder, self._context.noting(run))
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
@@ -109,9 +103,8 @@ class Functions:
     def _revoke(self, job: Job, tasks: Sequence[int]) -> None:
         """Ask a run's ranks for tasks back, and for the results they have not sent yet."""
         world = self._worlds.of_run[job.run.id]
-        if self._hub:
-            for rank in job.ranks:
-                self._hub.send(world.peers[rank], Recall(job.run.id, list(tasks)))
+        for rank in job.ranks:
+            self._exchange.send(world.peers[rank], Recall(job.run.id, list(tasks)))
 
     # --- what the ranks tell -------------------------------------------------------------------------------------
 
@@ -201,8 +194,6 @@ class Functions:
             return None
 
     def _send(self, world: World, job: Job) -> None:
-        if self._hub is None:
-            return
         tasks, run, ranks = job.send(), job.run, job.ranks
         common = {**self._context.environment, **job.variables}
         every = run.spec.policy.returns == "all"
@@ -212,7 +203,7 @@ class Functions:
             env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
             memory = run.memory_on(member.placed.node.host)
             work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every, memory=memory)
-            self._hub.send(world.peers[member.rank], work)
+            self._exchange.send(world.peers[member.rank], work)
 
     def _end_ranks(self, job: Job) -> None:
         """End a run's ranks: with their world, or frozen in it while others are at work there."""
@@ -247,8 +238,7 @@ class Functions:
         """Hear what its ranks said last; what they were at is lost, and the other runs get another world."""
         if self._stopping:
             return
-        if self._hub:
-            self._hub.drain()
+        self._exchange.drain()
         jobs = list(world.jobs.values())
         blames = [world.blame(job) for job in jobs]  # while it knows of all
         for job, blame in zip(jobs, blames, strict=True):

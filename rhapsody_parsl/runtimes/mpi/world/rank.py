@@ -18,15 +18,15 @@ import mpi4py
 mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
 from mpi4py import MPI  # noqa: E402 - after its settings
 
-from rhapsody_parsl.errors import RankFailed  # noqa: E402
-from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402
-from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402
-from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work, WorldFacts, failed  # noqa: E402
-from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402
-from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402
-from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402
-from rhapsody_parsl.worker.memory import Before  # noqa: E402
-from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402
+from rhapsody_parsl.errors import RankFailed  # noqa: E402 - as above
+from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402 - as above
+from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402 - as above
+from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work, WorldFacts, failed  # noqa: E402 - as above
+from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402 - as above
+from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402 - as above
+from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402 - as above
+from rhapsody_parsl.worker.memory import Before  # noqa: E402 - as above
+from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402 - as above
 
 _MOST_GROUPS = 256
 _REST = 16

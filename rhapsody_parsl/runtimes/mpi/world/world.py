@@ -29,7 +29,7 @@ class World:
         on_end: Called once, when it has ended.
 
     Attributes:
-        peers: Names of its ranks on the hub, in order.
+        peers: Names of its ranks on the exchange, in order.
         jobs: The runs on its ranks, by run.
         ready: Whether all ranks are there.
         late: Whether it was ended because they were not in time.
@@ -39,7 +39,7 @@ class World:
     """
 
     def __init__(
-        self, name: str, slots: Sequence[Slot], backend: Backend, launcher: str, on_end: Callable[["World"], None]
+        self, name: str, slots: Sequence[Slot], backend: Backend, *, launcher: str, on_end: Callable[["World"], None]
     ) -> None:
         self.name, self._slots, self._backend = name, tuple(slots), backend
         self._launcher, self._on_end = launcher, on_end
@@ -84,7 +84,7 @@ class World:
         self._loop.add_reader(watch, self._rank_ended, rank)
 
     def processes_of(self, job: Job) -> dict[str, dict[str, int]]:
-        """Return the process ids of a run's ranks, which are there, by host and by their names on the hub."""
+        """Return the process ids of a run's ranks, which are there, by host and by their names on the exchange."""
         found: dict[str, dict[str, int]] = {}
         for member in job.members:
             found.setdefault(member.placed.node.host, {})[self.peers[member.rank]] = self._arrived[member.rank]

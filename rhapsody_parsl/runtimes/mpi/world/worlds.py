@@ -35,30 +35,33 @@ class Worlds:
     Args:
         config: The user's.
         context: The block.
+        launcher: Starts worlds.
+        exchange: Speaks to their ranks.
         on_end: Called when a world has ended, with the task that each rank on this host began last, by the rank's name;
             what its ranks have said may still be heard then.
 
     Attributes:
         of_run: The world that each run is on, by run.
-        of_peer: World and number of each rank, by its name on the hub.
+        of_peer: World and number of each rank, by its name on the exchange.
     """
 
     def __init__(
-        self, config: MPIRuntime, context: Context, on_end: Callable[[World, Mapping[str, int]], None]
+        self,
+        config: MPIRuntime,
+        context: Context,
+        *,
+        launcher: Launcher,
+        exchange: Exchange,
+        on_end: Callable[[World, Mapping[str, int]], None],
     ) -> None:
         self._config, self._context, self._on_end = config, context, on_end
+        self._launcher, self._exchange = launcher, exchange
         self.of_run: dict[int, World] = {}
         self.of_peer: dict[str, tuple[World, int]] = {}
         self._slots = slots_of(context.nodes.values(), config.world_ranks)
         self._standing: dict[frozenset[str], World] = {}
         self._with_gpus: dict[tuple[Member, ...], World] = {}
-        self._launcher: Launcher | None = None
-        self._hub: Exchange | None = None
         self._count = 0
-
-    def attach(self, launcher: Launcher, hub: Exchange) -> None:
-        """Start worlds with this launcher; their ranks come to this hub."""
-        self._launcher, self._hub = launcher, hub
 
     async def stop(self) -> None:
         """End all of them; returns when they are gone."""
@@ -149,13 +152,11 @@ class Worlds:
     def _start(
         self, slots: Sequence[Slot], places: Sequence[Place], cores: Sequence[int] = (), options: Sequence[str] = ()
     ) -> World:
-        if self._launcher is None or self._hub is None:
-            raise RuntimeUnavailable("mpi", "it was not started")
         self._count += 1
         name, python = f"mpi-world-{self._count}", self._context.python
         hosts = {place.host for place in places}
         local = hosts <= {self._context.own_host}
-        endpoint, *keys = self._hub.arguments(hosts)
+        endpoint, *keys = self._exchange.arguments(hosts)
         command = [
             *self._launcher.line(places, local, options),
             *(python, "-m", "rhapsody_parsl.runtimes.mpi.world.rank", endpoint, name, *keys),
@@ -173,7 +174,7 @@ class Worlds:
             spans=spans,
             processes=processes,
         )
-        world = World(name, slots, backend, self._launcher.kind, self._ended)
+        world = World(name, slots, backend, launcher=self._launcher.kind, on_end=self._ended)
         self.of_peer |= {peer: (world, rank) for rank, peer in enumerate(world.peers)}
         world.start(self._config.startup_timeout)
         return world
@@ -184,5 +185,4 @@ class Worlds:
         self._on_end(world, take(mark_of(str(self._context.folder), f"{world.name}.*")))
         for peer in world.peers:
             del self.of_peer[peer]
-            if self._hub:
-                self._hub.forget(peer)
+            self._exchange.forget(peer)

@@ -65,8 +65,8 @@ PORTS = "--port 1 --overlay-port 2 --frontend-port 3"
     ("ab", "pals", True, f"-t tcp {PORTS} --wlm pbs+pals"),
 ])  # fmt: skip
 def test_where_a_runtime_runs(hosts: str, reach: str, everywhere: bool, words: str) -> None:
-    assert mode(list(hosts), (), reach, everywhere, [1, 2, 3]) == words.split()
-    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere, [1, 2, 3])
+    assert mode(list(hosts), (), reach, everywhere=everywhere, ports=[1, 2, 3]) == words.split()
+    assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere=everywhere, ports=[1, 2, 3])
 
 
 def test_runtimes_over_several_hosts_listen_on_ports_of_their_own() -> None:
@@ -109,9 +109,8 @@ def partition(folder: Path, told: Told, launcher: str, **options: Any) -> Partit
     node = Node("n0", "here", (0,), (0,))
     context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, told)  # type: ignore[arg-type]  # all it hears
     config = DragonRuntime(executable=str(command), **options)
-    made = Partition("dragon-0", ("here",), config, context, told.ended)
-    made.attach(Hub())  # type: ignore[arg-type]  # all it is asked
-    return made
+    nobody: Any = Hub()
+    return Partition("dragon-0", ("here",), config=config, context=context, exchange=nobody, ended=told.ended)
 
 
 def test_a_launcher_that_fails_is_started_once_more(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ PLACE = Rendezvous("10.0.0.1", 5000)
 def settings_for(rank: int = 0, place: Rendezvous | None = PLACE, nodes: int = 2, **sizes: int) -> EngineSettings:
     service = VLLMService("s", "m", nodes=nodes, server="command", engine_args=sizes)
     return EngineSettings(
-        name="s", endpoint="ipc://x", peer="s-0/1", service=service, model="/m", host="0.0.0.0", public_host="a",  # noqa: S104
+        name="s", endpoint="ipc://x", peer="s-0/1", service=service, model="/m", host="0.0.0.0", public_host="a",  # noqa: S104 - as services do
         port=0, secret="", hosts=("localhost",) * nodes, rank=rank, rendezvous=place,
     )  # fmt: skip
 

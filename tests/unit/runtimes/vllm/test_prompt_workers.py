@@ -1,6 +1,6 @@
 """Which worker gets which bodies, and what happens to them when one ends; the workers are fakes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ LOST = WorkerLost("w", "it died")
 class FakeWorkers:
     """Remembers what it was told; also the pool."""
 
-    def __init__(self, context: Context, owner: str, on_results: Callable[[int, Sequence[Result]], None]) -> None:
+    def __init__(self, context: Context, owner: str) -> None:
         self.fed: list[tuple[int, list[int]]] = []
         self.cancelled: list[tuple[int, list[int], bool]] = []
         self.ended: list[int] = []

@@ -13,6 +13,7 @@ from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Borrow, Context, Node, Placed
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
@@ -40,7 +41,9 @@ def make_context(node: Node = NODE) -> Context:
 def make_service(
     config: VLLMService, on_change: Callable[[], None] = lambda: None, borrow: Borrow = lambda *borrowed: None
 ) -> Service:
-    return Service(VLLMKind(config, make_context()), make_context(), borrow, "key", on_change)
+    context = make_context()
+    hub = Exchange(context, "services", lambda peer, message: None)
+    return Service(VLLMKind(config, context), context, borrow, hub=hub, secret="key", on_change=on_change)  # noqa: S106 - no secret
 
 
 class Watched:

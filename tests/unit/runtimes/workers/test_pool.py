@@ -1,5 +1,6 @@
 """Which worker process a run gets."""
 
+import math
 from typing import Any
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
@@ -12,7 +13,10 @@ BARE = Node("n1", "h", (0, 1), (0, 1))
 
 
 class Pilot:
-    """All that a pool uses of the pilot's ear before anything ends."""
+    """All that a pool uses of the pilot's ear before anything ends; also of the block."""
+
+    def __init__(self) -> None:
+        self.events, self.environment = self, dict[str, str]()
 
     def done(self, run: int, results: Any) -> None:
         """Hear of results."""
@@ -36,8 +40,14 @@ class Pool:
 
     def __init__(self) -> None:
         self.hub = Hub()
-        self.pool = WorkerPool(Pilot(), lambda name, host: None, {})  # type: ignore[arg-type]  # as above
-        self.pool.attach(self.hub)  # type: ignore[arg-type]  # as above
+        self.pool = WorkerPool(
+            Pilot(),  # type: ignore[arg-type]  # as above
+            self.hub,  # type: ignore[arg-type]  # as above
+            spawn=lambda name, host: None,
+            abandon=lambda name: None,
+            prefix="worker",
+            startup_timeout=math.inf,
+        )
         self._runs = 0
 
     def run(self, *gpus: int, node: Node = NODE) -> str:
@@ -49,7 +59,7 @@ class Pool:
     def begin(self, *gpus: int, node: Node = NODE) -> tuple[Run, str]:
         self._runs += 1
         run = Run(self._runs, TaskSpec(), (Placed(node, Share(node.name, (0,), gpus)),))
-        self.pool.feed(run, [Task(self._runs, b"", b"")], "call", "h", {})
+        self.pool.feed(run, [Task(self._runs, b"", b"")], "call", host="h", env={})
         for name in self.pool.names:
             self.pool.receive(name, Ready("h", 1))
         worker, work = next((peer, sent) for peer, sent in reversed(self.hub.sent) if isinstance(sent, Work))

@@ -20,7 +20,7 @@ NODE = Node("n0", "here", (0, 1), (0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 FOLDER = Path("/private/x")
 SECRET = "a-word"  # noqa: S105 - no secret
 SETTINGS = Settings(
-    name="s", endpoint="ipc://x", peer="s-0/1", host="0.0.0.0", public_host="a", port=5, secret=SECRET  # noqa: S104
+    name="s", endpoint="ipc://x", peer="s-0/1", host="0.0.0.0", public_host="a", port=5, secret=SECRET  # noqa: S104 - as services do
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def run_on(
 ) -> Run:
     placed = tuple(Placed(NODES[n], Share(NODES[n].name, cores, gpus), ranks) for n, cores, ranks in shares)
     policy = PolicyValue(isolation="process" if alone else "shared")
-    return Run(7, TaskSpec(comm=True, resources=Resources(**resources), policy=policy), placed)  # type: ignore[arg-type]
+    return Run(7, TaskSpec(comm=True, resources=Resources(**resources), policy=policy), placed)  # type: ignore[arg-type]  # a dict
 
 
 def ranks_of(run: Run, busy: tuple[int, ...] = (), world_ranks: int = 0) -> list[int] | None:

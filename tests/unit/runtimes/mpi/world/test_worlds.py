@@ -38,12 +38,19 @@ class Block:
         program.write_text("#!/bin/sh\nexec sleep 100\n")
         program.chmod(0o700)
         here = Context(NODES, "n0", folder, folder, sys.executable, {}, None)  # type: ignore[arg-type]  # nobody reports
-        other = Host("elsewhere", NodeLauncher("own", ("env",)), folder, folder / "log", 1.0, 1.0, {})
+        launcher, log = NodeLauncher("own", ("env",)), folder / "log"
+        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, period=1.0, threshold=1.0, files={})
         several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
-        self.worlds = Worlds(MPIRuntime(), several, lambda world, marks: self.ended.append(world))
-        self.worlds.attach(Launcher("mpiexec", str(program)), self.hub)
+        self.hub.start()
+        self.worlds = Worlds(
+            MPIRuntime(),
+            several,
+            launcher=Launcher("mpiexec", str(program)),
+            exchange=self.hub,
+            on_end=lambda world, marks: self.ended.append(world),
+        )
         self._runs = count()
 
     def begin(self, *nodes: int) -> World:
@@ -67,7 +74,7 @@ def in_block(folder: Path, story: Callable[[Block], Awaitable[None]]) -> None:
             await story(block)
         finally:
             await block.worlds.stop()
-            block.hub.close()
+            block.hub.stop()
 
     asyncio.run(asyncio.wait_for(tell(), 20))
 

@@ -1,0 +1,191 @@
+"""A loop of simulation, inference, simulation: what one turn costs beyond its parts, and how that grows with its data.
+
+`python -m benchmarks coupling` runs one block with MPI, Dragon and a tiny model, which has a core of its own. A turn is
+an MPI function that computes for a known time and returns its state (over two ranks, or one where there are only two
+cores), then a request whose app reads that state and asks the model, then the next MPI function, which takes the state
+and the model's words. The turns are one chain of futures,
+submitted at once, as a campaign's are.
+
+The time of a turn is split by when its futures end. What the simulation took is measured on rank 0, what the model took
+by vLLM's own metrics; the rest is control: serialization, transport, scheduling and Parsl. The state goes three ways in
+a turn: out of the simulation, into the request, into the next simulation.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from parsl import python_app
+
+from benchmarks.library import block, machine, pictures, sides
+from rhapsody_parsl import MPI, VLLM, annotate
+from testing.waiting import until
+
+PAYLOADS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+RANKS = 2 if len(os.sched_getaffinity(0)) > 2 else 1  # noqa: PLR2004 - the third is the model's
+MOVES = 3
+SIMULATION = 0.020
+TOKENS = 8
+HEAD = 8
+PARTS = {"simulation": "#2a6f97", "model": "#c8553d", "control, to the model": "#e0a100", "control, back": "#f0d58c"}
+
+
+@python_app
+@annotate(MPI(ranks=RANKS))
+def simulate(before: tuple[bytes, float], words: str, seconds: float, comm: Any = None) -> tuple[bytes, float]:
+    """Compute for a while on all ranks; return the next state and the time it took."""
+    import time  # noqa: PLC0415 - an app imports where it runs
+
+    began = time.perf_counter()
+    state = before[0]
+    while time.perf_counter() - began < seconds:
+        pass
+    comm.barrier()
+    step = int.from_bytes(state[:8], "big") + bool(words)
+    return step.to_bytes(8, "big") + state[8:], time.perf_counter() - began
+
+
+@python_app
+@annotate(VLLM("tiny", max_tokens=8, ignore_eos=True))
+def advise(result: tuple[bytes, float]) -> str:
+    """Ask what to do after this state."""
+    return f"Step {int.from_bytes(result[0][:8], 'big')}: what next?"
+
+
+@python_app
+def engine_time() -> tuple[float, float]:
+    """Return the seconds all requests took so far by vLLM's own count, and their number."""
+    import urllib.request  # noqa: PLC0415 - as above
+
+    from rhapsody_parsl import service  # noqa: PLC0415 - as above
+
+    url = service("tiny").base_url.replace("/v1", "/metrics")
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
+        lines = answer.read().decode().splitlines()
+
+    def total(name: str) -> float:
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:e2e_request_latency_{name}"))
+
+    return total("seconds_sum"), total("seconds_count")
+
+
+class Chain:
+    """The turns of one payload, as futures with the times they ended."""
+
+    def __init__(self, payload: int, turns: int) -> None:
+        self.ends: dict[Future[Any], float] = {}
+        self.simulations: list[Future[tuple[bytes, float]]] = []
+        self.requests: list[Future[str]] = []
+        self._simulate((bytes(payload), 0.0), "go")
+        for _ in range(turns):
+            self.requests.append(self._timed(advise(self.simulations[-1])))
+            self._simulate(self.simulations[-1], self.requests[-1])
+
+    def _simulate(self, before: Any, words: Any) -> None:
+        self.simulations.append(self._timed(simulate(before, words, SIMULATION)))
+
+    def _timed(self, future: Future[Any]) -> Future[Any]:
+        future.add_done_callback(lambda done: self.ends.setdefault(done, time.perf_counter()))
+        return future
+
+    def wait(self) -> None:
+        """Wait for the last turn, and check that each was taken."""
+        state, _ = self.simulations[-1].result()
+        turns = int.from_bytes(state[:HEAD], "big")
+        until(lambda: len(self.ends) == len(self.simulations) + len(self.requests))
+        sides.check(turns == len(self.simulations), f"{turns} steps of {len(self.simulations)}")
+
+    def legs(self) -> tuple[list[float], list[float], list[float]]:
+        """Return each turn's seconds to the model's words, from there to the next state, and in the simulation."""
+        ends = [self.ends[future] for future in self.simulations]
+        said = [self.ends[future] for future in self.requests]
+        there = [words - state for state, words in zip(ends[:-1], said, strict=True)]
+        back = [state - words for state, words in zip(ends[1:], said, strict=True)]
+        return there, back, [future.result()[1] for future in self.simulations[1:]]
+
+
+def run(payload: int, turns: int) -> dict[str, Any]:
+    """Take the turns with one payload; return means in milliseconds (vLLM counts no others)."""
+    seconds, count = engine_time().result()
+    chain = Chain(payload, turns)
+    chain.wait()
+    later, asked = engine_time().result()
+    sides.check(asked - count == turns, f"vLLM counted {asked - count} requests of {turns}")
+    model = (later - seconds) / turns
+    there, back, inside = chain.legs()
+    ends = [chain.ends[future] for future in chain.simulations]
+    to_model = statistics.fmean(there) - model
+    way_back = statistics.fmean(back) - statistics.fmean(inside)
+    parts = {
+        "turn_ms": (ends[-1] - ends[0]) / turns,
+        "simulation_ms": statistics.fmean(inside),
+        "model_ms": model,
+        "control_ms": to_model + way_back,
+        "to_model_ms": to_model,
+        "back_ms": way_back,
+    }
+    milliseconds = {name: seconds * 1e3 for name, seconds in parts.items()}
+    return {"payload_bytes": payload, "moved_bytes": MOVES * payload, "turns": turns, **milliseconds}
+
+
+def measure(payloads: Sequence[int], turns: int) -> list[dict[str, Any]]:
+    """Run all payloads in one block, everything warm."""
+    with tempfile.TemporaryDirectory() as folder:
+        executor = block.everything(folder, RANKS + 1)
+        with sides.load(executor, folder):
+            sides.check(isinstance(advise((bytes(HEAD), 0.0)).result(), str), "no text")  # the service is up
+            run(payloads[0], 5)
+            return [run(payload, turns) for payload in payloads]
+
+
+def size(count: float) -> str:
+    """Return bytes in words."""
+    for unit, many in (("MB", 1e6), ("kB", 1e3)):
+        if count >= many:
+            return f"{count / many:g} {unit}"
+    return f"{count:g} B"
+
+
+def report(results: list[dict[str, Any]], out: Path) -> None:
+    """Print the table; write JSON and a picture."""
+    keys = ("turn_ms", "simulation_ms", "model_ms", "control_ms", "to_model_ms", "back_ms")
+    rows = [
+        [size(result["payload_bytes"]), size(result["moved_bytes"]), *(f"{result[key]:.1f}" for key in keys)]
+        for result in results
+    ]
+    columns = ["state", "moved a turn", "turn", "simulation", "model", "control", "to the model", "back"]
+    machine.show("A turn of simulation and inference: means, ms", columns, rows)
+    file = machine.write(out, "coupling", {"simulation_s": SIMULATION, "tokens": TOKENS, "payloads": results})
+    print(f"written: {file}, {picture(results, out)}")
+
+
+def picture(results: list[dict[str, Any]], out: Path) -> Path:
+    """Draw the parts of a turn, and control over data."""
+    figure, grid = pictures.canvas(2, size=(10, 3.8))
+    names = [size(result["payload_bytes"]) for result in results]
+    keys = ("simulation_ms", "model_ms", "to_model_ms", "back_ms")
+    parts = {name: [result[key] for result in results] for name, key in zip(PARTS, keys, strict=True)}
+    pictures.stack(grid[0, 0], names, parts, list(PARTS.values()))
+    pictures.clean(grid[0, 0], "Parts of a turn, by the size of its state", "ms")
+    moved = [result["moved_bytes"] / 1e6 for result in results]
+    grid[0, 1].loglog(moved, [result["control_ms"] for result in results], "o-", color=pictures.OURS)
+    pictures.clean(grid[0, 1], "Control of a turn", "MB moved in it", "ms")
+    return pictures.save(figure, out, "coupling")
+
+
+def main() -> None:
+    """Run, print and write."""
+    parser = sides.options(__doc__)
+    parser.add_argument("--turns", type=int, default=30, help="for each size of state")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    report(measure((1_000, 1_000_000) if quick else PAYLOADS, 10 if quick else arguments.turns), arguments.out)
+
+
+if __name__ == "__main__":
+    main()

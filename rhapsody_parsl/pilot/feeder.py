@@ -1,0 +1,145 @@
+"""Which waiting tasks start next, and in which run: what the core decides after each event."""
+
+from rhapsody_parsl.pilot.alarms import Alarms
+from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.fitting import Fitting
+from rhapsody_parsl.pilot.instructions import Feed, Fit
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.reservations import Reservations
+from rhapsody_parsl.pilot.runs import Runs
+from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("Feeder",)
+
+
+class Feeder:
+    """Gives runs the tasks that wait.
+
+    Args:
+        runs: The block's.
+        backlog: Who waits.
+        starts: Which runtimes can take tasks.
+        home: Where each task is: it is kept up with what is given.
+
+    Attributes:
+        alarms: When a run of those that were given something needs a look.
+        fitting: Makes leases suit their tasks.
+    """
+
+    def __init__(self, runs: Runs, backlog: Backlog, starts: Starts, home: dict[int, Lane | ActiveRun]) -> None:
+        self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
+        self._ledger = runs.ledger
+        self._reservations = Reservations(runs.ledger, backlog, starts.ready)
+        self.fitting = Fitting(backlog, runs.lender, self._reservations)
+        self.alarms = Alarms(lambda task: backlog.spec_of(task).policy.walltime)
+
+    def schedule(self, now: float) -> None:
+        """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
+        self._reservations.clear()
+        if self._backlog.is_empty():
+            return
+        if self._runs.idle:
+            self._use_idle_leases(now)
+        for lane in self._backlog.in_order(now, self._starts.startable(now)):
+            self._serve(lane, now)
+            if len(lane) and not lane.window and not self._reservations.add(lane.shape, now):
+                break
+        self._put_behind(now)
+
+    def start_alone(self, task: Task, now: float) -> bool:
+        """Start a task that comes alone while nobody waits, if there is room: to queue it would cost 20 µs."""
+        lane = self._backlog.known_lane(task.spec)
+        if lane is None or lane.differs or task.id in self._home or not self._backlog.is_empty():
+            return False
+        if self._backlog.is_hopeless(task):
+            return False
+        self._runs.end_idle(but_of=lane)
+        self._reservations.clear()
+        active = self._runs.idle.take_newest()
+        if active is None and lane.runtime in self._starts.ready and self._starts.may(lane.runtime, now):
+            active = self._with_room(lane, now)
+        if active is None:
+            return False
+        self._give(active, [task], now)
+        return True
+
+    def go_on(self, active: ActiveRun, now: float) -> None:
+        """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""
+        lane = active.lane
+        if lane.window:
+            self.schedule(now)  # room in its window is for all who ask the service
+            if not active.inflight:
+                self._runs.close(active)
+        elif self._goes_on(active, now) or active.inflight:
+            return
+        elif lane.prefetch > 1 and not active.ended_by and not active.lost_with and self._backlog.is_empty():
+            self._runs.keep(active, now)
+        else:
+            self._runs.close(active)
+            self.schedule(now)
+
+    def _goes_on(self, active: ActiveRun, now: float) -> bool:
+        """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
+        lane = active.lane
+        if (
+            not len(lane)
+            or lane.runtime not in self._starts.ready
+            or active.ended_by
+            or not self._reservations.allow(active)
+        ):
+            return False
+        return self._feed(active, active.room(self._ledger.cores), now) or bool(active.lost_with)
+
+    def _use_idle_leases(self, now: float) -> None:
+        """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
+        lane = self._backlog.sole()
+        self._runs.end_idle(but_of=lane)
+        while lane and len(lane) and (kept := self._runs.idle.take_newest()):
+            if not self._feed(kept, lane.portion(self._ledger.cores), now):
+                self._runs.close(kept)
+
+    def _serve(self, lane: Lane, now: float) -> None:
+        """Open runs while the block has room."""
+        while len(lane) and (active := self._with_room(lane, now)):
+            self._feed(active, active.room(self._ledger.cores), now)
+        if len(lane) and lane.runs:
+            self._backlog.behind[lane] = None
+
+    def _put_behind(self, now: float) -> None:
+        """Put short tasks behind those that run."""
+        for lane in self._backlog.lanes_behind():
+            if lane.prefetch > 1 and lane.runtime in self._starts.ready and not lane.window:
+                for active in lane.runs.values():
+                    if len(lane) and (room := active.room(self._ledger.cores)) and self._reservations.allow(active):
+                        self._feed(active, room, now)
+
+    def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
+        """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
+        if not lane.window:
+            lent = self._runs.lender.lend(self._backlog.wants(lane), self._reservations.held)
+            return self._runs.open(lane, *lent, now) if lent else None
+        if lane.shape.room <= 0:
+            return None
+        return next(iter(lane.runs.values()), None) or self._runs.open(lane, None, (), now)
+
+    def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
+        """Give a run tasks of its lane, so many at most; return whether it was given any."""
+        lane, placed = active.lane, active.run.placed
+        tasks = self.fitting.take(active, count) if lane.differs else lane.take(count)
+        if not tasks:
+            return False
+        if active.run.placed is not placed:
+            self._runs.out.append(Fit(active.run))
+        self._give(active, tasks, now)
+        return True
+
+    def _give(self, active: ActiveRun, tasks: list[Task], now: float) -> None:
+        if not active.total or active.lane.mixed:
+            self._runs.lender.begin(active, self._backlog.name_of(tasks[0], active.lane))
+        for task in tasks:
+            self._home[task.id] = active
+        active.put(tasks)
+        active.fed_at = now
+        self.alarms.set(active, tasks, now)
+        self._runs.out.append(Feed(active.lane.runtime, active.run, tasks))

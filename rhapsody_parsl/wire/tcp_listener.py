@@ -1,0 +1,168 @@
+"""The binding end of messages between hosts (see `tcp`)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zmq
+
+from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.curve import connection_events, quiet_socket
+from rhapsody_parsl.wire.gate import Gatekeeper, Proof
+from rhapsody_parsl.wire.half_open import HalfOpen
+from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
+from rhapsody_parsl.wire.tcp import HANG_UP, MOST_SILENT, Frames, Head, Pump, decode_head
+
+__all__ = ("TcpListener",)
+
+log = logging.getLogger(__name__)
+
+_CUT_PAUSE = 0.05
+"""Seconds between the end of a connection and the question whose it was: a stranger's ends may be many."""
+_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_LONGEST_SEALED = LONGEST + 256
+"""Bytes of a frame with what its encryption adds."""
+
+
+class TcpListener:
+    """The binding end, on an event loop: one ROUTER, peers known by name.
+
+    A worker is heard once it can be answered: its two connections are made in any order, and what it reports would else
+    be answered to nobody. What comes before waits.
+
+    Args:
+        address: `tcp://host` to listen on; a free port is taken.
+        receive: Called with the peer's name and the frames of each message; it raises `MalformedFrame` about frames
+            that are none, and the peer is heard no more.
+        proof: Who has it may enter.
+        loop: Ours.
+        cut: Called when some connection has ended.
+        silent: How many connections may be there from which nothing has come.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        receive: Callable[[str, list[bytes]], None],
+        proof: Proof,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        cut: Callable[[], None] | None = None,
+        silent: int = MOST_SILENT,
+    ) -> None:
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._receive, self._on_cut, self._loop = receive, cut, loop
+        self._cut_timer: asyncio.TimerHandle | None = None
+        self._routes: dict[str, tuple[bytes, bytes]] = {}  # of each name the life and the connection
+        self._early: dict[tuple[str, bytes], list[list[bytes]]] = {}
+        self._complaints = Complaints(log)
+        self._gate = Gatekeeper(self._context, proof)
+        self._socket = quiet_socket(self._context, zmq.ROUTER)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        proof.guard(self._socket)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _LONGEST_SEALED)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _REFUSED)
+        self._pumps = [
+            Pump(self._gate.socket, loop, self._gate.answer),
+            Pump(self._monitor, loop, self._note_connections),
+        ]
+        self.port = self._socket.bind_to_random_port(address)
+        self.endpoint = f"{address}:{self.port}"
+        self._half_open = HalfOpen(self.port, silent)
+        self._pump = Pump(self._socket, loop, self._take)
+
+    def send(self, peer: str, frames: Frames) -> bool:
+        """Send to a peer, never waiting; False when it is not there, and gets nothing."""
+        route = self._routes.get(peer)
+        if route is None:
+            return False
+        try:
+            self._socket.send_multipart([route[1], *cut(frames)], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        self._pump.due()
+        return True
+
+    def forget(self, peer: str) -> None:
+        """A peer is gone for good: of the many that come in a long run nothing is kept."""
+        self._routes.pop(peer, None)
+        for early in [key for key in self._early if key[0] == peer]:
+            del self._early[early]
+
+    def drain(self) -> None:
+        """Deliver all that has arrived."""
+        self._pump.pump()
+
+    def close(self, linger: float = 0.0) -> None:
+        """Close the sockets; what was sent has `linger` s to leave. Idempotent."""
+        if self._socket.closed:
+            return
+        if self._cut_timer:
+            self._cut_timer.cancel()
+        self._socket.disable_monitor()
+        self._socket.setsockopt(zmq.LINGER, int(linger * 1000))
+        for pump in (self._pump, *self._pumps):
+            pump.close()
+        self._context.term()
+
+    def _take(self) -> None:
+        for connection, frames in self._arrived():
+            try:
+                self._hear(connection, joined(frames))
+            except MalformedFrame as problem:
+                self._complaints.note("a peer over TCP is heard no more: %s", problem)
+                with contextlib.suppress(zmq.ZMQError):
+                    self._socket.send_multipart([connection, *HANG_UP], zmq.NOBLOCK)
+
+    def _arrived(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Yield the messages that wait, and the connection of each."""
+        with contextlib.suppress(zmq.Again):
+            while not self._socket.closed:  # whoever takes one may close it
+                first = self._socket.recv(zmq.NOBLOCK, copy=False)
+                connection = first.bytes
+                if not self._half_open.knows(connection):
+                    self._note_connections()  # it has come before it spoke
+                    self._half_open.spoke(connection, first.get(zmq.SRCFD))
+                yield connection, self._socket.recv_multipart(zmq.NOBLOCK)
+
+    def _hear(self, connection: bytes, frames: list[bytes]) -> None:
+        head, body = _head_of(frames), frames[1:]
+        if head.listens:
+            self._routes[head.name] = head.life, connection
+            for early in self._early.pop((head.name, head.life), []) if self._early else ():
+                self._receive(head.name, early)
+        elif self._routes.get(head.name, ("",))[0] != head.life:
+            self._early.setdefault((head.name, head.life), []).append(body)
+            return
+        if body:
+            self._receive(head.name, body)
+
+    def _note_connections(self) -> None:
+        for event, value in connection_events(self._monitor):
+            if event & _REFUSED:
+                self._complaints.note("a stranger on %s was refused", self.endpoint)
+            elif event == zmq.EVENT_ACCEPTED:
+                if self._half_open.came(value):
+                    self._complaints.note("a silent stranger on %s was cut off: too many wait there", self.endpoint)
+            else:
+                self._ended(value)
+
+    def _ended(self, descriptor: int) -> None:
+        self._half_open.left(descriptor)
+        if self._on_cut and self._cut_timer is None:
+            self._cut_timer = self._loop.call_later(_CUT_PAUSE, self._tell_cut)
+
+    def _tell_cut(self) -> None:
+        self._cut_timer = None
+        if self._on_cut:
+            self._on_cut()
+
+
+def _head_of(frames: list[bytes]) -> Head:
+    try:
+        return decode_head(frames[0])
+    except Exception as problem:  # as in the codec
+        raise MalformedFrame(f"it does not say who it is ({type(problem).__name__})") from problem

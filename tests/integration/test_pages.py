@@ -1,0 +1,53 @@
+"""The examples of the user's pages run, in one block with Dragon, MPI and a stand-in for a model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testing import leaks
+from testing.pages import PAGES, ROOT, examples, named, promised
+
+pytestmark = [pytest.mark.dragon, pytest.mark.mpi]
+
+ELSEWHERE = {
+    "README.md": "it is examples/first_script.py, which runs below",
+    "CONTRIBUTING.md": "it is about a class of the reader's: tests/unit/test_docs.py gives it one",
+    "docs/globus_compute.md": "it needs an endpoint: tests/unit/test_docs.py makes all of it but that",
+}
+NAMES = [named(page) for page in PAGES if examples(page) and named(page) not in ELSEWHERE]
+RUNNER = "from tests.integration.page_runner import main; main()"
+TIMEOUT = 120
+
+
+def script(*command: str, folder: Path) -> str:
+    line = [sys.executable, *command]
+    done = subprocess.run(line, check=False, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], str]]:
+    folder = tmp_path_factory.mktemp("pages")
+    with leaks.watch():
+        said = script("-c", RUNNER, str(folder), *NAMES, folder=folder)
+    lines = [json.loads(line) for line in said.splitlines()]
+    return {name: (printed, problem) for name, printed, problem in lines}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_of_a_page_run(name: str, ran: dict[str, tuple[list[str], str]]) -> None:
+    printed, problem = ran[name]
+    assert not problem, problem
+    assert printed == promised(ROOT / name)
+
+
+def test_the_first_script_runs(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "first_script.py"), folder=tmp_path)
+    assert said.split("\n")[-2] == f"{[x * x for x in range(10)]} 285 0"
+    assert (tmp_path / "hello.txt").read_text().count("Hello, World!") == 2
+    assert os.listdir(tmp_path / "runinfo") == ["000"]
