@@ -16,7 +16,7 @@ from parsl import Config
 from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 
 config = Config(
     executors=[
@@ -39,8 +39,8 @@ config = Config(
             runtimes=[
                 DragonRuntime(),
                 MPIRuntime(),  # the launcher of the environment's own MPI
-                VLLMRuntime(services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)]),
             ],
+            services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)],
         )
     ],
 )

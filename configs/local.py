@@ -8,7 +8,7 @@ import os
 from parsl import Config
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 
 model = os.environ.get("MODEL")
 services = [VLLMService("assistant", model=model, cores=0, engine_args={"max_model_len": 1024})] if model else []
@@ -18,7 +18,8 @@ config = Config(
         RhapsodyExecutor(
             label="rhapsody",
             provider=LocalProvider(init_blocks=1, max_blocks=1),
-            runtimes=[DragonRuntime(), MPIRuntime(), *([VLLMRuntime(services=services)] if services else [])],
+            runtimes=[DragonRuntime(), MPIRuntime()],
+            services=services,
         )
     ],
     strategy="none",

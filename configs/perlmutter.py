@@ -15,7 +15,7 @@ from parsl import Config
 from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 
 config = Config(
     executors=[
@@ -38,8 +38,8 @@ config = Config(
             runtimes=[
                 DragonRuntime(),
                 MPIRuntime(launcher="srun", options=("--mpi=cray_shasta",)),  # Cray MPICH's; our word is pmi2
-                VLLMRuntime(services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)]),
             ],
+            services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)],
         )
     ],
 )

@@ -18,7 +18,7 @@ from parsl import Config
 from parsl.launchers import SimpleLauncher
 from parsl.providers import PBSProProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 
 config = Config(
     executors=[
@@ -43,8 +43,8 @@ config = Config(
             runtimes=[
                 DragonRuntime(),
                 MPIRuntime(),  # HPE's PALS mpiexec, found by its name
-                VLLMRuntime(services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)]),
             ],
+            services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)],
         )
     ],
 )

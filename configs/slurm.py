@@ -8,7 +8,7 @@ from parsl import Config
 from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 
 config = Config(
     executors=[
@@ -30,8 +30,8 @@ config = Config(
             runtimes=[
                 DragonRuntime(),
                 MPIRuntime(launcher="srun"),
-                VLLMRuntime(services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=4)]),
             ],
+            services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=4)],
         )
     ],
 )

@@ -1,4 +1,4 @@
-"""A runtime of one's own in one module: each task in a plain subprocess, nice to whoever shares the machine."""
+"""A runtime of one's own in one module: each task in a plain subprocess, nice to others."""
 
 import asyncio
 from collections import deque
@@ -40,7 +40,7 @@ class Subprocess(Part):
 
 
 class Pool:
-    """The half in the pilot: one process for each task, one task at a time for each run (a lease at work)."""
+    """The half in the pilot: each task in a process, one after the other in each run."""
 
     name, eager = SubprocessPool.name, False
 
@@ -93,8 +93,7 @@ class Pool:
             task = waiting.popleft()
             try:
                 result = await self._in_a_process(run, task)
-            except (WorkerLost, OSError) as problem:
-                lost = problem if isinstance(problem, WorkerLost) else WorkerLost(f"for task {task.id}", str(problem))
+            except WorkerLost as lost:
                 self._context.events.lost(run.id, lost, [each.id for each in waiting])
                 waiting.clear()
             else:
@@ -102,16 +101,20 @@ class Pool:
         del self._at_work[run.id]
 
     async def _in_a_process(self, run: Run, task: Task) -> Result:
-        """Run one task under a guard: when that is told to stop, or the pilot dies, it kills all below it."""
+        """Run one task under a guard, which kills all below it on request or if the pilot dies."""
         context, call = self._context, self._context.folder / f"{task.id}.call"
         answer, log = call.with_suffix(".answer"), context.logs / f"{self.name}-{task.id}.log"
-        call.write_bytes(opened(task))
-        command = [*context.noting(run), context.python, "-m", "rhapsody_parsl.worker.once", str(call), str(answer)]
+        try:
+            call.write_bytes(opened(task))
+        except OSError as problem:
+            raise WorkerLost(f"for task {task.id}", str(problem)) from problem
+        program = [context.python, "-m", "rhapsody_parsl.worker.once", str(call), str(answer)]
+        command = [*context.noting(run), *program]  # `noting` tells the process to the memory limit
         cores, nice = run.placed[0].real_cores, self._config.niceness
         backend = Backend(command, log, env=context.environment, cores=cores, nice=nice, grace=0.5)
         self._running[run.id] = task, backend
         await backend.start()
-        context.events.at_work(run, context.own_host, {})  # for its limit of memory; `noting` tells which process
+        context.events.at_work(run, context.own_host, {})
         why = await backend.wait()
         del self._running[run.id]
         call.unlink()

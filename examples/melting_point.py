@@ -41,7 +41,6 @@ from rhapsody_parsl import (
     MPIRuntime,
     Policy,
     RhapsodyExecutor,
-    VLLMRuntime,
     VLLMService,
     annotate,
 )
@@ -105,12 +104,14 @@ def provider(options: Options) -> ExecutionProvider:
 
 def block(options: Options) -> RhapsodyExecutor:
     """Return the executor: one block, three runtimes in it."""
-    runtimes: list[Any] = [DragonRuntime(), MPIRuntime()]
+    services = []
     if options.model is not None:
         engine = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 28, "max_model_len": 2048}
         service = VLLMService(SERVICE, model=str(options.model), cores=0, engine_args=engine)
-        runtimes.append(VLLMRuntime(services=(service,)))
-    return RhapsodyExecutor(label="rhapsody", provider=provider(options), runtimes=runtimes)
+        services.append(service)
+    return RhapsodyExecutor(
+        label="rhapsody", provider=provider(options), runtimes=[DragonRuntime(), MPIRuntime()], services=services
+    )
 
 
 class Campaign:

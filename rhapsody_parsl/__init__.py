@@ -1,4 +1,4 @@
-"""Run Parsl apps on Dragon, MPI and persistent vLLM services, all inside one batch job.
+"""Run Parsl apps on Dragon, MPI and persistent services, all inside one batch job.
 
 The public names resolve on first use, so that importing the package costs almost nothing: neither the pilot nor a rank
 pays for Parsl before it opens a payload.
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
-    from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+    from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
     from rhapsody_parsl.runtime_config import RuntimeConfig
     from rhapsody_parsl.runtime_table import Takes
     from rhapsody_parsl.service import Service, service
+    from rhapsody_parsl.service_config import CommandService, VLLMService
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = (
     "MPI",
     "VLLM",
     "AllocationProvider",
+    "CommandService",
     "Dragon",
     "DragonRuntime",
     "LocalRuntime",
@@ -35,7 +37,6 @@ __all__ = (
     "SharedBlock",
     "SharedBlockProvider",
     "Takes",
-    "VLLMRuntime",
     "VLLMService",
     "annotate",
     "service",
@@ -45,7 +46,8 @@ _CONFIG = "rhapsody_parsl.config"
 _DECORATOR = "rhapsody_parsl.annotations.decorator"
 _SHARED_BLOCK = "rhapsody_parsl.providers.shared_block"
 _HOMES = {
-    **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime", "VLLMRuntime", "VLLMService"), _CONFIG),
+    **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime"), _CONFIG),
+    **dict.fromkeys(("CommandService", "VLLMService"), "rhapsody_parsl.service_config"),
     **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     "AllocationProvider": "rhapsody_parsl.providers.allocation",

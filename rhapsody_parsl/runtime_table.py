@@ -21,7 +21,7 @@ _GROUP = "rhapsody_parsl.runtimes"
 _OWN = {
     "dragon": "rhapsody_parsl.config:DragonRuntime",
     "mpi": "rhapsody_parsl.config:MPIRuntime",
-    "vllm": "rhapsody_parsl.config:VLLMRuntime",
+    "vllm": "rhapsody_parsl.config:ModelRequests",
     "local": "rhapsody_parsl.config:LocalRuntime",
 }
 _imported: "dict[str, type[RuntimeKind]]" = {}
@@ -55,7 +55,8 @@ class RuntimeKind:
     Attributes:
         name: As users write it.
         takes: What it takes.
-        implementation: Where the half in the pilot is, as `module:Class`; it is made of configuration and `Context`.
+        implementation: Where the half in the pilot is, as `module:Class`; it is made of configuration and `Context`,
+            and of the block's `Services` where it takes requests.
     """
 
     __slots__ = ()

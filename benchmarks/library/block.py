@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from testing.processes import processes_of
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
@@ -38,7 +38,8 @@ def everything(folder: str, cores: int) -> RhapsodyExecutor:
     return RhapsodyExecutor(
         "block",
         provider=LocalProvider(init_blocks=1, max_blocks=1),
-        runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(service,))],
+        runtimes=[DragonRuntime(), MPIRuntime()],
+        services=[service],
         cores_per_node=cores,
     )
 
@@ -49,7 +50,8 @@ def serving(services: Sequence[VLLMService], cores: int | None = None) -> Rhapso
     return RhapsodyExecutor(
         "block",
         provider=local,
-        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services))],
+        runtimes=[LocalRuntime()],
+        services=services,
         cores_per_node=cores,
     )
 

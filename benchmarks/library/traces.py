@@ -45,7 +45,7 @@ def _later(owner: str, role: str, function: str, edge: Literal["begins", "ends"]
 _LISTENER, _LINE = "rhapsody_parsl.wire.stream:StreamListener.send", "rhapsody_parsl.wire.stream:StreamConnection.send"
 _SPOKE, _EXCHANGE = (
     "rhapsody_parsl.wire.channel:Spoke.receive",
-    "rhapsody_parsl.runtimes.workers.exchange:Exchange.send",
+    "rhapsody_parsl.block.exchange:Exchange.send",
 )
 
 _OUT = {
@@ -94,15 +94,15 @@ TRACES = {
         "body begun": Span(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body"),
         "body run": Span(WORKER, "worker", "rhapsody_parsl.worker.prompt:call_body", "ends"),
         "prompt at the pilot's socket": Span(WORKER, "worker", _LINE),
-        "prompt in the pilot": Span(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.bodies:Bodies.done"),
+        "prompt in the pilot": Span(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.prompt_workers:PromptWorkers.done"),
         "at the replica's socket": Span(PILOT, "pilot", _LISTENER, which=2, of=2),
-        "in the replica": Span(CHANGE, "replica", "rhapsody_parsl.runtimes.vllm.answering:Answering._begin"),
+        "in the replica": Span(CHANGE, "replica", "rhapsody_parsl.runtimes.vllm.request_server:RequestServer._begin"),
         "in vLLM": Span(REPLICA, "replica", "rhapsody_parsl.runtimes.vllm.engine:Engine.answer"),
         "in its engine": Span(SERVING, "replica", "vllm.v1.engine.async_llm:AsyncLLM.generate"),
         "out of its engine": Span(ENGINE, "replica", "vllm.v1.engine.output_processor:RequestOutputCollector.put"),
-        "answered": Span(SERVING, "replica", "rhapsody_parsl.runtimes.vllm.answering:pack"),
+        "answered": Span(SERVING, "replica", "rhapsody_parsl.runtimes.vllm.request_server:pack"),
         "answer at the pilot's socket": Span(REPLICA, "replica", _LINE),
-        "answer in the pilot": Span(CHANGE, "pilot", "rhapsody_parsl.runtimes.vllm.runtime:VLLM._receive"),
+        "answer in the pilot": Span(CHANGE, "pilot", "rhapsody_parsl.services.services:Services._receive"),
         **_BACK,
     },
 }

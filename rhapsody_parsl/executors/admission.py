@@ -12,12 +12,13 @@ from rhapsody_parsl.annotations.policy import FIRST_HOST
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
-from rhapsody_parsl.runtime_config import RuntimeConfig, Served
+from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import Takes, position
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.reports import Inventory, NodeFacts
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "read", "services_of")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "read")
 
 
 _MOST_KNOWN = 4_000
@@ -80,7 +81,8 @@ class Admission:
     """Checks specs against the executor's runtimes and the blocks seen so far; remembers what it has checked.
 
     Args:
-        runtimes: The executor's configuration.
+        runtimes: All that the executor has.
+        services: The executor's.
         default_runtime: For specs that name none.
         nodes_per_block: Nodes of each block, as far as the driver knows.
 
@@ -88,13 +90,18 @@ class Admission:
         InvalidTask: A service's replicas span more nodes than a block has.
     """
 
-    def __init__(self, runtimes: Sequence[RuntimeConfig], default_runtime: str, nodes_per_block: int) -> None:
+    def __init__(
+        self,
+        runtimes: Sequence[RuntimeConfig],
+        services: Sequence[ServiceConfig],
+        default_runtime: str,
+        nodes_per_block: int,
+    ) -> None:
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
         self._nodes = nodes_per_block
-        services = services_of(runtimes)
-        self._services = tuple(service.name for service in services)
+        self._services = {service.name: service for service in services}
         for service in services:
             _check_span(service, nodes_per_block)
         self._known: dict[tuple[str, bool, bytes], Admitted] = {}
@@ -133,6 +140,7 @@ class Admission:
         return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
 
     def _check_runtime(self, spec: TaskSpec) -> None:
+        self._check_service(spec.service)
         name = spec.runtime or self._default
         if name not in self._runtimes:
             known = ", ".join(sorted(self._runtimes))
@@ -143,9 +151,6 @@ class Admission:
                 f"Add it to RhapsodyExecutor(runtimes=[...]) or use one of: {known}",
             )
         self._check_default(name, spec, self._runtimes[name].takes)
-        if spec.service and spec.service not in self._services:
-            hint = nearest(spec.service, self._services) or f"Known are {', '.join(self._services) or 'none'}"
-            raise ServiceNotFound("service", spec.service, "no such service", hint)
         nodes = spec.resources.num_nodes
         if nodes > self._nodes:
             raise InvalidTask(
@@ -153,6 +158,21 @@ class Admission:
                 nodes,
                 f"a block has {self._nodes}",
                 "Raise the provider's nodes_per_block, or ask for fewer",
+            )
+
+    def _check_service(self, name: str) -> None:
+        if name and not self._services:
+            remedy = "Add it to RhapsodyExecutor(services=[VLLMService(...)])"
+            raise ServiceNotFound("service", name, "this executor has no services", remedy)
+        if name and name not in self._services:
+            hint = nearest(name, self._services) or f"Known are {', '.join(self._services)}"
+            raise ServiceNotFound("service", name, "no such service", hint)
+        if name and not self._services[name].takes_requests:
+            raise InvalidTask(
+                "service",
+                name,
+                f"it is a {type(self._services[name]).__name__}, which answers no prompts",
+                f"Leave service out, and ask it from within the task: rhapsody_parsl.service('{name}').url",
             )
 
     def _check_default(self, name: str, spec: TaskSpec, takes: Takes) -> None:
@@ -195,15 +215,10 @@ class Admission:
             raise InvalidSpecification(*problem)
 
 
-def services_of(runtimes: Sequence[RuntimeConfig]) -> list[Served]:
-    """Return all services of an executor's configuration."""
-    return [service for runtime in runtimes for service in runtime.serves]
-
-
-def _check_span(service: Served, nodes: int) -> None:
+def _check_span(service: ServiceConfig, nodes: int) -> None:
     if service.nodes > nodes:
         raise InvalidTask(
-            f"{type(service).__name__}(nodes)",
+            service.key_of("nodes"),
             service.nodes,
             f"a replica of service '{service.name}' would not fit into a block of {nodes}",
             "Raise the provider's nodes_per_block, or spread the engine over fewer",

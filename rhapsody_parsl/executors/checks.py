@@ -14,6 +14,7 @@ from rhapsody_parsl.cluster.node_launcher import check_node_launcher
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import find, own
+from rhapsody_parsl.service_config import ServiceConfig, ServiceSettings
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
@@ -62,17 +63,22 @@ def check_label(label: str) -> None:
         )  # fmt: skip
 
 
-def check_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
+def check_runtimes(given: Any, services: Sequence[ServiceConfig] = ()) -> tuple[RuntimeConfig, ...]:
     """Return the runtimes as a tuple.
+
+    Args:
+        given: The user's.
+        services: Those of the executor; where one of them takes requests, there may be no runtime beside.
 
     Raises:
         InvalidTask: It is no list of runtimes, is empty, has one kind twice, or one that no block can import.
     """
-    items: Sequence[Any] = tuple(given) if type(given) is list or type(given) is tuple else ()
-    if not items:
+    several = type(given) is list or type(given) is tuple
+    items: Sequence[Any] = tuple(given) if several else ()
+    if not items and not (several and any(service.takes_requests for service in services)):
         raise InvalidTask("runtimes", given, "a list of at least one is needed", "Write runtimes=[DragonRuntime()]")
     for item in items:
-        if not issubclass(type(item), RuntimeConfig):
+        if not issubclass(type(item), RuntimeConfig) or item.takes.requests:
             raise InvalidTask("runtimes", given, "a list of runtimes is needed", _instead_of(item))
         _check_importable(type(item))
     names = [runtime.name for runtime in items]
@@ -105,8 +111,10 @@ def check_python(runtimes: Sequence[RuntimeConfig], ours: bool) -> None:
 
 
 def _instead_of(item: Any) -> str:
+    if isinstance(item, ServiceSettings):
+        return f"Write services=[{type(item).__name__}(...)]"
     kind = find(item.lower()) if type(item) is str else None
-    kinds = sorted(each.__name__ for each in own())
+    kinds = sorted(each.__name__ for each in own() if not each.takes.requests)
     return f"Write {kind.__name__}()" if kind else f"Kinds are {', '.join(kinds)}"
 
 
@@ -151,6 +159,7 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
     "gpus_per_node": lambda name, value: check_range(name, value, 0, MOST),
     "declared_nodes": lambda name, value: check_range(name, value, 1, MOST),
+    "request_workers": lambda name, value: check_range(name, value, 1, MOST),
 }
 
 

@@ -24,6 +24,7 @@ from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import (
     BlockConfig,
     DragonRuntime,
+    for_requests,
     write_config,
 )
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
@@ -51,6 +52,7 @@ from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, t
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
@@ -67,18 +69,21 @@ _DRAGON_ALONE = (DragonRuntime(),)
 
 if TYPE_CHECKING:
     Runtimes = Sequence[RuntimeConfig]
+    Services = Sequence[ServiceConfig]
 else:
-    Runtimes = Any  # `check_runtimes` says what is wrong in a sentence
+    Runtimes = Services = Any  # `check_runtimes` and `check_services` say what is wrong in a sentence
 
 
 @spelled
 class RhapsodyExecutor(Standalone, RepresentationMixin):
-    """Run apps on Dragon, MPI and persistent vLLM services, all inside the blocks of one provider.
+    """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
         label: Name of the executor in the Parsl config.
         provider: Any Parsl provider; default `LocalProvider()`.
-        runtimes: What the blocks offer; default Dragon alone.
+        runtimes: What runs apps in the blocks; default Dragon alone. With a `VLLMService` it may be [].
+        services: What each block serves for its whole life: `VLLMService(...)`, `CommandService(...)`.
+        request_workers: Processes that run the bodies of apps with a prompt for a service.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there
             and takes tasks without ranks.
         address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
@@ -114,6 +119,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         label: str = "RhapsodyExecutor",
         provider: ExecutionProvider | None = None,
         runtimes: Runtimes = _DRAGON_ALONE,
+        services: Services = (),
         default_runtime: str | None = None,
         address: str | None = None,
         encrypted: bool = True,
@@ -132,11 +138,15 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         node_launcher: str = "auto",
         ageing: int | float = 60,
         enforce_memory: bool = True,
+        request_workers: int = 1,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label = label
-        self.runtimes = check_runtimes(runtimes)
-        self.default_runtime = default_runtime or default_of(self.runtimes)
+        self.services = check_services(services, "services")
+        self.runtimes = check_runtimes(runtimes, self.services)
+        self.request_workers = request_workers
+        self.offers = (*self.runtimes, *for_requests(self.services, request_workers))
+        self.default_runtime = default_runtime or default_of(self.offers)
         self.address = address
         self.encrypted = encrypted
         self.working_dir = working_dir
@@ -155,7 +165,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
     def _check(self) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
-        check_default(self.default_runtime, self.runtimes)
+        check_default(self.default_runtime, self.offers)
         check_numbers(
             self.heartbeat_period,
             self.heartbeat_threshold,
@@ -165,12 +175,13 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             gpus_per_node=self.gpus_per_node,
             mem_per_node=self.mem_per_node,
             declared_nodes=self.declared_nodes,
+            request_workers=self.request_workers,
         )
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.runtimes, self.default_runtime, self.declared_nodes or nodes)
+        return Admission(self.offers, self.services, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -216,7 +227,8 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         return BlockConfig(
             label=self.label,
             addresses=tuple(addresses),
-            runtimes=self.runtimes,
+            runtimes=self.offers,
+            services=self.services,
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",
@@ -341,7 +353,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             InvalidSpecification: It can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.runtimes, inventories, spec=spec, keys=keys)
+        return explain(self._admission, self.default_runtime, self.services, inventories, spec=spec, keys=keys)
 
     def view(self) -> ExecutorView:
         """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""

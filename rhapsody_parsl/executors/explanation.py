@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, read, services_of
+from rhapsody_parsl.executors.admission import Admission, InvalidSpecification, misfit, read
 from rhapsody_parsl.executors.functions import FunctionFacts, facts_of
-from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.reports import Inventory
 
 __all__ = ("Explanation", "explain")
@@ -45,7 +45,7 @@ class Explanation:
 def explain(
     admission: Admission,
     default_runtime: str,
-    runtimes: Sequence[RuntimeConfig],
+    services: Sequence[ServiceConfig],
     inventories: Sequence[Inventory],
     *,
     spec: dict[str, Any] | Callable[..., Any] | None,
@@ -63,7 +63,7 @@ def explain(
         raise InvalidSpecification(*next(problem for problem in problems if problem))
     why = _reasons(checked, facts, given, default_runtime)
     sentences = tuple(f"{p.key}={p.value!r}: {p.problem}" if p else "" for p in problems)
-    return Explanation(checked.runtime or default_runtime, checked, _takes(checked, runtimes), tuple(why), sentences)
+    return Explanation(checked.runtime or default_runtime, checked, _takes(checked, services), tuple(why), sentences)
 
 
 def _call_of(spec: Any, keys: Mapping[str, Any]) -> tuple[FunctionFacts, dict[str, Any]]:
@@ -98,11 +98,11 @@ def _reasons(spec: TaskSpec, facts: FunctionFacts, given: Mapping[str, Any], def
     return why
 
 
-def _takes(spec: TaskSpec, runtimes: Sequence[RuntimeConfig]) -> str:
+def _takes(spec: TaskSpec, services: Sequence[ServiceConfig]) -> str:
     resources = spec.resources
     memory = f", {resources.memory:g} GB" if resources.memory else ""
     if spec.service:
-        wide = (s for s in services_of(runtimes) if s.name == spec.service and s.nodes > 1)
+        wide = (s for s in services if s.name == spec.service and s.nodes > 1)
         spans = "".join(f", of which each replica spans {s.nodes} nodes" for s in wide)
         return f"a place in service '{spec.service}'{spans}"
     if not resources.is_mpi:

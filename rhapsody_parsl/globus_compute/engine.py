@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from globus_compute_sdk.serialize import ComputeSerializer
 from parsl.jobs.job_status_poller import JobStatusPoller
 from parsl.providers.base import ExecutionProvider
 
+from rhapsody_parsl.config import RuntimeConfig
 from rhapsody_parsl.errors import (
     InvalidTask,
     MissingPackage,
@@ -27,8 +28,16 @@ from rhapsody_parsl.errors import (
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
 from rhapsody_parsl.globus_compute.report import describe, why_not_high_assurance
 from rhapsody_parsl.globus_compute.route import Call, Ways
-from rhapsody_parsl.globus_compute.settings import InvalidSetting, check_keys, read_polling, read_runtimes, read_setting
+from rhapsody_parsl.globus_compute.settings import (
+    InvalidSetting,
+    check_keys,
+    read_polling,
+    read_runtimes,
+    read_services,
+    read_setting,
+)
 from rhapsody_parsl.globus_compute.task import TaskRaised
+from rhapsody_parsl.service_config import ServiceConfig
 
 __all__ = ("RhapsodyEngine",)
 
@@ -38,20 +47,22 @@ _FINAL = (InvalidTask, MissingPackage, PayloadError, RankFailed, RemoteError, Se
 _EXECUTOR_KEYS = (
     "address", "ageing", "block_error_handler", "cores_per_node", "declared_nodes", "default_runtime", "drain_period",
     "encrypted", "gpus_per_node", "heartbeat_period", "heartbeat_threshold", "launch_cmd", "mem_per_node",
+    "request_workers",
 )  # fmt: skip
 _BASE_KEYS: dict[str, Any] = {
     "allowed_serializers": list | None, "max_retries_on_system_failure": int, "working_dir": str | None,
 }  # fmt: skip
 """Those of every engine, and what they are."""
-_OWN_KEYS = ("job_status_kwargs", "label", "provider", "run_in_sandbox", "runtimes", "strategy")
+_OWN_KEYS = ("job_status_kwargs", "label", "provider", "run_in_sandbox", "runtimes", "services", "strategy")
 
 
 class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus Compute's endpoint is not typed
-    """Run an endpoint's tasks on Dragon, MPI and persistent vLLM services, all in the blocks of one provider.
+    """Run an endpoint's tasks on Dragon, MPI and persistent services, all in the blocks of one provider.
 
     Args:
         provider: Any Parsl provider; Globus Compute makes it from the YAML.
-        runtimes: What the blocks offer, by name: `{dragon: {}, mpi: {launcher: srun}, vllm: {services: [...]}}`.
+        runtimes: What runs tasks in the blocks, by name: `{dragon: {}, mpi: {launcher: srun}}`.
+        services: What the blocks serve: `[{name: assistant, model: ..., gpus: 1}]`; with `command`, any server.
         label: Names the log folder and the batch jobs.
         run_in_sandbox: Run each task in a folder of its own below `working_dir`.
         strategy: Parsl's scaling strategy; default `simple`.
@@ -63,11 +74,12 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         InvalidSetting: A key or value cannot work; the error names its path in the YAML.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the YAML's keys
         self,
         *,
         provider: ExecutionProvider | None = None,
         runtimes: Mapping[str, Any] | None = None,
+        services: Sequence[Mapping[str, Any]] | None = None,
         label: str = "RhapsodyEngine",
         run_in_sandbox: bool = False,
         strategy: str | None = None,
@@ -83,8 +95,9 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         if provider is None:
             raise InvalidSetting("engine.provider", None, "this key is needed", "Write provider: {type: LocalProvider}")
         chosen = {key: value for key, value in settings.items() if key in _EXECUTOR_KEYS}
-        self.executor = _make_executor(label, provider, runtimes, chosen)
-        self.runtimes = self.executor.runtimes
+        served = read_services(services)
+        self.executor = _make_executor(provider, read_runtimes(runtimes, served), served, {"label": label, **chosen})
+        self.runtimes, self.services = self.executor.runtimes, self.executor.services
         self._poller: JobStatusPoller | None = None
         self._ways = Ways(self.executor)
         self._count = itertools.count(1)
@@ -194,11 +207,13 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
 
 
 def _make_executor(
-    label: str, provider: ExecutionProvider, runtimes: Mapping[str, Any] | None, settings: dict[str, Any]
+    provider: ExecutionProvider,
+    runtimes: Sequence[RuntimeConfig],
+    services: Sequence[ServiceConfig],
+    settings: dict[str, Any],
 ) -> RhapsodyExecutor:
-    configs = read_runtimes(runtimes)
     try:
-        return RhapsodyExecutor(label=label, provider=provider, runtimes=configs, **settings)
+        return RhapsodyExecutor(provider=provider, runtimes=runtimes, services=services, **settings)
     except InvalidTask as error:
         raise InvalidSetting(f"engine.{error.key}", error.value, error.problem, error.remedy) from None
 

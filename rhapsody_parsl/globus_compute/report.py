@@ -43,7 +43,7 @@ def describe(executor: RhapsodyExecutor, total_tasks: int) -> dict[str, Any]:
         "nodes_per_block": getattr(provider, "nodes_per_block", 1),
         "node_info": _nodes(executor, blocks),
         "runtimes": {block.id: msgspec.to_builtins(block.runtimes) for block in blocks},
-        "services": {block.id: msgspec.to_builtins(block.services) for block in blocks},
+        "services": {block.id: list(msgspec.to_builtins(block.services)) for block in blocks},
         "engine_type": "RhapsodyEngine",
         "provider_type": type(provider).__name__,
         "queue": _first(provider, _QUEUE),

@@ -52,8 +52,8 @@ class Submits(Protocol):
     default_runtime: str
 
     @property
-    def runtimes(self) -> Sequence[RuntimeConfig]:
-        """Its own."""
+    def offers(self) -> Sequence[RuntimeConfig]:
+        """All runtimes that it has."""
 
     def submit(
         self, func: Any, resource_specification: dict[str, Any] | None, *args: Any, **kwargs: Any
@@ -96,7 +96,7 @@ class Ways:
         if merged.get("returns") == "all":
             raise InvalidTask("returns", "all", "a task has one result here", "Return comm.gather(...) instead")
         default = self._executor.default_runtime
-        name = parse(merged, kinds=in_order(self._executor.runtimes, default))[0].runtime or default
+        name = parse(merged, kinds=in_order(self._executor.offers, default))[0].runtime or default
         kind = find(name)
         return name, kind.takes if kind else Takes(single=True)
 

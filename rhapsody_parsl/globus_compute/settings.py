@@ -9,11 +9,12 @@ import msgspec
 from rhapsody_parsl.annotations.arguments import taken
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.runtime_config import RuntimeConfig, nested
+from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import find, names
+from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService, check_services
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_setting")
+__all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_services", "read_setting")
 
 _ROOT = "engine"
 _INSTEAD = {
@@ -32,6 +33,7 @@ _INSTEAD = {
 }
 """What to write instead of keys that other engines have."""
 
+_SERVICE = "{name: assistant, model: ..., gpus: 1}"
 _POLLING = {"strategy": "simple", "max_idletime": 120.0, "strategy_period": 5.0}
 _STRATEGIES = ("none", "simple", "htex_auto_scale")
 
@@ -104,12 +106,13 @@ def read_polling(strategy: Any, given: Any) -> dict[str, Any]:
     return {**_POLLING, **wish}
 
 
-def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
+def read_runtimes(given: Any, services: Collection[ServiceConfig] = ()) -> tuple[RuntimeConfig, ...]:
     """Return the runtimes of `engine.runtimes`; Dragon alone when there is none.
 
     Args:
         given: From the YAML: a mapping from a runtime's name, or the `module:Class` of its configuration, to its
             settings, which may be left out.
+        services: Those of the engine; with them there may be no runtime.
 
     Raises:
         InvalidSetting: A name, key or value that cannot be.
@@ -120,7 +123,7 @@ def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
     runtimes = []
     for name, settings in _mapping(given, path, "runtimes: {dragon: {}, mpi: {launcher: srun}}").items():
         runtimes.append(_read_runtime(name, settings, f"{path}.{name}"))
-    if not runtimes:
+    if not runtimes and not services:
         raise InvalidSetting(path, given, "at least one runtime is needed")
     return tuple(runtimes)
 
@@ -128,9 +131,6 @@ def read_runtimes(given: Any) -> tuple[RuntimeConfig, ...]:
 def _read_runtime(name: str, settings: Any, path: str) -> RuntimeConfig:
     kind = _kind_of(name, path)
     fields = dict(_mapping({} if settings is None else settings, path, f"{name}: {{key: value}}"))
-    for field in msgspec.structs.fields(kind):
-        if several := nested(field.type):
-            fields[field.name] = _read_list(field.name, fields.get(field.name), several, f"{path}.{field.name}")
     return _build(kind, fields, path)
 
 
@@ -141,15 +141,35 @@ def _kind_of(name: str, path: str) -> type[RuntimeConfig]:
         raise InvalidSetting(path, None, error.problem, error.remedy) from None
     if kind is None or not issubclass(kind, RuntimeConfig):
         raise InvalidSetting(path, None, "unknown runtime", _nearest(name, names()))
+    if kind.takes.requests:
+        raise InvalidSetting(path, None, "models are services", f"Write services: [{_SERVICE}]")
     return kind
 
 
-def _read_list(name: str, given: Any, kind: type[T], path: str) -> list[T]:
-    needed = ", ".join(f"{field.name}: ..." for field in msgspec.structs.fields(kind) if field.required)
-    if not isinstance(given, list) or not given:
-        raise InvalidSetting(path, given, f"a list of {name} is needed", f"Write - {{{needed}}}")
-    settings = ((dict(_mapping(each, f"{path}[{n}]", f"{{{needed}}}")), n) for n, each in enumerate(given))
-    return [_build(kind, fields, f"{path}[{n}]") for fields, n in settings]
+def read_services(given: Any) -> tuple[ServiceConfig, ...]:
+    """Return the services of `engine.services`.
+
+    Args:
+        given: From the YAML: a list of mappings; one with `command` is a `CommandService`, all others are models.
+
+    Raises:
+        InvalidSetting: A key or value that cannot be, or a name that two have.
+    """
+    path = f"{_ROOT}.services"
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        raise InvalidSetting(path, given, "a list of services is needed", f"Write - {_SERVICE}")
+    services = [_read_service(each, f"{path}[{number}]") for number, each in enumerate(given)]
+    try:
+        return check_services(services, path)
+    except InvalidTask as error:
+        raise InvalidSetting(*error.args) from None
+
+
+def _read_service(given: Any, path: str) -> ServiceConfig:
+    fields = dict(_mapping(given, path, _SERVICE))
+    return _build(CommandService, fields, path) if "command" in fields else _build(VLLMService, fields, path)
 
 
 def _mapping(given: Any, path: str, example: str) -> Mapping[str, Any]:

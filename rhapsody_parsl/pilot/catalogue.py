@@ -1,17 +1,23 @@
-"""From the user's configuration to the pilot's half of each runtime."""
+"""From the user's configuration to the pilot's half of each runtime and service."""
 
 import logging
 from collections.abc import Sequence
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.context import Borrow
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import load
 from rhapsody_parsl.runtimes.protocol import Context, Run, Runtime
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
+from rhapsody_parsl.service_config import CommandService, ServiceConfig
+from rhapsody_parsl.services.command.kind import CommandKind
+from rhapsody_parsl.services.protocol import Kind
+from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("build",)
+__all__ = ("build", "build_services")
 
 log = logging.getLogger(__name__)
 
@@ -56,21 +62,42 @@ class _Unavailable:
         """Do nothing."""
 
 
-def build(config: BlockConfig, context: Context) -> dict[str, Runtime]:
+def build(config: BlockConfig, context: Context, services: Services) -> dict[str, Runtime]:
     """Return the block's runtimes by name.
 
     Args:
         config: The block's.
         context: What each gets of it.
+        services: The block's, for those that take requests.
     """
-    runtimes = {runtime.name: _build(runtime, context) for runtime in config.runtimes}
+    runtimes = {runtime.name: _build(runtime, context, services) for runtime in config.runtimes}
     return runtimes | {name: _Unavailable(name, why) for name, why in config.missing.items()}
 
 
-def _build(config: RuntimeConfig, context: Context) -> Runtime:
+def _build(config: RuntimeConfig, context: Context, services: Services) -> Runtime:
+    more = [services] if config.takes.requests else []
     try:
-        runtime: Runtime = load(config.implementation)(config, context)
+        runtime: Runtime = load(config.implementation)(config, context, *more)
     except Exception as problem:
         log.exception("runtime %s cannot be made", config.name)
         return _Unavailable(config.name, f"{config.implementation} cannot be used: {problem!r}")
     return runtime
+
+
+def build_services(config: BlockConfig, context: Context, borrow: Borrow) -> Services:
+    """Return the block's services.
+
+    Args:
+        config: The block's.
+        context: The block.
+        borrow: Lends something for the block's life.
+    """
+    return Services([_kind(each, context) for each in config.services], context, borrow)
+
+
+def _kind(config: ServiceConfig, context: Context) -> Kind:
+    match config:
+        case CommandService():
+            return CommandKind(config, context)
+        case _:
+            return VLLMKind(config, context)

@@ -85,7 +85,7 @@ class Lender:
 
         Args:
             borrower: Who holds it, for the record.
-            wants: What, and of which nodes; and for which runtime, for the record.
+            wants: What, and of which nodes; its runtime is the kind of service, for the record.
             key: Tasks that ask to be `near` this go to the lease's first node.
 
         Returns:

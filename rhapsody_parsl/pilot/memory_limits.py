@@ -7,12 +7,12 @@ from typing import Literal
 
 import msgspec
 
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.wire.messages import Exceeded, FromBackend, Limit, Quit, Ready, Release
 
 __all__ = ("MemoryLimits",)

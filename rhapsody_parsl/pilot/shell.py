@@ -12,7 +12,7 @@ from pathlib import Path
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.host import Host
-from rhapsody_parsl.pilot.catalogue import build
+from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.inventory import inventory_of
@@ -37,10 +37,10 @@ _BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
 
 
 class Shell:
-    """The core of a block with its runtimes, memory limits and hosts; it is the runtimes' `Events`.
+    """The core of a block with its runtimes, services, memory limits and hosts; it is the runtimes' `Events`.
 
-    Closing runs in this order: (1) stop the runtimes, all at once, (2) stop the memory watches, (3) leave the other
-    hosts.
+    Closing runs in this order: (1) stop the runtimes and services, all at once, (2) stop the memory watches, (3) leave
+    the other hosts.
 
     Args:
         config: The block's.
@@ -87,12 +87,12 @@ class Shell:
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
-            borrow=runs.borrow,
         )
         for host in hosts.values():
             host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
-        self._runtimes = build(config, self.context)
+        self._services = build_services(config, self.context, runs.borrow)
+        self._runtimes = build(config, self.context, self._services)
         self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing)
         self.reports = Reports(self.core, self._runtimes)
 
@@ -101,7 +101,8 @@ class Shell:
         return inventory_of(self.core.ledger, self._runtimes, bool(self.context.shared_folder))
 
     def start(self) -> None:
-        """Start the runtimes that start with the block."""
+        """Start the services, and the runtimes that start with the block."""
+        self._services.start()
         for name, runtime in self._runtimes.items():
             if runtime.eager:
                 self.core.want(name)
@@ -110,7 +111,9 @@ class Shell:
     async def close(self) -> None:
         """Stop all that runs in the block; returns when nothing is left."""
         self._background.cancel()
-        await asyncio.gather(*(_watch(f"runtime {name}", rt.stop()) for name, rt in self._runtimes.items()))
+        stops = {f"runtime {name}": runtime.stop() for name, runtime in self._runtimes.items()}
+        stops["services"] = self._services.stop()
+        await asyncio.gather(*(_watch(what, stop) for what, stop in stops.items()))
         await _watch("memory limits", self._limits.stop())
         await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in self.context.hosts.values()))
 

@@ -212,9 +212,9 @@ class ServiceFacts(msgspec.Struct, array_like=True, frozen=True, tag="service"):
     """What the head of a service's replica says of it.
 
     Attributes:
-        url: Of its HTTP API.
-        model: The name by which its HTTP API knows the model.
-        port: Of its HTTP API.
+        url: Where it answers.
+        model: The name by which its HTTP API knows the model; "" for what is none.
+        port: Where it listens.
     """
 
     url: str

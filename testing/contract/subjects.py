@@ -4,18 +4,23 @@ A new runtime adds a line to `SUBJECTS`. One that lives elsewhere is named by `R
 with a `Subject` under that name.
 """
 
+import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.config import BlockConfig, DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
-from rhapsody_parsl.pilot.catalogue import build
-from rhapsody_parsl.runtime_config import RuntimeConfig
-from rhapsody_parsl.runtimes.protocol import Borrow, Context, Runtime
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.context import Borrow, Context, Run
+from rhapsody_parsl.config import BlockConfig, DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, for_requests
+from rhapsody_parsl.pilot.catalogue import build, build_services
+from rhapsody_parsl.runtimes.protocol import Runtime
+from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.services import Services
+from rhapsody_parsl.wire.messages import Task
 from testing.fake_openai import COMMAND
 
 __all__ = ("SUBJECTS", "Factory", "Subject", "subjects")
@@ -61,13 +66,55 @@ class Subject:
     services: tuple[str, ...] = ()
 
 
-def of(config: RuntimeConfig) -> Factory:
-    """Return what makes the runtime of a configuration."""
+class WithServices:
+    """A runtime and the block's services, which the pilot starts and stops with it.
+
+    Args:
+        runtime: Puts requests to them.
+        services: The services.
+    """
+
+    def __init__(self, runtime: Runtime, services: Services) -> None:
+        self.name, self.eager = runtime.name, runtime.eager
+        self._runtime, self._services = runtime, services
+
+    def refuse(self, spec: TaskSpec) -> str:
+        """Ask the runtime."""
+        return self._runtime.refuse(spec)
+
+    async def start(self) -> None:
+        """Start both, as the pilot does."""
+        self._services.start()
+        await self._runtime.start()
+
+    def run(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Give tasks to the runtime."""
+        self._runtime.run(run, tasks)
+
+    def end(self, run: Run) -> None:
+        """End a run of the runtime."""
+        self._runtime.end(run)
+
+    def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
+        """Take back tasks of the runtime."""
+        self._runtime.cancel(run, tasks, kill)
+
+    async def stop(self) -> None:
+        """Stop both at once, as the pilot does."""
+        await asyncio.gather(self._services.stop(), self._runtime.stop())
+
+
+def of(*runtimes: RuntimeConfig, services: Sequence[VLLMService] = ()) -> Factory:
+    """Return what makes the runtime of a configuration, or the one that puts requests to services."""
 
     def make(context: Context, borrow: Borrow) -> Runtime:
-        block = BlockConfig(label="x", addresses=(), runtimes=(config,), default_runtime=config.name, logs="")
-        (runtime,) = build(block, msgspec.structs.replace(context, borrow=borrow)).values()
-        return runtime
+        asks = for_requests(services, workers=2)
+        config = BlockConfig(
+            label="x", addresses=(), runtimes=(*runtimes, *asks), services=tuple(services), default_runtime="", logs=""
+        )
+        served = build_services(config, context, borrow)
+        (runtime,) = build(config, context, served).values()
+        return WithServices(runtime, served) if services else runtime
 
     return make
 
@@ -121,8 +168,8 @@ SUBJECTS = (
     ),
     Subject(
         id="vllm",
-        make=of(VLLMRuntime(services=[_ECHO], request_workers=2)),
-        make_broken=of(VLLMRuntime(services=[_NO_COMMAND])),
+        make=of(services=[_ECHO]),
+        make_broken=of(services=[_NO_COMMAND]),
         broken="no-such-server",
         keys={"service": "echo"},
         refused={"service": "nobody"},

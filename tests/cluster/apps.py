@@ -122,6 +122,13 @@ def ask(name: str, prompt: str) -> tuple[str, str, str]:
         return os.uname().nodename, found.base_url, json.load(answer)["choices"][0]["text"]
 
 
+def fetch(name: str) -> tuple[str, str, bool]:
+    """Call a command of the block over HTTP; return our host, its address and whether it has our secret."""
+    found = service(name)
+    with urllib.request.urlopen(found.url, timeout=20) as answer:
+        return os.uname().nodename, found.url, json.load(answer)["password"] == found.secret != ""
+
+
 def ask_without_key(name: str) -> int:
     """Call the same without its key; return the HTTP status."""
     try:

@@ -16,21 +16,22 @@ from parsl.providers import LocalProvider, SlurmProvider
 
 from rhapsody_parsl import (
     AllocationProvider,
+    CommandService,
     DragonRuntime,
     LocalRuntime,
     MPIRuntime,
     RhapsodyExecutor,
     SharedBlock,
-    VLLMRuntime,
     VLLMService,
 )
 from rhapsody_parsl.errors import NodeLost
 from testing.fake_openai import COMMAND
+from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps
 
-RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime, "vllm": VLLMRuntime}
+RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime}
 ENGINE = {"max_model_len": 512}
 PATIENCE = 100
 _DECLARED = 6
@@ -129,10 +130,11 @@ def shared(folder: Path) -> None:
 
 
 def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
-    """Functions pinned on each node beside a gang over all three; a service on the second, called from the third."""
+    """Functions pinned on each node beside a gang over all three; services on the second, called from the third."""
     service = VLLMService("echo", "m", cores=0, labels=("vn2",), server="command", executable=COMMAND)
-    options = {"vllm": {"services": [service]}}
-    with block(folder, [runtime, "mpi", "vllm"], way=way, options=options) as executor:
+    web = CommandService("web", WEB, cores=0, labels=("vn2",), ready="http:/", env={"PASSWORD": "{secret}"})
+    options = {"executor": {"services": [service, web]}}
+    with block(folder, [runtime, "mpi"], way=way, options=options) as executor:
         for kind, gang in (("function", apps.gang), ("executable", apps.launch)):
             meeting = folder / kind
             meeting.mkdir()
@@ -142,6 +144,7 @@ def mixed(folder: Path, runtime: str = "dragon", way: str = "slurm") -> None:
             tell(kind, {"pinned": [f.result(PATIENCE) for f in pinned], "gang": wide.result(PATIENCE)})
         called = executor.submit(apps.ask, {"labels": ["vn3"]}, "echo", "hello")
         tell("service", called.result(PATIENCE))
+        tell("web", executor.submit(apps.fetch, {"labels": ["vn3"]}, "web").result(PATIENCE))
         ask = executor.submit(apps.prompt, {"runtime": "vllm", "service": "echo"}, "olleh")
         tell("request", ask.result(PATIENCE))
 
@@ -159,8 +162,8 @@ def models(folder: Path) -> None:
         _over_two("data", model, "command", **one_front),
         VLLMService("tiny", model, labels=("vn2",), engine_args=ENGINE),
     ]
-    options = {"vllm": {"services": services}, "executor": {"cores_per_node": _DECLARED}}
-    with block(folder, ["local", "vllm"], options=options) as executor:
+    options = {"executor": {"services": services, "cores_per_node": _DECLARED}}
+    with block(folder, ["local"], options=options) as executor:
 
         def ask(service: str) -> list[str]:
             spec = {"runtime": "vllm", "service": service, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
@@ -192,8 +195,11 @@ def _service(executor: RhapsodyExecutor, name: str) -> dict[str, Any]:
 def leased_gpus(folder: Path) -> None:
     """Four replicas on a GPU each, of the six that three nodes have; functions on the two that are left."""
     service = VLLMService("echo", "m", cores=0, gpus=1, replicas=4, server="command", executable=COMMAND)
-    options = {"vllm": {"services": [service]}, "slurm": {"exclusive": False, "cores_per_node": 2, "gpus_per_node": 2}}
-    with block(folder, ["local", "vllm"], options=options) as executor:
+    options = {
+        "executor": {"services": [service]},
+        "slurm": {"exclusive": False, "cores_per_node": 2, "gpus_per_node": 2},
+    }
+    with block(folder, ["local"], options=options) as executor:
         until(lambda: _ready_replicas(executor) == 4, PATIENCE)
         (meeting := folder / "meeting").mkdir()
         futures = [executor.submit(apps.gpus, {"gpus": 1}, str(meeting), 2) for _ in range(2)]
@@ -260,8 +266,8 @@ def alone(folder: Path, mpi: str) -> None:
 def greedy(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
     """Gangs over three nodes that take too much on the last of them, beside modest ones; a service there that does."""
     services = [VLLMService("s", "m", cores=0, server="command", executable=COMMAND, memory=0.3, labels=("vn3",))]
-    options = {"mpi": mpi, "vllm": {"services": services}}
-    with block(folder, ["local", "mpi", "vllm"], way=way, options=options) as executor:
+    options = {"mpi": mpi, "executor": {"services": services}}
+    with block(folder, ["local", "mpi"], way=way, options=options) as executor:
         spec = {"num_nodes": 3, "ranks_per_node": 1, "memory": 0.3}
         for name, call in (("function", apps.grow_on_last), ("executable", apps.launch_grow)):
             modest = executor.submit(call, spec, 0.05)

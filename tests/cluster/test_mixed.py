@@ -28,4 +28,7 @@ def test_functions_gangs_and_a_service_share_a_block(cluster: Cluster, way: str)
         host, url, answer = driver.hear("service")
         assert (host, answer) == ("vn3", "olleh")
         assert url.startswith("http://vn2:")
+        host, url, knows = driver.hear("web")
+        assert (host, knows) == ("vn3", True)
+        assert url.startswith("http://vn2:")
         assert driver.hear("request") == "hello"

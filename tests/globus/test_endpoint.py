@@ -35,12 +35,11 @@ engine:
   runtimes:
     dragon: {{}}
     mpi: {{}}
-    vllm:
-      services:
-        - name: assistant
-          model: {model}
-          cores: 0
-          engine_args: {{max_model_len: 256, enforce_eager: true, kv_cache_memory_bytes: 33554432}}
+  services:
+    - name: assistant
+      model: {model}
+      cores: 0
+      engine_args: {{max_model_len: 256, enforce_eager: true, kv_cache_memory_bytes: 33554432}}
   provider: {{type: LocalProvider, init_blocks: 1, max_blocks: 1}}
 """
 SMALL = """

@@ -120,7 +120,7 @@ def test_a_failure_of_one_rank_is_the_tasks(driver: Driver) -> None:
 @pytest.mark.parametrize(("spec", "words"), [
     ({"rnks": 4}, "unknown key. Did you mean 'ranks'?"),
     ({"num_ranks": 99}, "the block has room for 4 ranks in all"),
-    ({"runtime": "vllm", "service": "assistant"}, "this executor has local, mpi"),
+    ({"runtime": "vllm", "service": "assistant"}, "this executor has no services"),
     ({**MPI4, "returns": "all"}, "Return comm.gather"),
 ])  # fmt: skip
 def test_what_can_never_run_is_refused_with_a_sentence(driver: Driver, spec: dict[str, Any], words: str) -> None:
@@ -251,11 +251,14 @@ engine:
   runtimes:
     dragon:
     mpi: {launcher: srun}
-    vllm: {services: [{name: assistant, model: /model, gpus: 1}]}
+  services:
+    - {name: assistant, model: /model, gpus: 1}
+    - {name: cache, command: "redis-server --port {port}"}
 """
     engine = load_config_yaml(text).engine
     assert isinstance(engine, RhapsodyEngine)
-    assert [type(each).__name__ for each in engine.executor.runtimes] == ["DragonRuntime", "MPIRuntime", "VLLMRuntime"]
+    assert [type(each).__name__ for each in engine.executor.runtimes] == ["DragonRuntime", "MPIRuntime"]
+    assert [type(each).__name__ for each in engine.executor.services] == ["VLLMService", "CommandService"]
     assert (engine.executor.label, engine.encrypted, engine.max_retries_on_system_failure) == ("mine", False, 2)
     assert engine.provider.max_blocks == 3
     assert uuid.UUID(int=0) != engine.endpoint_id

@@ -20,7 +20,7 @@ from typing import Any
 import parsl
 from parsl import Config
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from testing.fake_openai import COMMAND
 from testing.pages import ROOT, examples
 
@@ -39,7 +39,8 @@ def loaded(folder: str) -> Any:
     service = VLLMService("assistant", model="m", cores=0, server="command", executable=COMMAND)
     executor = RhapsodyExecutor(
         label="pages",
-        runtimes=[DragonRuntime(), MPIRuntime(), LocalRuntime(), VLLMRuntime(services=[service])],
+        runtimes=[DragonRuntime(), MPIRuntime(), LocalRuntime()],
+        services=[service],
         cores_per_node=2,
     )
     return parsl.load(Config(executors=[executor], run_dir=folder, initialize_logging=False))

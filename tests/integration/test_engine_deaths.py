@@ -16,7 +16,7 @@ import pytest
 from parsl import Config
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import RequestKilledEngine, ServiceFailed
 from testing import leaks
 from testing.fake_openai import COMMAND
@@ -42,7 +42,8 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     ]
     made = RhapsodyExecutor(
         label="deaths",
-        runtimes=[LocalRuntime(), VLLMRuntime(services=services)],
+        runtimes=[LocalRuntime()],
+        services=services,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
     config = Config(

@@ -72,8 +72,8 @@ def test_before_and_after_its_life_it_says_so() -> None:
     ({"cores": 3}, "cores=3: the largest node has 2 for tasks. Ask for 2 at most"),
     ({"num_ranks": 2}, "runtime='mpi': this executor has local. Add it to RhapsodyExecutor(runtimes=[...]) "
                        "or use one of: local"),
-    ({"service": "llm"}, "runtime='vllm': this executor has local. Add it to RhapsodyExecutor(runtimes=[...]) "
-                         "or use one of: local"),
+    ({"service": "llm"}, "service='llm': this executor has no services. "
+                         "Add it to RhapsodyExecutor(services=[VLLMService(...)])"),
     ({"gpus": 1}, "gpus=1.0: the largest node has 0 for tasks. Ask for 0 at most"),
 ])  # fmt: skip
 def test_what_can_never_run_is_refused_at_submit(

@@ -23,7 +23,6 @@ from rhapsody_parsl import (
     LocalRuntime,
     MPIRuntime,
     RhapsodyExecutor,
-    VLLMRuntime,
     VLLMService,
     annotate,
 )
@@ -199,8 +198,8 @@ def test_a_process_is_shown_one_set_of_gpus_in_its_life(runtime: str) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_the_body_of_a_request_is_shown_no_gpu() -> None:
     """It leases none."""
-    runtime = VLLMRuntime(services=[VLLMService("echo", "m", cores=0, server="command", executable=COMMAND)])
-    block = RhapsodyExecutor(label="bodies", runtimes=[runtime], cores_per_node=4, gpus_per_node=2)
+    service = VLLMService("echo", "m", cores=0, server="command", executable=COMMAND)
+    block = RhapsodyExecutor(label="bodies", runtimes=[], services=[service], cores_per_node=4, gpus_per_node=2)
     with leaks.watch(), block:
         backwards = block.submit(prompt_of_shown, {"service": "echo"}).result(TIMEOUT)
     assert backwards[::-1] == "shown: ''"

@@ -19,7 +19,6 @@ from rhapsody_parsl import (
     LocalRuntime,
     MPIRuntime,
     RhapsodyExecutor,
-    VLLMRuntime,
     VLLMService,
 )
 from testing.fake_openai import COMMAND
@@ -81,7 +80,8 @@ def block() -> RhapsodyExecutor:
     service = VLLMService("fake", model="m", cores=0, server="command", executable=COMMAND)
     return RhapsodyExecutor(
         label="killed",
-        runtimes=[DragonRuntime(), LocalRuntime(), MPIRuntime(), VLLMRuntime(services=(service,))],
+        runtimes=[DragonRuntime(), LocalRuntime(), MPIRuntime()],
+        services=[service],
         cores_per_node=8,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )

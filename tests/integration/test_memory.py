@@ -16,7 +16,6 @@ from rhapsody_parsl import (
     LocalRuntime,
     MPIRuntime,
     RhapsodyExecutor,
-    VLLMRuntime,
     VLLMService,
     annotate,
 )
@@ -286,7 +285,7 @@ def test_a_watch_that_is_killed_again_and_again_comes_back(load: Any) -> None:
 
 def test_a_service_that_takes_too_much_is_started_again_and_the_others_answer(load: Any) -> None:
     pair = VLLMService("pair", "m", replicas=2, cores=0, server="command", executable=COMMAND, memory=LIMIT)
-    with load([LocalRuntime(), VLLMRuntime(services=[pair])]):
+    with load([LocalRuntime()], services=[pair]):
         ask = python_app(prompt)
         spec = {"service": "pair"}
         assert ask("abc", parsl_resource_specification=spec).result(TIMEOUT) == "cba"

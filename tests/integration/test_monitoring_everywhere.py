@@ -10,7 +10,7 @@ import pytest
 from parsl import Config, bash_app, python_app
 from parsl.monitoring import MonitoringHub
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from testing.tiny_llama import write_tiny_llama
 from tests.integration import apps, gangs
 
@@ -31,9 +31,7 @@ def no_semaphores_left() -> Iterator[None]:
 @pytest.mark.dragon
 def test_every_runtime_has_records_and_nothing_hangs(tmp_path: Path) -> None:
     service = VLLMService("tiny", model=str(write_tiny_llama(tmp_path / "tiny")), engine_args=ENGINE)
-    executor = RhapsodyExecutor(
-        "all", runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=[service])], cores_per_node=4
-    )
+    executor = RhapsodyExecutor("all", runtimes=[DragonRuntime(), MPIRuntime()], services=[service], cores_per_node=4)
     hub = MonitoringHub(resource_monitoring_interval=0.3, logging_endpoint=f"sqlite:///{tmp_path}/monitoring.db")
     config = Config(
         executors=[executor], monitoring=hub, run_dir=str(tmp_path / "runs"), initialize_logging=False, strategy="none"

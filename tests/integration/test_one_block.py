@@ -18,7 +18,6 @@ from rhapsody_parsl import (
     DragonRuntime,
     MPIRuntime,
     RhapsodyExecutor,
-    VLLMRuntime,
     VLLMService,
     annotate,
 )
@@ -39,7 +38,8 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     model = str(write_tiny_llama(folder / "model"))
     made = RhapsodyExecutor(
         label="block",
-        runtimes=[DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(VLLMService("tiny", model=model, cores=1),))],
+        runtimes=[DragonRuntime(), MPIRuntime()],
+        services=[VLLMService("tiny", model=model, cores=1)],
         provider=LocalProvider(init_blocks=1, max_blocks=1),
         cores_per_node=DECLARED,
     )

@@ -12,7 +12,7 @@ import pytest
 from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import MissingPackage, ServiceFailed, ServiceRequestFailed
 from testing import leaks
 from testing.fake_openai import COMMAND
@@ -41,7 +41,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     ]  # fmt: skip
     made = RhapsodyExecutor(
         label="services",
-        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services), request_workers=2)],
+        runtimes=[LocalRuntime()],
+        services=services,
+        request_workers=2,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
         cores_per_node=4,
     )

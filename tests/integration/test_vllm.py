@@ -10,7 +10,7 @@ import pytest
 from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMRuntime, VLLMService, annotate
+from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMService, annotate
 from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from testing import leaks
 from testing.processes import below, engine_folders
@@ -32,7 +32,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     ]
     made = RhapsodyExecutor(
         label="vllm",
-        runtimes=[LocalRuntime(), VLLMRuntime(services=tuple(services), request_workers=2)],
+        runtimes=[LocalRuntime()],
+        services=services,
+        request_workers=2,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
     config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)

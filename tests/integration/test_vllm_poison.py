@@ -12,7 +12,7 @@ import pytest
 from parsl import Config
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import RequestKilledEngine
 from testing import leaks
 from testing.tiny_llama import Size, write_tiny_llama
@@ -39,7 +39,9 @@ def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )  # fmt: skip
     made = RhapsodyExecutor(
         label="poison",
-        runtimes=[LocalRuntime(), VLLMRuntime(services=[service], request_workers=2)],
+        runtimes=[LocalRuntime()],
+        services=[service],
+        request_workers=2,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
         cores_per_node=4,
     )

@@ -14,7 +14,7 @@ import pytest
 from parsl import Config, bash_app
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMRuntime, VLLMService
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import WorkerLost
 from testing.fake_openai import COMMAND
 from tests.integration import apps, found
@@ -27,7 +27,7 @@ export LD_LIBRARY_PATH=/none/of/ours
 env -0 > {0}
 """
 """A block that is started as `nohup`, background jobs and some launchers do it."""
-OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICES", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS")
+OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICE", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS")
 """What a task's environment has beside the block's: `docs/what_a_task_finds.md` names it."""
 OF_A_SHELL = ("_", "SHLVL", "PWD", "OLDPWD", "CORES", "JOBNAME")
 """What shells set, and Parsl's launcher and provider after `worker_init`."""
@@ -57,12 +57,13 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rhaps
     """A block of each runtime; those of MPI and Dragon start with the first test that wants them."""
     folder = tmp_path_factory.mktemp("found")
     service = VLLMService("fake", model="m", cores=0, server="command", executable=COMMAND)
-    runtimes: dict[str, Any] = {"local": [LocalRuntime(), VLLMRuntime(services=[service])]}
+    runtimes: dict[str, Any] = {"local": [LocalRuntime()]}
     runtimes |= {"dragon": [DragonRuntime()], "mpi": [MPIRuntime()]}
     executors = [
         RhapsodyExecutor(
             label=label,
             runtimes=own,
+            services=[service] if label == "local" else [],
             cores_per_node=2,
             provider=LocalProvider(
                 init_blocks=1, max_blocks=1, worker_init=CARELESS_PARENT.format(folder / f"{label}.environment")

@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl import CommandService, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.config import BlockConfig, read_config, write_config
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.service_config import check_services
 
 SERVICE = VLLMService(
     "llm", "/models/x", gpus=2, replicas=3, engine_args={"dtype": "auto", "n": 1}, env={"A": "b"},
@@ -19,8 +20,8 @@ SERVICE = VLLMService(
 def test_round_trip_in_a_private_file(tmp_path: Path) -> None:
     config = BlockConfig(
         label="x", addresses=("tcp://h:1",), logs="/l", default_runtime="mpi", nodes=2, memory_per_node=1.5,
-        runtimes=(LocalRuntime(), DragonRuntime(nodes_per_partition=0), MPIRuntime(launcher="srun", options=("-v",)),
-                  VLLMRuntime(services=(SERVICE,))),
+        runtimes=(LocalRuntime(), DragonRuntime(nodes_per_partition=0), MPIRuntime(launcher="srun", options=("-v",))),
+        services=(SERVICE, CommandService("cache", "redis-server --port {port}")),
     )  # fmt: skip
     path = tmp_path / "block.json"
     write_config(config, path)
@@ -36,7 +37,7 @@ def test_paths_and_lists_will_do(tmp_path: Path) -> None:
 
 
 def test_a_list_of_services_will_do() -> None:
-    assert VLLMRuntime(services=[SERVICE]).services == (SERVICE,)
+    assert check_services([SERVICE], "services") == (SERVICE,)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +66,29 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (MPIRuntime, {"world_ranks": -2}, "MPIRuntime(world_ranks)=-2: it must be 0 or more."),
     (MPIRuntime, {"launcher": "lsf"},
      "MPIRuntime(launcher)='lsf': allowed are auto, hydra, openmpi, srun, pals, flux, mpiexec, aprun."),
-    (VLLMRuntime, {"request_workers": 0}, "VLLMRuntime(request_workers)=0: it must be 1 or more."),
-    (VLLMRuntime, {"services": (SERVICE, SERVICE)},
-     "VLLMRuntime(services)=['llm', 'llm']: two services have one name."),
+    (VLLMService, {"name": "a", "model": "m", "requests_in_flight": 0},
+     "VLLMService(requests_in_flight)=0: it must be 1 or more."),
+    (CommandService, {"name": "a", "command": " "},
+     "CommandService(command)=' ': a program is needed. Write \"redis-server --port {port}\""),
+    (CommandService, {"name": "a", "command": "serve 'it"},
+     "CommandService(command)=\"serve 'it\": a shell could not divide it: No closing quotation."),
+    (CommandService, {"name": "a", "command": "serve {secret}"},
+     "CommandService(command)='serve {secret}': everyone on a node can read command lines, so {secret} is not filled "
+     'in here. Write env={"PASSWORD": "{secret}"}, or {secret_file} in the command'),
+    (CommandService, {"name": "a", "command": "s", "ready": "http:x"},
+     "CommandService(ready)='http:x': allowed are tcp, http:/path and log:regex."),
+    (CommandService, {"name": "a", "command": "s", "ready": "log:("},
+     "CommandService(ready)='log:(': no regular expression: missing ), unterminated subpattern at position 0."),
+    (CommandService, {"name": "a", "command": "s", "port": 80_000},
+     "CommandService(port)=80000: it must be 65535 at most."),
+    (CommandService, {"name": "a", "command": "s", "port": 6379, "replicas": 2},
+     "CommandService(port)=6379: 2 replicas may stand on one node, where one can have it. Leave port out: each gets a "
+     "free one"),
+    (CommandService, {"name": "a", "command": "s", "nodes": 2},
+     "CommandService(nodes)=2: a command stands on one node. Use replicas"),
+    (CommandService, {"name": "a", "command": "s", "stop_signal": "SIGTRM"},
+     "CommandService(stop_signal)='SIGTRM': a signal's name is needed. Did you mean 'SIGTERM'?"),
+    (CommandService, {"name": "a", "command": "s", "cores": -1}, "CommandService(cores)=-1: it must be 0 or more."),
     (VLLMService, {"name": "a b", "model": "m"},
      "VLLMService(name)='a b': letters, digits, - and _ only, and 100 at most."),
     (VLLMService, {"name": "a", "model": ""}, "VLLMService(model)='': a folder or a model's name is needed."),
@@ -106,9 +127,17 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
      "dicts of them."),
     (VLLMService, {"name": "a", "model": "m", "env": {"A=B": ""}},
      "VLLMService(env)='A=B': this is no variable's name."),
-    (VLLMRuntime, {"services": SERVICE},
-     "VLLMRuntime(services)=<VLLMService object>: a list of VLLMService(...) is needed."),
-    (VLLMRuntime, {"services": ["x"]}, "VLLMRuntime(services)=['x']: a list of VLLMService(...) is needed."),
+    (RhapsodyExecutor, {"services": SERVICE},
+     "services=<VLLMService object>: a list of VLLMService(...) and CommandService(...) is needed."),
+    (RhapsodyExecutor, {"services": ["x"]},
+     "services=['x']: a list of VLLMService(...) and CommandService(...) is needed."),
+    (RhapsodyExecutor, {"services": [SERVICE, SERVICE]}, "services=['llm', 'llm']: two services have one name."),
+    (RhapsodyExecutor, {"services": [CommandService("a-b", "x"), CommandService("A_B", "x")]},
+     "services=['a-b', 'A_B']: two services would have one variable for their address. Change a name"),
+    (RhapsodyExecutor, {"runtimes": [LocalRuntime()], "request_workers": 0},
+     "request_workers=0: it must be 1 or more."),
+    (RhapsodyExecutor, {"runtimes": [], "services": [CommandService("a", "x")]},
+     "runtimes=[]: a list of at least one is needed. Write runtimes=[DragonRuntime()]"),
     (DragonRuntime, {"options": [1]}, "DragonRuntime(options)=[1]: Expected str, got int - at $[0]."),
 ])  # fmt: skip
 def test_errors_say_what_to_change(kind: Any, keys: dict[str, Any], sentence: str) -> None:

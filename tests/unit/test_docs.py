@@ -18,19 +18,21 @@ import yaml
 from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
-from rhapsody_parsl import config, errors
+from rhapsody_parsl import config, errors, runtime_table
 from rhapsody_parsl.annotations import decorator as annotations
 from rhapsody_parsl.cli import globus, main
 from rhapsody_parsl.globus_compute import RhapsodyEngine
+from rhapsody_parsl.service_config import CommandService, VLLMService
 from testing.contract.subjects import Subject, of
 from testing.pages import PAGES, ROOT, examples, named
 
 GLOBUS = ROOT / "docs" / "globus_compute.md"
 SETTINGS = {
-    "dragon": config.DragonRuntime,
-    "local": config.LocalRuntime,
-    "mpi": config.MPIRuntime,
-    "vllm": config.VLLMService,
+    "runtimes/dragon": config.DragonRuntime,
+    "runtimes/local": config.LocalRuntime,
+    "runtimes/mpi": config.MPIRuntime,
+    "runtimes/vllm": VLLMService,
+    "services": CommandService,
 }
 WIDTH = 100
 """Columns that the site shows of an example without a scroll bar."""
@@ -102,6 +104,7 @@ def test_readme_shows_the_first_script() -> None:
 
 def test_the_page_shows_the_runtime_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.setattr(runtime_table, "_imported", dict(runtime_table._imported))  # its name is for this test alone
     shown, used = examples(ROOT / "docs" / "runtimes" / "add_a_runtime.md")
     assert shown == (ROOT / "examples" / "add_a_runtime.py").read_text()
     exec(used, {"__name__": "page"})  # noqa: S102 - ours
@@ -121,7 +124,7 @@ def test_commands_are_those_of_the_programs(page: Path, known: dict[str, Callabl
     assert not wrong
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "add_a_runtime"], ids=named)  # it is a file
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_examples_fit_the_page(page: Path) -> None:
     lines = [
         line
@@ -137,9 +140,9 @@ def rows(page: Path) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) ?\|", page.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize(("runtime", "kind"), SETTINGS.items())
-def test_every_setting_is_on_its_runtimes_page_with_its_default(runtime: str, kind: type[msgspec.Struct]) -> None:
-    shown = rows(ROOT / "docs" / "runtimes" / f"{runtime}.md")
+@pytest.mark.parametrize(("page", "kind"), SETTINGS.items())
+def test_every_setting_is_on_its_page_with_its_default(page: str, kind: type[msgspec.Struct]) -> None:
+    shown = rows(ROOT / "docs" / f"{page}.md")
     for field in msgspec.structs.fields(kind):
         assert field.name in shown
         if isinstance(field.default, int | float) and field.default > 0:  # 0 and -1 stand for something else
@@ -191,4 +194,4 @@ def test_the_engine_in_the_template_can_be_made() -> None:
     assert provider.pop("type") == "SlurmProvider"
     assert provider.pop("launcher") == {"type": "SimpleLauncher"}
     engine = RhapsodyEngine(provider=SlurmProvider(**provider, launcher=SimpleLauncher()), **settings)
-    assert len(engine.runtimes) == 3
+    assert (len(engine.runtimes), len(engine.services)) == (2, 2)

@@ -21,7 +21,7 @@ import pytest
 import rhapsody_parsl
 
 OURS = "rhapsody_parsl"
-NEED_OTHERS = ("dragon.patches", "dragon.backend", "dragon.worker", "mpi.world.rank", "vllm.engine", "vllm.hosting")
+NEED_OTHERS = ("dragon.patches", "dragon.backend", "dragon.worker", "mpi.world.rank", "vllm.engine", "vllm.engine_host")
 """Modules of processes that have their runtime's packages, or are programs."""
 MEANT = {
     "BlockLife": {"_get_launch_command", "_last_poll_time", "_launch_block"},

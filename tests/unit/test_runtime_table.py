@@ -48,7 +48,8 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have a module of somebody's to import, and forget it afterwards."""
     (tmp_path / "somebodys.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(runtime_table, "_imported", dict(runtime_table._imported))
+    ours = {kind.name: kind for kind in runtime_table.own()}  # other tests of this process import the example
+    monkeypatch.setattr(runtime_table, "_imported", ours)
     yield
     sys.modules.pop("somebodys", None)
 
@@ -112,7 +113,7 @@ def test_a_name_is_given_once() -> None:
 
 def test_ranks_go_to_the_runtime_that_takes_them(somebodys: Any) -> None:
     def runtime_of(keys: dict[str, Any], *runtimes: Any, default: str = "") -> str:
-        return Admission(runtimes, default or default_of(runtimes), 4).admit(FACTS, keys).spec.runtime
+        return Admission(runtimes, (), default or default_of(runtimes), 4).admit(FACTS, keys).spec.runtime
 
     jobs = somebodys.Jobs()
     assert runtime_of({"num_ranks": 2}, LocalRuntime(), jobs) == "jobs"
@@ -144,14 +145,14 @@ def test_what_it_does_not_take_is_refused() -> None:
 
 
 def test_the_default_is_asked_when_it_is_known(somebodys: Any) -> None:
-    gate = Admission((somebodys.Plain(),), "plain", 1)
+    gate = Admission((somebodys.Plain(),), (), "plain", 1)
     with pytest.raises(InvalidSpecification, match="runtime 'plain' takes no tasks with GPUs"):
         gate.admit(FACTS, {"gpus": 1})
 
 
 def test_one_that_works_on_the_first_host_has_its_tasks_there(somebodys: Any) -> None:
     def labels(runtime: str, **keys: Any) -> tuple[str, ...]:
-        gate = Admission((somebodys.Plain(), LocalRuntime()), "local", 4)
+        gate = Admission((somebodys.Plain(), LocalRuntime()), (), "local", 4)
         return gate.admit(FACTS, {"runtime": runtime, **keys}).spec.policy.labels
 
     assert labels("local") == ()
@@ -167,7 +168,7 @@ def test_the_default_is_the_first_for_plain_tasks(somebodys: Any) -> None:
 
 def test_an_explanation_names_it(somebodys: Any) -> None:
     runtimes = (LocalRuntime(), somebodys.Jobs())
-    told = explain(Admission(runtimes, "local", 1), "local", runtimes, [], spec={"num_ranks": 2}, keys={})
+    told = explain(Admission(runtimes, (), "local", 1), "local", (), [], spec={"num_ranks": 2}, keys={})
     assert told.runtime == "jobs"
     assert "rank or node keys make it a task for 'jobs'" in told.why
 

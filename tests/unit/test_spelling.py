@@ -8,6 +8,7 @@ from rhapsody_parsl import (
     MPI,
     VLLM,
     AllocationProvider,
+    CommandService,
     Dragon,
     DragonRuntime,
     LocalRuntime,
@@ -15,13 +16,12 @@ from rhapsody_parsl import (
     Policy,
     RhapsodyExecutor,
     SharedBlock,
-    VLLMRuntime,
     VLLMService,
     annotate,
 )
 from rhapsody_parsl.errors import InvalidTask
 
-ALL: list[Any] = [MPI, VLLM, Dragon, Policy, DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService,
+ALL: list[Any] = [MPI, VLLM, Dragon, Policy, DragonRuntime, LocalRuntime, MPIRuntime, CommandService, VLLMService,
                   RhapsodyExecutor, AllocationProvider, SharedBlock]  # fmt: skip
 
 
@@ -34,7 +34,8 @@ ALL: list[Any] = [MPI, VLLM, Dragon, Policy, DragonRuntime, LocalRuntime, MPIRun
     (DragonRuntime, {"option": ()}, "'option'. Did you mean 'options'?"),
     (MPIRuntime, {"worldranks": 1}, "'worldranks'. Did you mean 'world_ranks'?"),
     (LocalRuntime, {"cores": 1}, "'cores'. Known are startup_timeout"),
-    (VLLMRuntime, {"service": ()}, "'service'. Did you mean 'services'?"),
+    (CommandService, {"name": "a", "command": "c", "redy": ""}, "'redy'. Did you mean 'ready'?"),
+    (RhapsodyExecutor, {"service": ()}, "'service'. Did you mean 'services'?"),
     (VLLMService, {"name": "a", "model": "m", "gpu": 1}, "'gpu'. Did you mean 'gpus'?"),
     (RhapsodyExecutor, {"runtime": []}, "'runtime'. Did you mean 'runtimes'?"),
     (AllocationProvider, {"worker_inti": ""}, "'worker_inti'. Did you mean 'worker_init'?"),
@@ -79,7 +80,7 @@ def test_a_class_given_for_an_object_says_so(kind: Any, arguments: tuple[Any, ..
 
 def test_a_service_class_is_named_by_keyword_too() -> None:
     with pytest.raises(InvalidTask, match="VLLMService is a class"):
-        VLLMRuntime(services=[VLLMService])  # type: ignore[list-item]  # what is tested
+        RhapsodyExecutor(services=[VLLMService])  # type: ignore[list-item]  # what is tested
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -19,6 +19,9 @@ RETIRED = {
     "revoked": "returned",
     "surroundings": "task environment",
     "door": "listener",
+    "team": "process group",
+    "modelservice": "request queue",
+    "vllmruntime": "services of the executor",
 }
 PLACES = ("rhapsody_parsl", "testing", "tests", "benchmarks", "examples", "docs", "README.md", "CONTRIBUTING.md")
 

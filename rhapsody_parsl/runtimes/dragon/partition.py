@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
 from rhapsody_parsl.hosts import guarded_ssh, limits
@@ -19,7 +20,6 @@ from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.protocol import Context
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.wire.messages import Kill, Quit, Spawn
 
 __all__ = ("WORKERS", "Partition", "find_dragon", "mode")

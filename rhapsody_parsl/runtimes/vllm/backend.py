@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
-from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 
 
 def main(arguments: list[str]) -> None:
     """Serve until told to leave or the pilot is gone."""
     adopt_orphans()
-    settings = Settings.read(Path(arguments[0]))
+    settings = EngineSettings.read(Path(arguments[0]))
     import uvloop  # noqa: PLC0415 - see above
 
-    from rhapsody_parsl.runtimes.vllm.hosting import host  # noqa: PLC0415 - see above
+    from rhapsody_parsl.runtimes.vllm.engine_host import host  # noqa: PLC0415 - see above
 
     uvloop.run(host(settings))
 

@@ -9,66 +9,70 @@ import sys
 import time
 from pathlib import Path
 
-from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.hosts.ending import cause_of, how_ended
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
-from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
 from rhapsody_parsl.runtimes.vllm.command_line import command
+from rhapsody_parsl.runtimes.vllm.multi_node import opened
 from rhapsody_parsl.runtimes.vllm.relay import Relay
-from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.spread import opened
+from rhapsody_parsl.runtimes.vllm.request_server import RequestServer
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.services.conversation import Conversation
+from rhapsody_parsl.services.supervision import Started, supervise
 
 __all__ = ("main",)
 
 _LOOK_EVERY = 0.25
 
 
-async def supervise(settings: Settings) -> None:
+class _RelayedServer:
+    """A command that answers requests over HTTP, as `supervision.Server` has it.
+
+    Args:
+        settings: From the pilot.
+        conversation: With the pilot.
+        program: Of the command.
+        started: The command.
+    """
+
+    def __init__(self, settings: EngineSettings, conversation: Conversation, program: str, started: Started) -> None:
+        self._settings, self._conversation, self._port = settings, conversation, started.port
+        name = f"the command {os.path.basename(program)}"
+        url = f"http://127.0.0.1:{started.port}/v1"
+        self._relay = Relay(url, settings.secret, started.exited, lambda how: conversation.lost(f"{name} {how}"))
+
+    async def until_ready(self) -> str:
+        """Ask until the server answers, then for one token; return what is wrong with it, or ""."""
+        relay, patience = self._relay, self._settings.service.startup_timeout
+        deadline = time.monotonic() + patience
+        while not await relay.find_model():
+            if time.monotonic() > deadline:
+                return f"no answer at {relay.base_url}/models within {patience:g} s"
+            await asyncio.sleep(_LOOK_EVERY)  # a server tells nobody when it listens
+        return await relay.first_token()
+
+    async def serve(self) -> None:
+        """Pass requests on."""
+        url = f"http://{self._settings.public_host}:{self._port}/v1"
+        await RequestServer(self._conversation, self._relay).serve(url, self._port, self._relay.model)
+
+
+async def _run(settings: EngineSettings) -> None:
     """Start the server, wait for one real token, and pass requests on until told to leave."""
-    answering = Answering(settings)
-    with opened(settings, answering.tell) as placed:
-        await _supervise(placed, answering)
+    conversation = Conversation(settings)
+    with opened(settings, conversation.tell) as placed:
 
+        def argv(port: int) -> list[str]:
+            return command(placed, port, sys.executable)
 
-async def _supervise(settings: Settings, answering: Answering) -> None:
-    # Bound but not listening: nobody else is given the port, and a server may still take it.
-    reserved = bind(settings.host, settings.port)
-    port = reserved.getsockname()[1]
-    argv = command(settings, port, sys.executable)
-    try:
-        server = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL)
-    except OSError as problem:
-        answering.fail(ServiceFailed(settings.service.name, f"{argv[0]}: {problem.strerror}"))
-    exited = asyncio.ensure_future(server.wait())
-    name = f"the command {os.path.basename(argv[0])}"
-    url = f"http://127.0.0.1:{port}/v1"
-    relay = Relay(url, settings.api_key, exited, lambda how: answering.lost(f"{name} {how}"))
-    ready = asyncio.ensure_future(_until_ready(relay, settings.service.startup_timeout))
-    await asyncio.wait({exited, ready}, return_when="FIRST_COMPLETED")
-    if not exited.done() and (problem_text := ready.result()):
-        answering.fail(ServiceFailed(settings.service.name, problem_text))
-    if not exited.done():
-        public = f"http://{settings.public_host}:{port}/v1"
-        serving = asyncio.ensure_future(answering.serve(relay, public, port, relay.model))
-        await asyncio.wait({exited, serving}, return_when="FIRST_COMPLETED")
-    code = await exited
-    answering.lost(f"{name} {how_ended(code)}", killed=cause_of(code) == "killed")
+        def server(started: Started) -> _RelayedServer:
+            return _RelayedServer(placed, conversation, argv(started.port)[0], started)
 
-
-async def _until_ready(relay: Relay, patience: float) -> str:
-    """Ask until the server answers, then for one token; return what is wrong with it, or ""."""
-    deadline = time.monotonic() + patience
-    while not await relay.find_model():
-        if time.monotonic() > deadline:
-            return f"no answer at {relay.base_url}/models within {patience:g} s"
-        await asyncio.sleep(_LOOK_EVERY)  # a server tells nobody when it listens
-    return await relay.first_token()
+        await supervise(placed, conversation, argv=argv, server=server)
 
 
 def main(arguments: list[str]) -> None:
     """Serve until told to leave or the pilot is gone."""
     adopt_orphans()
-    asyncio.run(supervise(Settings.read(Path(arguments[0]))))
+    asyncio.run(_run(EngineSettings.read(Path(arguments[0]))))
 
 
 if __name__ == "__main__":

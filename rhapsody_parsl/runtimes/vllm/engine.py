@@ -25,11 +25,11 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from rhapsody_parsl.runtimes.vllm.answering import RequestError
+from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments
 from rhapsody_parsl.runtimes.vllm.progress import Progress
+from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
-from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.spread import engine_arguments
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("Engine",)
@@ -112,7 +112,7 @@ class Engine:
         self.model: str = app.state.openai_serving_models.base_model_paths[0].name
 
     @classmethod
-    async def open(cls, settings: Settings, port: int, on_death: Callable[[str], None]) -> "Engine":
+    async def open(cls, settings: EngineSettings, port: int, on_death: Callable[[str], None]) -> "Engine":
         """Load the model.
 
         Raises:
@@ -209,7 +209,7 @@ def describe(problem: ValidationError) -> str:
     return "; ".join(dict.fromkeys(lines))[:1000]
 
 
-def read_arguments(settings: Settings, port: int) -> tuple[AsyncEngineArgs, Namespace]:
+def read_arguments(settings: EngineSettings, port: int) -> tuple[AsyncEngineArgs, Namespace]:
     """Return the engine's arguments, and all options as `vllm serve` would have parsed them.
 
     Raises:
@@ -232,5 +232,5 @@ def read_arguments(settings: Settings, port: int) -> tuple[AsyncEngineArgs, Name
         setattr(options, name, value)
     for name in names:
         setattr(options, name, getattr(arguments, name))
-    options.host, options.port, options.api_key = settings.host, port, [settings.api_key]
+    options.host, options.port, options.api_key = settings.host, port, [settings.secret]
     return arguments, options

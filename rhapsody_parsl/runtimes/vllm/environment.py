@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rhapsody_parsl.config import VLLMService
-from rhapsody_parsl.runtimes.protocol import Context, Placed
-from rhapsody_parsl.runtimes.workers.pool import shown_gpus
+from rhapsody_parsl.block.context import Context, Placed
+from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.service_config import VLLMService
 
 __all__ = ("process_environment", "thread_groups")
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
-from rhapsody_parsl.runtimes.vllm.answering import leave, leave_with
 from rhapsody_parsl.runtimes.vllm.command_line import member_command
-from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.spread import address_towards, network_environment
+from rhapsody_parsl.runtimes.vllm.multi_node import address_towards, network_environment
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.services.leaving import leave, leave_with
 
 __all__ = ("main",)
 
@@ -21,7 +21,7 @@ __all__ = ("main",)
 def main(arguments: list[str]) -> None:
     """Be there until the engine's part here ends, or the pilot is gone."""
     adopt_orphans()
-    settings = Settings.read(Path(arguments[0]))
+    settings = EngineSettings.read(Path(arguments[0]))
     leave_with(settings.spoke())
     if settings.rendezvous:
         os.environ.update(network_environment(address_towards(settings.rendezvous.address)))

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from rhapsody_parsl.runtimes.vllm.answering import RequestError
+from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
 
 __all__ = ("Relay", "in_lists")

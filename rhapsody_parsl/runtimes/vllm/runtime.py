@@ -1,106 +1,72 @@
 """The pilot's half of the vLLM runtime."""
 
-import asyncio
-import json
-import secrets
 from collections.abc import Sequence
 
 import msgspec
 
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.config import VLLMRuntime
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import RhapsodyError, TaskCancelled
 from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.runtimes.vllm.bodies import Bodies
-from rhapsody_parsl.runtimes.vllm.replica import Replica
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
+from rhapsody_parsl.runtimes.vllm.prompt_workers import PromptWorkers
 from rhapsody_parsl.runtimes.vllm.request import Request
-from rhapsody_parsl.runtimes.vllm.service import ModelService
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
-from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
-from rhapsody_parsl.wire.messages import (
-    FAILED,
-    PROMPT,
-    Done,
-    Failed,
-    FromBackend,
-    Ready,
-    Rendezvous,
-    Result,
-    Task,
-    failed,
-)
+from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
+from rhapsody_parsl.services.services import Services
+from rhapsody_parsl.wire.messages import FAILED, PROMPT, Result, Task, failed
 
 __all__ = ("VLLM",)
 
 
 class VLLM:
-    """Requests to persistent model services.
-
-    Closing runs in this order: (1) no replica is started again, (2) the request workers and the replicas' processes
-    end, all at once, (3) the hub closes.
+    """Requests to persistent model services; the services themselves start and stop with the block.
 
     Args:
-        config: The user's.
+        config: The executor's.
         context: The block.
+        services: The block's.
     """
 
     name = "vllm"
     eager = True
 
-    def __init__(self, config: VLLMRuntime, context: Context) -> None:
+    def __init__(self, config: ModelRequests, context: Context, services: Services) -> None:
         self._context = context
-        self._hub: Exchange | None = None
-        self._lives: list[asyncio.Task[None]] = []
         self._requests: dict[int, Request] = {}
         self._reruns = Reruns()
         self._deferred = Deferred(context.events)
-        self._bodies = Bodies(context, config.request_workers, self._bodies_ended, self._bodies_lost)
-        key = secrets.token_urlsafe(24)
-        self._services: dict[str, ModelService] = {}
-        for service in config.services:
-            self._services[service.name] = ModelService(
-                service,
-                config.requests_in_flight,
-                context,
-                context.borrow,
-                key,
-                finish=self._finish,
-                on_change=self._services_changed,
-            )
+        self._prompts = PromptWorkers(context, config.request_workers, self._prompts_made, self._prompts_lost)
+        self._queues = {
+            service.name: RequestQueue(service, service.kind.config, self._finish)
+            for service in services
+            if isinstance(service.kind, VLLMKind)
+        }
 
     def refuse(self, spec: TaskSpec) -> str:
         """Refuse gangs, and services that the block does not have."""
         if spec.resources.is_mpi:
             return "a request has no ranks"
-        if spec.service not in self._services:
-            return f"it has no service '{spec.service}', only {', '.join(sorted(self._services)) or 'none'}"
+        if spec.service not in self._queues:
+            return f"it has no service '{spec.service}', only {', '.join(sorted(self._queues)) or 'none'}"
         return ""
 
     async def start(self) -> None:
-        """Set every replica going, and take tasks meanwhile; idempotent."""
-        if self._hub is not None:
-            return
-        self._hub = Exchange(self._context, "vllm", self._receive)
-        self._hub.start()
-        self._bodies.start()
-        for replica in self._replicas():
-            if replica.error is None:
-                self._lives.append(asyncio.create_task(replica.live(self._hub), name=f"service {replica.name}"))
-        self._services_changed()
+        """Take tasks; idempotent."""
+        self._prompts.start()
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Run the tasks' bodies, or end them when their service has failed for good."""
-        service = self._services[run.spec.service]
+        queue = self._queues[run.spec.service]
         spec = run.spec
         for task in tasks:
             self._requests[task.id] = Request(task.id, run.id, spec.service, spec.full, spec.policy)
-        if error := service.error:
+        if error := queue.error:
             for task in tasks:
                 self._finish(self._requests[task.id], failed(task.id, error))
         else:
-            self._bodies.put(tasks)
+            self._prompts.put(tasks)
 
     def end(self, run: Run) -> None:
         """Nothing worked for this run alone."""
@@ -109,27 +75,17 @@ class VLLM:
         """End these, wherever they are; without `kill` nothing is given back, for everything has begun."""
         for task in tasks if kill else ():
             if request := self._requests.get(task):
-                self._bodies.drop(task)
-                self._services[request.service].drop(request)
+                self._prompts.drop(task)
+                self._queues[request.service].drop(request)
                 self._finish(request, failed(task, TaskCancelled()))
 
     async def stop(self) -> None:
-        """End everything; idempotent."""
-        if self._hub is None:
-            return
-        for life in self._lives:
-            life.cancel()
-        await asyncio.gather(*self._lives, return_exceptions=True)
-        await asyncio.gather(self._bodies.stop(), *(replica.stop() for replica in self._replicas()))
-        self._hub.stop()
-        self._hub, self._lives = None, []
-
-    def _replicas(self) -> list[Replica]:
-        return [replica for service in self._services.values() for replica in service.replicas]
+        """End the request workers; idempotent."""
+        await self._prompts.stop()
 
     # --- what request workers tell -------------------------------------------------------------------------------
 
-    def _bodies_ended(self, results: Sequence[Result]) -> None:
+    def _prompts_made(self, results: Sequence[Result]) -> None:
         """Bodies returned a request, or ended otherwise."""
         asked: dict[str, list[Request]] = {}
         for result in results:
@@ -142,9 +98,9 @@ class VLLM:
             else:
                 self._finish(request, _with_service(result, request.service))
         for name, requests in asked.items():
-            self._services[name].put(requests)
+            self._queues[name].put(requests)
 
-    def _bodies_lost(self, tasks: Sequence[int], error: RhapsodyError) -> None:
+    def _prompts_lost(self, tasks: Sequence[int], error: RhapsodyError) -> None:
         """A request worker died with these; those that may run again go back to the core."""
         again: dict[int, list[int]] = {}
         for task in tasks:
@@ -157,31 +113,6 @@ class VLLM:
                 self._finish(request, failed(task, error))
         for run, returned in again.items():
             self._context.events.returned(run, returned)
-
-    # --- what replicas' processes tell ---------------------------------------------------------------------------
-
-    def _receive(self, peer: str, message: FromBackend) -> None:
-        replica = next((replica for replica in self._replicas() if replica.peer == peer), None)
-        if replica is None:
-            return  # one that was given up
-        match message:
-            case Ready() | Failed() | Rendezvous():
-                replica.hear(message)
-            case Done(results=results):
-                self._services[replica.service.name].answered(replica, results)
-            case _:
-                raise TypeError(f"a replica does not say {type(message).__name__}")
-
-    def _services_changed(self) -> None:
-        """Let tasks and people know."""
-        if self._hub is None:
-            return
-        known = {name: address for name, service in self._services.items() if (address := service.address())}
-        environment = self._context.environment
-        environment[ENVIRONMENT_VARIABLE] = json.dumps(known)
-        if first := next((known[name] for name in self._services if name in known), None):
-            environment["OPENAI_BASE_URL"], environment["OPENAI_API_KEY"] = first["base_url"], first["api_key"]
-        self._context.events.services([service.describe() for service in self._services.values()])
 
     # --- ends ----------------------------------------------------------------------------------------------------
 

@@ -1,57 +1,18 @@
-"""What the pilot's half tells the process of one replica, in a private file: it holds the API key."""
+"""What the pilot's half tells the process of one replica of a model."""
 
-from pathlib import Path
+from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.settings import Settings
 
-import msgspec
-
-from rhapsody_parsl.config import VLLMService
-from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.messages import Rendezvous
-
-__all__ = ("Settings",)
+__all__ = ("EngineSettings",)
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of one replica.
+class EngineSettings(Settings, frozen=True, kw_only=True):
+    """One start of one replica; its secret is the API key, without which the HTTP API answers nothing but its health.
 
     Attributes:
-        endpoint: The pilot's hub.
-        keys: Folder of keys, for a hub on another host.
-        peer: Our name there, another one with every start.
         service: The user's service.
         model: The model, a folder's name made absolute.
-        host: Where the HTTP API listens.
-        public_host: Under which name other nodes of the block find it.
-        port: The port to listen on, or 0 for a free one; taken again by a restart where possible.
-        api_key: Without it the HTTP API answers nothing but its health.
-        hosts: Those of the replica's nodes, in order; the head stands on the first.
-        rank: Which of the nodes the process is for: 0 for the head.
-        rendezvous: Where the processes of an engine over several nodes meet; the head finds it, the members are told.
     """
 
-    endpoint: str
-    peer: str
     service: VLLMService
     model: str
-    host: str
-    public_host: str
-    port: int
-    api_key: str
-    keys: str = ""
-    hosts: tuple[str, ...] = ()
-    rank: int = 0
-    rendezvous: Rendezvous | None = None
-
-    def text(self) -> str:
-        """Return the file's text; it is for its owner only."""
-        return msgspec.json.encode(self).decode()
-
-    def spoke(self) -> Spoke:
-        """Connect to the pilot."""
-        return Spoke(self.endpoint, self.peer, Keys.load(Path(self.keys)) if self.keys else None)
-
-    @classmethod
-    def read(cls, path: Path) -> "Settings":
-        """Read such a file."""
-        return msgspec.json.decode(path.read_bytes(), type=cls)

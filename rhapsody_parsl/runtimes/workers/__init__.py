@@ -1,1 +1,1 @@
-"""Resident workers, which several runtimes have: `pool` gives them tasks by `exchange`, `local` starts plain ones."""
+"""Resident workers, which several runtimes have: `pool` gives them tasks, `local` starts plain ones."""

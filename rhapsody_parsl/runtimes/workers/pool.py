@@ -11,10 +11,11 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from rhapsody_parsl.block.exchange import Exchange
+from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.mark import NONE, mark_of, take
-from rhapsody_parsl.runtimes.protocol import Context, Node, Run
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
+from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,
@@ -27,16 +28,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 
-__all__ = ("GPU_VARIABLE", "WorkerPool", "shown_gpus")
-
-GPU_VARIABLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES", "intel": "ZE_AFFINITY_MASK"}
-
-
-def shown_gpus(node: Node, gpus: Sequence[int]) -> dict[str, str]:
-    """Return the variables that show a process these GPUs of a node and no others; {} on nodes without GPUs."""
-    if not node.gpus:
-        return {}
-    return {GPU_VARIABLE[node.gpu_vendor or "nvidia"]: ",".join(node.gpus[index] for index in gpus)}
+__all__ = ("WorkerPool",)
 
 
 class _Worker:

@@ -53,7 +53,8 @@ def test_templates_make_our_engine(user_dir: Path, name: str, options: dict[str,
     assert isinstance(engine, RhapsodyEngine)
     assert engine.run_in_sandbox
     names = [type(runtime).__name__ for runtime in engine.executor.runtimes]
-    assert names == ["DragonRuntime", "MPIRuntime", *(["VLLMRuntime"] if options or name == "slurm" else [])]
+    assert names == ["DragonRuntime", "MPIRuntime"]
+    assert len(engine.executor.services) == (1 if options or name == "slurm" else 0)
 
 
 def test_packaged_templates_are_those_of_configs() -> None:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl import DragonRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl import CommandService, DragonRuntime, MPIRuntime, VLLMService
 from rhapsody_parsl.annotations.task_spec import decode_spec
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, Admitted, InvalidSpecification, misfit, read
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -15,23 +16,33 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit
 from testing.nodes import make_inventory, make_node, make_spec
 
-RUNTIMES = (DragonRuntime(), MPIRuntime(), VLLMRuntime(services=(VLLMService("assistant", "m"),)))
+RUNTIMES = (DragonRuntime(), MPIRuntime(), ModelRequests())
+SERVICES = (VLLMService("assistant", "m"),)
 FACTS = FunctionFacts("app", {}, False, False)
 
 
 def admission(nodes: int = 2) -> Admission:
-    return Admission(RUNTIMES, "dragon", nodes)
+    return Admission(RUNTIMES, SERVICES, "dragon", nodes)
 
 
 def test_a_service_wider_than_a_block_is_refused_before_there_is_one() -> None:
     wide = VLLMService("wide", "m", nodes=4, engine_args={"tensor_parallel_size": 4})
-    runtimes = (VLLMRuntime(services=[wide]),)
-    Admission(runtimes, "vllm", 4)
+    Admission((), (wide,), "vllm", 4)
     with pytest.raises(InvalidTask) as caught:
-        Admission(runtimes, "vllm", 3)
+        Admission((), (wide,), "vllm", 3)
     assert str(caught.value) == (
         "VLLMService(nodes)=4: a replica of service 'wide' would not fit into a block of 3. "
         "Raise the provider's nodes_per_block, or spread the engine over fewer"
+    )
+
+
+def test_a_prompt_for_a_command_is_refused() -> None:
+    gate = Admission(RUNTIMES, (*SERVICES, CommandService("cache", "redis-server")), "dragon", 1)
+    with pytest.raises(InvalidSpecification) as caught:
+        gate.admit(FACTS, read({"service": "cache"}))
+    assert str(caught.value) == (
+        "service='cache': it is a CommandService, which answers no prompts. "
+        "Leave service out, and ask it from within the task: rhapsody_parsl.service('cache').url"
     )
 
 
@@ -47,7 +58,7 @@ def test_admitted_specs_are_encoded_for_the_pilot_and_remembered() -> None:
 
 
 def test_an_app_without_ranks_is_refused_where_mpi_is_the_default() -> None:
-    gate = Admission((MPIRuntime(),), "mpi", 1)
+    gate = Admission((MPIRuntime(),), (), "mpi", 1)
     with pytest.raises(InvalidSpecification, match="needs ranks"):
         gate.admit(FACTS, read({}))
     assert gate.admit(FACTS, read({"num_ranks": 1})).spec.runtime == "mpi"

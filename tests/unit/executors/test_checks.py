@@ -51,8 +51,8 @@ LABEL = "letters, digits and . _ - + @ : = , % only, and 100 bytes at most. It n
     ("runtimes", [], "a list of at least one is needed. Write runtimes=[DragonRuntime()]"),
     ("runtimes", DragonRuntime(), "a list of at least one is needed. Write runtimes=[DragonRuntime()]"),
     ("runtimes", ["dragon"], "a list of runtimes is needed. Write DragonRuntime()"),
-    ("runtimes", ["x"], "a list of runtimes is needed. Kinds are DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime"),
-    ("runtimes", [VLLMService("a", "m")], "a list of runtimes is needed. Kinds are"),
+    ("runtimes", ["x"], "a list of runtimes is needed. Kinds are DragonRuntime, LocalRuntime, MPIRuntime"),
+    ("runtimes", [VLLMService("a", "m")], "a list of runtimes is needed. Write services=[VLLMService(...)]"),
     ("runtimes", [LocalRuntime(), LocalRuntime()], "at least one, and each kind once"),
 ], ids=map(str, itertools.count()))  # fmt: skip
 def test_what_no_block_could_work_with_is_refused(setting: str, value: Any, problem: str) -> None:

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from parsl import python_app
 
-from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, Policy, VLLMRuntime, VLLMService, annotate
+from rhapsody_parsl import MPI, DragonRuntime, MPIRuntime, Policy, VLLMService, annotate
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.executors.admission import Admission, InvalidSpecification
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from testing.nodes import make_inventory
@@ -13,7 +14,7 @@ RUNTIMES = (DragonRuntime(), MPIRuntime())
 
 def told(spec: Any = None, blocks: int = 0, **keys: Any) -> Explanation:
     inventories = [make_inventory()] * blocks
-    return explain(Admission(RUNTIMES, "dragon", 1), "dragon", RUNTIMES, inventories, spec=spec, keys=keys)
+    return explain(Admission(RUNTIMES, (), "dragon", 1), "dragon", (), inventories, spec=spec, keys=keys)
 
 
 @annotate(MPI(ranks=2, cores_per_rank=2), Policy(walltime=60, on_loss="rerun"))
@@ -23,8 +24,9 @@ def norm(values: list[float], comm: Any = None) -> float:
 
 def test_a_request_to_a_service_over_several_nodes() -> None:
     wide = VLLMService("wide", "m", nodes=2, engine_args={"tensor_parallel_size": 4})
-    runtimes = (VLLMRuntime(services=[wide]),)
-    told = explain(Admission(runtimes, "vllm", 2), "vllm", runtimes, [], spec={"service": "wide"}, keys={})
+    told = explain(
+        Admission((ModelRequests(),), (wide,), "vllm", 2), "vllm", (wide,), [], spec={"service": "wide"}, keys={}
+    )
     assert told.takes == "a place in service 'wide', of which each replica spans 2 nodes"
 
 

@@ -23,6 +23,7 @@ from parsl.providers import LocalProvider
 
 from rhapsody_parsl import (
     AllocationProvider,
+    CommandService,
     Dragon,
     DragonRuntime,
     LocalRuntime,
@@ -30,12 +31,12 @@ from rhapsody_parsl import (
     Policy,
     RhapsodyExecutor,
     SharedBlock,
-    VLLMRuntime,
     VLLMService,
     annotate,
 )
 from rhapsody_parsl.annotations.annotation import ALIASES
 from rhapsody_parsl.annotations.task_spec import decode_spec
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -47,10 +48,11 @@ KEYS = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "n
         "cores_per_rank", "gpus_per_rank", "launcher_options", "priority", "placement", "near", "labels", "isolation",
         "walltime", "on_loss", "returns", "policy", "temperature", "messages", "stop", "logit_bias",
         *ALIASES]  # fmt: skip
-RUNTIMES = (DragonRuntime(), LocalRuntime(), MPIRuntime(), VLLMRuntime(services=[VLLMService("assistant", "m")]))
+RUNTIMES = (DragonRuntime(), LocalRuntime(), MPIRuntime(), ModelRequests())
+SERVICES = (VLLMService("assistant", "m"), CommandService("cache", "redis-server"))
 FACTS = FunctionFacts("app", {}, False, True)
 CODEC: Codec[Any] = Codec(ToPilot)
-ADMISSION = Admission(RUNTIMES, "dragon", 4)
+ADMISSION = Admission(RUNTIMES, SERVICES, "dragon", 4)
 COUNT = int(os.environ.get("RHAPSODY_FUZZ", "1500"))
 SEED = int(os.environ.get("RHAPSODY_FUZZ_SEED", "1"))
 LONGEST_SECONDS = 1.0
@@ -113,11 +115,20 @@ def test_annotate_refuses_at_definition(number: int) -> None:
 
 CONSTRUCTORS: list[tuple[Any, dict[str, Any]]] = [
     (RhapsodyExecutor, {"runtimes": [LocalRuntime()]}), (DragonRuntime, {}), (LocalRuntime, {}), (MPIRuntime, {}),
-    (VLLMRuntime, {}), (VLLMService, {"name": "a", "model": "m"}), (AllocationProvider, {}),
-    (SharedBlock, {"provider": LocalProvider()}), (SharedBlock(LocalProvider()).share, {"cores": 1}),
+    (CommandService, {"name": "a", "command": "serve"}), (VLLMService, {"name": "a", "model": "m"}),
+    (AllocationProvider, {}), (SharedBlock, {"provider": LocalProvider()}),
+    (SharedBlock(LocalProvider()).share, {"cores": 1}),
 ]  # fmt: skip
 OPTIONS_OF_A_SHARE = ["launcher", "init_blocks", "min_blocks", "parallelism"]
-OBJECTS = {"provider", "launcher", "block_error_handler", "storage_access", "remote_monitoring_radio", "runtimes"}
+OBJECTS = {
+    "provider",
+    "launcher",
+    "block_error_handler",
+    "storage_access",
+    "remote_monitoring_radio",
+    "runtimes",
+    "services",
+}
 
 
 @pytest.mark.parametrize(("make", "needed"), CONSTRUCTORS, ids=lambda given: getattr(given, "__name__", ""))
@@ -182,7 +193,7 @@ def test_so_are_subclasses_whose_methods_fail() -> None:
 
 
 def test_a_long_prompt_in_a_request_passes_and_is_not_kept() -> None:
-    gate = Admission(RUNTIMES, "dragon", 1)
+    gate = Admission(RUNTIMES, SERVICES, "dragon", 1)
     request = {"service": "assistant", "messages": [{"role": "user", "content": "word " * 1_000_000}]}
     one = gate.admit(FACTS, read(request))
     assert msgspec.msgpack.decode(one.request) == {"messages": request["messages"]}

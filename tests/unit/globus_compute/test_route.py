@@ -9,7 +9,8 @@ from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import Task
 from globus_compute_sdk.serialize import ComputeSerializer
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime
+from rhapsody_parsl.config import ModelRequests
 from rhapsody_parsl.errors import BlockLost, InvalidTask
 from rhapsody_parsl.globus_compute.route import Call, Ways
 
@@ -18,7 +19,7 @@ class Notes:
     """Stands for the executor."""
 
     default_runtime = "dragon"
-    runtimes = (DragonRuntime(), LocalRuntime(), MPIRuntime(), VLLMRuntime())
+    offers = (DragonRuntime(), LocalRuntime(), MPIRuntime(), ModelRequests())
 
     def __init__(self) -> None:
         self.names: list[str] = []

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, VLLMRuntime, VLLMService
+from rhapsody_parsl import CommandService, DragonRuntime, LocalRuntime, MPIRuntime, VLLMService
 from rhapsody_parsl.globus_compute import RhapsodyEngine
-from rhapsody_parsl.globus_compute.settings import InvalidSetting, read_runtimes
+from rhapsody_parsl.globus_compute.settings import InvalidSetting, read_runtimes, read_services
 
 SERVICE = {"name": "assistant", "model": "/model"}
 
@@ -18,15 +18,15 @@ def test_runtimes_of_a_yaml_become_the_executors() -> None:
         "dragon": {"nodes_per_partition": 2},
         "mpi": {"launcher": "srun"},
         "local": None,
-        "vllm": {"request_workers": 2, "services": [served]},
     }
     service = VLLMService("assistant", "/model", gpus=1, nodes=2, engine_args={"tensor_parallel_size": 2})
     assert read_runtimes(given) == (
         DragonRuntime(nodes_per_partition=2),
         MPIRuntime(launcher="srun"),
         LocalRuntime(),
-        VLLMRuntime(request_workers=2, services=[service]),
     )
+    cache = {"name": "cache", "command": "redis-server --port {port}"}
+    assert read_services([served, cache]) == (service, CommandService("cache", "redis-server --port {port}"))
 
 
 def test_dragon_alone_is_the_default() -> None:
@@ -42,15 +42,25 @@ def test_dragon_alone_is_the_default() -> None:
     ({"mpi": "srun"}, "engine.runtimes.mpi: keys and values are needed, not 'srun'"),
     ({"dragon": {"startup_timeout": 0}}, "engine.runtimes.dragon.startup_timeout: it must be 0.1 or more, not 0"),
     ({"dragon": {"nodes_per_partition": "two"}}, "engine.runtimes.dragon.nodes_per_partition: Expected int"),
-    ({"vllm": {}}, "engine.runtimes.vllm.services: a list of services is needed"),
-    ({"vllm": {"services": [{"name": "a"}]}}, "engine.runtimes.vllm.services[0].model: this key is needed"),
-    ({"vllm": {"services": [SERVICE, {**SERVICE, "model": 7}]}}, "vllm.services[1].model: Expected str"),
-    ({"vllm": {"services": [SERVICE, SERVICE]}}, "engine.runtimes.vllm.services: two services have one name"),
-    ({"vllm": {"services": [{**SERVICE, "cores": -2}]}}, "vllm.services[0].cores: it must be -1 or more, not -2"),
+    ({"vllm": {}}, "engine.runtimes.vllm: models are services. Write services: [{name: assistant, model"),
 ])  # fmt: skip
 def test_runtimes_that_cannot_be(given: Any, words: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
         read_runtimes(given)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({}, "engine.services: a list of services is needed"),
+    ([{"name": "a"}], "engine.services[0].model: this key is needed"),
+    ([SERVICE, {**SERVICE, "model": 7}], "engine.services[1].model: Expected str"),
+    ([SERVICE, SERVICE], "engine.services: two services have one name"),
+    ([{**SERVICE, "cores": -2}], "engine.services[0].cores: it must be -1 or more, not -2"),
+    ([{"name": "cache", "command": "x", "redy": "tcp"}], "engine.services[0].redy: unknown key. Did you mean 'ready'?"),
+])  # fmt: skip
+def test_services_that_cannot_be(given: Any, words: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        read_services(given)
     assert words in str(caught.value)
 
 

@@ -13,6 +13,7 @@ from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.protocol import Context, Runtime
+from rhapsody_parsl.services.services import Services
 from testing.nodes import make_node, make_spec
 
 
@@ -35,7 +36,8 @@ def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Run
         missing={"gone": "gone:Gone cannot be imported: No module named 'gone'"},
     )  # fmt: skip
     events: Any = SimpleNamespace(done=None)  # nothing runs
-    return build(config, Context({"n0": make_node("n0")}, "n0", Path("/x"), Path("/x"), "python", {}, events))
+    context = Context({"n0": make_node("n0")}, "n0", Path("/x"), Path("/x"), "python", {}, events)
+    return build(config, context, Services([], context, lambda *borrowed: None))
 
 
 @pytest.mark.parametrize(("implementation", "words"), [

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from rhapsody_parsl.block.gpus import GPU_VARIABLE
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, places_of
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.runtimes.workers.pool import GPU_VARIABLE
 
 __all__ = ("environment", "variables")
 

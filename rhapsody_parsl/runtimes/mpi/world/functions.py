@@ -4,6 +4,8 @@ import asyncio
 import importlib.util
 from collections.abc import Mapping, Sequence
 
+from rhapsody_parsl.block.exchange import Exchange
+from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import (
     BackendFailed,
@@ -21,8 +23,6 @@ from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
-from rhapsody_parsl.runtimes.workers.pool import shown_gpus
 from rhapsody_parsl.wire.messages import RESULT, Done, Failed, FromBackend, Ready, Recall, Result, Returned, Task, Work
 
 __all__ = ("Functions",)

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.hosts.mark import mark_of, take
@@ -14,7 +15,6 @@ from rhapsody_parsl.runtimes.mpi.world.gang import Member, Slot, gpus_in, member
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
 
 __all__ = ("Worlds",)
 

@@ -1,13 +1,13 @@
-from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.runtimes.vllm.command_line import command, flags
 from rhapsody_parsl.runtimes.vllm.relay import in_lists
-from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.service_config import VLLMService
 
 
-def settings_for(service: VLLMService) -> Settings:
-    return Settings(
-        endpoint="ipc://x", peer="s-0/1", service=service, model="/m", host="127.0.0.1", public_host="127.0.0.1",
-        port=0, api_key="key",
+def settings_for(service: VLLMService) -> EngineSettings:
+    return EngineSettings(
+        name=service.name, endpoint="ipc://x", peer="s-0/1", service=service, model="/m", host="127.0.0.1",
+        public_host="127.0.0.1", port=0, secret="key",  # noqa: S106 - no secret
     )  # fmt: skip
 
 

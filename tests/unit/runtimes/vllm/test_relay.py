@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rhapsody_parsl.runtimes.vllm.answering import RequestError
 from rhapsody_parsl.runtimes.vllm.relay import Relay
+from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 
 
 class Server:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from rhapsody_parsl.config import VLLMRuntime, VLLMService
 from rhapsody_parsl.runtimes.protocol import Context, Node
-from rhapsody_parsl.runtimes.vllm.runtime import VLLM
-from rhapsody_parsl.runtimes.vllm.team import Team
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
+from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.process_group import ProcessGroup
+from rhapsody_parsl.services.services import Services
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.processes import below
@@ -43,20 +43,20 @@ class Story:
         return self.told[-1][1]
 
 
-def runtime_of(folder: Path, story: Story) -> VLLM:
+def services_of(folder: Path, story: Story) -> Services:
     node = Node("n0", "here", (0,), (0,))
     service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
     context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
-    return VLLM(VLLMRuntime(services=[service]), msgspec.structs.replace(context, borrow=lambda *borrowed: ()))
+    return Services([VLLMKind(service, context)], context, lambda *borrowed: ())
 
 
 def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None:
     """People and tests read the first that they see."""
     story = Story()
-    runtime = runtime_of(tmp_path, story)
+    services = services_of(tmp_path, story)
 
     async def check() -> None:
-        await runtime.start()
+        services.start()
         try:
             for ending in ("starting", "failed"):
                 await story.until("ready")
@@ -64,7 +64,7 @@ def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None
                 server.kill()
                 await story.until(ending)
         finally:
-            await runtime.stop()
+            await services.stop()
 
     asyncio.run(asyncio.wait_for(check(), 60))
     died = "the command python was ended by signal 9"
@@ -81,25 +81,25 @@ def test_a_replica_is_not_ready_any_more_while_the_rest_of_it_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = Story()
-    runtime = runtime_of(tmp_path, story)
+    services = services_of(tmp_path, story)
 
     async def check() -> None:
         may_end = asyncio.Event()
-        stop = Team.stop
+        stop = ProcessGroup.stop
 
-        async def slow_stop(team: Team) -> None:
+        async def slow_stop(group: ProcessGroup) -> None:
             await may_end.wait()
-            await stop(team)
+            await stop(group)
 
-        await runtime.start()
+        services.start()
         await story.until("ready")
-        monkeypatch.setattr(Team, "stop", slow_stop)
+        monkeypatch.setattr(ProcessGroup, "stop", slow_stop)
         (server,) = below(" ".join(COMMAND[:2]))
         server.kill()
         try:
             await asyncio.wait_for(story.until("starting"), 5)
         finally:
             may_end.set()
-            await runtime.stop()
+            await services.stop()
 
     asyncio.run(asyncio.wait_for(check(), 60))

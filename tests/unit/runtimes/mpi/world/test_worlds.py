@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.hosts.host import Host
@@ -17,7 +18,6 @@ from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
 from rhapsody_parsl.wire.messages import Share
 from testing import leaks
 

@@ -5,14 +5,14 @@ from typing import Any, cast
 
 import pytest
 
-from rhapsody_parsl.runtimes.vllm.hosting import Watch
+from rhapsody_parsl.runtimes.vllm.engine_host import Watch
 
 
 class ToldError(Exception):
     """Stands for leaving."""
 
 
-class Answering:
+class Conversation:
     """Notes what is told."""
 
     def lost(self, reason: str, killed: bool = False) -> None:
@@ -37,7 +37,7 @@ class ReapedElsewhere:
 
 
 def watch_of(child: Any) -> Watch:
-    watch = Watch(cast("Any", Answering()))
+    watch = Watch(cast("Any", Conversation()))
     watch._children = {child.pid: child}
     watch._watched = {3: (child.pid, "VLLM::EngineCore")}
     return watch

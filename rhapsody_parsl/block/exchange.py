@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from rhapsody_parsl.runtimes.protocol import Context
+from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, ToBackend, Work

@@ -1,12 +1,32 @@
 """Whether and when what died is started again: no I/O; times are those of any one clock."""
 
 import math
+from dataclasses import dataclass
+from typing import Protocol
 
-from rhapsody_parsl.runtimes.vllm.deaths import Death
-
-__all__ = ("Restarts",)
+__all__ = ("Death", "Restarts", "Unexplained")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+
+class Death(Protocol):
+    """The end of a replica's processes, as far as it matters here."""
+
+    @property
+    def at(self) -> float:
+        """When."""
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether it counts against the replica: no request, for one, is to blame."""
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """A death that counts."""
+
+    at: float
+    unexplained: bool = True
 
 
 class Restarts:

@@ -4,57 +4,57 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MissingPackage, ServiceFailed
-from rhapsody_parsl.runtimes.vllm import checks
+from rhapsody_parsl.runtimes.vllm import preflight
+from rhapsody_parsl.service_config import VLLMService
 
 
 def test_a_name_is_left_as_it_is() -> None:
-    assert checks.resolve_model(VLLMService("s", model="meta-llama/Llama-3.1-8B")) == "meta-llama/Llama-3.1-8B"
+    assert preflight.resolve_model(VLLMService("s", model="meta-llama/Llama-3.1-8B")) == "meta-llama/Llama-3.1-8B"
 
 
 def test_a_folder_needs_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceFailed, match=r"has no config\.json"):
-        checks.resolve_model(VLLMService("s", model=str(tmp_path)))
+        preflight.resolve_model(VLLMService("s", model=str(tmp_path)))
     (tmp_path / "config.json").touch()
-    assert checks.resolve_model(VLLMService("s", model=str(tmp_path))) == str(tmp_path)
+    assert preflight.resolve_model(VLLMService("s", model=str(tmp_path))) == str(tmp_path)
     monkeypatch.chdir(tmp_path.parent)
-    assert checks.resolve_model(VLLMService("s", model=f"./{tmp_path.name}")) == str(tmp_path)
-    assert checks.resolve_model(VLLMService("s", model=tmp_path.name)) == str(tmp_path)
+    assert preflight.resolve_model(VLLMService("s", model=f"./{tmp_path.name}")) == str(tmp_path)
+    assert preflight.resolve_model(VLLMService("s", model=tmp_path.name)) == str(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path.parent))
-    assert checks.resolve_model(VLLMService("s", model=f"~/{tmp_path.name}")) == str(tmp_path)
+    assert preflight.resolve_model(VLLMService("s", model=f"~/{tmp_path.name}")) == str(tmp_path)
 
 
 @pytest.mark.parametrize("model", ["/no/where", "./nowhere", "~/nowhere", "../nowhere"])
 def test_what_looks_like_a_path_must_be_there(model: str) -> None:
     with pytest.raises(ServiceFailed, match="no such folder"):
-        checks.resolve_model(VLLMService("s", model=model))
+        preflight.resolve_model(VLLMService("s", model=model))
 
 
 def test_a_file_may_be_a_model(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").touch()
-    assert checks.resolve_model(VLLMService("s", model=str(tmp_path / "model.gguf"))).endswith("model.gguf")
+    assert preflight.resolve_model(VLLMService("s", model=str(tmp_path / "model.gguf"))).endswith("model.gguf")
 
 
 def test_the_interpreter_of_a_hosted_service() -> None:
-    assert checks.interpreter(VLLMService("s", model="m"), "/python") == "/python"
-    assert checks.interpreter(VLLMService("s", model="m", executable="/own/python"), "/python") == "/own/python"
+    assert preflight.interpreter(VLLMService("s", model="m"), "/python") == "/python"
+    assert preflight.interpreter(VLLMService("s", model="m", executable="/own/python"), "/python") == "/own/python"
     command = VLLMService("s", model="m", server="command", executable="serve it")
-    assert checks.interpreter(command, "/python") == "/python"
+    assert preflight.interpreter(command, "/python") == "/python"
     with pytest.raises(ServiceFailed, match="takes one interpreter"):
-        checks.interpreter(VLLMService("s", model="m", executable=("a", "b")), "/python")
+        preflight.interpreter(VLLMService("s", model="m", executable=("a", "b")), "/python")
 
 
 def test_a_commands_words() -> None:
     text = VLLMService("s", model="m", server="command", executable="serve --model '{model} x'")
-    assert checks.command_argv(text) == ["serve", "--model", "{model} x"]
-    assert checks.command_argv(VLLMService("s", model="m", executable=("a", "b c"))) == ["a", "b c"]
-    assert checks.command_argv(VLLMService("s", model="m")) == []
+    assert preflight.command_argv(text) == ["serve", "--model", "{model} x"]
+    assert preflight.command_argv(VLLMService("s", model="m", executable=("a", "b c"))) == ["a", "b c"]
+    assert preflight.command_argv(VLLMService("s", model="m")) == []
 
 
 def problem_of(service: VLLMService, python: str = sys.executable) -> Exception:
     with pytest.raises((ServiceFailed, MissingPackage)) as caught:
-        asyncio.run(checks.check(service, python))
+        asyncio.run(preflight.check(service, python))
     return caught.value
 
 

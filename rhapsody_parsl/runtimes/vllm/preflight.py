@@ -8,9 +8,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.errors import MissingPackage, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.process import asked
+from rhapsody_parsl.service_config import VLLMService
 
 __all__ = ("check", "command_argv", "interpreter", "resolve_model")
 

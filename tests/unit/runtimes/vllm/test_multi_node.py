@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.config import VLLMService
 from rhapsody_parsl.runtimes.vllm.command_line import command, member_command
-from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.spread import address_towards, engine_arguments, network_environment, opened
+from rhapsody_parsl.runtimes.vllm.multi_node import address_towards, engine_arguments, network_environment, opened
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.wire.messages import Rendezvous
 
 PLACE = Rendezvous("10.0.0.1", 5000)
 
 
-def settings_for(rank: int = 0, place: Rendezvous | None = PLACE, nodes: int = 2, **sizes: int) -> Settings:
+def settings_for(rank: int = 0, place: Rendezvous | None = PLACE, nodes: int = 2, **sizes: int) -> EngineSettings:
     service = VLLMService("s", "m", nodes=nodes, server="command", engine_args=sizes)
-    return Settings(
-        endpoint="ipc://x", peer="s-0/1", service=service, model="/m", host="0.0.0.0", public_host="a",  # noqa: S104 - as services do
-        port=0, api_key="key", hosts=("localhost",) * nodes, rank=rank, rendezvous=place,
+    return EngineSettings(
+        name="s", endpoint="ipc://x", peer="s-0/1", service=service, model="/m", host="0.0.0.0", public_host="a",  # noqa: S104 - as services do
+        port=0, secret="", hosts=("localhost",) * nodes, rank=rank, rendezvous=place,
     )  # fmt: skip
 
 

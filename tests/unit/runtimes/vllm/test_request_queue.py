@@ -1,7 +1,7 @@
 """Requests of a service whose replicas live and die by the test's word; no process is started."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,17 @@ import pytest
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.config import VLLMService
+from rhapsody_parsl.block.context import Borrow, Context, Node, Placed
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.runtimes.protocol import Context, Node, Placed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
-from rhapsody_parsl.runtimes.vllm.replica import root_cause
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind, root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request
-from rhapsody_parsl.runtimes.vllm.service import ModelService
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share, failed
+from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
+from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.service import Service
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Abort, Ask, Result, ServiceFacts, Share, ToBackend, failed
 
 NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 
@@ -36,24 +38,36 @@ def make_context(node: Node = NODE) -> Context:
     return Context({"n0": node}, "n0", Path("/nowhere"), Path("/nowhere"), "python", {}, Events())
 
 
+def make_service(
+    config: VLLMService, on_change: Callable[[], None] = lambda: None, borrow: Borrow = lambda *borrowed: None
+) -> Service:
+    context = make_context()
+    hub = Exchange(context, "services", lambda peer, message: None)
+    return Service(VLLMKind(config, context), context, borrow, hub=hub, secret="key", on_change=on_change)  # noqa: S106 - no secret
+
+
 class Watched:
     """A service with replicas that are told to be ready."""
 
     def __init__(self, replicas: int = 2, limit: int = 2, **fields: Any) -> None:
         self.finished: list[tuple[int, Result]] = []
         self.changes = 0
-        self.service = ModelService(
-            VLLMService("s", model="m", cores=0, replicas=replicas, **fields), limit, make_context(),
-            lambda borrower, resources, key: None, "key", finish=self._finish, on_change=self._changed,
-        )  # fmt: skip
+        config = VLLMService("s", model="m", cores=0, replicas=replicas, requests_in_flight=limit, **fields)
+        self.service = make_service(config, self._changed)
+        self.requests = RequestQueue(self.service, config, self._finish)
         self.held: list[list[int]] = [[] for _ in self.service.replicas]
         self.aborted: list[int] = []
         for index, replica in enumerate(self.service.replicas):
-            replica.ask = partial(self._ask, index)  # type: ignore[method-assign]  # no process
-            replica.abort = self.aborted.append  # type: ignore[method-assign, assignment]  # as above
+            replica.send = partial(self._sent, index)  # type: ignore[method-assign]  # no process
 
-    def _ask(self, index: int, requests: Iterable[Request], apart: bool = False) -> None:
-        self.held[index] += [request.task for request in requests]
+    def _sent(self, index: int, message: ToBackend) -> None:
+        match message:
+            case Ask(task=task):
+                self.held[index].append(task)
+            case Abort(tasks=tasks):
+                self.aborted += tasks
+            case _:
+                raise AssertionError(message)
 
     def _finish(self, request: Request, result: Result) -> None:
         self.finished.append((request.task, result))
@@ -71,15 +85,15 @@ class Watched:
         self.held[index].clear()
         replica = self.service.replicas[index]
         replica.state, replica.coming = "starting", True
-        death = self.service.died(replica, ServiceFailed("s", "it died", "words"), "own")
+        death = self.requests.died(replica, ServiceFailed("s", "it died", "words"), "own")
         self.service.changed(replica)
         return death
 
     def put(self, *tasks: int, body: bytes = b"") -> None:
-        self.service.put([request(task, body) for task in tasks])
+        self.requests.put([request(task, body) for task in tasks])
 
     def answer(self, index: int, *tasks: int) -> None:
-        self.service.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
+        self.requests.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
 
 
 def request(task: int, body: bytes = b"") -> Request:
@@ -159,8 +173,8 @@ def test_copies_that_come_while_one_is_under_suspicion_wait_for_it() -> None:
     watched.dies(0)
     dropped = request(4, b"same")
     watched.put(3, body=b"same")
-    watched.service.put([dropped])
-    watched.service.drop(dropped)
+    watched.requests.put([dropped])
+    watched.requests.drop(dropped)
     watched.ready(0)
     assert watched.held == [[1], [2]]
     assert kill(watched, set()) == 0
@@ -217,12 +231,12 @@ def test_a_service_without_hope_ends_what_waits_and_what_is_under_suspicion() ->
 def test_a_dropped_request_leaves_from_anywhere() -> None:
     watched = Watched(replicas=1, limit=1)
     requests = [request(task) for task in (1, 2, 3)]
-    watched.service.put(requests)
+    watched.requests.put(requests)
     watched.ready(0)
-    watched.service.drop(requests[1])
+    watched.requests.drop(requests[1])
     assert watched.held == [[1]]
     assert watched.aborted == []
-    watched.service.drop(requests[0])
+    watched.requests.drop(requests[0])
     assert watched.held == [[1, 3]]
     assert watched.aborted == [1]
 
@@ -232,7 +246,7 @@ def test_people_and_tasks_see_different_things() -> None:
     assert watched.service.address() is None
     assert watched.service.describe().state == "starting"
     replica = watched.service.replicas[1]
-    replica.url, replica.model = "http://here:1/v1", "s"
+    replica.facts = ServiceFacts("http://here:1/v1", "s", 1)
     watched.ready(1)
     assert watched.service.address() == {"base_url": "http://here:1/v1", "api_key": "key", "model": "s"}
     shown = watched.service.describe()
@@ -241,10 +255,7 @@ def test_people_and_tasks_see_different_things() -> None:
 
 
 def test_a_lease_that_does_not_fit_is_a_failure_with_what_was_wanted() -> None:
-    service = ModelService(
-        VLLMService("s", model="m", cores=3, gpus=1), 1, make_context(), lambda borrower, resources, key: None, "key",
-        finish=lambda request, result: None, on_change=lambda: None,
-    )  # fmt: skip
+    service = make_service(VLLMService("s", model="m", cores=3, gpus=1))
     assert "no room left for replica 0 (3 cores, 1 GPUs)" in str(service.error)
 
 
@@ -256,9 +267,7 @@ def test_a_replica_over_several_nodes_borrows_of_each_and_says_so_when_there_are
         assert wants.runtime == "vllm"
 
     wide = VLLMService("s", "m", cores=3, gpus=2, nodes=2, memory=8, engine_args={"tensor_parallel_size": 4})
-    service = ModelService(
-        wide, 1, make_context(), refuse, "key", finish=lambda request, result: None, on_change=lambda: None
-    )
+    service = make_service(wide, borrow=refuse)
     (resources,) = asked
     assert (resources.num_nodes, resources.ranks_per_node) == (2, 1)
     assert resources.part(1) == Part(cores=3, gpus=2, gpu_unit=2, memory=8, ranks=1)

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import psutil
 
-from rhapsody_parsl.runtimes.vllm.answering import bind
-from rhapsody_parsl.runtimes.vllm.settings import Settings
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.wire.messages import Rendezvous
 
 __all__ = ("address_towards", "engine_arguments", "network_environment", "opened")
@@ -23,7 +23,7 @@ _ANY_PORT = 9
 
 
 @contextmanager
-def opened(settings: Settings, tell: Callable[[Rendezvous], None]) -> Iterator[Settings]:
+def opened(settings: EngineSettings, tell: Callable[[Rendezvous], None]) -> Iterator[EngineSettings]:
     """Open the head's place to meet, for as long as its engine starts; nothing happens for an engine of one node.
 
     Args:
@@ -45,7 +45,7 @@ def opened(settings: Settings, tell: Callable[[Rendezvous], None]) -> Iterator[S
         yield msgspec.structs.replace(settings, rendezvous=place)
 
 
-def engine_arguments(settings: Settings) -> dict[str, Any]:
+def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
     """Return the user's engine arguments, and with them those that place this process among its engine's nodes."""
     service, rank, place = settings.service, settings.rank, settings.rendezvous
     given = dict(service.engine_args)

@@ -3,38 +3,31 @@
 import asyncio
 import glob
 import math
-import re
 import time
 import zlib
-from collections.abc import Iterable
 from itertools import count
 from typing import Any, Protocol
 
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.config import VLLMService
+from rhapsody_parsl.block.context import Context, Placed, Run
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.hosts.process import Backend
-from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
-from rhapsody_parsl.runtimes.vllm import checks
-from rhapsody_parsl.runtimes.vllm.deaths import Death
-from rhapsody_parsl.runtimes.vllm.environment import process_environment
-from rhapsody_parsl.runtimes.vllm.request import Request
-from rhapsody_parsl.runtimes.vllm.restarts import Restarts
-from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.team import Team
-from rhapsody_parsl.runtimes.workers.exchange import Exchange
-from rhapsody_parsl.wire.messages import Abort, Ask, Failed, Ready, Rendezvous, ServiceFacts
+from rhapsody_parsl.services.process_group import ProcessGroup
+from rhapsody_parsl.services.protocol import Kind
+from rhapsody_parsl.services.restarts import Death, Restarts, Unexplained
+from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.messages import Failed, Ready, Rendezvous, ServiceFacts, ToBackend
 from rhapsody_parsl.wire.states import ServiceState
 
-__all__ = ("Owner", "Replica", "root_cause")
+__all__ = ("Owner", "Replica")
 
 _LOG_TAIL, _LOG_END = 32_000, 1500
 _numbers = count(-1, -1)
 """Of runs that are none of the pilot's, so that the memory watch knows one start of a replica from another."""
 _NICE = 5  # a third of a task's weight; less was seen to starve others
-_COMPLAINT = re.compile(r"^(?:\(\w+ pid=\d+\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
 
 
 class Owner(Protocol):
@@ -44,43 +37,52 @@ class Owner(Protocol):
         """A replica's state changed."""
 
     def died(self, replica: "Replica", failure: ServiceFailed, cause: Cause) -> Death:
-        """A replica's engine died; it answers nothing any more."""
+        """A replica that was ready died; it answers nothing any more."""
 
 
 class Replica:
-    """A process that answers requests, and those of its engine on further nodes.
+    """One copy of a service: its head process, and those on further nodes.
 
     Args:
-        service: What it serves.
+        kind: What it serves.
         index: Which of the service's replicas.
         placed: Its lease, a part for each of its nodes; () when it takes none.
         context: The block.
-        api_key: For its HTTP API.
+        hub: Where its processes speak.
+        secret: The service's.
         owner: Hears what happens.
 
     Attributes:
         peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
+        facts: What its head said when it was ready the last time.
         coming: Whether it starts, and is likely to be ready soon.
         error: Why it does not answer: for good, or until its restarts count no more.
     """
 
-    def __init__(
-        self, service: VLLMService, index: int, placed: tuple[Placed, ...], context: Context, api_key: str, owner: Owner
+    def __init__(  # noqa: PLR0913 - one thing of each kind
+        self,
+        kind: Kind,
+        index: int,
+        placed: tuple[Placed, ...],
+        context: Context,
+        *,
+        hub: Exchange,
+        secret: str,
+        owner: Owner,
     ) -> None:
-        self.service, self.name, self.placed = service, f"{service.name}-{index}", placed
-        self._context, self._api_key, self._owner = context, api_key, owner
-        self._hub: Exchange | None = None
-        self._team: Team | None = None
+        self._kind, self.config = kind, kind.config
+        self.name, self.placed = f"{kind.config.name}-{index}", placed
+        self._context, self._hub, self._secret, self._owner = context, hub, secret, owner
+        self._group: ProcessGroup | None = None
         self._ready: asyncio.Future[None] | None = None
         self._leaving: asyncio.Future[Failed] | None = None
         self._run = self._new_run()
-        self._port = 0
         self._starts = 0
         self.peer, self.coming = "", True
-        self.restarts = Restarts(service.restarts, service.restart_window)
+        self.restarts = Restarts(kind.config.restarts, kind.config.restart_window)
         self.state: ServiceState = "starting"
         self.detail, self.since = "", time.time()
-        self.url = self.model = ""
+        self.facts = ServiceFacts(url="", model="", port=0)
         self.error: RhapsodyError | None = None
 
     @property
@@ -92,58 +94,48 @@ class Replica:
         self.error = error
         self._set("failed", str(error))
 
-    async def live(self, hub: Exchange) -> None:
+    async def live(self) -> None:
         """Be there until stopped, or failed for good."""
-        self._hub = hub
         try:
-            python = checks.interpreter(self.service, self._context.python)
-            await checks.check(self.service, self._context.python)
-            await self._serve(python)
+            await self._kind.check()
+            await self._serve()
         except RhapsodyError as error:
             self.give_up(error)
 
     async def stop(self) -> None:
         """End the processes and all below them, once `live` was cancelled; idempotent."""
-        if self._team:
-            await self._team.stop()
+        if self._group:
+            await self._group.stop()
         if self.state != "failed":
             self._set("stopped", "")
 
-    # --- requests ------------------------------------------------------------------------------------------------
-
-    def ask(self, requests: Iterable[Request], apart: bool = False) -> None:
-        """Put requests to the engine; `apart` keeps them out of lists."""
-        if self._hub:
-            for request in requests:
-                self._hub.send(self.peer, Ask(request.task, request.body, request.full, apart))
-
-    def abort(self, task: int) -> None:
-        """The answer is not wanted any more."""
-        if self._hub:
-            self._hub.send(self.peer, Abort([task]))
+    def send(self, message: ToBackend) -> None:
+        """Tell its head something; nothing happens while there is none."""
+        if self.peer:
+            self._hub.send(self.peer, message)
 
     # --- the processes -------------------------------------------------------------------------------------------
 
     def hear(self, message: Ready | Failed | Rendezvous) -> None:
         """The head is up, says why it leaves, or says where the members are to meet it."""
         if isinstance(message, Rendezvous):
-            if self._team:
-                self._team.meet(message)
+            if self._group:
+                self._group.meet(message)
             return
         if isinstance(message, Failed):
             if self._leaving and not self._leaving.done():
                 self._leaving.set_result(message)
             return
-        if isinstance(facts := message.facts, ServiceFacts):
-            self.url, self.model, self._port = facts.url, facts.model, facts.port
+        if isinstance(message.facts, ServiceFacts):
+            self.facts = message.facts
         if self._ready and not self._ready.done():
             self._ready.set_result(None)
 
-    async def _serve(self, python: str) -> None:
+    async def _serve(self) -> None:
         """Start the processes, and again when they end, as often as the service allows; the first must succeed."""
         been_ready = False
         while True:
-            failure = await self._run_once(python)
+            failure = await self._run_once()
             been_ready |= self._was_ready
             if not been_ready:
                 raise failure
@@ -153,7 +145,7 @@ class Replica:
                 await asyncio.sleep(wait)
             await asyncio.sleep(self.restarts.pause(time.monotonic()))
 
-    async def _run_once(self, python: str) -> ServiceFailed:
+    async def _run_once(self) -> ServiceFailed:
         """Run the processes to their end, and return why they ended."""
         await self._wait_for_hosts()
         self._starts += 1
@@ -161,53 +153,52 @@ class Replica:
         loop = asyncio.get_running_loop()
         self._ready, self._leaving = loop.create_future(), loop.create_future()
         self._run = self._new_run()
-        for host in set(self._hosts) if self.service.memory else ():
+        for host in set(self._hosts) if self.config.memory else ():
             self._context.events.at_work(self._run, host, {}, self._exceeded)
-        head = self._backend(python, 0)
-        self._team = team = Team(head, lambda place: self._members(python, place))
-        await _first({self._ready, team.ended, self._leaving}, self.service.startup_timeout)
-        if self._was_ready and not team.ended.done() and not self._leaving.done():
+        self._group = group = ProcessGroup(self._backend(0), self._members)
+        await _first({self._ready, group.ended, self._leaving}, self.config.startup_timeout)
+        if self._was_ready and not group.ended.done() and not self._leaving.done():
             self._set("ready", "")
-            await _first({team.ended, self._leaving})
-        if self._hub:
-            self._hub.drain()  # take what it said before it died
-        failure = self._end(team)
-        await team.stop()
-        if self.service.memory:
+            await _first({group.ended, self._leaving})
+        self._hub.drain()  # take what it said before it died
+        failure = self._end(group)
+        await group.stop()
+        if self.config.memory:
             self._context.events.at_rest(self._run.id)
         return failure
 
     def _new_run(self) -> Run:
         """Return what one start of the processes is to the memory watch."""
-        spec = TaskSpec(name=self.name, resources=Resources(memory=self.service.memory))
+        spec = TaskSpec(name=self.name, resources=Resources(memory=self.config.memory))
         return Run(next(_numbers), spec, self.placed)
 
     def _exceeded(self, error: MemoryExceeded) -> None:
         """Its processes on a host hold too much: they are stopped, and will be killed."""
         limit, peak, host = error.args
         reason = (
-            f"it held {peak:.3g} GB on {host}, more than its memory={limit:g} (GB), and was killed. Give "
-            "VLLMService(memory=...) more, or set RhapsodyExecutor(enforce_memory=False) to count memory only"
+            f"it held {peak:.3g} GB on {host}, more than its memory={limit:g} (GB), and was killed. "
+            f"Give {type(self.config).__name__}(memory=...) more, or set "
+            "RhapsodyExecutor(enforce_memory=False) to count memory only"
         )
         if self._leaving and not self._leaving.done():
-            self._leaving.set_result(Failed("MemoryExceeded", [self.service.name, reason]))
+            self._leaving.set_result(Failed("MemoryExceeded", [self.config.name, reason]))
 
     @property
     def _was_ready(self) -> bool:
         """Whether the last start led to a first token."""
         return self._ready is not None and self._ready.done()
 
-    def _end(self, team: Team) -> ServiceFailed:
+    def _end(self, group: ProcessGroup) -> ServiceFailed:
         """It answers no more: what it held is asked elsewhere at once, while the rest of it is still being ended."""
         self.peer = ""
         told = self._leaving.result() if self._leaving and self._leaving.done() else None
-        failure = self._failure(team, told)
+        failure = self._failure(group, told)
         if self._was_ready:
-            cause: Cause = team.blamed.cause if told is None else "killed" if told.killed else "own"
+            cause: Cause = group.blamed.cause if told is None else "killed" if told.killed else "own"
             self.restarts.died(self._owner.died(self, failure, cause))
             self._tell_what_follows(failure)
         else:
-            self.restarts.died(Death(time.monotonic()))
+            self.restarts.died(Unexplained(time.monotonic()))
         return failure
 
     def _tell_what_follows(self, failure: ServiceFailed) -> float:
@@ -219,7 +210,8 @@ class Replica:
         if wait:
             again = "it is not started again" if wait == math.inf else f"it is started again in {wait:.0f} s"
             limit = f"restarts={most}, restart_window={self.restarts.window:g} s"
-            why = f"{reason}; it died {max(1, counted)} times and answered nothing in between ({limit}); {again}"
+            idle = " and answered nothing in between" if self.config.takes_requests else ""
+            why = f"{reason}; it died {max(1, counted)} times{idle} ({limit}); {again}"
             self.give_up(ServiceFailed(name, why, tail))
         else:
             self.error = None
@@ -236,55 +228,52 @@ class Replica:
             await down[0].wait_up()
         self.coming = True
 
-    def _failure(self, team: Team, told: Failed | None) -> ServiceFailed:
+    def _failure(self, group: ProcessGroup, told: Failed | None) -> ServiceFailed:
         """Return the failure: what the process itself said of it, or else the end of its log."""
-        process, reason = team.blamed, f"no answer within startup_timeout={self.service.startup_timeout:g} s"
-        tail = process.log_tail(_LOG_TAIL)
-        if told is not None:
-            reason = str(told.facts[1])
-            if not self._was_ready:  # it has looked itself what is wrong
-                tail = root_cause(tail) if "root cause" in reason else ""
-        elif team.ended.done():
-            reason = team.ended.result()
-        tail = root_cause(tail) or tail[-_LOG_END:]
-        return ServiceFailed(self.service.name, f"{reason} (the whole log is {process.log})", tail)
+        process, reason = group.blamed, f"no answer within startup_timeout={self.config.startup_timeout:g} s"
+        said = str(told.facts[1]) if told is not None else ""
+        if said or group.ended.done():
+            reason = said or group.ended.result()
+        log = process.log_tail(_LOG_TAIL)
+        shown = self._kind.complaint(log, said, self._was_ready)
+        return ServiceFailed(
+            self.config.name, f"{reason} (the whole log is {process.log})", log[-_LOG_END:] if shown is None else shown
+        )
 
-    def _members(self, python: str, place: Rendezvous) -> dict[str, Backend]:
-        further = enumerate(self.placed[1:], 1)
-        return {part.node.name: self._backend(python, rank, place) for rank, part in further}
+    def _members(self, place: Rendezvous) -> dict[str, Backend]:
+        return {part.node.name: self._backend(rank, place) for rank, part in enumerate(self.placed[1:], 1)}
 
-    def _backend(self, python: str, rank: int, place: Rendezvous | None = None) -> Backend:
+    def _backend(self, rank: int, place: Rendezvous | None = None) -> Backend:
         """Return the process of one of the replica's nodes, the head's when `rank` is 0."""
         part, host = self.placed[rank] if self.placed else None, self._hosts[rank]
         which = f".node{rank}" if rank else ""
         unique = f"{self.name}.{self._starts}{which}"
-        folder = self._context.folder / f"{zlib.crc32(unique.encode()):x}"  # vLLM's sockets in it have long names
-        module = "member" if rank else "backend" if self.service.server == "hosted" else "command"
-        path, key = str(folder / "settings.json"), "" if rank else self._api_key
+        folder = self._context.folder / f"{zlib.crc32(unique.encode()):x}"  # sockets in it have long names
+        program = self._kind.command(self._settings(host, rank, place), part, folder)
         return Backend(
-            [*self._context.noting(self._run), python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
+            [*self._context.noting(self._run), *program.argv],
             self._context.logs / f"{self.name}{which}.log",
-            env=process_environment(self.service, part, self._context, folder, key),
+            env=program.env,
             cores=part.real_cores if part else (),
-            nice=0 if self.service.cores or self.service.gpus else _NICE,  # else it computes on the tasks' cores
+            nice=0 if self.config.cores or self.config.gpus else _NICE,  # else it computes on the tasks' cores
+            grace=program.grace,
             sweep=(glob.escape(str(folder)),),
             host=self._context.host(host),
-            files={path: self._settings(host, rank, key, place).text()},
+            files=program.files,
         )
 
-    def _settings(self, host: str, rank: int, key: str, place: Rendezvous | None) -> Settings:
+    def _settings(self, host: str, rank: int, place: Rendezvous | None) -> Settings:
         alone = not self._context.hosts
-        endpoint, *keys = self._hub.arguments([host]) if self._hub else [""]
+        endpoint, *keys = self._hub.arguments([host])
         return Settings(
+            name=self.config.name,
             endpoint=endpoint,
             keys=keys[0] if keys else "",
             peer=f"{self.peer}/{rank}" if rank else self.peer,
-            service=self.service,
-            model=checks.resolve_model(self.service),
-            host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the key
+            host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the secret
             public_host="127.0.0.1" if alone else self._context.address(host),
-            port=self._port,
-            api_key=key,
+            port=self.facts.port,
+            secret="" if rank else self._secret,
             hosts=tuple(map(self._context.address, self._hosts)),
             rank=rank,
             rendezvous=place,
@@ -301,9 +290,3 @@ class Replica:
 async def _first(futures: "set[asyncio.Future[Any]]", timeout: float | None = None) -> None:
     """Wait until one of these is done, or the time is over."""
     await asyncio.wait(futures, timeout=timeout, return_when="FIRST_COMPLETED")
-
-
-def root_cause(log: str) -> str:
-    """Return the last exception that a log shows and that tells more than where to look for another, or ""."""
-    found = [text for text in _COMPLAINT.findall(log) if "root cause" not in text]
-    return str(found[-1]) if found else ""

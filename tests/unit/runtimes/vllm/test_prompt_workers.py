@@ -8,7 +8,7 @@ import pytest
 
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
-from rhapsody_parsl.runtimes.vllm import bodies
+from rhapsody_parsl.runtimes.vllm import prompt_workers
 from rhapsody_parsl.wire.messages import PROMPT, Result, Task
 
 LOST = WorkerLost("w", "it died")
@@ -35,7 +35,7 @@ class FakeWorkers:
 
 
 class Bench:
-    """Bodies on fake workers."""
+    """PromptWorkers on fake workers."""
 
     def __init__(self, workers: int) -> None:
         self.results: list[int] = []
@@ -43,8 +43,8 @@ class Bench:
         node = Node("n0", "here", (0,), (0,))
         events: Any = None
         context = Context({"n0": node}, "n0", Path("/x"), Path("/x"), "python", {}, events)
-        self.bodies = bodies.Bodies(context, workers, self._on_results, self._on_lost)
-        self.workers: FakeWorkers = self.bodies._workers  # type: ignore[assignment]  # the fake
+        self.prompts = prompt_workers.PromptWorkers(context, workers, self._on_results, self._on_lost)
+        self.workers: FakeWorkers = self.prompts._workers  # type: ignore[assignment]  # the fake
 
     def _on_results(self, results: Sequence[Result]) -> None:
         self.results += [result.id for result in results]
@@ -53,15 +53,15 @@ class Bench:
         self.lost += tasks
 
     def put(self, *tasks: int) -> None:
-        self.bodies.put([Task(task, b"", b"") for task in tasks])
+        self.prompts.put([Task(task, b"", b"") for task in tasks])
 
     def done(self, run: int, *tasks: int, seconds: float = 1e-4) -> None:
-        self.bodies.done(run, [Result(task, PROMPT, b"", seconds) for task in tasks])
+        self.prompts.done(run, [Result(task, PROMPT, b"", seconds) for task in tasks])
 
 
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "LocalWorkers", FakeWorkers)
+    monkeypatch.setattr(prompt_workers, "LocalWorkers", FakeWorkers)
 
 
 def test_one_at_a_time_until_their_length_is_known_then_many() -> None:
@@ -83,7 +83,7 @@ def test_long_bodies_do_not_wait_behind_each_other() -> None:
 def test_a_dropped_body_that_waits_is_forgotten() -> None:
     bench = Bench(1)
     bench.put(1, 2)
-    bench.bodies.drop(2)
+    bench.prompts.drop(2)
     bench.done(1, 1)
     assert bench.workers.fed == [(1, [1])]
     assert bench.workers.cancelled == []
@@ -100,11 +100,11 @@ def make_busy() -> Bench:
 
 def test_a_dropped_body_that_runs_ends_with_its_worker_and_the_others_go_elsewhere() -> None:
     bench = make_busy()
-    bench.bodies.drop(2)
+    bench.prompts.drop(2)
     assert bench.workers.cancelled == [(1, [3, 4], False), (1, [2], True)]
-    bench.bodies.returned(1, [3, 4])
+    bench.prompts.returned(1, [3, 4])
     assert bench.workers.fed[-1] == (2, [3, 4])
-    bench.bodies.lost(1, LOST)
+    bench.prompts.lost(1, LOST)
     assert bench.lost == []
     bench.put(5)
     assert {run for run, _ in bench.workers.fed[2:]} == {2}
@@ -112,14 +112,14 @@ def test_a_dropped_body_that_runs_ends_with_its_worker_and_the_others_go_elsewhe
 
 def test_a_dropped_body_that_ended_meanwhile_leaves_a_worker_free() -> None:
     bench = make_busy()
-    bench.bodies.drop(2)
+    bench.prompts.drop(2)
     bench.done(1, 2)
-    bench.bodies.returned(1, [3, 4])
+    bench.prompts.returned(1, [3, 4])
     assert bench.workers.ended == [1]
 
 
 def test_a_worker_that_dies_loses_what_it_had_but_not_what_never_reached_it() -> None:
     bench = make_busy()
-    bench.bodies.lost(1, LOST, untouched=[4])
+    bench.prompts.lost(1, LOST, untouched=[4])
     assert bench.lost == [2, 3]
     assert bench.workers.fed[-1] == (1, [4])

@@ -12,9 +12,10 @@ import psutil
 
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.hosts.ending import cause_of, how_ended
-from rhapsody_parsl.runtimes.vllm.answering import Answering, bind
-from rhapsody_parsl.runtimes.vllm.settings import Settings
-from rhapsody_parsl.runtimes.vllm.spread import opened
+from rhapsody_parsl.runtimes.vllm.multi_node import opened
+from rhapsody_parsl.runtimes.vllm.request_server import RequestServer
+from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.services.conversation import Conversation, bind
 
 __all__ = ("Watch", "host")
 
@@ -22,42 +23,42 @@ _CHILD_ENDS_WITHIN = 500.0  # milliseconds, as poll takes them
 _LOOK_AGAIN = 0.005
 
 
-async def host(settings: Settings) -> None:
+async def host(settings: EngineSettings) -> None:
     """Hold an engine until told to leave.
 
     The order: (1) the connection, so that the pilot's end is noticed from now on, (2) the port, (3) the
     members' start, (4) the engine, (5) one real token, (6) HTTP, (7) ready.
     """
-    answering = Answering(settings)
+    conversation = Conversation(settings)
     listener = bind(settings.host, settings.port)
     port = listener.getsockname()[1]
-    watch = Watch(answering)
+    watch = Watch(conversation)
     try:
-        with opened(settings, answering.tell) as placed:
+        with opened(settings, conversation.tell) as placed:
             from rhapsody_parsl.runtimes.vllm.engine import Engine  # noqa: PLC0415 - takes seconds; others start meanwhile
 
             engine = await Engine.open(placed, port, watch.engine_died)
             await engine.first_token()
         serving = engine.serve_http(listener)
     except Exception as problem:  # noqa: BLE001 - whatever vLLM raises, the pilot is to hear of it
-        answering.fail(ServiceFailed(settings.service.name, _describe(problem)))
+        conversation.fail(ServiceFailed(settings.service.name, _describe(problem)))
     watch.begin()
     url = f"http://{settings.public_host}:{port}/v1"
-    ready = asyncio.ensure_future(answering.serve(engine, url, port, engine.model))
+    ready = asyncio.ensure_future(RequestServer(conversation, engine).serve(url, port, engine.model))
     hanging = asyncio.ensure_future(engine.watch_progress())
     await asyncio.wait({ready, serving, hanging}, return_when="FIRST_COMPLETED")
-    answering.lost("its HTTP server ended")
+    conversation.lost("its HTTP server ended")
 
 
 class Watch:
     """Leaves as soon as one of the engine's processes ends: without it no request is ever answered.
 
     Args:
-        answering: What leaves.
+        conversation: By which the pilot is told.
     """
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
         self._watched: dict[int, tuple[int, str]] = {}
         self._children: dict[int | None, BaseProcess] = {}
 
@@ -83,12 +84,12 @@ class Watch:
             poller.register(descriptor, select.POLLIN)
         for descriptor, _ in poller.poll(_CHILD_ENDS_WITHIN):
             self._ended(descriptor)
-        self._answering.lost(reason)
+        self._conversation.lost(reason)
 
     def _ended(self, descriptor: int) -> NoReturn:
         pid, name = self._watched[descriptor]
         code = self._exit_code(pid)
-        self._answering.lost(f"its process {name} {how_ended(code)}", killed=cause_of(code or 0) == "killed")
+        self._conversation.lost(f"its process {name} {how_ended(code)}", killed=cause_of(code or 0) == "killed")
 
     def _exit_code(self, pid: int) -> int | None:
         """Return a process's exit code where multiprocessing started it, as it does vLLM's; None where it did not.

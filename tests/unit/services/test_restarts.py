@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rhapsody_parsl.runtimes.vllm.deaths import Death
-from rhapsody_parsl.runtimes.vllm.restarts import Restarts
+from rhapsody_parsl.services.restarts import Restarts
 
 
 def test_so_many_within_the_window_and_again_when_one_has_left_it() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.wire.messages import Rendezvous
 
-__all__ = ("Team",)
+__all__ = ("ProcessGroup",)
 
 
-class Team:
+class ProcessGroup:
     """The head comes first; once it has said where to meet, the members follow. Once one has ended, stop the others.
 
     Args:

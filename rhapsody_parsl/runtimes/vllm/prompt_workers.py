@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
-from rhapsody_parsl.runtimes.workers.pool import shown_gpus
 from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
-__all__ = ("Bodies",)
+__all__ = ("PromptWorkers",)
 
 
 class _Slot:
@@ -32,7 +32,7 @@ class _Slot:
         self.dropped: set[int] = set()
 
 
-class Bodies:
+class PromptWorkers:
     """Runs bodies in a few workers; a worker holds about ten milliseconds of them, the rest waits here.
 
     Args:

@@ -1,0 +1,146 @@
+"""The requests that wait for one of a service's replicas, and those that are with one."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
+from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.runtimes.vllm.copies import Copies
+from rhapsody_parsl.runtimes.vllm.deaths import Death
+from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch, SeatState
+from rhapsody_parsl.runtimes.vllm.request import Request
+from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.replica import Replica
+from rhapsody_parsl.services.service import Service
+from rhapsody_parsl.wire.messages import Abort, Ask, Done, FromBackend, Result, failed
+
+__all__ = ("RequestQueue",)
+
+
+class RequestQueue:
+    """Gives requests to the replicas of a service, as its listener.
+
+    Args:
+        service: The service.
+        config: The user's.
+        finish: Takes the results that requests end with here: `(request, result)`.
+    """
+
+    def __init__(self, service: Service, config: VLLMService, finish: Callable[[Request, Result], None]) -> None:
+        self._service, self._finish = service, finish
+        self._requests: dict[int, Request] = {}
+        self._copies = Copies(config.restart_window)
+        self._dispatch = Dispatch(config.requests_in_flight, config.restart_window)
+        for replica in service.replicas:
+            self._note_state(replica)
+        service.listener = self
+
+    @property
+    def error(self) -> RhapsodyError | None:
+        """Why no replica will ever answer, or None while one may."""
+        return self._service.error
+
+    def put(self, requests: Sequence[Request]) -> None:
+        """Ask these, as soon as a replica is free."""
+        now = time.monotonic()
+        for request in requests:
+            admitted = self._copies.admit(request, now)
+            if isinstance(admitted, RequestKilledEngine):
+                self._finish(request, failed(request.task, admitted))
+                continue
+            self._requests[request.task] = request
+            if admitted:
+                self._dispatch.put([request.task])
+        self.dispatch()
+
+    def drop(self, request: Request) -> None:
+        """A request's answer is not wanted any more."""
+        if self._requests.pop(request.task, None):
+            if name := self._dispatch.leave(request.task):
+                self._replica(name).send(Abort([request.task]))
+            self._release(request)
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Give what waits to the replicas; end it when none will answer."""
+        if not self._dispatch.idle and (error := self._service.error):
+            while tasks := self._dispatch.take_all():
+                for task in tasks:
+                    self._fail(task, error)
+            return
+        for assignment in self._dispatch.assign(time.monotonic()):
+            replica = self._replica(assignment.replica)
+            for request in map(self._requests.__getitem__, assignment.tasks):
+                replica.send(Ask(request.task, request.body, request.full, assignment.apart))
+
+    def _replica(self, name: str) -> Replica:
+        return next(replica for replica in self._service.replicas if replica.name == name)
+
+    def _fail(self, task: int, error: RhapsodyError) -> None:
+        request = self._requests.pop(task)
+        self._finish(request, failed(task, error))
+        self._release(request)
+
+    def _release(self, request: Request) -> None:
+        """A request is over: what waited for it is asked."""
+        if copies := self._copies.over(request):
+            self._dispatch.put(copy.task for copy in copies)
+
+    # --- what replicas tell --------------------------------------------------------------------------------------
+
+    def answered(self, replica: Replica, results: Sequence[Result]) -> None:
+        """A replica answered these."""
+        replica.restarts.answered()
+        for result in results:
+            if request := self._requests.pop(result.id, None):
+                self._dispatch.answered(replica.name, result.id)
+                self._finish(request, result)
+                self._release(request)
+        self.dispatch()
+
+    def changed(self, replica: Replica) -> None:
+        """A replica's state changed."""
+        self._note_state(replica)
+        self.dispatch()
+
+    def heard(self, replica: Replica, message: FromBackend) -> None:
+        """A replica's head answered requests.
+
+        Raises:
+            TypeError: It says what no head does.
+        """
+        match message:
+            case Done(results=results):
+                self.answered(replica, results)
+            case _:
+                raise TypeError(f"a replica does not say {type(message).__name__}")
+
+    def _note_state(self, replica: Replica) -> None:
+        self._dispatch.set_state(replica.name, _seat(replica))
+
+    def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
+        """A replica's engine died: what it held is asked again, but for requests that are found to be the cause."""
+        now = time.monotonic()
+        if cause != "host":
+            for copy in self._copies.suspect(self._requests[task] for task in self._dispatch.held(replica.name)):
+                self._dispatch.hold(replica.name, copy.task)
+        death = self._dispatch.died(replica.name, now, cause)
+        death.failure = failure.args[1:]
+        for task, deaths in self._dispatch.verdicts(now):
+            self._convict(task, RequestKilledEngine(self._service.name, len(deaths), *deaths[-1].failure), now)
+        return death
+
+    def _convict(self, task: int, error: RequestKilledEngine, now: float) -> None:
+        """A request kills engines: it fails, and so do its copies, wherever they are."""
+        killer = self._requests[task]
+        self._copies.convict(killer, error, now)
+        for request in [request for request in self._requests.values() if request.body == killer.body]:
+            if name := self._dispatch.leave(request.task):
+                self._replica(name).send(Abort([request.task]))
+            self._finish(self._requests.pop(request.task), failed(request.task, error))
+
+
+def _seat(replica: Replica) -> SeatState:
+    if replica.coming:
+        return "coming"
+    return "ready" if replica.state == "ready" else "away"

@@ -1,0 +1,300 @@
+"""What the user configures of services, as checked values: what all of them have, models, and commands."""
+
+import math
+import re
+import shlex
+import signal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from rhapsody_parsl.annotations.limits import check_gpus, check_range
+from rhapsody_parsl.checked_settings import CheckedSettings
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.wording import nearest
+
+__all__ = ("CommandService", "ServiceConfig", "ServiceSettings", "VLLMService", "check_services", "variable_of")
+
+_MOST_MEMORY = 1e9
+_LAST_PORT = 65_535
+_LONGEST_STOP = 10.0
+"""Seconds: the driver waits for twice as many until it has a block's job cancelled."""
+_SIGNALS = tuple(one.name for one in signal.Signals)
+
+
+class _Named(CheckedSettings, frozen=True):
+    name: str
+
+
+class ServiceSettings(_Named, frozen=True, kw_only=True):
+    """What every kind of service is told.
+
+    Attributes:
+        name: Tasks find it by this name: letters, digits, `-` and `_`.
+        gpus: GPUs of each replica, on each of its nodes: whole, or a share below 1.
+        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores.
+        replicas: How many copies run.
+        nodes: Nodes that one replica spans.
+        memory: GB each replica leases on each of its nodes, and may hold there; 0 is unaccounted.
+        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
+        env: Variables for the service's process.
+        startup_timeout: Seconds until a replica that is not ready counts as failed.
+        restarts: How often within `restart_window` a replica that died is started again; 0 is never.
+        restart_window: Seconds for which a replica's death counts.
+    """
+
+    takes_requests: ClassVar[bool] = False
+    """Whether apps can ask it: `service="<name>"` in a specification."""
+
+    gpus: float = 0.0
+    cores: int = 1
+    replicas: int = 1
+    nodes: int = 1
+    memory: float = 0.0
+    labels: tuple[str, ...] = ()
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    startup_timeout: float = 60.0
+    restarts: int = 3
+    restart_window: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.name):
+            raise InvalidTask(self.key_of("name"), self.name, "letters, digits, - and _ only, and 100 at most")
+        self.check_counts(0, "gpus", "restarts")
+        self.check_counts(1, "replicas", "nodes")
+        check_range(self.key_of("memory"), self.memory, 0, _MOST_MEMORY)
+        self.check_timeouts("startup_timeout", "restart_window")
+        check_gpus(self.key_of("gpus"), self.gpus)
+        for name in self.env:
+            if not name or "=" in name:
+                raise InvalidTask(self.key_of("env"), name, "this is no variable's name")
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+_SET_BY_NODES = (
+    "nnodes", "node_rank", "master_addr", "master_port", "headless", "data_parallel_address", "data_parallel_rpc_port",
+    "data_parallel_size_local", "data_parallel_start_rank", "data_parallel_rank", "data_parallel_external_lb",
+    "data_parallel_hybrid_lb",
+)  # fmt: skip
+"""Engine arguments that say which node of several a process is: ours to say."""
+
+
+def _size(value: Any) -> int:
+    """Return a parallel size as a number; what is none is for vLLM to refuse."""
+    try:
+        return max(1, int(value))
+    except (TypeError, ValueError):
+        return 1
+
+
+class _Model(ServiceSettings, frozen=True):
+    model: str
+
+
+class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm"):
+    """A model that every block serves for its whole life.
+
+    Attributes:
+        name: Tasks ask it by this name: letters, digits, `-` and `_`.
+        model: A folder, or a model's name as vLLM takes it.
+        gpus: GPUs of each replica, on each of its nodes: whole, or a share below 1.
+        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores. -1,
+            the default, is 1 on CPUs, 2 with a GPU or a share of one, and 2 more than the GPUs with several: vLLM's
+            front end, its engine and each further process keep a core busy.
+        replicas: Copies of the engine; requests go to the one with the least to do.
+        nodes: Nodes that one replica's engine spans. Its parallel size in `engine_args` must divide over them: that is
+            `data_parallel_size` where it is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
+        memory: GB each replica leases on each of its nodes, and may hold there; 0 is unaccounted.
+        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
+        engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
+        env: Variables for the service's process.
+        executable: Python interpreter of the service's own environment, or for `server="command"` the command.
+        server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
+            OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
+        requests_in_flight: Requests a replica is given at once.
+        startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
+        stall_timeout: Seconds in which a hosted engine with requests in flight makes no step, until it counts as dead.
+        restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
+            between; deaths that a request was found to have caused do not count. 0 is never. Where that is used up,
+            requests fail until the oldest of these deaths has left the window; then it is started again.
+        restart_window: Seconds for which a replica's death counts.
+    """
+
+    takes_requests: ClassVar[bool] = True
+
+    cores: int = -1
+    engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
+    executable: str | tuple[str, ...] = ""
+    server: Literal["hosted", "command"] = "hosted"
+    requests_in_flight: int = 256
+    startup_timeout: float = 900.0
+    stall_timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        if not self.model:
+            raise InvalidTask(self.key_of("model"), self.model, "a folder or a model's name is needed")
+        self.check_counts(-1, "cores")
+        self.check_counts(1, "requests_in_flight")
+        self.check_timeouts("stall_timeout")
+        if self.cores == -1:
+            cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
+            msgspec.structs.force_setattr(self, "cores", cores)
+        if self.nodes > 1:
+            self._check_nodes()
+
+    def parallel(self, *kinds: str) -> int:
+        """Return the product of the engine's parallel sizes of these kinds: `tensor`, `pipeline`, `data`, ..."""
+        return math.prod(_size(self.engine_args.get(f"{kind}_parallel_size", 1)) for kind in kinds)
+
+    @property
+    def data_parallel(self) -> bool:
+        """Whether each node of a replica holds whole engines, instead of a part of the one engine."""
+        return self.parallel("data") > 1
+
+    def _check_nodes(self) -> None:
+        """Check what an engine over several nodes needs."""
+        if self.server == "command" and self.executable:
+            raise InvalidTask(
+                self.key_of("nodes"), self.nodes, "a command of your own stands on one node", "Leave out executable"
+            )
+        for name in _SET_BY_NODES:
+            if name in self.engine_args:
+                raise InvalidTask(self.key_of("engine_args"), name, f"nodes={self.nodes} sets it")
+        kinds = ("data",) if self.data_parallel else ("tensor", "pipeline")
+        if (size := self.parallel(*kinds)) % self.nodes:
+            product = " * ".join(f"{kind}_parallel_size" for kind in kinds)
+            raise InvalidTask(
+                self.key_of("nodes"),
+                self.nodes,
+                f"{product} of its engine_args is {size}, which does not divide over as many nodes",
+                f"Make it {self.nodes}, or a multiple",
+            )
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+class _Command(ServiceSettings, frozen=True):
+    command: str | tuple[str, ...]
+
+
+class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag="command"):
+    """A server that every block runs for its whole life: any command with a port.
+
+    In `command` are filled in: `{host}` and `{port}`, where it has to listen, `{name}`, and `{secret_file}`, a private
+    file with a secret that is generated for the service. In the values of `env` also `{secret}`, the secret itself.
+
+    Attributes:
+        name: Tasks find it by this name: letters, digits, `-` and `_`.
+        command: Program and arguments, as a shell divides them, or as a list.
+        ready: When it is ready: `tcp`, it takes connections; `http:/path`, it answers there with a status below 400;
+            `log:regex`, it has written that.
+        port: Where it listens; 0 is a free port, another one for each replica.
+        gpus: GPUs of each replica: whole, or a share below 1.
+        cores: Cores of each replica; 0 is uncounted: it runs beside the tasks on their cores.
+        replicas: How many copies run; `rhapsody_parsl.service` finds the first that is ready.
+        nodes: A command stands on one node.
+        memory: GB each replica leases, and may hold; 0 is unaccounted.
+        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
+        env: Variables for the command.
+        startup_timeout: Seconds until a replica that is not ready counts as failed.
+        restarts: How often within `restart_window` a replica that died is started again; 0 is never. Where that is used
+            up, it is started again when the oldest of these deaths has left the window.
+        restart_window: Seconds for which a replica's death counts.
+        stop_signal: What asks it to leave, by name.
+        stop_timeout: Seconds from then until it is killed.
+    """
+
+    ready: str = "tcp"
+    port: int = 0
+    stop_signal: str = "SIGTERM"
+    stop_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        self.check_counts(0, "cores")
+        self._check_command()
+        self._check_ready()
+        if self.nodes > 1:
+            raise InvalidTask(self.key_of("nodes"), self.nodes, "a command stands on one node", "Use replicas")
+        check_range(self.key_of("port"), self.port, 0, _LAST_PORT)
+        if self.port and self.replicas > 1:
+            raise InvalidTask(
+                self.key_of("port"),
+                self.port,
+                f"{self.replicas} replicas may stand on one node, where one can have it",
+                "Leave port out: each gets a free one",
+            )
+        if self.stop_signal not in _SIGNALS:
+            hint = nearest(self.stop_signal, _SIGNALS)
+            raise InvalidTask(self.key_of("stop_signal"), self.stop_signal, "a signal's name is needed", hint)
+        check_range(self.key_of("stop_timeout"), self.stop_timeout, 0, _LONGEST_STOP)
+
+    @property
+    def argv(self) -> list[str]:
+        """Program and arguments, with nothing filled in yet."""
+        return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
+
+    def _check_command(self) -> None:
+        key = self.key_of("command")
+        try:
+            words = self.argv
+        except ValueError as problem:
+            raise InvalidTask(key, self.command, f"a shell could not divide it: {problem}") from None
+        if not words or not words[0]:
+            raise InvalidTask(key, self.command, "a program is needed", 'Write "redis-server --port {port}"')
+        if any("{secret}" in word for word in words):
+            raise InvalidTask(
+                key,
+                self.command,
+                "everyone on a node can read command lines, so {secret} is not filled in here",
+                'Write env={"PASSWORD": "{secret}"}, or {secret_file} in the command',
+            )
+
+    def _check_ready(self) -> None:
+        way, _, rest = self.ready.partition(":")
+        right = self.ready == "tcp" or (way == "http" and rest.startswith("/")) or (way == "log" and rest)
+        if not right:
+            raise InvalidTask(self.key_of("ready"), self.ready, "allowed are tcp, http:/path and log:regex")
+        if way == "log":
+            try:
+                re.compile(rest)
+            except re.error as problem:
+                raise InvalidTask(self.key_of("ready"), self.ready, f"no regular expression: {problem}") from None
+
+
+ServiceConfig = VLLMService | CommandService
+
+
+def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
+    """Return services as a tuple.
+
+    Args:
+        given: The user's.
+        owner: What errors call them.
+
+    Raises:
+        InvalidTask: It is no list of services, or two of them have one name.
+    """
+    several = type(given) is list or type(given) is tuple
+    if not several or not all(issubclass(type(item), VLLMService | CommandService) for item in given):
+        raise InvalidTask(owner, given, "a list of VLLMService(...) and CommandService(...) is needed")
+    services: Sequence[ServiceConfig] = given
+    names = [service.name for service in services]
+    if len(set(names)) != len(names):
+        raise InvalidTask(owner, names, "two services have one name")
+    if len({variable_of(name) for name in names}) != len(names):
+        raise InvalidTask(owner, names, "two services would have one variable for their address", "Change a name")
+    return tuple(services)
+
+
+def variable_of(name: str) -> str:
+    """Return how the variables of a service begin: `RHAPSODY_SERVICE_MY_CACHE` for `my-cache`."""
+    return f"RHAPSODY_SERVICE_{name.replace('-', '_').upper()}"

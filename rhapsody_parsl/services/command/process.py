@@ -1,0 +1,89 @@
+"""`python -m rhapsody_parsl.services.command.process SETTINGS`: stands beside a command, and leaves with it."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+from rhapsody_parsl.hosts.process_tree import adopt_orphans
+from rhapsody_parsl.services.command.readiness import Log, is_ready, scheme_of
+from rhapsody_parsl.services.command.settings import CommandSettings
+from rhapsody_parsl.services.conversation import Conversation
+from rhapsody_parsl.services.leaving import leave
+from rhapsody_parsl.services.supervision import Started, supervise
+from rhapsody_parsl.wire.messages import ServiceFacts
+
+__all__ = ("main",)
+
+_LOOK_EVERY = 0.05
+
+
+class _StartedCommand:
+    """A command that was started, as `supervision.Server` has it.
+
+    Args:
+        settings: From the pilot.
+        conversation: With the pilot.
+        started: The command.
+        log: What is written from its start on, where that tells that it is ready.
+    """
+
+    def __init__(
+        self, settings: CommandSettings, conversation: Conversation, started: Started, log: Log | None
+    ) -> None:
+        self._settings, self._conversation, self._started, self._log = settings, conversation, started, log
+
+    async def until_ready(self) -> str:
+        """Look until it is ready; the pilot's patience ends first."""
+        while not await is_ready(self._settings.ready, self._started.port, self._log):
+            await asyncio.sleep(_LOOK_EVERY)  # a server tells nobody when it listens
+        return ""
+
+    async def serve(self) -> None:
+        """Tell the pilot that it is ready."""
+        port = self._started.port
+        url = f"{scheme_of(self._settings.ready)}://{self._settings.public_host}:{port}"
+        await self._conversation.serve(ServiceFacts(url, "", port))
+
+
+async def _run(settings: CommandSettings) -> None:
+    started: list[Started] = []
+    stopping = threading.Lock()
+
+    def stop() -> None:
+        if not stopping.acquire(blocking=False):
+            return  # asked by the signal and by the pilot's end: a second signal would tell many a server to hurry
+        for one in started:
+            _stop(one.pid, settings)
+        leave()
+
+    def server(one: Started) -> _StartedCommand:
+        started.append(one)
+        return _StartedCommand(settings, conversation, one, log)
+
+    way, _, pattern = settings.ready.partition(":")
+    log = Log(pattern) if way == "log" else None
+    conversation = Conversation(settings, stop)
+    await supervise(settings, conversation, argv=settings.filled, server=server, fixed_port=settings.fixed_port)
+
+
+def _stop(pid: int, settings: CommandSettings) -> None:
+    """Ask the command to leave, and wait for it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.send_signal(signal.Signals[settings.stop_signal])
+        psutil.wait_procs([process], timeout=settings.stop_timeout)
+
+
+def main(arguments: list[str]) -> None:
+    """Be there until the command ends, or the pilot is gone."""
+    adopt_orphans()
+    asyncio.run(_run(CommandSettings.read(Path(arguments[0]))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,31 @@
+"""What the process beside a command is told."""
+
+from rhapsody_parsl.services.blanks import fill
+from rhapsody_parsl.services.settings import Settings
+
+__all__ = ("CommandSettings",)
+
+
+class CommandSettings(Settings, frozen=True, kw_only=True):
+    """One start of one command.
+
+    Attributes:
+        argv: Program and arguments, with their blanks.
+        fixed_port: Whether the port is the user's.
+        ready: When it is ready, as the user wrote it.
+        secret_file: Holds the secret.
+        stop_signal: What asks it to leave, by name.
+        stop_timeout: Seconds from then until it is killed.
+    """
+
+    argv: tuple[str, ...]
+    fixed_port: bool
+    ready: str
+    secret_file: str
+    stop_signal: str
+    stop_timeout: float
+
+    def filled(self, port: int) -> list[str]:
+        """Return program and arguments."""
+        blanks = {"host": self.host, "port": str(port), "name": self.name, "secret_file": self.secret_file}
+        return [fill(word, blanks) for word in self.argv]

@@ -1,0 +1,93 @@
+"""The replica process's end of the conversation with the pilot, whatever it serves."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
+from rhapsody_parsl.services.leaving import leave, leave_with
+from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.failures import to_wire
+from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ServiceFacts, ToBackend
+
+__all__ = ("Conversation", "bind")
+
+
+class Conversation:
+    """Tells the pilot what becomes of the replica, and hears it; the process leaves with the pilot.
+
+    Args:
+        settings: From the pilot.
+        leave: How to leave.
+    """
+
+    def __init__(self, settings: Settings, leave: Callable[[], object] = leave) -> None:
+        self.service, self._leave = settings.name, leave
+        self.spoke: Spoke = settings.spoke()
+        leave_with(self.spoke, leave)
+
+    def tell(self, place: Rendezvous) -> None:
+        """Tell the pilot where the replica's processes on other nodes find this one."""
+        self.spoke.send(place)
+
+    async def serve(self, facts: ServiceFacts, receive: Callable[[ToBackend], None] | None = None) -> None:
+        """Say that the service is ready, and listen until told to leave.
+
+        Args:
+            facts: Where it answers.
+            receive: Takes what the pilot says.
+        """
+        loop = asyncio.get_running_loop()
+
+        def pump() -> None:
+            while (message := self.spoke.receive_nowait()) is not None:
+                if isinstance(message, Quit):
+                    self._leave()
+                elif receive:
+                    receive(message)
+
+        loop.add_reader(self.spoke.fileno(), pump)
+        self.spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
+        pump()
+        await loop.create_future()
+
+    def fail(self, error: RhapsodyError, killed: bool = False) -> NoReturn:
+        """Tell the pilot why, and leave."""
+        print(f"leaving: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the replica's log
+        name, facts = to_wire(error)
+        self.spoke.send(Failed(name, facts, killed))
+        self.spoke.close()  # waits until all has left
+        leave(1)
+
+    def lost(self, reason: str, killed: bool = False) -> NoReturn:
+        """What served has died: leave, so that the pilot starts a new one.
+
+        Args:
+            reason: How, for people.
+            killed: Whether by a signal that somebody or the system sends.
+        """
+        self.fail(ServiceFailed(self.service, reason), killed)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the port, or to a free one when it is taken or 0.
+
+    Raises:
+        OSError: No port is free.
+    """
+    for wanted in dict.fromkeys((port, 0)):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, wanted))
+        except OSError:
+            listener.close()
+            if not wanted:
+                raise
+        else:
+            return listener
+    raise OSError(f"no free port on {host}")
