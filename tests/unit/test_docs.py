@@ -18,7 +18,7 @@ import yaml
 from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
-from rhapsody_parsl import config, errors
+from rhapsody_parsl import config, errors, service_config
 from rhapsody_parsl.annotations import decorator as annotations
 from rhapsody_parsl.cli import globus, main
 from rhapsody_parsl.globus_compute import RhapsodyEngine
@@ -27,10 +27,11 @@ from testing.pages import PAGES, ROOT, examples, named
 
 GLOBUS = ROOT / "docs" / "globus_compute.md"
 SETTINGS = {
-    "dragon": config.DragonRuntime,
-    "local": config.LocalRuntime,
-    "mpi": config.MPIRuntime,
-    "vllm": config.VLLMService,
+    "runtimes/dragon": config.DragonRuntime,
+    "runtimes/local": config.LocalRuntime,
+    "runtimes/mpi": config.MPIRuntime,
+    "runtimes/vllm": service_config.VLLMService,
+    "services": service_config.CommandService,
 }
 WIDTH = 100
 """Columns that the site shows of an example without a scroll bar."""
@@ -100,6 +101,13 @@ def test_readme_shows_the_first_script() -> None:
     assert examples(ROOT / "README.md") == [script]
 
 
+def test_the_page_shows_the_runtime_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    shown, used = examples(ROOT / "docs" / "runtimes" / "add_a_runtime.md")
+    assert shown == (ROOT / "examples" / "add_a_runtime.py").read_text()
+    exec(used, {"__name__": "page"})  # noqa: S102 - ours
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())
@@ -130,9 +138,9 @@ def rows(page: Path) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) ?\|", page.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize(("runtime", "kind"), SETTINGS.items())
-def test_every_setting_is_on_its_runtimes_page_with_its_default(runtime: str, kind: type[msgspec.Struct]) -> None:
-    shown = rows(ROOT / "docs" / "runtimes" / f"{runtime}.md")
+@pytest.mark.parametrize(("page", "kind"), SETTINGS.items())
+def test_every_setting_is_on_its_page_with_its_default(page: str, kind: type[msgspec.Struct]) -> None:
+    shown = rows(ROOT / "docs" / f"{page}.md")
     for field in msgspec.structs.fields(kind):
         assert field.name in shown
         if isinstance(field.default, int | float) and field.default > 0:  # 0 and -1 stand for something else
@@ -184,4 +192,5 @@ def test_the_engine_in_the_template_can_be_made() -> None:
     assert provider.pop("type") == "SlurmProvider"
     assert provider.pop("launcher") == {"type": "SimpleLauncher"}
     engine = RhapsodyEngine(provider=SlurmProvider(**provider, launcher=SimpleLauncher()), **settings)
-    assert len(engine.runtimes) == 3
+    assert [*settings["runtimes"]] == ["dragon", "mpi"]
+    assert [service.name for service in engine.executor.services] == ["assistant", "cache"]
