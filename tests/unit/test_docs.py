@@ -122,7 +122,7 @@ def test_commands_are_those_of_the_programs(page: Path, known: dict[str, Callabl
     assert not wrong
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "add_a_runtime"], ids=named)  # it is a file
 def test_examples_fit_the_page(page: Path) -> None:
     lines = [
         line
