@@ -38,7 +38,7 @@ _NAMES = sys.modules["__main__"].__dict__
 def loaded(folder: str) -> Any:
     """Load an executor with all runtimes, and servers that take the place of the pages' model and cache."""
     model = VLLMService("assistant", model="m", cores=0, server="command", executable=COMMAND)
-    cache = CommandService("cache", [sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"], cores=0)
+    cache = CommandService("cache", (sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"), cores=0)
     executor = RhapsodyExecutor(
         label="pages",
         runtimes=[DragonRuntime(), MPIRuntime(), LocalRuntime()],
