@@ -32,7 +32,7 @@ class LocalRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Plain processes.
 
     Attributes:
-        startup_timeout: Seconds until a worker that is not ready is ended, and its tasks fail.
+        startup_timeout: Seconds until a worker that is not ready is killed, and its tasks fail.
     """
 
     name: ClassVar[str] = "local"
@@ -50,12 +50,12 @@ class DragonRuntime(RuntimeConfig, frozen=True, kw_only=True):
     """Python and bash tasks in resident processes that Dragon starts, places and watches.
 
     Attributes:
-        nodes_per_partition: Nodes under one Dragon runtime. 1 loses only itself with a node; 0 spans the block, for
-            work that needs Dragon's cross-node channels or DDict.
+        nodes_per_partition: Nodes under one Dragon runtime. With 1, a lost node takes only its own runtime. With 0, one
+            runtime spans the block, for work that needs Dragon's channels or DDict across nodes.
         executable: The `dragon` command; found beside the block's Python or on PATH when empty.
         options: Further arguments for its command line.
-        startup_timeout: Seconds until a runtime that is not up is ended, and started once more; and until a worker in
-            it that is not ready is ended, and its tasks fail.
+        startup_timeout: Seconds until a runtime that is not ready is killed and started once more. Also seconds until a
+            worker in it that is not ready is killed, and its tasks fail.
     """
 
     name: ClassVar[str] = "dragon"
@@ -86,9 +86,9 @@ class MPIRuntime(RuntimeConfig, frozen=True, kw_only=True):
             `flux` (`flux run`), `aprun`, `mpiexec` (any: those above are known by their arguments, others get
             MPIExecutor's), or `auto`.
         executable: The launcher's program; found beside the block's Python or on PATH when empty.
-        world_ranks: Ranks of the standing world; 0 is one for each core of the block.
+        world_ranks: Ranks of a standing world over the whole block; 0 is one per core.
         options: Further arguments for every launch.
-        startup_timeout: Seconds until a world that is not up, or a worker that is not ready, counts as failed.
+        startup_timeout: Seconds until a world or a worker that is not ready counts as failed.
     """
 
     name: ClassVar[str] = "mpi"

@@ -1,7 +1,7 @@
 """Every exception of the package: built from facts, printed as a sentence with the remedy.
 
-Two kinds. An *invalid* request can never succeed as it stands: it is raised by `submit` and a retry is
-pointless. A *lost* task met the end of a process, a runtime or a block: a retry may help.
+Two kinds matter. An *invalid* request can never succeed as it is: `submit` raises it, and a retry is useless. A *lost*
+task was running when its process, runtime or block died: a retry may help.
 
 All of them pickle, and all of them travel between processes as `(class name, facts)`: see `wire.failures`.
 """
@@ -41,7 +41,7 @@ __all__ = (
 
 
 class RhapsodyError(Exception):
-    """Root of everything this package raises; `args` are the facts, `str()` is the sentence."""
+    """Base class of all errors of this package; `args` are the facts, `str()` is the sentence."""
 
     def __str__(self) -> str:
         """Return the sentence; subclasses override `sentence`."""
@@ -56,7 +56,7 @@ class InvalidTask(RhapsodyError):
     """A request that can never run as written: key, value, what is allowed, and the remedy.
 
     The executor raises it as Parsl's `InvalidResourceSpecification`. A value that is long or no plain data is kept as
-    it is shown: an error is bounded, and travels, whatever it is about.
+    its text, so that every error is small and can be sent.
     """
 
     def __init__(self, key: str, value: Any, problem: str, remedy: str = "") -> None:
@@ -71,15 +71,15 @@ class InvalidTask(RhapsodyError):
 
 
 class UnroutableTask(InvalidTask):
-    """No configured runtime of the block can ever take the task; `problem` lists each one's reason."""
+    """No configured runtime of the block can ever take the task; `problem` lists the reason of each."""
 
 
 class LostTask(RhapsodyError):
-    """The task's process, runtime or block ended before the task did; running it again may succeed."""
+    """The task's process, runtime or block died before the task finished; running it again may succeed."""
 
 
 class WorkerLost(LostTask):
-    """The process that ran the task died under it."""
+    """The process that ran the task died."""
 
     def __init__(self, where: str, reason: str, log: str = "") -> None:
         super().__init__(where, reason, log)
@@ -96,7 +96,7 @@ class WorkerLost(LostTask):
 
 
 class RuntimeLost(LostTask):
-    """A whole runtime (a Dragon runtime, an MPI world, a vLLM replica) ended under the task."""
+    """A whole runtime (a Dragon runtime, an MPI world, a vLLM replica) died while it held the task."""
 
     def __init__(self, runtime: str, reason: str, log: str = "") -> None:
         super().__init__(runtime, reason, log)
@@ -127,7 +127,7 @@ class NodeLost(LostTask):
 
 
 class BlockLost(LostTask):
-    """The block (batch job) ended, or its pilot stopped answering, while it held the task."""
+    """The block (batch job) stopped, or its pilot became silent, while it held the task."""
 
     def __init__(self, block: str, reason: str, log: str = "") -> None:
         super().__init__(block, reason, log)
@@ -140,7 +140,7 @@ class BlockLost(LostTask):
 
 
 class TaskCancelled(RhapsodyError):
-    """The task was cancelled by its future's `cancel()`."""
+    """The task's future was cancelled."""
 
     def sentence(self) -> str:
         """Say that the user asked for it."""
@@ -148,7 +148,7 @@ class TaskCancelled(RhapsodyError):
 
 
 class WalltimeExceeded(RhapsodyError):
-    """The task ran longer than its policy allows; its whole process tree was ended."""
+    """The task ran longer than its policy allows; its whole process tree was killed."""
 
     def __init__(self, walltime: float) -> None:
         super().__init__(walltime)
@@ -196,14 +196,14 @@ def _fact(place: int) -> Any:
 
 
 class RemoteError(RhapsodyError):
-    """What a task raised, as text: it cannot be itself at the driver.
+    """What a task raised, as text, because the driver cannot rebuild the exception.
 
     Args:
-        name: Of the exception's class, with its module.
-        message: The exception's.
+        name: Name of the exception's class, with its module.
+        message: The exception's message.
         traceback: As Python prints it in the task's process, with causes and notes.
-        notes: The exception's.
-        why: It is not itself here.
+        notes: The exception's notes.
+        why: Why the driver cannot rebuild it.
     """
 
     name: str = _fact(0)
@@ -254,7 +254,7 @@ class RuntimeUnavailable(RhapsodyError):
 
 
 class BackendFailed(RhapsodyError):
-    """A backend process ended before it was ready."""
+    """A backend process exited, or was killed, before it was ready."""
 
     def __init__(self, backend: str, reason: str, log: str = "") -> None:
         super().__init__(backend, reason, log)
@@ -267,7 +267,7 @@ class BackendFailed(RhapsodyError):
 
 
 class TooFewOpenFiles(RhapsodyError):
-    """The hard limit of open files is too low for what a process of this package has to hold."""
+    """The hard limit of open files is too low for a process of this package."""
 
     def __init__(self, what: str, missing: int, limit: int) -> None:
         super().__init__(what, missing, limit)
@@ -282,7 +282,7 @@ class TooFewOpenFiles(RhapsodyError):
 
 
 class TooFewThreads(RhapsodyError):
-    """The user can have no more processes and threads, and the executor needs some."""
+    """The user may start no more processes and threads, and the executor needs some."""
 
     def __init__(self, what: str, needed: int) -> None:
         super().__init__(what, needed)
@@ -297,7 +297,7 @@ class TooFewThreads(RhapsodyError):
 
 
 class Unwritable(RhapsodyError):
-    """A folder that is needed for a start cannot be written."""
+    """A folder that the start needs cannot be written."""
 
     def __init__(self, folder: str, purpose: str, problem: str, setting: str) -> None:
         super().__init__(folder, purpose, problem, setting)
@@ -309,7 +309,7 @@ class Unwritable(RhapsodyError):
 
 
 class RankFailed(RhapsodyError):
-    """A rank of an MPI function failed in a way that left no exception to raise; carries rank, size and host."""
+    """A rank of an MPI function failed without an exception to raise; the error has rank, size and host."""
 
     def __init__(self, rank: int, size: int, host: str, problem: str) -> None:
         super().__init__(rank, size, host, problem)
@@ -325,7 +325,7 @@ class ServiceNotFound(InvalidTask):
 
 
 class ServiceFailed(RhapsodyError):
-    """A service cannot be started, or ended and was not started again."""
+    """A service cannot start, or died and was not started again."""
 
     def __init__(self, service: str, reason: str, log: str = "") -> None:
         super().__init__(service, reason, log)

@@ -19,13 +19,13 @@ class Service:
     """A service of the block.
 
     Attributes:
-        name: As configured.
-        url: Where it answers: `http://host:port`, or `tcp://host:port` for a command that is not known to speak HTTP; a
-            model's ends in `/v1`.
-        secret: Generated for a command that asked for one.
-        base_url: Of a model's OpenAI-compatible API, `http://host:port/v1`.
-        api_key: Of a model, to be sent as bearer token.
-        model: Name to put into requests to a model.
+        name: The name in the configuration.
+        url: Where it answers: `http://host:port`, or `tcp://host:port` for a command that is not known to speak HTTP. A
+            model's URL ends in `/v1`.
+        secret: The password that was made for a command.
+        base_url: URL of a model's OpenAI-compatible API, `http://host:port/v1`.
+        api_key: The bearer token for a model.
+        model: The model's name in requests.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Service:
 
 
 def service(name: str) -> Service:
-    """Return a service of the block this task runs in.
+    """Return a service of the block that this task runs in.
 
     Args:
         name: As configured in `VLLMService` or `CommandService`.

@@ -32,12 +32,12 @@ class ServiceSettings(_Named, frozen=True, kw_only=True):
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
-        gpus: GPUs of each replica, on each of its nodes: whole, or a share below 1.
-        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores.
+        gpus: GPUs per replica and node: whole, or a share below 1.
+        cores: Cores per replica and node. With 0 it runs beside the tasks on their cores.
         replicas: How many copies run.
         nodes: Nodes that one replica spans.
-        memory: GB each replica leases on each of its nodes, and may hold there; 0 is unaccounted.
-        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
+        memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
+        labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
         env: Variables for the service's process.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
         restarts: How often within `restart_window` a replica that died is started again; 0 is never.
@@ -101,26 +101,25 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     Attributes:
         name: Tasks ask it by this name: letters, digits, `-` and `_`.
         model: A folder, or a model's name as vLLM takes it.
-        gpus: GPUs of each replica, on each of its nodes: whole, or a share below 1.
-        cores: Cores of each replica, on each of its nodes; 0 is uncounted: it runs beside the tasks on their cores. -1,
-            the default, is 1 on CPUs, 2 with a GPU or a share of one, and 2 more than the GPUs with several: vLLM's
-            front end, its engine and each further process keep a core busy.
-        replicas: Copies of the engine; requests go to the one with the least to do.
-        nodes: Nodes that one replica's engine spans. Its parallel size in `engine_args` must divide over them: that is
-            `data_parallel_size` where it is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
-        memory: GB each replica leases on each of its nodes, and may hold there; 0 is unaccounted.
-        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
+        gpus: GPUs per replica and node: whole, or a share below 1.
+        cores: Cores per replica and node. With 0 it runs beside the tasks on their cores. -1, the default, is 1 on
+            CPUs, 2 with a GPU or a share of one, and 2 more than the GPUs with several.
+        replicas: Copies of the engine; a request goes to the one with the least to do.
+        nodes: Nodes that one replica's engine spans. The parallel size in `engine_args` must divide over them. It is
+            `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
+        memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
+        labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
-        requests_in_flight: Requests a replica is given at once.
+        requests_in_flight: Requests that a replica gets at once.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
-        stall_timeout: Seconds in which a hosted engine with requests in flight makes no step, until it counts as dead.
+        stall_timeout: Seconds without a step after which a hosted engine with requests in flight counts as dead.
         restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
-            between; deaths that a request was found to have caused do not count. 0 is never. Where that is used up,
-            requests fail until the oldest of these deaths has left the window; then it is started again.
+            between; 0 is never. Deaths that a request was found to have caused do not count. When they are used up,
+            requests fail until the oldest of these deaths has left the window. Then the replica starts again.
         restart_window: Seconds for which a replica's death counts.
     """
 
@@ -187,28 +186,28 @@ class _Command(ServiceSettings, frozen=True):
 class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag="command"):
     """A server that every block runs for its whole life: any command with a port.
 
-    In `command` are filled in: `{host}` and `{port}`, where it has to listen, `{name}`, and `{secret_file}`, a private
-    file with a secret that is generated for the service. In the values of `env` also `{secret}`, the secret itself.
+    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, and `{secret_file}`, a private file with
+    a secret that is generated for the service. Values of `env` may also contain `{secret}`, the secret itself.
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
         command: Program and arguments, as a shell divides them, or as a list.
-        ready: When it is ready: `tcp`, it takes connections; `http:/path`, it answers there with a status below 400;
-            `log:regex`, it has written that.
-        port: Where it listens; 0 is a free port, another one for each replica.
-        gpus: GPUs of each replica: whole, or a share below 1.
-        cores: Cores of each replica; 0 is uncounted: it runs beside the tasks on their cores.
+        ready: When it is ready. `tcp`: it takes connections. `http:/path`: it answers there with a status below 400.
+            `log:regex`: it has written that.
+        port: Where it listens; 0 is a free port, another per replica.
+        gpus: GPUs per replica: whole, or a share below 1.
+        cores: Cores per replica. With 0 it runs beside the tasks on their cores.
         replicas: How many copies run; `rhapsody_parsl.service` finds the first that is ready.
-        nodes: A command stands on one node.
-        memory: GB each replica leases, and may hold; 0 is unaccounted.
-        labels: Labels that the nodes of its replicas must carry; each node carries its own name, too.
+        nodes: A command stays on one node.
+        memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
+        labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
         env: Variables for the command.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
-        restarts: How often within `restart_window` a replica that died is started again; 0 is never. Where that is used
-            up, it is started again when the oldest of these deaths has left the window.
+        restarts: How often within `restart_window` a replica that died is started again; 0 is never. When they are used
+            up, it starts again when the oldest of these deaths has left the window.
         restart_window: Seconds for which a replica's death counts.
-        stop_signal: What asks it to leave, by name.
-        stop_timeout: Seconds from then until it is killed.
+        stop_signal: Name of the signal that asks it to stop.
+        stop_timeout: Seconds from the signal until it is killed.
     """
 
     ready: str = "tcp"

@@ -49,7 +49,7 @@ class Dragon(Part):
     Attributes:
         cores: Cores to lease; default 1.
         gpus: GPUs to lease: whole, or a share below 1; default 0.
-        memory: GB to lease; default 0, unaccounted.
+        memory: GB to lease, and the task's limit; default 0, neither counted nor limited.
     """
 
     runtime: ClassVar[str] = "dragon"
@@ -63,16 +63,16 @@ class Dragon(Part):
 class MPI(Part):
     """A gang of ranks: an executable launched with `$PARSL_MPI_PREFIX`, or a function with a `comm` parameter.
 
-    Of `ranks`, `num_nodes` and `ranks_per_node` two give the third; `num_nodes` alone takes whole nodes with a rank
-    on each core.
+    Two of `ranks`, `num_nodes` and `ranks_per_node` give the third. `num_nodes` alone takes whole nodes, with one rank
+    per core.
 
     Attributes:
-        ranks: Ranks in all.
+        ranks: Ranks in total.
         num_nodes: Nodes to spread them over.
         ranks_per_node: Ranks on each node.
         cores_per_rank: Cores of each rank; default 1.
         gpus_per_rank: GPUs of each rank: whole, or a share below 1; default 0.
-        memory: GB on each node; default 0, unaccounted.
+        memory: GB to lease on each node, and the task's limit there; default 0, neither counted nor limited.
         launcher_options: Words added to the launcher's command line.
     """
 
@@ -88,7 +88,7 @@ class MPI(Part):
 
 @spelled
 class VLLM(Part):
-    """A request to a persistent service: the app's body returns the prompt, its result is the completion.
+    """A request to a service: the app's body returns the prompt, and the app's result is the completion.
 
     Args:
         service: The service's name.
@@ -118,12 +118,12 @@ class Policy(Part):
     Attributes:
         priority: Lower runs first, as in Parsl; default 0.
         placement: `pack` (default) fills nodes, `spread` takes the emptiest, `exclusive` takes whole nodes.
-        near: A service name or an affinity key; tasks with one key go to one node while it has room.
-        labels: Node labels the node must carry.
+        near: A service name or an affinity key; tasks with the same key go to the same node while it has room.
+        labels: Labels that the node must carry.
         isolation: `shared` (default) runs in a resident process, `process` in a fresh one.
-        walltime: Seconds until the task's whole process tree is ended.
+        walltime: Seconds until the task's whole process tree is killed.
         on_loss: `fail` (default) or `rerun` when the process under the task dies.
-        returns: For an MPI function: `root` (default), rank 0's result, or `all`, the list of all ranks'.
+        returns: For an MPI function: `root` (default) is rank 0's result, `all` the list of all ranks' results.
     """
 
     priority: float | None = None
@@ -137,16 +137,16 @@ class Policy(Part):
 
 
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
-    """Say where and how an app runs; goes below `@python_app`, `@bash_app` (or any function given to `submit`).
+    """State where and how an app runs. Write it below `@python_app` or `@bash_app`, or on a function for `submit`.
 
-    The function stays an ordinary function, and runs unchanged on executors that know nothing of this package.
+    The function stays an ordinary function. Other executors run it unchanged.
 
     Args:
         parts: `Dragon(...)`, `MPI(...)` or `VLLM(...)`, `Policy(...)`, a part of your own, or dicts with the same keys;
             later ones override earlier ones.
 
     Raises:
-        InvalidTask: A key, value or combination that can never run; or what is annotated is no function.
+        InvalidTask: A key, a value or a combination can never run, or the annotated object is no function.
     """
     spec = merge(*map(_keys_of, parts))
 

@@ -86,31 +86,31 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         request_workers: Processes that run the bodies of apps with a prompt for a service.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there
             and takes tasks without ranks.
-        address: This host's as the blocks reach it; default a Unix socket for pilots on this host, and for others
-            127.0.0.1 under a LocalProvider, else those of all interfaces, of which the first to answer is taken.
-        encrypted: Encrypt the connections to blocks on other hosts (CurveZMQ). Without it, blocks still prove to be of
-            this run, by a word that whoever reads the network can read.
+        address: Address of this host for the blocks. Default: a Unix socket for pilots on this host. For others
+            127.0.0.1 under a LocalProvider, else the first address of all interfaces that answers.
+        encrypted: Encrypt the connections to blocks on other hosts (CurveZMQ). Without it, blocks still prove that they
+            belong to this run, by a word that anybody who reads the network can read.
         working_dir: Where tasks run; default where the block starts.
         storage_access: Parsl staging providers.
         block_error_handler: See Parsl.
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent connection.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
-        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves: less than
-            the job's walltime by the length of a task. Default: never.
+        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Set it to
+            the job's walltime minus the length of a task. Default: never.
         remote_monitoring_radio: How tasks report to Parsl's monitoring; default files in the run directory.
-        cores_per_node: Declared cores of a node, for tests and laptops: declared core i stands on real core i modulo
-            what is there. Default: what is there.
+        cores_per_node: Declared cores of a node, for tests and laptops: declared core i is real core i modulo the real
+            number. Default: what is there.
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
-        node_launcher: How a block of several hosts starts processes on the others: `auto`, `srun`, `ssh`, `pals`,
+        node_launcher: How a block of several hosts starts processes on the other hosts: `auto`, `srun`, `ssh`, `pals`,
             `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
 
     Raises:
-        InvalidTask: A value with which no block could be started or kept; it says the limit.
+        InvalidTask: With this value no block could start or stay; the error names the limit.
     """
 
     @checked
@@ -289,7 +289,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         return future
 
     def shutdown(self) -> None:
-        """End every block and the link; what has not ended by then fails. Idempotent."""
+        """Stop every block and the link. Tasks that have not finished by then fail. Idempotent."""
         if self._closed or self._link is None:
             self._closed = True
             return
@@ -343,14 +343,14 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
     # --- for people ----------------------------------------------------------------------------------------------
 
     def explain(self, spec: dict[str, Any] | Callable[..., Any] | None = None, **keys: Any) -> Explanation:
-        """Say where a call would go, what it would take and why; `print` it, or read its fields.
+        """Tell where a call would run, what it would take and why; `print` it, or read its fields.
 
         Args:
             spec: A `parsl_resource_specification`, or an annotated function (or app).
             keys: Further keys, as in the dict.
 
         Raises:
-            InvalidSpecification: It can never run.
+            InvalidSpecification: The call can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
         return explain(self._admission, self.default_runtime, self.services, inventories, spec=spec, keys=keys)
@@ -370,13 +370,13 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         return plain(self.view())
 
     def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
-        """Return the ledger's history: one record a lease and node; times in seconds since the epoch.
+        """Return the ledger's history: one record per lease and node; times in seconds since the epoch.
 
-        A long run's is long: the newest eight thousand leases at most lie in memory, the others in `timeline.msgpack`
-        in the executor's folder of the run directory, and each call reads them.
+        In a long run only the newest eight thousand leases are in memory. The others are in `timeline.msgpack` in the
+        executor's folder of the run directory, and each call reads them.
 
         Args:
-            last: How many leases to return at most, the newest; default all.
+            last: How many of the newest leases to return at most; default all.
 
         Returns:
             Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`,

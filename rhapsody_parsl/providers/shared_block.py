@@ -32,10 +32,10 @@ __all__ = ("SharedBlock", "SharedBlockProvider")
 class SharedBlock(RepresentationMixin):
     """One job, divided: `RhapsodyExecutor(provider=block.share(cores=6))` beside another with `block.share(cores=2)`.
 
-    The job is submitted with the first share's command, and ended with the last's.
+    The job is submitted with the first share's command, and stopped when the last share stops.
 
     Args:
-        provider: Submits the job; it has to start one process in it, so `SimpleLauncher()` on several nodes.
+        provider: Submits the job. It must start one process in it, so on several nodes it needs `SimpleLauncher()`.
 
     Raises:
         InvalidTask: Its launcher would start several.
@@ -59,15 +59,15 @@ class SharedBlock(RepresentationMixin):
 
     @checked
     def share(self, *, cores: int | None = None, nodes: int | None = None, **options: Any) -> "SharedBlockProvider":
-        """Return a provider for one executor's share; shares follow each other from the first core or node on.
+        """Return a provider for one executor's share. Shares take cores or nodes in order, from the first on.
 
         Args:
-            cores: How many cores of the job's node, where it has one.
-            nodes: How many nodes, where it has several.
+            cores: How many cores of the job's node, if it has one node.
+            nodes: How many nodes, if it has several.
             options: `launcher`, `init_blocks`, `min_blocks`, `parallelism` of `SharedBlockProvider`.
 
         Raises:
-            InvalidTask: The block cannot be divided so.
+            InvalidTask: The block cannot be divided in this way.
         """
         unit, count = ("cores", cores) if self.nodes == 1 else ("nodes", nodes)
         if count is None or (cores is not None and nodes is not None):

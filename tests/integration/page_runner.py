@@ -20,13 +20,14 @@ from typing import Any
 import parsl
 from parsl import Config
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
+from rhapsody_parsl import CommandService, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from testing.fake_openai import COMMAND
 from testing.pages import ROOT, examples
 
 CHECKS = {
     "docs/get_started.md": "'9' and 'dragon' in str(why) and now and history",
     "docs/runtimes/mpi.md": "open('hello.txt').read().count('Hello, World!') == 2",
+    "docs/services.md": "url == f'tcp://{host}:{port}' and not secret",
     # The stand-in for the model answers with the prompt reversed.
     "docs/runtimes/vllm.md": "answer[::-1] == 'Propose the next temperature after: 0.7 is liquid' and model == 'm'",
 }
@@ -35,12 +36,13 @@ _NAMES = sys.modules["__main__"].__dict__
 
 
 def loaded(folder: str) -> Any:
-    """Load an executor with all runtimes, and a server that takes the place of the pages' model."""
-    service = VLLMService("assistant", model="m", cores=0, server="command", executable=COMMAND)
+    """Load an executor with all runtimes, and servers that take the place of the pages' model and cache."""
+    model = VLLMService("assistant", model="m", cores=0, server="command", executable=COMMAND)
+    cache = CommandService("cache", (sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"), cores=0)
     executor = RhapsodyExecutor(
         label="pages",
         runtimes=[DragonRuntime(), MPIRuntime(), LocalRuntime()],
-        services=[service],
+        services=[model, cache],
         cores_per_node=2,
     )
     return parsl.load(Config(executors=[executor], run_dir=folder, initialize_logging=False))

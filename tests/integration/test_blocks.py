@@ -43,7 +43,7 @@ def start() -> Iterator[Start]:
     def load(strategy: str, blocks: dict[str, Any], retries: int = 0, **options: Any) -> RhapsodyExecutor:
         executor = executor_of(blocks, **options)
         config = Config(
-            executors=[executor], strategy=strategy, strategy_period=0.2, max_idletime=1.5, retries=retries,
+            executors=[executor], strategy=strategy, strategy_period=0.2, max_idletime=3, retries=retries,
             initialize_logging=False,
         )  # fmt: skip
         parsl.load(config)
@@ -85,10 +85,9 @@ def test_auto_scale_ends_the_idle_block_only(start: Start) -> None:
 
 def test_auto_scale_keeps_the_least_number(start: Start) -> None:
     executor = start("htex_auto_scale", {"init_blocks": 2, "min_blocks": 1, "max_blocks": 2})
-    until(lambda: len(executor.connected_blocks()) == 2)
-    until(lambda: len(scaled_in(executor)) == 1, 10)
+    until(lambda: len(scaled_in(executor)) == 1, 30)  # a block that starts late may go before it says hello
     assert python_app(apps.add)(1).result(TIMEOUT) == 2
-    assert len(there(executor)) == 1
+    until(lambda: len(there(executor)) == 1, 10)
 
 
 def test_simple_scales_out_with_the_tasks_and_in_without(start: Start) -> None:

@@ -18,12 +18,11 @@ import yaml
 from parsl.launchers import SimpleLauncher
 from parsl.providers import SlurmProvider
 
-from rhapsody_parsl import config, errors, runtime_table
+from rhapsody_parsl import config, errors, service_config
 from rhapsody_parsl.annotations import decorator as annotations
 from rhapsody_parsl.cli import globus, main
 from rhapsody_parsl.globus_compute import RhapsodyEngine
-from rhapsody_parsl.service_config import CommandService, VLLMService
-from testing.contract.subjects import Subject, of
+from testing.contract.subjects import Subject
 from testing.pages import PAGES, ROOT, examples, named
 
 GLOBUS = ROOT / "docs" / "globus_compute.md"
@@ -31,8 +30,8 @@ SETTINGS = {
     "runtimes/dragon": config.DragonRuntime,
     "runtimes/local": config.LocalRuntime,
     "runtimes/mpi": config.MPIRuntime,
-    "runtimes/vllm": VLLMService,
-    "services": CommandService,
+    "runtimes/vllm": service_config.VLLMService,
+    "services": service_config.CommandService,
 }
 WIDTH = 100
 """Columns that the site shows of an example without a scroll bar."""
@@ -104,7 +103,6 @@ def test_readme_shows_the_first_script() -> None:
 
 def test_the_page_shows_the_runtime_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    monkeypatch.setattr(runtime_table, "_imported", dict(runtime_table._imported))  # its name is for this test alone
     shown, used = examples(ROOT / "docs" / "runtimes" / "add_a_runtime.md")
     assert shown == (ROOT / "examples" / "add_a_runtime.py").read_text()
     exec(used, {"__name__": "page"})  # noqa: S102 - ours
@@ -124,7 +122,7 @@ def test_commands_are_those_of_the_programs(page: Path, known: dict[str, Callabl
     assert not wrong
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "add_a_runtime"], ids=named)  # it is a file
 def test_examples_fit_the_page(page: Path) -> None:
     lines = [
         line
@@ -164,7 +162,7 @@ def test_every_error_is_on_the_errors_page() -> None:
 
 def test_a_subject_can_be_made_as_contributors_are_told() -> None:
     (example,) = examples(ROOT / "CONTRIBUTING.md")
-    subject = eval(example, {"Subject": Subject, "of": of, "MyRuntime": config.MPIRuntime})  # noqa: S307 - ours
+    subject = eval(example, {"Subject": Subject, "Mine": object})  # noqa: S307 - ours
     assert (subject.id, subject.keys) == ("mine", {"cores": 1})
 
 
@@ -194,4 +192,5 @@ def test_the_engine_in_the_template_can_be_made() -> None:
     assert provider.pop("type") == "SlurmProvider"
     assert provider.pop("launcher") == {"type": "SimpleLauncher"}
     engine = RhapsodyEngine(provider=SlurmProvider(**provider, launcher=SimpleLauncher()), **settings)
-    assert (len(engine.runtimes), len(engine.services)) == (2, 2)
+    assert [*settings["runtimes"]] == ["dragon", "mpi"]
+    assert [service.name for service in engine.executor.services] == ["assistant", "cache"]
