@@ -186,8 +186,8 @@ class _Command(ServiceSettings, frozen=True):
 class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag="command"):
     """A server that every block runs for its whole life: any command with a port.
 
-    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, and `{secret_file}`, a private file with
-    a secret that is generated for the service. Values of `env` may also contain `{secret}`, the secret itself.
+    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, and `{secret_file}`, a private file
+    with a secret that is generated for the service. Values of `env` may also contain `{secret}`, the secret itself.
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
