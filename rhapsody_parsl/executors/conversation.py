@@ -20,8 +20,9 @@ from rhapsody_parsl.executors.instructions import (
     Send,
     Stranger,
 )
-from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Result, Results, Submit, Task
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
 

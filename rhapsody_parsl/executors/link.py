@@ -15,8 +15,8 @@ from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.conversation import Conversation, Outcomes
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.listeners import Listeners
-from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.gate import Proof, Token
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Link",)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlparse
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.gate import Proof, Token
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromPilot, ToPilot
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, reachable

@@ -5,20 +5,16 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import Done, Message, Result, Results, SharedPayload, Submit, Task, Work
 
-__all__ = ("INLINE_LIMIT", "Codec", "MalformedFrame", "encode")
+__all__ = ("INLINE_LIMIT", "Codec", "encode")
 
 INLINE_LIMIT = 32 * 1024
 """Payloads up to this many bytes travel inside the msgpack frame; larger ones are never copied into it."""
 
 M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
-
-
-class MalformedFrame(RhapsodyError):  # noqa: N818 - named for what arrived
-    """What arrived is no message of ours: a stranger sent it, or another version, or it was damaged."""
 
 
 _FIELDS: dict[type, str] = {Submit: "tasks", Work: "tasks", Results: "results", Done: "results"}

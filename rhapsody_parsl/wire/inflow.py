@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.malformed import MalformedFrame
 
 __all__ = ("LARGEST", "Inflow", "pack", "send_some", "split")
 

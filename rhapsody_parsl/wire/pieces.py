@@ -5,7 +5,7 @@ A piece of exactly the limit is continued by the next frame, which may be empty.
 
 from collections.abc import Sequence
 
-from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.malformed import MalformedFrame
 
 __all__ = ("LONGEST", "cut", "joined")
 

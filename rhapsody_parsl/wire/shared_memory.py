@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from rhapsody_parsl.hosts import folder
-from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import RESULT, Result, SharedPayload, Task
 
 __all__ = (

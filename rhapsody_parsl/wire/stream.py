@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import LARGEST, Inflow, pack, send_some
+from rhapsody_parsl.wire.malformed import MalformedFrame
 
 __all__ = ("AsyncStreamConnection", "StreamConnection", "StreamListener", "reachable")
 

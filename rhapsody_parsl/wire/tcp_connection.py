@@ -10,9 +10,9 @@ from typing import Any
 
 import zmq
 
-from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.curve import connection_events, quiet_socket
 from rhapsody_parsl.wire.gate import Proof
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.pieces import cut, joined
 from rhapsody_parsl.wire.tcp import HANG_UP, Frames, Head, Pump, encode_head
 

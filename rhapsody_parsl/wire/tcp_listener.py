@@ -8,11 +8,11 @@ from typing import Any
 
 import zmq
 
-from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.curve import connection_events, quiet_socket
 from rhapsody_parsl.wire.gate import Gatekeeper, Proof
 from rhapsody_parsl.wire.half_open import HalfOpen
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
 from rhapsody_parsl.wire.tcp import HANG_UP, MOST_SILENT, Frames, Head, Pump, decode_head
 

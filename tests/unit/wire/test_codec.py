@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.wire import messages
-from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,

@@ -29,9 +29,10 @@ from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
-from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.session import Session
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import zmq
 
-from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
 from rhapsody_parsl.wire.gate import Proof, Token
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, StreamListener
 from rhapsody_parsl.wire.tcp_listener import TcpListener
 

@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.inflow import Inflow, pack
+from rhapsody_parsl.wire.malformed import MalformedFrame
 
 
 def test_a_message_that_is_larger_than_the_first_room_comes_whole() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
 
 SIZES = [0, 1, LONGEST - 1, LONGEST, LONGEST + 1, 2 * LONGEST, 3 * LONGEST - 1]

@@ -3,7 +3,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rhapsody_parsl.wire.codec import MalformedFrame
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.session import Session
 
 
