@@ -162,7 +162,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
             `pbs_attach`, or a command with `{host}` in it.
         working_dir: Where tasks run; "" is where the block starts.
         heartbeat_period: Seconds between heartbeats on a silent link.
-        heartbeat_threshold: Seconds of silence after which the other end counts as lost.
+        heartbeat_threshold: Seconds of silence after which the other end counts as lost, the driver or a node. A
+            connection that is cut for two thirds of that is resumed, and costs nothing.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.

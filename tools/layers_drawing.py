@@ -45,11 +45,11 @@ PROCESSES = (
     Process(("rank",), ("runtimes.mpi.world.rank",), "#1565c0"),
     Process(("engine",), ("runtimes.vllm.backend", "runtimes.vllm.command"), "#6a1b9a"),
     Process(("service",), ("services.command.process",), "#00838f"),
-    Process(("node", "agent"), ("hosts.node_agent",), "#455a64"),
+    Process(("node", "agent"), ("agents.agent",), "#455a64"),
     Process(("guard",), ("hosts.guard",), "#455a64"),
 )
 SPEAK = (("driver", "pilot", "link: tasks, results"), ("pilot", "engine", "hub: tasks, results"),
-         ("pilot", "node agent", "standard streams: starts, exits"))  # fmt: skip
+         ("pilot", "node agent", "words: starts, exits, what processes say"))  # fmt: skip
 """Which two processes speak, and how; the hub's lines reach workers and ranks, too."""
 PLACES = ((0, 2, "the driver's host", "#fff8e6"), (2, 9, "a block", "#f3f6fb"))
 """Where the processes are: from which column to which."""

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import msgspec
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts import noted
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.wire.messages import Result, Share
 from rhapsody_parsl.wire.reports import ServiceReport

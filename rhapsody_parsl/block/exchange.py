@@ -1,23 +1,23 @@
-"""A runtime's conversation with its processes on all hosts: one hub for those of this host, one for those of others."""
+"""A runtime's conversation with its processes on all hosts: by a hub on this one, through the node agents on others."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.wire.channel import Hub
-from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromBackend, ToBackend, Work
 from rhapsody_parsl.wire.shared_memory import deliver
 
-__all__ = ("KEYS", "Exchange")
-
-KEYS = "keys"
-"""Name of the folder of CurveZMQ keys in the private folder, on each host of a block that has several."""
+__all__ = ("Exchange",)
 
 
 class Exchange:
-    """Two hubs as one: peers are known by name, wherever they are.
+    """Peers known by name, wherever they are; on each host they find us at the same path.
 
     Args:
         context: The block.
@@ -27,67 +27,66 @@ class Exchange:
 
     def __init__(self, context: Context, name: str, receive: Callable[[str, FromBackend], None]) -> None:
         self._context, self._name, self._receive = context, name, receive
+        self._codec: Codec[FromBackend] = Codec(FromBackend)
         self._near: Hub | None = None
-        self._far: Hub | None = None
-        self._strangers: set[str] = set()
+        self._far: dict[str, Host] = {}
 
     def start(self) -> None:
-        """Open the hubs; idempotent."""
-        self._near = self._near or Hub(f"ipc://{self._context.folder}/{self._name}", self._receive)
-        if self._context.hosts and self._far is None:
-            cores = sum(len(node.cores) for node in self._context.nodes.values())
-            self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._context.folder / KEYS), peers=cores)
+        """Open it on all hosts; idempotent."""
+        if self._near is None:
+            self._near = Hub(f"ipc://{self._context.folder}/{self._name}", self._receive)
+            for host in self._context.hosts.values():
+                host.open(self._name, partial(self._receive_far, host))
 
     @property
     def folder(self) -> str:
         """The private folder, by the same name on every host of the block."""
         return str(self._context.folder)
 
-    def arguments(self, hosts: Iterable[str]) -> list[str]:
-        """Return what a process on these hosts needs to find us: the endpoint and, for a far one, the keys' folder.
+    @property
+    def endpoint(self) -> str:
+        """Where a process of any host finds us.
 
         Raises:
             RuntimeError: It is not open: nobody could find it.
         """
-        own = self._context.own_host
-        if self._far and not set(hosts) <= {own}:
-            endpoint = self._far.endpoint.replace("0.0.0.0", self._context.address(own))  # noqa: S104 - keys guard it
-            return [endpoint, str(self._context.folder / KEYS)]
         if self._near is None:
             raise RuntimeError(f"exchange {self._name} has to be started first")
-        return [self._near.endpoint]
+        return self._near.endpoint
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Shared payloads stay on this host."""
-        far = peer in self._strangers
+        host = self._far.get(peer)
         if isinstance(message, Work):
-            if far:
+            if host:
                 message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
             else:
                 message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
-        if hub := self._far if far else self._near:
-            hub.send(peer, message)
+        if host:
+            host.send(self._name, peer, encode(message))
+        elif self._near:
+            self._near.send(peer, message)
 
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""
-        self._strangers.discard(peer)
-        if self._far:
-            self._far.forget(peer)
+        self._far.pop(peer, None)
 
     def drain(self) -> None:
-        """Deliver what has arrived, now."""
-        for hub in self._open():
-            hub.drain()
+        """Deliver what has arrived, now; an agent does so before it tells of an exit."""
+        if self._near:
+            self._near.drain()
 
     def stop(self) -> None:
-        """Close the hubs; idempotent."""
-        for hub in self._open():
-            hub.close()
-        self._near = self._far = None
+        """Close it; idempotent."""
+        if self._near:
+            self._near.close()
+        self._near = None
 
-    def _open(self) -> list[Hub]:
-        return [hub for hub in (self._near, self._far) if hub]
-
-    def _receive_far(self, peer: str, message: FromBackend) -> None:
-        self._strangers.add(peer)
+    def _receive_far(self, host: Host, peer: str, frames: list[bytes]) -> None:
+        try:
+            message = self._codec.decode(frames)
+        except MalformedFrame:
+            host.hang_up(self._name, peer)
+            return
+        self._far[peer] = host
         self._receive(peer, message)

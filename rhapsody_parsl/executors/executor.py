@@ -95,7 +95,8 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         block_error_handler: See Parsl.
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent connection.
-        heartbeat_threshold: Seconds of silence after which a block counts as lost.
+        heartbeat_threshold: Seconds of silence after which a block, or a node of it, counts as lost. A connection that
+            is cut for two thirds of that is resumed, and costs nothing.
         drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Set it to
             the job's walltime minus the length of a task. Default: never.
         remote_monitoring_radio: How tasks report to Parsl's monitoring; default files in the run directory.

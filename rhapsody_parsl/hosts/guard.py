@@ -22,7 +22,7 @@ if __name__ == "__main__":  # a script in isolated mode finds nothing of ours
 
 from rhapsody_parsl.hosts import leftovers
 
-__all__ = ("adopt_orphans", "burial", "kill_all", "processes")
+__all__ = ("adopt_orphans", "burial", "kill_all", "leave_with_parent", "processes")
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SIGNAL = 128
@@ -48,8 +48,13 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _in_child(blocked: "Sequence[int]") -> None:
+def leave_with_parent() -> None:
+    """Have the kernel send us SIGTERM when our parent ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _in_child(blocked: "Sequence[int]") -> None:
+    leave_with_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 

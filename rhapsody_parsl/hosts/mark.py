@@ -13,7 +13,6 @@ import glob
 import mmap
 import os
 import struct
-from collections.abc import Sequence
 
 __all__ = ("NONE", "Mark", "Seen", "folder_of", "made", "mark_of", "take")
 
@@ -25,14 +24,9 @@ NONE = -1
 """No task has this number."""
 
 
-def folder_of(endpoint: str, keys: "Sequence[str]") -> str:
-    """Return the private folder of this host, where a worker that was started with these arguments leaves its mark.
-
-    Args:
-        endpoint: The hub's.
-        keys: The folder of keys beside the mark, for a hub on another host; else empty.
-    """
-    return os.path.dirname(keys[0] if keys else endpoint.removeprefix("ipc://"))
+def folder_of(endpoint: str) -> str:
+    """Return the private folder of this host, where a worker leaves its mark: a hub's socket lies in it."""
+    return os.path.dirname(endpoint.removeprefix("ipc://"))
 
 
 def mark_of(folder: str, worker: str) -> str:

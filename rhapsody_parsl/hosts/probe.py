@@ -1,6 +1,6 @@
 """What a host offers us, asked on the host itself: our share of its cores and memory, its GPUs, what is near what.
 
-Standard library only: it also runs on hosts where nothing else of ours is loaded (`node_agent`).
+Standard library only: it also runs on other hosts, in a node agent, which is to load little.
 """
 
 import os

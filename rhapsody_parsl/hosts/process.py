@@ -15,9 +15,8 @@ from typing import BinaryIO, Protocol
 from rhapsody_parsl.hosts import guard, limits
 from rhapsody_parsl.hosts.ending import Cause, cause_of, from_shell, how_ended
 from rhapsody_parsl.hosts.folder import write_private
-from rhapsody_parsl.hosts.host import Host
 
-__all__ = ("Backend", "asked", "log_tail", "start_child", "sweep_memory")
+__all__ = ("Backend", "Elsewhere", "asked", "log_tail", "start_child", "sweep_memory")
 
 _KILL_WITHIN = 5.0
 
@@ -45,6 +44,24 @@ class _Process(Protocol):
 
     def kill(self) -> None:
         """Kill it."""
+
+
+class Elsewhere(Protocol):
+    """Another host of the block, see `agents.host`."""
+
+    def start_process(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str | None],
+        log: Path,
+        files: Mapping[str, str],
+        marks: str = "",
+    ) -> _Process:
+        """Start a guarded process there."""
+
+    def watch(self, on_loss: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with the reason when the host is lost; return what ends that."""
 
 
 class _Local:
@@ -123,9 +140,9 @@ class Backend:
         grace: float = 3.0,
         sweep: Sequence[str] = (),
         patience: float = 0.0,
-        host: Host | None = None,
+        host: Elsewhere | None = None,
         files: Mapping[str, str] | None = None,
-        spans: Iterable[Host] = (),
+        spans: Iterable[Elsewhere] = (),
         marks: str = "",
         processes: int = 0,
     ) -> None:
@@ -291,7 +308,7 @@ def _opened(log: Path) -> BinaryIO:
         return Path(os.devnull).open("ab")
 
 
-async def sweep_memory(hosts: Iterable[Host | None], log: Path) -> None:
+async def sweep_memory(hosts: Iterable[Elsewhere | None], log: Path) -> None:
     """Remove engines' shared memory that nobody uses on some hosts: what made it was under no guard.
 
     Args:

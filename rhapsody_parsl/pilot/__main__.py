@@ -75,7 +75,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
         del os.environ[name]  # for us and all that we start: no step is composed with it
     put(str(private), os.environ)
     nodes, hosts = await discover(config, private, logs_of(config, block), job)
-    provide(len(hosts), nodes, len(config.runtimes))
+    provide(len(hosts), [node for node in nodes if node.host == nodes[0].host], len(config.runtimes))
     pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rhapsody_parsl.block.exchange import KEYS
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.listener import AgentListener
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.names import is_known
@@ -16,11 +17,9 @@ from rhapsody_parsl.cluster.node_launcher import detect
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.wire.curve import Keys
 
 __all__ = ("discover",)
 
@@ -49,14 +48,16 @@ async def discover(
     environment = os.environ if environment is None else environment
     here = socket.gethostname()
     listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
-    named = asyncio.create_task(_named(listed))
-    facts = {listed[0].name: probe.facts(environment)}
-    hosts = await _open(config, listed[1:], folder=folder, logs=logs, environment=environment)
+    named = await _named(listed)
+    first = probe.facts(environment)
+    facts = {listed[0].name: first}
+    address = listed[0].name if named else first.address
+    hosts = await _open(config, listed[1:], address, folder=folder, logs=logs, environment=environment)
     facts.update((host.name, host.facts) for host in hosts.values() if host.facts)
     if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
         log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
-    return make_nodes(config, listed, facts, await named), hosts
+    return make_nodes(config, listed, facts, named), hosts
 
 
 async def _named(listed: Sequence[Listed]) -> bool:
@@ -65,24 +66,27 @@ async def _named(listed: Sequence[Listed]) -> bool:
 
 
 async def _open(
-    config: BlockConfig, listed: Sequence[Listed], *, folder: Path, logs: Path, environment: Mapping[str, str]
+    config: BlockConfig,
+    listed: Sequence[Listed],
+    address: str,
+    *,
+    folder: Path,
+    logs: Path,
+    environment: Mapping[str, str],
 ) -> dict[str, Host]:
     if not listed:
         return {}
     provide(len(listed))
     node_launcher = detect(config.node_launcher, environment)
-    keys = folder / KEYS
-    Keys.create(keys)
-    files = {str(path): path.read_text() for path in keys.glob("*.key_secret")}
+    period, threshold = config.heartbeat_period, config.heartbeat_threshold
+    listener = AgentListener(address, len(listed), period=period, threshold=threshold)
     hosts = [
         Host(
             each.name,
             node_launcher=node_launcher,
             folder=folder,
             log=logs / f"node-agent-{each.name}.log",
-            period=config.heartbeat_period,
-            threshold=config.heartbeat_threshold,
-            files=files,
+            listener=listener,
         )
         for each in listed
     ]
@@ -97,6 +101,7 @@ async def _open(
             log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
     await asyncio.gather(*(host.stop() for host in hosts if not host.up))
     if not any(host.up for host in hosts):
+        listener.close()
         problems = "; ".join(f"{host.name}: {host.problem}" for host in hosts)
         raise RhapsodyError(f"None of the block's other hosts answers ({node_launcher.kind}): {problems}")
     return {host.name: host for host in hosts if host.up}

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.config import BlockConfig
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.shell import Shell

@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
@@ -127,8 +127,7 @@ class MemoryLimits:
     async def _live_once(self, watch: _Watch, host: Host | None) -> None:
         name = watch.name
         self._exchange.start()
-        endpoint, *keys = self._exchange.arguments([watch.host])
-        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", endpoint, name, *keys]
+        command = [self._context.python, "-m", "rhapsody_parsl.runtimes.memory_watch", self._exchange.endpoint, name]
         backend = Backend(command, self._context.logs / f"{name}.log", grace=1.0, host=host)
         try:
             await backend.start()

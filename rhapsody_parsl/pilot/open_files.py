@@ -9,15 +9,15 @@ from rhapsody_parsl.wire.tcp import MOST_SILENT
 
 __all__ = ("provide",)
 
-_OWN, _PER_HOST, _PER_PROCESS = 24, 4, 2
+_OWN, _PER_HOST, _PER_PROCESS = 32, 4, 2
 
 
 def provide(hosts: int, nodes: Iterable[Node] = (), kinds: int = 1) -> None:
-    """Raise the soft limit to what the block needs with a process of each kind on each core, and strangers may take.
+    """Raise the soft limit to what is needed with a process of each kind on each core here, and strangers may take.
 
     Args:
         hosts: Other than this.
-        nodes: Of the block, as far as they are known.
+        nodes: Of this host, as far as they are known.
         kinds: How many kinds of processes a core may have: a runtime's each.
 
     Raises:
@@ -25,7 +25,7 @@ def provide(hosts: int, nodes: Iterable[Node] = (), kinds: int = 1) -> None:
     """
     cores = sum(len(node.cores) for node in nodes)
     least = _OWN + _PER_HOST * hosts + _PER_PROCESS * cores
-    more = _PER_PROCESS * cores * (max(1, kinds) - 1) + (MOST_SILENT * kinds if hosts else 0)
+    more = _PER_PROCESS * cores * (max(1, kinds) - 1) + (MOST_SILENT if hosts else 0)
     missing = limits.allow(least + more)
     if missing > more:
         what = f"The pilot of a block of {hosts + 1} hosts" + (f" and {cores} cores" if cores else "")

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
@@ -115,7 +115,10 @@ class Shell:
         stops["services"] = self._services.stop()
         await asyncio.gather(*(_watch(what, stop) for what, stop in stops.items()))
         await _watch("memory limits", self._limits.stop())
-        await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in self.context.hosts.values()))
+        hosts = self.context.hosts.values()
+        await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in hosts))
+        for listener in {host.listener for host in hosts}:
+            listener.close()
 
     # --- what runtimes tell (the `Events` protocol) --------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""`python -m rhapsody_parsl.runtimes.memory_watch ENDPOINT NAME [KEYS]`: keeps the runs on its host to their memory.
+"""`python -m rhapsody_parsl.runtimes.memory_watch ENDPOINT NAME`: keeps the runs on its host to their memory.
 
 A run's processes, with all below them, may hold together what the run leases, beside what its worker held before the
 task. Once they hold more they are stopped where they are (SIGSTOP), so that they grow no further, and the pilot is
@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from pathlib import Path
 
 from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.guard import processes
@@ -21,7 +20,6 @@ from rhapsody_parsl.hosts.mark import Seen, folder_of
 from rhapsody_parsl.hosts.process_tree import adopt_orphans, die_with_parent, end_tree
 from rhapsody_parsl.runtimes.memory_counts import held, resident
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Exceeded, Limit, Quit, Ready, Release, ToBackend
 
 __all__ = ("MemoryWatch",)
@@ -278,10 +276,10 @@ def main(arguments: list[str]) -> None:
     """Serve the hub at `arguments[0]` under the name `arguments[1]`."""
     die_with_parent()
     adopt_orphans()
-    endpoint, name, *keys = arguments
-    spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
+    endpoint, name = arguments
+    spoke = Spoke(endpoint, name)
     spoke.send(Ready(os.uname().nodename, os.getpid()))
-    _Server(spoke, MemoryWatch(folder_of(endpoint, keys))).serve()
+    _Server(spoke, MemoryWatch(folder_of(endpoint))).serve()
     spoke.close()
 
 

@@ -264,11 +264,9 @@ class Replica:
 
     def _settings(self, host: str, rank: int, place: Rendezvous | None) -> Settings:
         alone = not self._context.hosts
-        endpoint, *keys = self._hub.arguments([host])
         return Settings(
             name=self.config.name,
-            endpoint=endpoint,
-            keys=keys[0] if keys else "",
+            endpoint=self._hub.endpoint,
             peer=f"{self.peer}/{rank}" if rank else self.peer,
             host="127.0.0.1" if alone else "0.0.0.0",  # noqa: S104 - other nodes' tasks use it, and need the secret
             public_host="127.0.0.1" if alone else self._context.address(host),

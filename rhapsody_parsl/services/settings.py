@@ -6,7 +6,6 @@ from typing import Self
 import msgspec
 
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Rendezvous
 
 __all__ = ("Settings",)
@@ -18,7 +17,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: The service's.
         endpoint: The pilot's hub.
-        keys: Folder of keys, for a hub on another host.
         peer: Our name there, another one with every start.
         host: Where the server listens.
         public_host: Under which name other nodes of the block find it.
@@ -36,7 +34,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_host: str
     port: int
     secret: str
-    keys: str = ""
     hosts: tuple[str, ...] = ()
     rank: int = 0
     rendezvous: Rendezvous | None = None
@@ -47,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def spoke(self) -> Spoke:
         """Connect to the pilot."""
-        return Spoke(self.endpoint, self.peer, Keys.load(Path(self.keys)) if self.keys else None)
+        return Spoke(self.endpoint, self.peer)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -1,6 +1,7 @@
-"""The conversation between the pilot and the processes of its runtimes: hub and spokes, wherever they stand.
+"""The conversation between the pilot and the processes of its runtimes: hub and spokes.
 
-On one host they speak over a Unix socket in a private folder (`ipc://PATH`), between hosts over CurveZMQ (`tcp://...`).
+They speak over a Unix socket in a private folder (`ipc://PATH`). On the pilot's host it is the hub's own; on another
+host the node agent has one of the same path, and relays.
 """
 
 import asyncio
@@ -9,12 +10,8 @@ import threading
 from collections.abc import Callable
 
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
-from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT
-from rhapsody_parsl.wire.tcp_connection import TcpConnection
-from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 __all__ = ("Hub", "Spoke")
 
@@ -25,38 +22,18 @@ class Hub:
     """The pilot's end of a runtime's conversations, on its event loop; peers are known by name.
 
     Args:
-        endpoint: Where to listen: `ipc://PATH` in a private folder, or `tcp://host`, where a free port is taken.
+        endpoint: Where to listen: `ipc://PATH` in a private folder; a spoke finds it there.
         receive: Called with peer and message for each message that arrives.
-        keys: Needed for tcp.
-        peers: How many may come at once over tcp.
-
-    Attributes:
-        endpoint: Where a spoke finds it.
     """
 
-    def __init__(
-        self, endpoint: str, receive: Callable[[str, FromBackend], None], keys: Keys | None = None, peers: int = 0
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self._receive = receive
+    def __init__(self, endpoint: str, receive: Callable[[str, FromBackend], None]) -> None:
+        self._receive, self.endpoint = receive, endpoint
         self._codec: Codec[FromBackend] = Codec(FromBackend)
-        self._listener: StreamListener | TcpListener
-        if endpoint.startswith(_LOCAL):
-            self._listener = StreamListener(endpoint.removeprefix(_LOCAL), self._deliver, loop)
-            self.endpoint = endpoint
-        else:
-            silent = MOST_SILENT + CONNECTIONS * peers
-            self._listener = TcpListener(endpoint, self._deliver, _needed(keys), loop, silent=silent)
-            self.endpoint = self._listener.endpoint
+        self._listener = StreamListener(endpoint.removeprefix(_LOCAL), self._deliver, asyncio.get_running_loop())
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer; a peer that is gone gets nothing (its end is an event of its own)."""
         self._listener.send(peer, encode(message))
-
-    def forget(self, peer: str) -> None:
-        """A peer is gone for good; one over a Unix socket is forgotten with its connection."""
-        if isinstance(self._listener, TcpListener):
-            self._listener.forget(peer)
 
     def drain(self) -> None:
         """Deliver what has arrived, now: what a process said before it ended comes before its end."""
@@ -76,16 +53,11 @@ class Spoke:
     Args:
         endpoint: The hub's.
         name: Ours; the hub addresses us by it.
-        keys: Needed for tcp.
     """
 
-    def __init__(self, endpoint: str, name: str, keys: Keys | None = None) -> None:
+    def __init__(self, endpoint: str, name: str) -> None:
         self._codec: Codec[ToBackend] = Codec(ToBackend)
-        self._line: StreamConnection | TcpConnection
-        if endpoint.startswith(_LOCAL):
-            self._line = StreamConnection(endpoint.removeprefix(_LOCAL), name)
-        else:
-            self._line = TcpConnection(endpoint, name, _needed(keys))
+        self._line = StreamConnection(endpoint.removeprefix(_LOCAL), name)
 
     def fileno(self) -> int:
         """Return a descriptor for a loop: when it is readable, `receive_nowait` until there is nothing."""
@@ -119,14 +91,8 @@ class Spoke:
         return descriptor
 
     def close(self) -> None:
-        """Close once what was sent has left (2 s at most)."""
+        """Close; what was sent still arrives."""
         self._line.close()
 
     def _decoded(self, frames: list[bytes] | None) -> ToBackend | None:
         return None if frames is None else self._codec.decode(frames)
-
-
-def _needed(keys: Keys | None) -> Keys:
-    if keys is None:
-        raise ValueError("a conversation over tcp needs keys")
-    return keys

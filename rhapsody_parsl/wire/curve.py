@@ -37,6 +37,11 @@ class Keys(msgspec.Struct, frozen=True):
         return cls(_load_pair(folder / "server.key_secret"), _load_pair(folder / "client.key_secret"))
 
     @classmethod
+    def fresh(cls) -> "Keys":
+        """Make fresh keys, written nowhere."""
+        return cls(zmq.curve_keypair(), zmq.curve_keypair())
+
+    @classmethod
     def create(cls, folder: Path) -> "Keys":
         """Make the folder and fresh keys in it, readable by the owner only."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -25,6 +25,10 @@ class Session:
 
     `send` and `beat` return frames for the socket. `receive` returns the bodies now due for delivery; frames it wants
     sent in answer are collected in `replies`, to be taken after each call.
+
+    Attributes:
+        held: Bytes that were sent and are not confirmed.
+        replies: Frames to be sent.
     """
 
     def __init__(self) -> None:
@@ -33,6 +37,7 @@ class Session:
         self._received = 0
         self._unacked_bytes = 0
         self._asked_for = 0
+        self.held = 0
         self.replies: list[list[bytes]] = []
 
     @property
@@ -45,6 +50,7 @@ class Session:
         number = self._next
         self._next += 1
         self._unconfirmed.append((number, body))
+        self.held += sum(map(len, body))
         return self._data(number, body)
 
     def beat(self) -> list[bytes]:
@@ -80,7 +86,7 @@ class Session:
 
     def _confirm(self, number: int) -> None:
         while self._unconfirmed and self._unconfirmed[0][0] <= number:
-            self._unconfirmed.popleft()
+            self.held -= sum(map(len, self._unconfirmed.popleft()[1]))
 
     def _ask_if_behind(self, due: int) -> None:
         """Ask for a resend when the peer has sent up to `due - 1` and we lack some of it.

@@ -183,6 +183,15 @@ class AsyncStreamConnection:
             self._refuse(problem)
         return not self.closed
 
+    def hold(self, held: bool) -> None:
+        """Read nothing more, or go on: meanwhile the kernel holds a little, and then the other end waits."""
+        if self.closed:
+            return
+        if held:
+            self._loop.remove_reader(self._socket.fileno())
+        else:
+            self._loop.add_reader(self._socket.fileno(), self.read)
+
     def _refuse(self, problem: MalformedFrame) -> None:
         _complaints.note("a peer on this host is heard no more: %s", problem)
         self._leave()
@@ -248,7 +257,7 @@ class StreamListener:
         token: Token | None = None,
     ) -> None:
         self._address, self._receive, self._loop, self._on_end = address, receive, loop, ended
-        self._token = token
+        self._token, self._held = token, False
         self._peers: dict[str, AsyncStreamConnection] = {}
         self._names: dict[AsyncStreamConnection, str] = {}  # in order of arrival: the newest of a name counts
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -260,6 +269,18 @@ class StreamListener:
         """Send to a peer, never waiting; False when it is not there, and gets nothing."""
         known = self._peers.get(peer)
         return known is not None and known.send(frames)
+
+    def hold(self, held: bool) -> None:
+        """Hear nobody for a while, or go on."""
+        self._held = held
+        for peer in self._names:
+            peer.hold(held)
+
+    def hang_up(self, peer: str) -> None:
+        """Hear a peer no more."""
+        if known := self._peers.get(peer):
+            known.close()
+            self._end(known)
 
     def drain(self) -> None:
         """Deliver all that has arrived."""
@@ -309,6 +330,8 @@ class StreamListener:
             first=_LARGEST_GREETING,
         )
         self._names[peer] = ""
+        if self._held:
+            peer.hold(True)
 
     def _take(self, peer: AsyncStreamConnection, frames: list[bytes]) -> None:
         if name := self._names.get(peer):

@@ -3,7 +3,7 @@
 The first frame of each message to a listener says who speaks. ZeroMQ numbers the connections, and nobody chooses a
 number: so a name is where it was last heard, and whoever comes again on a new connection takes it along.
 
-Here is what both ends know. `tcp_listener` has the one that binds, `tcp_connection` those that connect.
+Here is what both ends know. `tcp_listener` has the one that binds, `tcp_connection` the one that connects.
 """
 
 import asyncio
@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 import zmq
 
-__all__ = ("CONNECTIONS", "HANG_UP", "MOST_SILENT", "Frames", "Head", "Pump", "decode_head", "encode_head")
+__all__ = ("HANG_UP", "MOST_SILENT", "Frames", "Head", "Pump", "decode_head", "encode_head")
 
 HANG_UP = [b""]
 """No message has an empty frame for its only one: the listener says so that it hears a peer no more."""
-CONNECTIONS = 2
-"""Of a worker or rank."""
 MOST_SILENT = 512
 """Connections of a listener from which nothing has come."""
 
@@ -29,14 +27,9 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
 
     Attributes:
         name: Its name.
-        life: Which of the processes that have the name one after the other.
-        listens: Whether answers go to this connection; a worker has another one for what it reports, for one thread may
-            receive while others send.
     """
 
     name: str
-    life: bytes = b""
-    listens: bool = True
 
 
 encode_head = msgspec.msgpack.Encoder().encode

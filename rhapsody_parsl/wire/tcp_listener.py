@@ -30,9 +30,6 @@ _LONGEST_SEALED = LONGEST + 256
 class TcpListener:
     """The binding end, on an event loop: one ROUTER, peers known by name.
 
-    A worker is heard once it can be answered: its two connections are made in any order, and what it reports would else
-    be answered to nobody. What comes before waits.
-
     Args:
         address: `tcp://host` to listen on; a free port is taken.
         receive: Called with the peer's name and the frames of each message; it raises `MalformedFrame` about frames
@@ -56,8 +53,7 @@ class TcpListener:
         self._context: zmq.Context[Any] = zmq.Context()
         self._receive, self._on_cut, self._loop = receive, cut, loop
         self._cut_timer: asyncio.TimerHandle | None = None
-        self._routes: dict[str, tuple[bytes, bytes]] = {}  # of each name the life and the connection
-        self._early: dict[tuple[str, bytes], list[list[bytes]]] = {}
+        self._routes: dict[str, bytes] = {}  # of each name the connection
         self._complaints = Complaints(log)
         self._gate = Gatekeeper(self._context, proof)
         self._socket = quiet_socket(self._context, zmq.ROUTER)
@@ -80,7 +76,7 @@ class TcpListener:
         if route is None:
             return False
         try:
-            self._socket.send_multipart([route[1], *cut(frames)], zmq.NOBLOCK)
+            self._socket.send_multipart([route, *cut(frames)], zmq.NOBLOCK)
         except zmq.ZMQError:
             return False
         self._pump.due()
@@ -89,12 +85,6 @@ class TcpListener:
     def forget(self, peer: str) -> None:
         """A peer is gone for good: of the many that come in a long run nothing is kept."""
         self._routes.pop(peer, None)
-        for early in [key for key in self._early if key[0] == peer]:
-            del self._early[early]
-
-    def drain(self) -> None:
-        """Deliver all that has arrived."""
-        self._pump.pump()
 
     def close(self, linger: float = 0.0) -> None:
         """Close the sockets; what was sent has `linger` s to leave. Idempotent."""
@@ -129,16 +119,10 @@ class TcpListener:
                 yield connection, self._socket.recv_multipart(zmq.NOBLOCK)
 
     def _hear(self, connection: bytes, frames: list[bytes]) -> None:
-        head, body = _head_of(frames), frames[1:]
-        if head.listens:
-            self._routes[head.name] = head.life, connection
-            for early in self._early.pop((head.name, head.life), []) if self._early else ():
-                self._receive(head.name, early)
-        elif self._routes.get(head.name, ("",))[0] != head.life:
-            self._early.setdefault((head.name, head.life), []).append(body)
-            return
-        if body:
-            self._receive(head.name, body)
+        name = _head_of(frames).name
+        self._routes[name] = connection
+        if len(frames) > 1:
+            self._receive(name, frames[1:])
 
     def _note_connections(self) -> None:
         for event, value in connection_events(self._monitor):

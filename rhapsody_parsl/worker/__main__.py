@@ -1,4 +1,4 @@
-"""`python -m rhapsody_parsl.worker ENDPOINT NAME [KEYS]`: a plain resident worker."""
+"""`python -m rhapsody_parsl.worker ENDPOINT NAME`: a plain resident worker."""
 
 import sys
 
@@ -9,8 +9,8 @@ from rhapsody_parsl.worker.loop import serve
 def main(arguments: list[str]) -> None:
     """Serve the hub at `arguments[0]` under the name `arguments[1]`."""
     die_with_parent()
-    endpoint, name, *keys = arguments
-    serve(endpoint, name, keys)
+    endpoint, name = arguments
+    serve(endpoint, name)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 import msgspec
@@ -22,7 +20,6 @@ from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.mark import Mark, folder_of, made
 from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_descendants
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
     Done,
     Failed,
@@ -252,7 +249,6 @@ class Runs(Protocol):
 def serve(
     endpoint: str,
     name: str,
-    keys: Sequence[str] = (),
     runner: type[Runs] = Runner,
     *,
     facts: WorldFacts | None = None,
@@ -262,15 +258,14 @@ def serve(
     Args:
         endpoint: The hub's.
         name: Ours.
-        keys: The folder of keys, for a hub on another host; else empty.
         runner: Runs the work.
         facts: Of our world, when we are a rank.
     """
-    folder = folder_of(endpoint, keys)
+    folder = folder_of(endpoint)
     mark = made(folder, name)
     adopt_orphans()
     prepare(folder)
-    spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
+    spoke = Spoke(endpoint, name)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready

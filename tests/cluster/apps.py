@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,10 @@ def die_at(number: int, deadly: int) -> int:
 
 
 def hang_up(seconds: float) -> None:
-    """End the worker's connections to its pilot, and go on."""
-    for connection in psutil.Process().net_connections("tcp"):
-        if connection.status == psutil.CONN_ESTABLISHED:
-            with socket.socket(fileno=os.dup(connection.fd)) as end:
-                end.shutdown(socket.SHUT_RDWR)
+    """End the worker's connection to its pilot, and go on."""
+    for connection in psutil.Process().net_connections("unix"):
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fd)) as end:
+            end.shutdown(socket.SHUT_RDWR)
     time.sleep(seconds)
 
 

@@ -91,7 +91,7 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
     """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all).
 
     With `deadly`, then a hundred short ones on another host than the pilot's, the fiftieth of which kills its worker;
-    then one that breaks its worker's connections.
+    then one that breaks its worker's connection.
     """
     with block(folder, runtimes, way=way, options=_spanning(span)) as executor:
         meeting = folder / "meeting"

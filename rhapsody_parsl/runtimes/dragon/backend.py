@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from rhapsody_parsl.hosts.ending import from_shell, how_ended
 from rhapsody_parsl.hosts.mark import folder_of, mark_of, take
 from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Exited, Failed, Kill, Quit, Ready, Spawn, ToBackend
 
 _LOOK_EVERY = 1000
@@ -49,13 +47,12 @@ class Head:
         name: Our name on the pilot's hub.
         logs: Folder for the workers' output.
         files: The job's soft limit of open files, which the workers get; Dragon's own may be higher.
-        address: The hub's endpoint and, for one on another host, the folder of keys.
+        endpoint: The hub's.
     """
 
-    def __init__(self, name: str, logs: Path, files: int, address: Sequence[str]) -> None:
-        self._address, self._logs, self._files = address, logs, files
-        endpoint, *keys = address
-        self._spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
+    def __init__(self, name: str, logs: Path, files: int, endpoint: str) -> None:
+        self._endpoint, self._logs, self._files = endpoint, logs, files
+        self._spoke = Spoke(endpoint, name)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
         self._alone = self._spoke.end_descriptor()
@@ -86,7 +83,7 @@ class Head:
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
-        argv = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", *self._address, order.worker]
+        argv = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", self._endpoint, order.worker]
         program, *arguments = limits.as_the_job(argv, self._files)
         try:
             node = _node_of(order.host)
@@ -135,7 +132,7 @@ class Head:
         self._poller.unregister(descriptor)
         os.close(descriptor)
         worker, process = self._watched.pop(descriptor)
-        begun = take(mark_of(folder_of(self._address[0], self._address[1:]), worker))
+        begun = take(mark_of(folder_of(self._endpoint), worker))
         self._spoke.send(Exited(worker, _ending(process), begun.get(worker)))
 
 
@@ -188,9 +185,9 @@ def _ending(process: Process) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """`backend.py NAME LOGS FILES ENDPOINT [KEYS]`."""
-    name, logs, files, *address = arguments
-    head = Head(name, Path(logs), int(files), address)
+    """`backend.py NAME LOGS FILES ENDPOINT`."""
+    name, logs, files, endpoint = arguments
+    head = Head(name, Path(logs), int(files), endpoint)
     try:
         head.serve()
     except Exception as problem:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
 from rhapsody_parsl.hosts import guarded_ssh, limits
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
@@ -236,7 +236,7 @@ class Partition:
             self.name,
             str(self._context.logs),
             str(limits.of_the_job()),
-            *self._exchange.arguments(self.hosts),
+            self._exchange.endpoint,
         ]
         quick = self._quick_config()
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})

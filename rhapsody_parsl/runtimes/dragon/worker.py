@@ -1,4 +1,4 @@
-"""`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT [KEYS] NAME`: a resident worker that Dragon started."""
+"""`python -m rhapsody_parsl.runtimes.dragon.worker ENDPOINT NAME`: a resident worker that Dragon started."""
 
 import os
 import sys
@@ -9,5 +9,5 @@ from rhapsody_parsl.worker.loop import serve
 if __name__ == "__main__":
     die_with_parent()
     os.setsid()
-    endpoint, *keys, name = sys.argv[1:]
-    serve(endpoint, name, keys)
+    endpoint, name = sys.argv[1:]
+    serve(endpoint, name)

@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import STARTUP_TIMEOUT
 from rhapsody_parsl.hosts.ending import how_ended
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.process import Backend, log_tail, start_child
 from rhapsody_parsl.hosts.process_tree import end_session
@@ -85,7 +85,7 @@ class LocalWorkers:
     async def _run_worker(self, name: str, host: str) -> None:
         """Start one worker and report its end."""
         try:
-            process = await start_child(self._command(name, host), self._log_of(name), asyncio.subprocess.DEVNULL)
+            process = await start_child(self._command(name), self._log_of(name), asyncio.subprocess.DEVNULL)
         except OSError as problem:
             self._ended(name, host, f"it could not be started: {problem}")
             return
@@ -101,7 +101,7 @@ class LocalWorkers:
     async def _run_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host and report its end."""
         marks = mark_of(str(self._context.folder), name)
-        command = self._command(name, host.name)
+        command = self._command(name)
         backend = self._remote[name] = Backend(command, self._log_of(name), host=host, grace=_GRACE, marks=marks)
         await backend.start()
         if self._stopping:
@@ -110,9 +110,8 @@ class LocalWorkers:
         del self._remote[name]
         self._ended(name, host.name, reason, backend.begun.get(name))
 
-    def _command(self, name: str, host: str) -> list[str]:
-        endpoint, *keys = self._exchange.arguments([host])
-        return [self._context.python, "-m", "rhapsody_parsl.worker", endpoint, name, *keys]
+    def _command(self, name: str) -> list[str]:
+        return [self._context.python, "-m", "rhapsody_parsl.worker", self._exchange.endpoint, name]
 
     def _ended(self, name: str, host: str, reason: str, begun: int | None = None) -> None:
         if not self._stopping:

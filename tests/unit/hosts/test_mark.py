@@ -34,5 +34,4 @@ def test_a_folder_that_reads_like_a_pattern(tmp_path: Path) -> None:
 
 
 def test_its_folder_is_the_private_one_of_the_workers_host() -> None:
-    assert folder_of("ipc:///tmp/private/hub", []) == "/tmp/private"  # noqa: S108 - a name only
-    assert folder_of("tcp://10.0.0.1:5000", ["/tmp/private/keys"]) == "/tmp/private"  # noqa: S108 - as above
+    assert folder_of("ipc:///tmp/private/hub") == "/tmp/private"  # noqa: S108 - a name only

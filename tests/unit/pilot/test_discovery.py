@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,9 +37,10 @@ def discovered(
     async def run() -> tuple[list[Node], list[str]]:
         variables = {"RHAPSODY_HOSTFILE": str(tmp_path / "hosts"), **(environment or {})}
         nodes, hosts = await discover(config, private, tmp_path, variables)
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (private / "keys").iterdir()}
-        assert {modes[f"{end}.key_secret"] for end in ("server", "client")} == {0o600}
+        assert not (private / "agent").exists(), "an agent has read what is secret"
         await asyncio.gather(*(host.stop() for host in hosts.values()))
+        for listener in {host.listener for host in hosts.values()}:
+            listener.close()
         return nodes, list(hosts)
 
     return asyncio.run(run())

@@ -4,8 +4,8 @@
 seed that has failed stays in `SEEDS`.
 """
 
+import asyncio
 import contextlib
-import json
 import os
 import random
 import socket
@@ -14,8 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from rhapsody_parsl.agents import words as w
+from rhapsody_parsl.agents.carrier import understood
+from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.future import open_result
@@ -23,8 +27,6 @@ from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
 from rhapsody_parsl.executors.view import describe_block
 from rhapsody_parsl.hosts import probe
-from rhapsody_parsl.hosts.host import understood
-from rhapsody_parsl.hosts.node_agent import NodeAgent
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
@@ -190,21 +192,28 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
         taken(lambda frames=frames: hear(frames))  # type: ignore[misc]  # as above
 
 
-def test_a_line_of_a_node_agent_is_a_word_or_nothing(dice: random.Random) -> None:
-    words = [b'{"ended": 3, "code": 1, "begun": {"w": 4}}', b'{"no": "x"}', b'{"pong": true}', b"Welcome to node7!"]
-    words.append(b'{"hello": ' + json.dumps(probe.facts({})).encode() + b"}")
+def test_what_the_way_to_a_host_says_is_a_reason_or_nothing(dice: random.Random) -> None:
+    lines = [b'{"no": "x"}', b'{"pong": true}', b"Welcome to node7!"]
     for _ in range(FRAMES // 8):
-        (line,) = changed(dice, [dice.choice(words)], _odd_line)
+        (line,) = changed(dice, [dice.choice(lines)], _odd_line)
         understood(line)
 
 
-def test_a_line_to_a_node_agent_is_an_order_or_nothing(dice: random.Random, capfd: pytest.CaptureFixture[str]) -> None:
-    orders = [b'{"do": "kill", "id": 3}', b'{"do": "files", "files": {}}', b'{"do": "ping"}', b"[1, 2]", b"{}", b""]
-    agent = NodeAgent("/none", 1.0, [])
-    for _ in range(FRAMES // 64):
-        (line,) = changed(dice, [dice.choice(orders) or b" "], _odd_line)
-        agent._take(line)
-    assert "a line that is no order was dropped" in capfd.readouterr().err
+def test_what_comes_from_a_node_agent_is_words_or_its_end(dice: random.Random) -> None:
+    said = [w.Hello(probe.facts({})), w.Ended(3, 1, "", {"w": 4}), w.Relayed("e", "p", 1), w.Relayed("e", "p", 1, True)]
+    body = [msgspec.msgpack.encode(said), b"one", b"two"]
+
+    async def hear() -> None:
+        for _ in range(FRAMES // 8):
+            ends: list[str] = []
+            line: Line[w.FromAgent] = Line(
+                w.FromAgent, post=lambda _: True, receive=lambda *_: None, lost=ends.append, period=9.0, threshold=9.0
+            )
+            line.hear(changed(dice, Session().send(body), lambda dice, data, at: data[:at] + dice.randbytes(3)))
+            assert line.closed == bool(ends)
+            line.close()
+
+    asyncio.run(hear())
 
 
 def _odd_line(dice: random.Random, data: bytes, at: int) -> bytes:

@@ -15,7 +15,7 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.half_open import HalfOpen
 from rhapsody_parsl.wire.pieces import LONGEST
-from rhapsody_parsl.wire.tcp_connection import TcpConnection
+from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 MOST = 10
@@ -44,13 +44,43 @@ def connections(port: int) -> int:
     return sum(each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED for each in found)
 
 
-async def hears(heard: "list[list[bytes]]", line: TcpConnection) -> bool:
-    """Whether the listener still hears one of ours."""
-    known = len(heard)
-    line.send([b"x"])
+class Line:
+    """One of ours, and what it has heard."""
+
+    def __init__(self, endpoint: str, name: str, proof: Proof) -> None:
+        self.heard: list[list[bytes]] = []
+        self.gone = False
+        self._connection = AsyncTcpConnection(
+            endpoint,
+            name,
+            proof,
+            asyncio.get_running_loop(),
+            receive=self.heard.append,
+            connected=lambda there: None if there else self._end(),
+            hung_up=self._end,
+        )
+        self.close = self._connection.close
+
+    def _end(self) -> None:
+        self.gone = True
+
+    async def send(self, frames: list[bytes]) -> None:
+        async with asyncio.timeout(10):
+            while not self._connection.send(frames):
+                await asyncio.sleep(0.01)
+
+
+async def until_heard(heard: "list[list[bytes]]", known: int = 0) -> None:
     async with asyncio.timeout(10):
         while len(heard) == known:
             await asyncio.sleep(0.01)
+
+
+async def hears(heard: "list[list[bytes]]", line: Line) -> bool:
+    """Whether the listener still hears one of ours."""
+    known = len(heard)
+    await line.send([b"x"])
+    await until_heard(heard, known)
     return heard[-1] == [b"x"]
 
 
@@ -62,17 +92,18 @@ def test_those_who_say_nothing_take_no_more_than_so_many_places(proof: Proof, wo
             "tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop(), silent=MOST
         )
         endpoint = f"tcp://127.0.0.1:{listener.port}"
-        before = TcpConnection(endpoint, "before", proof)
+        before = Line(endpoint, "before", proof)
         assert await hears(heard, before)
         with strangers(listener.port, 5 * MOST, words):
             async with asyncio.timeout(10):
                 while connections(listener.port) > MOST + 2:
                     await asyncio.sleep(0.01)
-            after = TcpConnection(endpoint, "after", proof)
+            after = Line(endpoint, "after", proof)
             assert await hears(heard, after)
             assert await hears(heard, before)
             assert listener.send("before", [b"a"])
-            assert before.receive() == [b"a"]
+            await until_heard(before.heard)
+            assert before.heard == [[b"a"]]
             assert not before.gone
             assert not after.gone
         for line in (before, after):
@@ -110,15 +141,14 @@ def test_a_large_message_passes_both_ways(proof: Proof) -> None:
         listener = TcpListener(
             "tcp://127.0.0.1", lambda _, frames: heard.append(frames), proof, asyncio.get_running_loop()
         )
-        line = TcpConnection(f"tcp://127.0.0.1:{listener.port}", "one", proof)
+        line = Line(f"tcp://127.0.0.1:{listener.port}", "one", proof)
         large = [b"head", b"x" * (2 * LONGEST), b"y" * (LONGEST + 1)]
-        line.send(large)
-        async with asyncio.timeout(10):
-            while not heard:
-                await asyncio.sleep(0.01)
+        await line.send(large)
+        await until_heard(heard)
         assert heard == [large]
         assert listener.send("one", large)
-        assert await asyncio.to_thread(line.receive) == large
+        await until_heard(line.heard)
+        assert line.heard == [large]
         line.close()
         listener.close()
 

@@ -5,8 +5,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from rhapsody_parsl.hosts.host import Word
-from rhapsody_parsl.hosts.orders import Order, Said
+from rhapsody_parsl.agents.words import FromAgent, Settings, ToAgent
 from rhapsody_parsl.wire.messages import Message
 
 FREE = {"Failed.facts": "the facts of an error, which its class names"}
@@ -37,7 +36,7 @@ def untyped(*roots: Any) -> set[str]:
 
 
 def test_no_message_holds_what_nobody_has_named() -> None:
-    assert untyped(Message, Order, Said, Word) == set(FREE)
+    assert untyped(Message, FromAgent, ToAgent, Settings) == set(FREE)
 
 
 @pytest.mark.parametrize("annotation", [dict[str, Any], list[dict[str, Any]] | None, dict, object])

@@ -1,4 +1,4 @@
-"""`python -m rhapsody_parsl.runtimes.mpi.world.rank ENDPOINT WORLD [KEYS]`: one rank of a world.
+"""`python -m rhapsody_parsl.runtimes.mpi.world.rank ENDPOINT WORLD`: one rank of a world.
 
 The main thread waits for work on the socket and enters MPI only with it; a listener hears the pilot meanwhile and calls
 no MPI:
@@ -164,14 +164,14 @@ def main(arguments: list[str]) -> None:
     """Serve the hub at `arguments[0]` as a rank of the world `arguments[1]`; the process ends here."""
     die_with_parent()
     faulthandler.enable()
-    endpoint, world, *keys = arguments
+    endpoint, world = arguments
     MPI.COMM_WORLD.Barrier()  # the transport is set up by now; memory without a name needs nobody to remove it
     for segment in map(Path, mpi_segments([os.getpid()])):
         if segment.name.startswith("mpich"):  # Open MPI opens its own by name, later
             segment.unlink(missing_ok=True)
     facts = WorldFacts(MPI.COMM_WORLD.Get_size())
     name = f"{world}.{MPI.COMM_WORLD.Get_rank()}"
-    serve(endpoint, name, keys, Rank, facts=facts)
+    serve(endpoint, name, Rank, facts=facts)
 
 
 if __name__ == "__main__":

@@ -156,10 +156,9 @@ class Worlds:
         name, python = f"mpi-world-{self._count}", self._context.python
         hosts = {place.host for place in places}
         local = hosts <= {self._context.own_host}
-        endpoint, *keys = self._exchange.arguments(hosts)
         command = [
             *self._launcher.line(places, local, options),
-            *(python, "-m", "rhapsody_parsl.runtimes.mpi.world.rank", endpoint, name, *keys),
+            *(python, "-m", "rhapsody_parsl.runtimes.mpi.world.rank", self._exchange.endpoint, name),
         ]
         env = self._launcher.environment(os.environ, self._context.folder)
         log = self._context.logs / f"{name}.log"

@@ -5,14 +5,15 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import MPIRuntime
-from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
@@ -21,6 +22,8 @@ from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run
 from rhapsody_parsl.wire.messages import Share
 from testing import leaks
 
+NOBODY: Any = None
+"""No agent comes."""
 NODES = {f"n{number}": Node(f"n{number}", f"host{number}", (0,), (0,)) for number in range(7)}
 
 
@@ -39,7 +42,7 @@ class Block:
         program.chmod(0o700)
         here = Context(NODES, "n0", folder, folder, sys.executable, {}, None)  # type: ignore[arg-type]  # nobody reports
         launcher, log = NodeLauncher("own", ("env",)), folder / "log"
-        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, period=1.0, threshold=1.0, files={})
+        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, listener=NOBODY)
         several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)

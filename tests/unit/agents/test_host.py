@@ -8,21 +8,22 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
+import zmq
 
-from rhapsody_parsl.cluster.node_launcher import NodeLauncher
-from rhapsody_parsl.hosts import node_agent
-from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.agents import node_agent
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.words import Settings
 from rhapsody_parsl.hosts.process import Backend
 from testing import leaks
 from testing.processes import below
 from testing.waiting import alive, until, until_gone
-
-SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
+from tests.unit.agents.there import host_at, node_agents, sleeper, with_host
 
 
 @pytest.fixture(autouse=True)
@@ -34,56 +35,6 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "private"
-
-
-def host_at(
-    folder: Path,
-    log: Path,
-    way: tuple[str, ...] = ("env",),
-    threshold: float = 5.0,
-    files: dict[str, str] | None = None,
-) -> Host:
-    launcher = NodeLauncher("own", way)
-    return Host(
-        "other", node_launcher=launcher, folder=folder, log=log, period=0.1, threshold=threshold, files=files or {}
-    )
-
-
-def with_host(
-    folder: Path,
-    story: Callable[[Host], Awaitable[None]],
-    threshold: float = 5.0,
-    way: tuple[str, ...] = ("env",),
-    log: Path | None = None,
-) -> None:
-    log = log or folder.parent / "node-agent.log"
-
-    async def run() -> None:
-        host = host_at(folder, log, way, threshold, {str(folder / "keys/secret"): "k"})
-        assert await host.start(), (host.problem, log.read_text())
-        try:
-            await story(host)
-        finally:
-            await host.stop()
-            await host.stop()
-
-    asyncio.run(run())
-
-
-def node_agents() -> list[psutil.Process]:
-    """Return the keeper and, last, the node agent itself."""
-    found = below("node_agent.py")
-    numbers = {process.pid for process in found}
-    return sorted(found, key=lambda process: process.ppid() in numbers)
-
-
-async def sleeper(host: Host, folder: Path) -> tuple[Backend, int]:
-    note = folder.parent / "pid"
-    note.unlink(missing_ok=True)
-    backend = Backend([sys.executable, "-c", SLEEP, str(note)], folder.parent / "log", host=host, grace=0.3)
-    await backend.start()
-    await asyncio.to_thread(until, lambda: note.exists() and note.read_text(), 20)
-    return backend, int(note.read_text())
 
 
 def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -> None:
@@ -102,7 +53,7 @@ def test_a_process_there_has_its_files_its_variables_and_its_end(folder: Path) -
         assert await backend.wait() == "it left with exit code 7"
         assert backend.log_tail() == "x text None"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert stat.S_IMODE((folder / "keys/secret").stat().st_mode) == 0o600
+        assert not (folder / "agent").exists(), "it was read, and is secret"
         assert json.loads((folder / "environment").read_text())["PATH"] == os.environ["PATH"]
 
     with_host(folder, story)
@@ -130,23 +81,6 @@ def test_stop_ends_it_there(folder: Path) -> None:
         assert not alive(pid)
 
     with_host(folder, story)
-
-
-@pytest.mark.parametrize("turns", range(5))
-def test_it_closes_also_when_a_word_comes_in_the_same_turn(folder: Path, turns: int) -> None:
-    """`asyncio.wait_for` before Python 3.12 prefers what it waited for to a cancellation, and closing waited on."""
-
-    async def story(host: Host) -> None:
-        assert host._client
-        assert host._client.stdout
-        host._client.stdout.feed_data(b'{"pong": true}\n')
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        async with asyncio.timeout(10):
-            await host.stop()
-
-    with_host(folder, story)
-    assert not folder.exists()
 
 
 def test_a_guard_there_that_is_killed_is_followed_by_another(folder: Path) -> None:
@@ -190,8 +124,8 @@ def test_an_node_agent_whose_keeper_is_killed_leaves_nothing(folder: Path) -> No
     with_host(folder, story)
 
 
-@pytest.mark.parametrize("whom", ["node agent", "both"])
-def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: str) -> None:
+@pytest.mark.parametrize("whom", [(1,), (0, 1)], ids=["agent", "both"])
+def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: tuple[int, ...]) -> None:
     """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""
     told: list[str] = []
 
@@ -200,8 +134,9 @@ def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: str)
         backend, pid = await sleeper(host, folder)
         losses: list[str] = []
         host.watch(losses.append)
-        for process in node_agents() if whom == "both" else node_agents()[-1:]:
-            process.kill()
+        agents = node_agents()
+        for number in whom:
+            agents[number].kill()
         assert await backend.wait() == "its host other was lost: its connection ended"
         assert losses == ["host other was lost: its connection ended"]
         await asyncio.to_thread(until_gone, [pid])
@@ -216,12 +151,14 @@ def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: str)
 
 def test_an_node_agent_leaves_with_what_started_it(folder: Path) -> None:
     """Flux kills that when the way from the pilot ends, and leaves the node agent's standard input open."""
-    words = ["setsid", "--wait", sys.executable, "-I", "-S", node_agent.__file__, "--silence", "60", str(folder)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, start_new_session=True) as carrier:
-        assert carrier.stdout
-        assert b"hello" in carrier.stdout.readline()
-        assert len(node_agents()) == 3
+    words = ["setsid", "--wait", sys.executable, "-I", "-S", node_agent.__file__, str(folder)]
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    settings = Settings("tcp://127.0.0.1:1", "other/1", "other", (public, public, secret), 1.0, 60.0, sys.path)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as carrier:
+        assert carrier.stdin
+        carrier.stdin.write(msgspec.json.encode(settings) + b"\n")
+        carrier.stdin.flush()
+        until(lambda: len(below("agent.py")) == 3, 20)
         carrier.kill()
         until(lambda: not folder.exists(), 20)
 
@@ -273,11 +210,13 @@ def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
         assert host.problem == f"the way to it ended; see {log}"
         assert log.read_text() == "no such host\n"
         await host.stop()
+        host.listener.close()
         folder.mkdir(mode=0o755)
         host = host_at(folder, log)
         assert not await host.start()
         assert "is not a folder of ours alone; set TMPDIR" in host.problem
         await host.stop()
+        host.listener.close()
 
     asyncio.run(run())
 

@@ -1,0 +1,166 @@
+"""Our presence on another host of the block: starts processes there, tells how they exit, and relays what they say.
+
+A script, `python -I -S agent.py FOLDER FILES JOB_FILES`, below `node_agent`. It leaves, with all it has started, when
+that does, or when the pilot is silent for too long: it is gone, or cannot be told from one that is.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+if __name__ == "__main__":  # a script in isolated mode finds nothing; the pilot told where all is
+    with open(os.path.join(sys.argv[1], "agent"), "rb") as _file:
+        sys.path[:] = [*json.load(_file)["path"], *sys.path]
+
+import msgspec
+import zmq  # noqa: F401 - said here, for it has to be found
+
+from rhapsody_parsl.agents.line import Line
+from rhapsody_parsl.agents.processes import Processes
+from rhapsody_parsl.agents.relay import Relay
+from rhapsody_parsl.agents.words import (
+    Ended,
+    Environment,
+    HangUp,
+    Hello,
+    Kill,
+    Open,
+    Relayed,
+    Release,
+    Settings,
+    Start,
+    ToAgent,
+)
+from rhapsody_parsl.hosts import environment, guard, leftovers, limits, probe
+from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
+
+__all__ = ("NodeAgent",)
+
+_PATIENCE = 4.0
+"""Seconds without a confirmation after which a connection is made anew: the kernel's next try may come much later."""
+
+
+class NodeAgent:
+    """The agent of one host.
+
+    Args:
+        settings: From the pilot.
+        folder: The private one.
+    """
+
+    def __init__(self, settings: Settings, folder: str) -> None:
+        self._settings, self._folder = settings, folder
+        loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[str] = loop.create_future()
+        self._processes = Processes(self._tell_end)
+        self._line: Line[ToAgent] = Line(
+            ToAgent,
+            post=self._post,
+            receive=self._obey,
+            lost=self.leave,
+            period=settings.period,
+            threshold=settings.threshold,
+            crowd=self._hold,
+        )
+        self._relay = Relay(folder, self._line.relay)
+        server, public, secret = (key.encode() for key in settings.keys)
+        self._met = False
+        self._connection = AsyncTcpConnection(
+            settings.address,
+            settings.name,
+            Keys((server, b""), (public, secret)),
+            loop,
+            receive=self._line.hear,
+            connected=self._note_connection,
+            hung_up=lambda: self.leave("the pilot hears us no more"),
+            patience=_PATIENCE,
+        )
+
+    async def serve(self) -> str:
+        """Do as told until the pilot is gone; return why we leave."""
+        self._line.send(Hello(probe.facts(os.environ)))
+        reason = await self._over
+        return reason if self._met else f"{self._settings.address}, where the pilot listens, was not reached: {reason}"
+
+    def leave(self, reason: str) -> None:
+        """Have `serve` return; idempotent."""
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    def close(self) -> None:
+        """Stop all that runs here."""
+        self._line.close()
+        self._relay.close()
+        self._processes.close()
+        self._connection.close()
+
+    def _post(self, frames: Sequence[bytes]) -> bool:
+        return self._connection.send(frames)
+
+    def _note_connection(self, there: bool) -> None:
+        if there:
+            self._met = True
+            self._line.beat()
+
+    def _hold(self, held: bool) -> None:
+        self._relay.hold(held)
+
+    def _tell_end(self, ended: Ended) -> None:
+        self._relay.drain()
+        self._line.send(ended)
+
+    def _obey(self, order: ToAgent, frames: list[bytes]) -> None:
+        match order:
+            case Relayed(exchange=exchange, peer=peer):
+                self._relay.tell(exchange, peer, frames)
+            case Start():
+                self._processes.start(order)
+            case Release(number=number):
+                self._processes.release(number)
+            case Kill(number=number):
+                self._processes.kill(number)
+            case HangUp(exchange=exchange, peer=peer):
+                self._relay.hang_up(exchange, peer)
+            case Open(exchange=exchange):
+                self._relay.open(exchange)
+            case Environment(variables=variables):
+                self._processes.environment = environment.on_host(variables, os.environ)
+                environment.put(self._folder, self._processes.environment)
+
+
+async def _serve(settings: Settings, folder: str) -> None:
+    loop = asyncio.get_running_loop()
+    agent = NodeAgent(settings, folder)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, agent.leave, f"it was told to leave ({signal.Signals(number).name})")
+    try:
+        reason = await agent.serve()
+    finally:
+        agent.close()
+    line = json.dumps({"no": reason})
+    os.write(1, f"{line}\n".encode())  # whoever still hears it, has heard no hello
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the pilot is gone, and leave nothing: our parent does that too, unless it was killed."""
+    folder, files, job_files = arguments
+    limits.inherit(int(files), int(job_files))
+    guard.adopt_orphans()
+    path = os.path.join(folder, "agent")
+    with open(path, "rb") as file:
+        settings = msgspec.json.decode(file.read(), type=Settings)
+    os.unlink(path)
+    try:
+        asyncio.run(_serve(settings, folder))
+    finally:
+        guard.kill_all()
+        if not leftovers.remove_folder(folder):  # else our parent lives, and holds it
+            leftovers.sweep_memory()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,103 @@
+"""Where the node agents of a block come in: one port, and one connection of each."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
+from rhapsody_parsl.agents.line import Line
+from rhapsody_parsl.agents.words import FromAgent, Settings
+from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.malformed import MalformedFrame
+from rhapsody_parsl.wire.tcp import MOST_SILENT
+from rhapsody_parsl.wire.tcp_listener import TcpListener
+
+__all__ = ("HELLO_WITHIN", "AgentListener")
+
+HELLO_WITHIN = 60.0
+"""Seconds that an agent may take to come."""
+
+
+class AgentListener:
+    """The pilot's end of all agents' connections; opened on the event loop.
+
+    Args:
+        address: What other hosts call this one.
+        hosts: How many may come at once.
+        period: Seconds between heartbeats.
+        threshold: Seconds of silence after which an agent counts as lost.
+        bind: Where to listen.
+    """
+
+    def __init__(
+        self, address: str, hosts: int, *, period: float, threshold: float, bind: str = "tcp://0.0.0.0"
+    ) -> None:
+        self._address, self._period, self._threshold = address, period, threshold
+        self._keys = Keys.fresh()
+        self._lines: dict[str, Line[FromAgent]] = {}
+        self._numbers = count(1)
+        self._listener = TcpListener(
+            bind, self._hear, self._keys, asyncio.get_running_loop(), cut=self._ask_all, silent=MOST_SILENT + hosts
+        )
+
+    def expect(
+        self, host: str, receive: Callable[[FromAgent, list[bytes]], None], lost: Callable[[str], None]
+    ) -> tuple[Line[FromAgent], bytes]:
+        """Expect an agent.
+
+        Args:
+            host: Where it will be.
+            receive: Called with each word of it, and the frames that belong to it.
+            lost: Called once, with the reason, when it is gone for good.
+
+        Returns:
+            The line to it, and what it is to be told on its standard input.
+        """
+        name = f"{host}/{next(self._numbers)}"
+        line: Line[FromAgent] = Line(
+            FromAgent,
+            post=lambda frames: self._listener.send(name, frames),
+            receive=receive,
+            lost=lost,
+            period=self._period,
+            threshold=self._threshold,
+            grace=HELLO_WITHIN,
+        )
+        self._lines[name] = line
+        server, client = self._keys.server, self._keys.client
+        settings = Settings(
+            address=f"tcp://{self._address}:{self._listener.port}",
+            name=name,
+            host=host,
+            keys=(server[0].decode(), client[0].decode(), client[1].decode()),
+            period=self._period,
+            threshold=self._threshold,
+            path=sys.path,
+        )
+        return line, msgspec.json.encode(settings) + b"\n"
+
+    def dismiss(self, line: Line[FromAgent]) -> None:
+        """Hear an agent no more; it is told so when it speaks again."""
+        line.close()
+        for name in [name for name, other in self._lines.items() if other is line]:
+            del self._lines[name]
+            self._listener.forget(name)
+
+    def close(self) -> None:
+        """Hear nobody any more; idempotent."""
+        for line in list(self._lines.values()):
+            self.dismiss(line)
+        self._listener.close()
+
+    def _hear(self, name: str, frames: list[bytes]) -> None:
+        line = self._lines.get(name)
+        if line is None:
+            raise MalformedFrame("an agent that was given up has spoken")
+        line.hear(frames)
+
+    def _ask_all(self) -> None:
+        """Some connection was cut: whose agent is there again soon asks for what it lacks."""
+        for line in self._lines.values():
+            line.beat()

@@ -1,0 +1,60 @@
+"""The sockets on which the processes of a host speak, as on the pilot's own; what they say goes on unopened."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from rhapsody_parsl.wire.stream import StreamListener
+
+__all__ = ("Relay",)
+
+
+class Relay:
+    """The exchanges of one host.
+
+    Args:
+        folder: The private one.
+        say: Called with exchange, peer and frames of each message of a process.
+    """
+
+    def __init__(self, folder: str, say: Callable[[str, str, list[bytes]], None]) -> None:
+        self._folder, self._say = folder, say
+        self._exchanges: dict[str, StreamListener] = {}
+
+    def open(self, exchange: str) -> None:
+        """Let processes speak there; idempotent.
+
+        Raises:
+            OSError: The socket cannot be made.
+        """
+        if exchange not in self._exchanges:
+            path = os.path.join(self._folder, exchange)
+            say = partial(self._say, exchange)
+            self._exchanges[exchange] = StreamListener(path, say, asyncio.get_running_loop())
+
+    def tell(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
+        """Send a message to a process; one that is gone gets nothing."""
+        if listener := self._exchanges.get(exchange):
+            listener.send(peer, frames)
+
+    def hang_up(self, exchange: str, peer: str) -> None:
+        """Hear a process no more."""
+        if listener := self._exchanges.get(exchange):
+            listener.hang_up(peer)
+
+    def hold(self, held: bool) -> None:
+        """Hear nobody for a while, or go on: nothing is lost, whoever speaks waits."""
+        for listener in self._exchanges.values():
+            listener.hold(held)
+
+    def drain(self) -> None:
+        """Take all that was said: what a process said before it exited goes before the word of its exit."""
+        for listener in self._exchanges.values():
+            listener.drain()
+
+    def close(self) -> None:
+        """Hang up on everybody; idempotent."""
+        for listener in self._exchanges.values():
+            listener.close()
+        self._exchanges.clear()

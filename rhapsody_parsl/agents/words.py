@@ -1,0 +1,137 @@
+"""What the pilot and a node agent say to each other. Payloads go through unopened."""
+
+import msgspec
+
+from rhapsody_parsl.hosts.probe import HostFacts
+
+__all__ = (
+    "Ended",
+    "Environment",
+    "FromAgent",
+    "HangUp",
+    "Hello",
+    "Kill",
+    "Open",
+    "Relayed",
+    "Release",
+    "Settings",
+    "Start",
+    "ToAgent",
+)  # fmt: skip
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a node agent is told first, on its standard input; it holds secrets.
+
+    Attributes:
+        address: Of the pilot.
+        name: Its own on the pilot's listener, another one with every start.
+        host: As the pilot calls the host.
+        keys: Public key of the pilot; public and secret key of the agents.
+        period: Seconds between heartbeats.
+        threshold: Seconds of silence after which the other end counts as lost.
+        path: Where Python's modules are.
+    """
+
+    address: str
+    name: str
+    host: str
+    keys: tuple[str, str, str]
+    period: float
+    threshold: float
+    path: list[str]
+
+
+class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
+    """A message of a process of the host, or to one; its frames follow the words it came with.
+
+    Attributes:
+        exchange: Which conversation it belongs to.
+        peer: Name of the process there.
+        frames: How many there are of them here.
+        more: Whether the message goes on.
+    """
+
+    exchange: str
+    peer: str
+    frames: int
+    more: bool = False
+
+
+class Open(msgspec.Struct, tag="open", array_like=True, frozen=True):
+    """Let processes speak on an exchange: a socket of this name in the private folder."""
+
+    exchange: str
+
+
+class HangUp(msgspec.Struct, tag="hang up", array_like=True, frozen=True):
+    """Hear a process no more: what it said was no message."""
+
+    exchange: str
+    peer: str
+
+
+class Environment(msgspec.Struct, tag="environment", array_like=True, frozen=True):
+    """These are the job's variables."""
+
+    variables: dict[str, str]
+
+
+class Start(msgspec.Struct, tag="start", array_like=True, frozen=True):
+    """Start a guarded process.
+
+    Attributes:
+        number: Its number, the pilot's.
+        argv: The guard's options and the command.
+        own: Its own variables, beside the job's; None removes one.
+        files: Private files written before, by path.
+        marks: Files that tell what workers began last (see `mark`), a pattern.
+        log: File for its output.
+        cwd: Where it runs.
+    """
+
+    number: int
+    argv: list[str]
+    own: dict[str, str | None]
+    files: dict[str, str]
+    marks: str
+    log: str
+    cwd: str
+
+
+class Release(msgspec.Struct, tag="release", array_like=True, frozen=True):
+    """Have the guard of a process stop it and all below it."""
+
+    number: int
+
+
+class Kill(msgspec.Struct, tag="kill", array_like=True, frozen=True):
+    """Kill the guard of a process."""
+
+    number: int
+
+
+class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
+    """A node agent's first word: what its host offers."""
+
+    facts: HostFacts
+
+
+class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
+    """A process has exited, or could not be started.
+
+    Attributes:
+        number: Its number.
+        code: Its exit code.
+        why: Why it could not be started.
+        begun: The task that each worker that went with it began last.
+    """
+
+    number: int
+    code: int = 1
+    why: str = ""
+    begun: dict[str, int] = {}
+
+
+ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill
+FromAgent = Relayed | Hello | Ended

@@ -1,0 +1,210 @@
+"""What the processes of a host say reaches the pilot, and the pilot them; also over a way that is cut meanwhile."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.messages import Abort, Message, Quit, Returned
+from testing import leaks
+from testing.waiting import until_gone
+from tests.unit.agents.there import host_at, sleeper, with_host
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    with leaks.watch(5.0):
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "private"
+
+
+class Way:
+    """A way to the pilot that can be cut: connections end, and for a while nobody gets through."""
+
+    def __init__(self) -> None:
+        self._cut = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._carriers: set[asyncio.Task[None]] = set()
+
+    async def open(self, host: Host) -> None:
+        self._port = host.listener._listener.port
+        self._server = await asyncio.start_server(self._carry_both, "127.0.0.1", 0)
+        host.listener._listener.port = self._server.sockets[0].getsockname()[1]
+
+    async def _carry_both(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
+        if self._cut:
+            near_end.transport.abort()
+            return
+        far, far_end = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {near_end, far_end}
+        for reader, writer in ((near, far_end), (far, near_end)):
+            self._carriers.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+
+    def cut(self, cut: bool = True) -> None:
+        self._cut = cut
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        self.cut()
+        self._server.close()
+        await asyncio.gather(*self._carriers)
+
+
+SPEAKER = """
+import sys
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import Quit, Returned
+spoke = Spoke(sys.argv[1], "speaker")
+spoke.send(Returned(0, []))
+while not isinstance(message := spoke.receive(), Quit):
+    for number in message.tasks:
+        spoke.send(Returned(number, [number] * int(sys.argv[2])))
+spoke.send(Returned(99, []))
+"""
+
+
+class Speaker:
+    """A process of the host that answers each number, and says 99 before it leaves; and what it was heard to say."""
+
+    def __init__(self, host: Host, folder: Path, size: int = 1) -> None:
+        self.said: list[int] = []
+        self._host, self._codec = host, Codec[Returned](Returned)
+        host.open("speakers", self._hear)
+        argv = [sys.executable, "-c", SPEAKER, f"ipc://{folder}/speakers", str(size)]
+        self.backend = Backend(argv, folder.parent / "speaker.log", host=host, grace=0.3)
+
+    def _hear(self, peer: str, frames: list[bytes]) -> None:
+        assert peer == "speaker"
+        self.said.append(self._codec.decode(frames).run)
+
+    def tell(self, message: Message) -> None:
+        self._host.send("speakers", "speaker", encode(message))
+
+    async def until_said(self, *numbers: int) -> None:
+        async with asyncio.timeout(20):
+            while self.said != list(numbers):
+                await asyncio.sleep(0.01)
+
+
+def test_what_a_process_said_before_its_exit_comes_before_it(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        speaker = Speaker(host, folder)
+        await speaker.backend.start()
+        await speaker.until_said(0)
+        speaker.tell(Abort([1, 2]))
+        await speaker.until_said(0, 1, 2)
+        speaker.tell(Quit())
+        assert await speaker.backend.wait() == "it left with exit code 0"
+        assert speaker.said == [0, 1, 2, 99]
+        host.send("speakers", "nobody", [b"x"])
+        host.hang_up("speakers", "nobody")
+
+    with_host(folder, story)
+
+
+def test_who_speaks_nonsense_is_hung_up_on(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        speaker = Speaker(host, folder)
+        await speaker.backend.start()
+        await speaker.until_said(0)
+        host.hang_up("speakers", "speaker")
+        assert await speaker.backend.wait() == "it left with exit code 1"
+
+    with_host(folder, story)
+
+
+def test_a_cut_shorter_than_the_threshold_costs_nothing(folder: Path) -> None:
+    """Neither its processes, nor a word of theirs; a descriptor for each host is all that the pilot has for them."""
+
+    async def run() -> None:
+        way = Way()
+        host = host_at(folder, folder.parent / "node-agent.log", threshold=20.0)
+        await way.open(host)
+        try:
+            assert await host.start(), host.problem
+            speaker = Speaker(host, folder, size=100_000)
+            await speaker.backend.start()
+            await speaker.until_said(0)
+            speaker.tell(Abort(list(range(1, 20))))
+            await asyncio.sleep(0.05)
+            way.cut()
+            speaker.tell(Abort(list(range(20, 40))))
+            await asyncio.sleep(1.0)
+            assert host.up
+            way.cut(False)
+            await speaker.until_said(*range(40))
+            speaker.tell(Quit())
+            assert await speaker.backend.wait() == "it left with exit code 0"
+        finally:
+            await host.stop()
+            host.listener.close()
+            await way.close()
+
+    asyncio.run(run())
+
+
+def test_a_longer_one_is_a_lost_host_with_nothing_left_that_comes_back(folder: Path) -> None:
+    async def run() -> None:
+        way = Way()
+        host = host_at(folder, folder.parent / "node-agent.log", threshold=1.0)
+        await way.open(host)
+        try:
+            assert await host.start(), host.problem
+            backend, pid = await sleeper(host, folder)
+            way.cut()
+            assert await backend.wait() == "its host other was lost: it was silent for 1 s"
+            await asyncio.to_thread(until_gone, [pid])
+            way.cut(False)
+            async with asyncio.timeout(20):
+                await host.wait_up()
+        finally:
+            await host.stop()
+            host.listener.close()
+            await way.close()
+
+    asyncio.run(run())
+
+
+def test_an_agent_that_does_not_reach_the_pilot_says_where_it_tried(folder: Path) -> None:
+    async def run() -> None:
+        host = host_at(folder, folder.parent / "log", threshold=0.5, address="127.0.0.2")
+        assert not await host.start()
+        assert "tcp://127.0.0.2:" in host.problem
+        assert "was not reached: it was silent for 0.5 s" in host.problem
+        await host.stop()
+        host.listener.close()
+
+    asyncio.run(run())
+
+
+def test_more_processes_take_no_more_files_of_the_pilot(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        speakers = [Speaker(host, folder) for _ in range(3)]
+        for speaker in speakers:
+            await speaker.backend.start()
+        async with asyncio.timeout(20):
+            while len(speakers[-1].said) < len(speakers):
+                await asyncio.sleep(0.01)
+        assert len(os.listdir("/proc/self/fd")) == before
+        for speaker in speakers:
+            await speaker.backend.stop()
+
+    with_host(folder, story)

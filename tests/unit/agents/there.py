@@ -1,0 +1,63 @@
+"""A host of a block that is this one: only the way to it is a plain `env`."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.listener import AgentListener
+from rhapsody_parsl.cluster.node_launcher import NodeLauncher
+from rhapsody_parsl.hosts.process import Backend
+from testing.processes import below
+from testing.waiting import until
+
+SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
+
+
+def host_at(
+    folder: Path, log: Path, way: tuple[str, ...] = ("env",), threshold: float = 5.0, address: str = "127.0.0.1"
+) -> Host:
+    launcher = NodeLauncher("own", way)
+    listener = AgentListener(address, 1, period=0.1, threshold=threshold, bind="tcp://127.0.0.1")
+    return Host("other", node_launcher=launcher, folder=folder, log=log, listener=listener)
+
+
+def with_host(
+    folder: Path,
+    story: Callable[[Host], Awaitable[None]],
+    threshold: float = 5.0,
+    way: tuple[str, ...] = ("env",),
+    log: Path | None = None,
+) -> None:
+    log = log or folder.parent / "node-agent.log"
+
+    async def run() -> None:
+        host = host_at(folder, log, way, threshold)
+        assert await host.start(), (host.problem, log.read_text())
+        try:
+            await story(host)
+        finally:
+            await host.stop()
+            await host.stop()
+            host.listener.close()
+
+    asyncio.run(run())
+
+
+def node_agents() -> list[psutil.Process]:
+    """Return the keeper and the node agent itself."""
+    (keeper,) = (process for process in below("node_agent.py") if "node_agent.py" in process.cmdline()[3])
+    (agent,) = (process for process in keeper.children() if "agent.py" in process.cmdline()[3])
+    return [keeper, agent]
+
+
+async def sleeper(host: Host, folder: Path) -> tuple[Backend, int]:
+    note = folder.parent / "pid"
+    note.unlink(missing_ok=True)
+    backend = Backend([sys.executable, "-c", SLEEP, str(note)], folder.parent / "log", host=host, grace=0.3)
+    await backend.start()
+    await asyncio.to_thread(until, lambda: note.exists() and note.read_text(), 20)
+    return backend, int(note.read_text())
