@@ -22,6 +22,7 @@ from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.agents.words import (
+    Begun,
     Ended,
     Environment,
     HangUp,
@@ -56,7 +57,7 @@ class NodeAgent:
         self._settings, self._folder = settings, folder
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[str] = loop.create_future()
-        self._processes = Processes(self._tell_end)
+        self._processes = Processes(self._tell)
         self._line: Line[ToAgent] = Line(
             ToAgent,
             post=self._post,
@@ -66,7 +67,7 @@ class NodeAgent:
             threshold=settings.threshold,
             crowd=self._hold,
         )
-        self._relay = Relay(folder, self._line.relay)
+        self._relay = Relay(folder, self._say)
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
         self._connection = AsyncTcpConnection(
@@ -109,9 +110,14 @@ class NodeAgent:
     def _hold(self, held: bool) -> None:
         self._relay.hold(held)
 
-    def _tell_end(self, ended: Ended) -> None:
-        self._relay.drain()
-        self._line.send(ended)
+    def _say(self, exchange: str, peer: str, frames: list[bytes]) -> None:
+        self._processes.up(peer)
+        self._line.relay(exchange, peer, frames)
+
+    def _tell(self, word: Begun | Ended) -> None:
+        if isinstance(word, Ended):
+            self._relay.drain()
+        self._line.send(word)
 
     def _obey(self, order: ToAgent, frames: list[bytes]) -> None:
         match order:

@@ -13,6 +13,7 @@ from rhapsody_parsl.agents.carrier import Carrier
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import HELLO_WITHIN, AgentListener
 from rhapsody_parsl.agents.words import (
+    Begun,
     Ended,
     Environment,
     FromAgent,
@@ -44,6 +45,7 @@ class RemoteProcess:
         returncode: None while it lives.
         reason: Why it ended, when that is no exit code of its own.
         begun: The task that each worker that ended with it began last.
+        waits: Whether it is still to be started, after others.
     """
 
     def __init__(self, tell: Callable[[Literal["release", "kill"]], None]) -> None:
@@ -52,6 +54,7 @@ class RemoteProcess:
         self.returncode: int | None = None
         self.reason = ""
         self.begun: dict[str, int] = {}
+        self.waits = True
 
     async def wait(self) -> int:
         """Wait for its end and return the exit code of its guard."""
@@ -68,6 +71,7 @@ class RemoteProcess:
 
     def ended(self, code: int, reason: str = "", begun: Mapping[str, int] | None = None) -> None:
         """Note its end."""
+        self.waits = False
         if self.returncode is None:
             self.returncode, self.reason, self.begun = code, reason, dict(begun or {})
             self._over.set()
@@ -150,6 +154,7 @@ class Host:
         log: Path,
         files: Mapping[str, str],
         marks: str = "",
+        name: str = "",
     ) -> RemoteProcess:
         """Start a guarded process there.
 
@@ -159,6 +164,7 @@ class Host:
             log: For its output, in a folder that both hosts see.
             files: Private files written before.
             marks: Files there that tell what workers began last (see `mark`), a pattern.
+            name: What it will call itself on an exchange when it is up; "" for one that is to be started at once.
         """
         self._count += 1
         number = self._count
@@ -167,7 +173,7 @@ class Host:
             process.ended(1, f"its host {self.name} is lost: {self.problem}")
             return process
         self._processes[number] = process
-        self._tell(Start(number, list(argv), dict(env), dict(files), marks, str(log), os.getcwd()))
+        self._tell(Start(number, list(argv), dict(env), dict(files), marks, str(log), os.getcwd(), name))
         return process
 
     def watch(self, on_loss: Callable[[str], None]) -> Callable[[], None]:
@@ -258,6 +264,9 @@ class Host:
             case Ended(number=number, code=code, why=why, begun=begun):
                 if process := self._processes.pop(number, None):
                     process.ended(code, why, begun)
+            case Begun(number=number):
+                if process := self._processes.get(number):
+                    process.waits = False
             case Hello(facts=facts):
                 self._greet(facts)
 

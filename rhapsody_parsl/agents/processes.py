@@ -1,4 +1,4 @@
-"""The processes that a node agent has started on its host, each below a guard, and what it tells of their exits."""
+"""The processes that a node agent starts on its host, at a pace, each below a guard; and what it tells of them."""
 
 import asyncio
 import contextlib
@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from rhapsody_parsl.agents.words import Ended, Start
+from rhapsody_parsl.agents.words import Begun, Ended, Start
 from rhapsody_parsl.hosts import folder, guard, limits, mark
+from rhapsody_parsl.hosts.pace import Pace
 
 __all__ = ("Processes",)
 
@@ -19,32 +21,51 @@ class Processes:
     """Those of one host.
 
     Args:
-        told: Called when one has exited, or could not be started.
+        told: Called when one has begun, when one has exited, or when it could not be started.
 
     Attributes:
         environment: The job's variables, on this host.
     """
 
-    def __init__(self, told: Callable[[Ended], None]) -> None:
+    def __init__(self, told: Callable[[Begun | Ended], None]) -> None:
         self._told = told
         self._loop = asyncio.get_running_loop()
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
         self._orders: dict[int, Start] = {}
+        self._pace = Pace()
+        self._waiting: dict[int, str] = {}
         self.environment: Mapping[str, str] = {}
 
     def start(self, order: Start) -> None:
-        """Start one."""
+        """Start one; one with a name may wait until others are up."""
+        if order.name:
+            self._waiting[order.number] = order.name
+            self._pace.start(order.name, partial(self._start, order))
+        else:
+            self._start(order)
+
+    def up(self, name: str) -> None:
+        """One has spoken."""
+        self._pace.over(name)
+
+    def _start(self, order: Start) -> None:
+        self._waiting.pop(order.number, None)
+        self._told(Begun(order.number))
         try:
             for path, text in order.files.items():
                 folder.write_private(path, text)
             self._watch(order, self._guard(order, order.argv))
         except OSError as problem:
             self._told(Ended(order.number, why=str(problem)))
+            self._loop.call_soon(self._pace.over, order.name)
 
     def release(self, number: int) -> None:
         """Have one stopped with all below it; nothing happens when it has exited."""
         if process := self._guards.get(number):
             _release(process)
+        elif name := self._waiting.pop(number, ""):
+            self._pace.over(name)
+            self._told(Ended(number, 0))
 
     def kill(self, number: int) -> None:
         """Kill the guard of one; another guard does its work then."""
@@ -53,6 +74,7 @@ class Processes:
 
     def close(self) -> None:
         """Stop all; guards do that when their lifeline ends."""
+        self._pace.close()
         for process in self._guards.values():
             _release(process)
         for process in self._guards.values():
@@ -75,6 +97,7 @@ class Processes:
                 self._watch(order, self._guard(order, guard.burial(order.argv, process.pid, code)))
                 return
         self._told(Ended(number, code, begun=mark.take(order.marks)))
+        self._pace.over(order.name)
 
     def _guard(self, order: Start, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
         """Start a guard."""

@@ -5,6 +5,7 @@ import msgspec
 from rhapsody_parsl.hosts.probe import HostFacts
 
 __all__ = (
+    "Begun",
     "Ended",
     "Environment",
     "FromAgent",
@@ -17,7 +18,7 @@ __all__ = (
     "Settings",
     "Start",
     "ToAgent",
-)  # fmt: skip
+)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -88,6 +89,7 @@ class Start(msgspec.Struct, tag="start", array_like=True, frozen=True):
         marks: Files that tell what workers began last (see `mark`), a pattern.
         log: File for its output.
         cwd: Where it runs.
+        name: What it will call itself when it is up; "" for one that says nothing, and is not waited for.
     """
 
     number: int
@@ -97,6 +99,7 @@ class Start(msgspec.Struct, tag="start", array_like=True, frozen=True):
     marks: str
     log: str
     cwd: str
+    name: str = ""
 
 
 class Release(msgspec.Struct, tag="release", array_like=True, frozen=True):
@@ -117,6 +120,12 @@ class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     facts: HostFacts
 
 
+class Begun(msgspec.Struct, tag="begun", array_like=True, frozen=True):
+    """A process has been started, after those before it."""
+
+    number: int
+
+
 class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     """A process has exited, or could not be started.
 
@@ -134,4 +143,4 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
 
 
 ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill
-FromAgent = Relayed | Hello | Ended
+FromAgent = Relayed | Hello | Begun | Ended

@@ -36,6 +36,10 @@ class _Process(Protocol):
     def begun(self) -> Mapping[str, int]:
         """The task that each worker that ended with it began last, as far as its host has told."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be started, after others."""
+
     async def wait(self) -> int:
         """Wait for its end."""
 
@@ -57,6 +61,7 @@ class Elsewhere(Protocol):
         log: Path,
         files: Mapping[str, str],
         marks: str = "",
+        name: str = "",
     ) -> _Process:
         """Start a guarded process there."""
 
@@ -73,6 +78,7 @@ class _Local:
     """
 
     reason = ""
+    waits = False
     begun: Mapping[str, int] = MappingProxyType({})  # whoever asks is on this host and reads the marks
 
     def __init__(self, process: Process, bury: Callable[[int, int], Awaitable[Process]]) -> None:
@@ -124,7 +130,8 @@ class Backend:
         patience: Seconds to wait for such a process to end.
         host: Where it runs; None is this host.
         files: Private files written there before it starts, by path.
-        marks: Of the workers that end with it (see `wire.mark`), a pattern of files; for another host.
+        marks: Of the workers that end with it (see `mark`), a pattern of files; for another host.
+        name: What it will call itself on an exchange, if it may wait there until others are up; for another host.
         processes: How many processes and threads it has on this host at least: with fewer, many a program hangs.
         spans: Further hosts that have processes of it: when one is lost it ends as a whole.
     """
@@ -144,9 +151,10 @@ class Backend:
         files: Mapping[str, str] | None = None,
         spans: Iterable[Elsewhere] = (),
         marks: str = "",
+        name: str = "",
         processes: int = 0,
     ) -> None:
-        self._processes = processes
+        self._processes, self._name = processes, name
         self._command, self.log, self._env, self._cores = list(command), log, dict(env or {}), cores
         self._nice, self._grace, self._sweep, self._patience = nice, grace, list(sweep), patience
         self._host, self._files, self._spans, self._marks = host, dict(files or {}), list(spans), marks
@@ -159,6 +167,11 @@ class Backend:
     def alive(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be started on its host, after others."""
+        return self._process is not None and self._process.waits
 
     @property
     def begun(self) -> Mapping[str, int]:
@@ -177,7 +190,7 @@ class Backend:
             self._process = _Local(process, lambda pid, code: self._start_guard(guard.burial(argv, pid, code)))
         else:
             self._process = self._host.start_process(
-                argv, env=self._env, log=self.log, files=self._files, marks=self._marks
+                argv, env=self._env, log=self.log, files=self._files, marks=self._marks, name=self._name
             )
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
 

@@ -11,11 +11,12 @@ from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import STARTUP_TIMEOUT
 from rhapsody_parsl.hosts.ending import how_ended
 from rhapsody_parsl.hosts.mark import mark_of
+from rhapsody_parsl.hosts.pace import Pace
 from rhapsody_parsl.hosts.process import Backend, log_tail, start_child
 from rhapsody_parsl.hosts.process_tree import end_session
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
-from rhapsody_parsl.wire.messages import FromBackend, Mode, Task
+from rhapsody_parsl.wire.messages import FromBackend, Mode, Ready, Task
 
 __all__ = ("LocalWorkers",)
 
@@ -37,6 +38,7 @@ class LocalWorkers:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._remote: dict[str, Backend] = {}
         self._watches: set[asyncio.Task[None]] = set()
+        self._pace = Pace()
         self._stopping = False
         self.pool = WorkerPool(
             context,
@@ -59,6 +61,7 @@ class LocalWorkers:
     async def stop(self) -> None:
         """End every worker with all it started; idempotent."""
         self._stopping = True
+        self._pace.close()
         self.pool.quit()
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
@@ -71,11 +74,15 @@ class LocalWorkers:
         self._exchange.stop()
 
     def _receive(self, peer: str, message: FromBackend) -> None:
+        if isinstance(message, Ready):
+            self._pace.over(peer)
         self.pool.receive(peer, message)
 
     def _spawn(self, name: str, host: str) -> None:
-        remote = self._context.host(host)
-        self._watch(self._run_remote(name, remote) if remote else self._run_worker(name, host), name)
+        if remote := self._context.host(host):
+            self._watch(self._run_remote(name, remote), name)
+        else:
+            self._pace.start(name, lambda: self._watch(self._run_worker(name, host), name))
 
     def _watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=f"watch {name}")
@@ -87,6 +94,7 @@ class LocalWorkers:
         try:
             process = await start_child(self._command(name), self._log_of(name), asyncio.subprocess.DEVNULL)
         except OSError as problem:
+            self._pace.over(name)
             self._ended(name, host, f"it could not be started: {problem}")
             return
         self._processes[name] = process
@@ -96,13 +104,16 @@ class LocalWorkers:
         if code:
             end_session(process.pid)
         del self._processes[name]
+        self._pace.over(name)
         self._ended(name, host, f"it {how_ended(code)}")
 
     async def _run_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host and report its end."""
         marks = mark_of(str(self._context.folder), name)
         command = self._command(name)
-        backend = self._remote[name] = Backend(command, self._log_of(name), host=host, grace=_GRACE, marks=marks)
+        backend = self._remote[name] = Backend(
+            command, self._log_of(name), host=host, grace=_GRACE, marks=marks, name=name
+        )
         await backend.start()
         if self._stopping:
             await backend.stop()
@@ -119,8 +130,10 @@ class LocalWorkers:
         error = worker_lost(name, host, reason, "" if self._stopping else log_tail(self._log_of(name)))
         self.pool.worker_exited(name, error, begun)
 
-    def _abandon(self, name: str) -> str:
-        """Kill a worker; return the end of its log."""
+    def _abandon(self, name: str) -> str | None:
+        """Kill a worker; return the end of its log, None while its start waits for others."""
+        if self._pace.waits(name) or (name in self._remote and self._remote[name].waits):
+            return None
         if process := self._processes.get(name):
             with suppress(ProcessLookupError):
                 process.kill()
