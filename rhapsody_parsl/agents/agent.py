@@ -41,8 +41,9 @@ from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 
 __all__ = ("NodeAgent",)
 
-_PATIENCE = 4.0
-"""Seconds without a confirmation after which a connection is made anew: the kernel's next try may come much later."""
+_PATIENCE = 1 / 8
+"""Part of the threshold without a confirmation after which a connection is made anew: the kernel's next try may come
+much later."""
 
 
 class NodeAgent:
@@ -78,7 +79,7 @@ class NodeAgent:
             receive=self._line.hear,
             connected=self._note_connection,
             hung_up=lambda: self.leave("the pilot hears us no more"),
-            patience=_PATIENCE,
+            patience=_PATIENCE * settings.threshold,
         )
 
     async def serve(self) -> str:

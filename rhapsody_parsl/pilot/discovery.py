@@ -25,6 +25,8 @@ __all__ = ("discover",)
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 64
+"""Hosts whose agents start at once: each takes a process of the launcher's here."""
 _UNEQUAL_GPUS = (
     "The job's hosts show different numbers of GPUs. If they are alike, ask Slurm for GPUs by number, as with "
     "SlurmProvider(gpus_per_node=...): a job without that shows none in the steps that reach its other hosts"
@@ -60,6 +62,11 @@ async def discover(
     return make_nodes(config, listed, facts, named), hosts
 
 
+async def _start(host: Host, turn: asyncio.Semaphore) -> None:
+    async with turn:
+        await host.start()
+
+
 async def _named(listed: Sequence[Listed]) -> bool:
     """Whether the network knows hosts by the batch system's names; where none answers, to learn that takes long."""
     return len(listed) == 1 or await asyncio.to_thread(is_known, listed[0].name)
@@ -91,7 +98,8 @@ async def _open(
         for each in listed
     ]
     began = time.monotonic()
-    await asyncio.gather(*(host.start() for host in hosts))
+    turn = asyncio.Semaphore(_AT_ONCE)
+    await asyncio.gather(*(_start(host, turn) for host in hosts))
     up = sum(host.up for host in hosts)
     log.info(
         "%d of %d other hosts reached (%s) in %.2f s", up, len(hosts), node_launcher.kind, time.monotonic() - began

@@ -18,8 +18,8 @@ __all__ = ("AsyncTcpConnection",)
 
 log = logging.getLogger(__name__)
 
-_ATTEMPT = 2000
-"""Milliseconds that an attempt to connect may take, where the other end is soon to be there again."""
+_LEAST = 200
+"""Milliseconds."""
 
 
 class AsyncTcpConnection:
@@ -54,8 +54,7 @@ class AsyncTcpConnection:
         self._socket = quiet_socket(self._context, zmq.DEALER)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if patience:
-            self._socket.setsockopt(zmq.TCP_MAXRT, int(patience * 1000))
-            self._socket.setsockopt(zmq.CONNECT_TIMEOUT, _ATTEMPT)
+            _be_quick(self._socket, max(_LEAST, int(patience * 1000)))
         proof.unlock(self._socket)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._socket.connect(address)
@@ -91,6 +90,13 @@ class AsyncTcpConnection:
     def _note_connection(self) -> None:
         for event, _ in connection_events(self._monitor):
             self._connected(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
+
+
+def _be_quick(socket: "zmq.Socket[bytes]", patience: int) -> None:
+    """Have a connection made anew soon, also when nobody answers; in milliseconds."""
+    socket.setsockopt(zmq.TCP_MAXRT, patience)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, max(_LEAST, patience // 2))
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, max(_LEAST, patience // 4))
 
 
 def _arrived(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:

@@ -38,6 +38,12 @@ def hang_up(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def where_after(seconds: float) -> str:
+    """Say, some time later, on which host we are."""
+    time.sleep(seconds)
+    return os.uname().nodename
+
+
 def meet(folder: str, count: int, seconds: float = 60) -> tuple[str, list[int]]:
     """Wait until `count` of us are there at once; say where we are."""
     place = Path(folder)

@@ -74,9 +74,7 @@ def block(
         label="rhapsody",
         provider=provider,
         runtimes=[RUNTIMES[name](**given[name]) for name in runtimes],
-        heartbeat_threshold=8,
-        heartbeat_period=1,
-        **(options or {}).get("executor", {}),
+        **{"heartbeat_threshold": 8, "heartbeat_period": 1, **(options or {}).get("executor", {})},
     )
     with parsl.load(Config(executors=[executor], run_dir=str(folder / "runinfo"), initialize_logging=True)):
         yield executor
@@ -108,6 +106,26 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             cut = executor.submit(apps.hang_up, {"labels": ["vn2"]}, PATIENCE)
             tell("cut", type(cut.exception(PATIENCE / 2)).__name__)
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
+
+
+def crowd(folder: Path, cores: int = 40) -> None:
+    """A worker on each of many declared cores of each node, all at once."""
+    with block(folder, ["local"], options={"executor": {"cores_per_node": cores}}) as executor:
+        futures = [executor.submit(apps.where_after, {}, 0.5) for _ in range(3 * cores)]
+        places = [future.result(PATIENCE) for future in futures]
+        tell("places", {place: places.count(place) for place in places})
+
+
+def cut(folder: Path, threshold: float) -> None:
+    """Tasks of a node before, in and after a cut: the same worker, and nothing lost."""
+    with block(folder, ["local"], options={"executor": {"heartbeat_threshold": threshold}}) as executor:
+        far = {"labels": ["vn2"]}
+        before = executor.submit(os.getpid, far).result(PATIENCE)
+        within = executor.submit(apps.where_after, far, threshold / 4)
+        tell("running", before)
+        until((folder / "go").exists, PATIENCE)
+        tell("within", within.result(PATIENCE))
+        tell("after", executor.submit(os.getpid, far).result(PATIENCE))
 
 
 def shared(folder: Path) -> None:

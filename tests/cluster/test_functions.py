@@ -35,3 +35,8 @@ def test_dragon_runtimes_over_several_nodes(cluster: Cluster, span: int, way: st
         met = driver.hear("met")
         report(f"Dragon runtimes over {span or 3} nodes each, {way}: {driver.hear('seconds')} s")
     assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]
+
+
+def test_many_workers_that_start_at_once_lose_no_node(cluster: Cluster) -> None:
+    with Driver(cluster, "crowd") as driver:
+        assert driver.hear("places") == {"vn1": 40, "vn2": 40, "vn3": 40}

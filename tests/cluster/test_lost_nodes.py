@@ -62,6 +62,18 @@ def test_only_the_tasks_of_a_lost_node_are_lost(cluster: Cluster, how: str, way:
     until_in_order(cluster)
 
 
+def test_a_short_cut_costs_no_worker_and_no_task(cluster: Cluster) -> None:
+    with ExitStack() as repairs, Driver(cluster, "cut", threshold=HEARTBEAT) as driver:
+        before = driver.hear("running")
+        fail(cluster, "cut off")
+        repairs.callback(repair, cluster, "cut off")
+        time.sleep(HEARTBEAT / 2)
+        repairs.close()
+        (driver.folder / "go").touch()
+        assert driver.hear("within") == "vn2"
+        assert driver.hear("after") == before
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("mpi", ["hydra", "openmpi"])
 def test_gangs_over_a_lost_node_are_lost_and_the_next_runs_on_the_others(cluster: Cluster, mpi: str) -> None:
