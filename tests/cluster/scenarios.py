@@ -108,17 +108,18 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
 
 
-def crowd(folder: Path, cores: int = 40) -> None:
+def crowd(folder: Path, cores: int = 60) -> None:
     """A worker on each of many declared cores of each node, all at once."""
-    with block(folder, ["local"], options={"executor": {"cores_per_node": cores}}) as executor:
+    options = {"executor": {"cores_per_node": cores, "heartbeat_threshold": 4}}
+    with block(folder, ["local"], options=options) as executor:
         futures = [executor.submit(apps.where_after, {}, 0.5) for _ in range(3 * cores)]
         places = [future.result(PATIENCE) for future in futures]
         tell("places", {place: places.count(place) for place in places})
 
 
-def cut(folder: Path, threshold: float) -> None:
+def cut(folder: Path, threshold: float, way: str = "slurm") -> None:
     """Tasks of a node before, in and after a cut: the same worker, and nothing lost."""
-    with block(folder, ["local"], options={"executor": {"heartbeat_threshold": threshold}}) as executor:
+    with block(folder, ["local"], way=way, options={"executor": {"heartbeat_threshold": threshold}}) as executor:
         far = {"labels": ["vn2"]}
         before = executor.submit(os.getpid, far).result(PATIENCE)
         within = executor.submit(apps.where_after, far, threshold / 4)

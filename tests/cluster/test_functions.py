@@ -39,4 +39,4 @@ def test_dragon_runtimes_over_several_nodes(cluster: Cluster, span: int, way: st
 
 def test_many_workers_that_start_at_once_lose_no_node(cluster: Cluster) -> None:
     with Driver(cluster, "crowd") as driver:
-        assert driver.hear("places") == {"vn1": 40, "vn2": 40, "vn3": 40}
+        assert driver.hear("places") == {"vn1": 60, "vn2": 60, "vn3": 60}
