@@ -93,9 +93,7 @@ class Told:
 class Hub:
     """Has nothing but an address."""
 
-    def arguments(self, hosts: Any) -> list[str]:
-        """Return none."""
-        return []
+    endpoint = ""
 
     def send(self, peer: str, message: Any) -> None:
         """Nobody is there."""
