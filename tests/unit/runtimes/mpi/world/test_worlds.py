@@ -11,6 +11,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import MPIRuntime
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.world.job import Job
@@ -41,7 +42,16 @@ class Block:
         program.chmod(0o700)
         here = make_context(folder, None, *NODES.values())
         launcher, log = NodeLauncher("own", ("env",)), folder / "log"
-        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, period=1.0, threshold=1.0, files={})
+        other = Host(
+            "elsewhere",
+            node_launcher=launcher,
+            folder=folder,
+            log=log,
+            period=1.0,
+            threshold=1.0,
+            files={},
+            on_change=HostChanges().tell,
+        )
         several = make_context(folder, None, *NODES.values(), hosts={other.name: other})
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
