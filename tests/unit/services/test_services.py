@@ -11,7 +11,7 @@ from rhapsody_parsl.block.context import Borrow, Node, Placed
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceNotFound
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, service
-from rhapsody_parsl.service_config import CommandService, ServiceSettings
+from rhapsody_parsl.service_config import CommandService, ServiceConfig
 from rhapsody_parsl.services.protocol import Program
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
@@ -40,7 +40,7 @@ class PlainKind:
 
     name = what = "plain"
 
-    def __init__(self, config: ServiceSettings) -> None:
+    def __init__(self, config: ServiceConfig) -> None:
         self.config = config
 
     async def check(self) -> None:
