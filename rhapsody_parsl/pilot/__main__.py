@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from rhapsody_parsl.config import read_config
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import folder, guard, leftovers, limits
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
@@ -39,7 +40,11 @@ def _serve(config: Path, block: str, private: str) -> None:
     faulthandler.enable()
     if sys.version_info < (3, 12):
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # later ones do so; others take a thread for each child
-    asyncio.run(_run(config, block, Path(private)))
+    try:
+        asyncio.run(_run(config, block, Path(private)))
+    except RhapsodyError as problem:  # the driver shows our standard error to its user
+        logging.getLogger(__name__).exception("the block cannot be used")
+        sys.exit(f"{type(problem).__name__}: {problem}")
 
 
 def _become_guard(config: Path) -> None:
