@@ -10,6 +10,7 @@ from parsl import launchers
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
+from rhapsody_parsl.cluster.job_end import seconds_of
 from rhapsody_parsl.cluster.node_launcher import check_node_launcher
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_config import RuntimeConfig
@@ -25,6 +26,7 @@ __all__ = (
     "check_python",
     "check_runtimes",
     "check_words",
+    "walltime_of",
 )
 
 _IN_A_LABEL = "._-+@:=,%"
@@ -209,3 +211,13 @@ def check_provider(provider: ExecutionProvider | None) -> int:
             "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
         )
     return int(nodes)
+
+
+def walltime_of(provider: ExecutionProvider | None) -> float:
+    """Return the seconds that a provider asks the batch system for; 0 where it says nothing, or in its own way."""
+    shared = getattr(provider, "block", None)
+    walltime = getattr(getattr(shared, "provider", provider), "walltime", "")
+    try:
+        return seconds_of(walltime) if isinstance(walltime, str) else 0.0
+    except ValueError:
+        return 0.0

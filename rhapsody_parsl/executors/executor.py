@@ -39,6 +39,7 @@ from rhapsody_parsl.executors.checks import (
     check_python,
     check_runtimes,
     check_words,
+    walltime_of,
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
@@ -244,6 +245,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             ageing=self.ageing,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
+            walltime=walltime_of(self.provider),
             open_files=limits.raised(),
         )
 

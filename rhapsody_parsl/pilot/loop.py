@@ -38,16 +38,26 @@ class Pilot:
         folder: Private, on a local disk, and ours to remove.
         nodes: What the block holds, the node we stand on first.
         hosts: Its other hosts, ours to close.
+        ends_at: Seconds since the epoch at which the job ends; None where nobody says.
     """
 
     def __init__(
-        self, config: BlockConfig, block: str, folder: Path, *, nodes: Sequence[Node], hosts: Mapping[str, Host]
+        self,
+        config: BlockConfig,
+        block: str,
+        folder: Path,
+        *,
+        nodes: Sequence[Node],
+        hosts: Mapping[str, Host],
+        ends_at: float | None = None,
     ) -> None:
         self._config, self._block, self._folder = config, block, folder
         self._leaving = Leaving()
         self._background = Background(self._leaving)
         self._link: Link | None = None
-        self._shell = Shell(config, block, folder, nodes=nodes, hosts=hosts, send=self._send, leaving=self._leaving)
+        self._shell = Shell(
+            config, block, folder, nodes=nodes, hosts=hosts, ends_at=ends_at, send=self._send, leaving=self._leaving
+        )
         self._core = self._shell.core
 
     async def run(self) -> None:

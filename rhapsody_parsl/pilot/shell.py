@@ -48,6 +48,7 @@ class Shell:
         folder: Private, on a local disk.
         nodes: What the block holds, the node we stand on first.
         hosts: Its other hosts, ours to close.
+        ends_at: Seconds since the epoch at which the job ends; None where nobody says.
         send: Sends the driver a message.
         leaving: Whether the pilot leaves; told so when it is drained, and when something here breaks.
 
@@ -66,10 +67,11 @@ class Shell:
         *,
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
+        ends_at: float | None,
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
-        self._send, self._leaving = send, leaving
+        self._send, self._leaving, self._ends_at = send, leaving, ends_at
         self._background = Background(leaving)
         self.draining = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -98,7 +100,8 @@ class Shell:
 
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
-        return inventory_of(self.core.ledger, self._runtimes, bool(self.context.shared_folder))
+        shared = bool(self.context.shared_folder)
+        return inventory_of(self.core.ledger, self._runtimes, shared, ends_at=self._ends_at, now=time.time())
 
     def start(self) -> None:
         """Start the services, and the runtimes that start with the block."""
