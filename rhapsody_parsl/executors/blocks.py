@@ -37,6 +37,7 @@ class Block:
         heard: Monotonic time of its last word.
         idle_since: Monotonic time at which its last task ended, or of its first word.
         served: How many tasks it has ended.
+        too_long: The least walltime for which it had no time left, when it had handed the task back.
         closing: Whether it gets no more tasks.
         cut: Whether its connection is down.
         lost: Whether it is gone without a goodbye.
@@ -54,6 +55,7 @@ class Block:
         self.leases: dict[int, LeaseRecord] = {}
         self.began = self.heard = self.idle_since = now
         self.served = 0
+        self.too_long = math.inf
         self.closing = self.cut = self.lost = False
 
     @property
@@ -75,6 +77,18 @@ class Block:
     def laden(self) -> bool:
         """Whether its payloads are as much as its pilot is to hold, and it has work for all its cores."""
         return self.bytes > _MOST_BYTES and len(self.tasks) > self.cores
+
+    def has_time(self, walltime: float, now: float) -> bool:
+        """Whether a task that starts now ends before the block's job does; without a walltime it may always start.
+
+        Args:
+            walltime: The task's, in seconds; 0 is none.
+            now: Seconds since the epoch.
+        """
+        if not walltime or self.inventory is None:
+            return True
+        ends_at = self.inventory.ends_at
+        return walltime < self.too_long and (ends_at is None or now + walltime <= ends_at)
 
     def give(self, task: Task) -> None:
         """It has a task now."""
@@ -196,9 +210,25 @@ class Blocks:
         """Whether some block takes some task."""
         return any(self._has_room(block) for block in self._blocks.values())
 
-    def choose(self, spec: TaskSpec) -> Block | None:
-        """Return the block for the next task: the least loaded that can ever hold it and has room, or None."""
-        open_blocks = [block for block in self._blocks.values() if self._has_room(block)]
+    def have_too_little_time(self, walltime: float, now: float) -> bool:
+        """Whether there are blocks, and all of them end before a task that starts now.
+
+        Args:
+            walltime: The task's, in seconds.
+            now: Seconds since the epoch.
+        """
+        there = [block for block in self._blocks.values() if block.inventory and not block.closing]
+        return bool(there) and not any(block.has_time(walltime, now) for block in there)
+
+    def choose(self, spec: TaskSpec, now: float) -> Block | None:
+        """Return the block for the next task: the least loaded that can hold it, has room and lasts as long, or None.
+
+        Args:
+            spec: The task's.
+            now: Seconds since the epoch.
+        """
+        walltime = spec.policy.walltime
+        open_blocks = [b for b in self._blocks.values() if self._has_room(b) and b.has_time(walltime, now)]
         if not self._several:
             return open_blocks[0] if open_blocks else None
         fitting = [b for b in open_blocks if b.inventory and misfit(spec, b.inventory) is None]

@@ -182,7 +182,9 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.offers, self.services, self.default_runtime, self.declared_nodes or nodes)
+        walltime = walltime_of(self.provider)
+        nodes = self.declared_nodes or nodes
+        return Admission(self.offers, self.services, self.default_runtime, nodes, walltime=walltime)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 

@@ -95,7 +95,8 @@ class Shell:
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.borrow)
         self._runtimes = build(config, self.context, self._services)
-        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing)
+        ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
+        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends)
         self.reports = Reports(self.core, self._runtimes)
 
     def inventory(self) -> Inventory:
@@ -239,6 +240,8 @@ class Shell:
         results, leases = self.core.take_results()
         if results or leases:
             self._send(Results(results, leases))
+        if late := self.core.take_late():
+            self._send(Returned(0, late))
         self._arm_timer()
         if self.draining:
             self._drain()
