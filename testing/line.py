@@ -58,7 +58,8 @@ class Campaign:
     def __init__(self, seed: int, tasks: int = 40) -> None:
         self.dice = random.Random(seed)  # noqa: S311 - it has to be the same again
         self.clock = Clock()
-        self.dispatcher = Dispatcher(Blocks(several=True), THRESHOLD, lambda: self.clock.now)
+        blocks = Blocks(several=True, drain_before=self.dice.choice([None, 0.0, 5.0, 25.0]))
+        self.dispatcher = Dispatcher(blocks, THRESHOLD, lambda: self.clock.now)
         self.ending = self.dice.random() < 0.5  # noqa: PLR2004 - of two campaigns one
         self.walltimes: dict[int, float] = {}
         self.faults = self.dice.choice([0.0, 0.02, 0.2])
@@ -183,6 +184,8 @@ class Campaign:
         for block in self.dispatcher.blocks:
             self._put(block, block.session.beat())
         self.dispatcher.look(self.clock.now)
+        if self.clock.now >= self.dispatcher.blocks.drain_at:
+            self.dispatcher.drain_old(self.clock.now)
         self._give_out()
 
     def _give_out(self) -> None:

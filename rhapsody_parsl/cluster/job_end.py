@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.cluster import pbs
 
-__all__ = ("VARIABLE", "job_end", "seconds_of")
+__all__ = ("job_end", "seconds_of")
 
 log = logging.getLogger(__name__)
-
-VARIABLE = "RHAPSODY_JOB_END"
-"""Seconds since the epoch: what somebody says who knows better, and what each task finds."""
 
 _WITHIN = 20.0
 """Seconds for an answer of Slurm."""

@@ -156,6 +156,7 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
 
 _OTHERS: dict[str, Callable[[str, float], None]] = {
     "drain_period": lambda name, value: check_range(name, value, _LEAST_SECONDS, LONGEST_TIME),
+    "drain_before": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
     "ageing": check_positive,
     "mem_per_node": lambda name, value: check_positive(name, value, _MOST_MEMORY),
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),

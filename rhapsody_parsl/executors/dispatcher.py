@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
-from rhapsody_parsl.errors import BlockLost, RhapsodyError
+from rhapsody_parsl.errors import BlockExpired, BlockLost, RhapsodyError
 from rhapsody_parsl.executors.admission import InvalidSpecification, time_misfit
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
@@ -212,9 +212,7 @@ class Dispatcher:
             self.blocks.refused[block.id] = str(misfit)
             self._dismiss(block, drain=False)
             return
-        block.inventory = hello.inventory
-        if block.id not in self.blocks.seen:
-            self.blocks.seen.append(block.id)
+        self.blocks.joined(block, hello.inventory, block.heard)
         self._out.append(Joined(block))
         self._waiting.extendleft(reversed(self._later.take_all()))
         self._refuse_too_long()
@@ -294,13 +292,22 @@ class Dispatcher:
         self._gone.add(block.peer)
         block.lost = begun is None
         self._out.append(Left(block, reason))
+        expired = block.is_over(self._clock())
+        error = (BlockExpired if expired else BlockLost)(block.id, reason, log)
         for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._reruns.allow(task.id, self._spec_of(task).policy):
+            if (begun is not None and task.id not in begun) or self._runs_again(task, expired):
                 self._waiting.append(task)
             else:
                 self._forget(task.id)
                 self._count(task, "lost")
-                self._out += [Discard([task]), Failed(task.id, BlockLost(block.id, reason, log))]
+                self._out += [Discard([task]), Failed(task.id, error)]
+
+    def _runs_again(self, task: Task, expired: bool) -> bool:
+        """Whether a task that may have begun runs again; one that is told of each end in time, after each end."""
+        policy = self._spec_of(task).policy
+        if expired and policy.signal and policy.on_loss == "rerun":
+            return True
+        return self._reruns.allow(task.id, policy)
 
 
 def _never_in_time(walltime: float) -> InvalidSpecification:

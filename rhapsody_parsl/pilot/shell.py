@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.host import Host
@@ -71,7 +72,7 @@ class Shell:
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
-        self._send, self._leaving, self._ends_at = send, leaving, ends_at
+        self._send, self._leaving = send, leaving
         self._background = Background(leaving)
         self.draining = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -83,12 +84,13 @@ class Shell:
             folder=folder,
             logs=logs_of(config, block),
             python=sys.executable,
-            environment={_BLOCK_VARIABLE: block},
+            environment={_BLOCK_VARIABLE: block, **({} if ends_at is None else {VARIABLE: f"{ends_at:.3f}"})},
             events=self,
             hosts=dict(hosts),
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
+            ends_at=ends_at,
         )
         for host in hosts.values():
             host.on_change = self._host_changed
@@ -102,7 +104,7 @@ class Shell:
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
         shared = bool(self.context.shared_folder)
-        return inventory_of(self.core.ledger, self._runtimes, shared, ends_at=self._ends_at, now=time.time())
+        return inventory_of(self.core.ledger, self._runtimes, shared, ends_at=self.context.ends_at, now=time.time())
 
     def start(self) -> None:
         """Start the services, and the runtimes that start with the block."""

@@ -1,15 +1,17 @@
 """Tasks with a walltime and blocks that end: who gets which, who waits for the next block, who waits in vain."""
 
+import math
 from typing import Any
 
 import pytest
 
+from rhapsody_parsl.errors import BlockExpired, BlockLost
 from rhapsody_parsl.executors.admission import InvalidSpecification
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
-from rhapsody_parsl.executors.instructions import Discard, Failed, Give, Instruction
+from rhapsody_parsl.executors.instructions import Discard, Failed, Give, Instruction, Send
 from rhapsody_parsl.executors.later import MOST_IDLE_RETURNS
-from rhapsody_parsl.wire.messages import RESULT, VERSION, Goodbye, Hello, Result, Results, Returned, Task
+from rhapsody_parsl.wire.messages import RESULT, VERSION, Goodbye, Hello, Result, Results, Returned, Stop, Task
 from testing.clock import Clock
 from testing.nodes import make_inventory, make_spec, make_task
 
@@ -156,3 +158,55 @@ def test_a_task_that_waits_for_time_can_be_cancelled() -> None:
     driver.block("1", lasts=4000.0)
     assert driver.given == {"1": [1]}
     assert driver.dispatcher.blocks.totals().tasks.cancelled == 1
+
+
+def test_a_block_drains_before_its_job_ends_and_gives_back_what_has_not_begun() -> None:
+    driver = Driver()
+    block = driver.block("0", lasts=2000.0)
+    driver.submit(make_task(0, SHORT), make_task(1, SHORT))
+    assert driver.dispatcher.blocks.drain_at == 1940.0
+    assert driver.dispatcher.drain_old(1939.0) == []
+    assert driver.dispatcher.drain_old(1940.0) == [block]
+    assert driver.dispatcher.take() == [Send(block, Stop(drain=True))]
+    driver.submit(make_task(2, SHORT))
+    driver.hear(block, Returned(0, [1]))
+    assert driver.given == {"0": [0, 1]}
+    driver.block("1", lasts=2000.0)
+    assert driver.given["1"] == [1, 2]
+    assert not driver.failed
+
+
+@pytest.mark.parametrize(("lasts", "drain_before", "at"), [
+    (7200.0, None, 7140.0), (100.0, None, 95.0), (7200.0, 600.0, 6600.0), (7200.0, 0.0, 7200.0), (100.0, 600.0, 50.0),
+    (None, 600.0, math.inf),
+])  # fmt: skip
+def test_how_long_before_its_end_a_block_drains(lasts: float | None, drain_before: float | None, at: float) -> None:
+    blocks = Blocks(several=True, drain_before=drain_before)
+    block = Block("0", 0.0)
+    blocks.add(block)
+    blocks.joined(block, make_inventory(ends_at=lasts, lasts=lasts), 0.0)
+    assert blocks.drain_at == block.drain_at == at
+
+
+def lost_with(reruns: int, now: float, **keys: Any) -> Any:
+    """Return what becomes of a task whose block ends so many times, each at a time of its 2000 s."""
+    driver = Driver()
+    driver.submit(make_task(0, make_spec(**keys)))
+    for number in range(reruns):
+        block = driver.block(str(number), lasts=2000.0)
+        driver.clock.now += now
+        driver.hear(block, Goodbye("the block was told to end (SIGTERM)", [0]))
+    return driver.failed.get(0)
+
+
+def test_what_ran_to_the_end_of_its_block_is_told_so() -> None:
+    assert type(lost_with(1, now=1989.0)) is BlockLost
+    assert type(lost_with(1, now=1990.0)) is BlockExpired
+    assert "the block was told to end (SIGTERM)" in str(lost_with(1, now=1990.0))
+
+
+def test_a_task_that_is_told_of_the_end_goes_on_after_each() -> None:
+    assert lost_with(20, now=2000.0, on_loss="rerun", signal="SIGUSR1") is None
+    assert type(lost_with(20, now=100.0, on_loss="rerun", signal="SIGUSR1")) is BlockLost
+    assert type(lost_with(20, now=2000.0, on_loss="rerun")) is BlockExpired
+    assert type(lost_with(1, now=2000.0, signal="SIGUSR1")) is BlockExpired
