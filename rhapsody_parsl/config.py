@@ -167,6 +167,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         ageing: Seconds of waiting that weigh as much as one step of priority.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
+        walltime: Seconds that the provider asked for; 0 where it asked for none.
         open_files: The driver's soft limit, which it may have raised, and the one that it came with.
     """
 
@@ -189,6 +190,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     ageing: float = 60.0
     shared_folder: str = ""
     enforce_memory: bool = True
+    walltime: float = 0.0
     open_files: tuple[int, int] = (0, 0)
     missing: dict[str, str] = {}
 

@@ -10,6 +10,7 @@ from parsl import launchers
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
+from rhapsody_parsl.cluster.job_end import seconds_of
 from rhapsody_parsl.cluster.node_launcher import check_node_launcher
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_config import RuntimeConfig
@@ -25,6 +26,7 @@ __all__ = (
     "check_python",
     "check_runtimes",
     "check_words",
+    "walltime_of",
 )
 
 _IN_A_LABEL = "._-+@:=,%"
@@ -154,6 +156,7 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
 
 _OTHERS: dict[str, Callable[[str, float], None]] = {
     "drain_period": lambda name, value: check_range(name, value, _LEAST_SECONDS, LONGEST_TIME),
+    "drain_before": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
     "ageing": check_positive,
     "mem_per_node": lambda name, value: check_positive(name, value, _MOST_MEMORY),
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
@@ -209,3 +212,13 @@ def check_provider(provider: ExecutionProvider | None) -> int:
             "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
         )
     return int(nodes)
+
+
+def walltime_of(provider: ExecutionProvider | None) -> float:
+    """Return the seconds that a provider asks the batch system for; 0 where it says nothing, or in its own way."""
+    shared = getattr(provider, "block", None)
+    walltime = getattr(getattr(shared, "provider", provider), "walltime", "")
+    try:
+        return seconds_of(walltime) if isinstance(walltime, str) else 0.0
+    except ValueError:
+        return 0.0

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from rhapsody_parsl.config import read_config
@@ -61,7 +62,8 @@ def _become_guard(config: Path) -> None:
 
 
 async def _run(path: Path, block: str, private: Path) -> None:
-    from rhapsody_parsl.cluster.node_launcher import environment  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.cluster.job_end import job_end  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.cluster.node_launcher import environment  # noqa: PLC0415 - as above
     from rhapsody_parsl.hosts.changes import HostChanges  # noqa: PLC0415 - as above
     from rhapsody_parsl.hosts.environment import put  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.discovery import discover  # noqa: PLC0415 - as above
@@ -80,10 +82,11 @@ async def _run(path: Path, block: str, private: Path) -> None:
     for name in job.keys() - environment(job).keys():
         del os.environ[name]  # for us and all that we start: no step is composed with it
     put(str(private), os.environ)
+    ends_at = job_end(job, time.time(), config.walltime)
     changes = HostChanges()
     nodes, hosts = await discover(config, private, logs_of(config, block), changes=changes, environment=job)
     provide(len(hosts), nodes, len(config.runtimes))
-    pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts, changes=changes)
+    pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts, changes=changes, ends_at=ends_at)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")

@@ -40,6 +40,7 @@ class Pilot:
         nodes: What the block holds, the node we stand on first.
         hosts: Its other hosts, ours to close.
         changes: Tells when one of these is lost, or back.
+        ends_at: Seconds since the epoch at which the job ends; None where nobody says.
     """
 
     def __init__(
@@ -51,13 +52,22 @@ class Pilot:
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
         changes: HostChanges,
+        ends_at: float | None = None,
     ) -> None:
         self._config, self._block, self._folder = config, block, folder
         self._leaving = Leaving()
         self._background = Background(self._leaving)
         self._link: Link | None = None
         self._shell = Shell(
-            config, block, folder, nodes=nodes, hosts=hosts, changes=changes, send=self._send, leaving=self._leaving
+            config,
+            block,
+            folder,
+            nodes=nodes,
+            hosts=hosts,
+            changes=changes,
+            ends_at=ends_at,
+            send=self._send,
+            leaving=self._leaving,
         )
         self._core = self._shell.core
 

@@ -169,7 +169,7 @@ class Runner:
             if work.memory and self._before.note(work.run) > work.memory // 2:
                 self._leave()
             if self._inbox.begin(work.run, task.id):
-                result = self._run_task(work, task)
+                result = self._run_task(work, task) if not work.signal else self._run_told(work, task)
                 self._outbox.put(work.run, deliver(result, work.shared_folder))
                 self._inbox.end()
                 is_last = task is work.tasks[-1]
@@ -184,6 +184,13 @@ class Runner:
         end_below()
         self._outbox.flush()
         os._exit(0)
+
+    def _run_told(self, work: Work, task: Task) -> Result:
+        """Run a task that gets a signal before the block ends."""
+        from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
+
+        with Notice(work):
+            return self._run_task(work, task)
 
     def _run_task(self, work: Work, task: Task) -> Result:
         payload = opened(task)

@@ -24,6 +24,10 @@ class Pilot:
     def at_work(self, run: Run, host: str, pids: Any) -> None:
         """Hear of processes."""
 
+    def notice(self, run: Run) -> tuple[int, float]:
+        """The second run gets a signal."""
+        return (10, 99.0) if run.id == 2 else (0, 0.0)
+
 
 class Hub:
     """What the pool sent, and to whom; all that it uses of a hub before anything ends."""
@@ -102,3 +106,11 @@ def test_one_at_work_stays_beside_another_share_of_its_gpu() -> None:
 def test_where_there_are_no_gpus_any_worker_will_do() -> None:
     pool = Pool()
     assert pool.run(node=BARE) == pool.run(node=BARE)
+
+
+def test_work_tells_of_the_signal_before_the_end() -> None:
+    pool = Pool()
+    for _ in range(2):
+        pool.run()
+    sent = [(work.signal, work.signal_at) for _, work in pool.hub.sent if isinstance(work, Work)]
+    assert sent == [(0, 0.0), (10, 99.0)]
