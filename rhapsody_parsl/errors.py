@@ -13,6 +13,7 @@ from rhapsody_parsl.wording import clip, shown, tellable
 
 __all__ = (
     "BackendFailed",
+    "BlockExpired",
     "BlockLost",
     "IncompatiblePeer",
     "InvalidTask",
@@ -137,6 +138,19 @@ class BlockLost(LostTask):
         block, reason, log = self.args
         text = f"Block {block} was lost while it held this task: {reason}. Parsl's retries run it in another block."
         return f"{text} End of the block's standard error: {log}" if log else text
+
+
+class BlockExpired(BlockLost):
+    """The block's job reached the end of its time while the block held the task."""
+
+    def sentence(self) -> str:
+        """Say which block, how it ended, and what helps."""
+        block, reason, _ = self.args
+        return (
+            f"The job of block {block} reached the end of its time while it held this task: {reason}. Parsl's retries "
+            "run it in another block. Raise the provider's walltime; or set Policy(walltime=...), and the task starts "
+            "only where it can finish; or have it write a checkpoint: Policy(signal='SIGUSR1', on_loss='rerun')."
+        )
 
 
 class TaskCancelled(RhapsodyError):

@@ -86,18 +86,25 @@ class Host:
         folder: The private folder on its own disk.
         log: File for what the node agent and the way to it complain of.
         listener: Where its agent comes in.
+        on_change: Called with its name and why when it is lost, with its name and "" when it is back.
 
     Attributes:
-        on_change: Told of its loss, with the reason, and with "" of its return.
         facts: What it offers, as its agent said last.
         problem: Why it is not up.
         listener: As given.
     """
 
     def __init__(
-        self, name: str, *, node_launcher: NodeLauncher, folder: Path, log: Path, listener: AgentListener
+        self,
+        name: str,
+        *,
+        node_launcher: NodeLauncher,
+        folder: Path,
+        log: Path,
+        listener: AgentListener,
+        on_change: Callable[[str, str], None],
     ) -> None:
-        self.name = name
+        self.name, self._on_change = name, on_change
         self._node_launcher, self._folder, self._log, self.listener = node_launcher, folder, log, listener
         self._carrier: Carrier | None = None
         self._line: Line[FromAgent] | None = None
@@ -106,7 +113,6 @@ class Host:
         self._count = 0
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
-        self.on_change: Callable[[Host, str], None] = lambda _host, _why: None
         self.facts: HostFacts | None = None
         self.problem = ""
         self._is_up = asyncio.Event()
@@ -210,7 +216,7 @@ class Host:
             pause = min(2 * pause, _LONGEST_PAUSE)
             up = await self._start_agent()
             if up:
-                self.on_change(self, "")
+                self._on_change(self.name, "")
 
     async def _start_agent(self) -> bool:
         """Start a node agent and wait for its first word."""
@@ -281,7 +287,7 @@ class Host:
         self._is_up.clear()
         carrier = self._part()
         log.warning("host %s is lost: %s", self.name, self.problem)
-        self.on_change(self, self.problem)
+        self._on_change(self.name, self.problem)
         processes, self._processes = self._processes, {}
         for process in processes.values():
             process.ended(1, f"its host {self.name} was lost: {self.problem}")

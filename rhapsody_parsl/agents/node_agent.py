@@ -73,7 +73,7 @@ def _stand_over(private: str) -> None:
 
 def main() -> None:
     """Have an agent here until it or the pilot is gone."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=guard.PLAIN)
     parser.add_argument("folder", help="private, on this host's own disk")
     private = parser.parse_args().folder
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -17,6 +17,7 @@ from rhapsody_parsl.cluster.node_launcher import detect
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes.protocol import Node
@@ -34,7 +35,12 @@ _UNEQUAL_GPUS = (
 
 
 async def discover(
-    config: BlockConfig, folder: Path, logs: Path, environment: Mapping[str, str] | None = None
+    config: BlockConfig,
+    folder: Path,
+    logs: Path,
+    *,
+    changes: HostChanges,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[list[Node], dict[str, Host]]:
     """Return the block's nodes and its other hosts, with a node agent on each; a host that does not answer is left out.
 
@@ -42,6 +48,7 @@ async def discover(
         config: The block's.
         folder: Private; will be on every host.
         logs: For what the node agents complain of.
+        changes: Told when one of the other hosts is lost, or back.
         environment: Where the batch system's variables are; default `os.environ`.
 
     Raises:
@@ -54,7 +61,7 @@ async def discover(
     first = probe.facts(environment)
     facts = {listed[0].name: first}
     address = listed[0].name if named else first.address
-    hosts = await _open(config, listed[1:], address, folder=folder, logs=logs, environment=environment)
+    hosts = await _open(config, listed[1:], address, folder=folder, logs=logs, changes=changes, environment=environment)
     facts.update((host.name, host.facts) for host in hosts.values() if host.facts)
     if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
@@ -72,13 +79,14 @@ async def _named(listed: Sequence[Listed]) -> bool:
     return len(listed) == 1 or await asyncio.to_thread(is_known, listed[0].name)
 
 
-async def _open(
+async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     config: BlockConfig,
     listed: Sequence[Listed],
     address: str,
     *,
     folder: Path,
     logs: Path,
+    changes: HostChanges,
     environment: Mapping[str, str],
 ) -> dict[str, Host]:
     if not listed:
@@ -94,6 +102,7 @@ async def _open(
             folder=folder,
             log=logs / f"node-agent-{each.name}.log",
             listener=listener,
+            on_change=changes.tell,
         )
         for each in listed
     ]

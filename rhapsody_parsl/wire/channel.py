@@ -4,7 +4,6 @@ They speak over a Unix socket in a private folder (`ipc://PATH`). On the pilot's
 host the node agent has one of the same path, and relays.
 """
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -27,6 +26,8 @@ class Hub:
     """
 
     def __init__(self, endpoint: str, receive: Callable[[str, FromBackend], None]) -> None:
+        import asyncio  # noqa: PLC0415 - a third of a worker's start, which needs none
+
         self._receive, self.endpoint = receive, endpoint
         self._codec: Codec[FromBackend] = Codec(FromBackend)
         self._listener = StreamListener(endpoint.removeprefix(_LOCAL), self._deliver, asyncio.get_running_loop())

@@ -127,10 +127,9 @@ def test_an_node_agent_whose_keeper_is_killed_leaves_nothing(folder: Path) -> No
 @pytest.mark.parametrize("whom", [(1,), (0, 1)], ids=["agent", "both"])
 def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: tuple[int, ...]) -> None:
     """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
 
     async def story(host: Host) -> None:
-        host.on_change = lambda _host, problem: told.append(problem)
         backend, pid = await sleeper(host, folder)
         losses: list[str] = []
         host.watch(losses.append)
@@ -144,8 +143,8 @@ def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: tupl
         _, pid = await sleeper(host, folder)
         assert alive(pid)
 
-    with_host(folder, story)
-    assert told == ["its connection ended", ""]
+    with_host(folder, story, on_change=lambda *change: told.append(change))
+    assert told == [("other", "its connection ended"), ("other", "")]
     assert not folder.exists()
 
 

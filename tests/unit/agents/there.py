@@ -18,11 +18,16 @@ SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); t
 
 
 def host_at(
-    folder: Path, log: Path, way: tuple[str, ...] = ("env",), threshold: float = 5.0, address: str = "127.0.0.1"
+    folder: Path,
+    log: Path,
+    way: tuple[str, ...] = ("env",),
+    threshold: float = 5.0,
+    address: str = "127.0.0.1",
+    on_change: Callable[[str, str], None] = lambda _host, _problem: None,
 ) -> Host:
     launcher = NodeLauncher("own", way)
     listener = AgentListener(address, 1, period=0.1, threshold=threshold, bind="tcp://127.0.0.1")
-    return Host("other", node_launcher=launcher, folder=folder, log=log, listener=listener)
+    return Host("other", node_launcher=launcher, folder=folder, log=log, listener=listener, on_change=on_change)
 
 
 def with_host(
@@ -31,11 +36,12 @@ def with_host(
     threshold: float = 5.0,
     way: tuple[str, ...] = ("env",),
     log: Path | None = None,
+    on_change: Callable[[str, str], None] = lambda _host, _problem: None,
 ) -> None:
     log = log or folder.parent / "node-agent.log"
 
     async def run() -> None:
-        host = host_at(folder, log, way, threshold)
+        host = host_at(folder, log, way, threshold, on_change=on_change)
         assert await host.start(), (host.problem, log.read_text())
         try:
             await story(host)

@@ -1,7 +1,6 @@
 """Which worlds stand. What launches them is a program that sleeps, under its guard; no rank ever comes."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -18,13 +17,16 @@ from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
-from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run
+from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.messages import Share
 from testing import leaks
+from testing.nodes import make_context
 
 NOBODY: Any = None
 """No agent comes."""
-NODES = {f"n{number}": Node(f"n{number}", f"host{number}", (0,), (0,)) for number in range(7)}
+NODES = {
+    f"n{number}": Node(name=f"n{number}", host=f"host{number}", cores=(0,), real_cores=(0,)) for number in range(7)
+}
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +42,17 @@ class Block:
         program = folder / "launch"
         program.write_text("#!/bin/sh\nexec sleep 100\n")
         program.chmod(0o700)
-        here = Context(NODES, "n0", folder, folder, sys.executable, {}, None)  # type: ignore[arg-type]  # nobody reports
+        here = make_context(folder, None, *NODES.values())
         launcher, log = NodeLauncher("own", ("env",)), folder / "log"
-        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, listener=NOBODY)
-        several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
+        other = Host(
+            "elsewhere",
+            node_launcher=launcher,
+            folder=folder,
+            log=log,
+            listener=NOBODY,
+            on_change=lambda *_: None,
+        )
+        several = make_context(folder, None, *NODES.values(), hosts={other.name: other})
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
         self.hub.start()
