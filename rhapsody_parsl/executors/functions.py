@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 import msgspec
+from parsl.app.bash import remote_side_bash_executor
 from parsl.app.errors import wrap_error
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
@@ -66,14 +67,13 @@ def _look(function: Callable[..., Any]) -> FunctionFacts:
     layers = list(_layers(function))
     annotations = (getattr(each, ATTRIBUTE, None) for each in layers)
     annotation: dict[str, Any] = next((found for found in annotations if type(found) is dict), {})
-    bash = any(isinstance(layer, functools.partial) for layer in layers)
     parameters = _parameters(layers[-1])
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     annotated = bool(annotation)
     return FunctionFacts(
         name=clip(str(getattr(layers[-1], "__name__", type(layers[-1]).__name__))),
         annotation=annotation,
-        comm="comm" in parameters and not bash,
+        comm="comm" in parameters and not any(map(_is_bash, layers)),
         takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,
     )
 
@@ -88,9 +88,14 @@ def _layers(function: Any) -> Iterator[Any]:
         if hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         elif isinstance(function, functools.partial):
-            function = function.args[0] if function.args and callable(function.args[0]) else function.func
+            function = function.args[0] if _is_bash(function) else function.func
         else:
             return
+
+
+def _is_bash(layer: Any) -> bool:
+    """Whether it is the partial in which a bash app carries its function."""
+    return isinstance(layer, functools.partial) and layer.func is remote_side_bash_executor
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:

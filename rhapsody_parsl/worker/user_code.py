@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 import traceback
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,8 @@ _SETTLE = 0.1
 """Seconds for what is just ending: `tee` at the end of its pipe writes its last lines."""
 _GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL: an MPI launcher then ends what it started on other hosts."""
+_TIMED = "timeout.<locals>.wrapper"
+"""What Parsl puts around a Python app with `walltime`: it sees how long a coroutine takes to be made."""
 _libc = ctypes.PyDLL(None)
 
 
@@ -51,6 +54,8 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, **more})
+        if isinstance(value, Coroutine):
+            value = _awaited(value, function, kwargs)
     except BaseException as raised:
         problem = raised
         raise
@@ -61,6 +66,13 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
     if is_wrapper(value):
         value.reraise()
     return value
+
+
+def _awaited(value: Coroutine[Any, Any, Any], function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    from rhapsody_parsl.worker.coroutines import awaited  # noqa: PLC0415 - asyncio is paid for with the first such app
+
+    is_timed = getattr(getattr(function, "__code__", None), "co_qualname", "") == _TIMED
+    return awaited(value, kwargs.get("walltime") if is_timed else None)
 
 
 def is_wrapper(value: Any) -> bool:
