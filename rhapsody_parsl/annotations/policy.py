@@ -4,12 +4,13 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
+__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Output", "Placement", "PolicyValue", "Returns")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
 OnLoss = Literal["fail", "rerun"]
 Returns = Literal["root", "all"]
+Output = Literal["code", "text"]
 
 FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
@@ -28,6 +29,9 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         walltime: Seconds until the task's whole process tree is ended; 0 is none.
         on_loss: What to do when the process under the task dies.
         returns: For an MPI function: rank 0's result, or the list of all ranks'.
+        output: For a bash app: its exit code, or that with what its program wrote. The driver's, as the next two.
+        output_limit: Bytes that are kept of each of the program's streams.
+        check: Whether an exit code other than zero raises.
     """
 
     priority: float = 0.0
@@ -38,3 +42,6 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     walltime: float = 0.0
     on_loss: OnLoss = "fail"
     returns: Returns = "root"
+    output: Output = "code"
+    output_limit: int = 65_536
+    check: bool = True

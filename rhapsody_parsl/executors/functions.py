@@ -13,9 +13,11 @@ from parsl.app.errors import wrap_error
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
+from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.programs import Captured
 from rhapsody_parsl.wording import clip
 
-__all__ = ("FunctionFacts", "bare", "facts_of")
+__all__ = ("FunctionFacts", "as_sent", "bare", "facts_of")
 
 _MOST_LAYERS = 100
 _WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
@@ -29,12 +31,14 @@ class FunctionFacts(msgspec.Struct, frozen=True):
         annotation: The dict of its `@annotate`, or {}.
         comm: Whether it has a `comm` parameter.
         takes_spec: Whether it accepts `parsl_resource_specification`, which Parsl passes on.
+        bash: Whether it is a bash app's.
     """
 
     name: str
     annotation: dict[str, Any]
     comm: bool
     takes_spec: bool
+    bash: bool = False
 
 
 _known: "weakref.WeakKeyDictionary[Any, FunctionFacts]" = weakref.WeakKeyDictionary()
@@ -63,18 +67,30 @@ def bare(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def as_sent(function: Callable[..., Any], policy: PolicyValue) -> Callable[..., Any]:
+    """Return the function of an app as the block is to call it.
+
+    Args:
+        function: As Parsl hands it over.
+        policy: Of the call, which was admitted.
+    """
+    inner = bare(function)
+    return Captured(inner, policy.output_limit, policy.check) if policy.output == "text" else inner
+
+
 def _look(function: Callable[..., Any]) -> FunctionFacts:
     layers = list(_layers(function))
     annotations = (getattr(each, ATTRIBUTE, None) for each in layers)
     annotation: dict[str, Any] = next((found for found in annotations if type(found) is dict), {})
     parameters = _parameters(layers[-1])
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    annotated = bool(annotation)
+    annotated, bash = bool(annotation), any(map(_is_bash, layers))
     return FunctionFacts(
         name=clip(str(getattr(layers[-1], "__name__", type(layers[-1]).__name__))),
         annotation=annotation,
-        comm="comm" in parameters and not any(map(_is_bash, layers)),
+        comm="comm" in parameters and not bash,
         takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,
+        bash=bash,
     )
 
 

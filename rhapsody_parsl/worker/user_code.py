@@ -10,6 +10,7 @@ from typing import Any
 
 from rhapsody_parsl.hosts.process_tree import end_descendants, strays, wait_for
 from rhapsody_parsl.payload import open_call
+from rhapsody_parsl.programs import Unfinished
 
 __all__ = ("end_leftovers", "run")
 
@@ -65,7 +66,7 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
         end_leftovers()
     if is_wrapper(value):
         value.reraise()
-    return value
+    return value.finish() if isinstance(value, Unfinished) else value
 
 
 def _awaited(value: Coroutine[Any, Any, Any], function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:

@@ -3,15 +3,17 @@
 import asyncio
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import parsl
 import psutil
 import pytest
-from parsl import Config, python_app
-from parsl.app.errors import AppTimeout
+from parsl import Config, bash_app, python_app
+from parsl.app.errors import AppTimeout, BashExitFailure
+from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
+from rhapsody_parsl import Completed, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import WalltimeExceeded
 from tests.integration import apps, written
 
@@ -25,6 +27,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 MARKS = {"dragon": pytest.mark.dragon, "ranks": pytest.mark.mpi, "launch": pytest.mark.mpi}
 EACH_WAY = [pytest.param(WAYS[way], id=way, marks=MARKS.get(way, ())) for way in WAYS]
+PROGRAMS = [pytest.param(WAYS[way], id=way, marks=MARKS.get(way, ())) for way in WAYS if way != "ranks"]
+TEXT = {"output": "text"}
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,34 @@ def test_await_of_an_app_future(block: RhapsodyExecutor) -> None:
         assert await asyncio.gather(*(asyncio.wrap_future(double(number)) for number in range(4))) == [0, 2, 4, 6]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", PROGRAMS)
+def test_text_and_exit_code_of_a_program(way: dict[str, Any], block: RhapsodyExecutor) -> None:
+    wanted = {**way, **TEXT, "check": False, "output_limit": 4}
+    value = bash_app(apps.shell)("echo words; echo no >&2; exit 3", parsl_resource_specification=wanted).result(TIMEOUT)
+    assert value == Completed(3, "rds\n", "no\n", 6, 3, 4)
+
+
+@pytest.mark.mpi
+def test_text_of_a_launch_over_ranks(block: RhapsodyExecutor, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ranks = {"num_ranks": 2, **TEXT}
+    launch = bash_app(apps.shell)(
+        "$PARSL_MPI_PREFIX echo from a rank", stdout=str(out), parsl_resource_specification=ranks
+    )
+    value = launch.result(TIMEOUT)
+    assert (value.stdout, value.returncode, value.truncated) == ("from a rank\n" * 2, 0, False)
+    assert out.read_text() == value.stdout
+
+
+def test_a_program_that_fails_says_its_last_words(block: RhapsodyExecutor) -> None:
+    with pytest.raises(BashExitFailure) as caught:
+        bash_app(apps.shell)("echo why >&2; exit 3", parsl_resource_specification=TEXT).result(TIMEOUT)
+    assert caught.value.exitcode == 3
+    assert any("why" in note for note in caught.value.__notes__)
+
+
+def test_only_a_bash_app_has_text(block: RhapsodyExecutor) -> None:
+    with pytest.raises(InvalidResourceSpecification, match="only a bash app runs one program"):
+        block.submit(apps.add, TEXT, 1)
