@@ -10,7 +10,7 @@ from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, PolicyValue, Returns
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
-from rhapsody_parsl.annotations.surroundings import check_output_limit
+from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_table import RuntimeKind, Takes, find, first_that_takes, names
@@ -156,6 +156,9 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "walltime": _amount,
     "on_loss": _choice(*get_args(OnLoss)),
     "returns": _choice(*get_args(Returns)),
+    "env": check_env,
+    "cwd": check_folder,
+    "sandbox": _flag,
     "output": _choice(*get_args(Output)),
     "output_limit": check_output_limit,
     "check": _flag,

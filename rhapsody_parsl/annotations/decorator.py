@@ -124,6 +124,10 @@ class Policy(Part):
         walltime: Seconds until the task's whole process tree is killed.
         on_loss: `fail` (default) or `rerun` when the process under the task dies.
         returns: For an MPI function: `root` (default) is rank 0's result, `all` the list of all ranks' results.
+        env: Environment variables for the task; they come before all others.
+        cwd: The task's working directory, relative to the block's; it must be there.
+        sandbox: True gives each task a new folder as its working directory. It is removed when the task succeeds and
+            kept when it fails. It is below `cwd`, or in `sandboxes` in the block's folder of the run directory.
         output: For a bash app: `code` (default) gives 0, as Parsl does; `text` gives a `Completed`, which has what the
             program wrote and its exit code.
         output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
@@ -138,6 +142,9 @@ class Policy(Part):
     walltime: float | None = None
     on_loss: OnLoss | None = None
     returns: Returns | None = None
+    env: Mapping[str, str] | None = None
+    cwd: str | None = None
+    sandbox: bool | None = None
     output: Output | None = None
     output_limit: int | None = None
     check: bool | None = None

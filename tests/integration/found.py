@@ -305,3 +305,16 @@ def worlds(prefix: str, code: str, comm: Any = None) -> list[str] | None:
         said = [subprocess.run(line, capture_output=True, check=True, text=True, timeout=60).stdout for line in lines]
     comm.Barrier()
     return said
+
+
+def where_it_is(fails: bool = False, comm: Any = None) -> dict[str, Any]:
+    """Say where it is, and what programs find there; leave a file."""
+    Path(f"left-{os.getpid()}").touch()
+    if fails:
+        raise ValueError("as wanted")
+    told = subprocess.run(["/bin/sh", "-c", "pwd; echo $OF_THE_TASK"], capture_output=True, text=True, check=True)
+    return {
+        "cwd": os.getcwd(),
+        "programs": told.stdout.split(),
+        "variables": {name: os.environ.get(name) for name in ("OF_THE_TASK", "OMP_NUM_THREADS", "RHAPSODY_SANDBOX")},
+    }

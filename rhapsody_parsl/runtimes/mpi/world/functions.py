@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.block.setting import setting_of, variables_of
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import (
     BackendFailed,
@@ -196,13 +197,17 @@ class Functions:
     def _send(self, world: World, job: Job) -> None:
         tasks, run, ranks = job.send(), job.run, job.ranks
         common = {**self._context.environment, **job.variables}
-        every = run.spec.policy.returns == "all"
+        own, setting = variables_of(run), setting_of(self._context, run)
         for host, pids in world.processes_of(job).items() if run.spec.resources.memory else ():
             self._events.at_work(run, host, pids)
         for member in job.members:
-            env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
-            memory = run.memory_on(member.placed.node.host)
-            work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every, memory=memory)
+            env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus), **own}
+            work = Work(
+                run.id, "rank", member.placed.real_cores, env, tasks, ranks,
+                all_results=run.spec.policy.returns == "all",
+                memory=run.memory_on(member.placed.node.host),
+                setting=setting,
+            )  # fmt: skip
             self._exchange.send(world.peers[member.rank], work)
 
     def _end_ranks(self, job: Job) -> None:

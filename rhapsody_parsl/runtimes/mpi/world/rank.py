@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
 import mpi4py
@@ -21,11 +22,21 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402 - as above
 from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402 - as above
 from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402 - as above
-from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work, WorldFacts, failed  # noqa: E402 - as above
+from rhapsody_parsl.wire.messages import (  # noqa: E402 - as above
+    RESULT,
+    Failed,
+    Result,
+    Setting,
+    Task,
+    Work,
+    WorldFacts,
+    failed,
+)
 from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402 - as above
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402 - as above
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402 - as above
 from rhapsody_parsl.worker.memory import Before  # noqa: E402 - as above
+from rhapsody_parsl.worker.setting import entered, left, made, unusable  # noqa: E402 - as above
 from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402 - as above
 
 _MOST_GROUPS = 256
@@ -77,11 +88,13 @@ class Rank:
         told = bytearray([wanted])
         comm.Bcast(told)
         if told[0]:
-            result = _call(task, comm, self._host)
+            result, folder = _call_where_wanted(work.setting, task, comm, self._host)
             is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
                 self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
+            if folder:
+                _leave(group, folder, result)
             final = self._gather(group, task, result) if work.all_results else result
             if result.kind == RESULT:
                 root = group.Get_rank() == 0
@@ -141,6 +154,48 @@ def _unpack(payload: bytes) -> object:
     from rhapsody_parsl.payload import open_result  # noqa: PLC0415 - dill is paid for with the first task
 
     return open_result(payload)
+
+
+def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
+    """Run one payload where its run's tasks are to be; return the folder of its own, too."""
+    if setting is None:
+        return _call(task, comm, host), ""
+    folder = ""
+    with ExitStack() as stack:
+        try:
+            folder = _common_folder(setting, task, comm)
+            stack.enter_context(entered(setting, folder))
+        except OSError as problem:
+            return unusable(setting, task, problem), folder
+        return _call(task, comm, host), folder
+
+
+def _common_folder(setting: Setting, task: Task, comm: MPI.Intracomm) -> str:
+    """Have the first rank make the folder of a task's own.
+
+    Raises:
+        OSError: It could not.
+    """
+    if not setting.sandboxes:
+        return ""
+    folder: str | OSError = ""
+    if comm.Get_rank() == 0:
+        try:
+            folder = made(setting, task)
+        except OSError as problem:
+            folder = problem
+    folder = comm.bcast(folder)
+    if isinstance(folder, OSError):
+        raise folder
+    return folder
+
+
+def _leave(group: MPI.Group, folder: str, result: Result) -> None:
+    """Wait until all ranks have left the folder of a task's own, on a communicator the function has not touched."""
+    comm = MPI.COMM_WORLD.Create_group(group)
+    well = comm.allreduce(result.kind == RESULT, op=MPI.LAND)
+    left(folder, well and comm.Get_rank() == 0)
+    comm.Free()
 
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
