@@ -11,10 +11,10 @@ SANDBOXES = "sandboxes"
 
 def setting_of(context: Context, run: Run) -> Setting | None:
     """Return where tasks of a run are, None for where the block is."""
-    policy = run.spec.policy
+    policy, is_gang = run.spec.policy, run.spec.resources.is_mpi
     if policy.sandbox:
-        return Setting(policy.cwd, policy.cwd or str(context.logs / SANDBOXES))
-    return Setting(policy.cwd) if policy.cwd else None
+        return Setting(policy.cwd, policy.cwd or str(context.logs / SANDBOXES), is_gang)
+    return Setting(policy.cwd, port=is_gang) if policy.cwd or is_gang else None
 
 
 def variables_of(run: Run) -> dict[str, str]:

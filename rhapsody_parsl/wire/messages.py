@@ -170,10 +170,12 @@ class Setting(msgspec.Struct, array_like=True, frozen=True, gc=False):
     Attributes:
         cwd: Their working directory, relative to the block's; "" for that.
         sandboxes: The folder in which each has one of its own, which is its working directory then; "" for none.
+        port: Whether a port is kept for the ranks of each to meet at.
     """
 
     cwd: str = ""
     sandboxes: str = ""
+    port: bool = False
 
 
 class Work(_Message, frozen=True):

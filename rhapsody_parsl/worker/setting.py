@@ -12,6 +12,7 @@ from pathlib import Path
 from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import FolderUnusable
 from rhapsody_parsl.wire.messages import FAILED, RAISED, Result, Setting, Task, failed
+from rhapsody_parsl.worker.port import kept_port
 
 __all__ = ("entered", "inherit", "kept", "left", "made", "run_in", "unusable")
 
@@ -40,7 +41,8 @@ def run_in(setting: Setting, task: Task, call: Callable[[], Result]) -> Result:
     with ExitStack() as stack:
         try:
             folder = made(setting, task)
-            stack.enter_context(entered(setting, folder))
+            port = stack.enter_context(kept_port()) if setting.port else 0
+            stack.enter_context(entered(setting, folder, port))
         except OSError as problem:
             return unusable(setting, task, problem)
         result = call()
@@ -74,30 +76,31 @@ def _is_new(folder: Path) -> bool:
 
 
 @contextmanager
-def entered(setting: Setting, folder: str) -> Iterator[None]:
+def entered(setting: Setting, folder: str, port: int = 0) -> Iterator[None]:
     """Be where a task is to run; who runs it goes back, as after any task.
 
     Args:
         setting: Its run's.
         folder: Its own, or "".
+        port: Where its ranks meet, or 0.
 
     Raises:
         OSError: It is no folder, or is not ours to enter.
     """
     if where := folder or setting.cwd:
         os.chdir(where)
-    if not folder:
-        yield
-        return
-    before = _environ.get(_SANDBOX)
-    _environ[_SANDBOX] = _Now.folder = folder
+    told = {_SANDBOX: folder, "MASTER_PORT": str(port or "")}
+    before = {name: _environ.get(name) for name, value in told.items() if value}
+    _environ.update({name: told[name] for name in before})
+    _Now.folder = folder
     try:
         yield
     finally:
         _Now.folder = ""
-        _environ.pop(_SANDBOX, None)
-        if before is not None:
-            _environ[_SANDBOX] = before
+        for name, value in before.items():
+            _environ.pop(name, None)
+            if value is not None:
+                _environ[name] = value
 
 
 def left(folder: str, well: bool) -> None:

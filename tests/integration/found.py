@@ -19,6 +19,9 @@ from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGCHLD")
 WORLD = ("PMI", "MPI_LOCAL", "OMPI_COMM", "OMPI_WORLD", "OMPI_UNIVERSE", "HYDI_", "SLURM_PROCID", "SLURM_STEP")
+RENDEZVOUS = (
+    "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK",
+)  # fmt: skip
 LOOK = """
 while read -r name value; do case $name in SigIgn:|SigBlk:) echo "$name $value";; esac; done < /proc/$$/status
 ls -l /proc/$$/fd | sed -n 's/.* \\([0-9]*\\) -> /fd: \\1 /p'

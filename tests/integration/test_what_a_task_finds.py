@@ -27,7 +27,7 @@ export LD_LIBRARY_PATH=/none/of/ours
 env -0 > {0}
 """
 """A block that is started as `nohup`, background jobs and some launchers do it."""
-OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICE", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS")
+OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICE", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS", *found.RENDEZVOUS)
 """What a task's environment has beside the block's: `docs/what_a_task_finds.md` names it."""
 OF_A_SHELL = ("_", "SHLVL", "PWD", "OLDPWD", "CORES", "JOBNAME")
 """What shells set, and Parsl's launcher and provider after `worker_init`."""

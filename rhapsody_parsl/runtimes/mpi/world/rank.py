@@ -36,6 +36,7 @@ from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402 - as
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402 - as above
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402 - as above
 from rhapsody_parsl.worker.memory import Before  # noqa: E402 - as above
+from rhapsody_parsl.worker.port import kept_port  # noqa: E402 - as above
 from rhapsody_parsl.worker.setting import entered, left, made, unusable  # noqa: E402 - as above
 from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402 - as above
 
@@ -85,28 +86,34 @@ class Rank:
         if work.memory:
             self._before.note(work.run)
         wanted = self._inbox.begin(work.run, task.id)
-        told = bytearray([wanted])
-        comm.Bcast(told)
-        if told[0]:
-            result, folder = _call_where_wanted(work.setting, task, comm, self._host)
-            is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
-            if result.kind != RESULT:
-                self._outbox.put(work.run, result)
-                self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
-            if folder:
-                _leave(group, folder, result)
-            final = self._gather(group, task, result) if work.all_results else result
-            if result.kind == RESULT:
-                root = group.Get_rank() == 0
-                mine = deliver(final, work.shared_folder) if root else Result(task.id, RESULT, b"", result.seconds)
-                self._outbox.put(work.run, mine)
-            self._inbox.end()
-            if not is_fit:
-                self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
-            self._dispose(comm, result.kind == RESULT)
+        with ExitStack() as stack:
+            told = bytearray([wanted, *_port(stack, work.setting, comm).to_bytes(2)])
+            comm.Bcast(told)
+            place = work.setting, int.from_bytes(told[1:])
+            outcome = _call_where_wanted(place, task, comm, self._host) if told[0] else None
+        if outcome:
+            self._report(work, task, *outcome)
+            self._dispose(comm, outcome[0].kind == RESULT)
         else:
             self._inbox.end()
             self._dispose(comm, clean=True)
+
+    def _report(self, work: Work, task: Task, result: Result, folder: str) -> None:
+        group = self._group(work.ranks)
+        is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
+        if result.kind != RESULT:
+            self._outbox.put(work.run, result)
+            self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
+        if folder:
+            _leave(group, folder, result)
+        final = self._gather(group, task, result) if work.all_results else result
+        if result.kind == RESULT:
+            root = group.Get_rank() == 0
+            mine = deliver(final, work.shared_folder) if root else Result(task.id, RESULT, b"", result.seconds)
+            self._outbox.put(work.run, mine)
+        self._inbox.end()
+        if not is_fit:
+            self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
 
     def _gather(self, group: MPI.Group, task: Task, result: Result) -> Result:
         """Bring all ranks' values to the first, on a communicator the function has not touched."""
@@ -156,15 +163,28 @@ def _unpack(payload: bytes) -> object:
     return open_result(payload)
 
 
-def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
-    """Run one payload where its run's tasks are to be; return the folder of its own, too."""
+def _port(stack: ExitStack, setting: Setting | None, comm: MPI.Intracomm) -> int:
+    """Have the first rank keep a port for as long as the stack is open; 0 for none."""
+    if setting is None or not setting.port or comm.Get_rank():
+        return 0
+    try:
+        return stack.enter_context(kept_port())
+    except OSError:  # few functions need one
+        return 0
+
+
+def _call_where_wanted(
+    place: tuple[Setting | None, int], task: Task, comm: MPI.Intracomm, host: str
+) -> tuple[Result, str]:
+    """Run one payload where its run's tasks are to be, its ranks' port known; return the folder of its own, too."""
+    setting, port = place
     if setting is None:
         return _call(task, comm, host), ""
     folder = ""
     with ExitStack() as stack:
         try:
             folder = _common_folder(setting, task, comm)
-            stack.enter_context(entered(setting, folder))
+            stack.enter_context(entered(setting, folder, port))
         except OSError as problem:
             return unusable(setting, task, problem), folder
         return _call(task, comm, host), folder
