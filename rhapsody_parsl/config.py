@@ -10,6 +10,7 @@ from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import Takes, load
 from rhapsody_parsl.service_config import ServiceConfig, VLLMService
+from rhapsody_parsl.service_table import of_tag
 
 __all__ = (
     "BlockConfig",
@@ -200,7 +201,7 @@ def write_config(config: BlockConfig, path: Path) -> None:
 
 
 def read_config(path: Path) -> BlockConfig:
-    """Read what `write_config` wrote, and import the classes of its runtimes."""
+    """Read what `write_config` wrote, and import the classes of its runtimes and services."""
     read = msgspec.json.decode(path.read_bytes())
     runtimes: list[RuntimeConfig] = []
     missing: dict[str, str] = {}
@@ -209,8 +210,9 @@ def read_config(path: Path) -> BlockConfig:
             runtimes.append(msgspec.convert(stated["settings"], load(stated["config"])))
         except Exception as problem:  # noqa: BLE001 - whatever an import can raise: the block's other runtimes work
             missing[stated["name"]] = f"{stated['config']} cannot be imported: {problem}"
+    services = tuple(msgspec.convert(stated, load(of_tag(stated["type"]).config)) for stated in read.pop("services"))
     plain = msgspec.convert({**read, "runtimes": ()}, BlockConfig)
-    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), missing=missing)
+    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), services=services, missing=missing)
 
 
 def _stated(runtime: RuntimeConfig) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class Campaign:
     def _start_block(self) -> None:
         number = str(len(self.all))
         faults = 0.0 if self._quiet else self.faults
-        pilot = self.pilots[number] = Pilot(number, self.clock, self.dice, faults, self._hear)
+        pilot = self.pilots[number] = Pilot(number, self.clock, self.dice, faults=faults, hear=self._hear)
         self.all.append(pilot)
         pilot.block.seconds = self.seconds
         if not self._quiet:

@@ -39,7 +39,7 @@ class Pilot:
     """
 
     def __init__(
-        self, number: str, clock: Clock, dice: random.Random, faults: float, hear: Callable[..., None]
+        self, number: str, clock: Clock, dice: random.Random, *, faults: float, hear: Callable[..., None]
     ) -> None:
         self.number, self.clock, self._dice = number, clock, dice
         self.peer = f"{number}/a"

@@ -18,7 +18,7 @@ from rhapsody_parsl.wire.states import RuntimeState
 __all__ = ("Borrow", "Context", "Events", "Node", "Placed", "Run")
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A node of the block.
 
     Attributes:
@@ -133,7 +133,7 @@ class Events(Protocol):
         """The block's services changed: this is how all of them are."""
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime gets from the block.
 
     Attributes:

@@ -14,7 +14,7 @@ from rhapsody_parsl.cluster.node_launcher import check_node_launcher
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import find, own
-from rhapsody_parsl.service_config import ServiceConfig, ServiceSettings
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
@@ -111,7 +111,7 @@ def check_python(runtimes: Sequence[RuntimeConfig], ours: bool) -> None:
 
 
 def _instead_of(item: Any) -> str:
-    if isinstance(item, ServiceSettings):
+    if isinstance(item, ServiceConfig):
         return f"Write services=[{type(item).__name__}(...)]"
     kind = find(item.lower()) if type(item) is str else None
     kinds = sorted(each.__name__ for each in own() if not each.takes.requests)

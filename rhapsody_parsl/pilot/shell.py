@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
@@ -48,6 +49,7 @@ class Shell:
         folder: Private, on a local disk.
         nodes: What the block holds, the node we stand on first.
         hosts: Its other hosts, ours to close.
+        changes: Tells when one of these is lost, or back.
         send: Sends the driver a message.
         leaving: Whether the pilot leaves; told so when it is drained, and when something here breaks.
 
@@ -66,6 +68,7 @@ class Shell:
         *,
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
+        changes: HostChanges,
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
@@ -88,13 +91,12 @@ class Shell:
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
         )
-        for host in hosts.values():
-            host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.borrow)
         self._runtimes = build(config, self.context, self._services)
         self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing)
         self.reports = Reports(self.core, self._runtimes)
+        changes.listen(self._host_changed)
 
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
@@ -172,11 +174,11 @@ class Shell:
         self.core.memory_exceeded(run, error)
         self.act()
 
-    def _host_changed(self, host: Host, problem: str) -> None:
+    def _host_changed(self, host: str, problem: str) -> None:
         """A host of the block was lost, or is back."""
         now = time.monotonic()
         for node in self.context.nodes.values():
-            if node.host == host.name and not self._leaving.begun:
+            if node.host == host and not self._leaving.begun:
                 self.core.node_lost(node.name, problem, now) if problem else self.core.node_back(node.name, now)
         self.act()
 

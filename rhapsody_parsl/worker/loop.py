@@ -20,9 +20,8 @@ import msgspec
 
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.mark import Mark, folder_of, made
-from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_descendants
+from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_below
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
     Done,
     Failed,
@@ -123,7 +122,7 @@ class Ear:
                 self._leave()
 
     def _leave(self) -> None:
-        end_descendants()
+        end_below()
         self._outbox.flush()
         self._spoke.close()
         os._exit(0)
@@ -182,7 +181,7 @@ class Runner:
 
     def _leave(self) -> None:
         """Earlier tasks left too much here for those that have not begun: another worker takes them."""
-        end_descendants()
+        end_below()
         self._outbox.flush()
         os._exit(0)
 
@@ -277,7 +276,7 @@ def serve(
     mark = made(folder, name)
     adopt_orphans()
     prepare(folder)
-    spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
+    spoke = _spoke(endpoint, name, keys)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
@@ -285,3 +284,11 @@ def serve(
     runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
     runs.run()
+
+
+def _spoke(endpoint: str, name: str, keys: Sequence[str]) -> Spoke:
+    if not keys:
+        return Spoke(endpoint, name)
+    from rhapsody_parsl.wire.curve import Keys  # noqa: PLC0415 - ZeroMQ, which only a hub on another host takes
+
+    return Spoke(endpoint, name, Keys.load(Path(keys[0])))

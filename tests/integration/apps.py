@@ -166,6 +166,11 @@ def write(path: str, size: int) -> int:
     return Path(path).write_bytes(b"x" * size)
 
 
+def pid_and_limit() -> tuple[int, int]:
+    """Return the process, and its soft limit of open files."""
+    return os.getpid(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def nap_and_limit(seconds: float) -> tuple[int, int]:
     """Return the limits of open files."""
     time.sleep(seconds)

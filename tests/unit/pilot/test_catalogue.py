@@ -14,7 +14,7 @@ from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.protocol import Context, Runtime
 from rhapsody_parsl.services.services import Services
-from testing.nodes import make_node, make_spec
+from testing.nodes import make_context, make_node, make_spec
 
 
 class Broken:
@@ -36,7 +36,7 @@ def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Run
         missing={"gone": "gone:Gone cannot be imported: No module named 'gone'"},
     )  # fmt: skip
     events: Any = SimpleNamespace(done=None)  # nothing runs
-    context = Context({"n0": make_node("n0")}, "n0", Path("/x"), Path("/x"), "python", {}, events)
+    context = make_context(Path("/x"), events, make_node("n0"), python="python")
     return build(config, context, Services([], context, lambda *borrowed: None))
 
 

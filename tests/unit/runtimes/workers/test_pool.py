@@ -8,8 +8,8 @@ from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool
 from rhapsody_parsl.wire.messages import Quit, Ready, Share, Task, Work
 
-NODE = Node("n0", "h", (0, 1, 2, 3), (0, 1, 2, 3), ("4", "7", "9"), "nvidia")
-BARE = Node("n1", "h", (0, 1), (0, 1))
+NODE = Node(name="n0", host="h", cores=(0, 1, 2, 3), real_cores=(0, 1, 2, 3), gpus=("4", "7", "9"), gpu_vendor="nvidia")
+BARE = Node(name="n1", host="h", cores=(0, 1), real_cores=(0, 1))
 
 
 class Pilot:
