@@ -15,6 +15,7 @@ __all__ = (
     "BackendFailed",
     "BlockExpired",
     "BlockLost",
+    "FolderUnusable",
     "IncompatiblePeer",
     "InvalidTask",
     "LostTask",
@@ -320,6 +321,21 @@ class Unwritable(RhapsodyError):
         """Name the folder, what it is for, why it cannot be written, and the setting."""
         folder, purpose, problem, setting = self.args
         return f"{folder} takes {purpose}, and cannot be written: {problem}. Make room there, or set {setting}."
+
+
+class FolderUnusable(RhapsodyError):
+    """The folder in which a task is to run is not there, or cannot be written."""
+
+    def __init__(self, folder: str, host: str, problem: str) -> None:
+        super().__init__(folder, host, problem)
+
+    def sentence(self) -> str:
+        """Say which folder, on which host, why, and the settings."""
+        folder, host, problem = self.args
+        return (
+            f"The task cannot run in {folder} on {host}: {problem}. Policy(cwd=...) must be a folder on each node "
+            "of the block; with sandbox=True one that can be written. Without cwd it is in the run directory."
+        )
 
 
 class RankFailed(RhapsodyError):
