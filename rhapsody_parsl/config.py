@@ -10,6 +10,7 @@ from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import Takes, load
 from rhapsody_parsl.service_config import ServiceConfig, VLLMService
+from rhapsody_parsl.service_table import of_tag
 
 __all__ = (
     "BlockConfig",
@@ -166,6 +167,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         ageing: Seconds of waiting that weigh as much as one step of priority.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
+        walltime: Seconds that the provider asked for; 0 where it asked for none.
         open_files: The driver's soft limit, which it may have raised, and the one that it came with.
     """
 
@@ -188,6 +190,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     ageing: float = 60.0
     shared_folder: str = ""
     enforce_memory: bool = True
+    walltime: float = 0.0
     open_files: tuple[int, int] = (0, 0)
     missing: dict[str, str] = {}
 
@@ -200,7 +203,7 @@ def write_config(config: BlockConfig, path: Path) -> None:
 
 
 def read_config(path: Path) -> BlockConfig:
-    """Read what `write_config` wrote, and import the classes of its runtimes."""
+    """Read what `write_config` wrote, and import the classes of its runtimes and services."""
     read = msgspec.json.decode(path.read_bytes())
     runtimes: list[RuntimeConfig] = []
     missing: dict[str, str] = {}
@@ -209,8 +212,9 @@ def read_config(path: Path) -> BlockConfig:
             runtimes.append(msgspec.convert(stated["settings"], load(stated["config"])))
         except Exception as problem:  # noqa: BLE001 - whatever an import can raise: the block's other runtimes work
             missing[stated["name"]] = f"{stated['config']} cannot be imported: {problem}"
+    services = tuple(msgspec.convert(stated, load(of_tag(stated["type"]).config)) for stated in read.pop("services"))
     plain = msgspec.convert({**read, "runtimes": ()}, BlockConfig)
-    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), missing=missing)
+    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), services=services, missing=missing)
 
 
 def _stated(runtime: RuntimeConfig) -> dict[str, Any]:

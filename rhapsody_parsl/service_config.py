@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.limits import check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("CommandService", "ServiceConfig", "ServiceSettings", "VLLMService", "check_services", "variable_of")
+__all__ = ("CommandService", "ServiceConfig", "VLLMService", "check_services", "variable_of")
 
 _MOST_MEMORY = 1e9
 _LAST_PORT = 65_535
@@ -27,8 +28,8 @@ class _Named(CheckedSettings, frozen=True):
     name: str
 
 
-class ServiceSettings(_Named, frozen=True, kw_only=True):
-    """What every kind of service is told.
+class ServiceConfig(_Named, frozen=True, kw_only=True):
+    """What every kind of service is told; a kind's own class has the tag of its row in `service_table`.
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
@@ -91,7 +92,7 @@ def _size(value: Any) -> int:
         return 1
 
 
-class _Model(ServiceSettings, frozen=True):
+class _Model(ServiceConfig, frozen=True):
     model: str
 
 
@@ -179,7 +180,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
 # --- commands ----------------------------------------------------------------------------------------------------
 
 
-class _Command(ServiceSettings, frozen=True):
+class _Command(ServiceConfig, frozen=True):
     command: str | tuple[str, ...]
 
 
@@ -269,7 +270,7 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
                 raise InvalidTask(self.key_of("ready"), self.ready, f"no regular expression: {problem}") from None
 
 
-ServiceConfig = VLLMService | CommandService
+# --- several -----------------------------------------------------------------------------------------------------
 
 
 def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
@@ -283,8 +284,9 @@ def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
         InvalidTask: It is no list of services, or two of them have one name.
     """
     several = type(given) is list or type(given) is tuple
-    if not several or not all(issubclass(type(item), VLLMService | CommandService) for item in given):
-        raise InvalidTask(owner, given, "a list of VLLMService(...) and CommandService(...) is needed")
+    if not several or not all(service_table.knows(type(item)) for item in given):
+        kinds = " and ".join(f"{name}(...)" for name in service_table.class_names())
+        raise InvalidTask(owner, given, f"a list of {kinds} is needed")
     services: Sequence[ServiceConfig] = given
     names = [service.name for service in services]
     if len(set(names)) != len(names):

@@ -7,9 +7,10 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, PolicyValue, Returns
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, PolicyValue, Returns, Signal
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_table import RuntimeKind, Takes, find, first_that_takes, names
@@ -155,6 +156,14 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "walltime": _amount,
     "on_loss": _choice(*get_args(OnLoss)),
     "returns": _choice(*get_args(Returns)),
+    "signal": _choice(*get_args(Signal)),
+    "notice": _amount,
+    "env": check_env,
+    "cwd": check_folder,
+    "sandbox": _flag,
+    "output": _choice(*get_args(Output)),
+    "output_limit": check_output_limit,
+    "check": _flag,
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
@@ -225,6 +234,8 @@ def parse(
         policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
     )
     check_gpus_taken(spec, runtime, takes)
+    if "notice" in own and "signal" not in own:
+        raise InvalidTask("notice", own["notice"], "no signal is given", "Add signal='SIGUSR1'")
     if spec.policy.returns == "all" and not spec.comm:
         raise InvalidTask(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"

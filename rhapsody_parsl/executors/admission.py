@@ -8,7 +8,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, check_gpus_taken, merge, parse
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import FIRST_HOST
+from rhapsody_parsl.annotations.policy import FIRST_HOST, PolicyValue
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -18,12 +18,15 @@ from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.reports import Inventory, NodeFacts
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "read")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "misfit", "read", "time_misfit")
 
 
+_LONGER = "Raise the provider's walltime, or lower this one"
 _MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
+_PLAIN = PolicyValue()
+_Key = tuple[str, bool, bool, bytes]
 
 
 def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
@@ -85,6 +88,7 @@ class Admission:
         services: The executor's.
         default_runtime: For specs that name none.
         nodes_per_block: Nodes of each block, as far as the driver knows.
+        walltime: Seconds that each block lasts at most; 0 where the driver does not know.
 
     Raises:
         InvalidTask: A service's replicas span more nodes than a block has.
@@ -96,15 +100,17 @@ class Admission:
         services: Sequence[ServiceConfig],
         default_runtime: str,
         nodes_per_block: int,
+        *,
+        walltime: float = 0.0,
     ) -> None:
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
-        self._nodes = nodes_per_block
+        self._nodes, self._walltime = nodes_per_block, walltime
         self._services = {service.name: service for service in services}
         for service in services:
             _check_span(service, nodes_per_block)
-        self._known: dict[tuple[str, bool, bytes], Admitted] = {}
+        self._known: dict[_Key, Admitted] = {}
 
     def admit(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         """Return the checked spec of a call.
@@ -117,7 +123,7 @@ class Admission:
             InvalidSpecification: It can never run.
         """
         layers = msgspec.msgpack.encode((facts.annotation, given))
-        key = (facts.name, facts.comm, layers)
+        key = (facts.name, facts.comm, facts.bash, layers)
         known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
@@ -125,7 +131,7 @@ class Admission:
                 self._remember(key, known)
         return known
 
-    def _remember(self, key: tuple[str, bool, bytes], admitted: Admitted) -> None:
+    def _remember(self, key: _Key, admitted: Admitted) -> None:
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[key] = admitted
@@ -134,10 +140,12 @@ class Admission:
         try:
             spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm, self._kinds)
             self._check_runtime(spec)
+            self._check_walltime(spec.policy.walltime)
+            _check_output(spec, facts)
             spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
-        return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
+        return Admitted(spec, encode_spec(_for_the_block(spec)), msgspec.msgpack.encode(request) if request else b"")
 
     def _check_runtime(self, spec: TaskSpec) -> None:
         self._check_service(spec.service)
@@ -159,6 +167,11 @@ class Admission:
                 f"a block has {self._nodes}",
                 "Raise the provider's nodes_per_block, or ask for fewer",
             )
+
+    def _check_walltime(self, walltime: float) -> None:
+        if self._walltime and walltime > self._walltime:
+            problem = f"no block lasts so long: the provider's walltime is {self._walltime:g} s"
+            raise InvalidTask("walltime", walltime, problem, _LONGER)
 
     def _check_service(self, name: str) -> None:
         if name and not self._services:
@@ -225,6 +238,19 @@ def _check_span(service: ServiceConfig, nodes: int) -> None:
         )
 
 
+def _check_output(spec: TaskSpec, facts: FunctionFacts) -> None:
+    if spec.policy.output == "text" and not facts.bash:
+        remedy = "In a Python app, use subprocess.run(..., capture_output=True) and return what you need"
+        raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
+
+
+def _for_the_block(spec: TaskSpec) -> TaskSpec:
+    """Return the spec without what the driver sees to: tasks that differ in it are alike for the block."""
+    policy = spec.policy
+    policy = msgspec.structs.replace(policy, output=_PLAIN.output, output_limit=_PLAIN.output_limit, check=_PLAIN.check)
+    return msgspec.structs.replace(spec, policy=policy)
+
+
 class Misfit(NamedTuple):
     """Why a block can never hold a task, as the arguments of `InvalidSpecification`.
 
@@ -249,12 +275,20 @@ def misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
         return Misfit("labels", list(labels), "no node of the block carries them", "Drop them")
     resources = spec.resources
     if resources.is_mpi:
-        return _gang_misfit(spec, nodes)
+        return _gang_misfit(spec, nodes) or time_misfit(spec, inventory)
     for key in ("cores", "gpus", "memory"):
         most, wanted = max(getattr(node, key) for node in nodes), getattr(resources, key)
         if wanted > most:
             return Misfit(key, wanted, f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most")
-    return None
+    return time_misfit(spec, inventory)
+
+
+def time_misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
+    """Return why a block can never hold a task until the task's walltime is over, or None."""
+    lasts, walltime = inventory.lasts, spec.policy.walltime
+    if not walltime or lasts is None or walltime <= lasts:
+        return None
+    return Misfit("walltime", walltime, f"the block had {lasts:.0f} s until the end of its job when it came", _LONGER)
 
 
 def _gang_misfit(spec: TaskSpec, nodes: Sequence[NodeFacts]) -> Misfit | None:

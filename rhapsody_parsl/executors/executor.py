@@ -39,9 +39,10 @@ from rhapsody_parsl.executors.checks import (
     check_python,
     check_runtimes,
     check_words,
+    walltime_of,
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
-from rhapsody_parsl.executors.functions import bare, facts_of
+from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
@@ -96,8 +97,10 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent connection.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
-        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Set it to
-            the job's walltime minus the length of a task. Default: never.
+        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Default:
+            never.
+        drain_before: Seconds before the end of its job at which a block takes no more tasks, finishes what it has begun
+            and leaves. Default: 60, or a twentieth of the job's time if that is less.
         remote_monitoring_radio: How tasks report to Parsl's monitoring; default files in the run directory.
         cores_per_node: Declared cores of a node, for tests and laptops: declared core i is real core i modulo the real
             number. Default: what is there.
@@ -130,6 +133,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         heartbeat_period: int | float = 2,
         heartbeat_threshold: int | float = 30,
         drain_period: int | float | None = None,
+        drain_before: int | float | None = None,
         remote_monitoring_radio: RadioConfig | None = None,
         cores_per_node: int | None = None,
         gpus_per_node: int | None = None,
@@ -152,13 +156,11 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         self.working_dir = working_dir
         self.storage_access = storage_access
         self.heartbeat_period, self.heartbeat_threshold = heartbeat_period, heartbeat_threshold
-        self.drain_period = drain_period
+        self.drain_period, self.drain_before = drain_period, drain_before
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
-        self.declared_nodes = declared_nodes
-        self.node_launcher = node_launcher
-        self.ageing = ageing
-        self.enforce_memory = enforce_memory
+        self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
+        self.ageing, self.enforce_memory = ageing, enforce_memory
         self._admission = self._check()
         self._task_ids = itertools.count(1)
 
@@ -170,6 +172,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             self.heartbeat_period,
             self.heartbeat_threshold,
             drain_period=self.drain_period,
+            drain_before=self.drain_before,
             ageing=self.ageing,
             cores_per_node=self.cores_per_node,
             gpus_per_node=self.gpus_per_node,
@@ -181,7 +184,9 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.offers, self.services, self.default_runtime, self.declared_nodes or nodes)
+        walltime = walltime_of(self.provider)
+        nodes = self.declared_nodes or nodes
+        return Admission(self.offers, self.services, self.default_runtime, nodes, walltime=walltime)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -203,7 +208,10 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         where = listening(self.address, self.provider)
         drain_period = math.inf if self.drain_period is None else self.drain_period
         several = getattr(self.provider, "max_blocks", 1) != 1
-        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime))
+        blocks = Blocks(
+            several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime),
+            drain_before=self.drain_before,
+        )  # fmt: skip
         self._shared = SharedMemory()
         self._link = Link(
             where.address, self, blocks, local=where.beside, proof=proof, token=token,
@@ -244,6 +252,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             ageing=self.ageing,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
+            walltime=walltime_of(self.provider),
             open_files=limits.raised(),
         )
 
@@ -281,7 +290,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        payload = pack_call(bare(func), args, kwargs)
+        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
         number = next(self._task_ids)
         future = TaskFuture(number, self._cancel_task)
         self.tasks[number] = future

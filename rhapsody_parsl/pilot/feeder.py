@@ -5,9 +5,12 @@ from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.last_starts import LastStarts
+from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Feeder",)
@@ -21,14 +24,24 @@ class Feeder:
         backlog: Who waits.
         starts: Which runtimes can take tasks.
         home: Where each task is: it is kept up with what is given.
+        last_starts: Which tasks end before the block does; None where that never ends.
 
     Attributes:
         alarms: When a run of those that were given something needs a look.
         fitting: Makes leases suit their tasks.
     """
 
-    def __init__(self, runs: Runs, backlog: Backlog, starts: Starts, home: dict[int, Lane | ActiveRun]) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        backlog: Backlog,
+        starts: Starts,
+        home: dict[int, Lane | ActiveRun],
+        *,
+        last_starts: LastStarts | None = None,
+    ) -> None:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
+        self._last_starts = last_starts
         self._ledger = runs.ledger
         self._reservations = Reservations(runs.ledger, backlog, starts.ready)
         self.fitting = Fitting(backlog, runs.lender, self._reservations)
@@ -36,15 +49,16 @@ class Feeder:
 
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
-        self._reservations.clear()
         if self._backlog.is_empty():
+            self._reservations.clear()
             return
         if self._runs.idle:
             self._use_idle_leases(now)
-        for lane in self._backlog.in_order(now, self._starts.startable(now)):
+        self._reservations.review(now)
+        for lane in self._backlog.in_order(self._starts.startable(now), self._reservations.may_start()):
             self._serve(lane, now)
-            if len(lane) and not lane.window and not self._reservations.add(lane.shape, now):
-                break
+        if self._reservations.changed:
+            self._reservations.review(now)
         self._put_behind(now)
 
     def start_alone(self, task: Task, now: float) -> bool:
@@ -52,7 +66,7 @@ class Feeder:
         lane = self._backlog.known_lane(task.spec)
         if lane is None or lane.differs or task.id in self._home or not self._backlog.is_empty():
             return False
-        if self._backlog.is_hopeless(task):
+        if self._backlog.is_hopeless(task) or not self._in_time(task, lane, now):
             return False
         self._runs.end_idle(but_of=lane)
         self._reservations.clear()
@@ -63,6 +77,12 @@ class Feeder:
             return False
         self._give(active, [task], now)
         return True
+
+    def _in_time(self, task: Task, lane: Lane, now: float) -> bool:
+        """Whether a task that starts now ends before the block does."""
+        if self._last_starts is None or not lane.timed:
+            return True
+        return self._last_starts.allow(self._backlog.spec_of(task).policy.walltime, now)
 
     def go_on(self, active: ActiveRun, now: float) -> None:
         """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""
@@ -109,7 +129,7 @@ class Feeder:
     def _put_behind(self, now: float) -> None:
         """Put short tasks behind those that run."""
         for lane in self._backlog.lanes_behind():
-            if lane.prefetch > 1 and lane.runtime in self._starts.ready and not lane.window:
+            if lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
                     if len(lane) and (room := active.room(self._ledger.cores)) and self._reservations.allow(active):
                         self._feed(active, room, now)
@@ -117,11 +137,22 @@ class Feeder:
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
         if not lane.window:
-            lent = self._runs.lender.lend(self._backlog.wants(lane), self._reservations.held)
+            lent = self._lend(lane)
             return self._runs.open(lane, *lent, now) if lent else None
-        if lane.shape.room <= 0:
+        if lane.shape.free_window <= 0:
             return None
         return next(iter(lane.runs.values()), None) or self._runs.open(lane, None, (), now)
+
+    def _lend(self, lane: Lane) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend the first of a lane open nodes; if these are not enough, also those that it may use of the others."""
+        shape, spec = lane.shape, self._backlog.wants(lane)
+        demand = shape.demand_of(spec)
+        lent = self._runs.lender.lend(spec, demand, [shape.room])
+        if lent is None and (kept := self._reservations.rooms(shape, demand)):
+            lent = self._runs.lender.lend(spec, demand, [shape.room, *kept])
+        if lent is not None:
+            self._reservations.served(shape)
+        return lent
 
     def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
         """Give a run tasks of its lane, so many at most; return whether it was given any."""

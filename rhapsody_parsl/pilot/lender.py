@@ -1,12 +1,14 @@
 """Places runs and services on nodes, lends them what they hold there, and keeps the record of it."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
+from rhapsody_parsl.pilot.pool import Room
 from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.wire.messages import LeaseRecord
 
@@ -34,10 +36,12 @@ class Lender:
         self._closed: list[LeaseRecord] = []
         self.services: list[LeaseRecord] = []
 
-    def lend(self, spec: TaskSpec, closed: Collection[str]) -> tuple[Lease, tuple[Placed, ...]] | None:
-        """Lend what a run of a spec needs, outside closed nodes; None when it does not fit now."""
+    def lend(
+        self, spec: TaskSpec, demand: Demand | None = None, rooms: Sequence[Room] | None = None
+    ) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend what a run of a spec needs; None when it does not fit now. See `scheduler.place`."""
         near = spec.policy.near
-        placing = scheduler.place(spec, self._ledger, closed, self.home(near) if near else "")
+        placing = scheduler.place(spec, self._ledger, self.home(near) if near else "", demand=demand, rooms=rooms)
         lease = self._ledger.acquire(spec.name, placing) if placing else None
         if lease is None or placing is None:
             return None

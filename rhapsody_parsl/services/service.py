@@ -11,7 +11,7 @@ from rhapsody_parsl.block.context import Borrow, Context, Placed
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.service_config import ServiceSettings
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
@@ -153,7 +153,7 @@ def _lend(kind: Kind, index: int, borrow: Borrow) -> tuple[Placed, ...] | None:
     return borrow(name, wants, config.name)
 
 
-def _resources(config: ServiceSettings) -> Resources:
+def _resources(config: ServiceConfig) -> Resources:
     """Return what a replica takes: of one node, or, as a gang does, the same of each of several."""
     if config.nodes == 1:
         return Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
@@ -167,7 +167,7 @@ def _resources(config: ServiceSettings) -> Resources:
     )
 
 
-def _no_room(config: ServiceSettings, index: int, nodes: int) -> str:
+def _no_room(config: ServiceConfig, index: int, nodes: int) -> str:
     wants = [f"{config.cores} cores"]
     wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
     wants += [f"{config.memory:g} GB"] if config.memory else []

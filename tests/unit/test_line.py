@@ -24,7 +24,7 @@ def test_a_frozen_pilot_sees_a_lost_node_and_a_signal_when_it_goes_on() -> None:
     def hear(_peer: str, frames: list[bytes]) -> None:
         told.extend((clock.now, Codec[FromPilot](FromPilot).decode(body)) for body in session.receive(frames))
 
-    pilot = Pilot("0", clock, random.Random(0), 0.0, hear)  # noqa: S311 - it has to be the same again
+    pilot = Pilot("0", clock, random.Random(0), faults=0.0, hear=hear)  # noqa: S311 - it has to be the same again
     pilot._receive(Submit([make_task(1, make_spec(on_loss="fail"))]))
     while not pilot.block.started:
         clock.step(None, pilot.tick)

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
+from rhapsody_parsl.pilot.levels import fullest_first
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.messages import Share
 from testing.nodes import make_node, make_nodes
@@ -153,7 +154,15 @@ def test_at_best_keeps_what_is_lent_for_good() -> None:
 
 
 def test_cores_lie_near_their_gpus() -> None:
-    node = Node("n", "n", tuple(range(8)), tuple(range(8)), ("0", "1"), "amd", near=((4, 5, 6, 7), (0, 1, 2, 3)))
+    node = Node(
+        name="n",
+        host="n",
+        cores=tuple(range(8)),
+        real_cores=tuple(range(8)),
+        gpus=("0", "1"),
+        gpu_vendor="amd",
+        near=((4, 5, 6, 7), (0, 1, 2, 3)),
+    )
     ledger = Ledger([node])
     both = ledger.acquire("both", [("n", Part(4, 2.0, 1.0))])
     assert both is not None
@@ -172,13 +181,13 @@ def test_the_next_free_node_is_found_at_once_however_many_before_it_are_lent() -
 
     def first() -> float:
         began = time.perf_counter()
-        next(ledger.shelf.fullest_first(1))
+        next(fullest_first([ledger.open.parts], 1))
         return time.perf_counter() - began
 
     before = min(first() for _ in range(50))
     for number in range(50_000):
         ledger.acquire("task", [(f"n{number}", Part(1))])
-    assert next(ledger.shelf.fullest_first(1)).node.name == "n50000"
+    assert next(fullest_first([ledger.open.parts], 1)).node.name == "n50000"
     assert min(first() for _ in range(50)) < 8 * before + 1e-6, "the gaps are passed one by one"
 
 
