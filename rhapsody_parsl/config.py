@@ -137,7 +137,7 @@ def for_requests(services: Sequence[ServiceConfig], workers: int) -> list[Runtim
     models = [service for service in services if isinstance(service, VLLMService)]
     if not models:
         return []
-    in_flight = max(model.requests_in_flight * model.replicas for model in models)
+    in_flight = max(model.requests_in_flight * max(1, model.replicas) for model in models)
     return [ModelRequests(request_workers=workers, in_flight=in_flight)]
 
 
@@ -193,10 +193,12 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_config(config: BlockConfig, path: Path) -> None:
-    """Write as JSON, readable by the owner only (services' environments may hold secrets)."""
+    """Write as JSON, readable by the owner only (services' environments may hold secrets); all of it or nothing."""
     written = {**msgspec.to_builtins(config), "runtimes": [_stated(runtime) for runtime in config.runtimes]}
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=1))
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=1))
+    new.replace(path)
 
 
 def read_config(path: Path) -> BlockConfig:

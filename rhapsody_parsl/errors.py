@@ -29,6 +29,7 @@ __all__ = (
     "RuntimeUnavailable",
     "ServiceFailed",
     "ServiceNotFound",
+    "ServiceNotReady",
     "ServiceRequestFailed",
     "TaskCancelled",
     "TooFewOpenFiles",
@@ -335,6 +336,19 @@ class ServiceFailed(RhapsodyError):
         service, reason, log = self.args
         text = f"Service '{service}' is not available: {reason}."
         return f"{text} The end of its log: {log}" if log else text
+
+
+class ServiceNotReady(RhapsodyError):
+    """A service was not ready, or had not changed as it was told, within the time that somebody waited for it."""
+
+    def __init__(self, service: str, seconds: float, setting: str, state: str = "") -> None:
+        super().__init__(service, seconds, setting, state)
+
+    def sentence(self) -> str:
+        """Say which service, the limit and the name of the setting, and how the service is."""
+        service, seconds, setting, state = self.args
+        text = f"Service '{service}' was not ready within {setting}={seconds:g} s"
+        return f"{text}: {state}." if state else f"{text}. executor.services['{service}'].status() tells how it is."
 
 
 class ServiceRequestFailed(RhapsodyError):

@@ -14,7 +14,16 @@ from rhapsody_parsl.checked_settings import CheckedSettings
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("CommandService", "ServiceConfig", "ServiceSettings", "VLLMService", "check_services", "variable_of")
+__all__ = (
+    "CommandService",
+    "ServiceConfig",
+    "ServiceSettings",
+    "VLLMService",
+    "check_services",
+    "decode_service",
+    "encode_service",
+    "variable_of",
+)
 
 _MOST_MEMORY = 1e9
 _LAST_PORT = 65_535
@@ -34,7 +43,7 @@ class ServiceSettings(_Named, frozen=True, kw_only=True):
         name: Tasks find it by this name: letters, digits, `-` and `_`.
         gpus: GPUs per replica and node: whole, or a share below 1.
         cores: Cores per replica and node. With 0 it runs beside the tasks on their cores.
-        replicas: How many copies run.
+        replicas: How many copies run; with 0 none does until it is started.
         nodes: Nodes that one replica spans.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
@@ -63,8 +72,8 @@ class ServiceSettings(_Named, frozen=True, kw_only=True):
         super().__post_init__()
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.name):
             raise InvalidTask(self.key_of("name"), self.name, "letters, digits, - and _ only, and 100 at most")
-        self.check_counts(0, "gpus", "restarts")
-        self.check_counts(1, "replicas", "nodes")
+        self.check_counts(0, "gpus", "restarts", "replicas")
+        self.check_counts(1, "nodes")
         check_range(self.key_of("memory"), self.memory, 0, _MOST_MEMORY)
         self.check_timeouts("startup_timeout", "restart_window")
         check_gpus(self.key_of("gpus"), self.gpus)
@@ -271,6 +280,19 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
 
 ServiceConfig = VLLMService | CommandService
 
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[ServiceConfig] = msgspec.msgpack.Decoder(ServiceConfig)
+
+
+def encode_service(service: ServiceConfig) -> bytes:
+    """Return a service as it travels."""
+    return _encoder.encode(service)
+
+
+def decode_service(encoded: bytes) -> ServiceConfig:
+    """Return what `encode_service` encoded."""
+    return _decoder.decode(encoded)
+
 
 def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
     """Return services as a tuple.
@@ -283,7 +305,7 @@ def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
         InvalidTask: It is no list of services, or two of them have one name.
     """
     several = type(given) is list or type(given) is tuple
-    if not several or not all(issubclass(type(item), VLLMService | CommandService) for item in given):
+    if not several or not all(issubclass(type(item), ServiceConfig) for item in given):
         raise InvalidTask(owner, given, "a list of VLLMService(...) and CommandService(...) is needed")
     services: Sequence[ServiceConfig] = given
     names = [service.name for service in services]

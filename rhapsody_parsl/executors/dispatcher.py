@@ -24,15 +24,19 @@ from rhapsody_parsl.executors.instructions import (
     Stranger,
 )
 from rhapsody_parsl.executors.peers import mismatch
+from rhapsody_parsl.executors.service_orders import ServiceOrders
 from rhapsody_parsl.wire.messages import (
     Cancel,
     FromPilot,
     Goodbye,
     Hello,
+    Holds,
     Report,
     Result,
     Results,
     Returned,
+    Serve,
+    Served,
     Stop,
     Task,
 )
@@ -50,10 +54,14 @@ class Dispatcher:
     Args:
         blocks: Those it will know; only it changes them.
         threshold: Seconds of silence after which a block counts as lost.
+
+    Attributes:
+        orders: About services.
     """
 
     def __init__(self, blocks: Blocks, threshold: float) -> None:
         self.blocks, self._threshold = blocks, threshold
+        self.orders = ServiceOrders(blocks)
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
         self._reruns = Reruns()
@@ -162,6 +170,10 @@ class Dispatcher:
                 block.report, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
                 self._welcome(block, message)
+            case Served():
+                self.orders.answered(block, message)
+            case Holds(inventory=inventory):
+                block.inventory = inventory
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
 
@@ -184,7 +196,11 @@ class Dispatcher:
         block.inventory = hello.inventory
         if block.id not in self.blocks.seen:
             self.blocks.seen.append(block.id)
-        self._out.append(Joined(block))
+        self._out += [Joined(block), *self.orders.joined(block)]
+
+    def order(self, name: str, order: Serve) -> None:
+        """All blocks are to be told of a service, those that come too."""
+        self._out += self.orders.give(name, order)
 
     # --- connections ---------------------------------------------------------------------------------------------
 
@@ -248,6 +264,7 @@ class Dispatcher:
     def _lose(self, block: Block, reason: str, log: str, begun: frozenset[int] | None = None) -> None:
         """What may have begun in the block fails, or waits for another one when its policy says so."""
         self.blocks.remove(block)
+        self.orders.left(block)
         self._gone.add(block.peer)
         block.lost = begun is None
         self._out.append(Left(block, reason))

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
+from rhapsody_parsl.executors.services import ExecutorServices, check_added
 from rhapsody_parsl.executors.standalone import Standalone
 from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
@@ -142,10 +144,10 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label = label
-        self.services = check_services(services, "services")
-        self.runtimes = check_runtimes(runtimes, self.services)
+        served = check_services(services, "services")
+        self.runtimes = check_runtimes(runtimes, served)
         self.request_workers = request_workers
-        self.offers = (*self.runtimes, *for_requests(self.services, request_workers))
+        self.offers = (*self.runtimes, *for_requests(served, request_workers))
         self.default_runtime = default_runtime or default_of(self.offers)
         self.address = address
         self.encrypted = encrypted
@@ -159,10 +161,11 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         self.node_launcher = node_launcher
         self.ageing = ageing
         self.enforce_memory = enforce_memory
-        self._admission = self._check()
+        self._admission = self._check(served)
+        self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
 
-    def _check(self) -> Admission:
+    def _check(self, services: Sequence[ServiceConfig]) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
         check_default(self.default_runtime, self.offers)
@@ -181,7 +184,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.offers, self.services, self.default_runtime, self.declared_nodes or nodes)
+        return Admission(self.offers, services, self.default_runtime, self.declared_nodes or nodes)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -213,22 +216,27 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
         self._config_path = folder / "block.json"
         try:
-            with written(folder):
-                write_config(self._block_config(folder, addresses, token), self._config_path)
+            self._write_config(folder, addresses, token)
         except Unwritable:
             self._link.abandon()
             self._shared.close()
             self._link = None
             raise
+        self.services.begin(self._link, folder, lambda: self._write_config(folder, addresses, token))
         self._link.start()
         self._start_first()
+
+    def _write_config(self, folder: Path, addresses: Sequence[str], token: Token) -> None:
+        """Write what blocks that come read."""
+        with written(folder):
+            write_config(self._block_config(folder, addresses, token), folder / "block.json")
 
     def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
         return BlockConfig(
             label=self.label,
             addresses=tuple(addresses),
             runtimes=self.offers,
-            services=self.services,
+            services=self.services.configs,
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",
@@ -276,6 +284,8 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         facts = facts_of(func)
         given = read(resource_specification)
         admitted = self._admission.admit(facts, given)
+        if admitted.spec.service:
+            self.services.check_running(admitted.spec.service)
         self._admission.check_fit(admitted, self._link.blocks.inventories())
         if SPEC_PARAMETER in kwargs:
             kwargs[SPEC_PARAMETER] = given
@@ -353,7 +363,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             InvalidSpecification: The call can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.services, inventories, spec=spec, keys=keys)
+        return explain(self._admission, self.default_runtime, self.services.configs, inventories, spec=spec, keys=keys)
 
     def view(self) -> ExecutorView:
         """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""

@@ -37,6 +37,8 @@ class Feeder:
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
         self._reservations.clear()
+        if self._runs.for_services.wanted:
+            self._runs.for_services.serve()
         if self._backlog.is_empty():
             return
         if self._runs.idle:
@@ -52,7 +54,7 @@ class Feeder:
         lane = self._backlog.known_lane(task.spec)
         if lane is None or lane.differs or task.id in self._home or not self._backlog.is_empty():
             return False
-        if self._backlog.is_hopeless(task):
+        if self._runs.for_services.wanted or self._backlog.is_hopeless(task):
             return False
         self._runs.end_idle(but_of=lane)
         self._reservations.clear()
@@ -82,14 +84,13 @@ class Feeder:
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if (
-            not len(lane)
-            or lane.runtime not in self._starts.ready
-            or active.ended_by
-            or not self._reservations.allow(active)
-        ):
+        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._allowed(active):
             return False
         return self._feed(active, active.room(self._ledger.cores), now) or bool(active.lost_with)
+
+    def _allowed(self, active: ActiveRun) -> bool:
+        """Whether nobody with a better claim waits for what a run holds."""
+        return not self._runs.for_services.wants(active.run) and self._reservations.allow(active)
 
     def _use_idle_leases(self, now: float) -> None:
         """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
@@ -111,13 +112,14 @@ class Feeder:
         for lane in self._backlog.lanes_behind():
             if lane.prefetch > 1 and lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
-                    if len(lane) and (room := active.room(self._ledger.cores)) and self._reservations.allow(active):
+                    if len(lane) and (room := active.room(self._ledger.cores)) and self._allowed(active):
                         self._feed(active, room, now)
 
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
         if not lane.window:
-            lent = self._runs.lender.lend(self._backlog.wants(lane), self._reservations.held)
+            kept = self._reservations.held.keys() | self._runs.for_services.closed
+            lent = self._runs.lender.lend(self._backlog.wants(lane), kept)
             return self._runs.open(lane, *lent, now) if lent else None
         if lane.shape.room <= 0:
             return None

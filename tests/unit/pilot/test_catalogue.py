@@ -13,7 +13,9 @@ from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.protocol import Context, Runtime
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.services.services import Services
+from testing.leases import FakeLeases
 from testing.nodes import make_node, make_spec
 
 
@@ -37,7 +39,8 @@ def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Run
     )  # fmt: skip
     events: Any = SimpleNamespace(done=None)  # nothing runs
     context = Context({"n0": make_node("n0")}, "n0", Path("/x"), Path("/x"), "python", {}, events)
-    return build(config, context, Services([], context, lambda *borrowed: None))
+    services = Services(VLLMKind, (), context, FakeLeases())  # type: ignore[arg-type]  # none is made
+    return build(config, context, services)
 
 
 @pytest.mark.parametrize(("implementation", "words"), [

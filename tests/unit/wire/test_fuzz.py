@@ -28,6 +28,7 @@ from rhapsody_parsl.hosts.node_agent import NodeAgent
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
+from rhapsody_parsl.service_config import decode_service
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Token
@@ -181,6 +182,9 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
                 core.cancel(tasks, 0.0)
             case m.Stop():
                 core.return_waiting()
+            case m.Serve(service=service):
+                with contextlib.suppress(RhapsodyError, ValueError):
+                    decode_service(service)
         core.take()
         core.take_results()
 
