@@ -137,7 +137,7 @@ def for_requests(services: Sequence[ServiceConfig], workers: int) -> list[Runtim
     models = [service for service in services if isinstance(service, VLLMService)]
     if not models:
         return []
-    in_flight = max(model.requests_in_flight * max(1, model.replicas) for model in models)
+    in_flight = max(model.requests_in_flight * max(1, model.most) for model in models)
     return [ModelRequests(request_workers=workers, in_flight=in_flight)]
 
 

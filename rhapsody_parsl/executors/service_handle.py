@@ -21,10 +21,10 @@ class Keeper(Protocol):
     def config_of(self, name: str) -> ServiceConfig:
         """Return a service as it is to be now."""
 
-    def replicas_before(self, name: str) -> int:
+    def replicas_before(self, name: str) -> int | tuple[int, int]:
         """Return how many replicas a service had before it was stopped."""
 
-    def order(self, name: str, replicas: int, *, drain: bool = True, renew: bool = False) -> None:
+    def order(self, name: str, replicas: int | tuple[int, int], *, drain: bool = True, renew: bool = False) -> None:
         """Have another number of replicas of a service."""
 
     def wait(self, name: str, timeout: float | None, condition: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: The service's.
         state: The best that it has in a block; `waiting` while there is no block.
-        replicas: How many a block is to have.
+        replicas: How many a block is to have, at least.
         ready: How many answer, in all blocks.
         blocks: What each block last said of it, by the block's number.
     """
@@ -88,7 +88,7 @@ class ServiceHandle:
         return ServiceStatus(
             name=self.name,
             state=next((state for state in _ORDER if state in states), "waiting"),
-            replicas=self.config.replicas,
+            replicas=self.config.least,
             ready=sum(report.ready for report in reports.values()),
             blocks=reports,
         )
@@ -109,7 +109,7 @@ class ServiceHandle:
         Raises:
             ServiceFailed: A block has no room for them.
         """
-        if not self.config.replicas:
+        if not self.config.most:
             self.scale(self._services.replicas_before(self.name))
 
     def stop(self, drain: bool = True) -> None:
@@ -122,14 +122,14 @@ class ServiceHandle:
         """
         self._services.order(self.name, 0, drain=drain)
 
-    def scale(self, replicas: int) -> None:
+    def scale(self, replicas: int | tuple[int, int]) -> None:
         """Have another number of replicas in each block.
 
         More of them start as soon as the block has room, before the tasks that wait. Of those that leave, each finishes
         what it has begun; those with the least to do leave first.
 
         Args:
-            replicas: How many; 0 stops it.
+            replicas: How many; 0 stops it. Two numbers, at least and at most, for a model.
 
         Raises:
             ServiceFailed: A block can never hold as many; nothing has changed.
@@ -170,7 +170,7 @@ class ServiceHandle:
         self._services.wait(self.name, timeout, self._is_stopped)
 
     def _is_ready(self) -> bool:
-        if not self.config.replicas:
+        if not self.config.most:
             raise ServiceFailed(self.name, stopped(self.name))
         reports = self._services.reports_of(self.name)
         for id_, report in reports.items():
@@ -194,4 +194,4 @@ def stopped(name: str) -> str:
 
 
 def _settled(report: ServiceReport, config: ServiceConfig) -> bool:
-    return not report.changing and report.ready >= report.replicas == config.replicas
+    return not report.changing and config.least <= report.replicas <= min(config.most, report.ready)

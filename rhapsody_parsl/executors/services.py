@@ -49,7 +49,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
 
     def __init__(self, configs: Sequence[ServiceConfig], check: Callable[[ServiceConfig], None]) -> None:
         self._configs = {config.name: config for config in configs}
-        self._before = {config.name: max(1, config.replicas) for config in configs}
+        self._before = {config.name: _some(config) for config in configs}
         self._check = check
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
@@ -109,7 +109,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
             check_services([*self.configs, service], "services")
             self._check(service)
             self._tell(service)
-            self._configs[service.name], self._before[service.name] = service, max(1, service.replicas)
+            self._configs[service.name], self._before[service.name] = service, _some(service)
             self._publish()
         return self[service.name]
 
@@ -119,7 +119,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         """Return a service as it is to be now."""
         return self._configs[name]
 
-    def replicas_before(self, name: str) -> int:
+    def replicas_before(self, name: str) -> int | tuple[int, int]:
         """Return how many replicas a service had before it was stopped."""
         return self._before[name]
 
@@ -129,15 +129,15 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         Raises:
             ServiceFailed: It was.
         """
-        if not self._configs[name].replicas:
+        if not self._configs[name].most:
             raise ServiceFailed(name, stopped(name))
 
-    def order(self, name: str, replicas: int, *, drain: bool = True, renew: bool = False) -> None:
+    def order(self, name: str, replicas: int | tuple[int, int], *, drain: bool = True, renew: bool = False) -> None:
         """Have another number of replicas of a service.
 
         Args:
             name: The service's.
-            replicas: How many.
+            replicas: How many, or at least and at most.
             drain: Whether those that go finish what they have begun.
             renew: Whether those that stay are started again.
 
@@ -155,7 +155,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
                 self._configs[name] = former
                 self._tell(former)
                 raise
-            if former.replicas:
+            if former.most:
                 self._before[name] = former.replicas
             self._publish()
 
@@ -192,6 +192,11 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         of_it = re.compile(rf"{re.escape(name)}-\d+(\.node\d+)?\.log")
         paths = [path for path in self._folder.glob("block-*/*.log") if of_it.fullmatch(path.name)]
         return {str(path.relative_to(self._folder)): _tail(path, lines) for path in sorted(paths)}
+
+
+def _some(config: ServiceConfig) -> int | tuple[int, int]:
+    """Return how many replicas a service has when it is not stopped."""
+    return config.replicas if config.most else 1
 
 
 def _report(block: Block, name: str) -> ServiceReport | None:

@@ -33,6 +33,10 @@ _NICE = 5  # a third of a task's weight; less was seen to starve others
 class Owner(Protocol):
     """Who a replica reports to."""
 
+    @property
+    def proven(self) -> bool:
+        """Whether a replica like it was ready before: so a start that fails is no fault of the configuration."""
+
     def changed(self, replica: "Replica") -> None:
         """A replica's state changed."""
 
@@ -156,15 +160,13 @@ class Replica:
             self._ready.set_result(None)
 
     async def _serve(self) -> None:
-        """Start the processes, and again when they end, as often as the service allows; the first must succeed."""
-        been_ready = False
+        """Start the processes, and again when they end, as often as the service allows; its first must succeed."""
         while True:
             failure = await self._run_once()
-            been_ready |= self._was_ready
             if self.leaving:
                 self._set("stopping", failure.args[1])
                 return
-            if not been_ready:
+            if not self._owner.proven:
                 raise failure
             while wait := self._tell_what_follows(failure):
                 if wait == math.inf:

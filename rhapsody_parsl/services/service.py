@@ -6,17 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from rhapsody_parsl.annotations.policy import PolicyValue
-from rhapsody_parsl.annotations.resources import Resources
-from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Context, Leases, Loan
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service_config import ServiceSettings
+from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
+from rhapsody_parsl.services.scaling import Scaling
 from rhapsody_parsl.wire.messages import FromBackend
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import ServiceState
@@ -25,6 +24,7 @@ __all__ = ("Listener", "Service")
 
 _SHOWN: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "stopping", "failed", "stopped")
 """The state of a service is the first of these that one of its replicas has."""
+_LOOK_EVERY = 0.25
 _SETTLED: tuple[ServiceState, ...] = ("ready", "failed")
 
 
@@ -70,6 +70,7 @@ class Service:
         wanted: How many replicas there are to be.
         replicas: Those that are there, also those that leave.
         listener: Who gives work to it, None where tasks speak to it themselves.
+        proven: Whether a replica has been ready.
     """
 
     def __init__(
@@ -85,7 +86,10 @@ class Service:
         self.kind, self._context, self._leases, self._on_change = kind, context, leases, on_change
         self._hub, self._secret = hub, secret
         self.listener: Listener | None = None
-        self.wanted = kind.config.replicas
+        self._needs = needs(kind)
+        self.wanted = kind.config.least
+        self._scaling = _scaling(kind.config, kind.config.replicas)
+        self._looks: asyncio.Task[None] | None = None
         self.replicas: list[Replica] = []
         self._starts: dict[int, int] = {}
         self._lasting: set[Replica] = set()
@@ -94,7 +98,7 @@ class Service:
         self._ends: dict[Replica, asyncio.Task[None]] = {}
         self._renewed: set[Replica] = set()
         self._stale: list[Replica] = []
-        self._started = self._closing = False
+        self._started = self._closing = self.proven = False
         self._since = time.time()
         while len(self.replicas) < self.wanted:
             self._add()
@@ -110,7 +114,7 @@ class Service:
     def error(self) -> RhapsodyError | None:
         """Why no replica will ever answer, or None while one may."""
         if not self.replicas:
-            return None if self.wanted else ServiceFailed(self.name, _stopped(self.name))
+            return None if self._scaling.most else ServiceFailed(self.name, _stopped(self.name))
         errors = [replica.error for replica in self.replicas]
         return errors[0] if all(errors) else None
 
@@ -127,31 +131,34 @@ class Service:
         for replica in self.replicas:
             if replica.error is None:
                 self._begin(replica)
+        self._looks = asyncio.create_task(self._look_on(), name=f"scale service {self.name}")
 
     async def stop(self) -> None:
         """Stop all replicas, at once; returns when they are gone."""
         self._started = False
-        tasks = [*self._lives.values(), *self._ends.values()]
+        tasks = [*self._lives.values(), *self._ends.values(), *([self._looks] if self._looks else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(replica.stop() for replica in self.replicas))
         self._lives, self._ends = {}, {}
 
-    def serve(self, replicas: int, drain: bool = True, renew: bool = False) -> None:
+    def serve(self, replicas: int | tuple[int, int], drain: bool = True, renew: bool = False) -> None:
         """Have so many replicas from now on.
 
         Args:
-            replicas: How many; with 0 requests that are there already are still answered, if `drain`.
+            replicas: How many, or at least and at most; with 0 and `drain`, requests that are there are still answered.
             drain: Whether those that go finish what they have begun.
             renew: Whether those that stay are started again, one after the other, or, without `drain`, all at once.
 
         Raises:
             ServiceFailed: The block can never hold as many; nothing has changed.
         """
-        self._check_room(replicas)
-        self.wanted = replicas
-        self._closing = not replicas and drain
+        scaling = _scaling(self.kind.config, replicas)
+        self._check_room(scaling.least)
+        self._scaling = scaling
+        self.wanted = min(scaling.most, max(scaling.least, self.wanted))
+        self._closing = not scaling.most and drain
         if renew:
             self._stale = [replica for replica in self.replicas if not replica.leaving]
         self._adjust(drain)
@@ -162,10 +169,9 @@ class Service:
         self._on_change()
 
     def _check_room(self, replicas: int) -> None:
-        wants = _wants(self.kind, "")
         count = replicas - sum(not replica.leaving for replica in self._lasting)
-        if wants and count > 0 and (lack := self._leases.lack(wants, count)):
-            each = _size(self.kind.config)
+        if self._needs and count > 0 and (lack := self._leases.lack(self._needs, count)):
+            each = size(self.kind.config)
             raise ServiceFailed(self.name, f"the block has no room for {replicas} replicas ({each} each): {lack}")
 
     def _adjust(self, drain: bool) -> None:
@@ -177,6 +183,37 @@ class Service:
             return
         for replica in sorted(staying, key=self._worth)[: max(0, len(staying) - self.wanted)]:
             self._leave(replica, drain)
+
+    async def _look_on(self) -> None:
+        """Look again and again how many replicas the requests need."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if self._scaling.least < self._scaling.most:
+                self._look()
+
+    def _look(self) -> None:
+        pending = self.listener.pending if self.listener else 0
+        wanted = self._scaling.wanted(self.wanted, pending, time.monotonic())
+        while self.wanted < wanted and self._grow():
+            pass
+        if wanted < self.wanted:
+            self.wanted = wanted
+            self._adjust(drain=True)
+            self._go_on()
+            self._on_change()
+
+    def _grow(self) -> bool:
+        """Have a replica more, if there is room; the first waits for room, before the tasks that wait."""
+        replica = self._add()
+        if self._needs and self.wanted:
+            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
+            if replica.loan is None:
+                self.replicas.remove(replica)
+                return False
+        self.wanted += 1
+        self._begin(replica)
+        self._on_change()
+        return True
 
     def _worth(self, replica: Replica) -> tuple[int, int, int]:
         held = self.listener.held(replica) if self.listener else 0
@@ -200,23 +237,24 @@ class Service:
 
     def _borrow_for_good(self, replica: Replica) -> None:
         """Borrow for the block's life, or give it up: nobody has anything yet that will be given back."""
-        if wants := _wants(self.kind, _borrower(replica)):
-            replica.loan = self._leases.lend(_borrower(replica), wants, self.name)
+        if self._needs:
+            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
             self._lasting.add(replica)
             if replica.loan is None:
                 config, nodes = self.kind.config, len(self._context.nodes)
-                replica.give_up(ServiceFailed(self.name, _no_room(config, replica.index, nodes)))
+                replica.give_up(ServiceFailed(self.name, no_room(config, replica.index, nodes)))
 
     def _begin(self, replica: Replica) -> None:
         """Have it live, when there is room."""
         replica.leaving = False
-        wants = _wants(self.kind, _borrower(replica))
-        if wants and replica.loan is None:
-            replica.loan = self._leases.lend(_borrower(replica), wants, self.name)
-        if wants and replica.loan is None:
+        if self._needs and replica.loan is None:
+            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
+        if self._needs and replica.loan is None:
             granted = partial(self._granted, replica)
-            replica.wait(f"it waits until {_size(self.kind.config)} are free")
-            self._wishes[replica] = self._leases.ask(_borrower(replica), wants, self.name, granted)
+            replica.wait(f"it waits until {size(self.kind.config)} are free")
+            self._wishes[replica] = self._leases.ask(
+                borrower(self.name, replica.index), self._needs, self.name, granted
+            )
             return
         self._lives[replica] = asyncio.create_task(replica.live(), name=f"service {replica.name}")
 
@@ -285,6 +323,7 @@ class Service:
 
     def changed(self, replica: Replica) -> None:
         """A replica's state changed."""
+        self.proven = self.proven or replica.state == "ready"
         if self.listener:
             self.listener.changed(replica)
         if self._started:
@@ -343,49 +382,14 @@ class Service:
             url=shown.facts.url if shown and state == "ready" else "",
             model=self.kind.what,
             since=shown.since if shown else self._since,
-            detail=shown.detail if shown else "",
+            detail=shown.detail if shown else "the first request starts it" if self._scaling.most else "",
         )
+
+
+def _scaling(config: ServiceSettings, replicas: int | tuple[int, int]) -> Scaling:
+    least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
+    return Scaling(least, most, *config.scaling)
 
 
 def _stopped(name: str) -> str:
     return f"it was stopped; executor.services['{name}'].start() starts it again"
-
-
-def _borrower(replica: Replica) -> str:
-    return f"service {replica.config.name}[{replica.index}]"
-
-
-def _wants(kind: Kind, name: str) -> TaskSpec | None:
-    """Return what a replica borrows; None when that is nothing."""
-    config = kind.config
-    if config.nodes == 1 and not (config.cores or config.gpus or config.memory or config.labels):
-        return None
-    policy = PolicyValue(labels=config.labels)
-    return TaskSpec(name=name, runtime=kind.name, resources=_resources(config), policy=policy)
-
-
-def _resources(config: ServiceSettings) -> Resources:
-    """Return what a replica takes: of one node, or, as a gang does, the same of each of several."""
-    if config.nodes == 1:
-        return Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
-    return Resources(
-        num_ranks=config.nodes,
-        num_nodes=config.nodes,
-        ranks_per_node=1,
-        cores_per_rank=config.cores,
-        gpus_per_rank=config.gpus,
-        memory=config.memory,
-    )
-
-
-def _size(config: ServiceSettings) -> str:
-    wants = [f"{config.cores} cores"]
-    wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
-    wants += [f"{config.memory:g} GB"] if config.memory else []
-    wants += [f"labels {', '.join(config.labels)}"] if config.labels else []
-    return ", ".join(wants)
-
-
-def _no_room(config: ServiceSettings, index: int, nodes: int) -> str:
-    each = f" on each of {config.nodes} nodes; the block has {nodes}" if config.nodes > 1 else ""
-    return f"the block has no room left for replica {index} ({_size(config)}{each})"

@@ -129,7 +129,7 @@ class Services:
                 variables = _variables(service, address) | variables
             elif error := service.error:
                 known[service.name] = {"error": to_wire(error)}
-            elif service.wanted:
+            elif service.replicas or service.wanted:
                 known[service.name] = {"within": service.kind.config.startup_timeout}
             if not service.replicas:
                 self._forget_variables(service)

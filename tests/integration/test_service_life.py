@@ -27,6 +27,7 @@ from testing.waiting import until
 from tests.integration.asking import asked
 
 TIMEOUT = 60
+GROWS: dict[str, Any] = {"cores": 1, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
 KILLS = int(os.environ.get("RHAPSODY_KILLS", "6"))
 
 pytestmark = pytest.mark.timeout(180 + 10 * KILLS)
@@ -52,6 +53,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         CommandService("web", SMALL, ready="http:/", cores=2),
         CommandService("later", (*SMALL, "1"), ready="http:/", cores=0, replicas=0),
         VLLMService("model", f"model-{os.getpid()}", replicas=2, **stand_in),
+        VLLMService("grows", f"grows-{os.getpid()}", replicas=(0, 3), requests_per_replica=4, idle_timeout=1, **GROWS),
     ]
     made = RhapsodyExecutor(
         label="life",
@@ -88,7 +90,7 @@ def test_what_a_service_is_is_told_at_the_driver(executor: RhapsodyExecutor) -> 
     assert log == f"listening on {web.url.rpartition(':')[2]}\n"
     with pytest.raises(ServiceNotFound, match="Did you mean 'web'"):
         executor.services["wbe"]
-    assert list(executor.services) == ["web", "later", "model"]
+    assert list(executor.services) == ["web", "later", "model", "grows"]
 
 
 def test_what_a_stopped_service_held_is_the_tasks_and_taken_again(executor: RhapsodyExecutor) -> None:
@@ -151,7 +153,7 @@ def test_a_block_that_comes_later_has_what_was_changed(tmp_path: Path, monkeypat
         later.services["scaled"].scale(2)
         added = later.services.add(CommandService("added", SMALL, ready="http:/", cores=0))
         assert added.status().state == "waiting"
-        assert later.submit(rhapsody_parsl.service, {}, "added").result(TIMEOUT).url
+        assert later.submit(found.func, {}, "added").result(TIMEOUT)  # type: ignore[attr-defined]  # Parsl's app
         for name in ("added", "scaled"):
             later.services[name].wait_ready(TIMEOUT)
         assert later.services["scaled"].status().ready == 2
@@ -161,17 +163,21 @@ def test_a_block_that_comes_later_has_what_was_changed(tmp_path: Path, monkeypat
 class Load:
     """Requests that come all the time, each with an answer of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str = "model") -> None:
+        self.service = service
         self.futures: dict[str, Future[Any]] = {}
 
     def more(self, count: int = 16) -> None:
         for _ in range(count):
             text = f"slow {len(self.futures)}"
-            self.futures[text] = asked(text, "model", max_tokens=1 + len(self.futures) % 4)
+            self.futures[text] = asked(text, self.service, max_tokens=1 + len(self.futures) % 4)
+
+    def answered(self) -> int:
+        return sum(future.done() for future in self.futures.values())
 
     def under_way(self) -> bool:
         """Whether some were answered, and some were not."""
-        return len({future.done() for future in self.futures.values()}) == 2
+        return 0 < self.answered() < len(self.futures)
 
     def check(self) -> None:
         assert {text: future.result(TIMEOUT) for text, future in self.futures.items()} == {
@@ -222,10 +228,36 @@ def test_without_drain_requests_fail_at_once(executor: RhapsodyExecutor) -> None
 def test_kills_under_load_lose_nothing_while_the_service_is_scaled(executor: RhapsodyExecutor) -> None:
     model, load = executor.services["model"], Load()
     for kill in range(KILLS):
+        answered = load.answered()
         load.more(8)
-        until(load.under_way)
+        until(lambda: load.answered() > answered)  # noqa: B023 - called here only
         model.scale(1 + kill % 3)
         time.sleep(random.uniform(0.05, 0.4))  # noqa: S311 - no secret; whenever
         if servers := below(f"model-{os.getpid()}"):
             random.choice(servers).kill()  # noqa: S311 - no secret
     load.check()
+
+
+def test_requests_start_replicas_as_far_as_there_is_room_and_the_idle_ones_leave(executor: RhapsodyExecutor) -> None:
+    grows = executor.services["grows"]
+    assert (grows.status().state, grows.status().blocks["0"].detail) == ("stopped", "the first request starts it")
+    assert asked("abc", "grows").result(TIMEOUT) == "cba"
+    load = Load("grows")
+
+    def has_grown() -> bool:
+        if len(load.futures) - load.answered() < 20:
+            load.more()
+        return grows.status().ready == 2  # of three: the other two cores are leased
+
+    until(has_grown)
+    load.check()
+    assert grows.status().ready <= 2
+    grows.wait_stopped(TIMEOUT)
+    assert held(0, parsl_resource_specification={"cores": 2}).result(TIMEOUT)
+    with pytest.raises(ServiceFailed):
+        grows.scale((5, 6))
+    grows.stop()
+    with pytest.raises(ServiceFailed, match="it was stopped"):
+        asked("abc", "grows").result(TIMEOUT)
+    grows.start()
+    assert asked("abc", "grows").result(TIMEOUT) == "cba"
