@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
+    from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.providers.allocation import AllocationProvider
@@ -40,6 +41,7 @@ __all__ = (
     "VLLMService",
     "annotate",
     "service",
+    "time_left",
 )
 
 _CONFIG = "rhapsody_parsl.config"
@@ -56,6 +58,7 @@ _HOMES = {
     "Service": "rhapsody_parsl.service",
     "Takes": "rhapsody_parsl.runtime_table",
     "service": "rhapsody_parsl.service",
+    "time_left": "rhapsody_parsl.block_end",
 }
 
 

@@ -10,6 +10,7 @@ from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import Takes, load
 from rhapsody_parsl.service_config import ServiceConfig, VLLMService
+from rhapsody_parsl.service_table import of_tag
 
 __all__ = (
     "BlockConfig",
@@ -18,6 +19,8 @@ __all__ = (
     "MPIRuntime",
     "ModelRequests",
     "RuntimeConfig",
+    "decode_service",
+    "encode_service",
     "for_requests",
     "read_config",
     "write_config",
@@ -166,6 +169,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         ageing: Seconds of waiting that weigh as much as one step of priority.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
+        walltime: Seconds that the provider asked for; 0 where it asked for none.
         open_files: The driver's soft limit, which it may have raised, and the one that it came with.
     """
 
@@ -188,6 +192,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     ageing: float = 60.0
     shared_folder: str = ""
     enforce_memory: bool = True
+    walltime: float = 0.0
     open_files: tuple[int, int] = (0, 0)
     missing: dict[str, str] = {}
 
@@ -202,7 +207,7 @@ def write_config(config: BlockConfig, path: Path) -> None:
 
 
 def read_config(path: Path) -> BlockConfig:
-    """Read what `write_config` wrote, and import the classes of its runtimes."""
+    """Read what `write_config` wrote, and import the classes of its runtimes and services."""
     read = msgspec.json.decode(path.read_bytes())
     runtimes: list[RuntimeConfig] = []
     missing: dict[str, str] = {}
@@ -211,8 +216,24 @@ def read_config(path: Path) -> BlockConfig:
             runtimes.append(msgspec.convert(stated["settings"], load(stated["config"])))
         except Exception as problem:  # noqa: BLE001 - whatever an import can raise: the block's other runtimes work
             missing[stated["name"]] = f"{stated['config']} cannot be imported: {problem}"
+    services = tuple(map(_service, read.pop("services")))
     plain = msgspec.convert({**read, "runtimes": ()}, BlockConfig)
-    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), missing=missing)
+    return msgspec.structs.replace(plain, runtimes=tuple(runtimes), services=services, missing=missing)
+
+
+def encode_service(service: ServiceConfig) -> bytes:
+    """Return a service as it travels."""
+    return msgspec.msgpack.encode(service)
+
+
+def decode_service(encoded: bytes) -> ServiceConfig:
+    """Return what `encode_service` encoded."""
+    return _service(msgspec.msgpack.decode(encoded))
+
+
+def _service(stated: Any) -> ServiceConfig:
+    config: ServiceConfig = msgspec.convert(stated, load(of_tag(stated["type"]).config))
+    return config
 
 
 def _stated(runtime: RuntimeConfig) -> dict[str, Any]:

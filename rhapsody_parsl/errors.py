@@ -13,6 +13,7 @@ from rhapsody_parsl.wording import clip, shown, tellable
 
 __all__ = (
     "BackendFailed",
+    "BlockExpired",
     "BlockLost",
     "IncompatiblePeer",
     "InvalidTask",
@@ -138,6 +139,19 @@ class BlockLost(LostTask):
         block, reason, log = self.args
         text = f"Block {block} was lost while it held this task: {reason}. Parsl's retries run it in another block."
         return f"{text} End of the block's standard error: {log}" if log else text
+
+
+class BlockExpired(BlockLost):
+    """The block's job reached the end of its time while the block held the task."""
+
+    def sentence(self) -> str:
+        """Say which block, how it ended, and what helps."""
+        block, reason, _ = self.args
+        return (
+            f"The job of block {block} reached the end of its time while it held this task: {reason}. Parsl's retries "
+            "run it in another block. Raise the provider's walltime; or set Policy(walltime=...), and the task starts "
+            "only where it can finish; or have it write a checkpoint: Policy(signal='SIGUSR1', on_loss='rerun')."
+        )
 
 
 class TaskCancelled(RhapsodyError):
@@ -305,8 +319,7 @@ class Unwritable(RhapsodyError):
 
     def sentence(self) -> str:
         """Name the folder, what it is for, why it cannot be written, and the setting."""
-        folder, purpose, problem, setting = self.args
-        return f"{folder} takes {purpose}, and cannot be written: {problem}. Make room there, or set {setting}."
+        return "{} takes {}, and cannot be written: {}. Make room there, or set {}.".format(*self.args)
 
 
 class RankFailed(RhapsodyError):
@@ -317,8 +330,7 @@ class RankFailed(RhapsodyError):
 
     def sentence(self) -> str:
         """Say which rank of how many, where, and the traceback."""
-        rank, size, host, problem = self.args
-        return f"Rank {rank} of {size} on {host} failed: {problem}"
+        return "Rank {} of {} on {} failed: {}".format(*self.args)
 
 
 class ServiceNotFound(InvalidTask):
@@ -341,14 +353,12 @@ class ServiceFailed(RhapsodyError):
 class ServiceNotReady(RhapsodyError):
     """A service was not ready, or had not changed as it was told, within the time that somebody waited for it."""
 
-    def __init__(self, service: str, seconds: float, setting: str, state: str = "") -> None:
-        super().__init__(service, seconds, setting, state)
+    def __init__(self, service: str, setting: str, seconds: float, state: str) -> None:
+        super().__init__(service, setting, seconds, state)
 
     def sentence(self) -> str:
-        """Say which service, the limit and the name of the setting, and how the service is."""
-        service, seconds, setting, state = self.args
-        text = f"Service '{service}' was not ready within {setting}={seconds:g} s"
-        return f"{text}: {state}." if state else f"{text}. executor.services['{service}'].status() tells how it is."
+        """Say which service, the name of the setting, the limit, and how the service is."""
+        return "Service '{}' was not ready within {}={:g} s: {}.".format(*self.args)
 
 
 class ServiceRequestFailed(RhapsodyError):
@@ -387,5 +397,4 @@ class IncompatiblePeer(RhapsodyError):
 
     def sentence(self) -> str:
         """Name both versions, and the remedy."""
-        ours, theirs, remedy = self.args
-        return f"The driver runs {ours}, the block {theirs}. {remedy}"
+        return "The driver runs {}, the block {}. {}".format(*self.args)

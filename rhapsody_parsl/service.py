@@ -90,7 +90,8 @@ def _awaited(name: str, known: dict[str, Any], timeout: float | None) -> dict[st
             return dict(found)
         limit = found["within"] if timeout is None else timeout
         if time.monotonic() - began >= limit:
-            raise ServiceNotReady(name, limit, "timeout" if timeout is not None else "startup_timeout")
+            setting = "startup_timeout" if timeout is None else "timeout"
+            raise ServiceNotReady(name, setting, limit, f"executor.services['{name}'].status() tells how it is")
         pause.wait(_LOOK_EVERY)  # a file tells nobody when it changes
 
 

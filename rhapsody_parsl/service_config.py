@@ -9,21 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.wording import nearest
 
-__all__ = (
-    "CommandService",
-    "ServiceConfig",
-    "ServiceSettings",
-    "VLLMService",
-    "check_services",
-    "decode_service",
-    "encode_service",
-    "variable_of",
-)
+__all__ = ("CommandService", "ServiceConfig", "VLLMService", "check_services", "variable_of")
 
 _MOST_MEMORY = 1e9
 _LAST_PORT = 65_535
@@ -36,8 +28,8 @@ class _Named(CheckedSettings, frozen=True):
     name: str
 
 
-class ServiceSettings(_Named, frozen=True, kw_only=True):
-    """What every kind of service is told.
+class ServiceConfig(_Named, frozen=True, kw_only=True):
+    """What every kind of service is told; a kind's own class has the tag of its row in `service_table`.
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
@@ -126,7 +118,7 @@ def _size(value: Any) -> int:
         return 1
 
 
-class _Model(ServiceSettings, frozen=True):
+class _Model(ServiceConfig, frozen=True):
     model: str
 
 
@@ -224,7 +216,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
 # --- commands ----------------------------------------------------------------------------------------------------
 
 
-class _Command(ServiceSettings, frozen=True):
+class _Command(ServiceConfig, frozen=True):
     command: str | tuple[str, ...]
 
 
@@ -314,20 +306,7 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
                 raise InvalidTask(self.key_of("ready"), self.ready, f"no regular expression: {problem}") from None
 
 
-ServiceConfig = VLLMService | CommandService
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[ServiceConfig] = msgspec.msgpack.Decoder(ServiceConfig)
-
-
-def encode_service(service: ServiceConfig) -> bytes:
-    """Return a service as it travels."""
-    return _encoder.encode(service)
-
-
-def decode_service(encoded: bytes) -> ServiceConfig:
-    """Return what `encode_service` encoded."""
-    return _decoder.decode(encoded)
+# --- several -----------------------------------------------------------------------------------------------------
 
 
 def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
@@ -341,8 +320,9 @@ def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
         InvalidTask: It is no list of services, or two of them have one name.
     """
     several = type(given) is list or type(given) is tuple
-    if not several or not all(issubclass(type(item), ServiceConfig) for item in given):
-        raise InvalidTask(owner, given, "a list of VLLMService(...) and CommandService(...) is needed")
+    if not several or not all(service_table.knows(type(item)) for item in given):
+        kinds = " and ".join(f"{name}(...)" for name in service_table.class_names())
+        raise InvalidTask(owner, given, f"a list of {kinds} is needed")
     services: Sequence[ServiceConfig] = given
     names = [service.name for service in services]
     if len(set(names)) != len(names):

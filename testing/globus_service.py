@@ -195,7 +195,7 @@ class Service:
         if spec := body.get("resource_specification"):
             headers["resource_specification"] = json.dumps(spec)
         tasks = {
-            function: [self._queue(user_endpoint, function, each, group, headers) for each in payloads]
+            function: [self._queue(user_endpoint, function, each, group=group, headers=headers) for each in payloads]
             for function, payloads in body["tasks"].items()
         }
         return {"tasks": tasks, "task_group_id": group, "request_id": str(uuid.uuid4()), "endpoint_id": endpoint}
@@ -227,7 +227,7 @@ class Service:
         self.broker.publish(f"{endpoint}.command", text, content_type="application/json", timestamp=int(time.time()))
         return user_endpoint
 
-    def _queue(self, endpoint: str, function: str, payload: str, group: str, headers: dict[str, Any]) -> str:
+    def _queue(self, endpoint: str, function: str, payload: str, *, group: str, headers: dict[str, Any]) -> str:
         task = str(uuid.uuid4())
         self.tasks[task] = (group, endpoint)
         body = messagepack.pack(Task(task_id=uuid.UUID(task), task_buffer=self.functions[function] + payload))

@@ -34,9 +34,12 @@ TROUBLED, LONGEST = 150.0, 5_000.0
 """Seconds until faults end; in which it must have come to its end."""
 LATEST = 500.0
 """Seconds after which what was cut or frozen has been told, and has left."""
+LATE = 0.1
+"""Seconds that a task may stand behind another one in a worker before it is taken back."""
 MOST_STEPS = 50_000
 KINDS: list[dict[str, Any]] = [
-    {}, {}, {"cores": 2}, {"priority": 3}, {"runtime": "mpi", "num_ranks": 2}, {"walltime": 5}
+    {}, {}, {"cores": 2}, {"priority": 3}, {"runtime": "mpi", "num_ranks": 2}, {"walltime": 5},
+    {"walltime": 25},
 ]  # fmt: skip
 
 _EVERY = 5_000
@@ -55,7 +58,10 @@ class Campaign:
     def __init__(self, seed: int, tasks: int = 40) -> None:
         self.dice = random.Random(seed)  # noqa: S311 - it has to be the same again
         self.clock = Clock()
-        self.dispatcher = Dispatcher(Blocks(several=True), THRESHOLD)
+        blocks = Blocks(several=True, drain_before=self.dice.choice([None, 0.0, 5.0, 25.0]))
+        self.dispatcher = Dispatcher(blocks, THRESHOLD, lambda: self.clock.now)
+        self.ending = self.dice.random() < 0.5  # noqa: PLR2004 - of two campaigns one
+        self.walltimes: dict[int, float] = {}
         self.faults = self.dice.choice([0.0, 0.02, 0.2])
         self.pilots: dict[str, Pilot] = {}
         self.all: list[Pilot] = []
@@ -78,7 +84,7 @@ class Campaign:
             spec = make_spec(**{**dice.choice(KINDS), "on_loss": dice.choice(["fail", "rerun"])})
             when, each = dice.uniform(0, 60), dice.choice([0.001, 0.1, 2.0, 20.0])
             for _ in range(dice.randint(1, 15)):
-                self.seconds[number] = each
+                self.seconds[number], self.walltimes[number] = each, spec.policy.walltime
                 if spec.policy.on_loss == "fail":
                     self.unasked.add(number)
                 self._at(when, self.dispatcher.submit, make_task(number, spec))
@@ -118,7 +124,8 @@ class Campaign:
     def _start_block(self) -> None:
         number = str(len(self.all))
         faults = 0.0 if self._quiet else self.faults
-        pilot = self.pilots[number] = Pilot(number, self.clock, self.dice, faults, self._hear)
+        lasts = self.dice.choice([None, 10.0, 30.0, 60.0]) if self.ending and not self._quiet else None
+        pilot = self.pilots[number] = Pilot(number, self.clock, self.dice, faults=faults, hear=self._hear, lasts=lasts)
         self.all.append(pilot)
         pilot.block.seconds = self.seconds
         if not self._quiet:
@@ -177,6 +184,8 @@ class Campaign:
         for block in self.dispatcher.blocks:
             self._put(block, block.session.beat())
         self.dispatcher.look(self.clock.now)
+        if self.clock.now >= self.dispatcher.blocks.drain_at:
+            self.dispatcher.drain_old(self.clock.now)
         self._give_out()
 
     def _give_out(self) -> None:
@@ -250,9 +259,12 @@ class Campaign:
         begun = Counter(number for pilot in self.all for number, times in pilot.block.started.items() for _ in times)
         twice = [number for number in self.unasked if begun[number] > 1]
         assert not twice, f"tasks {twice} began more than once, unasked"
+        self._check_starts()
         most = (MOST_RERUNS + 1) ** 2
         assert max(begun.values(), default=0) <= most, f"a task began {max(begun.values())} times"
         assert not self.dispatcher._waiting, "the driver still has tasks that wait"
+        assert not self.dispatcher._later, "the driver still has tasks that wait for a block with more time"
+        assert not self.dispatcher._later._returns, "the driver remembers tasks that have ended"
         assert not self.dispatcher._reruns, "the driver remembers tasks that have ended"
         for block in self.dispatcher.blocks:
             assert not block.tasks, f"block {block.id} is thought to hold {list(block.tasks)}"
@@ -261,6 +273,13 @@ class Campaign:
                 core = pilot.block.core
                 assert core.idle, f"block {pilot.number} still holds tasks"
                 assert not core._outcomes._reruns, "a pilot remembers tasks that have ended"
+
+    def _check_starts(self) -> None:
+        """No task begins in a block that ends before the task must; one that stands behind a short one may be late."""
+        for pilot in self.all:
+            for number, times in pilot.block.started.items() if pilot.ends_at is not None else ():
+                left = (pilot.ends_at or 0.0) - max(times)
+                assert self.walltimes[number] <= left + LATE, f"task {number} began {left} s before its block ended"
 
 
 def failure(seed: int) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.service_config import CommandService, encode_service
+from rhapsody_parsl.config import encode_service
+from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts

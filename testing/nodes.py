@@ -1,11 +1,13 @@
 """Nodes and tasks for tests of the pilot's pure half."""
 
 import platform
+import sys
+from pathlib import Path
 from typing import Any
 
 from rhapsody_parsl.annotations.annotation import merge, parse
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
-from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.runtimes.protocol import Context, Node
 from rhapsody_parsl.wire.messages import Task
 from rhapsody_parsl.wire.reports import Inventory, NodeFacts
 
@@ -15,11 +17,28 @@ def make_node(
     cores: int = 4,
     gpus: int = 0,
     memory: float = 64.0,
+    *,
     labels: tuple[str, ...] = (),
     vendor: str = "nvidia",
 ) -> Node:
     ids = tuple(range(cores))
-    return Node(name, name, ids, ids, tuple(map(str, range(gpus))), vendor if gpus else "", memory, labels)
+    return Node(
+        name=name,
+        host=name,
+        cores=ids,
+        real_cores=ids,
+        gpus=tuple(map(str, range(gpus))),
+        gpu_vendor=vendor if gpus else "",
+        memory=memory,
+        labels=labels,
+    )
+
+
+def make_context(folder: Path, events: Any, *nodes: Node, **more: Any) -> Context:
+    """Return a block of these nodes, all of it in one folder; `events` needs no more than the test hears."""
+    usual: dict[str, Any] = {"logs": folder, "python": sys.executable, "environment": {}}
+    by_name = {node.name: node for node in nodes}
+    return Context(nodes=by_name, head=nodes[0].name, folder=folder, events=events, **(usual | more))
 
 
 def make_nodes(count: int, cores: int = 4, gpus: int = 0, memory: float = 64.0) -> list[Node]:

@@ -35,13 +35,24 @@ _TO_PILOT: Codec[ToPilot] = Codec(ToPilot)
 class Pilot:
     """A block's core and its end of the link, as `pilot.loop` and `pilot.link` join them.
 
+    Args:
+        lasts: Seconds until the end of its job.
+
     Attributes:
         frozen_until: It does nothing before that time.
+        ends_at: When its job ends.
         gone: It has left, or was killed.
     """
 
     def __init__(
-        self, number: str, clock: Clock, dice: random.Random, faults: float, hear: Callable[..., None]
+        self,
+        number: str,
+        clock: Clock,
+        dice: random.Random,
+        *,
+        faults: float,
+        hear: Callable[..., None],
+        lasts: float | None = None,
     ) -> None:
         self.number, self.clock, self._dice = number, clock, dice
         self.peer = f"{number}/a"
@@ -49,13 +60,19 @@ class Pilot:
             make_nodes(dice.randint(1, 3), cores=dice.randint(2, 4)),  # any task fits any block
             {"local": FakeRuntime(), "mpi": FakeRuntime()},
             clock,
+            ends=None if lasts is None else clock.now + lasts,
         )
         self.session = Session()
         self.to_driver = Way(clock, dice, faults, lambda frames: hear(self.peer, frames))
         self.from_driver = Way(clock, dice, faults, self._hear)
         self.frozen_until, self.gone, self._draining, self._heard = 0.0, False, False, clock.now
         self._reported: set[int] = set()
-        inventory = inventory_of(self.block.core.ledger, ("local", "mpi"), shared_memory=False)
+        self.ends_at = None if lasts is None else clock.now + lasts
+        inventory = inventory_of(
+            self.block.core.ledger, ("local", "mpi"), shared_memory=False, ends_at=self.ends_at, now=clock.now
+        )
+        if self.ends_at is not None:
+            clock.at(self.ends_at, self._be_ended)
         self.say(Hello(VERSION, number, "1", inventory))
         self._beat()
 
@@ -83,6 +100,9 @@ class Pilot:
         if ended or self.block.records:
             self.say(Results(ended, self.block.records))
             self.block.records = []
+        if self.block.late:
+            self.say(Returned(0, self.block.late))
+            self.block.late = []
         if self._draining:
             if waiting := self.block.core.return_waiting():
                 self.say(Returned(0, waiting))
@@ -128,6 +148,13 @@ class Pilot:
         if not self.gone:
             self.say(Goodbye(reason, self.block.core.begun()))
             self.kill()
+
+    def _be_ended(self) -> None:
+        """Its job is over: it is told so, and killed when it hears nothing."""
+        if self.clock.now < self.frozen_until:
+            self.kill()
+        else:
+            self.leave("its job is over")
 
     def kill(self) -> None:
         """It is gone without a word."""

@@ -67,6 +67,7 @@ class Simulation:
         never_up_again: Whether such a worker's tasks may go to another one.
         starts: Times at which workers were started.
         begun_on: Nodes of the run in which a task last began.
+        late: Tasks that were taken out because they would not end before the block.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Simulation:
         self.stillborn: Callable[[], bool] = lambda: False
         self.never_up_again = True
         self.starts: list[float] = []
+        self.late: list[int] = []
         self.records: list[Any] = []
         self._workers: dict[int, FakeWorker] = {}
         self._frozen_until = 0.0
@@ -150,6 +152,7 @@ class Simulation:
         while instructions := self.core.take():
             for instruction in instructions:
                 self._follow(instruction)
+        self.late += self.core.take_late()
         results, records = self.core.take_results()
         self.records += records
         for result in results:

@@ -47,7 +47,12 @@ class DirectBackend:
         here = Listed(socket.gethostname())
         nodes = {node.name: node for node in make_nodes(config, [here], {here.name: probe.facts(os.environ)})}
         (head,) = nodes
-        self._runtime = Dragon(DragonRuntime(), Context(nodes, head, folder, folder, sys.executable, {}, self))
+        self._runtime = Dragon(
+            DragonRuntime(),
+            Context(
+                nodes=nodes, head=head, folder=folder, logs=folder, python=sys.executable, environment={}, events=self
+            ),
+        )
         spec = TaskSpec(name="no_op")
         self._encoded = encode_spec(spec)
         parts = [(Placed(nodes[head], Share(head, (core,))),) for core in range(WORKERS)]

@@ -33,7 +33,9 @@ class DirectEngine:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._log = Path(folder) / f"direct engine of {Path(model).name}.log"
-        self._process = context.Process(target=_hold, args=(theirs, model, arguments, cores, self._log))
+        self._process = context.Process(
+            target=_hold, args=(theirs, model, arguments), kwargs={"count": cores, "log": self._log}
+        )
         self._process.start()
         theirs.close()
 
@@ -68,7 +70,7 @@ class DirectEngine:
             self._process.kill()
 
 
-def _hold(pipe: Connection, model: str, arguments: dict[str, Any], count: int, log: Path) -> None:
+def _hold(pipe: Connection, model: str, arguments: dict[str, Any], *, count: int, log: Path) -> None:
     """Hold the engine until the pipe ends."""
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)

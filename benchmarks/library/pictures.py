@@ -49,7 +49,7 @@ def bars(axes: Axes, values: Mapping[str, float], form: str, log: bool = False) 
 
 
 def panels(
-    out: Path, name: str, height: float, some: Mapping[str, tuple[Mapping[str, float], str]], log: bool = False
+    out: Path, name: str, height: float, some: Mapping[str, tuple[Mapping[str, float], str]], *, log: bool = False
 ) -> Path:
     """Draw labelled bars side by side, by title: the values, and the form of their labels; return the file."""
     figure, grid = canvas(len(some), size=(10, height))

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, PolicyValue, Returns
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, PolicyValue, Returns, Signal
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
@@ -155,6 +155,8 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "walltime": _amount,
     "on_loss": _choice(*get_args(OnLoss)),
     "returns": _choice(*get_args(Returns)),
+    "signal": _choice(*get_args(Signal)),
+    "notice": _amount,
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
@@ -225,6 +227,8 @@ def parse(
         policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
     )
     check_gpus_taken(spec, runtime, takes)
+    if "notice" in own and "signal" not in own:
+        raise InvalidTask("notice", own["notice"], "no signal is given", "Add signal='SIGUSR1'")
     if spec.policy.returns == "all" and not spec.comm:
         raise InvalidTask(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"

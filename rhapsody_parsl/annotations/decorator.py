@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, Returns
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, Returns, Signal
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
@@ -124,6 +124,8 @@ class Policy(Part):
         walltime: Seconds until the task's whole process tree is killed.
         on_loss: `fail` (default) or `rerun` when the process under the task dies.
         returns: For an MPI function: `root` (default) is rank 0's result, `all` the list of all ranks' results.
+        signal: `SIGUSR1`, for example: sent to the task's processes before the block ends; default none.
+        notice: How many seconds before; default 60.
     """
 
     priority: float | None = None
@@ -134,6 +136,8 @@ class Policy(Part):
     walltime: float | None = None
     on_loss: OnLoss | None = None
     returns: Returns | None = None
+    signal: Signal | None = None
+    notice: float | None = None
 
 
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:

@@ -4,12 +4,13 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns")
+__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns", "Signal")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
 OnLoss = Literal["fail", "rerun"]
 Returns = Literal["root", "all"]
+Signal = Literal["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]
 
 FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
@@ -28,6 +29,8 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         walltime: Seconds until the task's whole process tree is ended; 0 is none.
         on_loss: What to do when the process under the task dies.
         returns: For an MPI function: rank 0's result, or the list of all ranks'.
+        signal: What the task's processes get before the block ends; "" is nothing.
+        notice: How many seconds before.
     """
 
     priority: float = 0.0
@@ -38,3 +41,5 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     walltime: float = 0.0
     on_loss: OnLoss = "fail"
     returns: Returns = "root"
+    signal: Signal | Literal[""] = ""
+    notice: float = 60.0

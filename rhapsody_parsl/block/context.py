@@ -1,5 +1,6 @@
 """What a block gives to what runs in it: nodes and leases, where things lie, and whom to tell."""
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,7 @@ from rhapsody_parsl.wire.states import RuntimeState
 __all__ = ("Context", "Events", "Leases", "Loan", "Node", "Placed", "Run")
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A node of the block.
 
     Attributes:
@@ -133,7 +134,7 @@ class Events(Protocol):
         """The block's services changed: this is how all of them are."""
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime gets from the block.
 
     Attributes:
@@ -148,6 +149,7 @@ class Context(msgspec.Struct, frozen=True):
         node_launcher: How they are reached: `srun`, `ssh`, ...
         shared_folder: Folder for large results on this host, or "" when the driver does not see it.
         limits_memory: Whether runs are kept to the memory they lease.
+        ends_at: Seconds since the epoch at which the block's job ends; None where nobody says.
     """
 
     nodes: dict[str, Node]
@@ -161,11 +163,19 @@ class Context(msgspec.Struct, frozen=True):
     node_launcher: str = "ssh"
     shared_folder: str = ""
     limits_memory: bool = True
+    ends_at: float | None = None
 
     def noting(self, run: Run) -> list[str]:
         """Return what comes before a program: the memory watch of its host finds it, wherever it is started."""
         limited = self.limits_memory and run.spec.resources.memory
         return noted.argv(str(self.folder), run.id) if limited else []
+
+    def notice(self, run: Run) -> tuple[int, float]:
+        """Return the signal that a run's processes get before the block ends, and when; 0 for none."""
+        policy = run.spec.policy
+        if not policy.signal or self.ends_at is None:
+            return 0, 0.0
+        return signal.Signals[policy.signal].value, self.ends_at - policy.notice
 
     def host(self, name: str) -> Host | None:
         """Return where to start a process on a host; None is this host."""

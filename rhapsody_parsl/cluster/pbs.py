@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.names import is_host
 
-__all__ = ("shares",)
+__all__ = ("facts_of", "shares")
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def shares(job: str, names: Sequence[str]) -> list[Listed]:
         names: Of its hosts.
     """
     try:
-        mine, *_ = _stanzas(_ask("qstat", "-f", job)).values()  # more where a variable of the job has several lines
+        mine = facts_of(job)
         vnodes = _stanzas(_ask("pbsnodes", "-H", *names))
     except (OSError, subprocess.SubprocessError, ValueError) as problem:
         said = str(getattr(problem, "stderr", "") or problem).strip()
@@ -41,6 +41,18 @@ def shares(job: str, names: Sequence[str]) -> list[Listed]:
         return [Listed(name) for name in names]
     taken = _taken(mine.get("exec_vnode", ""))
     return [_share(name, job, _of_host(name, vnodes), taken) for name in names]
+
+
+def facts_of(job: str) -> Mapping[str, str]:
+    """Return what PBS says of a job, by attribute.
+
+    Raises:
+        OSError: PBS cannot be asked.
+        subprocess.SubprocessError: It does not answer, or knows no such job.
+        ValueError: It says nothing of the job.
+    """
+    mine, *_ = _stanzas(_ask("qstat", "-f", job)).values()  # more where a variable of the job has several lines
+    return mine
 
 
 def _share(name: str, job: str, vnodes: Mapping[str, _Facts], taken: Mapping[str, Counter[str]]) -> Listed:

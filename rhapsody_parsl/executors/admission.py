@@ -18,9 +18,10 @@ from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.reports import Inventory, NodeFacts
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "read")
+__all__ = ("Admission", "Admitted", "InvalidSpecification", "default_of", "in_order", "misfit", "read", "time_misfit")
 
 
+_LONGER = "Raise the provider's walltime, or lower this one"
 _MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
@@ -85,6 +86,7 @@ class Admission:
         services: The executor's.
         default_runtime: For specs that name none.
         nodes_per_block: Nodes of each block, as far as the driver knows.
+        walltime: Seconds that each block lasts at most; 0 where the driver does not know.
 
     Raises:
         InvalidTask: A service's replicas span more nodes than a block has.
@@ -96,11 +98,13 @@ class Admission:
         services: Sequence[ServiceConfig],
         default_runtime: str,
         nodes_per_block: int,
+        *,
+        walltime: float = 0.0,
     ) -> None:
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
-        self._nodes = nodes_per_block
+        self._nodes, self._walltime = nodes_per_block, walltime
         self._services: dict[str, ServiceConfig] = {}
         for service in services:
             self.add(service)
@@ -146,6 +150,7 @@ class Admission:
         try:
             spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm, self._kinds)
             self._check_runtime(spec)
+            self._check_walltime(spec.policy.walltime)
             spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
@@ -171,6 +176,11 @@ class Admission:
                 f"a block has {self._nodes}",
                 "Raise the provider's nodes_per_block, or ask for fewer",
             )
+
+    def _check_walltime(self, walltime: float) -> None:
+        if self._walltime and walltime > self._walltime:
+            problem = f"no block lasts so long: the provider's walltime is {self._walltime:g} s"
+            raise InvalidTask("walltime", walltime, problem, _LONGER)
 
     def _check_service(self, name: str) -> None:
         if name and not self._services:
@@ -261,12 +271,20 @@ def misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
         return Misfit("labels", list(labels), "no node of the block carries them", "Drop them")
     resources = spec.resources
     if resources.is_mpi:
-        return _gang_misfit(spec, nodes)
+        return _gang_misfit(spec, nodes) or time_misfit(spec, inventory)
     for key in ("cores", "gpus", "memory"):
         most, wanted = max(getattr(node, key) for node in nodes), getattr(resources, key)
         if wanted > most:
             return Misfit(key, wanted, f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most")
-    return None
+    return time_misfit(spec, inventory)
+
+
+def time_misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
+    """Return why a block can never hold a task until the task's walltime is over, or None."""
+    lasts, walltime = inventory.lasts, spec.policy.walltime
+    if not walltime or lasts is None or walltime <= lasts:
+        return None
+    return Misfit("walltime", walltime, f"the block had {lasts:.0f} s until the end of its job when it came", _LONGER)
 
 
 def _gang_misfit(spec: TaskSpec, nodes: Sequence[NodeFacts]) -> Misfit | None:

@@ -19,6 +19,10 @@ __all__ = ("Block", "Blocks")
 _WINDOW_PER_CORE = 64
 _SMALLEST_WINDOW = 256
 _MOST_BYTES = 256 * 1024 * 1024
+_BEFORE, _ABOUT = 60.0, 10.0
+"""Seconds before the end of a long job: until then it takes tasks; from then on it counts as ended by its time."""
+_LEAST_PART = 0.05
+"""Of a job's time, for a short one."""
 
 
 class Block:
@@ -37,6 +41,8 @@ class Block:
         heard: Monotonic time of its last word.
         idle_since: Monotonic time at which its last task ended, or of its first word.
         served: How many tasks it has ended.
+        drain_at: Monotonic time at which it gets no more tasks, and leaves when those it has begun have ended.
+        too_long: The least walltime for which it had no time left, when it had handed the task back.
         closing: Whether it gets no more tasks.
         cut: Whether its connection is down.
         lost: Whether it is gone without a goodbye.
@@ -54,6 +60,7 @@ class Block:
         self.leases: dict[int, LeaseRecord] = {}
         self.began = self.heard = self.idle_since = now
         self.served = 0
+        self.too_long = self.drain_at = math.inf
         self.closing = self.cut = self.lost = False
 
     @property
@@ -76,6 +83,28 @@ class Block:
         """Whether its payloads are as much as its pilot is to hold, and it has work for all its cores."""
         return self.bytes > _MOST_BYTES and len(self.tasks) > self.cores
 
+    def is_over(self, now: float) -> bool:
+        """Whether its job has reached its end, or is about to.
+
+        Args:
+            now: Seconds since the epoch.
+        """
+        if self.inventory is None or self.inventory.ends_at is None or self.inventory.lasts is None:
+            return False
+        return now >= self.inventory.ends_at - _share(self.inventory.lasts, _ABOUT)
+
+    def has_time(self, walltime: float, now: float) -> bool:
+        """Whether a task that starts now ends before the block's job does; without a walltime it may always start.
+
+        Args:
+            walltime: The task's, in seconds; 0 is none.
+            now: Seconds since the epoch.
+        """
+        if not walltime or self.inventory is None:
+            return True
+        ends_at = self.inventory.ends_at
+        return walltime < self.too_long and (ends_at is None or now + walltime <= ends_at)
+
     def give(self, task: Task) -> None:
         """It has a task now."""
         self.tasks[task.id] = task
@@ -97,6 +126,7 @@ class Blocks:
     Args:
         several: Whether more than one block can ever be there; a single block gets every task at once.
         drain_period: Seconds after its first word until a block gets no more tasks.
+        drain_before: Seconds before its job ends at which a block gets no more; None: a minute, less in a short job.
         history: Where ended leases of all blocks go, those that are gone too.
         tally: Where the tasks that end are counted.
 
@@ -112,8 +142,10 @@ class Blocks:
         drain_period: float = math.inf,
         history: History | None = None,
         tally: Tally | None = None,
+        *,
+        drain_before: float | None = None,
     ) -> None:
-        self._several, self._drain_period = several, drain_period
+        self._several, self._drain_period, self._drain_before = several, drain_period, drain_before
         self.history = history or History()
         self.seen: list[str] = []
         self.refused: dict[str, str] = {}
@@ -134,7 +166,26 @@ class Blocks:
     def add(self, block: Block) -> None:
         """A block spoke for the first time."""
         self._blocks[block.id] = block
-        self.drain_at = min(self.drain_at, block.began + self._drain_period)
+        self._drain(block, block.began + self._drain_period)
+
+    def joined(self, block: Block, inventory: Inventory, now: float) -> None:
+        """A block's pilot said hello.
+
+        Args:
+            block: The block.
+            inventory: What it holds.
+            now: Monotonic time.
+        """
+        block.inventory = inventory
+        if block.id not in self.seen:
+            self.seen.append(block.id)
+        if (lasts := inventory.lasts) is not None:
+            before = _share(lasts, _BEFORE) if self._drain_before is None else min(self._drain_before, lasts / 2)
+            self._drain(block, now + lasts - before)
+
+    def _drain(self, block: Block, at: float) -> None:
+        block.drain_at = min(block.drain_at, at)
+        self.drain_at = min(self.drain_at, block.drain_at)
 
     def leases_ended(self, block: Block, leases: Iterable[LeaseRecord]) -> None:
         """Leases of a block ended."""
@@ -150,12 +201,10 @@ class Blocks:
         self.leases_ended(block, [msgspec.structs.replace(lease, ended=now) for lease in block.leases.values()])
 
     def due(self, now: float) -> list[Block]:
-        """Return the blocks whose drain period has passed and that still get tasks."""
+        """Return the blocks that are to get no more tasks and still do."""
         open_blocks = [block for block in self if not block.closing]
-        found = [block for block in open_blocks if now >= block.began + self._drain_period]
-        self.drain_at = min(
-            (block.began + self._drain_period for block in open_blocks if block not in found), default=math.inf
-        )
+        found = [block for block in open_blocks if now >= block.drain_at]
+        self.drain_at = min((block.drain_at for block in open_blocks if block not in found), default=math.inf)
         return found
 
     def to_end(self, launched: Mapping[str, float], count: int, max_idletime: float | None, now: float) -> list[str]:
@@ -196,9 +245,25 @@ class Blocks:
         """Whether some block takes some task."""
         return any(self._has_room(block) for block in self._blocks.values())
 
-    def choose(self, spec: TaskSpec) -> Block | None:
-        """Return the block for the next task: the least loaded that can ever hold it and has room, or None."""
-        open_blocks = [block for block in self._blocks.values() if self._has_room(block)]
+    def have_too_little_time(self, walltime: float, now: float) -> bool:
+        """Whether there are blocks, and all of them end before a task that starts now.
+
+        Args:
+            walltime: The task's, in seconds.
+            now: Seconds since the epoch.
+        """
+        there = [block for block in self._blocks.values() if block.inventory and not block.closing]
+        return bool(there) and not any(block.has_time(walltime, now) for block in there)
+
+    def choose(self, spec: TaskSpec, now: float) -> Block | None:
+        """Return the block for the next task: the least loaded that can hold it, has room and lasts as long, or None.
+
+        Args:
+            spec: The task's.
+            now: Seconds since the epoch.
+        """
+        walltime = spec.policy.walltime
+        open_blocks = [b for b in self._blocks.values() if self._has_room(b) and b.has_time(walltime, now)]
         if not self._several:
             return open_blocks[0] if open_blocks else None
         fitting = [b for b in open_blocks if b.inventory and misfit(spec, b.inventory) is None]
@@ -207,3 +272,8 @@ class Blocks:
     def _has_room(self, block: Block) -> bool:
         takes = block.inventory is not None and not block.closing and not block.laden
         return takes and (not self._several or block.room > 0)
+
+
+def _share(lasts: float, most: float) -> float:
+    """Return a part of a job's time, so many seconds at most."""
+    return min(most, _LEAST_PART * lasts)

@@ -10,11 +10,12 @@ from parsl import launchers
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.limits import LONGEST_TIME, MOST, check_positive, check_range, check_text
+from rhapsody_parsl.cluster.job_end import seconds_of
 from rhapsody_parsl.cluster.node_launcher import check_node_launcher
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import find, own
-from rhapsody_parsl.service_config import ServiceConfig, ServiceSettings
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
@@ -25,6 +26,7 @@ __all__ = (
     "check_python",
     "check_runtimes",
     "check_words",
+    "walltime_of",
 )
 
 _IN_A_LABEL = "._-+@:=,%"
@@ -111,7 +113,7 @@ def check_python(runtimes: Sequence[RuntimeConfig], ours: bool) -> None:
 
 
 def _instead_of(item: Any) -> str:
-    if isinstance(item, ServiceSettings):
+    if isinstance(item, ServiceConfig):
         return f"Write services=[{type(item).__name__}(...)]"
     kind = find(item.lower()) if type(item) is str else None
     kinds = sorted(each.__name__ for each in own() if not each.takes.requests)
@@ -154,6 +156,7 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
 
 _OTHERS: dict[str, Callable[[str, float], None]] = {
     "drain_period": lambda name, value: check_range(name, value, _LEAST_SECONDS, LONGEST_TIME),
+    "drain_before": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
     "ageing": check_positive,
     "mem_per_node": lambda name, value: check_positive(name, value, _MOST_MEMORY),
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
@@ -209,3 +212,13 @@ def check_provider(provider: ExecutionProvider | None) -> int:
             "Use launcher=parsl.launchers.SimpleLauncher(): the one pilot starts what runs on the other nodes",
         )
     return int(nodes)
+
+
+def walltime_of(provider: ExecutionProvider | None) -> float:
+    """Return the seconds that a provider asks the batch system for; 0 where it says nothing, or in its own way."""
+    shared = getattr(provider, "block", None)
+    walltime = getattr(getattr(shared, "provider", provider), "walltime", "")
+    try:
+        return seconds_of(walltime) if isinstance(walltime, str) else 0.0
+    except ValueError:
+        return 0.0

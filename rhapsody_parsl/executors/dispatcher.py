@@ -3,13 +3,15 @@
 The link calls a method for each event and then does what `take()` returns. Times are the caller's, of any one clock.
 """
 
+import math
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from rhapsody_parsl.annotations.reruns import Reruns
-from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
-from rhapsody_parsl.errors import BlockLost
+from rhapsody_parsl.errors import BlockExpired, BlockLost, RhapsodyError
+from rhapsody_parsl.executors.admission import InvalidSpecification, time_misfit
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
     Cut,
@@ -23,6 +25,7 @@ from rhapsody_parsl.executors.instructions import (
     Send,
     Stranger,
 )
+from rhapsody_parsl.executors.later import MOST_IDLE_RETURNS, Later
 from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.executors.service_orders import ServiceOrders
 from rhapsody_parsl.wire.messages import (
@@ -54,16 +57,18 @@ class Dispatcher:
     Args:
         blocks: Those it will know; only it changes them.
         threshold: Seconds of silence after which a block counts as lost.
+        clock: Seconds since the epoch: blocks say by these when they end.
 
     Attributes:
         orders: About services.
     """
 
-    def __init__(self, blocks: Blocks, threshold: float) -> None:
-        self.blocks, self._threshold = blocks, threshold
+    def __init__(self, blocks: Blocks, threshold: float, clock: Callable[[], float] = time.time) -> None:
+        self.blocks, self._threshold, self._clock = blocks, threshold, clock
         self.orders = ServiceOrders(blocks)
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
+        self._later = Later()
         self._reruns = Reruns()
         self._gone: set[str] = set()
         self._out: list[Instruction] = []
@@ -84,19 +89,22 @@ class Dispatcher:
         if not self._waiting or (len(self._waiting) > 1 and not self.blocks.have_room()):
             return  # one that comes alone is asked for below
         batches: dict[str, list[Task]] = {}
-        full: set[tuple[Resources, tuple[str, ...]]] = set()
+        full: set[Hashable] = set()
         kept: list[Task] = []
+        now = self._clock()
         while self._waiting and len(kept) <= _BATCH:
             task = self._waiting.popleft()
             spec = self._spec_of(task)
-            needs = spec.resources, spec.policy.labels
-            block = None if full and needs in full else self.blocks.choose(spec)
-            if block is None:
-                full.add(needs)
-                kept.append(task)
-            else:
+            needs = spec.resources, spec.policy.labels, spec.policy.walltime
+            block = None if full and needs in full else self.blocks.choose(spec, now)
+            if block is not None:
                 block.give(task)
                 batches.setdefault(block.id, []).append(task)
+            elif spec.policy.walltime and self.blocks.have_too_little_time(spec.policy.walltime, now):
+                self._later.put(task)
+            else:
+                full.add(needs)
+                kept.append(task)
         self._waiting.extendleft(reversed(kept))
         for id_, tasks in batches.items():
             if block := self.blocks.get(id_):
@@ -104,18 +112,23 @@ class Dispatcher:
 
     def cancel(self, task: int, now: float) -> None:
         """Nobody wants a task any more, wherever it is."""
-        self._reruns.forget(task)
         for block in self.blocks:
             if (taken := block.take(task, now)) is not None:
                 self._count(taken, "cancelled")
                 self._out += [Discard([taken]), Send(block, Cancel([task]))]
-                return
+                break
+        else:
+            if item := self._later.take(task) or self._take_waiting(task):
+                self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
+                self._count(item, "cancelled")
+        self._forget(task)
+
+    def _take_waiting(self, task: int) -> Task | None:
         for item in self._waiting:
             if item.id == task:
-                self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
                 self._waiting.remove(item)
-                self._count(item, "cancelled")
-                return
+                return item
+        return None
 
     def _count(self, task: Task, outcome: Outcome) -> None:
         """A task has ended: it is in no block and waits no more."""
@@ -164,8 +177,7 @@ class Dispatcher:
                 block.served += len(results)
                 self._end(block, results)
             case Returned(tasks=tasks):
-                returned = [block.take(task, block.heard) for task in tasks]
-                self._waiting.extendleft(task for task in reversed(returned) if task is not None)
+                self._take_back(block, [taken for task in tasks if (taken := block.take(task, block.heard))])
             case Report(state=state, leases=leases):
                 block.report, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
@@ -177,13 +189,32 @@ class Dispatcher:
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
 
+    def _take_back(self, block: Block, tasks: list[Task]) -> None:
+        """A block has not begun these: it was told to leave, or would end before they do."""
+        for task in reversed(tasks):
+            walltime = self._spec_of(task).policy.walltime
+            if block.closing or not walltime or self._later.returned(block, task, walltime):
+                self._waiting.appendleft(task)
+            else:
+                self._refuse(task, _never_in_time(walltime))
+
+    def _refuse(self, task: Task, error: RhapsodyError) -> None:
+        """A task that waits can never run."""
+        self._forget(task.id)
+        self._count(task, "failed")
+        self._out += [Discard([task]), Failed(task.id, error)]
+
+    def _forget(self, task: int) -> None:
+        self._reruns.forget(task)
+        self._later.forget(task)
+
     def _end(self, block: Block, results: Iterable[Result]) -> None:
         ended, over = list[Result](), list[Task | Result]()
         for result in results:
             if (task := block.take(result.id, block.heard)) is not None:
                 ended.append(result)
                 self._count(task, result.outcome)
-                self._reruns.forget(result.id)
+                self._forget(result.id)
                 over.append(task)
             over.append(result)
         self._out += [Ended(ended), Discard(over)]
@@ -193,10 +224,20 @@ class Dispatcher:
             self.blocks.refused[block.id] = str(misfit)
             self._dismiss(block, drain=False)
             return
-        block.inventory = hello.inventory
-        if block.id not in self.blocks.seen:
-            self.blocks.seen.append(block.id)
+        self.blocks.joined(block, hello.inventory, block.heard)
         self._out += [Joined(block), *self.orders.joined(block)]
+        self._waiting.extendleft(reversed(self._later.take_all()))
+        self._refuse_too_long()
+
+    def _refuse_too_long(self) -> None:
+        """Refuse what waits and takes longer than any block that is there had when it came: the next is no longer."""
+        longest = max(self.blocks.inventories(), key=lambda each: math.inf if each.lasts is None else each.lasts)
+        waiting, self._waiting = self._waiting, deque()
+        for task in waiting:
+            if misfit := time_misfit(self._spec_of(task), longest):
+                self._refuse(task, InvalidSpecification(*misfit))
+            else:
+                self._waiting.append(task)
 
     def order(self, name: str, order: Serve) -> None:
         """All blocks are to be told of a service, those that come too."""
@@ -268,10 +309,24 @@ class Dispatcher:
         self._gone.add(block.peer)
         block.lost = begun is None
         self._out.append(Left(block, reason))
+        expired = block.is_over(self._clock())
+        error = (BlockExpired if expired else BlockLost)(block.id, reason, log)
         for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._reruns.allow(task.id, self._spec_of(task).policy):
+            if (begun is not None and task.id not in begun) or self._runs_again(task, expired):
                 self._waiting.append(task)
             else:
-                self._reruns.forget(task.id)
+                self._forget(task.id)
                 self._count(task, "lost")
-                self._out += [Discard([task]), Failed(task.id, BlockLost(block.id, reason, log))]
+                self._out += [Discard([task]), Failed(task.id, error)]
+
+    def _runs_again(self, task: Task, expired: bool) -> bool:
+        """Whether a task that may have begun runs again; one that is told of each end in time, after each end."""
+        policy = self._spec_of(task).policy
+        if expired and policy.signal and policy.on_loss == "rerun":
+            return True
+        return self._reruns.allow(task.id, policy)
+
+
+def _never_in_time(walltime: float) -> InvalidSpecification:
+    problem = f"{MOST_IDLE_RETURNS} blocks had not so much time left when it could start, though they did nothing else"
+    return InvalidSpecification("walltime", walltime, problem, "Raise the provider's walltime, or lower this one")

@@ -22,12 +22,7 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
-from rhapsody_parsl.config import (
-    BlockConfig,
-    DragonRuntime,
-    for_requests,
-    write_config,
-)
+from rhapsody_parsl.config import BlockConfig, DragonRuntime, for_requests, write_config
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -40,6 +35,7 @@ from rhapsody_parsl.executors.checks import (
     check_python,
     check_runtimes,
     check_words,
+    walltime_of,
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import bare, facts_of
@@ -98,8 +94,10 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent connection.
         heartbeat_threshold: Seconds of silence after which a block counts as lost.
-        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Set it to
-            the job's walltime minus the length of a task. Default: never.
+        drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Default:
+            never.
+        drain_before: Seconds before the end of its job at which a block takes no more tasks, finishes what it has begun
+            and leaves. Default: 60, or a twentieth of the job's time if that is less.
         remote_monitoring_radio: How tasks report to Parsl's monitoring; default files in the run directory.
         cores_per_node: Declared cores of a node, for tests and laptops: declared core i is real core i modulo the real
             number. Default: what is there.
@@ -132,6 +130,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         heartbeat_period: int | float = 2,
         heartbeat_threshold: int | float = 30,
         drain_period: int | float | None = None,
+        drain_before: int | float | None = None,
         remote_monitoring_radio: RadioConfig | None = None,
         cores_per_node: int | None = None,
         gpus_per_node: int | None = None,
@@ -143,24 +142,19 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         request_workers: int = 1,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
-        self.label = label
+        self.label, self.request_workers = label, request_workers
         served = check_services(services, "services")
         self.runtimes = check_runtimes(runtimes, served)
-        self.request_workers = request_workers
         self.offers = (*self.runtimes, *for_requests(served, request_workers))
         self.default_runtime = default_runtime or default_of(self.offers)
-        self.address = address
-        self.encrypted = encrypted
-        self.working_dir = working_dir
-        self.storage_access = storage_access
+        self.address, self.encrypted = address, encrypted
+        self.working_dir, self.storage_access = working_dir, storage_access
         self.heartbeat_period, self.heartbeat_threshold = heartbeat_period, heartbeat_threshold
-        self.drain_period = drain_period
+        self.drain_period, self.drain_before = drain_period, drain_before
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
-        self.declared_nodes = declared_nodes
-        self.node_launcher = node_launcher
-        self.ageing = ageing
-        self.enforce_memory = enforce_memory
+        self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
+        self.ageing, self.enforce_memory = ageing, enforce_memory
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -173,6 +167,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             self.heartbeat_period,
             self.heartbeat_threshold,
             drain_period=self.drain_period,
+            drain_before=self.drain_before,
             ageing=self.ageing,
             cores_per_node=self.cores_per_node,
             gpus_per_node=self.gpus_per_node,
@@ -184,7 +179,9 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
         nodes = check_provider(self.provider)
-        return Admission(self.offers, services, self.default_runtime, self.declared_nodes or nodes)
+        walltime = walltime_of(self.provider)
+        nodes = self.declared_nodes or nodes
+        return Admission(self.offers, services, self.default_runtime, nodes, walltime=walltime)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -198,15 +195,17 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         """
         super().start()  # type: ignore[no-untyped-call]  # Parsl's
         prepare(self.provider)
-        folder = Path(self.run_dir).absolute() / self.label
-        token = Token.create()
+        folder, token = Path(self.run_dir).absolute() / self.label, Token.create()
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             proof = Keys.create(folder / "certificates") if self.encrypted else token
         where = listening(self.address, self.provider)
         drain_period = math.inf if self.drain_period is None else self.drain_period
         several = getattr(self.provider, "max_blocks", 1) != 1
-        blocks = Blocks(several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime))
+        blocks = Blocks(
+            several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime),
+            drain_before=self.drain_before,
+        )  # fmt: skip
         self._shared = SharedMemory()
         self._link = Link(
             where.address, self, blocks, local=where.beside, proof=proof, token=token,
@@ -215,21 +214,21 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         local = [f"ipc://{self._link.local_address}"] if where.beside else []
         addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
         self._config_path = folder / "block.json"
+
+        def publish() -> None:
+            with written(folder):
+                write_config(self._block_config(folder, addresses, token), folder / "block.json")
+
         try:
-            self._write_config(folder, addresses, token)
+            publish()
         except Unwritable:
             self._link.abandon()
             self._shared.close()
             self._link = None
             raise
-        self.services.begin(self._link, folder, lambda: self._write_config(folder, addresses, token))
+        self.services.begin(self._link, folder, publish)
         self._link.start()
         self._start_first()
-
-    def _write_config(self, folder: Path, addresses: Sequence[str], token: Token) -> None:
-        """Write what blocks that come read."""
-        with written(folder):
-            write_config(self._block_config(folder, addresses, token), folder / "block.json")
 
     def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
         return BlockConfig(
@@ -252,6 +251,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             ageing=self.ageing,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
+            walltime=walltime_of(self.provider),
             open_files=limits.raised(),
         )
 

@@ -127,14 +127,17 @@ class BlockLife(BlockProviderExecutor):
             self._start_for_waiting(status, judged)
 
     def _start_for_waiting(self, status: dict[str, JobStatus], judged: dict[str, JobStatus]) -> None:
-        """Start blocks when none is left or ever was, and tasks wait: with `strategy="none"` nobody else would."""
+        """Start blocks when none takes tasks or ever did, and tasks wait: with `strategy="none"` nobody else would."""
         if self._link is None:
             return
         waiting = self.outstanding() - sum(len(block.tasks) for block in self._link.blocks)
         blocks = max(1, getattr(self.provider, "init_blocks", 1))
-        wanted = min(blocks, getattr(self.provider, "max_blocks", 1), max(0, waiting))
-        if count := to_start(status, self._lost, self._worked, judged, wanted=wanted, first=blocks):
-            log.warning("executor %s: tasks wait and no block is there; starting %d", self.label, count)
+        leaving = {block.id for block in self._link.blocks if block.closing}
+        others = {id_: job for id_, job in status.items() if job.terminal or id_ not in leaving}
+        most = getattr(self.provider, "max_blocks", 1) - (len(status) - len(others))
+        wanted = max(0, min(blocks, most, waiting))
+        if count := to_start(others, self._lost, self._worked, judged, wanted=wanted, first=blocks):
+            log.warning("executor %s: tasks wait and no block takes them; starting %d", self.label, count)
             super().scale_out_facade(count)
 
     def _cancel_silent(self, status: dict[str, JobStatus]) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.errors import TooFewOpenFiles, TooFewThreads, Unwritable
-from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts import descriptors, limits
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 
 __all__ = ("prepare", "written")
 
 log = logging.getLogger(__name__)
 
-_OWN_FILES, _FILES_PER_BLOCK = 48, 2
 _MOST_BLOCKS = 10_000
 _THREADS = 4
 """Two of ZeroMQ's, which aborts the process without them, the link's, and the poller's."""
@@ -31,12 +30,13 @@ def prepare(provider: ExecutionProvider | None) -> None:
         TooFewThreads: The threads of the executor cannot be started.
     """
     first = max(1, getattr(provider, "init_blocks", 1), getattr(provider, "min_blocks", 0))
-    most = max(first, min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS))
-    missing = limits.allow(_OWN_FILES + int(_FILES_PER_BLOCK * most) + MOST_SILENT) - MOST_SILENT
-    fitting = most - max(0, -(-missing // _FILES_PER_BLOCK))
-    if fitting < first:
-        raise TooFewOpenFiles(f"An executor of {first} blocks", _FILES_PER_BLOCK * (first - fitting), limits.hard())
-    if fitting < most:
+    most = int(max(first, min(getattr(provider, "max_blocks", 1) or 1, _MOST_BLOCKS)))
+    missing = limits.allow(descriptors.of_driver(most) + MOST_SILENT) - MOST_SILENT
+    short = missing - descriptors.of_driver(most) + descriptors.of_driver(first)
+    if short > 0:
+        raise TooFewOpenFiles(f"An executor of {first} blocks", short, limits.hard())
+    if missing > 0:
+        fitting = descriptors.blocks_within(descriptors.of_driver(most) - missing)
         log.warning("the hard limit of open files (ulimit -Hn) is %d: enough for %d blocks", limits.hard(), fitting)
     if not limits.can_start(_THREADS):
         raise TooFewThreads("An executor", _THREADS)

@@ -9,12 +9,13 @@ from typing import Protocol
 
 import msgspec
 
+from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.errors import InvalidTask, RhapsodyError, ServiceFailed, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.executors.admission import Admission
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.service_handle import ServiceHandle, ServiceStatus, stopped
 from rhapsody_parsl.runtime_config import RuntimeConfig
-from rhapsody_parsl.service_config import ServiceConfig, check_services, encode_service
+from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.wire.messages import Serve
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wording import nearest
@@ -180,7 +181,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         if self._line is None:
             raise RhapsodyError("The executor is not running: start it first, or use it in a `with` block.")
         if not self._line.wait_for(condition, timeout):
-            raise ServiceNotReady(name, timeout or 0.0, "timeout", _told(self[name].status()))
+            raise ServiceNotReady(name, "timeout", timeout or 0.0, _told(self[name].status()))
 
     def reports_of(self, name: str) -> dict[str, ServiceReport | None]:
         """Return what each block that takes tasks last said of a service; None while it has said nothing."""

@@ -59,6 +59,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
         services: Its services.
         lost_nodes: Names of nodes that are lost, and not back.
         leases: Those that are out.
+        ends_at: Seconds since the epoch at which its job ends; None where nobody says, and before its pilot said hello.
     """
 
     id: str
@@ -70,6 +71,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceReport, ...]
     lost_nodes: tuple[str, ...]
     leases: tuple[LeaseView, ...]
+    ends_at: float | None
 
 
 class ExecutorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +121,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
             )
             for lease in list(block.leases.values())
         ),
+        ends_at=inventory.ends_at if inventory else None,
     )
 
 

@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.arguments import taken
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_config import RuntimeConfig
-from rhapsody_parsl.runtime_table import find, names
-from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService, check_services
+from rhapsody_parsl.runtime_table import find, load, names
+from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("InvalidSetting", "check_keys", "read_polling", "read_runtimes", "read_services", "read_setting")
@@ -150,7 +151,7 @@ def read_services(given: Any) -> tuple[ServiceConfig, ...]:
     """Return the services of `engine.services`.
 
     Args:
-        given: From the YAML: a list of mappings; one with `command` is a `CommandService`, all others are models.
+        given: From the YAML: a list of mappings; the kind of each goes by its keys, see `service_table`.
 
     Raises:
         InvalidSetting: A key or value that cannot be, or a name that two have.
@@ -169,7 +170,8 @@ def read_services(given: Any) -> tuple[ServiceConfig, ...]:
 
 def _read_service(given: Any, path: str) -> ServiceConfig:
     fields = dict(_mapping(given, path, _SERVICE))
-    return _build(CommandService, fields, path) if "command" in fields else _build(VLLMService, fields, path)
+    kind: type[ServiceConfig] = load(service_table.of_keys(fields).config)
+    return _build(kind, fields, path)
 
 
 def _mapping(given: Any, path: str, example: str) -> Mapping[str, Any]:

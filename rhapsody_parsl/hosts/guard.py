@@ -9,6 +9,7 @@ leave. A guard that is killed itself has a second one for its `burial`, which it
 import argparse
 import contextlib
 import ctypes
+import functools
 import os
 import select
 import signal
@@ -22,8 +23,10 @@ if __name__ == "__main__":  # a script in isolated mode finds nothing of ours
 
 from rhapsody_parsl.hosts import leftovers
 
-__all__ = ("adopt_orphans", "burial", "kill_all", "processes")
+__all__ = ("PLAIN", "adopt_orphans", "burial", "kill_all", "processes")
 
+PLAIN = functools.partial(argparse.HelpFormatter, width=120)
+"""Asks no terminal for its width: argparse loads ten modules and libraries for that, even when nobody wants help."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SIGNAL = 128
 """An exit code is this plus the signal's number, as a shell's is."""
@@ -33,7 +36,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=PLAIN)
     parser.add_argument("--cores", default="", help="pin the command to these, comma separated")
     parser.add_argument("--nice", type=int, default=0, help="niceness of the command, and of our session's share")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds between SIGTERM and SIGKILL")

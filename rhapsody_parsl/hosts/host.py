@@ -105,6 +105,7 @@ class Host:
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which it counts as lost.
         files: Written there first, private.
+        on_change: Called with its name and why when it is lost, with its name and "" when it is back.
     """
 
     def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
@@ -117,8 +118,9 @@ class Host:
         period: float,
         threshold: float,
         files: Mapping[str, str],
+        on_change: Callable[[str, str], None],
     ) -> None:
-        self.name = name
+        self.name, self._on_change = name, on_change
         self._node_launcher, self._folder, self._log, self._files = node_launcher, folder, log, files
         self._period, self._threshold = period, threshold
         self._client: asyncio.subprocess.Process | None = None
@@ -126,7 +128,6 @@ class Host:
         self._count = 0
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
-        self.on_change: Callable[[Host, str], None] = lambda _host, _why: None
         self.facts: HostFacts | None = None
         self.problem = ""
         self._is_up = asyncio.Event()
@@ -225,7 +226,7 @@ class Host:
             pause = min(2 * pause, _LONGEST_PAUSE)
             up = await self._start_agent()
             if up:
-                self.on_change(self, "")
+                self._on_change(self.name, "")
 
     async def _start_agent(self) -> bool:
         """Start a node agent and wait for its first line."""
@@ -304,7 +305,7 @@ class Host:
         client, self._client = self._client, None
         self._is_up.clear()
         log.warning("host %s is lost: %s", self.name, self.problem)
-        self.on_change(self, self.problem)
+        self._on_change(self.name, self.problem)
         processes, self._processes = self._processes, {}
         for process in processes.values():
             process.ended(1, f"its host {self.name} was lost: {self.problem}")

@@ -12,12 +12,20 @@ import glob
 import os
 import re
 import select
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ("lock", "mapped_by", "mpi_segments", "remove_folder", "remove_unused", "sweep", "sweep_memory")
+__all__ = (
+    "lock",
+    "mapped_by",
+    "mpi_segments",
+    "remove_folder",
+    "remove_tree",
+    "remove_unused",
+    "sweep",
+    "sweep_memory",
+)
 
 _MEMORY = "/dev/shm"  # noqa: S108 - where engines put theirs
 _HELD = ".held"
@@ -167,9 +175,16 @@ def remove_folder(folder: str) -> bool:
     """Remove a folder of ours that nobody holds; return whether it stays."""
     with contextlib.suppress(OSError):
         if (held := lock(folder)) is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             os.close(held)
     return os.path.exists(folder)
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder with all in it, as far as that can be done."""
+    import shutil  # noqa: PLC0415 - loads three libraries for archives; guards and workers seldom have anything here
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(patterns: "Sequence[str]", patience: float = 0.0) -> None:

@@ -182,7 +182,7 @@ def _serve(arguments: argparse.Namespace, carrier: "Sequence[int]") -> None:
 
 def main() -> None:
     """Serve in a child; the parent sweeps, whatever ends the child, and the child does when the parent is killed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=guard.PLAIN)
     parser.add_argument("--silence", type=float, required=True)
     parser.add_argument("folder", help="private, on this host's own disk")
     arguments = parser.parse_args()

@@ -1,146 +1,47 @@
-"""Pin a process, and end one with everything below it."""
+"""A process and its place among others: pinned to cores, ended with its parent, with something below it or not."""
 
 import ctypes
 import os
 import signal
-from collections.abc import Collection, Iterable
-from pathlib import Path
+from collections.abc import Collection
 
-import psutil
-
-from rhapsody_parsl.hosts.leftovers import mpi_segments
-
-__all__ = (
-    "adopt_orphans",
-    "die_with_parent",
-    "end_descendants",
-    "end_session",
-    "end_tree",
-    "pin",
-    "strays",
-    "wait_for",
-)
+__all__ = ("adopt_orphans", "die_with_parent", "end_below", "has_children", "pin")
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_P_ALL, _WALL = 0, 0x40000000
+_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL
+_libc = ctypes.PyDLL(None, use_errno=True)
 
 
 def pin(cores: Collection[int]) -> None:
     """Bind every thread of this process to `cores`; what it starts from now on inherits that."""
     if not cores:
         return
-    for thread in Path("/proc/self/task").iterdir():
+    for thread in os.listdir("/proc/self/task"):
         try:
-            os.sched_setaffinity(int(thread.name), cores)
+            os.sched_setaffinity(int(thread), cores)
         except ProcessLookupError:
             continue  # the thread ended between listing and call
 
 
 def adopt_orphans() -> None:
     """Become the parent of orphaned descendants (Linux subreaper), so that none escapes `end_descendants`."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     """Ask the kernel to signal this process when the thread that started it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
-def end_descendants(pid: int | None = None) -> int:
-    """SIGKILL everything below a process (this one by default), again until nothing new appears.
-
-    Resource trackers (multiprocessing's, loky's) are spared: they remove the shared memory of the dead, and then leave.
-    The segments an MPI library removes only at its own end are removed here.
-
-    Args:
-        pid: Whose descendants.
-
-    Returns:
-        How many were ended.
-    """
-    ended: set[int] = set()
-    segments: set[str] = set()
-    for _ in range(20):
-        try:
-            below = psutil.Process(pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            break
-        fresh = [process for process in below if _to_end(process)]
-        if not fresh:
-            break
-        segments |= mpi_segments(process.pid for process in fresh)
-        for process in fresh:
-            _kill(process.pid)
-            ended.add(process.pid)
-        psutil.wait_procs(fresh, timeout=0.2)
-    for segment in segments:
-        Path(segment).unlink(missing_ok=True)
-    return len(ended)
+def has_children() -> bool:
+    """Whether this process has any, zombies too; to ask costs a microsecond."""
+    return bool(_libc.waitid(_P_ALL, 0, None, _LOOK) == 0)
 
 
-def strays() -> list[psutil.Process]:
-    """Return the living processes below this one that are to end with the task, if it is over."""
-    if (children := _children()) is not None and children <= _trackers:
-        return []
-    below = psutil.Process().children(recursive=True)
-    found = [process for process in below if _to_end(process)]
-    _trackers.clear()
-    _trackers.update({process.pid for process in below if _tidies(process)} if not found else ())
-    return found
+def end_below() -> None:
+    """SIGKILL everything below this process. psutil is loaded only where there is something, or was a task."""
+    if has_children():
+        from rhapsody_parsl.hosts.descendants import end_descendants  # noqa: PLC0415 - as above
 
-
-def wait_for(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait for their end, so many seconds at most; return those that live."""
-    _, alive = psutil.wait_procs(list(processes), timeout=seconds)
-    return [process for process in alive if _to_end(process)]
-
-
-_trackers: set[int] = set()
-"""The children that `strays` found to be resource trackers and nothing else: most likely they are all next time too."""
-
-
-def _children() -> set[int] | None:
-    """Return the ids of this process's own children; None where the kernel does not list them."""
-    try:
-        lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
-    except OSError:  # a thread ended meanwhile
-        return None
-    return {int(word) for text in lists for word in text.split()} if lists else None
-
-
-def _tidies(process: psutil.Process) -> bool:
-    """Whether it is a resource tracker: multiprocessing's, or loky's."""
-    try:
-        return any("resource_tracker import main" in word for word in process.cmdline())
-    except psutil.Error:
-        return False
-
-
-def _to_end(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and not _tidies(process)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def end_session(leader: int) -> None:
-    """SIGKILL what is left of a session whose leader was killed, with all below: they share no parent any more."""
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                end_tree(process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-
-
-def end_tree(pid: int) -> None:
-    """SIGKILL a process and everything below it: it is stopped first, so that it starts nothing meanwhile."""
-    _kill(pid, signal.SIGSTOP)
-    end_descendants(pid)
-    _kill(pid)
-
-
-def _kill(pid: int, number: int = signal.SIGKILL) -> None:
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return  # already gone, which is what was wanted, or another user's (sudo), which nobody can help
+        end_descendants()

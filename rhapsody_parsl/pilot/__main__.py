@@ -9,9 +9,11 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from rhapsody_parsl.config import read_config
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import folder, guard, leftovers, limits
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
@@ -39,7 +41,11 @@ def _serve(config: Path, block: str, private: str) -> None:
     faulthandler.enable()
     if sys.version_info < (3, 12):
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # later ones do so; others take a thread for each child
-    asyncio.run(_run(config, block, Path(private)))
+    try:
+        asyncio.run(_run(config, block, Path(private)))
+    except RhapsodyError as problem:  # the driver shows our standard error to its user
+        logging.getLogger(__name__).exception("the block cannot be used")
+        sys.exit(f"{type(problem).__name__}: {problem}")
 
 
 def _become_guard(config: Path) -> None:
@@ -56,8 +62,10 @@ def _become_guard(config: Path) -> None:
 
 
 async def _run(path: Path, block: str, private: Path) -> None:
+    from rhapsody_parsl.cluster.job_end import job_end  # noqa: PLC0415 - the guard needs none of it
     from rhapsody_parsl.cluster.node_launcher import environment  # noqa: PLC0415 - as above
-    from rhapsody_parsl.hosts.environment import put  # noqa: PLC0415 - the guard needs none of it
+    from rhapsody_parsl.hosts.changes import HostChanges  # noqa: PLC0415 - as above
+    from rhapsody_parsl.hosts.environment import put  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.discovery import discover  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.gc_tuning import tune  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.loop import Pilot  # noqa: PLC0415 - as above
@@ -74,9 +82,11 @@ async def _run(path: Path, block: str, private: Path) -> None:
     for name in job.keys() - environment(job).keys():
         del os.environ[name]  # for us and all that we start: no step is composed with it
     put(str(private), os.environ)
-    nodes, hosts = await discover(config, private, logs_of(config, block), job)
+    ends_at = job_end(job, time.time(), config.walltime)
+    changes = HostChanges()
+    nodes, hosts = await discover(config, private, logs_of(config, block), changes=changes, environment=job)
     provide(len(hosts), nodes, len(config.runtimes))
-    pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts)
+    pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts, changes=changes, ends_at=ends_at)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pilot.leave, f"the block was told to end ({signal.Signals(number).name})")

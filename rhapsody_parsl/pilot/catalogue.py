@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Leases
 from rhapsody_parsl.config import BlockConfig
@@ -10,9 +11,7 @@ from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import load
 from rhapsody_parsl.runtimes.protocol import Context, Run, Runtime
-from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
-from rhapsody_parsl.service_config import CommandService, ServiceConfig
-from rhapsody_parsl.services.command.kind import CommandKind
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.messages import Task
@@ -96,8 +95,5 @@ def build_services(config: BlockConfig, context: Context, leases: Leases) -> Ser
 
 
 def _kind(config: ServiceConfig, context: Context) -> Kind:
-    match config:
-        case CommandService():
-            return CommandKind(config, context)
-        case _:
-            return VLLMKind(config, context)
+    kind: Kind = load(service_table.of_class(type(config)).implementation)(config, context)
+    return kind

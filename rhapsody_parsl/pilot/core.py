@@ -10,6 +10,7 @@ from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.feeder import Feeder
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.last_starts import LastStarts
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.runs import Runs
@@ -29,6 +30,7 @@ class Core:
         default_runtime: For tasks that name none.
         windows: For runtimes whose tasks take no lease: how many they want at once.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        ends: When the block ends, on the caller's clock; None where nobody says.
 
     Attributes:
         ledger: The block's.
@@ -43,13 +45,16 @@ class Core:
         windows: Mapping[str, int],
         *,
         ageing: float = 60.0,
+        ends: float | None = None,
     ) -> None:
         self.ledger = runs.ledger
         self._runs, self._runtimes = runs, runtimes
         self._starts = Starts()
         self._backlog = Backlog(runs.ledger, runtimes, default_runtime, windows, ageing=ageing)
         self._home: dict[int, Lane | ActiveRun] = {}
-        self._feeder = Feeder(runs, self._backlog, self._starts, self._home)
+        self._last_starts = None if ends is None else LastStarts(ends, self._waits)
+        self._late: list[int] = []
+        self._feeder = Feeder(runs, self._backlog, self._starts, self._home, last_starts=self._last_starts)
         self._outcomes = Outcomes()
         self.tally = self._outcomes.tally
 
@@ -67,6 +72,11 @@ class Core:
     def take_results(self) -> tuple[list[Result], list[LeaseRecord]]:
         """Return results and closed leases since the last call."""
         return self._outcomes.take(), self._runs.lender.take_closed()
+
+    def take_late(self) -> list[int]:
+        """Return the tasks that were taken out because they would not end before the block: they are the driver's."""
+        late, self._late = self._late, []
+        return late
 
     @property
     def queued(self) -> int:
@@ -115,8 +125,10 @@ class Core:
             try:
                 lane = self._home[task.id] = self._backlog.put(task, now)
                 self.want(lane.runtime)
+                self._note_last_start(task, lane)
             except RhapsodyError as error:
                 self._outcomes.failed(task.id, error, None)
+        self._take_late(now)
         self._feeder.schedule(now)
 
     def cancel(self, tasks: Iterable[int], now: float) -> None:
@@ -153,6 +165,7 @@ class Core:
             if not self._outcomes.ended(active, result):
                 self._runs.out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False
+        self._take_late(now)
         self._feeder.alarms.set(active, (), now)
         self._starts.succeeded(active.lane.runtime)
         self._feeder.go_on(active, now)
@@ -260,20 +273,44 @@ class Core:
                 self._runs.out.append(Fit(active.run))
         for kept in self._runs.idle.expired(now):
             self._runs.close(kept)
+        self._take_late(now)
         self._feeder.schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
         due = self._feeder.alarms.next(now) + self._runs.idle.next_expiry(now) + self._backlog.next_late(now)
         due += self._starts.next_due(now)
+        if self._last_starts:
+            due += self._last_starts.next(now)
         return max(0.0, min(due)) if due else None
 
     def _requeue(self, lane: Lane, tasks: list[Task], now: float) -> None:
         self._backlog.put_back(lane, tasks, now)
         for task in tasks:
             self._home[task.id] = lane
+            self._note_last_start(task, lane)
+        self._take_late(now)
         if tasks:
             self.want(lane.runtime)
+
+    def _waits(self, task: int) -> bool:
+        return isinstance(self._home.get(task), Lane)
+
+    def _note_last_start(self, task: Task, lane: Lane) -> None:
+        if self._last_starts and lane.timed:
+            self._last_starts.add(task.id, self._backlog.spec_of(task).policy.walltime)
+
+    def _take_late(self, now: float) -> None:
+        """Take out what waits and would not end before the block."""
+        late: dict[Lane, set[int]] = {}
+        for task in self._last_starts.passed(now) if self._last_starts else ():
+            home = self._home.pop(task)
+            if isinstance(home, Lane):
+                late.setdefault(home, set()).add(task)
+            self._outcomes.forget(task)
+            self._late.append(task)
+        for lane, tasks in late.items():
+            lane.take_if(lambda task, tasks=tasks: task.id in tasks)  # type: ignore[misc]  # bound for this lane
 
     def _fail(self, waited: Iterable[Task], error: RhapsodyError) -> None:
         """Tasks that no longer wait fail."""

@@ -16,6 +16,7 @@ from rhapsody_parsl.cluster.node_launcher import detect
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.pilot.open_files import provide
@@ -33,7 +34,12 @@ _UNEQUAL_GPUS = (
 
 
 async def discover(
-    config: BlockConfig, folder: Path, logs: Path, environment: Mapping[str, str] | None = None
+    config: BlockConfig,
+    folder: Path,
+    logs: Path,
+    *,
+    changes: HostChanges,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[list[Node], dict[str, Host]]:
     """Return the block's nodes and its other hosts, with a node agent on each; a host that does not answer is left out.
 
@@ -41,6 +47,7 @@ async def discover(
         config: The block's.
         folder: Private; will be on every host.
         logs: For what the node agents complain of.
+        changes: Told when one of the other hosts is lost, or back.
         environment: Where the batch system's variables are; default `os.environ`.
 
     Raises:
@@ -51,7 +58,7 @@ async def discover(
     listed = [Listed(here)] if config.nodes else list_hosts(environment, here)
     named = asyncio.create_task(_named(listed))
     facts = {listed[0].name: probe.facts(environment)}
-    hosts = await _open(config, listed[1:], folder=folder, logs=logs, environment=environment)
+    hosts = await _open(config, listed[1:], folder=folder, logs=logs, changes=changes, environment=environment)
     facts.update((host.name, host.facts) for host in hosts.values() if host.facts)
     if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
@@ -65,7 +72,13 @@ async def _named(listed: Sequence[Listed]) -> bool:
 
 
 async def _open(
-    config: BlockConfig, listed: Sequence[Listed], *, folder: Path, logs: Path, environment: Mapping[str, str]
+    config: BlockConfig,
+    listed: Sequence[Listed],
+    *,
+    folder: Path,
+    logs: Path,
+    changes: HostChanges,
+    environment: Mapping[str, str],
 ) -> dict[str, Host]:
     if not listed:
         return {}
@@ -83,6 +96,7 @@ async def _open(
             period=config.heartbeat_period,
             threshold=config.heartbeat_threshold,
             files=files,
+            on_change=changes.tell,
         )
         for each in listed
     ]

@@ -5,6 +5,7 @@ from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.last_starts import LastStarts
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
@@ -21,14 +22,24 @@ class Feeder:
         backlog: Who waits.
         starts: Which runtimes can take tasks.
         home: Where each task is: it is kept up with what is given.
+        last_starts: Which tasks end before the block does; None where that never ends.
 
     Attributes:
         alarms: When a run of those that were given something needs a look.
         fitting: Makes leases suit their tasks.
     """
 
-    def __init__(self, runs: Runs, backlog: Backlog, starts: Starts, home: dict[int, Lane | ActiveRun]) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        backlog: Backlog,
+        starts: Starts,
+        home: dict[int, Lane | ActiveRun],
+        *,
+        last_starts: LastStarts | None = None,
+    ) -> None:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
+        self._last_starts = last_starts
         self._ledger = runs.ledger
         self._reservations = Reservations(runs.ledger, backlog, starts.ready)
         self.fitting = Fitting(backlog, runs.lender, self._reservations)
@@ -54,7 +65,8 @@ class Feeder:
         lane = self._backlog.known_lane(task.spec)
         if lane is None or lane.differs or task.id in self._home or not self._backlog.is_empty():
             return False
-        if self._runs.for_services.wanted or self._backlog.is_hopeless(task):
+        wanted = self._runs.for_services.wanted or self._backlog.is_hopeless(task)
+        if wanted or not self._in_time(task, lane, now):
             return False
         self._runs.end_idle(but_of=lane)
         self._reservations.clear()
@@ -65,6 +77,12 @@ class Feeder:
             return False
         self._give(active, [task], now)
         return True
+
+    def _in_time(self, task: Task, lane: Lane, now: float) -> bool:
+        """Whether a task that starts now ends before the block does."""
+        if self._last_starts is None or not lane.timed:
+            return True
+        return self._last_starts.allow(self._backlog.spec_of(task).policy.walltime, now)
 
     def go_on(self, active: ActiveRun, now: float) -> None:
         """Feed a run again, or end it; its lease stays with the lane while nobody before it waits for that."""

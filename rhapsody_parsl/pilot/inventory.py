@@ -72,13 +72,17 @@ def _declared(stands_on: Sequence[int], real: Sequence[int]) -> tuple[int, ...]:
     return tuple(core for core, under in enumerate(stands_on) if under in set(real))
 
 
-def inventory_of(ledger: Ledger, runtimes: Iterable[str], shared_memory: bool) -> Inventory:
+def inventory_of(
+    ledger: Ledger, runtimes: Iterable[str], shared_memory: bool, *, ends_at: float | None = None, now: float = 0.0
+) -> Inventory:
     """Return what the driver is told of the block.
 
     Args:
         ledger: The block's.
         runtimes: Names of its runtimes.
         shared_memory: Whether it sees the driver's folder for large payloads.
+        ends_at: When its job ends, where somebody says so.
+        now: Seconds since the epoch, as is that.
     """
     best = ledger.at_best(whole=True).accounts.values()
     nodes = [
@@ -98,4 +102,6 @@ def inventory_of(ledger: Ledger, runtimes: Iterable[str], shared_memory: bool) -
         shared_memory=shared_memory,
         host=socket.gethostname(),
         runtimes=tuple(sorted(runtimes)),
+        ends_at=ends_at,
+        lasts=None if ends_at is None else ends_at - now,
     )

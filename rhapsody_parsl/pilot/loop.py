@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
@@ -38,16 +39,36 @@ class Pilot:
         folder: Private, on a local disk, and ours to remove.
         nodes: What the block holds, the node we stand on first.
         hosts: Its other hosts, ours to close.
+        changes: Tells when one of these is lost, or back.
+        ends_at: Seconds since the epoch at which the job ends; None where nobody says.
     """
 
     def __init__(
-        self, config: BlockConfig, block: str, folder: Path, *, nodes: Sequence[Node], hosts: Mapping[str, Host]
+        self,
+        config: BlockConfig,
+        block: str,
+        folder: Path,
+        *,
+        nodes: Sequence[Node],
+        hosts: Mapping[str, Host],
+        changes: HostChanges,
+        ends_at: float | None = None,
     ) -> None:
         self._config, self._block, self._folder = config, block, folder
         self._leaving = Leaving()
         self._background = Background(self._leaving)
         self._link: Link | None = None
-        self._shell = Shell(config, block, folder, nodes=nodes, hosts=hosts, send=self._send, leaving=self._leaving)
+        self._shell = Shell(
+            config,
+            block,
+            folder,
+            nodes=nodes,
+            hosts=hosts,
+            changes=changes,
+            ends_at=ends_at,
+            send=self._send,
+            leaving=self._leaving,
+        )
         self._core = self._shell.core
 
     async def run(self) -> None:

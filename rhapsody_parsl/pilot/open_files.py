@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 
 from rhapsody_parsl.errors import TooFewOpenFiles
-from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts import descriptors, limits
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 
 __all__ = ("provide",)
-
-_OWN, _PER_HOST, _PER_PROCESS = 24, 4, 2
 
 
 def provide(hosts: int, nodes: Iterable[Node] = (), kinds: int = 1) -> None:
@@ -24,8 +22,8 @@ def provide(hosts: int, nodes: Iterable[Node] = (), kinds: int = 1) -> None:
         TooFewOpenFiles: The hard limit is too low for a single process on each core.
     """
     cores = sum(len(node.cores) for node in nodes)
-    least = _OWN + _PER_HOST * hosts + _PER_PROCESS * cores
-    more = _PER_PROCESS * cores * (max(1, kinds) - 1) + (MOST_SILENT * kinds if hosts else 0)
+    least = descriptors.of_pilot(hosts, cores)
+    more = descriptors.of_workers(cores * (max(1, kinds) - 1)) + (MOST_SILENT * kinds if hosts else 0)
     missing = limits.allow(least + more)
     if missing > more:
         what = f"The pilot of a block of {hosts + 1} hosts" + (f" and {cores} cores" if cores else "")

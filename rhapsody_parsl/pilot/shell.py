@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.block_end import VARIABLE
+from rhapsody_parsl.config import BlockConfig, decode_service
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
@@ -32,7 +34,6 @@ from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
-from rhapsody_parsl.service_config import decode_service
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
@@ -59,6 +60,8 @@ class Shell:
         folder: Private, on a local disk.
         nodes: What the block holds, the node we stand on first.
         hosts: Its other hosts, ours to close.
+        changes: Tells when one of these is lost, or back.
+        ends_at: Seconds since the epoch at which the job ends; None where nobody says.
         send: Sends the driver a message.
         leaving: Whether the pilot leaves; told so when it is drained, and when something here breaks.
 
@@ -77,6 +80,8 @@ class Shell:
         *,
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
+        changes: HostChanges,
+        ends_at: float | None,
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
@@ -92,27 +97,29 @@ class Shell:
             folder=folder,
             logs=logs_of(config, block),
             python=sys.executable,
-            environment={_BLOCK_VARIABLE: block},
+            environment={_BLOCK_VARIABLE: block, **({} if ends_at is None else {VARIABLE: f"{ends_at:.3f}"})},
             events=self,
             hosts=dict(hosts),
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
+            ends_at=ends_at,
         )
-        for host in hosts.values():
-            host.on_change = self._host_changed
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
         self._runtimes = build(config, self.context, self._services)
-        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing)
+        ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
+        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends)
         self.reports = Reports(self.core, self._runtimes)
+        changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed
         runs.for_services.lasting = False  # from here on tasks wait for what services may give back
         self._told, self._best = self.inventory(), self.core.ledger.at_best(whole=True)
 
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
-        return inventory_of(self.core.ledger, self._runtimes, bool(self.context.shared_folder))
+        shared = bool(self.context.shared_folder)
+        return inventory_of(self.core.ledger, self._runtimes, shared, ends_at=self.context.ends_at, now=time.time())
 
     def start(self) -> None:
         """Start the services, and the runtimes that start with the block."""
@@ -217,11 +224,11 @@ class Shell:
         self.core.memory_exceeded(run, error)
         self.act()
 
-    def _host_changed(self, host: Host, problem: str) -> None:
+    def _host_changed(self, host: str, problem: str) -> None:
         """A host of the block was lost, or is back."""
         now = time.monotonic()
         for node in self.context.nodes.values():
-            if node.host == host.name and not self._leaving.begun:
+            if node.host == host and not self._leaving.begun:
                 self.core.node_lost(node.name, problem, now) if problem else self.core.node_back(node.name, now)
         self.act()
 
@@ -289,6 +296,8 @@ class Shell:
         results, leases = self.core.take_results()
         if results or leases:
             self._send(Results(results, leases))
+        if late := self.core.take_late():
+            self._send(Returned(0, late))
         self._arm_timer()
         if self.draining:
             self._drain()

@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhapsody_parsl.hosts import noted
+from rhapsody_parsl.hosts.descendants import end_tree
 from rhapsody_parsl.hosts.guard import processes
 from rhapsody_parsl.hosts.mark import Seen, folder_of
-from rhapsody_parsl.hosts.process_tree import adopt_orphans, die_with_parent, end_tree
+from rhapsody_parsl.hosts.process_tree import adopt_orphans, die_with_parent
 from rhapsody_parsl.runtimes.memory_counts import held, resident
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys

@@ -3,7 +3,7 @@
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.service_config import ServiceSettings
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.protocol import Kind
 
 __all__ = ("borrower", "needs", "no_room", "size")
@@ -23,7 +23,7 @@ def needs(kind: Kind) -> TaskSpec | None:
     return TaskSpec(name=f"service {config.name}", runtime=kind.name, resources=_resources(config), policy=policy)
 
 
-def _resources(config: ServiceSettings) -> Resources:
+def _resources(config: ServiceConfig) -> Resources:
     """Return what a replica takes: of one node, or, as a gang does, the same of each of several."""
     if config.nodes == 1:
         return Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
@@ -37,7 +37,7 @@ def _resources(config: ServiceSettings) -> Resources:
     )
 
 
-def size(config: ServiceSettings) -> str:
+def size(config: ServiceConfig) -> str:
     """Return what a replica borrows of a node, for people."""
     wants = [f"{config.cores} cores"]
     wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
@@ -46,7 +46,7 @@ def size(config: ServiceSettings) -> str:
     return ", ".join(wants)
 
 
-def no_room(config: ServiceSettings, index: int, nodes: int) -> str:
+def no_room(config: ServiceConfig, index: int, nodes: int) -> str:
     """Return what a replica wanted that found no room at the block's start, for people."""
     each = f" on each of {config.nodes} nodes; the block has {nodes}" if config.nodes > 1 else ""
     return f"the block has no room left for replica {index} ({size(config)}{each})"

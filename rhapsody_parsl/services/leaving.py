@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-from rhapsody_parsl.hosts.process_tree import end_descendants
+from rhapsody_parsl.hosts.descendants import end_descendants
 from rhapsody_parsl.wire.channel import Spoke
 
 __all__ = ("leave", "leave_with")

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from rhapsody_parsl.block.context import Placed
-from rhapsody_parsl.service_config import ServiceSettings
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.messages import ServiceFacts
 
@@ -42,7 +42,7 @@ class Kind(Protocol):
         """The kind's name, for people and the record of leases."""
 
     @property
-    def config(self) -> ServiceSettings:
+    def config(self) -> ServiceConfig:
         """The user's service."""
 
     @property

@@ -10,7 +10,7 @@ from rhapsody_parsl.block.context import Context, Leases, Loan
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.service_config import ServiceSettings
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
@@ -386,7 +386,7 @@ class Service:
         )
 
 
-def _scaling(config: ServiceSettings, replicas: int | tuple[int, int]) -> Scaling:
+def _scaling(config: ServiceConfig, replicas: int | tuple[int, int]) -> Scaling:
     least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
     return Scaling(least, most, *config.scaling)
 

@@ -3,18 +3,19 @@
 On one host they speak over a Unix socket in a private folder (`ipc://PATH`), between hosts over CurveZMQ (`tcp://...`).
 """
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
-from rhapsody_parsl.wire.tcp import CONNECTIONS, MOST_SILENT
-from rhapsody_parsl.wire.tcp_connection import TcpConnection
-from rhapsody_parsl.wire.tcp_listener import TcpListener
+
+if TYPE_CHECKING:
+    from rhapsody_parsl.wire.curve import Keys
+    from rhapsody_parsl.wire.tcp_connection import TcpConnection
+    from rhapsody_parsl.wire.tcp_listener import TcpListener
 
 __all__ = ("Hub", "Spoke")
 
@@ -35,8 +36,10 @@ class Hub:
     """
 
     def __init__(
-        self, endpoint: str, receive: Callable[[str, FromBackend], None], keys: Keys | None = None, peers: int = 0
+        self, endpoint: str, receive: Callable[[str, FromBackend], None], keys: "Keys | None" = None, peers: int = 0
     ) -> None:
+        import asyncio  # noqa: PLC0415 - with ZeroMQ half of a worker's start, which needs neither on the pilot's host
+
         loop = asyncio.get_running_loop()
         self._receive = receive
         self._codec: Codec[FromBackend] = Codec(FromBackend)
@@ -45,8 +48,10 @@ class Hub:
             self._listener = StreamListener(endpoint.removeprefix(_LOCAL), self._deliver, loop)
             self.endpoint = endpoint
         else:
-            silent = MOST_SILENT + CONNECTIONS * peers
-            self._listener = TcpListener(endpoint, self._deliver, _needed(keys), loop, silent=silent)
+            from rhapsody_parsl.wire import tcp, tcp_listener  # noqa: PLC0415 - as above
+
+            silent = tcp.MOST_SILENT + tcp.CONNECTIONS * peers
+            self._listener = tcp_listener.TcpListener(endpoint, self._deliver, _needed(keys), loop, silent=silent)
             self.endpoint = self._listener.endpoint
 
     def send(self, peer: str, message: ToBackend) -> None:
@@ -55,7 +60,7 @@ class Hub:
 
     def forget(self, peer: str) -> None:
         """A peer is gone for good; one over a Unix socket is forgotten with its connection."""
-        if isinstance(self._listener, TcpListener):
+        if not isinstance(self._listener, StreamListener):
             self._listener.forget(peer)
 
     def drain(self) -> None:
@@ -79,13 +84,15 @@ class Spoke:
         keys: Needed for tcp.
     """
 
-    def __init__(self, endpoint: str, name: str, keys: Keys | None = None) -> None:
+    def __init__(self, endpoint: str, name: str, keys: "Keys | None" = None) -> None:
         self._codec: Codec[ToBackend] = Codec(ToBackend)
         self._line: StreamConnection | TcpConnection
         if endpoint.startswith(_LOCAL):
             self._line = StreamConnection(endpoint.removeprefix(_LOCAL), name)
         else:
-            self._line = TcpConnection(endpoint, name, _needed(keys))
+            from rhapsody_parsl.wire import tcp_connection  # noqa: PLC0415 - as above
+
+            self._line = tcp_connection.TcpConnection(endpoint, name, _needed(keys))
 
     def fileno(self) -> int:
         """Return a descriptor for a loop: when it is readable, `receive_nowait` until there is nothing."""
@@ -126,7 +133,7 @@ class Spoke:
         return None if frames is None else self._codec.decode(frames)
 
 
-def _needed(keys: Keys | None) -> Keys:
+def _needed(keys: "Keys | None") -> "Keys":
     if keys is None:
         raise ValueError("a conversation over tcp needs keys")
     return keys

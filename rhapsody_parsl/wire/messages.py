@@ -199,7 +199,8 @@ class Work(_Message, frozen=True):
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
     of the group `ranks` (world ranks, in the group's order). `shared_memory` is the folder for large results, or "".
-    `memory` is the limit in bytes that holds for the process and all below it, 0 for none.
+    `memory` is the limit in bytes that holds for the process and all below it, 0 for none. `signal` is sent to the
+    tasks' processes at `signal_at`, in seconds since the epoch; 0 is none.
     """
 
     run: int
@@ -211,6 +212,8 @@ class Work(_Message, frozen=True):
     all_results: bool = False
     shared_folder: str = ""
     memory: int = 0
+    signal: int = 0
+    signal_at: float = 0.0
 
 
 class Recall(_Message, frozen=True):

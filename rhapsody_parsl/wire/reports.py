@@ -49,6 +49,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         shared_memory: Whether it sees the driver's folder for large payloads.
         host: Where the pilot is.
         runtimes: Names of its runtimes, sorted.
+        ends_at: Seconds since the epoch at which its job ends; None where nobody says.
+        lasts: Seconds from the pilot's first word until then; None as above.
     """
 
     python: str
@@ -57,6 +59,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     shared_memory: bool = False
     host: str = ""
     runtimes: tuple[str, ...] = ()
+    ends_at: float | None = None
+    lasts: float | None = None
 
 
 class TaskCounts(Totals, frozen=True, kw_only=True, forbid_unknown_fields=True):

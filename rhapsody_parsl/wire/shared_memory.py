@@ -7,13 +7,12 @@ each block until the driver has read them. A process that does not see the folde
 import contextlib
 import mmap
 import os
-import shutil
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 import msgspec
 
-from rhapsody_parsl.hosts import folder
+from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.messages import RESULT, Result, SharedPayload, Task
 
@@ -57,7 +56,7 @@ class SharedMemory:
     def close(self) -> None:
         """Remove the folder; idempotent."""
         if self.path:
-            shutil.rmtree(self.path, ignore_errors=True)
+            leftovers.remove_tree(self.path)
             os.close(self._held)
             self.path = ""
 
@@ -152,7 +151,7 @@ def discard_results(path: str, tasks: Collection[int]) -> None:
 def discard_block(path: str, block: str) -> None:
     """Remove the folder of a block that is gone; what its processes still try to write there fails."""
     if path and block.isdecimal():  # whoever reaches our port chooses a name
-        shutil.rmtree(os.path.join(path, block), ignore_errors=True)
+        leftovers.remove_tree(os.path.join(path, block))
 
 
 def _write(path: str, data: bytes) -> SharedPayload | None:

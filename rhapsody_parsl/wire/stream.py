@@ -4,7 +4,6 @@ Measured beside ZeroMQ's `ipc` (two processes, 200 bytes there and back): 40 µs
 the two ends.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -15,11 +14,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rhapsody_parsl.wire.codec import MalformedFrame
 from rhapsody_parsl.wire.complaints import Complaints
-from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import LARGEST, Inflow, pack, send_some
+
+if TYPE_CHECKING:  # half of the start of a worker, which has no loop and no proof
+    import asyncio
+
+    from rhapsody_parsl.wire.gate import Token
 
 __all__ = ("AsyncStreamConnection", "StreamConnection", "StreamListener", "reachable")
 
@@ -98,7 +102,7 @@ class StreamConnection:
 _complaints = Complaints(log)
 
 
-def _greeting(name: str, token: Token | None) -> list[bytes]:
+def _greeting(name: str, token: "Token | None") -> list[bytes]:
     """Return the first message to a listener."""
     return [name.encode(), token.word.encode() if token else b""]
 
@@ -118,7 +122,7 @@ class AsyncStreamConnection:
     def __init__(
         self,
         connection: socket.socket,
-        loop: asyncio.AbstractEventLoop,
+        loop: "asyncio.AbstractEventLoop",
         *,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
@@ -136,8 +140,8 @@ class AsyncStreamConnection:
         cls,
         address: str,
         name: str,
-        token: Token | None,
-        loop: asyncio.AbstractEventLoop,
+        token: "Token | None",
+        loop: "asyncio.AbstractEventLoop",
         *,
         receive: Callable[[list[bytes]], None],
         ended: Callable[[], None],
@@ -242,10 +246,10 @@ class StreamListener:
         self,
         address: str,
         receive: Callable[[str, list[bytes]], None],
-        loop: asyncio.AbstractEventLoop,
+        loop: "asyncio.AbstractEventLoop",
         *,
         ended: Callable[[str], None] | None = None,
-        token: Token | None = None,
+        token: "Token | None" = None,
     ) -> None:
         self._address, self._receive, self._loop, self._on_end = address, receive, loop, ended
         self._token = token

@@ -20,9 +20,8 @@ import msgspec
 
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.mark import Mark, folder_of, made
-from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_descendants
+from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_below
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import (
     Done,
     Failed,
@@ -123,7 +122,7 @@ class Ear:
                 self._leave()
 
     def _leave(self) -> None:
-        end_descendants()
+        end_below()
         self._outbox.flush()
         self._spoke.close()
         os._exit(0)
@@ -170,7 +169,7 @@ class Runner:
             if work.memory and self._before.note(work.run) > work.memory // 2:
                 self._leave()
             if self._inbox.begin(work.run, task.id):
-                result = self._run_task(work, task)
+                result = self._run_task(work, task) if not work.signal else self._run_told(work, task)
                 self._outbox.put(work.run, deliver(result, work.shared_folder))
                 self._inbox.end()
                 is_last = task is work.tasks[-1]
@@ -182,9 +181,16 @@ class Runner:
 
     def _leave(self) -> None:
         """Earlier tasks left too much here for those that have not begun: another worker takes them."""
-        end_descendants()
+        end_below()
         self._outbox.flush()
         os._exit(0)
+
+    def _run_told(self, work: Work, task: Task) -> Result:
+        """Run a task that gets a signal before the block ends."""
+        from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
+
+        with Notice(work):
+            return self._run_task(work, task)
 
     def _run_task(self, work: Work, task: Task) -> Result:
         payload = opened(task)
@@ -270,7 +276,7 @@ def serve(
     mark = made(folder, name)
     adopt_orphans()
     prepare(folder)
-    spoke = Spoke(endpoint, name, Keys.load(Path(keys[0])) if keys else None)
+    spoke = _spoke(endpoint, name, keys)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
@@ -278,3 +284,11 @@ def serve(
     runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
     runs.run()
+
+
+def _spoke(endpoint: str, name: str, keys: Sequence[str]) -> Spoke:
+    if not keys:
+        return Spoke(endpoint, name)
+    from rhapsody_parsl.wire.curve import Keys  # noqa: PLC0415 - ZeroMQ, which only a hub on another host takes
+
+    return Spoke(endpoint, name, Keys.load(Path(keys[0])))

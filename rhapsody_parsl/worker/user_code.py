@@ -1,24 +1,21 @@
 """Calls user code, and sees to what it started: a child that it forked stays one, and what still runs ends with it."""
 
-import ctypes
 import os
 import sys
 import traceback
 from contextlib import suppress
 from typing import Any
 
-from rhapsody_parsl.hosts.process_tree import end_descendants, strays, wait_for
+from rhapsody_parsl.hosts.descendants import end_descendants, strays, wait_for
+from rhapsody_parsl.hosts.process_tree import has_children
 from rhapsody_parsl.payload import open_call
 
 __all__ = ("end_leftovers", "run")
 
-_P_ALL, _WALL = 0, 0x40000000
-_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL
 _SETTLE = 0.1
 """Seconds for what is just ending: `tee` at the end of its pipe writes its last lines."""
 _GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL: an MPI launcher then ends what it started on other hosts."""
-_libc = ctypes.PyDLL(None)
 
 
 class _Forked:
@@ -93,7 +90,7 @@ def _code_of(exit_: SystemExit) -> int:
 
 def end_leftovers() -> None:
     """End what the call left running. Looking costs a microsecond where nothing was started, as for most calls."""
-    if _libc.waitid(_P_ALL, 0, None, _LOOK) != 0:
+    if not has_children():
         return
     if (left := strays()) and (left := wait_for(left, _SETTLE)):
         for process in left:

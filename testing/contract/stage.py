@@ -69,7 +69,13 @@ class Stage:
         self._shared = SharedMemory()
         real = our_cores()
         cores = tuple(range(CORES))
-        self._node = Node("n0", self.host, cores, tuple(real[core % len(real)] for core in cores), memory=64)
+        self._node = Node(
+            name="n0",
+            host=self.host,
+            cores=cores,
+            real_cores=tuple(real[core % len(real)] for core in cores),
+            memory=64,
+        )
         self._free = set(cores)
         self._specs: dict[int, TaskSpec] = {}
         self._context = Context(

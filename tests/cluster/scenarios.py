@@ -261,6 +261,7 @@ def alone(folder: Path, mpi: str) -> None:
         for name, call in (("function", apps.gang), ("executable", apps.launch)):
             (meeting := folder / name).mkdir()
             tell(name, executor.submit(call, {"num_ranks": 2}, str(meeting), 2).result(PATIENCE))
+        tell("left", (executor.view().blocks[0].ends_at or 0.0) - time.time())
 
 
 def greedy(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:

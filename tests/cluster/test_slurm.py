@@ -45,6 +45,7 @@ def test_a_block_may_be_a_step(cloud: Cluster) -> None:
     with Driver(cloud, "alone", mpi="srun") as driver:
         for kind in ("function", "executable"):
             assert sorted(mask for _, mask in driver.hear(kind)) == [[0], [1]], kind
+        assert 400 < driver.hear("left") < 600, "Slurm says when the job of ten minutes ends"
 
 
 def test_a_job_that_is_requeued_is_the_same_block_again(cloud: Cluster) -> None:

@@ -166,7 +166,45 @@ def write(path: str, size: int) -> int:
     return Path(path).write_bytes(b"x" * size)
 
 
+def pid_and_limit() -> tuple[int, int]:
+    """Return the process, and its soft limit of open files."""
+    return os.getpid(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def nap_and_limit(seconds: float) -> tuple[int, int]:
     """Return the limits of open files."""
     time.sleep(seconds)
     return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def note_and_nap(note: str, word: str, seconds: float) -> float:
+    """Add a line to a file, and sleep."""
+    with Path(note).open("a") as file:
+        file.write(f"{word}\n")
+    time.sleep(seconds)
+    return seconds
+
+
+def wait_for_signal() -> float:
+    """Return when SIGUSR1 came."""
+    came: list[float] = []
+    signal.signal(signal.SIGUSR1, lambda *_: came.append(time.time()))
+    while not came:
+        time.sleep(0.01)
+    return came[0]
+
+
+def wait_for_signal_on_ranks(comm: Any = None) -> float:
+    return wait_for_signal()
+
+
+def trap_signal(stdout: str = "") -> str:
+    """Have a shell and a program below it say that SIGUSR1 came."""
+    wait = "import signal; signal.signal(signal.SIGUSR1, lambda *_: print('program', flush=True)); signal.pause()"
+    return f'trap "came=1" USR1; {sys.executable} -c "{wait}" & wait $!; wait $!; test $came && echo shell'
+
+
+def seconds_left() -> float | None:
+    from rhapsody_parsl import time_left
+
+    return time_left()

@@ -22,8 +22,8 @@ MEMORY = "/dev/shm"  # noqa: S108 - of a mount namespace of our own
 _ALL = LocalRuntime(startup_timeout=4), MPIRuntime(startup_timeout=4), DragonRuntime(startup_timeout=8)
 
 
-def _executor(*runtimes: Any, cores: int = 2) -> RhapsodyExecutor:
-    provider = LocalProvider(init_blocks=1, max_blocks=1)
+def _executor(*runtimes: Any, cores: int = 2, worker_init: str = "") -> RhapsodyExecutor:
+    provider = LocalProvider(init_blocks=1, max_blocks=1, worker_init=worker_init)
     return RhapsodyExecutor(label="x", provider=provider, runtimes=runtimes or _ALL, cores_per_node=cores)
 
 
@@ -122,6 +122,15 @@ def few_files() -> dict[str, Any]:
             futures = [executor.submit(apps.nap_and_limit, {}, 0.3) for _ in range(cores)]
             found[name] = [_told(future) for future in futures]
     return found
+
+
+def many_workers() -> dict[str, Any]:
+    """The soft limit of the block's job is below what a pilot of many workers needs."""
+    count = int(os.environ["CORES"])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, int(os.environ["HARD"])))
+    with _executor(LocalRuntime(), cores=count, worker_init="ulimit -S -n 256") as executor:  # else as the driver has
+        futures = [executor.submit(apps.pid_and_limit, {}) for _ in range(count)]
+        return {"told": [_told(future, 120) for future in futures]}
 
 
 def main(name: str) -> None:

@@ -89,12 +89,23 @@ class Heard:
 
 def test_what_waits_in_a_run_is_returned_or_outlives_a_loss(tmp_path: Path) -> None:
     """Its tasks take a tenth of a second at least, for which the pilot gives none ahead; another's may be shorter."""
-    node = Node("n0", "n0", (0,), (0,))
+    node = Node(name="n0", host="n0", cores=(0,), real_cores=(0,))
     heard: Any = Heard()
     calls = [pack_call(function, (number,), {}) for function, number in ((apps.add, 1), (apps.nap, 60))]
 
     async def use() -> None:
-        made = Pool(SubprocessPool(), Context({"n0": node}, "n0", tmp_path, tmp_path, sys.executable, {}, heard))
+        made = Pool(
+            SubprocessPool(),
+            Context(
+                nodes={"n0": node},
+                head="n0",
+                folder=tmp_path,
+                logs=tmp_path,
+                python=sys.executable,
+                environment={},
+                events=heard,
+            ),
+        )
         await made.start()
         spec = TaskSpec(runtime="subprocess_pool")
         runs = [Run(number, spec, (Placed(node, Share("n0", (0,))),)) for number in (1, 2)]

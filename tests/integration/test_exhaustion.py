@@ -112,6 +112,16 @@ def test_the_soft_limit_of_open_files_is_raised_and_tasks_have_the_jobs(tmp_path
     assert found["local"] == found["dragon"] == [[64, 4096]] * 12
 
 
-def test_a_hard_limit_of_open_files_that_is_too_low_is_said(tmp_path: Path) -> None:
-    found = _run("few_files", _scenario("few_files"), tmp_path, HARD="70", CORES="24")
-    assert all("24 cores needs" in words and "the hard limit is 70" in words for _, words in found["local"])
+def test_two_hundred_workers_run_where_the_soft_limit_is_256(tmp_path: Path) -> None:
+    told = _run("many_workers", _scenario("many_workers"), tmp_path, HARD="4096", CORES="200")["told"]
+    assert len({pid for pid, _ in told}) == 200  # all were there at once: no worker leaves between its tasks
+    assert {limit for _, limit in told} == {256}
+
+
+def test_two_hundred_workers_are_refused_in_a_sentence_where_the_hard_limit_is_300(tmp_path: Path) -> None:
+    told = _run("many_workers", _scenario("many_workers"), tmp_path, HARD="300", CORES="200")["told"]
+    assert len(told) == 200
+    (words,) = {words for _, words in told}
+    assert "TooFewOpenFiles: The pilot of a block of 1 hosts and 200 cores needs" in words
+    assert "the hard limit is 300 (ulimit -Hn): raise it, or use smaller blocks." in words
+    assert "Traceback" not in words

@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.claims import coupling, heterogeneity
-from benchmarks.library import block, machine, sides, stamps, traces
-from benchmarks.studies import path
+from benchmarks.library import block, machine, opened, sides, stamps, traces
+from benchmarks.studies import path, startup
 
 
 @pytest.mark.parametrize("share", heterogeneity.LEVELS)
@@ -223,3 +223,40 @@ def test_what_performance_says_of_three_runs_is_what_the_runs_gave() -> None:
     for what, measured, three, *_ in said:
         low, high = numbers(three)
         assert (numbers(measured)[0], low, high) in runs, what
+
+
+CALLS = """1.0 execve("/env/bin/python", ["python", "-m", "x"], 0x7f /* 9 vars */) = 0
+2.0 openat(AT_FDCWD</env>, "lib/a.py", O_RDONLY|O_CLOEXEC) = 3</env/lib/a.py>
+2.1 newfstatat(3</env/lib/a.py>, "", {st_mode=S_IFREG|0644, st_size=9, ...}, AT_EMPTY_PATH) = 0
+2.2 newfstatat(AT_FDCWD</env>, "/env/lib", {st_mode=S_IFDIR|0755, st_size=9, ...}, 0) = 0
+2.3 openat(AT_FDCWD</env>, "/etc/b", O_RDONLY) = -1 ENOENT (No such file or directory)
+2.4 openat(5</etc>, "c", O_RDONLY) = 6</etc/c>
+2.5 openat(AT_FDCWD</env>, "/tmp/d", O_RDONLY) = 6</tmp/d>
+2.6 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD, parent_tid=[12]) = 12
+2.7 vfork() = 13
+9.0 openat(AT_FDCWD</env>, "/env/late", O_RDONLY) = 7</env/late>
+"""
+
+
+def test_what_a_trace_says_is_counted_by_process_until_a_time(tmp_path: Path) -> None:
+    (tmp_path / "calls.11").write_text(CALLS)
+    (tmp_path / "calls.12").write_text('3.0 stat("/lib/e", 0x7f) = -1 ENOENT (No such file or directory)\n')
+    (tmp_path / "calls.13").write_text(
+        '3.0 execve("/bin/no", ["no"], 0x7f /* 9 vars */) = -1 ENOENT (No such file or directory)\n'
+        '3.1 execve("/bin/true", ["true"], 0x7f /* 9 vars */) = 0\n'
+    )
+    processes = opened.read(tmp_path)
+    assert sorted(processes) == [11, 13]
+    assert opened.below(processes, 11, programs=True) == [11, 13]
+    assert opened.below(processes, 11, programs=False) == [11]
+    assert processes[11].counts(5.0, {"/env"}) == opened.Counts(3, of_environment=2, looked_at=1, missing=2)
+    assert processes[11].counts(9.5, {"/env"}).opened == 4
+    assert processes[11].counts(5.0, {"/tmp"}).opened == 4  # noqa: S108 - compared
+    assert processes[13].counts(5.0, {"/env"}) == opened.Counts(1)
+
+
+def test_without_strace_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["startup"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SystemExit, match="apt-get install strace"):
+        startup.main()

@@ -9,7 +9,14 @@ import pytest
 from rhapsody_parsl.runtime_table import names, own
 
 PACKAGE = Path(__file__).parents[2] / "rhapsody_parsl"
-AT_HOME = ("runtimes/", "config.py", "service_config.py", "runtime_table.py", "annotations/decorator.py")
+AT_HOME = (
+    "runtimes/",
+    "config.py",
+    "service_config.py",
+    "runtime_table.py",
+    "service_table.py",
+    "annotations/decorator.py",
+)
 """Where runtimes are, and are named: the last says which runtime a part is for."""
 ANOTHER_LOCAL = {"cli/globus.py", "cluster/batch.py", "globus_compute/endpoint_folder.py"}
 """Where "local" is a template, or what Flux calls its own instance."""

@@ -22,9 +22,9 @@ from dragon.native.process import Process
 
 from rhapsody_parsl.cluster.names import addresses_of, is_host
 from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts.descendants import end_descendants
 from rhapsody_parsl.hosts.ending import from_shell, how_ended
 from rhapsody_parsl.hosts.mark import folder_of, mark_of, take
-from rhapsody_parsl.hosts.process_tree import end_descendants
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import Exited, Failed, Kill, Quit, Ready, Spawn, ToBackend

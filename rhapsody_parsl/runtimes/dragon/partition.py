@@ -13,7 +13,7 @@ from pathlib import Path
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
-from rhapsody_parsl.hosts import guarded_ssh, limits
+from rhapsody_parsl.hosts import descriptors, guarded_ssh, limits
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.process import Backend
@@ -40,8 +40,6 @@ _GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL."""
 _PROCESSES = 20
 """Of Dragon's own on one node, with their threads: 16 were counted."""
-_FILES, _FILES_OF_A_WORKER = 128, 8
-"""Open in one of its processes: 40 were counted, and 3 for each worker."""
 _POOL, _SMALLEST_POOL = "DRAGON_DEFAULT_SEG_SZ", 1 << 28
 """Bytes that Dragon keeps in shared memory for programs that use it; where 4 GB and more have no room it would hang."""
 _POOL_AND_MORE = 5 << 30
@@ -274,7 +272,7 @@ class Partition:
         cores = [
             sum(len(node.cores) for node in self._context.nodes.values() if node.host == host) for host in self.hosts
         ]
-        return _FILES + _FILES_OF_A_WORKER * max(cores)
+        return descriptors.of_dragon(max(cores))
 
     def _spanned(self) -> list[Host | None]:
         """Return where it runs; None is this host."""

@@ -15,7 +15,7 @@ _SIZES = ("tensor", "pipeline", "prefill_context", "data")
 
 
 def process_environment(
-    service: VLLMService, part: Placed | None, context: Context, folder: Path, api_key: str
+    service: VLLMService, part: Placed | None, context: Context, *, folder: Path, api_key: str
 ) -> Mapping[str, str | None]:
     """Return the variables of a replica's process on one node.
 

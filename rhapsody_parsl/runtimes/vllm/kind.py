@@ -51,7 +51,7 @@ class VLLMKind:
         python = preflight.interpreter(config, self._context.python)
         return Program(
             argv=[python, "-m", f"rhapsody_parsl.runtimes.vllm.{module}", path],
-            env=process_environment(config, part, self._context, folder, settings.secret),
+            env=process_environment(config, part, self._context, folder=folder, api_key=settings.secret),
             files={path: told.text()},
         )
 

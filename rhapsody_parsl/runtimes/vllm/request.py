@@ -19,6 +19,6 @@ class Request:
 
     __slots__ = ("body", "full", "policy", "run", "service", "task")
 
-    def __init__(self, task: int, run: int, service: str, full: bool, policy: PolicyValue) -> None:
+    def __init__(self, task: int, run: int, service: str, *, full: bool, policy: PolicyValue) -> None:
         self.task, self.run, self.service, self.full, self.policy = task, run, service, full, policy
         self.body = b""

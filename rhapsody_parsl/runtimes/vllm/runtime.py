@@ -68,7 +68,7 @@ class VLLM:
         queue = self._queues[run.spec.service]
         spec = run.spec
         for task in tasks:
-            self._requests[task.id] = Request(task.id, run.id, spec.service, spec.full, spec.policy)
+            self._requests[task.id] = Request(task.id, run.id, spec.service, full=spec.full, policy=spec.policy)
         queue.pending += len(tasks)
         if error := queue.error:
             for task in tasks:

@@ -78,6 +78,7 @@ class WorkerPool:
         startup_timeout: float,
     ) -> None:
         self._events, self._environment, self._exchange = context.events, context.environment, exchange
+        self._notice = context.notice
         self._spawn, self._abandon, self._prefix = spawn, abandon, prefix
         self._startup_timeout = startup_timeout
         self._workers: dict[str, _Worker] = {}
@@ -126,7 +127,11 @@ class WorkerPool:
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
         environment = {**self._environment, **worker.environment, **env}
-        self._send(worker, Work(run.id, mode, worker.cores, environment, list(tasks), memory=run.memory_on(host)))
+        memory, (number, at) = run.memory_on(host), self._notice(run)
+        work = Work(
+            run.id, mode, worker.cores, environment, list(tasks), memory=memory, signal=number, signal_at=at
+        )  # fmt: skip
+        self._send(worker, work)
 
     def end(self, run: Run) -> None:
         """The run is over; its worker is idle."""

@@ -12,7 +12,7 @@ from rhapsody_parsl.errors import InvalidTask
 RANKS = {"runtime": "mpi"}
 OWN = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "num_ranks", "ranks_per_node",
        "cores_per_rank", "gpus_per_rank", "launcher_options", "priority", "placement", "near", "labels", "isolation",
-       "walltime", "on_loss", "returns"]  # fmt: skip
+       "walltime", "on_loss", "returns", "signal", "notice"]  # fmt: skip
 
 
 def spec_of(keys: dict[str, Any], *, comm: bool = False) -> TaskSpec:
@@ -163,3 +163,13 @@ def test_any_dict_either_parses_or_is_refused(annotation: Any, given_: Any, comm
 @given(st.dictionaries(st.sampled_from(OWN), st.integers(0, 9) | st.sampled_from(["mpi", "vllm", "all", "pack"])))
 def test_plausible_dicts_too(keys: dict[Any, Any]) -> None:
     check_any(keys, {}, True)
+
+
+def test_a_signal_before_the_end() -> None:
+    assert spec_of({}).policy.signal == ""
+    assert spec_of({"signal": "SIGUSR2"}).policy.notice == 60
+    assert spec_of({"policy": {"signal": "SIGTERM", "notice": 5}}).policy.notice == 5
+    with pytest.raises(InvalidTask, match="no signal is given"):
+        spec_of({"notice": 5})
+    with pytest.raises(InvalidTask, match="allowed are SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2"):
+        spec_of({"signal": "SIGKILL"})

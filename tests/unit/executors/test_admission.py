@@ -134,3 +134,19 @@ def test_nothing_that_fits_is_refused_at_submit(keys: dict[str, Any], counts: li
     spec = make_spec(**keys)
     if can_ever_fit(spec, ledger):
         assert misfit(spec, said) is None
+
+
+def test_a_task_longer_than_the_providers_walltime_is_refused() -> None:
+    gate = Admission(RUNTIMES, SERVICES, "dragon", 1, walltime=600.0)
+    assert gate.admit(FACTS, {"walltime": 600}).spec.policy.walltime == 600
+    with pytest.raises(InvalidSpecification, match="no block lasts so long: the provider's walltime is 600 s"):
+        gate.admit(FACTS, {"walltime": 601})
+    assert admission().admit(FACTS, {"walltime": 1e9}).spec.policy.walltime == 1e9
+
+
+def test_a_task_longer_than_a_block_had_is_refused() -> None:
+    admitted = admission().admit(FACTS, {"walltime": 600})
+    admission().check_fit(admitted, [make_inventory(), make_inventory(ends_at=1e9, lasts=601.0)])
+    short = make_inventory(ends_at=1e9, lasts=599.0)
+    with pytest.raises(InvalidSpecification, match="the block had 599 s until the end of its job when it came"):
+        admission().check_fit(admission().admit(FACTS, {"walltime": 600}), [short])

@@ -19,7 +19,7 @@ def chosen(*blocks: Block, several: bool = True, cores: int = 1) -> str | None:
     known = Blocks(several)
     for each in blocks:
         known.add(each)
-    found = known.choose(make_spec(cores=cores))
+    found = known.choose(make_spec(cores=cores), 0.0)
     return found.id if found else None
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, RhapsodyExecutor, VLLMService
+from rhapsody_parsl import DragonRuntime, LocalRuntime, RhapsodyExecutor, SharedBlock, VLLMService
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.executors.checks import walltime_of
 
 LABEL = "letters, digits and . _ - + @ : = , % only, and 100 bytes at most. It names the run's folder"
 
@@ -70,3 +71,21 @@ def test_what_no_block_could_work_with_is_refused(setting: str, value: Any, prob
 ])  # fmt: skip
 def test_what_works_is_taken(setting: str, value: Any) -> None:
     assert getattr(RhapsodyExecutor(**{"runtimes": [LocalRuntime()], setting: value}), setting) == value
+
+
+class Timed(LocalProvider):
+    def __init__(self, walltime: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Parsl's
+        self.walltime = walltime
+
+
+@pytest.mark.parametrize(("walltime", "seconds"), [
+    ("00:10:00", 600), ("1-00:00:00", 86_400), ("", 0), (None, 0), ("two hours", 0), (600, 0),
+])  # fmt: skip
+def test_the_walltime_of_a_provider(walltime: Any, seconds: float) -> None:
+    assert walltime_of(Timed(walltime)) == seconds
+    assert walltime_of(SharedBlock(Timed(walltime)).share(cores=1)) == seconds
+
+
+def test_a_provider_without_a_walltime() -> None:
+    assert walltime_of(None) == walltime_of(LocalProvider()) == 0

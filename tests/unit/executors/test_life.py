@@ -105,3 +105,17 @@ def test_tasks_of_a_block_that_was_cut_off_hear_that_its_job_waits_again(
     executor._cut_checks.clear()
     executor.cut("0")
     until(lambda: link.blocks.get("0") is None, 5)
+
+
+@pytest.mark.parametrize(("most", "jobs"), [(1, 1), (2, 2)])
+def test_a_block_that_takes_no_more_is_followed_while_it_still_works(
+    executor: RhapsodyExecutor, queue: Queue, most: int, jobs: int
+) -> None:
+    queue.max_blocks = most
+    assert executor._link
+    leaving = Block("0", 0.0)
+    leaving.closing = True
+    executor._link.blocks.add(leaving)
+    for _ in range(3):
+        executor.handle_errors(executor.status())
+    assert len(queue.jobs) == jobs

@@ -39,3 +39,10 @@ def test_a_view_is_plain_data_with_labels_in_order() -> None:
 
 def test_each_state_of_a_job_is_one_of_a_block() -> None:
     assert {state.name.lower() for state in JobState} | {"connected", "leaving"} == set(get_args(BlockState))
+
+
+def test_a_block_tells_when_its_job_ends() -> None:
+    block = Block("0", 0.0)
+    assert plain(describe_block(block, {}))["ends_at"] is None
+    block.inventory = make_inventory(ends_at=90.0, lasts=60.0)
+    assert plain(describe_block(block, {}))["ends_at"] == 90.0

@@ -42,10 +42,18 @@ def host_at(
     way: tuple[str, ...] = ("env",),
     threshold: float = 5.0,
     files: dict[str, str] | None = None,
+    on_change: Callable[[str, str], None] = lambda _host, _problem: None,
 ) -> Host:
     launcher = NodeLauncher("own", way)
     return Host(
-        "other", node_launcher=launcher, folder=folder, log=log, period=0.1, threshold=threshold, files=files or {}
+        "other",
+        node_launcher=launcher,
+        folder=folder,
+        log=log,
+        period=0.1,
+        threshold=threshold,
+        files=files or {},
+        on_change=on_change,
     )
 
 
@@ -55,11 +63,12 @@ def with_host(
     threshold: float = 5.0,
     way: tuple[str, ...] = ("env",),
     log: Path | None = None,
+    on_change: Callable[[str, str], None] = lambda _host, _problem: None,
 ) -> None:
     log = log or folder.parent / "node-agent.log"
 
     async def run() -> None:
-        host = host_at(folder, log, way, threshold, {str(folder / "keys/secret"): "k"})
+        host = host_at(folder, log, way, threshold, {str(folder / "keys/secret"): "k"}, on_change)
         assert await host.start(), (host.problem, log.read_text())
         try:
             await story(host)
@@ -193,10 +202,9 @@ def test_an_node_agent_whose_keeper_is_killed_leaves_nothing(folder: Path) -> No
 @pytest.mark.parametrize("whom", ["node agent", "both"])
 def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: str) -> None:
     """Killed with its keeper, which removes the folder, it leaves that; the next one takes it over."""
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
 
     async def story(host: Host) -> None:
-        host.on_change = lambda _host, problem: told.append(problem)
         backend, pid = await sleeper(host, folder)
         losses: list[str] = []
         host.watch(losses.append)
@@ -209,8 +217,8 @@ def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: str)
         _, pid = await sleeper(host, folder)
         assert alive(pid)
 
-    with_host(folder, story)
-    assert told == ["its connection ended", ""]
+    with_host(folder, story, on_change=lambda *change: told.append(change))
+    assert told == [("other", "its connection ended"), ("other", "")]
     assert not folder.exists()
 
 

@@ -16,7 +16,7 @@ from rhapsody_parsl.runtimes.protocol import Context, Runtime
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.services.services import Services
 from testing.leases import FakeLeases
-from testing.nodes import make_node, make_spec
+from testing.nodes import make_context, make_node, make_spec
 
 
 class Broken:
@@ -38,7 +38,7 @@ def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Run
         missing={"gone": "gone:Gone cannot be imported: No module named 'gone'"},
     )  # fmt: skip
     events: Any = SimpleNamespace(done=None)  # nothing runs
-    context = Context({"n0": make_node("n0")}, "n0", Path("/x"), Path("/x"), "python", {}, events)
+    context = make_context(Path("/x"), events, make_node("n0"), python="python")
     services = Services(VLLMKind, (), context, FakeLeases())  # type: ignore[arg-type]  # none is made
     return build(config, context, services)
 

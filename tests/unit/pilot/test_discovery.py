@@ -12,6 +12,7 @@ import pytest
 from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.discovery import discover
 from rhapsody_parsl.runtimes.protocol import Node
 from testing import leaks
@@ -37,7 +38,7 @@ def discovered(
 
     async def run() -> tuple[list[Node], list[str]]:
         variables = {"RHAPSODY_HOSTFILE": str(tmp_path / "hosts"), **(environment or {})}
-        nodes, hosts = await discover(config, private, tmp_path, variables)
+        nodes, hosts = await discover(config, private, tmp_path, changes=HostChanges(), environment=variables)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (private / "keys").iterdir()}
         assert {modes[f"{end}.key_secret"] for end in ("server", "client")} == {0o600}
         await asyncio.gather(*(host.stop() for host in hosts.values()))

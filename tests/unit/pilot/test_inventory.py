@@ -6,8 +6,10 @@ from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.hosts.probe import HostFacts
-from rhapsody_parsl.pilot.inventory import make_nodes
+from rhapsody_parsl.pilot.inventory import inventory_of, make_nodes
+from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtimes.protocol import Node
+from testing.nodes import make_nodes as some_nodes
 
 
 def facts(*cores: int, **more: Any) -> HostFacts:
@@ -65,3 +67,11 @@ def test_what_is_near_a_gpu_is_told_in_the_ledgers_cores() -> None:
     (node,) = made([Listed("a")], {"a": known})
     assert node.near == ((2, 3), ())
     assert node.domains == ((0, 1), (2, 3))
+
+
+def test_a_block_says_when_it_ends_and_how_long_it_has() -> None:
+    ledger = Ledger(some_nodes(1))
+    ends = inventory_of(ledger, ["local"], False, ends_at=1000.0, now=940.0)
+    assert (ends.ends_at, ends.lasts) == (1000.0, 60.0)
+    endless = inventory_of(ledger, ["local"], False, now=940.0)
+    assert (endless.ends_at, endless.lasts) == (None, None)

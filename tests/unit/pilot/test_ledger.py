@@ -153,7 +153,15 @@ def test_at_best_keeps_what_is_lent_for_good() -> None:
 
 
 def test_cores_lie_near_their_gpus() -> None:
-    node = Node("n", "n", tuple(range(8)), tuple(range(8)), ("0", "1"), "amd", near=((4, 5, 6, 7), (0, 1, 2, 3)))
+    node = Node(
+        name="n",
+        host="n",
+        cores=tuple(range(8)),
+        real_cores=tuple(range(8)),
+        gpus=("0", "1"),
+        gpu_vendor="amd",
+        near=((4, 5, 6, 7), (0, 1, 2, 3)),
+    )
     ledger = Ledger([node])
     both = ledger.acquire("both", [("n", Part(4, 2.0, 1.0))])
     assert both is not None

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.block.context import Context, Leases, Node, Placed
+from rhapsody_parsl.block.context import Leases, Node, Placed
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, service
-from rhapsody_parsl.service_config import CommandService, ServiceSettings
+from rhapsody_parsl.service_config import CommandService, ServiceConfig
 from rhapsody_parsl.services.protocol import Program
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
@@ -21,8 +21,9 @@ from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.messages import Done, FromBackend, ServiceFacts, Share
 from rhapsody_parsl.wire.reports import ServiceReport
 from testing.leases import FakeLeases
+from testing.nodes import make_context
 
-NODE = Node("n0", "here", (0, 1), (0, 1))
+NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1))
 
 
 class Events:
@@ -40,7 +41,7 @@ class PlainKind:
 
     name = what = "plain"
 
-    def __init__(self, config: ServiceSettings) -> None:
+    def __init__(self, config: ServiceConfig) -> None:
         self.config = config
 
     async def check(self) -> None:
@@ -66,7 +67,7 @@ class Block:
         self.events = Events()
         self.environment: dict[str, str] = {}
         here = Path("/nowhere")
-        self.context = Context({"n0": NODE}, "n0", here, here, "python", self.environment, self.events)  # type: ignore[arg-type]  # all it hears
+        self.context = make_context(here, self.events, NODE, python="python", environment=self.environment)
         self.services = Services(PlainKind, configs, self.context, leases or FakeLeases())
         self.by_name = {one.name: one for one in self.services}
         self.services._started = True

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.config import decode_service
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.future import open_result
@@ -28,7 +29,6 @@ from rhapsody_parsl.hosts.node_agent import NodeAgent
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
-from rhapsody_parsl.service_config import decode_service
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Token

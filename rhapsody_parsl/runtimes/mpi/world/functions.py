@@ -197,12 +197,16 @@ class Functions:
         tasks, run, ranks = job.send(), job.run, job.ranks
         common = {**self._context.environment, **job.variables}
         every = run.spec.policy.returns == "all"
+        number, at = self._context.notice(run)
         for host, pids in world.processes_of(job).items() if run.spec.resources.memory else ():
             self._events.at_work(run, host, pids)
         for member in job.members:
             env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
             memory = run.memory_on(member.placed.node.host)
-            work = Work(run.id, "rank", member.placed.real_cores, env, tasks, ranks, every, memory=memory)
+            cores = member.placed.real_cores
+            work = Work(
+                run.id, "rank", cores, env, tasks, ranks, every, memory=memory, signal=number, signal_at=at
+            )  # fmt: skip
             self._exchange.send(world.peers[member.rank], work)
 
     def _end_ranks(self, job: Job) -> None:

@@ -77,7 +77,7 @@ class Rank:
         told = bytearray([wanted])
         comm.Bcast(told)
         if told[0]:
-            result = _call(task, comm, self._host)
+            result = _called(work, task, comm, self._host)
             is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
             if result.kind != RESULT:
                 self._outbox.put(work.run, result)
@@ -141,6 +141,16 @@ def _unpack(payload: bytes) -> object:
     from rhapsody_parsl.payload import open_result  # noqa: PLC0415 - dill is paid for with the first task
 
     return open_result(payload)
+
+
+def _called(work: Work, task: Task, comm: MPI.Intracomm, host: str) -> Result:
+    """Run one payload; with a signal before the block ends, if the work has one."""
+    if not work.signal:
+        return _call(task, comm, host)
+    from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
+
+    with Notice(work):
+        return _call(task, comm, host)
 
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:

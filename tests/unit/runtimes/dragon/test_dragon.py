@@ -3,7 +3,6 @@
 import asyncio
 import importlib.util
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
@@ -15,8 +14,9 @@ import pytest
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, mode, some_ports
-from rhapsody_parsl.runtimes.protocol import Context, Node
+from rhapsody_parsl.runtimes.protocol import Node
 from testing import leaks
+from testing.nodes import make_context
 from testing.waiting import until
 
 pytestmark = pytest.mark.dragon
@@ -106,8 +106,8 @@ def partition(folder: Path, told: Told, launcher: str, **options: Any) -> Partit
     command = folder / "dragon"
     command.write_text(f"#!/bin/sh\ncd {folder}\nprintf . >> starts\n{launcher}\n")
     command.chmod(0o700)
-    node = Node("n0", "here", (0,), (0,))
-    context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, told)  # type: ignore[arg-type]  # all it hears
+    node = Node(name="n0", host="here", cores=(0,), real_cores=(0,))
+    context = make_context(folder, told, node)
     config = DragonRuntime(executable=str(command), **options)
     nobody: Any = Hub()
     return Partition("dragon-0", ("here",), config=config, context=context, exchange=nobody, ended=told.ended)

@@ -10,6 +10,7 @@ from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.runtimes.vllm import prompt_workers
 from rhapsody_parsl.wire.messages import PROMPT, Result, Task
+from testing.nodes import make_context
 
 LOST = WorkerLost("w", "it died")
 
@@ -40,9 +41,9 @@ class Bench:
     def __init__(self, workers: int) -> None:
         self.results: list[int] = []
         self.lost: list[int] = []
-        node = Node("n0", "here", (0,), (0,))
+        node = Node(name="n0", host="here", cores=(0,), real_cores=(0,))
         events: Any = None
-        context = Context({"n0": node}, "n0", Path("/x"), Path("/x"), "python", {}, events)
+        context = make_context(Path("/x"), events, node, python="python")
         self.prompts = prompt_workers.PromptWorkers(context, workers, self._on_results, self._on_lost)
         self.workers: FakeWorkers = self.prompts._workers  # type: ignore[assignment]  # the fake
 

@@ -1,14 +1,13 @@
 """A replica with real processes: what is told of it while it dies and comes back. The server is a small stand-in."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rhapsody_parsl.runtimes.protocol import Context, Node
+from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.process_group import ProcessGroup
@@ -16,6 +15,7 @@ from rhapsody_parsl.services.services import Services
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.leases import FakeLeases
+from testing.nodes import make_context
 from testing.processes import below
 
 
@@ -45,9 +45,9 @@ class Story:
 
 
 def services_of(folder: Path, story: Story) -> Services:
-    node = Node("n0", "here", (0,), (0,))
+    node = Node(name="n0", host="here", cores=(0,), real_cores=(0,))
     service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
-    context = Context({"n0": node}, "n0", folder, folder, sys.executable, {}, story)  # type: ignore[arg-type]  # all it hears
+    context = make_context(folder, story, node)
     return Services(lambda each: VLLMKind(each, context), (service,), context, FakeLeases())  # type: ignore[arg-type]  # a model
 
 

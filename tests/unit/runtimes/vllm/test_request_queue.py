@@ -24,8 +24,11 @@ from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Abort, Ask, Result, ServiceFacts, Share, ToBackend, failed
 from testing.leases import FakeLeases
+from testing.nodes import make_context
 
-NODE = Node("n0", "here", tuple(range(4)), (0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
+NODE = Node(
+    name="n0", host="here", cores=tuple(range(4)), real_cores=(0, 1, 0, 1), gpus=("7", "8"), gpu_vendor="nvidia"
+)
 
 
 class Events:
@@ -35,14 +38,14 @@ class Events:
         return lambda *args: None
 
 
-def make_context(node: Node = NODE) -> Context:
-    return Context({"n0": node}, "n0", Path("/nowhere"), Path("/nowhere"), "python", {}, Events())
+def context_of(node: Node = NODE) -> Context:
+    return make_context(Path("/nowhere"), Events(), node, python="python")
 
 
 def make_service(
     config: VLLMService, on_change: Callable[[], None] = lambda: None, leases: Leases | None = None
 ) -> Service:
-    context = make_context()
+    context = context_of()
     hub = Exchange(context, "services", lambda peer, message: None)
     return Service(
         VLLMKind(config, context),
@@ -290,7 +293,7 @@ def test_a_replica_over_several_nodes_borrows_of_each_and_says_so_when_there_are
 def test_threads_stand_on_the_leases_cores() -> None:
     service = VLLMService("s", model="m", cores=2)
     part = Placed(NODE, Share("n0", (2, 3)))
-    env = process_environment(service, part, make_context(), Path("/tmp/x"), "key")  # noqa: S108 - never made
+    env = process_environment(service, part, context_of(), folder=Path("/tmp/x"), api_key="key")  # noqa: S108 - never made
     assert env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
     assert env["OMP_NUM_THREADS"] == "2"
     assert env["CUDA_VISIBLE_DEVICES"] == ""
@@ -301,7 +304,7 @@ def test_threads_stand_on_the_leases_cores() -> None:
 def test_a_gpu_service_sees_its_gpus_only_and_the_users_variables_win() -> None:
     service = VLLMService("s", model="m", gpus=1, env={"VLLM_PLUGINS": "mine"})
     part = Placed(NODE, Share("n0", (0,), (1,)))
-    env = process_environment(service, part, make_context(), Path("/x"), "key")
+    env = process_environment(service, part, context_of(), folder=Path("/x"), api_key="key")
     assert env["CUDA_VISIBLE_DEVICES"] == "8"
     assert "VLLM_CPU_OMP_THREADS_BIND" not in env
     assert env["VLLM_PLUGINS"] == "mine"
@@ -309,16 +312,16 @@ def test_a_gpu_service_sees_its_gpus_only_and_the_users_variables_win() -> None:
 
 def test_each_node_of_a_replica_shows_its_own_gpus() -> None:
     service = VLLMService("s", "m", gpus=1, nodes=2, engine_args={"tensor_parallel_size": 2})
-    other = Node("n1", "there", (0,), (0,), gpus=("3", "4"), gpu_vendor="nvidia")
+    other = Node(name="n1", host="there", cores=(0,), real_cores=(0,), gpus=("3", "4"), gpu_vendor="nvidia")
     parts = (Placed(NODE, Share("n0", (0,), (1,))), Placed(other, Share("n1", (0,), (0,))))
-    shown = [process_environment(service, part, make_context(), Path("/x"), "") for part in parts]
+    shown = [process_environment(service, part, context_of(), folder=Path("/x"), api_key="") for part in parts]
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shown] == ["8", "3"]
 
 
 def test_nothing_is_compiled_on_cpus_unless_the_user_wants_it() -> None:
     for eager, expected in ((True, "1"), (False, None)):
         service = VLLMService("s", "m", engine_args={"enforce_eager": eager})
-        env = process_environment(service, None, make_context(), Path("/x"), "")
+        env = process_environment(service, None, context_of(), folder=Path("/x"), api_key="")
         assert env.get("TORCH_COMPILE_DISABLE") == expected
 
 
@@ -335,7 +338,7 @@ def test_a_worker_that_is_alone_needs_no_process_of_its_own(
     sizes: dict[str, Any], own: dict[str, str], expected: str | None
 ) -> None:
     service = VLLMService("s", "m", engine_args=sizes, env=own)
-    env = process_environment(service, None, make_context(), Path("/x"), "")
+    env = process_environment(service, None, context_of(), folder=Path("/x"), api_key="")
     assert env.get("VLLM_ENABLE_V1_MULTIPROCESSING") == expected
 
 

@@ -8,8 +8,8 @@ from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool
 from rhapsody_parsl.wire.messages import Quit, Ready, Share, Task, Work
 
-NODE = Node("n0", "h", (0, 1, 2, 3), (0, 1, 2, 3), ("4", "7", "9"), "nvidia")
-BARE = Node("n1", "h", (0, 1), (0, 1))
+NODE = Node(name="n0", host="h", cores=(0, 1, 2, 3), real_cores=(0, 1, 2, 3), gpus=("4", "7", "9"), gpu_vendor="nvidia")
+BARE = Node(name="n1", host="h", cores=(0, 1), real_cores=(0, 1))
 
 
 class Pilot:
@@ -23,6 +23,10 @@ class Pilot:
 
     def at_work(self, run: Run, host: str, pids: Any) -> None:
         """Hear of processes."""
+
+    def notice(self, run: Run) -> tuple[int, float]:
+        """The second run gets a signal."""
+        return (10, 99.0) if run.id == 2 else (0, 0.0)
 
 
 class Hub:
@@ -102,3 +106,11 @@ def test_one_at_work_stays_beside_another_share_of_its_gpu() -> None:
 def test_where_there_are_no_gpus_any_worker_will_do() -> None:
     pool = Pool()
     assert pool.run(node=BARE) == pool.run(node=BARE)
+
+
+def test_work_tells_of_the_signal_before_the_end() -> None:
+    pool = Pool()
+    for _ in range(2):
+        pool.run()
+    sent = [(work.signal, work.signal_at) for _, work in pool.hub.sent if isinstance(work, Work)]
+    assert sent == [(0, 0.0), (10, 99.0)]

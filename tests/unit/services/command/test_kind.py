@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from rhapsody_parsl.block.context import Context, Node, Placed
+from rhapsody_parsl.block.context import Node, Placed
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.services.command.kind import CommandKind
 from rhapsody_parsl.services.command.settings import CommandSettings
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.messages import ServiceFacts, Share
+from testing.nodes import make_context
 
-NODE = Node("n0", "here", (0, 1), (0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
+NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1), gpus=("7", "8"), gpu_vendor="nvidia")
 FOLDER = Path("/private/x")
 SECRET = "a-word"  # noqa: S105 - no secret
 SETTINGS = Settings(
@@ -26,7 +27,7 @@ SETTINGS = Settings(
 
 def kind_of(command: Any = ("serve", "{host}:{port}"), **fields: Any) -> CommandKind:
     events: Any = None
-    context = Context({"n0": NODE}, "n0", FOLDER, FOLDER, "python", {}, events)
+    context = make_context(FOLDER, events, NODE, python="python")
     return CommandKind(CommandService("s", command, **fields), context)
 
 

@@ -143,7 +143,14 @@ def test_a_program_binds_where_the_launcher_cannot() -> None:
 
 
 def test_ranks_with_gpus_of_their_own() -> None:
-    node = Node("a.site", "a.site", tuple(range(8)), tuple(range(8)), ("4", "5", "6", "7"), "amd")
+    node = Node(
+        name="a.site",
+        host="a.site",
+        cores=tuple(range(8)),
+        real_cores=tuple(range(8)),
+        gpus=("4", "5", "6", "7"),
+        gpu_vendor="amd",
+    )
     placed = Placed(node, Share("a.site", (0, 1, 2, 3, 6, 7), (1, 2, 3)), 3)
     places = places_of([placed], 1.0)
     assert plan(places) == "a.site=0-1@5/2-3@6/6-7@7"
@@ -285,7 +292,7 @@ def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
 
 def gang(*shares: tuple[str, str, tuple[int, ...], int], **resources: object) -> Run:
     placed = tuple(
-        Placed(Node(name, host, tuple(range(4)), (0, 1, 0, 1)), Share(name, cores), ranks)
+        Placed(Node(name=name, host=host, cores=tuple(range(4)), real_cores=(0, 1, 0, 1)), Share(name, cores), ranks)
         for name, host, cores, ranks in shares
     )
     return Run(1, TaskSpec(resources=Resources(**resources)), placed)  # type: ignore[arg-type]  # names are checked there

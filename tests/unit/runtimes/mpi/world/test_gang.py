@@ -10,7 +10,12 @@ from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result, Share, Task
 
-NODES = [Node(name, "h", (0, 1, 2, 3), (0, 1, 0, 1), ("0", "1", "2", "3"), "nvidia") for name in ("n0", "n1")]
+NODES = [
+    Node(
+        name=name, host="h", cores=(0, 1, 2, 3), real_cores=(0, 1, 0, 1), gpus=("0", "1", "2", "3"), gpu_vendor="nvidia"
+    )
+    for name in ("n0", "n1")
+]
 
 
 def run_on(

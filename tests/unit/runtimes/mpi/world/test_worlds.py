@@ -1,7 +1,6 @@
 """Which worlds stand. What launches them is a program that sleeps, under its guard; no rank ever comes."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -12,16 +11,20 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import MPIRuntime
+from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
-from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run
+from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.messages import Share
 from testing import leaks
+from testing.nodes import make_context
 
-NODES = {f"n{number}": Node(f"n{number}", f"host{number}", (0,), (0,)) for number in range(7)}
+NODES = {
+    f"n{number}": Node(name=f"n{number}", host=f"host{number}", cores=(0,), real_cores=(0,)) for number in range(7)
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +40,19 @@ class Block:
         program = folder / "launch"
         program.write_text("#!/bin/sh\nexec sleep 100\n")
         program.chmod(0o700)
-        here = Context(NODES, "n0", folder, folder, sys.executable, {}, None)  # type: ignore[arg-type]  # nobody reports
+        here = make_context(folder, None, *NODES.values())
         launcher, log = NodeLauncher("own", ("env",)), folder / "log"
-        other = Host("elsewhere", node_launcher=launcher, folder=folder, log=log, period=1.0, threshold=1.0, files={})
-        several = Context(NODES, "n0", folder, folder, sys.executable, {}, None, {other.name: other})  # type: ignore[arg-type]  # as above
+        other = Host(
+            "elsewhere",
+            node_launcher=launcher,
+            folder=folder,
+            log=log,
+            period=1.0,
+            threshold=1.0,
+            files={},
+            on_change=HostChanges().tell,
+        )
+        several = make_context(folder, None, *NODES.values(), hosts={other.name: other})
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
         self.hub.start()
