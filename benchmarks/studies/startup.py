@@ -124,7 +124,7 @@ def _first(said: Said, *words: str) -> Said:
     return min(found, key=lambda each: float(each["began"]), default={})
 
 
-def row(kind: str, name: str, plain: Said, said: Said, calls: Mapping[int, opened.Traced]) -> list[str]:
+def row(kind: str, name: str, *, plain: Said, said: Said, calls: Mapping[int, opened.Traced]) -> list[str]:
     """Return the numbers of a row: files from the run that was traced, times from the one that was not."""
     whole = kind == "dragon"
     root, costly = told(kind, said)[name]["pid"], told(kind, plain)[name]
@@ -169,7 +169,7 @@ def main() -> None:
     for kind in ("local",) if arguments.quick else ("local", "dragon"):
         plain, _ = measure(kind, traced=False)
         said, calls = measure(kind, traced=True)
-        table += [row(kind, name, plain, said, calls) for name in told(kind, said)]
+        table += [row(kind, name, plain=plain, said=said, calls=calls) for name in told(kind, said)]
     machine.show("Until the first task", _COLUMNS, table)
     print(f"written: {machine.write(arguments.out, 'startup', {'columns': _COLUMNS, 'rows': table})}")
 

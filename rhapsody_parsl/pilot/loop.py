@@ -43,7 +43,7 @@ class Pilot:
         ends_at: Seconds since the epoch at which the job ends; None where nobody says.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         config: BlockConfig,
         block: str,

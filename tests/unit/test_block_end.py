@@ -30,6 +30,9 @@ def test_the_block_says_which_signal_and_when(
     keys: dict[str, Any], ends_at: float | None, notice: tuple[int, float]
 ) -> None:
     node = make_node("n0")
-    here = Context({"n0": node}, "n0", Path("/x"), Path("/x"), "python", {}, None)  # type: ignore[arg-type]  # unheard
+    here = Context(
+        nodes={"n0": node}, head="n0", folder=Path("/x"), logs=Path("/x"), python="python", environment={},
+        events=None,  # type: ignore[arg-type]  # unheard
+    )  # fmt: skip
     here = msgspec.structs.replace(here, ends_at=ends_at)
     assert here.notice(Run(1, make_spec(**keys))) == notice
