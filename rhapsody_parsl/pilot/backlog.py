@@ -1,18 +1,20 @@
 """The tasks that wait: lanes of equal tasks, by the shape of what they ask, and which of them is served first."""
 
-from bisect import insort
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import NodeLost, UnroutableTask
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.account import Account
+from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
-from rhapsody_parsl.pilot.shape import Shape, Size, memory_class, shape_key
+from rhapsody_parsl.pilot.shape import Shape, memory_class, shape_key
 from rhapsody_parsl.pilot.turn import in_turn
 from rhapsody_parsl.wire.messages import Task
 
@@ -44,7 +46,7 @@ class Backlog:
         ageing: Seconds of waiting that weigh as much as one step of priority.
 
     Attributes:
-        behind: Lanes in which tasks wait, or did, while runs of theirs are under way.
+        behind: Lanes in which short tasks wait, or did, while runs of theirs are under way.
     """
 
     def __init__(
@@ -63,11 +65,11 @@ class Backlog:
         self._lane_count = 0
         self._most_lanes = _MOST_LANES
         self._shapes: dict[Hashable, LaneShape] = {}
-        self._sizes: list[Size] = []
-        self._by_size: dict[Size, Ranking[LaneShape]] = {}
+        self._groups = Groups()
+        self._claims: Ranking[LaneShape] = Ranking(_order)  # of all who wait for nodes
         self._requests: Ranking[LaneShape] = Ranking(_order)
         self._fresh: Ranking[LaneShape] = Ranking(_oldest)
-        self._late: Ranking[LaneShape] = Ranking(_order)
+        self._late: dict[str, Ranking[LaneShape]] = {}  # by runtime
         self.behind: dict[Lane, None] = {}
 
     def __len__(self) -> int:
@@ -130,10 +132,10 @@ class Backlog:
 
     def is_empty(self) -> bool:
         """Whether no task waits; if so, old lanes are dropped."""
-        if self._requests.first() or any(shapes.first() for shapes in self._by_size.values()):
+        if self._claims.first() or self._requests.first():
             return False
-        self._sizes.clear()
-        self._by_size.clear()
+        self._groups.clear()
+        self._late.clear()
         self._drop_empty()
         return True
 
@@ -160,46 +162,67 @@ class Backlog:
         if shape.window:
             self._requests.add(shape)
             return
-        shapes = self._by_size.get(shape.size)
-        if shapes is None:
-            insort(self._sizes, shape.size)
-            shapes = self._by_size[shape.size] = Ranking(_order)
-        shapes.add(shape)
+        self._claims.add(shape)
         self._fresh.add(shape)
+        self._groups.add(shape)
 
     def _waiting(self) -> Iterator[LaneShape]:
         yield from self._requests
-        for shapes in self._by_size.values():
-            yield from shapes
+        yield from self._claims
 
     # --- who is served -------------------------------------------------------------------------------------------
 
-    def in_order(self, now: float, ready: Collection[str]) -> Iterator[Lane]:
+    def in_order(self, ready: Collection[str], first: Iterable[LaneShape] = ()) -> Iterator[Lane]:
         """Yield lanes of runtimes that are ready, the first claim first, each to be served until it finds no room.
 
-        Where one finds none the others of its shape would not either, and are passed over. So are, unless they are
-        late, all for which fewer cores are free than they need.
+        Where one finds none the others of its shape would not either, and are passed over. So are all that surely find
+        none on the open nodes.
+
+        Args:
+            ready: Names of the runtimes.
+            first: Shapes that may find room on other nodes.
         """
         if self._requests:
-            yield from in_turn([self._requests], ready, self._has_cores)
-        while (front := self._fresh.front()) and now - front[0] > PATIENCE:
-            self._fresh.pop()
-            self._late.add(front[1])
-        yield from in_turn([self._late, *self._fitting()], ready, self._has_cores)
+            yield from in_turn([self._requests], ready)
+        others: Ranking[LaneShape] = Ranking(_order)
+        for shape in first:
+            others.add(shape)
+        yield from in_turn([others, *self._groups.fitting(ready)], ready)
+        self._drop_empty()
 
     def lanes_behind(self) -> list[Lane]:
-        """Return the lanes in which tasks wait while runs of theirs are under way, the first claim first."""
+        """Return the lanes of short tasks that wait while runs of theirs are under way, the first claim first."""
         if not self.behind:
             return []
-        self.behind = {lane: None for lane in self.behind if len(lane) and lane.runs}
+        self.behind = {lane: None for lane in self.behind if lane.prefetch > 1 and len(lane) and lane.runs}
         return sorted(self.behind, key=lambda lane: lane.order or 0.0)
 
-    def note_late(self, shape: LaneShape, now: float) -> bool:
-        """Return whether a shape is late; if it was and is no more, its time begins anew."""
-        if self.is_late(shape, now):
-            return True
+    def first_claim(self) -> LaneShape | None:
+        """Return the shape with the first claim of all that wait for nodes."""
+        return self._claims.first()
+
+    def first_late(self, now: float, ready: Collection[str]) -> LaneShape | None:
+        """Return the shape with the first claim of those that have waited for long, until it is taken out."""
+        while (front := self._fresh.front()) and now - front[0] > PATIENCE:
+            self._fresh.pop()
+            self._late.setdefault(front[1].runtime, Ranking(_order)).add(front[1])
+        fronts = [self._late_of(runtime, now) for runtime in self._late if runtime in ready]
+        return min(filter(None, fronts), key=lambda shape: shape.order or 0.0, default=None)
+
+    def _late_of(self, runtime: str, now: float) -> LaneShape | None:
+        late = self._late[runtime]
+        while (shape := late.first()) is not None and not self.is_late(shape, now):
+            late.pop()
+            self._fresh.add(shape)
+        return shape
+
+    def take_late(self, shape: LaneShape) -> None:
+        """The shape that `first_late` returned has nodes kept free."""
+        self._late[shape.runtime].pop()
+
+    def keep_none(self, shape: LaneShape) -> None:
+        """A shape has no nodes kept free any more; if tasks of it wait, it will be late again."""
         self._fresh.add(shape)
-        return False
 
     def is_late(self, shape: LaneShape, now: float) -> bool:
         """Whether a task of a shape has waited for long."""
@@ -213,39 +236,12 @@ class Backlog:
 
     def is_alone(self, lane: Lane) -> bool:
         """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
-        if len(self._by_size) != 1 or len(lane.shape.lanes) != 1:
-            return False
-        (shapes,) = self._by_size.values()
-        return len(shapes) == 1
+        return len(self._claims) == 1 and len(lane.shape.lanes) == 1
 
-    def waits_before(self, order: float, cores: int, ready: Collection[str]) -> bool:
-        """Whether somebody with an older claim would have room on a node with so many free cores."""
-        for size in self._sizes:
-            if size.cores > cores:
-                return False
-            if size.of_one_node and size.runtime in ready:
-                front = self._by_size[size].front()
-                if front is not None and front[0] < order:
-                    return True
-        return False
-
-    def _has_cores(self, shape: LaneShape) -> bool:
-        return self._is_free(shape.size)
-
-    def _is_free(self, size: Size) -> bool:
-        return size.cores <= self._ledger.free_cores and size.on_a_node <= self._ledger.shelf.most
-
-    def _fitting(self) -> list[Ranking[LaneShape]]:
-        """Return the shapes of each size for which cores are free; sizes of which nobody waits are forgotten."""
-        fitting = []
-        for size, shapes in list(self._by_size.items()):
-            if shapes.front() is None:
-                self._sizes.remove(size)
-                del self._by_size[size]
-            elif self._is_free(size):
-                fitting.append(shapes)
-        self._drop_empty()
-        return fitting
+    def waits_before(self, order: float, account: Account, back: Part, ready: Collection[str]) -> bool:
+        """Whether somebody with an older claim would have room on a node, if so much more of it were free."""
+        front = self._claims.front()
+        return front is not None and front[0] < order and self._groups.waits_before(order, account, back, ready)
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
@@ -277,6 +273,8 @@ class Backlog:
         else:
             self._check(spec, alike, lane.shape)
         _note(lane, spec)
+        if lane.shape.asks(spec.resources.memory) and lane.shape.order is not None:
+            self._groups.add(lane.shape)
         return lane
 
     def _alike(self, spec: TaskSpec) -> TaskSpec:
@@ -307,7 +305,7 @@ class Backlog:
         runtime = route(spec, self._runtimes, self._default)
         window = self._windows.get(runtime, 0)
         key = shape_key(alike, runtime, window)
-        shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window)
+        shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window, self._ledger.open)
         self._check(spec, alike, shape)
         self._shapes[key] = shape
         policy = msgspec.structs.replace(alike.policy, near=near)

@@ -6,9 +6,11 @@ from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.last_starts import LastStarts
+from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Feeder",)
@@ -47,17 +49,18 @@ class Feeder:
 
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
-        self._reservations.clear()
         if self._runs.for_services.wanted:
-            self._runs.for_services.serve()
+            self._runs.for_services.serve(self._reservations.clear)
         if self._backlog.is_empty():
+            self._reservations.clear()
             return
         if self._runs.idle:
             self._use_idle_leases(now)
-        for lane in self._backlog.in_order(now, self._starts.startable(now)):
+        self._reservations.review(now)
+        for lane in self._backlog.in_order(self._starts.startable(now), self._reservations.may_start()):
             self._serve(lane, now)
-            if len(lane) and not lane.window and not self._reservations.add(lane.shape, now):
-                break
+        if self._reservations.changed:
+            self._reservations.review(now)
         self._put_behind(now)
 
     def start_alone(self, task: Task, now: float) -> bool:
@@ -128,7 +131,7 @@ class Feeder:
     def _put_behind(self, now: float) -> None:
         """Put short tasks behind those that run."""
         for lane in self._backlog.lanes_behind():
-            if lane.prefetch > 1 and lane.runtime in self._starts.ready and not lane.window:
+            if lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
                     if len(lane) and (room := active.room(self._ledger.cores)) and self._allowed(active):
                         self._feed(active, room, now)
@@ -136,12 +139,22 @@ class Feeder:
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
         if not lane.window:
-            kept = self._reservations.held.keys() | self._runs.for_services.closed
-            lent = self._runs.lender.lend(self._backlog.wants(lane), kept)
+            lent = self._lend(lane)
             return self._runs.open(lane, *lent, now) if lent else None
-        if lane.shape.room <= 0:
+        if lane.shape.free_window <= 0:
             return None
         return next(iter(lane.runs.values()), None) or self._runs.open(lane, None, (), now)
+
+    def _lend(self, lane: Lane) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend the first of a lane open nodes; if these are not enough, also those that it may use of the others."""
+        shape, spec = lane.shape, self._backlog.wants(lane)
+        demand = shape.demand_of(spec)
+        lent = self._runs.lender.lend(spec, demand, [shape.room])
+        if lent is None and (kept := self._reservations.rooms(shape, demand)):
+            lent = self._runs.lender.lend(spec, demand, [shape.room, *kept])
+        if lent is not None:
+            self._reservations.served(shape)
+        return lent
 
     def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
         """Give a run tasks of its lane, so many at most; return whether it was given any."""

@@ -83,9 +83,6 @@ class Fitting:
         share = active.run.placed[0].share
         if share.memory == memory:
             return True
-        if (
-            memory > share.memory
-            and self._reservations.held.get(share.node, active.lane.shape) is not active.lane.shape
-        ):
+        if memory > share.memory and self._reservations.keeps(share.node, active.lane.shape):
             return False
         return self._lender.refit(active, memory)

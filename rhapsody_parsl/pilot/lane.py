@@ -143,7 +143,7 @@ class ActiveRun:
         """
         lane, has = self.lane, len(self.inflight)
         if lane.window:
-            return lane.shape.room
+            return lane.shape.free_window
         if self.recalled or self.lost_with or has > (most := lane.prefetch) // 2:
             return 0
         return min(most - has, lane.portion(cores))

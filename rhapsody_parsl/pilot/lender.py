@@ -1,14 +1,16 @@
 """Places runs and services on nodes, lends them what they hold there, and keeps the record of it."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
+from rhapsody_parsl.pilot.pool import Room
 from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.wire.messages import LeaseRecord
 
@@ -36,10 +38,12 @@ class Lender:
         self._closed: list[LeaseRecord] = []
         self.services: list[LeaseRecord] = []
 
-    def lend(self, spec: TaskSpec, closed: Collection[str]) -> tuple[Lease, tuple[Placed, ...]] | None:
-        """Lend what a run of a spec needs, outside closed nodes; None when it does not fit now."""
+    def lend(
+        self, spec: TaskSpec, demand: Demand | None = None, rooms: Sequence[Room] | None = None
+    ) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend what a run of a spec needs; None when it does not fit now. See `scheduler.place`."""
         near = spec.policy.near
-        placing = scheduler.place(spec, self._ledger, closed, self.home(near) if near else "")
+        placing = scheduler.place(spec, self._ledger, self.home(near) if near else "", demand=demand, rooms=rooms)
         lease = self._ledger.acquire(spec.name, placing) if placing else None
         if lease is None or placing is None:
             return None
@@ -85,7 +89,7 @@ class Lender:
         return True
 
     def lend_to_service(
-        self, borrower: str, wants: TaskSpec, key: str, *, lasting: bool, closed: Collection[str] = ()
+        self, borrower: str, wants: TaskSpec, key: str, *, lasting: bool, rooms: Sequence[Room] | None = None
     ) -> tuple[Lease, tuple[Placed, ...]] | None:
         """Lend something to a service.
 
@@ -94,13 +98,13 @@ class Lender:
             wants: What, and of which nodes; its runtime is the kind of service, for the record.
             key: Tasks that ask to be `near` this go to the lease's first node.
             lasting: Whether tasks are never to count on it.
-            closed: Nodes kept free for somebody else.
+            rooms: See `scheduler.place`.
 
         Returns:
             The lease and its parts, or None when it does not fit now.
         """
-        placing = scheduler.place(wants, self._ledger, closed)
-        lease = self._ledger.acquire(borrower, placing, permanent=lasting) if placing else None
+        placing = scheduler.place(wants, self._ledger, rooms=rooms)
+        lease = self._ledger.acquire(borrower, placing, permanent=lasting, for_service=True) if placing else None
         if lease is None or placing is None:
             return None
         if key:

@@ -1,38 +1,53 @@
 """Where a task goes: a pure function of its spec and the ledger.
 
 `place` answers for now, `can_ever_fit` for the day when every other task is done, `reserve` names the nodes to keep
-free for a gang that has waited long enough.
+free for a gang that has waited long enough. They look where there is room, and not at all nodes (`pool`).
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.pilot.ledger import Account, Ledger, Shelf
+from rhapsody_parsl.pilot.account import Account
+from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.levels import emptiest_first, fullest_first
+from rhapsody_parsl.pilot.pool import Room
 
 __all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
 
 Placing = list[tuple[str, Part]]
 """Node names and what is taken of each."""
+_MANY = 8
+"""Nodes that a search may find useless before it has them indexed."""
 
 
-def place(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = (), near: str = "") -> Placing | None:
+def place(
+    spec: TaskSpec,
+    ledger: Ledger,
+    near: str = "",
+    *,
+    demand: Demand | None = None,
+    rooms: Sequence[Room] | None = None,
+) -> Placing | None:
     """Return where the task can start now, or None.
 
     Args:
         spec: The task's.
         ledger: The block's.
-        closed: Nodes kept free for somebody else.
         near: Node to prefer.
+        demand: What it asks of each node, if somebody knows.
+        rooms: The nodes that it may use, for what it asks or for less; without them, all.
     """
+    demand = demand or Demand(spec)
+    rooms = rooms or [pool.room(demand) for pool in (ledger.open, *ledger.kept)]
     if spec.resources.is_mpi:
-        return _place_gang(spec, ledger.shelf, closed)
-    if near in ledger.accounts:
-        placing = _place_single(spec, _usable([ledger.accounts[near]], spec, closed))
-        if placing is not None:
-            return placing
-    return _place_somewhere(spec, ledger.shelf, closed)
+        return _place_gang(spec, demand, rooms)
+    account = ledger.accounts.get(near) if near else None
+    if account is not None and demand.holds(account) and any(room.has(account) for room in rooms):
+        return _place_on(account, demand)
+    return _place_somewhere(spec, demand, rooms)
 
 
 def can_ever_fit(spec: TaskSpec, ledger: Ledger, whole: bool = False) -> bool:
@@ -63,61 +78,64 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
     )
 
 
-def reserve(spec: TaskSpec, ledger: Ledger, closed: Collection[str] = ()) -> set[str]:
-    """Return the nodes to keep free so that the task can start: of those it could use, the ones with most room now."""
-    best = ledger.at_best().accounts
-    candidates = (
-        best[account.node.name]
-        for account in ledger.shelf.emptiest_first(0)
-        if account.node.name not in closed and _labelled(account, spec)
-    )
-    chosen: list[Account] = []
-    while more := list(islice(candidates, max(1, len(chosen)))):
-        chosen += more
-        if _fits(spec, chosen):
-            return {account.node.name for account in chosen[: _fewest(spec, chosen)]}
-    return set()
+def reserve(demand: Demand, ledger: Ledger) -> list[Account]:
+    """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
+
+    Nodes that services would have to leave first are taken only where there are not enough others.
+    """
+    beside, best = ledger.beside_services(), ledger.at_best()
+    return _reserve(demand, ledger, beside) or (_reserve(demand, ledger, best) if best is not beside else [])
 
 
-def _fewest(spec: TaskSpec, accounts: list[Account]) -> int:
-    """Return how many of the first accounts are enough, when all are: more never hinder."""
-    low, high = 1, len(accounts)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _fits(spec, accounts[:middle]) else (middle + 1, high)
-    return low
-
-
-def _fits(spec: TaskSpec, accounts: list[Account]) -> bool:
-    shelf = Shelf(accounts)
-    placing = _place_gang(spec, shelf, ()) if spec.resources.is_mpi else _place_somewhere(spec, shelf, ())
-    return placing is not None
+def _reserve(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
+    missing, chosen = demand.needs, list[Account]()
+    for account in emptiest_first([ledger.open.parts], 0):
+        if holds := demand.holds(best.accounts[account.node.name]):
+            chosen.append(account)
+            missing -= holds
+            if missing <= 0:
+                return chosen
+    return []
 
 
 def _labelled(account: Account, spec: TaskSpec) -> bool:
     return not spec.policy.labels or account.labels.issuperset(spec.policy.labels)
 
 
-def _usable(accounts: Iterable[Account], spec: TaskSpec, closed: Collection[str]) -> Iterable[Account]:
-    if not closed and not spec.policy.labels:
-        return accounts
-    return (account for account in accounts if account.node.name not in closed and _labelled(account, spec))
+Held = Iterator[tuple[Account, int]]
 
 
-def _place_somewhere(spec: TaskSpec, shelf: Shelf, closed: Collection[str]) -> Placing | None:
-    """One node, the fullest that has room for `pack`, else the emptiest."""
-    cores = spec.resources.cores
-    order = shelf.fullest_first(cores) if spec.policy.placement == "pack" else shelf.emptiest_first(cores)
-    return _place_single(spec, _usable(order, spec, closed))
+def _fullest(demand: Demand, rooms: Sequence[Room], least: int) -> Held:
+    return _holding(demand, rooms, fullest_first([room.levels for room in rooms], least))
 
 
-def _place_single(spec: TaskSpec, accounts: Iterable[Account]) -> Placing | None:
-    part = spec.resources.single()
-    exclusive = spec.policy.placement == "exclusive"
+def _emptiest(demand: Demand, rooms: Sequence[Room]) -> Held:
+    return _holding(demand, rooms, emptiest_first([room.levels for room in rooms], demand.least))
+
+
+def _holding(demand: Demand, rooms: Sequence[Room], accounts: Iterable[Account]) -> Held:
+    """Yield those that hold something of what is asked, and how much; where many do not, the next search is exact."""
+    useless = 0
     for account in accounts:
-        if account.fits(part) and (not exclusive or account.untouched):
-            return [(account.node.name, _whole(account, part) if exclusive else part)]
-    return None
+        if holds := demand.holds(account):
+            yield account, holds
+            continue
+        useless += 1
+        if useless == _MANY:
+            for room in rooms:
+                room.index()
+
+
+def _place_somewhere(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> Placing | None:
+    """One node, the fullest that has room for `pack`, else the emptiest."""
+    pack = spec.policy.placement == "pack"
+    found = next(_fullest(demand, rooms, demand.least) if pack else _emptiest(demand, rooms), None)
+    return _place_on(found[0], demand) if found else None
+
+
+def _place_on(account: Account, demand: Demand) -> Placing:
+    part = demand.part_on(account)
+    return [(account.node.name, _whole(account, part) if demand.whole else part)]
 
 
 def _whole(account: Account, part: Part) -> Part:
@@ -126,51 +144,35 @@ def _whole(account: Account, part: Part) -> Part:
     return Part(len(node.cores), gpus, 1.0 if gpus else 0.0, max(node.memory, part.memory), part.ranks)
 
 
-def _place_gang(spec: TaskSpec, shelf: Shelf, closed: Collection[str]) -> Placing | None:
-    resources = spec.resources
-    whole = spec.policy.placement == "exclusive" or not resources.num_ranks
-    counts = _ranks_on_nodes(spec, shelf, closed, whole) if resources.num_nodes else _ranks(spec, shelf, closed, whole)
-    if counts is None:
+def _place_gang(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> Placing | None:
+    pack = spec.policy.placement == "pack"
+    if not demand.per_rank:
+        order = _fullest(demand, rooms, demand.least) if pack else _emptiest(demand, rooms)
+        accounts = [account for account, _ in islice(order, demand.needs)]
+        parts = [(account, demand.part_on(account)) for account in accounts]
+        parts = parts if len(parts) == demand.needs else []
+    else:
+        resources = spec.resources
+        parts = [(account, resources.part(ranks)) for account, ranks in _ranks(spec, demand, rooms) or ()]
+    if not parts:
         return None
-    counts.sort(key=lambda count: count[0].position)  # ranks are numbered in the order of the block's nodes
-    parts = [(account, resources.part(ranks)) for account, ranks in counts]
-    return [(account.node.name, _whole(account, part) if whole else part) for account, part in parts]
+    parts.sort(key=lambda part: part[0].position)  # ranks are numbered in the order of the block's nodes
+    return [(account.node.name, _whole(account, part) if demand.whole else part) for account, part in parts]
 
 
 Counts = list[tuple[Account, int]]
 
 
-def _ranks_on_nodes(spec: TaskSpec, shelf: Shelf, closed: Collection[str], whole: bool) -> Counts | None:
-    """A fixed number of nodes with equally many ranks on each; without a number of ranks, one a core on whole nodes."""
-    resources = spec.resources
-    least = resources.cores_per_rank * (resources.ranks_per_node or 1)
-    order = shelf.fullest_first(least) if spec.policy.placement == "pack" else shelf.emptiest_first(least)
-    counts: Counts = []
-    for account in _usable(order, spec, closed):
-        ranks = resources.ranks_per_node or len(account.node.cores) // resources.cores_per_rank
-        if account.fits(resources.part(ranks)) and (account.untouched or not whole):
-            counts.append((account, ranks))
-        if len(counts) == resources.num_nodes:
-            return counts
-    return None
-
-
-def _ranks(spec: TaskSpec, shelf: Shelf, closed: Collection[str], whole: bool) -> Counts | None:
+def _ranks(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> Counts | None:
     """Any nodes: the tightest that holds all ranks, else as few as possible; `spread`: one rank at a time."""
-    resources = spec.resources
-    wanted, one = resources.num_ranks, resources.part(1)
-
-    def room(accounts: Iterable[Account]) -> Iterator[tuple[Account, int]]:
-        usable = (a for a in _usable(accounts, spec, closed) if a.untouched or not whole)
-        return ((account, ranks) for account in usable if (ranks := account.ranks(one)))
-
+    wanted = demand.needs
     if spec.policy.placement == "spread":
-        return _deal(list(islice(room(shelf.emptiest_first(one.cores)), wanted)), wanted)
-    for account, ranks in room(shelf.fullest_first(wanted * one.cores)):
+        return _deal(list(islice(_emptiest(demand, rooms), wanted)), wanted)
+    for account, ranks in _fullest(demand, rooms, wanted * spec.resources.cores_per_rank):
         if ranks >= wanted:
             return [(account, wanted)]
     counts: Counts = []
-    for account, ranks in room(shelf.emptiest_first(one.cores)):
+    for account, ranks in _emptiest(demand, rooms):
         counts.append((account, min(ranks, wanted)))
         wanted -= counts[-1][1]
         if not wanted:

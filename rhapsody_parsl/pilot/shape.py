@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Hashable
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
 
-__all__ = ("Shape", "Size", "memory_class", "shape_key")
+__all__ = ("Shape", "memory_class", "shape_key")
 
 _STEPS = 16
 """Classes of memory in twice an octave: the most of a class is an eighth above the least of it, or less."""
@@ -31,43 +33,56 @@ class Waits(Protocol):
 L = TypeVar("L", bound=Waits)
 
 
-class Size(NamedTuple):
-    """What shapes must have in common to be passed over together: cores that have to be free at the least.
-
-    Attributes:
-        cores: In all.
-        on_a_node: On one node.
-        of_one_node: Whether they are cores of one node, so that the end of one run on it can make room.
-        runtime: Name of the runtime.
-    """
-
-    cores: int
-    on_a_node: int
-    of_one_node: bool
-    runtime: str
-
-
 class Shape(Generic[L]):
     """The lanes of one shape.
 
-    Attributes:
+    Args:
         spec: What their specs have in common; of their memory, the most that its class has.
-        size: Its size.
+        runtime: Name of their runtime.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
+        pool: The block's open nodes.
+
+    Attributes:
+        spec: See above.
+        runtime: See above.
+        window: See above.
         given: For such runs: tasks with the runtime.
         fits: The block at its best, as it was when all of this shape were last seen to fit; None before.
+        demand: What they ask of each node; of memory, the least that one asked so far.
+        room: The open nodes that may hold a part of it.
         lanes: Those in which tasks wait, the first claim first.
         by_age: The same, the oldest task first.
     """
 
-    __slots__ = ("by_age", "fits", "given", "lanes", "size", "spec", "window")
+    __slots__ = ("_pool", "by_age", "demand", "fits", "given", "lanes", "room", "runtime", "spec", "window")
 
-    def __init__(self, spec: TaskSpec, runtime: str, window: int) -> None:
-        self.spec, self.window, self.size = spec, window, _size(spec, runtime)
+    def __init__(self, spec: TaskSpec, runtime: str, window: int, pool: Pool) -> None:
+        self.spec, self.runtime, self.window, self._pool = spec, runtime, window, pool
         self.given = 0
         self.fits: Ledger | None = None
+        self.demand = Demand(spec)
+        self.room = pool.room(self.demand)
         self.lanes: Ranking[L] = Ranking(lambda lane: lane.order)
         self.by_age: Ranking[L] = Ranking(lambda lane: lane.oldest)
+
+    def asks(self, memory: float) -> bool:
+        """A task of it asks for so much memory; return whether that is less than all before it."""
+        if memory >= self.demand.memory:
+            return False
+        self.demand = self.demand.with_memory(memory)
+        self.room = self._pool.room(self.demand)
+        return True
+
+    def demand_of(self, spec: TaskSpec) -> Demand:
+        """Return what a spec of this shape asks of each node."""
+        memory = spec.resources.memory
+        return self.demand if memory == self.demand.memory else Demand(spec)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether its first task may find room on the open nodes; False is sure."""
+        demand = self.demand
+        return self.room.available(demand.needs) >= demand.needs
 
     @property
     def order(self) -> float | None:
@@ -82,7 +97,7 @@ class Shape(Generic[L]):
         return None if front is None else front[0]
 
     @property
-    def room(self) -> int:
+    def free_window(self) -> int:
         """How many more tasks the runtime wants now; for runs that take no lease."""
         return self.window - self.given
 
@@ -109,15 +124,3 @@ def shape_key(spec: TaskSpec, runtime: str, window: int) -> Hashable:
     policy = spec.policy
     resources = msgspec.structs.replace(spec.resources, launcher_options="")
     return runtime, resources, policy.placement, policy.labels
-
-
-def _size(spec: TaskSpec, runtime: str) -> Size:
-    resources = spec.resources
-    if not resources.is_mpi:
-        return Size(resources.cores, resources.cores, True, runtime)
-    each = resources.cores_per_rank
-    if not resources.num_nodes:
-        return Size(resources.num_ranks * each, each, True, runtime)
-    on_a_node = each * (resources.ranks_per_node or 1)
-    one_node = resources.num_nodes == 1 and bool(resources.num_ranks)
-    return Size(resources.num_nodes * on_a_node, on_a_node, one_node, runtime)

@@ -1,6 +1,6 @@
 """One decision's walk over those who wait, the first claim first."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from rhapsody_parsl.pilot.lane import Lane
@@ -10,18 +10,15 @@ from rhapsody_parsl.pilot.shape import Shape
 __all__ = ("in_turn",)
 
 
-def in_turn(
-    rankings: Sequence[Ranking[Shape[Lane]]], ready: Collection[str], has_cores: Callable[[Shape[Lane]], bool]
-) -> Iterator[Lane]:
+def in_turn(rankings: Sequence[Ranking[Shape[Lane]]], ready: Collection[str]) -> Iterator[Lane]:
     """Merge rankings of shapes; yield each shape's first lane until one of them still has tasks after its turn.
 
     That shape finds no room, and has no other turn in this walk.
 
     Args:
-        rankings: All in the first one have their turn; the others hold shapes of one size each, and a shape may stand
-            in several. All are as before when the walk is over.
+        rankings: All in the first one have their turn; the others hold shapes that need equally much each, and a shape
+            may stand in several. All are as before when the walk is over.
         ready: Names of the runtimes that can take tasks.
-        has_cores: Whether as many cores are free as shapes of a size need.
     """
     heads = [(front[0], place) for place, ranking in enumerate(rankings) if (front := ranking.front())]
     heapify(heads)
@@ -31,10 +28,10 @@ def in_turn(
         while heads:
             order, place = heappop(heads)
             front = rankings[place].front()
-            if front is None or (place and not has_cores(front[1])):
+            if front is None or (place and not front[1].has_room):
                 continue
             key, shape = front
-            if shape in passed or shape.size.runtime not in ready:
+            if shape in passed or shape.runtime not in ready:
                 aside.append((place, shape))
                 rankings[place].pop()
             elif key == order:

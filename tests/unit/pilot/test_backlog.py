@@ -1,5 +1,6 @@
 import pytest
 
+from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.errors import NodeLost, UnroutableTask
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.lane import Lane
@@ -60,7 +61,7 @@ def test_labels_of_the_same_nodes_are_one() -> None:
 def serve(backlog: Backlog, room: int = 999) -> list[int]:
     """Serve whoever has a turn while there is room; return the tasks in order."""
     served: list[int] = []
-    for lane in backlog.in_order(5.0, {"local"}):
+    for lane in backlog.in_order({"local"}):
         served += [task.id for task in lane.take(room - len(served))]
     return served
 
@@ -90,10 +91,10 @@ def test_where_one_lane_finds_no_room_the_others_of_its_shape_are_passed_over() 
     for number in range(50):
         backlog.put(make_task(number, make_spec(f"app {number}")), 0.0)
         backlog.put(make_task(50 + number, make_spec(f"app {number}", placement="spread")), 0.5)
-    turns = list(backlog.in_order(1.0, {"local"}))
+    turns = list(backlog.in_order({"local"}))
     assert [lane.spec.policy.placement for lane in turns] == ["pack", "spread"]
-    assert list(backlog.in_order(1.0, {"mpi"})) == []
-    assert len(list(backlog.in_order(9.0, {"local"}))) == 2, "whoever is late has one turn too"
+    assert list(backlog.in_order({"mpi"})) == []
+    assert len(list(backlog.in_order({"local"}))) == 2, "whoever is late has one turn too"
     assert serve(backlog) == list(range(100))
 
 
@@ -105,12 +106,15 @@ def test_who_needs_more_cores_than_are_free_has_no_turn_unless_late() -> None:
     for number, cores in enumerate((4, 3, 2, 1)):
         backlog.put(make_task(number, make_spec(cores=cores)), float(number))
     backlog.put(make_task(9, make_spec(runtime="mpi", num_ranks=4)), 3.5)
-    assert [lane.spec.resources.cores for lane in backlog.in_order(3.0, {"local"})] == [2, 1]
-    assert [lane.spec.resources.cores for lane in backlog.in_order(3.1, {"local", "mpi"})] == [4, 2, 1]
+    assert [lane.spec.resources.cores for lane in backlog.in_order({"local"})] == [2, 1]
+    late = backlog.first_late(3.1, {"local", "mpi"})
+    assert late is not None
+    assert [lane.spec.resources.cores for lane in backlog.in_order({"local", "mpi"}, [late])] == [4, 2, 1]
     assert backlog.next_late(3.1) == [pytest.approx(0.91)]
-    assert backlog.waits_before(order=1.5, cores=3, ready={"local"})
-    assert not backlog.waits_before(order=1.5, cores=2, ready={"local"})
-    assert not backlog.waits_before(order=1.5, cores=4, ready={"mpi"})
+    node = ledger.accounts["n0"]
+    assert backlog.waits_before(1.5, node, Part(2), ready={"local"})
+    assert not backlog.waits_before(1.5, node, Part(1), ready={"local"})
+    assert not backlog.waits_before(1.5, node, Part(3), ready={"mpi"})
 
 
 def test_what_is_refused_does_not_wait() -> None:
@@ -131,7 +135,7 @@ def test_some_lanes_are_taken_and_what_is_put_back_is_first() -> None:
         backlog.put(make_task(number, make_spec("b")), 0.0)
     taken = backlog.take(lambda other: other is lane)
     assert [task.id for task in taken] == [0, 1, 2]
-    assert lane not in backlog.in_order(5.0, {"local"})
+    assert lane not in backlog.in_order({"local"})
     backlog.put_back(lane, taken[:1], 5.0)
     assert lane.order == 5.0
     backlog.put(taken[2], 5.0)

@@ -2,6 +2,7 @@ from typing import Any
 
 from rhapsody_parsl.errors import NodeLost
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
@@ -10,7 +11,7 @@ from testing.nodes import make_spec, make_task
 
 def lane(**policy: Any) -> Lane:
     spec = make_spec(**policy)
-    return Lane(spec, "local", 60.0, Shape(spec, "local", 0))
+    return Lane(spec, "local", 60.0, Shape(spec, "local", 0, Pool()))
 
 
 def put(line: Lane, *numbers: int, now: float, priority: float = 0.0) -> list[Task]:
@@ -105,7 +106,7 @@ def test_a_run_knows_the_state_of_each_of_its_tasks() -> None:
 
 def test_a_service_has_all_its_requests_at_once() -> None:
     spec = make_spec(service="llm")
-    line = Lane(spec, "vllm", 60.0, Shape(spec, "vllm", 8))
+    line = Lane(spec, "vllm", 60.0, Shape(spec, "vllm", 8, Pool()))
     active = ActiveRun(Run(1, spec), line, None, 0.0)
     active.put([make_task(number, spec) for number in range(3)])
     assert [active.state_of(number) for number in range(3)] == ["running"] * 3

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
+from rhapsody_parsl.pilot.levels import fullest_first
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.messages import Share
 from testing.nodes import make_node, make_nodes
@@ -180,13 +181,13 @@ def test_the_next_free_node_is_found_at_once_however_many_before_it_are_lent() -
 
     def first() -> float:
         began = time.perf_counter()
-        next(ledger.shelf.fullest_first(1))
+        next(fullest_first([ledger.open.parts], 1))
         return time.perf_counter() - began
 
     before = min(first() for _ in range(50))
     for number in range(50_000):
         ledger.acquire("task", [(f"n{number}", Part(1))])
-    assert next(ledger.shelf.fullest_first(1)).node.name == "n50000"
+    assert next(fullest_first([ledger.open.parts], 1)).node.name == "n50000"
     assert min(first() for _ in range(50)) < 8 * before + 1e-6, "the gaps are passed one by one"
 
 

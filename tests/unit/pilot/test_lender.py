@@ -1,8 +1,10 @@
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
+from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from testing.nodes import make_nodes, make_spec
@@ -11,9 +13,9 @@ from testing.nodes import make_nodes, make_spec
 def test_each_use_of_a_lease_is_a_line_of_the_record() -> None:
     ledger, spec, seconds = Ledger(make_nodes(1)), make_spec(), iter(range(10))
     lender = Lender(ledger, lambda: next(seconds))
-    lent = lender.lend(spec, ())
+    lent = lender.lend(spec)
     assert lent is not None
-    active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), lent[0], 0.0)
+    active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", 60.0, Shape(spec, "local", 0, Pool())), lent[0], 0.0)
     lender.begin(active, "app")
     active.total += 3
     lender.pause(active)
@@ -27,9 +29,11 @@ def test_each_use_of_a_lease_is_a_line_of_the_record() -> None:
 
 
 def test_what_does_not_fit_or_is_closed_is_not_lent() -> None:
-    lender = Lender(Ledger(make_nodes(2, cores=1)), lambda: 0.0)
-    assert lender.lend(make_spec(), {"n0", "n1"}) is None
-    assert lender.lend(make_spec(), {"n0"}) is not None
+    ledger, demand = Ledger(make_nodes(2, cores=1)), Demand(make_spec())
+    lender = Lender(ledger, lambda: 0.0)
+    ledger.keep([ledger.accounts["n0"]])
+    assert lender.lend(make_spec(), demand, [ledger.keep([]).room(demand)]) is None
+    assert lender.lend(make_spec(), demand, [ledger.open.room(demand)]) is not None
     assert lender.lend_to_service("llm", TaskSpec(resources=Resources(cores=2)), "", lasting=True) is None
     assert lender.services == []
 
@@ -43,10 +47,10 @@ def test_what_a_service_holds_is_its_runtimes_in_the_record() -> None:
 
 def test_tasks_near_a_service_go_to_its_node() -> None:
     lender = Lender(Ledger(make_nodes(3, cores=1)), lambda: 0.0)
-    lender.lend(make_spec(), ())
+    lender.lend(make_spec())
     parts = lender.lend_to_service("llm", TaskSpec(resources=Resources(cores=0)), "llm", lasting=True)
     assert parts is not None
-    lent = lender.lend(make_spec(near="llm", cores=0, placement="spread"), ())
+    lent = lender.lend(make_spec(near="llm", cores=0, placement="spread"))
     assert lent is not None
     assert lent[1][0].node == parts[1][0].node
     assert [record.name for record in lender.services] == ["llm"]

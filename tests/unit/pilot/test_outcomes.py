@@ -6,6 +6,7 @@ import pytest
 from rhapsody_parsl.errors import BackendFailed, WalltimeExceeded, WorkerLost
 from rhapsody_parsl.pilot.lane import ActiveRun, EndedBy, Lane
 from rhapsody_parsl.pilot.outcomes import Outcomes
+from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
@@ -17,7 +18,7 @@ LOST = WorkerLost("fake", "signal 9")
 
 def make_run(ended_by: EndedBy | None = None, on_loss: str = "fail") -> ActiveRun:
     spec = make_spec(on_loss=on_loss, walltime=5)
-    active = ActiveRun(Run(1, spec), Lane(spec, "local", 60.0, Shape(spec, "local", 0)), None, 0.0)
+    active = ActiveRun(Run(1, spec), Lane(spec, "local", 60.0, Shape(spec, "local", 0, Pool())), None, 0.0)
     active.ended_by = {1: ended_by} if ended_by else {}
     return active
 

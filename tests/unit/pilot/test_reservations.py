@@ -30,7 +30,7 @@ def test_an_older_claim_comes_before_the_next_task_of_a_run() -> None:
     ledger = Ledger(make_nodes(1, cores=1))
     waiting = Waiting(ledger)
     lane = waiting.put(1.0)
-    lent = Lender(ledger, lambda: 0.0).lend(lane.spec, ())
+    lent = Lender(ledger, lambda: 0.0).lend(lane.spec)
     assert lent is not None
     active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
     waiting.put(1.1, "younger")
@@ -45,12 +45,15 @@ def test_nodes_are_kept_free_for_whoever_waits_long_enough() -> None:
     ledger = Ledger(make_nodes(3, cores=1))
     waiting = Waiting(ledger)
     gang = waiting.put(0.0, runtime="mpi", num_ranks=2)
-    assert waiting.claims.add(gang.shape, 2.9)
+    waiting.claims.review(2.9)
     assert not waiting.claims.held
-    assert waiting.claims.add(gang.shape, 3.1), "there is a node for others"
+    waiting.claims.review(3.1)
+    assert len(ledger.open), "there is a node for others"
     assert waiting.claims.held == dict.fromkeys(("n0", "n1"), gang.shape)
     other = waiting.put(0.05, "other")
-    assert not waiting.claims.add(other.shape, 3.1), "there is none"
+    waiting.claims.review(3.1)
+    assert not len(ledger.open), "there is none"
+    assert waiting.claims.held["n2"] is other.shape
     assert set(waiting.claims.held) == {"n0", "n1", "n2"}
     waiting.claims.clear()
     assert not waiting.claims.held
@@ -59,11 +62,11 @@ def test_nodes_are_kept_free_for_whoever_waits_long_enough() -> None:
 def test_nobody_goes_on_where_a_node_is_kept_free_for_an_older_claim() -> None:
     ledger = Ledger(make_nodes(2, cores=1))
     waiting = Waiting(ledger)
-    gang = waiting.put(0.0, runtime="mpi", num_nodes=2)
+    waiting.put(0.0, runtime="mpi", num_nodes=2)
     lane = waiting.put(1.0)
-    lent = Lender(ledger, lambda: 0.0).lend(lane.spec, ())
+    lent = Lender(ledger, lambda: 0.0).lend(lane.spec)
     assert lent is not None
     active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
     assert waiting.claims.allow(active)
-    waiting.claims.add(gang.shape, 3.1)
+    waiting.claims.review(3.1)
     assert not waiting.claims.allow(active)

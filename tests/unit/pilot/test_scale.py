@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.studies.decisions import Block, Load
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -105,3 +106,21 @@ def test_a_spec_each_costs_three_times_one_for_all_at_most(key: str) -> None:
     one, each = calls(lambda _: spec(0), 3000), calls(spec, 3000)
     report(f"\na {key} each: {each:.0f} calls a task, one for all: {one:.0f}")
     assert each < 3 * one
+
+
+def calls_with_gangs(nodes: int) -> float:
+    """Return the calls of Python functions for each task of a mixed load for which gangs wait."""
+    block, made = Block(Load(nodes, 4, widest=nodes // 2, singles=4 * nodes, load=130)), itertools.count()
+    sys.setprofile(lambda _frame, event, _argument: next(made) if event == "call" else None)
+    try:
+        tasks = block.run()["tasks"]
+    finally:
+        sys.setprofile(None)
+    return next(made) / tasks
+
+
+def test_ten_times_as_many_nodes_cost_hardly_more_for_each_task_while_gangs_wait() -> None:
+    """A decision went over all nodes; a task cost ten times as much."""
+    few, many = calls_with_gangs(100), calls_with_gangs(1000)
+    report(f"\nmixed load: {few:.0f} calls a task on 100 nodes, {many:.0f} on 1,000")
+    assert many < 2 * few

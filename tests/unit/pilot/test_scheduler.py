@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.scheduler import can_ever_fit, place, reserve, why_never
 from testing.nodes import make_node, make_nodes, make_spec
@@ -91,11 +92,12 @@ def test_reserved_nodes_are_enough_and_none_too_many(nodes: Any, tasks: list[Tas
         placing = place(spec, ledger)
         if placing is not None:
             ledger.acquire("task", placing)
-    kept = reserve(gang, ledger)
+    kept = {account.node.name for account in reserve(Demand(gang), ledger)}
     best = ledger.at_best()
     assert bool(kept) == can_ever_fit(gang, ledger)
     if kept:
-        assert place(gang, best, closed=set(best.accounts) - kept) is not None
+        best.keep(best.accounts[name] for name in set(best.accounts) - kept)
+        assert place(gang, best, rooms=[best.open.room(Demand(gang))]) is not None
 
 
 def test_pack_fills_and_spread_takes_the_emptiest() -> None:
@@ -156,7 +158,8 @@ def test_gpus_limit_ranks() -> None:
 
 def test_a_closed_node_is_not_used() -> None:
     ledger = Ledger(make_nodes(2))
-    placing = place(make_spec(), ledger, closed={"n0"})
+    ledger.keep([ledger.accounts["n0"]])
+    placing = place(make_spec(), ledger, rooms=[ledger.open.room(Demand(make_spec()))])
     assert placing is not None
     assert placing[0][0] == "n1"
 

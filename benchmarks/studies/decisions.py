@@ -1,0 +1,227 @@
+"""What a decision costs in blocks of many nodes: gangs up to half the block wait beside single cores and GPU shares.
+
+`python -m benchmarks decisions` runs the pilot's real core alone on a simulated clock. 200 specs come to 100, 1,000 and
+4,000 nodes of 64 cores and 4 GPUs over time: gangs of whole nodes, tasks of one core, and shares of GPUs. Some ask for
+a label that a quarter of the nodes carry, some have a walltime or a priority. More work comes than the block can do,
+so that gangs wait. In smaller blocks, in which gangs need 64 nodes at most, all work waits from the start.
+
+It prints the CPU time of all calls of the core per task, how many of the cores are lent while work waits, and how long
+gangs wait.
+"""
+
+import heapq
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from benchmarks.library import machine, sides
+from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.gc_tuning import tune
+from rhapsody_parsl.pilot.instructions import Feed
+from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.runs import Runs
+from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from testing.nodes import make_node, make_spec
+from testing.simulation import FakeRuntime
+
+GPUS = 4
+QUEUED = ((32, 4, 32, 3300, 0), (200, 16, 64, 20_000, 0), (1000, 16, 64, 100_000, 0))
+OVER_TIME = ((100, 64, 50, 40_000, 130), (1000, 64, 500, 100_000, 130), (4000, 64, 2000, 400_000, 130))
+"""Loads: see the arguments of `Load`."""
+SPECS, GANGS = 200, 60
+SECONDS = 60.0
+"""That a task takes on average."""
+BATCH = 8
+OF_GANGS = 0.6
+"""Part of all core-seconds that gangs take."""
+
+
+class Load:
+    """Tasks of 200 specs and when they come, the same for each seed.
+
+    Args:
+        nodes: Of the block.
+        cores: Of each node.
+        widest: Nodes of the widest gang.
+        singles: How many tasks are no gangs.
+        load: Work that comes, in percent of what the block can do; 0 has all of it come at once.
+        seed: Of its dice.
+
+    Attributes:
+        batches: Times and the tasks that come then.
+        seconds: How long each task takes, by number.
+        cores: How many cores each has, by number.
+        gangs: Numbers of the gangs.
+    """
+
+    def __init__(self, nodes: int, cores: int, *, widest: int, singles: int, load: int, seed: int = 1) -> None:
+        self._dice = random.Random(seed)  # noqa: S311 - it has to be the same again
+        self.nodes, self.each = nodes, cores
+        self.batches: list[tuple[float, list[Task]]] = []
+        self.seconds: list[float] = []
+        self.cores: list[int] = []
+        self.gangs: set[int] = set()
+        sizes = [round(math.exp(self._dice.uniform(0, math.log(widest)))) for _ in range(GANGS)]
+        work = singles * SECONDS / (1 - OF_GANGS)
+        self._until = work / (nodes * cores) * 100 / load if load else 0.0
+        wide = [(size, encode_spec(self._gang(n, size))) for n, size in enumerate(sizes)]
+        small = [encode_spec(self._single(n)) for n in range(SPECS - GANGS)]
+        for number in range(round(work * OF_GANGS / (sum(sizes) / GANGS * cores * SECONDS))):
+            size, spec = wide[number % GANGS]
+            self.gangs.add(len(self.seconds))
+            self._come(spec, 1, size * cores)
+        for _ in range(singles // BATCH):
+            self._come(self._dice.choice(small), BATCH, 1)
+        self._dice.shuffle(self.batches)
+        self.batches.sort(key=lambda batch: batch[0])
+
+    def _gang(self, number: int, size: int) -> TaskSpec:
+        return make_spec(f"gang{number}", runtime="mpi", num_nodes=size, priority=number % 3)
+
+    def _single(self, number: int) -> TaskSpec:
+        keys: dict[str, Any] = {"priority": number % 4}
+        if number % 4 == 0:
+            keys["gpus"] = (0.25, 0.5, 1)[number // 4 % 3]
+        if number % 5 == 0:
+            keys["labels"] = ["big"]
+        if number % 7 == 0:
+            keys["walltime"] = 1000 + number
+        return make_spec(f"app{number}", **keys)
+
+    def _come(self, spec: bytes, count: int, cores: int) -> None:
+        first = len(self.seconds)
+        self.seconds += [self._dice.uniform(0.2, 1.8) * SECONDS for _ in range(count)]
+        self.cores += [cores] * count
+        tasks = [Task(number, spec, b"") for number in range(first, first + count)]
+        self.batches.append((self._dice.uniform(0, self._until), tasks))
+
+
+class Block:
+    """The core of a block without processes; its workers start in no time.
+
+    Attributes:
+        spent: Seconds in the core.
+    """
+
+    def __init__(self, load: Load) -> None:
+        labels = [("big",) if n % 4 == 0 else () for n in range(load.nodes)]
+        made = [make_node(f"n{n}", load.each, GPUS, labels=carries) for n, carries in enumerate(labels)]
+        self._core = Core(Runs(Ledger(made)), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
+        self._core.runtime_ready("local", 0)
+        self._core.runtime_ready("mpi", 0)
+        self._load, self._all = load, load.nodes * load.each
+        self.spent = 0.0
+        self._now = self._busy = 0.0
+        self._held = self._wide = self._waiting = 0
+        self._used = self._could = 0.0
+        self._came: dict[int, float] = {}
+        self._waits: list[float] = []
+        self._ends: list[tuple[float, int, int]] = []
+
+    def run(self) -> sides.Numbers:
+        """Have all tasks come and end; return what it cost and how it went."""
+        for at, action in self._events():
+            self._pass(at)
+            began = time.process_time()
+            action()
+            given = self._core.take()
+            self._core.take_results()
+            due = self._core.next_tick(self._now)
+            self.spent += time.process_time() - began
+            self._tick_at = math.inf if due is None else self._now + due
+            for instruction in given:
+                if isinstance(instruction, Feed):
+                    self._begin(instruction)
+        tasks = len(self._load.seconds)
+        sides.check(self._core.idle, "tasks are left")
+        return {
+            "us": self.spent / tasks * 1e6,
+            "tasks": tasks,
+            "gangs": len(self._load.gangs),
+            "utilisation": self._used / self._could,
+            "wait": sum(self._waits) / len(self._waits),
+        }
+
+    def _events(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        batches = iter(self._load.batches)
+        coming = next(batches, None)
+        self._tick_at = math.inf
+        while coming or self._ends:
+            arrival = coming[0] if coming else math.inf
+            end = self._ends[0][0] if self._ends else math.inf
+            if self._tick_at < min(arrival, end):
+                yield self._tick_at, partial(self._core.tick, self._tick_at)
+            elif coming and arrival <= end:
+                tasks = coming[1]
+                self._waiting += len(tasks)
+                self._came.update((task.id, arrival) for task in tasks if task.id in self._load.gangs)
+                yield arrival, partial(self._core.submit, tasks, arrival)
+                coming = next(batches, None)
+            else:
+                _, run, task = heapq.heappop(self._ends)
+                self._held -= self._load.cores[task]
+                result = [Result(task, RESULT, b"", self._load.seconds[task])]
+                yield end, partial(self._core.done, run, result, end)
+
+    def _pass(self, at: float) -> None:
+        """Time passes: count what is lent of what could be, while work waits."""
+        if self._waiting:
+            self._could += (at - self._now) * self._all
+            self._used += (at - self._now) * self._held
+        self._now = at
+
+    def _begin(self, feed: Feed) -> None:
+        """A run has its tasks: each of them starts when those before it are over."""
+        at = self._now
+        for task in feed.tasks:
+            self._waiting -= 1
+            self._held += self._load.cores[task.id]
+            at += self._load.seconds[task.id]
+            heapq.heappush(self._ends, (at, feed.run.id, task.id))
+            if (came := self._came.pop(task.id, None)) is not None:
+                self._waits.append(self._now - came)
+
+
+def measure(_kind: str, _folder: str, *load: int) -> sides.Turns:
+    """Measure one load."""
+    tune()
+    nodes, cores, widest, singles, percent = load
+    while True:
+        yield Block(Load(nodes, cores, widest=widest, singles=singles, load=percent)).run()
+
+
+def main() -> None:
+    """Run all loads, print and write."""
+    arguments = sides.arguments(sides.parser(__doc__, repeat=1), measure)
+    result: dict[str, Any] = {}
+    for title, loads in (("come over time", OVER_TIME), ("all wait at once", QUEUED)):
+        rows = {load[0]: _run(load, arguments.repeat) for load in (loads[:1] if arguments.quick else loads)}
+        machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
+        result[title] = rows
+    print(f"written: {machine.write(arguments.out, 'decisions', result)}")
+
+
+def _run(load: tuple[int, ...], repeat: int) -> sides.Numbers:
+    with sides.up("benchmarks.studies.decisions", "measure", list(load)) as one:
+        return sides.medians({"one": [one() for _ in range(repeat)]})["one"]
+
+
+COLUMNS = ("nodes", "tasks", "gangs", "µs per task", "ratio", "lent while work waits", "mean wait of gangs, s")
+
+
+def _table(rows: dict[int, sides.Numbers]) -> list[list[str]]:
+    least = min(row["us"] for row in rows.values())
+    return [
+        [f"{nodes:,}", f"{row['tasks']:,.0f}", f"{row['gangs']:.0f}", f"{row['us']:.1f}", f"{row['us'] / least:.2f}",
+         f"{row['utilisation']:.3f}", f"{row['wait']:.0f}"]
+        for nodes, row in rows.items()
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What of one node is free: its cores, GPUs and memory."""
+
+import heapq
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rhapsody_parsl.annotations.resources import Part
+from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.wire.messages import Share
+
+if TYPE_CHECKING:
+    from rhapsody_parsl.pilot.pool import Pool
+
+__all__ = ("DECIMALS", "Account")
+
+_DUST = 1e-9
+DECIMALS = 9
+"""Of a GB and of a GPU's share: sums are rounded, so that nothing is lost over a million leases."""
+
+
+class Account:
+    """The free cores, GPUs and memory of one node; `position` is its place in the block, `pool` where it is found.
+
+    A node that is `away` (lost) lends nothing.
+    """
+
+    __slots__ = ("_free_cores", "away", "gpus", "labels", "memory", "node", "pool", "position")
+
+    pool: "Pool"
+
+    def __init__(self, node: Node, position: int = 0) -> None:
+        self.node, self.position = node, position
+        self.labels = frozenset(node.labels)
+        self.away = False
+        self._free_cores = list(node.cores)
+        heapq.heapify(self._free_cores)
+        self.gpus = [1.0] * len(node.gpus)
+        self.memory = round(node.memory, DECIMALS)
+
+    @property
+    def free_cores(self) -> int:
+        """Number of free cores."""
+        return len(self._free_cores)
+
+    @property
+    def free_gpus(self) -> float:
+        """How much of its GPUs is free, all together."""
+        return round(sum(self.gpus), DECIMALS)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of the node is lent."""
+        return (
+            self.free_cores == len(self.node.cores)
+            and all(free == 1.0 for free in self.gpus)
+            and self.memory == round(self.node.memory, DECIMALS)
+        )
+
+    def fits(self, part: Part) -> bool:
+        """Whether the part could be lent now."""
+        return (
+            not self.away
+            and part.cores <= self.free_cores
+            and part.memory <= self.memory + _DUST
+            and (part.gpus == 0 or self._has_gpus(part))
+        )
+
+    def ranks(self, one: Part) -> int:
+        """How many times `one` rank's part could be lent now; memory counts once for all."""
+        if self.away or one.memory > self.memory + _DUST:
+            return 0
+        by_cores = self.free_cores // one.cores if one.cores else self.free_cores
+        if not one.gpus:
+            return by_cores
+        whole = sum(free == 1.0 for free in self.gpus)
+        by_gpus = whole // int(one.gpus) if one.gpus >= 1 else sum(int(free / one.gpus + _DUST) for free in self.gpus)
+        return min(by_cores, by_gpus)
+
+    def lend(self, part: Part) -> tuple[Share, tuple[float, ...]]:
+        """Take a part that fits."""
+        gpus = self._pick_gpus(part) or {}
+        near = [self.node.near[index] for index in gpus] if self.node.near else []
+        cores = self._take_cores(part.cores, near)
+        memory = round(part.memory, DECIMALS)
+        if memory:
+            self.memory = round(self.memory - memory, DECIMALS)
+        for index, amount in gpus.items():
+            self.gpus[index] = max(0.0, round(self.gpus[index] - amount, DECIMALS))
+        return Share(self.node.name, cores, tuple(gpus), memory), tuple(gpus.values())
+
+    def _take_cores(self, count: int, near: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        """Take free cores, the lowest first; where the kernel says what is near GPUs, as many near each, in order."""
+        if not near or not any(near):
+            if count < len(self._free_cores):
+                return tuple(heapq.heappop(self._free_cores) for _ in range(count))
+            everything, self._free_cores = self._free_cores, []
+            return tuple(sorted(everything))
+        free, taken = sorted(self._free_cores), list[int]()
+        for cores in near:
+            close = set(cores)
+            taken += [core for core in free if core in close and core not in taken][: count // len(near)]
+        taken += [core for core in free if core not in taken][: count - len(taken)]
+        self._free_cores = [core for core in free if core not in taken]
+        return tuple(taken)
+
+    def take_back(self, share: Share, amounts: Sequence[float]) -> None:
+        """Undo `lend`."""
+        if self._free_cores:
+            for core in share.cores:
+                heapq.heappush(self._free_cores, core)
+        else:
+            self._free_cores = sorted(share.cores)
+        if share.memory:
+            self.memory = round(self.memory + share.memory, DECIMALS)
+        for index, amount in zip(share.gpus, amounts, strict=True):
+            self.gpus[index] = round(self.gpus[index] + amount, DECIMALS)
+            if self.gpus[index] > 1.0 - 1e-6:
+                self.gpus[index] = 1.0
+
+    def take_exactly(self, share: Share, amounts: Sequence[float]) -> None:
+        """Take what a share of another ledger over the same nodes holds."""
+        self._free_cores = [core for core in self._free_cores if core not in share.cores]
+        heapq.heapify(self._free_cores)
+        self.memory = round(self.memory - share.memory, DECIMALS)
+        for index, amount in zip(share.gpus, amounts, strict=True):
+            self.gpus[index] = max(0.0, self.gpus[index] - amount)
+
+    def _has_gpus(self, part: Part) -> bool:
+        """Whether `_pick_gpus` would find them."""
+        unit, gpus = part.gpu_unit, self.gpus
+        if unit >= 1:
+            return gpus.count(1.0) >= part.gpus
+        count = max(1, round(part.gpus / unit))
+        if count == 1:
+            return max(gpus, default=0.0) / unit + _DUST >= 1
+        return sum(int(free / unit + _DUST) for free in gpus) >= count
+
+    def _pick_gpus(self, part: Part) -> dict[int, float] | None:
+        if part.gpus == 0:
+            return {}
+        if part.gpu_unit >= 1:
+            whole = [index for index, free in enumerate(self.gpus) if free == 1.0]
+            return dict.fromkeys(whole[: int(part.gpus)], 1.0) if len(whole) >= part.gpus else None
+        return self._pick_shares(part.gpu_unit, max(1, round(part.gpus / part.gpu_unit)))
+
+    def _pick_shares(self, unit: float, count: int) -> dict[int, float] | None:
+        """Put `count` shares on the fullest GPUs that still have room, so that whole ones stay whole."""
+        picked: dict[int, float] = {}
+        for index in sorted(range(len(self.gpus)), key=lambda index: (self.gpus[index], index)):
+            here = min(count, int(self.gpus[index] / unit + _DUST))
+            if here:
+                picked[index] = here * unit
+                count -= here
+        return picked if count == 0 else None

@@ -1,0 +1,84 @@
+"""What a task asks of each node that it uses."""
+
+from collections.abc import Hashable
+
+import msgspec
+
+from rhapsody_parsl.annotations.resources import Part
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.pilot.account import Account
+
+__all__ = ("Demand",)
+
+
+class Demand:
+    """What of a spec decides which nodes can hold a part of it, and how much each of them counts.
+
+    A task that is no gang needs one node. A gang that names a number of nodes needs so many, with equally many ranks on
+    each; without a number of ranks, one for each core of whole nodes. Any other gang needs so many ranks anywhere.
+
+    Args:
+        spec: The task's.
+
+    Attributes:
+        memory: GB of each node.
+        whole: Whether nodes must be untouched.
+        least: Free cores that a node must have.
+        labels: That a node must carry.
+        needs: How many nodes, or how many ranks, in all.
+        per_rank: For a gang on any nodes: cores of a rank; 0 for others, whose nodes count as one each.
+        plain: Whether nothing but free cores, or an untouched node, is asked.
+        key: The same for all that can use the same nodes.
+    """
+
+    __slots__ = ("_part", "_spec", "key", "labels", "least", "memory", "needs", "per_rank", "plain", "whole")
+
+    def __init__(self, spec: TaskSpec) -> None:
+        resources, policy = spec.resources, spec.policy
+        self._spec = spec
+        self.memory = resources.memory
+        self.labels = frozenset(policy.labels)
+        self.per_rank = 0
+        gang = resources.is_mpi
+        self.whole = policy.placement == "exclusive" or (gang and not resources.num_ranks)
+        self._part: Part | None
+        if not gang:
+            self.needs, self._part = 1, resources.single()
+        elif not resources.num_nodes:
+            self.needs, self._part = resources.num_ranks, resources.part(1)
+            self.per_rank = max(1, resources.cores_per_rank)
+        else:
+            each = resources.ranks_per_node
+            self.needs, self._part = resources.num_nodes, resources.part(each) if each else None
+        self.least = self._part.cores if self._part else resources.cores_per_rank
+        gpus = resources.gpus_per_rank if gang else resources.gpus
+        self.plain = not (self.labels or self.memory or gpus)
+        self.key: Hashable = (self._part, self.memory, gpus, self.least, self.whole, self.labels, self.per_rank)
+
+    def part_on(self, account: Account) -> Part:
+        """Return what is asked of a node; for a gang on any nodes, by one rank."""
+        resources = self._spec.resources
+        return self._part or resources.part(len(account.node.cores) // resources.cores_per_rank)
+
+    def holds(self, account: Account) -> int:
+        """Return how much of what is needed a node can hold now: 0 or 1, or a number of ranks."""
+        if account.free_cores < self.least or (self.whole and not account.untouched):
+            return 0
+        if self.labels and not self.labels <= account.labels:
+            return 0
+        part = self.part_on(account)
+        return account.ranks(part) if self.per_rank else int(account.fits(part))
+
+    def would_hold(self, account: Account, back: Part) -> bool:
+        """Whether a node could hold a part if so much more of it were free."""
+        cores = account.free_cores + back.cores
+        if self.least > cores or self.memory > account.memory + back.memory or not self.labels <= account.labels:
+            return False
+        if self.whole:
+            return cores == len(account.node.cores)
+        return not (part := self.part_on(account)).gpus or part.gpus <= account.free_gpus + back.gpus
+
+    def with_memory(self, memory: float) -> "Demand":
+        """Return the same with other memory."""
+        resources = msgspec.structs.replace(self._spec.resources, memory=memory)
+        return Demand(msgspec.structs.replace(self._spec, resources=resources))
