@@ -11,9 +11,9 @@ from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
 
 @python_app
 def length(name):  # waits while the service starts
-    import urllib.request
+    import urllib.request  # noqa: PLC0415 - the function travels without its script
 
-    from rhapsody_parsl import service
+    from rhapsody_parsl import service  # noqa: PLC0415 - as above
 
     with urllib.request.urlopen(service(name).url) as answer:  # noqa: S310 - our own server
         return len(answer.read())

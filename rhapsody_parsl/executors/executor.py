@@ -38,7 +38,7 @@ from rhapsody_parsl.executors.checks import (
     walltime_of,
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
-from rhapsody_parsl.executors.functions import bare, facts_of
+from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
@@ -291,7 +291,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        payload = pack_call(bare(func), args, kwargs)
+        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
         number = next(self._task_ids)
         future = TaskFuture(number, self._cancel_task)
         self.tasks[number] = future

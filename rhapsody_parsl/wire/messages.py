@@ -194,13 +194,28 @@ class Goodbye(_Message, frozen=True):
 Mode = Literal["call", "process", "prompt", "rank"]
 
 
+class Setting(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where the tasks of a run are.
+
+    Attributes:
+        cwd: Their working directory, relative to the block's; "" for that.
+        sandboxes: The folder in which each has one of its own, which is its working directory then; "" for none.
+        port: Whether a port is kept for the ranks of each to meet at.
+    """
+
+    cwd: str = ""
+    sandboxes: str = ""
+    port: bool = False
+
+
 class Work(_Message, frozen=True):
     """Run these one after the other, pinned to `cores`, with `env` set for these tasks alone.
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
     of the group `ranks` (world ranks, in the group's order). `shared_memory` is the folder for large results, or "".
     `memory` is the limit in bytes that holds for the process and all below it, 0 for none. `signal` is sent to the
-    tasks' processes at `signal_at`, in seconds since the epoch; 0 is none.
+    tasks' processes at `signal_at`, in seconds since the epoch; 0 is none. `setting` is where they are, None for where
+    the process is.
     """
 
     run: int
@@ -214,6 +229,7 @@ class Work(_Message, frozen=True):
     memory: int = 0
     signal: int = 0
     signal_at: float = 0.0
+    setting: Setting | None = None
 
 
 class Recall(_Message, frozen=True):
