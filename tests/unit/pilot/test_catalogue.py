@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from rhapsody_parsl import LocalRuntime, RuntimeConfig, runtime_table
+from rhapsody_parsl import LocalRuntime, RuntimeConfig
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
@@ -26,9 +26,7 @@ class Broken:
         raise OSError("no such device")
 
 
-def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Runtime]:
-    monkeypatch.setattr(runtime_table, "_imported", dict(runtime_table._imported))
-
+def built(implementation: str) -> dict[str, Runtime]:
     class Odd(RuntimeConfig, frozen=True):
         name: ClassVar[str] = "odd"
 
@@ -47,8 +45,8 @@ def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Run
     ("gone:Pilots", "gone:Pilots cannot be used: ModuleNotFoundError(\"No module named 'gone'\")"),
     (f"{__name__}:Broken", "Broken cannot be used: OSError('no such device')"),
 ])  # fmt: skip
-def test_the_others_work_and_it_says_why_not(implementation: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtimes = built(monkeypatch, implementation)
+def test_the_others_work_and_it_says_why_not(implementation: str, words: str) -> None:
+    runtimes = built(implementation)
     assert list(runtimes) == ["local", "odd", "gone"]
     assert isinstance(runtimes["local"], Local)
     for name, why in (("odd", words), ("gone", "gone:Gone cannot be imported")):
