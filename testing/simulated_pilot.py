@@ -14,6 +14,8 @@ from rhapsody_parsl.wire.messages import (
     Message,
     Results,
     Returned,
+    Serve,
+    Served,
     Stop,
     Submit,
     ToPilot,
@@ -135,6 +137,8 @@ class Pilot:
                 self.block.core.submit(tasks, self.clock.now)
             case Cancel(tasks=tasks):
                 self.block.core.cancel(tasks, self.clock.now)
+            case Serve(order=order):
+                self.say(Served(order))
             case Stop(drain=True):
                 self._draining = True
             case Stop():

@@ -17,7 +17,13 @@ from rhapsody_parsl.errors.blocks import (
     Unwritable,
 )
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
-from rhapsody_parsl.errors.services import RequestKilledEngine, ServiceFailed, ServiceNotFound, ServiceRequestFailed
+from rhapsody_parsl.errors.services import (
+    RequestKilledEngine,
+    ServiceFailed,
+    ServiceNotFound,
+    ServiceNotReady,
+    ServiceRequestFailed,
+)
 from rhapsody_parsl.errors.tasks import (
     FolderUnusable,
     MemoryExceeded,
@@ -48,6 +54,7 @@ __all__ = (
     "RuntimeUnavailable",
     "ServiceFailed",
     "ServiceNotFound",
+    "ServiceNotReady",
     "ServiceRequestFailed",
     "TaskCancelled",
     "TooFewOpenFiles",

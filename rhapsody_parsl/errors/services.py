@@ -2,7 +2,7 @@
 
 from rhapsody_parsl.errors.base import InvalidTask, RhapsodyError
 
-__all__ = ("RequestKilledEngine", "ServiceFailed", "ServiceNotFound", "ServiceRequestFailed")
+__all__ = ("RequestKilledEngine", "ServiceFailed", "ServiceNotFound", "ServiceNotReady", "ServiceRequestFailed")
 
 
 class ServiceNotFound(InvalidTask):
@@ -20,6 +20,18 @@ class ServiceFailed(RhapsodyError):
         service, reason, log = self.args
         text = f"Service '{service}' is not available: {reason}."
         return f"{text} The end of its log: {log}" if log else text
+
+
+class ServiceNotReady(RhapsodyError):
+    """A service was not ready, or had not changed as it was told, within the time that somebody waited for it."""
+
+    def __init__(self, service: str, setting: str, seconds: float, state: str) -> None:
+        super().__init__(service, setting, seconds, state)
+
+    def sentence(self) -> str:
+        """Say which service, the name of the setting, the limit, and how the service is."""
+        service, setting, seconds, state = self.args
+        return f"Service '{service}' was not ready within {setting}={seconds:g} s: {state}."
 
 
 class ServiceRequestFailed(RhapsodyError):

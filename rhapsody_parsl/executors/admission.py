@@ -107,10 +107,22 @@ class Admission:
         self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
         self._nodes, self._walltime = nodes_per_block, walltime
-        self._services = {service.name: service for service in services}
+        self._services: dict[str, ServiceConfig] = {}
         for service in services:
-            _check_span(service, nodes_per_block)
+            self.add(service)
         self._known: dict[_Key, Admitted] = {}
+
+    def add(self, service: ServiceConfig) -> None:
+        """Know a further service.
+
+        Args:
+            service: Its name is new.
+
+        Raises:
+            InvalidTask: Its replicas span more nodes than a block has.
+        """
+        _check_span(service, self._nodes)
+        self._services[service.name] = service
 
     def admit(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         """Return the checked spec of a call.

@@ -235,6 +235,10 @@ class Core:
         self._fail(self._backlog.take_hopeless(), error)
         self._feeder.schedule(now)
 
+    def room_changed(self, now: float) -> None:
+        """A service has given something back, or waits for something."""
+        self._feeder.schedule(now)
+
     def node_back(self, name: str, now: float) -> None:
         """A node that was lost can be used again."""
         self.ledger.set_away(name, away=False)

@@ -13,7 +13,7 @@ from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 
-VERSION = 4
+VERSION = 5
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -116,6 +116,22 @@ class Stop(_Message, frozen=True):
     drain: bool = False
 
 
+class Serve(_Message, frozen=True):
+    """Have a service like this from now on; the answer is a `Served`.
+
+    Attributes:
+        order: A number for the answer; 0 wants none.
+        service: An encoded `ServiceConfig`: one that is new, or has another number of replicas.
+        drain: Whether replicas that go finish what they have begun.
+        renew: Whether each replica is started again.
+    """
+
+    order: int
+    service: bytes
+    drain: bool = True
+    renew: bool = False
+
+
 # --- pilot to driver ---------------------------------------------------------------------------------------------
 
 
@@ -147,6 +163,20 @@ class Report(_Message, frozen=True):
 
     state: BlockReport
     leases: list[LeaseRecord] = []
+
+
+class Served(_Message, frozen=True):
+    """An order about a service is taken in, or refused: one of our errors as `(name, facts)`, or ""."""
+
+    order: int
+    error: str = ""
+    facts: list[Any] = []
+
+
+class Holds(_Message, frozen=True):
+    """What the block holds for tasks is another than its hello said: a service has given back what it held."""
+
+    inventory: Inventory
 
 
 class Goodbye(_Message, frozen=True):
@@ -361,8 +391,8 @@ class Abort(_Message, frozen=True):
     tasks: list[int]
 
 
-ToPilot = Submit | Cancel | Stop
-FromPilot = Hello | Results | Report | Returned | Goodbye
+ToPilot = Submit | Cancel | Stop | Serve
+FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

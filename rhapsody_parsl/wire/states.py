@@ -25,5 +25,8 @@ Outcome = Literal["done", "failed", "lost", "cancelled"]
 RuntimeState = Literal["off", "starting", "ready", "failed", "lost"]
 """A runtime is `off` until something needs it. One that was `ready` and is `lost` starts again when it is needed."""
 
-ServiceState = Literal["starting", "ready", "failed", "stopped"]
-"""Of a replica, and of a service: `ready` when a replica is."""
+ServiceState = Literal["waiting", "starting", "ready", "stopping", "failed", "stopped"]
+"""Of a replica, and of a service: `ready` when a replica is.
+
+`waiting` until the block has room for it; `stopping` while it ends what it has begun.
+"""

@@ -3,10 +3,15 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
-__all__ = ("kept_port",)
+__all__ = ("VARIABLE", "Port", "kept_port", "tell_port")
 
+VARIABLE = "MASTER_PORT"
+_SHORT = 0.001
+"""Seconds: ranks of a task that took less have not met."""
+_environ = os.environ
+"""The one that there was, whatever a task puts in its place."""
 _kept: set[socket.socket] = set()
 
 
@@ -31,6 +36,37 @@ def kept_port() -> Iterator[int]:
             yield sock.getsockname()[1]
         finally:
             _kept.discard(sock)
+
+
+def tell_port(port: int) -> None:
+    """Set the variable that tells the task in this process of its port; 0 is none."""
+    if port and _environ.get(VARIABLE) != (told := str(port)):
+        _environ[VARIABLE] = told
+
+
+class Port:
+    """A port for one task after the other: the next one has another, unless the last was too short to use it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._number = 0
+
+    def number(self) -> int:
+        """Return the port; 0 when none is free: few tasks need one."""
+        if not self._number:
+            with suppress(OSError):
+                self._number = self._stack.enter_context(kept_port())
+        return self._number
+
+    def used(self, seconds: float) -> None:
+        """A task is over.
+
+        Args:
+            seconds: That it took.
+        """
+        if seconds > _SHORT and self._number:
+            self._stack.close()
+            self._number = 0
 
 
 def _close_in_child() -> None:

@@ -47,6 +47,13 @@ def test_the_examples_of_a_page_run(name: str, ran: dict[str, tuple[list[str], s
     assert printed == promised(ROOT / name)
 
 
+def test_the_life_of_a_service(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "service_life.py"), folder=tmp_path)
+    assert said.splitlines() == [
+        "read: True", "scaled: 2", "stopped: a task with all cores", "started: ready True", "read again: True"
+    ]  # fmt: skip
+
+
 def test_the_first_script_runs(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "first_script.py"), folder=tmp_path)
     assert said.split("\n")[-2] == f"{[x * x for x in range(10)]} 285 0"

@@ -13,7 +13,9 @@ from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.protocol import Context, Runtime
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.services.services import Services
+from testing.leases import FakeLeases
 from testing.nodes import make_context, make_node, make_spec
 
 
@@ -35,7 +37,8 @@ def built(implementation: str) -> dict[str, Runtime]:
     )  # fmt: skip
     events: Any = SimpleNamespace(done=None)  # nothing runs
     context = make_context(Path("/x"), events, make_node("n0"), python="python")
-    return build(config, context, Services([], context, lambda *borrowed: None))
+    services = Services(VLLMKind, (), context, FakeLeases())  # type: ignore[arg-type]  # none is made
+    return build(config, context, services)
 
 
 @pytest.mark.parametrize(("implementation", "words"), [

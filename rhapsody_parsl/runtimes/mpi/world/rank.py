@@ -36,7 +36,7 @@ from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402 - as
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402 - as above
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402 - as above
 from rhapsody_parsl.worker.memory import Before  # noqa: E402 - as above
-from rhapsody_parsl.worker.port import kept_port  # noqa: E402 - as above
+from rhapsody_parsl.worker.port import Port, tell_port  # noqa: E402 - as above
 from rhapsody_parsl.worker.setting import entered, left, made, unusable  # noqa: E402 - as above
 from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402 - as above
 
@@ -55,6 +55,7 @@ class Rank:
         self._inbox, self._outbox, self._before = inbox, outbox, before
         self._host = socket.gethostname()
         self._surroundings = TaskEnvironment()
+        self._port = Port()
         self._groups: dict[tuple[int, ...], MPI.Group] = {}
         self._used: deque[MPI.Intracomm] = deque()
         self._idle_leases: list[MPI.Intracomm] = []
@@ -86,19 +87,21 @@ class Rank:
         if work.memory:
             self._before.note(work.run)
         wanted = self._inbox.begin(work.run, task.id)
-        with ExitStack() as stack:
-            told = bytearray([wanted, *_port(stack, work.setting, comm).to_bytes(2)])
-            comm.Bcast(told)
-            if told[0]:
-                _await_signal(stack, work)
-            place = work.setting, int.from_bytes(told[1:])
-            outcome = _call_where_wanted(place, task, comm, self._host) if told[0] else None
-        if outcome:
-            self._report(work, task, *outcome)
-            self._dispose(comm, outcome[0].kind == RESULT)
+        told = bytearray([wanted, *self._port_for(work, comm).to_bytes(2)])
+        comm.Bcast(told)
+        if told[0]:
+            result, folder = _called(work, task, comm, port=int.from_bytes(told[1:]), host=self._host)
+            self._port.used(result.seconds)
+            self._report(work, task, result, folder)
+            self._dispose(comm, result.kind == RESULT)
         else:
             self._inbox.end()
             self._dispose(comm, clean=True)
+
+    def _port_for(self, work: Work, comm: MPI.Intracomm) -> int:
+        """Have the first rank of a gang keep a port; 0 for none."""
+        has_one = work.setting is not None and work.setting.port and comm.Get_rank() == 0
+        return self._port.number() if has_one else 0
 
     def _report(self, work: Work, task: Task, result: Result, folder: str) -> None:
         group = self._group(work.ranks)
@@ -165,30 +168,22 @@ def _unpack(payload: bytes) -> object:
     return open_result(payload)
 
 
-def _await_signal(stack: ExitStack, work: Work) -> None:
-    """Send the signal before the block ends, if the work has one, for as long as the stack is open."""
-    if work.signal:
-        from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
+def _called(work: Work, task: Task, comm: MPI.Intracomm, *, port: int, host: str) -> tuple[Result, str]:
+    """Run one payload, with a signal before the block ends, if the work has one; return the folder of its own, too."""
+    if not work.signal:
+        return _call_where_wanted(work.setting, task, comm, port=port, host=host)
+    from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
 
-        stack.enter_context(Notice(work))
-
-
-def _port(stack: ExitStack, setting: Setting | None, comm: MPI.Intracomm) -> int:
-    """Have the first rank keep a port for as long as the stack is open; 0 for none."""
-    if setting is None or not setting.port or comm.Get_rank():
-        return 0
-    try:
-        return stack.enter_context(kept_port())
-    except OSError:  # few functions need one
-        return 0
+    with Notice(work):
+        return _call_where_wanted(work.setting, task, comm, port=port, host=host)
 
 
 def _call_where_wanted(
-    place: tuple[Setting | None, int], task: Task, comm: MPI.Intracomm, host: str
+    setting: Setting | None, task: Task, comm: MPI.Intracomm, *, port: int, host: str
 ) -> tuple[Result, str]:
-    """Run one payload where its run's tasks are to be, its ranks' port known; return the folder of its own, too."""
-    setting, port = place
-    if setting is None:
+    """Run one payload where its run's tasks are to be, its ranks' port known."""
+    tell_port(port)
+    if setting is None or not (setting.cwd or setting.sandboxes):
         return _call(task, comm, host), ""
     folder = ""
     with ExitStack() as stack:
