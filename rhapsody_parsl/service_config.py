@@ -12,10 +12,10 @@ import msgspec
 from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
-from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.errors import InvalidTask, ServiceFailed
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("CommandService", "ServiceConfig", "VLLMService", "check_services", "variable_of")
+__all__ = ("CommandService", "ServiceConfig", "VLLMService", "check_services", "stopped", "variable_of")
 
 _MOST_MEMORY = 1e9
 _LAST_PORT = 65_535
@@ -335,3 +335,8 @@ def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
 def variable_of(name: str) -> str:
     """Return how the variables of a service begin: `RHAPSODY_SERVICE_MY_CACHE` for `my-cache`."""
     return f"RHAPSODY_SERVICE_{name.replace('-', '_').upper()}"
+
+
+def stopped(name: str) -> ServiceFailed:
+    """Return the error of a service that was stopped, and answers nothing."""
+    return ServiceFailed(name, f"it was stopped; executor.services['{name}'].start() starts it again")

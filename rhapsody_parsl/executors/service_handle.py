@@ -6,13 +6,11 @@ from typing import Protocol
 import msgspec
 
 from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.service_config import ServiceConfig
+from rhapsody_parsl.service_config import ServiceConfig, stopped
 from rhapsody_parsl.wire.reports import ServiceReport
-from rhapsody_parsl.wire.states import ServiceState
+from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
 
-__all__ = ("Keeper", "ServiceHandle", "ServiceStatus", "stopped")
-
-_ORDER: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "stopping", "failed", "stopped")
+__all__ = ("Keeper", "ServiceHandle", "ServiceStatus")
 
 
 class Keeper(Protocol):
@@ -87,7 +85,7 @@ class ServiceHandle:
         states = {report.state for report in reports.values()}
         return ServiceStatus(
             name=self.name,
-            state=next((state for state in _ORDER if state in states), "waiting"),
+            state=next((state for state in SHOWN_FIRST if state in states), "waiting"),
             replicas=self.config.least,
             ready=sum(report.ready for report in reports.values()),
             blocks=reports,
@@ -171,7 +169,7 @@ class ServiceHandle:
 
     def _is_ready(self) -> bool:
         if not self.config.most:
-            raise ServiceFailed(self.name, stopped(self.name))
+            raise stopped(self.name)
         reports = self._services.reports_of(self.name)
         for id_, report in reports.items():
             if report and not report.changing and report.ready < report.replicas:
@@ -186,11 +184,6 @@ class ServiceHandle:
     def _reports(self) -> dict[str, ServiceReport]:
         reports = self._services.reports_of(self.name)
         return {id_: report for id_, report in reports.items() if report}
-
-
-def stopped(name: str) -> str:
-    """Return why a service that was stopped answers nothing, and what to do."""
-    return f"it was stopped; executor.services['{name}'].start() starts it again"
 
 
 def _settled(report: ServiceReport, config: ServiceConfig) -> bool:

@@ -10,12 +10,12 @@ from typing import Protocol
 import msgspec
 
 from rhapsody_parsl.config import encode_service
-from rhapsody_parsl.errors import InvalidTask, RhapsodyError, ServiceFailed, ServiceNotFound, ServiceNotReady
+from rhapsody_parsl.errors import InvalidTask, RhapsodyError, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.executors.admission import Admission
 from rhapsody_parsl.executors.blocks import Block, Blocks
-from rhapsody_parsl.executors.service_handle import ServiceHandle, ServiceStatus, stopped
+from rhapsody_parsl.executors.service_handle import ServiceHandle, ServiceStatus
 from rhapsody_parsl.runtime_config import RuntimeConfig
-from rhapsody_parsl.service_config import ServiceConfig, check_services
+from rhapsody_parsl.service_config import ServiceConfig, check_services, stopped
 from rhapsody_parsl.wire.messages import Serve
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wording import nearest
@@ -131,7 +131,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
             ServiceFailed: It was.
         """
         if not self._configs[name].most:
-            raise ServiceFailed(name, stopped(name))
+            raise stopped(name)
 
     def order(self, name: str, replicas: int | tuple[int, int], *, drain: bool = True, renew: bool = False) -> None:
         """Have another number of replicas of a service.

@@ -10,7 +10,7 @@ from rhapsody_parsl.block.context import Context, Leases, Loan
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.service_config import ServiceConfig
+from rhapsody_parsl.service_config import ServiceConfig, stopped
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
@@ -18,12 +18,10 @@ from rhapsody_parsl.services.restarts import Death, Unexplained
 from rhapsody_parsl.services.scaling import Scaling
 from rhapsody_parsl.wire.messages import FromBackend
 from rhapsody_parsl.wire.reports import ServiceReport
-from rhapsody_parsl.wire.states import ServiceState
+from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
 
 __all__ = ("Listener", "Service")
 
-_SHOWN: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "stopping", "failed", "stopped")
-"""The state of a service is the first of these that one of its replicas has."""
 _LOOK_EVERY = 0.25
 _SETTLED: tuple[ServiceState, ...] = ("ready", "failed")
 
@@ -114,7 +112,7 @@ class Service:
     def error(self) -> RhapsodyError | None:
         """Why no replica will ever answer, or None while one may."""
         if not self.replicas:
-            return None if self._scaling.most else ServiceFailed(self.name, _stopped(self.name))
+            return None if self._scaling.most else stopped(self.name)
         errors = [replica.error for replica in self.replicas]
         return errors[0] if all(errors) else None
 
@@ -205,11 +203,9 @@ class Service:
     def _grow(self) -> bool:
         """Have a replica more, if there is room; the first waits for room, before the tasks that wait."""
         replica = self._add()
-        if self._needs and self.wanted:
-            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
-            if replica.loan is None:
-                self.replicas.remove(replica)
-                return False
+        if self.wanted and not self._lend(replica):
+            self.replicas.remove(replica)
+            return False
         self.wanted += 1
         self._begin(replica)
         self._on_change()
@@ -217,7 +213,7 @@ class Service:
 
     def _worth(self, replica: Replica) -> tuple[int, int, int]:
         held = self.listener.held(replica) if self.listener else 0
-        return -_SHOWN.index(replica.state), held, -replica.index
+        return -SHOWN_FIRST.index(replica.state), held, -replica.index
 
     def _add(self) -> Replica:
         index = min(set(range(len(self.replicas) + 1)) - {replica.index for replica in self.replicas})
@@ -238,18 +234,21 @@ class Service:
     def _borrow_for_good(self, replica: Replica) -> None:
         """Borrow for the block's life, or give it up: nobody has anything yet that will be given back."""
         if self._needs:
-            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
             self._lasting.add(replica)
-            if replica.loan is None:
-                config, nodes = self.kind.config, len(self._context.nodes)
-                replica.give_up(ServiceFailed(self.name, no_room(config, replica.index, nodes)))
+        if not self._lend(replica):
+            config, nodes = self.kind.config, len(self._context.nodes)
+            replica.give_up(ServiceFailed(self.name, no_room(config, replica.index, nodes)))
+
+    def _lend(self, replica: Replica) -> bool:
+        """Have it borrow what it needs and has not yet; return whether it has all."""
+        if self._needs and replica.loan is None:
+            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
+        return not self._needs or replica.loan is not None
 
     def _begin(self, replica: Replica) -> None:
         """Have it live, when there is room."""
         replica.leaving = False
-        if self._needs and replica.loan is None:
-            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
-        if self._needs and replica.loan is None:
+        if self._needs and not self._lend(replica):
             granted = partial(self._granted, replica)
             replica.wait(f"it waits until {size(self.kind.config)} are free")
             self._wishes[replica] = self._leases.ask(
@@ -367,7 +366,7 @@ class Service:
         """Return the service's state, without its secret."""
         config = self.kind.config
         states = [replica.state for replica in self.replicas]
-        state: ServiceState = next((s for s in _SHOWN if s in states), "stopped")
+        state: ServiceState = next((s for s in SHOWN_FIRST if s in states), "stopped")
         shown = next((replica for replica in self.replicas if replica.state == state), None)
         shares = [part.share for replica in self.replicas for part in replica.placed]
         return ServiceReport(
@@ -389,7 +388,3 @@ class Service:
 def _scaling(config: ServiceConfig, replicas: int | tuple[int, int]) -> Scaling:
     least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
     return Scaling(least, most, *config.scaling)
-
-
-def _stopped(name: str) -> str:
-    return f"it was stopped; executor.services['{name}'].start() starts it again"

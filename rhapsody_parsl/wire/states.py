@@ -5,7 +5,7 @@ A state is a `Literal` everywhere, as the values of a specification are: it trav
 
 from typing import Literal
 
-__all__ = ("Outcome", "RuntimeState", "ServiceState", "TaskState")
+__all__ = ("SHOWN_FIRST", "Outcome", "RuntimeState", "ServiceState", "TaskState")
 
 TaskState = Literal["waiting", "running", "prefetched", "recalled", "stopping", "unknown"]
 """Where a task of a block is.
@@ -30,3 +30,6 @@ ServiceState = Literal["waiting", "starting", "ready", "stopping", "failed", "st
 
 `waiting` until the block has room for it; `stopping` while it ends what it has begun.
 """
+
+SHOWN_FIRST: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "stopping", "failed", "stopped")
+"""The state of a service is the first of these that one of its replicas, or one of its blocks, has."""

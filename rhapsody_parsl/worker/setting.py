@@ -12,7 +12,7 @@ from pathlib import Path
 from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import FolderUnusable
 from rhapsody_parsl.wire.messages import FAILED, RAISED, Result, Setting, Task, failed
-from rhapsody_parsl.worker.port import kept_port
+from rhapsody_parsl.worker.port import VARIABLE, kept_port
 
 __all__ = ("entered", "inherit", "kept", "left", "made", "run_in", "unusable")
 
@@ -89,7 +89,7 @@ def entered(setting: Setting, folder: str, port: int = 0) -> Iterator[None]:
     """
     if where := folder or setting.cwd:
         os.chdir(where)
-    told = {_SANDBOX: folder, "MASTER_PORT": str(port or "")}
+    told = {_SANDBOX: folder, VARIABLE: str(port or "")}
     before = {name: _environ.get(name) for name, value in told.items() if value}
     _environ.update({name: told[name] for name in before})
     _Now.folder = folder

@@ -80,7 +80,6 @@ class WorkerPool:
     ) -> None:
         self._context = context
         self._events, self._environment, self._exchange = context.events, context.environment, exchange
-        self._notice = context.notice
         self._spawn, self._abandon, self._prefix = spawn, abandon, prefix
         self._startup_timeout = startup_timeout
         self._workers: dict[str, _Worker] = {}
@@ -129,7 +128,7 @@ class WorkerPool:
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
         environment = {**self._environment, **worker.environment, **env, **variables_of(run)}
-        number, at = self._notice(run)
+        number, at = self._context.notice(run)
         work = Work(
             run.id, mode, worker.cores, environment, list(tasks),
             memory=run.memory_on(host), signal=number, signal_at=at, setting=setting_of(self._context, run),

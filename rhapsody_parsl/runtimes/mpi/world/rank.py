@@ -90,7 +90,8 @@ class Rank:
         told = bytearray([wanted, *self._port_for(work, comm).to_bytes(2)])
         comm.Bcast(told)
         if told[0]:
-            result, folder = _called(work, task, comm, port=int.from_bytes(told[1:]), host=self._host)
+            tell_port(int.from_bytes(told[1:]))
+            result, folder = _called(work, task, comm, self._host)
             self._port.used(result.seconds)
             self._report(work, task, result, folder)
             self._dispose(comm, result.kind == RESULT)
@@ -168,28 +169,25 @@ def _unpack(payload: bytes) -> object:
     return open_result(payload)
 
 
-def _called(work: Work, task: Task, comm: MPI.Intracomm, *, port: int, host: str) -> tuple[Result, str]:
+def _called(work: Work, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
     """Run one payload, with a signal before the block ends, if the work has one; return the folder of its own, too."""
     if not work.signal:
-        return _call_where_wanted(work.setting, task, comm, port=port, host=host)
+        return _call_where_wanted(work.setting, task, comm, host)
     from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
 
     with Notice(work):
-        return _call_where_wanted(work.setting, task, comm, port=port, host=host)
+        return _call_where_wanted(work.setting, task, comm, host)
 
 
-def _call_where_wanted(
-    setting: Setting | None, task: Task, comm: MPI.Intracomm, *, port: int, host: str
-) -> tuple[Result, str]:
-    """Run one payload where its run's tasks are to be, its ranks' port known."""
-    tell_port(port)
+def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
+    """Run one payload where its run's tasks are to be."""
     if setting is None or not (setting.cwd or setting.sandboxes):
         return _call(task, comm, host), ""
     folder = ""
     with ExitStack() as stack:
         try:
             folder = _common_folder(setting, task, comm)
-            stack.enter_context(entered(setting, folder, port))
+            stack.enter_context(entered(setting, folder))
         except OSError as problem:
             return unusable(setting, task, problem), folder
         return _call(task, comm, host), folder
