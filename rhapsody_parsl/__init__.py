@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.programs import Completed
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
     from rhapsody_parsl.runtime_config import RuntimeConfig
@@ -26,6 +27,7 @@ __all__ = (
     "VLLM",
     "AllocationProvider",
     "CommandService",
+    "Completed",
     "Dragon",
     "DragonRuntime",
     "LocalRuntime",
@@ -53,6 +55,7 @@ _HOMES = {
     **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     "AllocationProvider": "rhapsody_parsl.providers.allocation",
+    "Completed": "rhapsody_parsl.programs",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",

@@ -19,6 +19,8 @@ __all__ = (
     "MPIRuntime",
     "ModelRequests",
     "RuntimeConfig",
+    "decode_service",
+    "encode_service",
     "for_requests",
     "read_config",
     "write_config",
@@ -138,7 +140,7 @@ def for_requests(services: Sequence[ServiceConfig], workers: int) -> list[Runtim
     models = [service for service in services if isinstance(service, VLLMService)]
     if not models:
         return []
-    in_flight = max(model.requests_in_flight * model.replicas for model in models)
+    in_flight = max(model.requests_in_flight * max(1, model.most) for model in models)
     return [ModelRequests(request_workers=workers, in_flight=in_flight)]
 
 
@@ -197,10 +199,12 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_config(config: BlockConfig, path: Path) -> None:
-    """Write as JSON, readable by the owner only (services' environments may hold secrets)."""
+    """Write as JSON, readable by the owner only (services' environments may hold secrets); all of it or nothing."""
     written = {**msgspec.to_builtins(config), "runtimes": [_stated(runtime) for runtime in config.runtimes]}
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=1))
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=1))
+    new.replace(path)
 
 
 def read_config(path: Path) -> BlockConfig:
@@ -213,9 +217,24 @@ def read_config(path: Path) -> BlockConfig:
             runtimes.append(msgspec.convert(stated["settings"], load(stated["config"])))
         except Exception as problem:  # noqa: BLE001 - whatever an import can raise: the block's other runtimes work
             missing[stated["name"]] = f"{stated['config']} cannot be imported: {problem}"
-    services = tuple(msgspec.convert(stated, load(of_tag(stated["type"]).config)) for stated in read.pop("services"))
+    services = tuple(map(_service, read.pop("services")))
     plain = msgspec.convert({**read, "runtimes": ()}, BlockConfig)
     return msgspec.structs.replace(plain, runtimes=tuple(runtimes), services=services, missing=missing)
+
+
+def encode_service(service: ServiceConfig) -> bytes:
+    """Return a service as it travels."""
+    return msgspec.msgpack.encode(service)
+
+
+def decode_service(encoded: bytes) -> ServiceConfig:
+    """Return what `encode_service` encoded."""
+    return _service(msgspec.msgpack.decode(encoded))
+
+
+def _service(stated: Any) -> ServiceConfig:
+    config: ServiceConfig = msgspec.convert(stated, load(of_tag(stated["type"]).config))
+    return config
 
 
 def _stated(runtime: RuntimeConfig) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from rhapsody_parsl import service_table
-from rhapsody_parsl.annotations.limits import check_gpus, check_range
+from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
-from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.errors import InvalidTask, ServiceFailed
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("CommandService", "ServiceConfig", "VLLMService", "check_services", "variable_of")
+__all__ = ("CommandService", "ServiceConfig", "VLLMService", "check_services", "stopped", "variable_of")
 
 _MOST_MEMORY = 1e9
 _LAST_PORT = 65_535
@@ -35,7 +35,7 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         name: Tasks find it by this name: letters, digits, `-` and `_`.
         gpus: GPUs per replica and node: whole, or a share below 1.
         cores: Cores per replica and node. With 0 it runs beside the tasks on their cores.
-        replicas: How many copies run.
+        replicas: How many copies run; with 0 none does until it is started.
         nodes: Nodes that one replica spans.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
@@ -50,7 +50,7 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
 
     gpus: float = 0.0
     cores: int = 1
-    replicas: int = 1
+    replicas: int | tuple[int, int] = 1
     nodes: int = 1
     memory: float = 0.0
     labels: tuple[str, ...] = ()
@@ -65,13 +65,39 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.name):
             raise InvalidTask(self.key_of("name"), self.name, "letters, digits, - and _ only, and 100 at most")
         self.check_counts(0, "gpus", "restarts")
-        self.check_counts(1, "replicas", "nodes")
+        self._check_replicas()
+        self.check_counts(1, "nodes")
         check_range(self.key_of("memory"), self.memory, 0, _MOST_MEMORY)
         self.check_timeouts("startup_timeout", "restart_window")
         check_gpus(self.key_of("gpus"), self.gpus)
         for name in self.env:
             if not name or "=" in name:
                 raise InvalidTask(self.key_of("env"), name, "this is no variable's name")
+
+    @property
+    def least(self) -> int:
+        """How many replicas there are at least."""
+        return self.replicas if isinstance(self.replicas, int) else self.replicas[0]
+
+    @property
+    def most(self) -> int:
+        """How many replicas there are at most."""
+        return self.replicas if isinstance(self.replicas, int) else self.replicas[1]
+
+    @property
+    def scaling(self) -> tuple[int, float]:
+        """Requests per replica, and seconds in which fewer replicas were enough until some leave."""
+        return 1, 0.0
+
+    def _check_replicas(self) -> None:
+        key = self.key_of("replicas")
+        check_range(key, self.least, 0, MOST)
+        check_range(key, self.most, 0, MOST)
+        if self.least > self.most:
+            raise InvalidTask(key, list(self.replicas), "the first is more than the second")  # type: ignore[arg-type]  # two
+        if isinstance(self.replicas, tuple) and not self.takes_requests:
+            remedy = f"Write a number, and change it by executor.services['{self.name}'].scale(...)"
+            raise InvalidTask(key, list(self.replicas), "nobody sees how busy a command is", remedy)
 
 
 # --- models ------------------------------------------------------------------------------------------------------
@@ -105,7 +131,10 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         gpus: GPUs per replica and node: whole, or a share below 1.
         cores: Cores per replica and node. With 0 it runs beside the tasks on their cores. -1, the default, is 1 on
             CPUs, 2 with a GPU or a share of one, and 2 more than the GPUs with several.
-        replicas: Copies of the engine; a request goes to the one with the least to do.
+        replicas: Copies of the engine; a request goes to the one with the least to do. With two numbers, as many as the
+            requests need, from the first to the second: `(0, 4)` starts the first with the first request.
+        requests_per_replica: With two numbers: how many requests one is to have; with more, and room, another starts.
+        idle_timeout: With two numbers: seconds in which fewer were enough until some leave.
         nodes: Nodes that one replica's engine spans. The parallel size in `engine_args` must divide over them. It is
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
@@ -131,6 +160,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     executable: str | tuple[str, ...] = ""
     server: Literal["hosted", "command"] = "hosted"
     requests_in_flight: int = 256
+    requests_per_replica: int = 32
+    idle_timeout: float = 300.0
     startup_timeout: float = 900.0
     stall_timeout: float = 600.0
 
@@ -140,13 +171,18 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         if not self.model:
             raise InvalidTask(self.key_of("model"), self.model, "a folder or a model's name is needed")
         self.check_counts(-1, "cores")
-        self.check_counts(1, "requests_in_flight")
-        self.check_timeouts("stall_timeout")
+        self.check_counts(1, "requests_in_flight", "requests_per_replica")
+        self.check_timeouts("stall_timeout", "idle_timeout")
         if self.cores == -1:
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
         if self.nodes > 1:
             self._check_nodes()
+
+    @property
+    def scaling(self) -> tuple[int, float]:
+        """Requests per replica, and seconds in which fewer replicas were enough until some leave."""
+        return self.requests_per_replica, self.idle_timeout
 
     def parallel(self, *kinds: str) -> int:
         """Return the product of the engine's parallel sizes of these kinds: `tensor`, `pipeline`, `data`, ..."""
@@ -225,7 +261,7 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         if self.nodes > 1:
             raise InvalidTask(self.key_of("nodes"), self.nodes, "a command stands on one node", "Use replicas")
         check_range(self.key_of("port"), self.port, 0, _LAST_PORT)
-        if self.port and self.replicas > 1:
+        if self.port and self.most > 1:
             raise InvalidTask(
                 self.key_of("port"),
                 self.port,
@@ -299,3 +335,8 @@ def check_services(given: Any, owner: str) -> tuple[ServiceConfig, ...]:
 def variable_of(name: str) -> str:
     """Return how the variables of a service begin: `RHAPSODY_SERVICE_MY_CACHE` for `my-cache`."""
     return f"RHAPSODY_SERVICE_{name.replace('-', '_').upper()}"
+
+
+def stopped(name: str) -> ServiceFailed:
+    """Return the error of a service that was stopped, and answers nothing."""
+    return ServiceFailed(name, f"it was stopped; executor.services['{name}'].start() starts it again")

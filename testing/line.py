@@ -142,7 +142,7 @@ class Campaign:
     def _signal(self) -> None:
         """The batch system tells a pilot to leave; it says what has begun."""
         if pilot := self._any_pilot():
-            pilot.leave("it was told to by a signal")
+            pilot.once_awake(pilot.leave, "it was told to by a signal")
 
     def _freeze(self) -> None:
         if pilot := self._any_pilot():
@@ -164,8 +164,7 @@ class Campaign:
     def _lose_node(self) -> None:
         pilot = self._any_pilot()
         if pilot and len(pilot.block.core.ledger.accounts) > 1:
-            pilot.block.lose_node("n0")
-            pilot.act()
+            pilot.once_awake(pilot.lose_node, "n0")
 
     # --- the driver ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
+from rhapsody_parsl.config import encode_service
+from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
@@ -17,6 +19,7 @@ LARGE = b"p" * 40_000
 SHARED = m.SharedPayload("/a", 9)
 SPEC = encode_spec(TaskSpec(runtime="local"))
 LEASE = m.LeaseRecord(1, "mpi", "t", (m.Share("n0", (0, 1), (0,), 1.5),), 1.0, 2.0, 3)
+SERVED = encode_service(CommandService("a", "b"))
 SERVICE = ServiceReport(
     name="a", state="ready", replicas=1, ready=1, cores=0, gpus=0.5, node="n", url="u", model="m", since=1.0, detail=""
 )
@@ -25,7 +28,9 @@ REPORT = BlockReport(
 )
 GENUINE: list[m.Message] = [
     m.Submit([m.Task(1, SPEC, b"payload", b"request"), m.Task(2, SPEC, LARGE), m.Task(3, b"", SHARED)]),
-    m.Cancel([1, 2]), m.Stop(True), m.Quit(), m.Recall(1, [2], True), m.Spawn("w", "h", (0,), {"A": "b"}),
+    m.Cancel([1, 2]), m.Stop(True), m.Serve(1, SERVED, False, True),
+    m.Served(1, "ServiceFailed", ["a", "b"]), m.Holds(make_inventory()),
+    m.Quit(), m.Recall(1, [2], True), m.Spawn("w", "h", (0,), {"A": "b"}),
     m.Results([m.Result(1, 0, b"x", 0.5), m.Result(2, 0, LARGE)], [LEASE]),
     m.Hello(m.VERSION, "0", "0.1", make_inventory({"labels": frozenset(["n0"])}, shared_memory=True)),
     m.Report(REPORT, [LEASE]), m.Goodbye("done", [1]),

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.wire.codec import Codec, encode
@@ -13,6 +14,8 @@ from rhapsody_parsl.wire.messages import (
     Message,
     Results,
     Returned,
+    Serve,
+    Served,
     Stop,
     Submit,
     ToPilot,
@@ -37,7 +40,7 @@ class Pilot:
         lasts: Seconds until the end of its job.
 
     Attributes:
-        frozen_until: It does nothing before that time.
+        frozen_until: It does nothing before that time, and says nothing.
         ends_at: When its job ends.
         gone: It has left, or was killed.
     """
@@ -62,7 +65,7 @@ class Pilot:
         )
         self.session = Session()
         self.to_driver = Way(clock, dice, faults, lambda frames: hear(self.peer, frames))
-        self.from_driver = Way(clock, dice, faults, self._hear)
+        self.from_driver = Way(clock, dice, faults, lambda frames: self.once_awake(self._hear, frames))
         self.frozen_until, self.gone, self._draining, self._heard = 0.0, False, False, clock.now
         self._reported: set[int] = set()
         self.ends_at = None if lasts is None else clock.now + lasts
@@ -84,8 +87,16 @@ class Pilot:
         """Time passed."""
         self.block.core.tick(self.clock.now)
 
+    def once_awake(self, action: Callable[..., None], *arguments: Any) -> None:
+        """What comes to a frozen pilot, a signal too, is seen when it goes on; one that has left sees nothing."""
+        if self.clock.now < self.frozen_until:
+            self.clock.at(self.frozen_until, lambda: self.once_awake(action, *arguments))
+        elif not self.gone:
+            action(*arguments)
+
     def say(self, message: Message) -> None:
         """Send a message to the driver."""
+        assert self.clock.now >= self.frozen_until, f"a frozen pilot said {message}"
         self.to_driver.send(self.session.send(encode(message)))
 
     def act(self) -> None:
@@ -107,16 +118,18 @@ class Pilot:
             if not self.block.core.running:
                 self.leave("drained")
 
+    def lose_node(self, name: str) -> None:
+        """A node of its block dies."""
+        self.block.lose_node(name)
+        self.act()
+
     def _hear(self, frames: list[bytes]) -> None:
-        if self.clock.now < self.frozen_until:
-            self.clock.at(self.frozen_until, lambda: self._hear(frames))
-        elif not self.gone:
-            self._heard = self.clock.now
-            for body in self.session.receive(frames):
-                self._receive(_TO_PILOT.decode(body))
-            for reply in self.session.replies:
-                self.to_driver.send(reply)
-            self.session.replies.clear()
+        self._heard = self.clock.now
+        for body in self.session.receive(frames):
+            self._receive(_TO_PILOT.decode(body))
+        for reply in self.session.replies:
+            self.to_driver.send(reply)
+        self.session.replies.clear()
 
     def _receive(self, message: ToPilot) -> None:
         match message:
@@ -124,6 +137,8 @@ class Pilot:
                 self.block.core.submit(tasks, self.clock.now)
             case Cancel(tasks=tasks):
                 self.block.core.cancel(tasks, self.clock.now)
+            case Serve(order=order):
+                self.say(Served(order))
             case Stop(drain=True):
                 self._draining = True
             case Stop():

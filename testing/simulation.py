@@ -13,7 +13,16 @@ import msgspec
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import (
+    CancelTasks,
+    DiscardResults,
+    EndRun,
+    Feed,
+    Fit,
+    Grant,
+    Instruction,
+    StartRuntime,
+)
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
@@ -161,6 +170,8 @@ class Simulation:
                 self._cancel(run, numbers, kill)
             case StartRuntime(name=name):
                 self._start(name)
+            case Grant(granted=granted, loan=loan):
+                granted(loan)
             case DiscardResults() | Fit():
                 pass  # these workers write no results, and nobody watches their memory
 

@@ -7,9 +7,10 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, PolicyValue, Returns, Signal
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, PolicyValue, Returns, Signal
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.runtime_table import RuntimeKind, Takes, find, first_that_takes, names
@@ -157,6 +158,12 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "returns": _choice(*get_args(Returns)),
     "signal": _choice(*get_args(Signal)),
     "notice": _amount,
+    "env": check_env,
+    "cwd": check_folder,
+    "sandbox": _flag,
+    "output": _choice(*get_args(Output)),
+    "output_limit": check_output_limit,
+    "check": _flag,
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}

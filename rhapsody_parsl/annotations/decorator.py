@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Placement, Returns, Signal
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
@@ -126,6 +126,14 @@ class Policy(Part):
         returns: For an MPI function: `root` (default) is rank 0's result, `all` the list of all ranks' results.
         signal: `SIGUSR1`, for example: sent to the task's processes before the block ends; default none.
         notice: How many seconds before; default 60.
+        env: Environment variables for the task; they come before all others.
+        cwd: The task's working directory, relative to the block's; it must be there.
+        sandbox: True gives each task a new folder as its working directory. It is removed when the task succeeds and
+            kept when it fails. It is below `cwd`, or in `sandboxes` in the block's folder of the run directory.
+        output: For a bash app: `code` (default) gives 0, as Parsl does; `text` gives a `Completed`, which has what the
+            program wrote and its exit code.
+        output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
+        check: With `output="text"`: False gives a `Completed` for an exit code other than zero, too; default True.
     """
 
     priority: float | None = None
@@ -138,6 +146,12 @@ class Policy(Part):
     returns: Returns | None = None
     signal: Signal | None = None
     notice: float | None = None
+    env: Mapping[str, str] | None = None
+    cwd: str | None = None
+    sandbox: bool | None = None
+    output: Output | None = None
+    output_limit: int | None = None
+    check: bool | None = None
 
 
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:

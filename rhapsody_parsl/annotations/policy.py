@@ -4,13 +4,14 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Placement", "PolicyValue", "Returns", "Signal")
+__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Output", "Placement", "PolicyValue", "Returns", "Signal")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
 OnLoss = Literal["fail", "rerun"]
 Returns = Literal["root", "all"]
 Signal = Literal["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]
+Output = Literal["code", "text"]
 
 FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
@@ -31,6 +32,12 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         returns: For an MPI function: rank 0's result, or the list of all ranks'.
         signal: What the task's processes get before the block ends; "" is nothing.
         notice: How many seconds before.
+        env: Environment variables for its tasks, as pairs in order.
+        cwd: Their working directory, relative to the block's; "" for that.
+        sandbox: Whether each has a folder of its own, below `cwd`, else in the block's folder of the run directory.
+        output: For a bash app: its exit code, or that with what its program wrote. The driver's, as the next two.
+        output_limit: Bytes that are kept of each of the program's streams.
+        check: Whether an exit code other than zero raises.
     """
 
     priority: float = 0.0
@@ -43,3 +50,9 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     returns: Returns = "root"
     signal: Signal | Literal[""] = ""
     notice: float = 60.0
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = ""
+    sandbox: bool = False
+    output: Output = "code"
+    output_limit: int = 65_536
+    check: bool = True

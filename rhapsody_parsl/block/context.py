@@ -16,7 +16,7 @@ from rhapsody_parsl.wire.messages import Result, Share
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
-__all__ = ("Borrow", "Context", "Events", "Node", "Placed", "Run")
+__all__ = ("Context", "Events", "Leases", "Loan", "Node", "Placed", "Run")
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,8 +191,46 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         return next((node.address for node in self.nodes.values() if node.host == host), "") or host
 
 
-Borrow = Callable[[str, TaskSpec, str], tuple[Placed, ...] | None]
-"""Lends something for the block's life: borrower, what, and the key under which tasks ask to be near it.
+class Loan(msgspec.Struct, frozen=True):
+    """What a service's replica has borrowed.
 
-Returns the parts, or None when it does not fit.
-"""
+    Attributes:
+        placed: Its parts, one for each node.
+        give_back: Gives it back; to be called once.
+    """
+
+    placed: tuple[Placed, ...]
+    give_back: Callable[[], None]
+
+
+class Leases(Protocol):
+    """Where services borrow."""
+
+    def lend(self, borrower: str, wants: TaskSpec, key: str) -> Loan | None:
+        """Lend something now, or return None.
+
+        Args:
+            borrower: For the record.
+            wants: What, and of which nodes; its runtime is the kind of service.
+            key: Tasks that ask to be `near` this go to the lease's first node.
+        """
+
+    def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
+        """Lend something as soon as there is room; return what withdraws the wish.
+
+        Args:
+            borrower: As in `lend`.
+            wants: As in `lend`.
+            key: As in `lend`.
+            granted: Called with it, on the pilot's loop.
+        """
+
+    def lack(self, wants: TaskSpec, count: int) -> str:
+        """Return why the block can never lend so many of these at once, "" when it can.
+
+        What is lent for the block's life is not to be had; all else may be given back.
+
+        Args:
+            wants: Each of them.
+            count: How many.
+        """

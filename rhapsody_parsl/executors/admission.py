@@ -8,7 +8,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, check_gpus_taken, merge, parse
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import FIRST_HOST
+from rhapsody_parsl.annotations.policy import FIRST_HOST, PolicyValue
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -25,6 +25,8 @@ _LONGER = "Raise the provider's walltime, or lower this one"
 _MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
+_PLAIN = PolicyValue()
+_Key = tuple[str, bool, bool, bytes]
 
 
 def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
@@ -105,10 +107,22 @@ class Admission:
         self._kinds = in_order(runtimes, default_runtime)
         self._default = default_runtime
         self._nodes, self._walltime = nodes_per_block, walltime
-        self._services = {service.name: service for service in services}
+        self._services: dict[str, ServiceConfig] = {}
         for service in services:
-            _check_span(service, nodes_per_block)
-        self._known: dict[tuple[str, bool, bytes], Admitted] = {}
+            self.add(service)
+        self._known: dict[_Key, Admitted] = {}
+
+    def add(self, service: ServiceConfig) -> None:
+        """Know a further service.
+
+        Args:
+            service: Its name is new.
+
+        Raises:
+            InvalidTask: Its replicas span more nodes than a block has.
+        """
+        _check_span(service, self._nodes)
+        self._services[service.name] = service
 
     def admit(self, facts: FunctionFacts, given: Mapping[str, Any]) -> Admitted:
         """Return the checked spec of a call.
@@ -121,7 +135,7 @@ class Admission:
             InvalidSpecification: It can never run.
         """
         layers = msgspec.msgpack.encode((facts.annotation, given))
-        key = (facts.name, facts.comm, layers)
+        key = (facts.name, facts.comm, facts.bash, layers)
         known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
@@ -129,7 +143,7 @@ class Admission:
                 self._remember(key, known)
         return known
 
-    def _remember(self, key: tuple[str, bool, bytes], admitted: Admitted) -> None:
+    def _remember(self, key: _Key, admitted: Admitted) -> None:
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[key] = admitted
@@ -139,10 +153,11 @@ class Admission:
             spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm, self._kinds)
             self._check_runtime(spec)
             self._check_walltime(spec.policy.walltime)
+            _check_output(spec, facts)
             spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
-        return Admitted(spec, encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
+        return Admitted(spec, encode_spec(_for_the_block(spec)), msgspec.msgpack.encode(request) if request else b"")
 
     def _check_runtime(self, spec: TaskSpec) -> None:
         self._check_service(spec.service)
@@ -233,6 +248,19 @@ def _check_span(service: ServiceConfig, nodes: int) -> None:
             f"a replica of service '{service.name}' would not fit into a block of {nodes}",
             "Raise the provider's nodes_per_block, or spread the engine over fewer",
         )
+
+
+def _check_output(spec: TaskSpec, facts: FunctionFacts) -> None:
+    if spec.policy.output == "text" and not facts.bash:
+        remedy = "In a Python app, use subprocess.run(..., capture_output=True) and return what you need"
+        raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
+
+
+def _for_the_block(spec: TaskSpec) -> TaskSpec:
+    """Return the spec without what the driver sees to: tasks that differ in it are alike for the block."""
+    policy = spec.policy
+    policy = msgspec.structs.replace(policy, output=_PLAIN.output, output_limit=_PLAIN.output_limit, check=_PLAIN.check)
+    return msgspec.structs.replace(spec, policy=policy)
 
 
 class Misfit(NamedTuple):

@@ -23,7 +23,7 @@ from rhapsody_parsl.executors.instructions import (
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Result, Results, Submit, Task
+from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Report, Result, Results, Served, Submit, Task
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
 
 __all__ = ("Conversation", "Outcomes")
@@ -60,7 +60,7 @@ class Conversation:
         dispatcher: Decides.
         outcomes: Who learns how tasks end.
         send: Sends frames to a pilot: `(name, frames, local)`; returns whether there is a connection that takes them.
-        changed: Called when a block has joined or left.
+        changed: Called when a block has joined, left, or told how it is.
         shared_folder: Folder for large payloads, or "".
     """
 
@@ -112,6 +112,8 @@ class Conversation:
             check_shared(message.results, self._shared, block.id)
         self._dispatcher.receive(block, message)
         self.perform()
+        if isinstance(message, Report | Served):
+            self._changed()
         if isinstance(message, Hello) and (refusal := self._dispatcher.blocks.refused.get(block.id)):
             log.error("block %s is refused: %s", block.id, refusal)
 

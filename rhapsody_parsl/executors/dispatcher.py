@@ -27,15 +27,19 @@ from rhapsody_parsl.executors.instructions import (
 )
 from rhapsody_parsl.executors.later import MOST_IDLE_RETURNS, Later
 from rhapsody_parsl.executors.peers import mismatch
+from rhapsody_parsl.executors.service_orders import ServiceOrders
 from rhapsody_parsl.wire.messages import (
     Cancel,
     FromPilot,
     Goodbye,
     Hello,
+    Holds,
     Report,
     Result,
     Results,
     Returned,
+    Serve,
+    Served,
     Stop,
     Task,
 )
@@ -54,10 +58,14 @@ class Dispatcher:
         blocks: Those it will know; only it changes them.
         threshold: Seconds of silence after which a block counts as lost.
         clock: Seconds since the epoch: blocks say by these when they end.
+
+    Attributes:
+        orders: About services.
     """
 
     def __init__(self, blocks: Blocks, threshold: float, clock: Callable[[], float] = time.time) -> None:
         self.blocks, self._threshold, self._clock = blocks, threshold, clock
+        self.orders = ServiceOrders(blocks)
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
         self._later = Later()
@@ -174,6 +182,10 @@ class Dispatcher:
                 block.report, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
                 self._welcome(block, message)
+            case Served():
+                self.orders.answered(block, message)
+            case Holds(inventory=inventory):
+                block.inventory = inventory
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
 
@@ -213,7 +225,7 @@ class Dispatcher:
             self._dismiss(block, drain=False)
             return
         self.blocks.joined(block, hello.inventory, block.heard)
-        self._out.append(Joined(block))
+        self._out += [Joined(block), *self.orders.joined(block)]
         self._waiting.extendleft(reversed(self._later.take_all()))
         self._refuse_too_long()
 
@@ -226,6 +238,10 @@ class Dispatcher:
                 self._refuse(task, InvalidSpecification(*misfit))
             else:
                 self._waiting.append(task)
+
+    def order(self, name: str, order: Serve) -> None:
+        """All blocks are to be told of a service, those that come too."""
+        self._out += self.orders.give(name, order)
 
     # --- connections ---------------------------------------------------------------------------------------------
 
@@ -289,6 +305,7 @@ class Dispatcher:
     def _lose(self, block: Block, reason: str, log: str, begun: frozenset[int] | None = None) -> None:
         """What may have begun in the block fails, or waits for another one when its policy says so."""
         self.blocks.remove(block)
+        self.orders.left(block)
         self._gone.add(block.peer)
         block.lost = begun is None
         self._out.append(Left(block, reason))

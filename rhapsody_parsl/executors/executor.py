@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,7 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
-from rhapsody_parsl.config import (
-    BlockConfig,
-    DragonRuntime,
-    for_requests,
-    write_config,
-)
+from rhapsody_parsl.config import BlockConfig, DragonRuntime, for_requests, write_config
 from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -42,12 +38,13 @@ from rhapsody_parsl.executors.checks import (
     walltime_of,
 )
 from rhapsody_parsl.executors.explanation import Explanation, explain
-from rhapsody_parsl.executors.functions import bare, facts_of
+from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
+from rhapsody_parsl.executors.services import ExecutorServices, check_added
 from rhapsody_parsl.executors.standalone import Standalone
 from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
@@ -96,8 +93,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         block_error_handler: See Parsl.
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent connection.
-        heartbeat_threshold: Seconds of silence after which a block, or a node of it, counts as lost. A connection that
-            is cut for two thirds of that is resumed, and costs nothing.
+        heartbeat_threshold: Seconds of silence after which a block, or a node of it, is lost; half of them cost nothing.
         drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Default:
             never.
         drain_before: Seconds before the end of its job at which a block takes no more tasks, finishes what it has begun
@@ -146,26 +142,24 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         request_workers: int = 1,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
-        self.label = label
-        self.services = check_services(services, "services")
-        self.runtimes = check_runtimes(runtimes, self.services)
-        self.request_workers = request_workers
-        self.offers = (*self.runtimes, *for_requests(self.services, request_workers))
+        self.label, self.request_workers = label, request_workers
+        served = check_services(services, "services")
+        self.runtimes = check_runtimes(runtimes, served)
+        self.offers = (*self.runtimes, *for_requests(served, request_workers))
         self.default_runtime = default_runtime or default_of(self.offers)
-        self.address = address
-        self.encrypted = encrypted
-        self.working_dir = working_dir
-        self.storage_access = storage_access
+        self.address, self.encrypted = address, encrypted
+        self.working_dir, self.storage_access = working_dir, storage_access
         self.heartbeat_period, self.heartbeat_threshold = heartbeat_period, heartbeat_threshold
         self.drain_period, self.drain_before = drain_period, drain_before
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
         self.ageing, self.enforce_memory = ageing, enforce_memory
-        self._admission = self._check()
+        self._admission = self._check(served)
+        self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
 
-    def _check(self) -> Admission:
+    def _check(self, services: Sequence[ServiceConfig]) -> Admission:
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
         check_default(self.default_runtime, self.offers)
@@ -187,7 +181,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         nodes = check_provider(self.provider)
         walltime = walltime_of(self.provider)
         nodes = self.declared_nodes or nodes
-        return Admission(self.offers, self.services, self.default_runtime, nodes, walltime=walltime)
+        return Admission(self.offers, services, self.default_runtime, nodes, walltime=walltime)
 
     # --- Parsl's contract ----------------------------------------------------------------------------------------
 
@@ -201,8 +195,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         """
         super().start()  # type: ignore[no-untyped-call]  # Parsl's
         prepare(self.provider)
-        folder = Path(self.run_dir).absolute() / self.label
-        token = Token.create()
+        folder, token = Path(self.run_dir).absolute() / self.label, Token.create()
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             proof = Keys.create(folder / "certificates") if self.encrypted else token
@@ -221,14 +214,19 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         local = [f"ipc://{self._link.local_address}"] if where.beside else []
         addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
         self._config_path = folder / "block.json"
-        try:
+
+        def publish() -> None:
             with written(folder):
-                write_config(self._block_config(folder, addresses, token), self._config_path)
+                write_config(self._block_config(folder, addresses, token), folder / "block.json")
+
+        try:
+            publish()
         except Unwritable:
             self._link.abandon()
             self._shared.close()
             self._link = None
             raise
+        self.services.begin(self._link, folder, publish)
         self._link.start()
         self._start_first()
 
@@ -237,7 +235,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             label=self.label,
             addresses=tuple(addresses),
             runtimes=self.offers,
-            services=self.services,
+            services=self.services.configs,
             default_runtime=self.default_runtime,
             logs=str(folder),
             certificates=str(folder / "certificates") if self.encrypted else "",
@@ -286,12 +284,14 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         facts = facts_of(func)
         given = read(resource_specification)
         admitted = self._admission.admit(facts, given)
+        if admitted.spec.service:
+            self.services.check_running(admitted.spec.service)
         self._admission.check_fit(admitted, self._link.blocks.inventories())
         if SPEC_PARAMETER in kwargs:
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        payload = pack_call(bare(func), args, kwargs)
+        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
         number = next(self._task_ids)
         future = TaskFuture(number, self._cancel_task)
         self.tasks[number] = future
@@ -363,7 +363,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
             InvalidSpecification: The call can never run.
         """
         inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.services, inventories, spec=spec, keys=keys)
+        return explain(self._admission, self.default_runtime, self.services.configs, inventories, spec=spec, keys=keys)
 
     def view(self) -> ExecutorView:
         """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""

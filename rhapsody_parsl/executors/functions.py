@@ -8,13 +8,16 @@ from types import FunctionType
 from typing import Any
 
 import msgspec
+from parsl.app.bash import remote_side_bash_executor
 from parsl.app.errors import wrap_error
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
+from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.programs import Captured
 from rhapsody_parsl.wording import clip
 
-__all__ = ("FunctionFacts", "bare", "facts_of")
+__all__ = ("FunctionFacts", "as_sent", "bare", "facts_of")
 
 _MOST_LAYERS = 100
 _WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
@@ -28,12 +31,14 @@ class FunctionFacts(msgspec.Struct, frozen=True):
         annotation: The dict of its `@annotate`, or {}.
         comm: Whether it has a `comm` parameter.
         takes_spec: Whether it accepts `parsl_resource_specification`, which Parsl passes on.
+        bash: Whether it is a bash app's.
     """
 
     name: str
     annotation: dict[str, Any]
     comm: bool
     takes_spec: bool
+    bash: bool = False
 
 
 _known: "weakref.WeakKeyDictionary[Any, FunctionFacts]" = weakref.WeakKeyDictionary()
@@ -62,19 +67,30 @@ def bare(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def as_sent(function: Callable[..., Any], policy: PolicyValue) -> Callable[..., Any]:
+    """Return the function of an app as the block is to call it.
+
+    Args:
+        function: As Parsl hands it over.
+        policy: Of the call, which was admitted.
+    """
+    inner = bare(function)
+    return Captured(inner, policy.output_limit, policy.check) if policy.output == "text" else inner
+
+
 def _look(function: Callable[..., Any]) -> FunctionFacts:
     layers = list(_layers(function))
     annotations = (getattr(each, ATTRIBUTE, None) for each in layers)
     annotation: dict[str, Any] = next((found for found in annotations if type(found) is dict), {})
-    bash = any(isinstance(layer, functools.partial) for layer in layers)
     parameters = _parameters(layers[-1])
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    annotated = bool(annotation)
+    annotated, bash = bool(annotation), any(map(_is_bash, layers))
     return FunctionFacts(
         name=clip(str(getattr(layers[-1], "__name__", type(layers[-1]).__name__))),
         annotation=annotation,
         comm="comm" in parameters and not bash,
         takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,
+        bash=bash,
     )
 
 
@@ -88,9 +104,14 @@ def _layers(function: Any) -> Iterator[Any]:
         if hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         elif isinstance(function, functools.partial):
-            function = function.args[0] if function.args and callable(function.args[0]) else function.func
+            function = function.args[0] if _is_bash(function) else function.func
         else:
             return
+
+
+def _is_bash(layer: Any) -> bool:
+    """Whether it is the partial in which a bash app carries its function."""
+    return isinstance(layer, functools.partial) and layer.func is remote_side_bash_executor
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.conversation import Conversation, Outcomes
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.listeners import Listeners
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import Task
+from rhapsody_parsl.wire.messages import Serve, Task
 
 __all__ = ("Link",)
 
@@ -143,6 +144,26 @@ class Link(threading.Thread):
                 lambda: not any(self.blocks.get(id_) for id_ in wanted) or not self.is_alive(), timeout
             )
 
+    def order(self, name: str, order: Serve) -> list[RhapsodyError]:
+        """Tell all blocks of a service, those that come too.
+
+        Args:
+            name: The service's.
+            order: Has a number of its own.
+
+        Returns:
+            Why blocks refuse; a block that does not answer in time is told when it can be.
+        """
+        orders = self._dispatcher.orders
+        self._ask(lambda: self._order(name, order))
+        self.wait_for(lambda: orders.is_answered(order.order), _ANSWER_TIMEOUT)
+        return self._ask(lambda: orders.take(order.order))
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until something is so of the blocks, looking whenever one has told how it is; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition() or not self.is_alive(), timeout) and condition()
+
     def lose_block(self, id: str, reason: str, tail: str) -> None:  # noqa: A002 - the field's name
         """A block's job is known to have ended; returns when its tasks have been told (a second at most)."""
         told = threading.Event()
@@ -240,6 +261,10 @@ class Link(threading.Thread):
     def _blocks_changed(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    def _order(self, name: str, order: Serve) -> None:
+        self._dispatcher.order(name, order)
+        self._conversation.perform()
 
     # --- ends ----------------------------------------------------------------------------------------------------
 

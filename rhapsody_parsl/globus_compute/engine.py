@@ -97,7 +97,7 @@ class RhapsodyEngine(GlobusComputeEngineBase):  # type: ignore[misc]  # Globus C
         chosen = {key: value for key, value in settings.items() if key in _EXECUTOR_KEYS}
         served = read_services(services)
         self.executor = _make_executor(provider, read_runtimes(runtimes, served), served, {"label": label, **chosen})
-        self.runtimes, self.services = self.executor.runtimes, self.executor.services
+        self.runtimes, self.services = self.executor.runtimes, self.executor.services.configs
         self._poller: JobStatusPoller | None = None
         self._ways = Ways(self.executor)
         self._count = itertools.count(1)

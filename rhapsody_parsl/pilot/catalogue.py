@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Borrow
+from rhapsody_parsl.block.context import Leases
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.runtime_config import RuntimeConfig
@@ -83,15 +83,15 @@ def _build(config: RuntimeConfig, context: Context, services: Services) -> Runti
     return runtime
 
 
-def build_services(config: BlockConfig, context: Context, borrow: Borrow) -> Services:
+def build_services(config: BlockConfig, context: Context, leases: Leases) -> Services:
     """Return the block's services.
 
     Args:
         config: The block's.
         context: The block.
-        borrow: Lends something for the block's life.
+        leases: Where they borrow.
     """
-    return Services([_kind(each, context) for each in config.services], context, borrow)
+    return Services(lambda service: _kind(service, context), config.services, context, leases)
 
 
 def _kind(config: ServiceConfig, context: Context) -> Kind:

@@ -128,8 +128,7 @@ class Core:
                 self._note_last_start(task, lane)
             except RhapsodyError as error:
                 self._outcomes.failed(task.id, error, None)
-        self._take_late(now)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def cancel(self, tasks: Iterable[int], now: float) -> None:
         """The driver wants these no more; they are not reported."""
@@ -142,7 +141,7 @@ class Core:
                 home.remove(task)
                 del self._home[task]
                 self._outcomes.cancelled(task, home)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def return_waiting(self) -> list[int]:
         """The driver takes back what waits; return it."""
@@ -187,7 +186,7 @@ class Core:
         self._requeue(active.lane, wanted, now)
         self._feeder.alarms.set(active, (), now)
         self._feeder.go_on(active, now)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int], now: float) -> None:
         """A run is over before its tasks."""
@@ -206,7 +205,7 @@ class Core:
         self._runs.close(active)
         if isinstance(error, BackendFailed):
             self._start_failed(active, error, now, slowly=bool(tasks) and not untouched)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def _start_failed(self, failed: ActiveRun, error: BackendFailed, now: float, slowly: bool) -> None:
         """Wait before the next start of a runtime's processes; with no hope left, what waits for one fails."""
@@ -233,12 +232,16 @@ class Core:
                 active.lost_with = error
                 self._runs.kill(active, list(active.inflight))
         self._fail(self._backlog.take_hopeless(), error)
-        self._feeder.schedule(now)
+        self._schedule(now)
+
+    def room_changed(self, now: float) -> None:
+        """A service has given something back, or waits for something."""
+        self._schedule(now)
 
     def node_back(self, name: str, now: float) -> None:
         """A node that was lost can be used again."""
         self.ledger.set_away(name, away=False)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def want(self, name: str) -> None:
         """A runtime is to be started, if it is not."""
@@ -248,13 +251,13 @@ class Core:
     def runtime_ready(self, name: str, now: float) -> None:
         """A runtime can take tasks."""
         self._starts.ended(name, ready=True)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
         """A runtime did not start: what waits for it fails; the next task tries again."""
         self._starts.ended(name, ready=False)
         self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
@@ -269,8 +272,7 @@ class Core:
                 self._runs.out.append(Fit(active.run))
         for kept in self._runs.idle.expired(now):
             self._runs.close(kept)
-        self._take_late(now)
-        self._feeder.schedule(now)
+        self._schedule(now)
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
@@ -279,6 +281,12 @@ class Core:
         if self._last_starts:
             due += self._last_starts.next(now)
         return max(0.0, min(due)) if due else None
+
+    def _schedule(self, now: float) -> None:
+        """Start whatever can start; whatever happened, what would not end before the block is taken out first."""
+        if self._last_starts:
+            self._take_late(now)
+        self._feeder.schedule(now)
 
     def _requeue(self, lane: Lane, tasks: list[Task], now: float) -> None:
         self._backlog.put_back(lane, tasks, now)

@@ -49,6 +49,8 @@ class Feeder:
 
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
+        if self._runs.for_services.wanted:
+            self._runs.for_services.serve(self._reservations.clear)
         if self._backlog.is_empty():
             self._reservations.clear()
             return
@@ -66,7 +68,8 @@ class Feeder:
         lane = self._backlog.known_lane(task.spec)
         if lane is None or lane.differs or task.id in self._home or not self._backlog.is_empty():
             return False
-        if self._backlog.is_hopeless(task) or not self._in_time(task, lane, now):
+        wanted = self._runs.for_services.wanted or self._backlog.is_hopeless(task)
+        if wanted or not self._in_time(task, lane, now):
             return False
         self._runs.end_idle(but_of=lane)
         self._reservations.clear()
@@ -102,14 +105,13 @@ class Feeder:
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if (
-            not len(lane)
-            or lane.runtime not in self._starts.ready
-            or active.ended_by
-            or not self._reservations.allow(active)
-        ):
+        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._allowed(active):
             return False
         return self._feed(active, active.room(self._ledger.cores), now) or bool(active.lost_with)
+
+    def _allowed(self, active: ActiveRun) -> bool:
+        """Whether nobody with a better claim waits for what a run holds."""
+        return not self._runs.for_services.wants(active.run) and self._reservations.allow(active)
 
     def _use_idle_leases(self, now: float) -> None:
         """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
@@ -131,7 +133,7 @@ class Feeder:
         for lane in self._backlog.lanes_behind():
             if lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
-                    if len(lane) and (room := active.room(self._ledger.cores)) and self._reservations.allow(active):
+                    if len(lane) and (room := active.room(self._ledger.cores)) and self._allowed(active):
                         self._feed(active, room, now)
 
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:

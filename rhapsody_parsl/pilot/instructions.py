@@ -1,11 +1,14 @@
 """What the core wants done; the shell does it."""
 
+from collections.abc import Callable
+
 import msgspec
 
+from rhapsody_parsl.block.context import Loan
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Fit", "Instruction", "StartRuntime")
+__all__ = ("CancelTasks", "DiscardResults", "EndRun", "Feed", "Fit", "Grant", "Instruction", "StartRuntime")
 
 
 class StartRuntime(msgspec.Struct, frozen=True):
@@ -50,4 +53,11 @@ class DiscardResults(msgspec.Struct, frozen=True):
     tasks: list[int]
 
 
-Instruction = DiscardResults | StartRuntime | Feed | Fit | CancelTasks | EndRun
+class Grant(msgspec.Struct, frozen=True):
+    """Give a service the lease that it has waited for."""
+
+    granted: Callable[[Loan], None]
+    loan: Loan
+
+
+Instruction = DiscardResults | StartRuntime | Feed | Fit | CancelTasks | EndRun | Grant

@@ -28,6 +28,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
         shares: One for each node.
         gpu_amounts: For each share, how much of each of its GPUs.
         permanent: Held for the block's life (a service): what is left is all that tasks will ever see.
+        for_service: Held by a service, for nobody knows how long.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     shares: tuple[Share, ...]
     gpu_amounts: tuple[tuple[float, ...], ...]
     permanent: bool = False
+    for_service: bool = False
 
 
 class Ledger:
@@ -62,6 +64,7 @@ class Ledger:
         self._leases: dict[int, Lease] = {}
         self._count = 0
         self._best: dict[bool, Ledger] = {}
+        self._beside: Ledger | None = None
 
     @cached_property
     def _alike(self) -> dict[str, str]:
@@ -77,13 +80,21 @@ class Ledger:
         """Return what labels choose the same nodes; the same for all such, and itself where no node carries one."""
         return tuple(sorted({self._alike.get(label, label) for label in labels} - {""})) if labels else ()
 
-    def acquire(self, borrower: str, parts: Sequence[tuple[str, Part]], permanent: bool = False) -> Lease | None:
+    def acquire(
+        self,
+        borrower: str,
+        parts: Sequence[tuple[str, Part]],
+        *,
+        permanent: bool = False,
+        for_service: bool = False,
+    ) -> Lease | None:
         """Lend all parts or nothing.
 
         Args:
             borrower: Who asks, for the record.
             parts: Node name and what is wanted of it; a node appears once.
             permanent: See `Lease`.
+            for_service: See `Lease`.
 
         Returns:
             The lease, or None when one part does not fit now.
@@ -97,10 +108,10 @@ class Ledger:
             return None
         lent = [self._lend(self.accounts[name], part) for name, part in parts]
         self._count += 1
-        lease = Lease(self._count, borrower, tuple(s for s, _ in lent), tuple(a for _, a in lent), permanent)
+        shares, amounts = tuple(s for s, _ in lent), tuple(a for _, a in lent)
+        lease = Lease(self._count, borrower, shares, amounts, permanent, for_service)
         self._leases[lease.id] = lease
-        if permanent:
-            self._best.clear()
+        self._forget_best(lease)
         return lease
 
     def _lend(self, account: Account, part: Part) -> tuple[Share, tuple[float, ...]]:
@@ -122,8 +133,14 @@ class Ledger:
             account.pool.hide(account)
             account.take_back(share, amounts)
             self._note_freed(account)
-        if lease.permanent:
+        self._forget_best(lease)
+
+    def _forget_best(self, changed: Lease) -> None:
+        if changed.permanent:
             self._best.clear()
+            self._beside = None
+        elif changed.for_service:
+            self._beside = None
 
     def refit(self, lease: Lease, memory: float) -> Lease | None:
         """Have a lease of one node hold other memory from now on.
@@ -150,7 +167,7 @@ class Ledger:
         account.memory = left
         self._note_freed(account)
         shares = (Share(share.node, share.cores, share.gpus, memory),)
-        changed = Lease(lease.id, lease.borrower, shares, lease.gpu_amounts, lease.permanent)
+        changed = msgspec.structs.replace(lease, shares=shares)
         self._leases[lease.id] = changed
         return changed
 
@@ -162,6 +179,7 @@ class Ledger:
         self._note_freed(account)
         self.away = sorted({*self.away, name} if away else {*self.away} - {name})
         self._best.clear()
+        self._beside = None
 
     def _note_freed(self, account: Account) -> None:
         account.pool.show(account)
@@ -201,14 +219,27 @@ class Ledger:
             whole: As if no node were lost.
         """
         if whole not in self._best:
-            best = self._best[whole] = Ledger(account.node for account in self.accounts.values())
-            for name in () if whole else self.away:
-                best.set_away(name, away=True)
-            for lease in self._leases.values():
-                if lease.permanent:
-                    for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
-                        account = best.accounts[share.node]
-                        account.pool.hide(account)
-                        account.take_exactly(share, amounts)
-                        account.pool.show(account)
+            lasting = [lease for lease in self._leases.values() if lease.permanent]
+            self._best[whole] = self._with_only(lasting, () if whole else self.away)
         return self._best[whole]
+
+    def beside_services(self) -> "Ledger":
+        """Return the same with all that services hold now, which may last as long; not to be changed."""
+        if self._beside is None:
+            held = [lease for lease in self._leases.values() if lease.permanent or lease.for_service]
+            all_last = all(lease.permanent for lease in held)
+            self._beside = self.at_best() if all_last else self._with_only(held, self.away)
+        return self._beside
+
+    def _with_only(self, leases: Iterable[Lease], away: Iterable[str]) -> "Ledger":
+        """Return a ledger of the same nodes of which only these leases are out."""
+        ledger = Ledger(account.node for account in self.accounts.values())
+        for name in away:
+            ledger.set_away(name, away=True)
+        for lease in leases:
+            for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
+                account = ledger.accounts[share.node]
+                account.pool.hide(account)
+                account.take_exactly(share, amounts)
+                account.pool.show(account)
+        return ledger

@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.demand import Demand
@@ -26,13 +28,13 @@ class Lender:
         clock: Seconds since the epoch, for the record.
 
     Attributes:
-        services: Record of what services hold, for the block's life.
+        services: Record of what services hold.
     """
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self._ledger, self._clock = ledger, clock
         self._homes: OrderedDict[str, str] = OrderedDict()  # nodes by what tasks ask to be near
-        self._service_homes: dict[str, str] = {}  # the same, for the block's life
+        self._service_homes: dict[str, dict[int, str]] = {}  # the same, by the services' leases
         self._closed: list[LeaseRecord] = []
         self.services: list[LeaseRecord] = []
 
@@ -51,11 +53,13 @@ class Lender:
 
     def home(self, near: str) -> str:
         """Return the node where what is near something is to go; "" while there is none."""
-        return self._service_homes.get(near) or self._homes.get(near, "")
+        if homes := self._service_homes.get(near):
+            return next(iter(homes.values()))
+        return self._homes.get(near, "")
 
     def note_place(self, near: str, node: str) -> None:
         """A task that is to be near something goes to a node: so will the others, unless it has a place."""
-        if near not in self._service_homes:
+        if not self._service_homes.get(near):
             self._homes.setdefault(near, node)
             self._homes.move_to_end(near)
             if len(self._homes) > _MOST_HOMES:
@@ -84,25 +88,39 @@ class Lender:
         active.run.placed = (Placed(placed.node, changed.shares[0], placed.ranks),)
         return True
 
-    def lend_for_good(self, borrower: str, wants: TaskSpec, key: str) -> tuple[Placed, ...] | None:
-        """Lend something for the block's life, to a service.
+    def lend_to_service(
+        self, borrower: str, wants: TaskSpec, key: str, *, lasting: bool, rooms: Sequence[Room] | None = None
+    ) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend something to a service.
 
         Args:
             borrower: Who holds it, for the record.
             wants: What, and of which nodes; its runtime is the kind of service, for the record.
             key: Tasks that ask to be `near` this go to the lease's first node.
+            lasting: Whether tasks are never to count on it.
+            rooms: See `scheduler.place`.
 
         Returns:
-            The parts, or None when it does not fit now.
+            The lease and its parts, or None when it does not fit now.
         """
-        placing = scheduler.place(wants, self._ledger)
-        lease = self._ledger.acquire(borrower, placing, permanent=True) if placing else None
+        placing = scheduler.place(wants, self._ledger, rooms=rooms)
+        lease = self._ledger.acquire(borrower, placing, permanent=lasting, for_service=True) if placing else None
         if lease is None or placing is None:
             return None
         if key:
-            self._service_homes.setdefault(key, self._homes.get(key, lease.shares[0].node))
+            home = self._homes.get(key, lease.shares[0].node)
+            self._service_homes.setdefault(key, {})[lease.id] = home
         self.services.append(LeaseRecord(lease.id, wants.runtime, borrower, lease.shares, self._clock(), 0.0))
-        return self._placed(lease, placing)
+        return lease, self._placed(lease, placing)
+
+    def take_back_from_service(self, lease: Lease) -> None:
+        """A service needs a lease no more."""
+        self._ledger.release(lease)
+        (record,) = [record for record in self.services if record.lease == lease.id]
+        self.services.remove(record)
+        self._closed.append(msgspec.structs.replace(record, ended=self._clock()))
+        for homes in self._service_homes.values():
+            homes.pop(lease.id, None)
 
     def _placed(self, lease: Lease, placing: scheduler.Placing) -> tuple[Placed, ...]:
         accounts = self._ledger.accounts

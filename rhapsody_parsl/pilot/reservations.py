@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot import scheduler
-from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.kept_nodes import KeptNodes
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.pool import Pool, Room
@@ -19,7 +19,7 @@ MOST, PART, FEW = 4, 8, 4
 eighth of the block or four nodes at most: nodes that drain for many gangs at once stand idle."""
 
 
-class Reservation:
+class Reservation(KeptNodes):
     """Nodes kept free for the first task of a shape.
 
     Args:
@@ -29,33 +29,21 @@ class Reservation:
 
     Attributes:
         shape: See above.
-        demand: See above.
-        pool: See above.
         order: The shape's first claim when it was last looked at.
-        room: Those nodes that can hold a part now.
-        busy: Nodes that could not when they were last seen, the emptiest first.
     """
 
-    __slots__ = ("busy", "demand", "order", "pool", "room", "shape")
+    __slots__ = ("order", "shape")
 
     def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool) -> None:
-        self.shape, self.demand, self.pool = shape, demand, pool
-        self.order = shape.order or 0.0
-        self.busy = [account for account in pool if not demand.holds(account)]
-        self.room = pool.room(demand)
-        self.room.index()
-
-    def worst(self) -> Account | None:
-        """Return a node that cannot hold a part now; None when all can."""
-        while self.busy and self.demand.holds(self.busy[-1]):
-            self.busy.pop()
-        return self.busy[-1] if self.busy else None
+        super().__init__(demand, pool)
+        self.shape, self.order = shape, shape.order or 0.0
 
 
 class Reservations:
     """Those that have waited long enough and find no room, the first claim first, and the nodes kept free for each.
 
-    A reservation stays as it is until its gang starts, the tasks of its shape are gone, or the block is another.
+    A reservation stays as it is until its gang starts, the tasks of its shape are gone, or the block or what its
+    services hold is another.
     Meanwhile a node on which a part would fit at once replaces one on which it does not yet.
 
     Args:
@@ -71,19 +59,19 @@ class Reservations:
         self._ledger, self._backlog, self._ready = ledger, backlog, ready
         self.changed = False
         self._held: list[Reservation] = []
-        self._best = ledger.at_best()
+        self._best = ledger.beside_services()
 
     # --- which nodes are kept --------------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Keep nothing: nobody waits."""
+        """Keep nothing: nobody waits, or a service comes first."""
         for each in list(self._held):
             self._drop(each)
         self._ledger.freed.clear()
 
     def review(self, now: float) -> None:
         """Keep nodes for the first of those that have waited long enough, and for nobody else."""
-        best = self._ledger.at_best()
+        best = self._ledger.beside_services()
         for each in list(self._held):
             if best is not self._best or self._is_stale(each, now):
                 self._drop(each)
@@ -92,7 +80,7 @@ class Reservations:
             self._held.sort(key=lambda each: each.order)
             self._retry()
             for each in self._held:
-                self._improve(each)
+                each.improve(self._ledger)
         self._ledger.freed.clear()
         while (shape := self._backlog.first_late(now, self._ready)) is not None and self._comes_before(shape):
             self._backlog.take_late(shape)
@@ -112,9 +100,11 @@ class Reservations:
         return {account.node.name: each.shape for each in self._held for account in each.pool}
 
     def keeps(self, node: str, shape: Shape[Lane]) -> bool:
-        """Whether a node is kept free for another shape than this."""
+        """Whether a node is kept free for somebody else than a shape."""
         pool = self._ledger.accounts[node].pool
-        return any(each.pool is pool and each.shape is not shape for each in self._held)
+        return pool is not self._ledger.open and all(
+            each.pool is not pool for each in self._held if each.shape is shape
+        )
 
     def _is_stale(self, each: Reservation, now: float) -> bool:
         """Whether the first task of its shape is another one, for which the nodes may not be right."""
@@ -171,18 +161,6 @@ class Reservations:
             self._held.remove(each)
             self._ledger.open_up(each.pool)
             self._backlog.keep_none(each.shape)
-
-    def _improve(self, each: Reservation) -> None:
-        """Take open nodes that can hold a part now for others that cannot."""
-        for account in list(self._ledger.freed.values()):
-            worst = each.worst()
-            if worst is None:
-                return
-            holds = account.pool is self._ledger.open and each.demand.holds(account)
-            if holds and holds >= each.demand.holds(self._best.accounts[worst.node.name]):
-                each.busy.pop()
-                self._ledger.move(account, each.pool)
-                self._ledger.move(worst, self._ledger.open)
 
     # --- who may use them ------------------------------------------------------------------------------------------
 

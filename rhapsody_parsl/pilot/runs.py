@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.idle_leases import IdleLeases
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Instruction
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
+from rhapsody_parsl.pilot.service_leases import ServiceLeases
 from rhapsody_parsl.runtimes.protocol import Placed, Run
 from rhapsody_parsl.wire.messages import LeaseRecord
 
@@ -24,6 +24,7 @@ class Runs:
     Attributes:
         ledger: Counts what the leases hold.
         lender: Lends it.
+        for_services: Lends it to services.
         idle: Runs with a lease and no task.
         out: Instructions that nobody has taken yet, of the core too.
     """
@@ -35,6 +36,7 @@ class Runs:
         self.out: list[Instruction] = []
         self._runs: dict[int, ActiveRun] = {}
         self._count = 0
+        self.for_services = ServiceLeases(ledger, self.lender, self.end_idle, self._put)
 
     def __iter__(self) -> Iterator[ActiveRun]:
         return iter(self._runs.values())
@@ -42,6 +44,9 @@ class Runs:
     def get(self, run: int) -> ActiveRun | None:
         """Return the run of a number, if it is under way."""
         return self._runs.get(run)
+
+    def _put(self, instruction: Instruction) -> None:
+        self.out.append(instruction)
 
     def take(self) -> list[Instruction]:
         """Return the instructions since the last call, in order."""
@@ -78,11 +83,6 @@ class Runs:
         """What is kept is wanted, or of another lane than this."""
         for kept in self.idle.but_of(but_of):
             self.close(kept)
-
-    def borrow(self, borrower: str, wants: TaskSpec, key: str = "") -> tuple[Placed, ...] | None:
-        """A service wants a lease for the block's life; see `Lender.lend_for_good`."""
-        self.end_idle()
-        return self.lender.lend_for_good(borrower, wants, key)
 
     def open_leases(self) -> list[LeaseRecord]:
         """Return the record of the leases that services and tasks hold now."""

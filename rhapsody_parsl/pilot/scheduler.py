@@ -79,11 +79,18 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
 
 
 def reserve(demand: Demand, ledger: Ledger) -> list[Account]:
-    """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest."""
-    best = ledger.at_best().accounts
+    """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
+
+    Nodes that services would have to leave first are taken only where there are not enough others.
+    """
+    beside, best = ledger.beside_services(), ledger.at_best()
+    return _reserve(demand, ledger, beside) or (_reserve(demand, ledger, best) if best is not beside else [])
+
+
+def _reserve(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
     missing, chosen = demand.needs, list[Account]()
     for account in emptiest_first([ledger.open.parts], 0):
-        if holds := demand.holds(best[account.node.name]):
+        if holds := demand.holds(best.accounts[account.node.name]):
             chosen.append(account)
             missing -= holds
             if missing <= 0:

@@ -11,12 +11,21 @@ from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.block_end import VARIABLE
-from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.config import BlockConfig, decode_service
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, EndRun, Feed, Fit, Instruction, StartRuntime
+from rhapsody_parsl.pilot.instructions import (
+    CancelTasks,
+    DiscardResults,
+    EndRun,
+    Feed,
+    Fit,
+    Grant,
+    Instruction,
+    StartRuntime,
+)
 from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -25,7 +34,8 @@ from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
-from rhapsody_parsl.wire.messages import FromPilot, Result, Results, Returned
+from rhapsody_parsl.wire.failures import to_wire
+from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
@@ -77,7 +87,7 @@ class Shell:
     ) -> None:
         self._send, self._leaving = send, leaving
         self._background = Background(leaving)
-        self.draining = self._flushing = False
+        self.draining = self._flushing = self._rescheduling = False
         self._timer: asyncio.TimerHandle | None = None
         windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
         runs = Runs(Ledger(nodes), time.time)
@@ -96,12 +106,15 @@ class Shell:
             ends_at=ends_at,
         )
         self._limits = MemoryLimits(self.context)
-        self._services = build_services(config, self.context, runs.borrow)
+        self._services = build_services(config, self.context, runs.for_services)
         self._runtimes = build(config, self.context, self._services)
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
         self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends)
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
+        runs.for_services.on_change = self._room_changed
+        runs.for_services.lasting = False  # from here on tasks wait for what services may give back
+        self._told, self._best = self.inventory(), self.core.ledger.at_best(whole=True)
 
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
@@ -115,6 +128,16 @@ class Shell:
             if runtime.eager:
                 self.core.want(name)
         self.act()
+
+    def serve(self, order: Serve) -> None:
+        """The driver wants a service to be otherwise, or a new one."""
+        try:
+            self._services.serve(decode_service(order.service), drain=order.drain, renew=order.renew)
+        except RhapsodyError as error:
+            name, facts = to_wire(error)
+            self._send(Served(order.order, name, facts))
+        else:
+            self._send(Served(order.order))
 
     async def close(self) -> None:
         """Stop all that runs in the block; returns when nothing is left."""
@@ -172,8 +195,29 @@ class Shell:
 
     def services(self, services: Sequence[ServiceReport]) -> None:
         """Services changed; the driver is told at once."""
+        self._tell_holdings()  # first: who waits for the report counts on it
         self.reports.note_services(services)
         self._send(self.reports.make())
+
+    def _tell_holdings(self) -> None:
+        """Tell the driver what the block holds for tasks, when that has changed."""
+        best = self.core.ledger.at_best(whole=True)
+        if best is not self._best:
+            self._best = best
+            if (holds := self.inventory()) != self._told:
+                self._told = holds
+                self._send(Holds(holds))
+
+    def _room_changed(self) -> None:
+        """Services gave something back, or wait for something."""
+        if not self._rescheduling:
+            self._rescheduling = True
+            asyncio.get_running_loop().call_soon(self._reschedule)
+
+    def _reschedule(self) -> None:
+        self._rescheduling = False
+        self.core.room_changed(time.monotonic())
+        self.act()
 
     # --- what hosts tell -----------------------------------------------------------------------------------------
 
@@ -225,8 +269,16 @@ class Shell:
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):
                 discard_results(self.context.shared_folder, ids)
+            case StartRuntime() | Grant():
+                self._begin(instruction)
+
+    def _begin(self, instruction: StartRuntime | Grant) -> None:
+        """Begin what lasts: a runtime, or a replica that has its lease."""
+        match instruction:
             case StartRuntime(name=name):
                 self._background.spawn(self._start_runtime(name), f"start {name}")
+            case Grant(granted=granted, loan=loan):
+                granted(loan)
 
     async def _start_runtime(self, name: str) -> None:
         self.state(name, "starting")

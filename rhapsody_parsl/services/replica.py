@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Context, Placed, Run
+from rhapsody_parsl.block.context import Context, Loan, Placed, Run
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
@@ -33,6 +33,10 @@ _NICE = 5  # a third of a task's weight; less was seen to starve others
 class Owner(Protocol):
     """Who a replica reports to."""
 
+    @property
+    def proven(self) -> bool:
+        """Whether a replica like it was ready before: so a start that fails is no fault of the configuration."""
+
     def changed(self, replica: "Replica") -> None:
         """A replica's state changed."""
 
@@ -46,13 +50,17 @@ class Replica:
     Args:
         kind: What it serves.
         index: Which of the service's replicas.
-        placed: Its lease, a part for each of its nodes; () when it takes none.
+        starts: How often one of this index was started before.
         context: The block.
         hub: Where its processes speak.
         secret: The service's.
         owner: Hears what happens.
 
     Attributes:
+        index: See above.
+        starts: How often it was started, by the count of those before it.
+        loan: What it has borrowed; None while it waits for that.
+        leaving: Whether it is to go, and is given nothing any more.
         peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
         facts: What its head said when it was ready the last time.
         coming: Whether it starts, and is likely to be ready soon.
@@ -63,27 +71,34 @@ class Replica:
         self,
         kind: Kind,
         index: int,
-        placed: tuple[Placed, ...],
         context: Context,
         *,
+        starts: int,
         hub: Exchange,
         secret: str,
         owner: Owner,
     ) -> None:
         self._kind, self.config = kind, kind.config
-        self.name, self.placed = f"{kind.config.name}-{index}", placed
+        self.name, self.index = f"{kind.config.name}-{index}", index
+        self.loan: Loan | None = None
+        self.leaving = False
         self._context, self._hub, self._secret, self._owner = context, hub, secret, owner
         self._group: ProcessGroup | None = None
         self._ready: asyncio.Future[None] | None = None
         self._leaving: asyncio.Future[Failed] | None = None
-        self._run = self._new_run()
-        self._starts = 0
+        self._run: Run | None = None
+        self.starts = starts
         self.peer, self.coming = "", True
         self.restarts = Restarts(kind.config.restarts, kind.config.restart_window)
         self.state: ServiceState = "starting"
         self.detail, self.since = "", time.time()
         self.facts = ServiceFacts(url="", model="", port=0)
         self.error: RhapsodyError | None = None
+
+    @property
+    def placed(self) -> tuple[Placed, ...]:
+        """Its lease, a part for each of its nodes; () when it takes none."""
+        return self.loan.placed if self.loan else ()
 
     @property
     def _hosts(self) -> list[str]:
@@ -94,8 +109,19 @@ class Replica:
         self.error = error
         self._set("failed", str(error))
 
+    def wait(self, detail: str) -> None:
+        """There is no room for it yet."""
+        self._set("waiting", detail)
+
+    def leave(self) -> None:
+        """It is to go when it has finished what it has begun."""
+        self.leaving = True
+        self._set("stopping", "")
+
     async def live(self) -> None:
         """Be there until stopped, or failed for good."""
+        self.error = None
+        self._set("starting", "")
         try:
             await self._kind.check()
             await self._serve()
@@ -104,8 +130,10 @@ class Replica:
 
     async def stop(self) -> None:
         """End the processes and all below them, once `live` was cancelled; idempotent."""
+        self.peer = ""
         if self._group:
             await self._group.stop()
+        self._rest()
         if self.state != "failed":
             self._set("stopped", "")
 
@@ -132,12 +160,13 @@ class Replica:
             self._ready.set_result(None)
 
     async def _serve(self) -> None:
-        """Start the processes, and again when they end, as often as the service allows; the first must succeed."""
-        been_ready = False
+        """Start the processes, and again when they end, as often as the service allows; its first must succeed."""
         while True:
             failure = await self._run_once()
-            been_ready |= self._was_ready
-            if not been_ready:
+            if self.leaving:
+                self._set("stopping", failure.args[1])
+                return
+            if not self._owner.proven:
                 raise failure
             while wait := self._tell_what_follows(failure):
                 if wait == math.inf:
@@ -148,8 +177,8 @@ class Replica:
     async def _run_once(self) -> ServiceFailed:
         """Run the processes to their end, and return why they ended."""
         await self._wait_for_hosts()
-        self._starts += 1
-        self.peer = f"{self.name}/{self._starts}"
+        self.starts += 1
+        self.peer = f"{self.name}/{self.starts}"
         loop = asyncio.get_running_loop()
         self._ready, self._leaving = loop.create_future(), loop.create_future()
         self._run = self._new_run()
@@ -163,9 +192,14 @@ class Replica:
         self._hub.drain()  # take what it said before it died
         failure = self._end(group)
         await group.stop()
-        if self.config.memory:
-            self._context.events.at_rest(self._run.id)
+        self._rest()
         return failure
+
+    def _rest(self) -> None:
+        """Nothing works any more for what the memory watch knows of."""
+        if self._run and self.config.memory:
+            self._context.events.at_rest(self._run.id)
+        self._run = None
 
     def _new_run(self) -> Run:
         """Return what one start of the processes is to the memory watch."""
@@ -196,7 +230,8 @@ class Replica:
         if self._was_ready:
             cause: Cause = group.blamed.cause if told is None else "killed" if told.killed else "own"
             self.restarts.died(self._owner.died(self, failure, cause))
-            self._tell_what_follows(failure)
+            if not self.leaving:
+                self._tell_what_follows(failure)
         else:
             self.restarts.died(Unexplained(time.monotonic()))
         return failure
@@ -247,11 +282,11 @@ class Replica:
         """Return the process of one of the replica's nodes, the head's when `rank` is 0."""
         part, host = self.placed[rank] if self.placed else None, self._hosts[rank]
         which = f".node{rank}" if rank else ""
-        unique = f"{self.name}.{self._starts}{which}"
+        unique = f"{self.name}.{self.starts}{which}"
         folder = self._context.folder / f"{zlib.crc32(unique.encode()):x}"  # sockets in it have long names
         program = self._kind.command(self._settings(host, rank, place), part, folder)
         return Backend(
-            [*self._context.noting(self._run), *program.argv],
+            [*(self._context.noting(self._run) if self._run else ()), *program.argv],
             self._context.logs / f"{self.name}{which}.log",
             env=program.env,
             cores=part.real_cores if part else (),

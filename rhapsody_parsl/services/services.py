@@ -1,15 +1,19 @@
 """A block's services: they start and stop with it, and tasks find in their variables where they are."""
 
 import asyncio
+import contextlib
 import json
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
-from rhapsody_parsl.block.context import Borrow, Context
+import msgspec
+
+from rhapsody_parsl.block.context import Context, Leases
 from rhapsody_parsl.block.exchange import Exchange
-from rhapsody_parsl.service import ENVIRONMENT_VARIABLE
-from rhapsody_parsl.service_config import variable_of
+from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, FILE_VARIABLE
+from rhapsody_parsl.service_config import ServiceConfig, variable_of
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
@@ -26,48 +30,78 @@ class Services:
     hub closes.
 
     Args:
-        kinds: Of each service.
+        make: Makes the kind of a service.
+        configs: The services that there are at first.
         context: The block.
-        borrow: Lends each replica its lease for the block's life.
+        leases: Where each replica borrows.
     """
 
-    def __init__(self, kinds: Sequence[Kind], context: Context, borrow: Borrow) -> None:
-        self._context = context
+    def __init__(
+        self,
+        make: Callable[[ServiceConfig], Kind],
+        configs: Sequence[ServiceConfig],
+        context: Context,
+        leases: Leases,
+    ) -> None:
+        self._make, self._context, self._leases = make, context, leases
         self._hub = Exchange(context, "services", self._receive)
-        self._lives: list[asyncio.Task[None]] = []
         self._started = False
-        self._services = {
-            kind.config.name: Service(
-                kind, context, borrow, hub=self._hub, secret=secrets.token_urlsafe(24), on_change=self._changed
-            )
-            for kind in kinds
-        }
+        self._file, self._written = context.logs / "services.json", ""
+        self._services: dict[str, Service] = {}
+        for config in configs:
+            self._add(make(config))
 
     def __iter__(self) -> Iterator[Service]:
         """Go over the services."""
         return iter(self._services.values())
 
+    def get(self, name: str) -> Service | None:
+        """Return the service of a name."""
+        return self._services.get(name)
+
     def start(self) -> None:
         """Set every replica going; idempotent."""
-        if self._started or not self._services:
+        if self._started:
             return
         self._started = True
-        self._hub.start()
-        for replica in self._replicas():
-            if replica.error is None:
-                self._lives.append(asyncio.create_task(replica.live(), name=f"service {replica.name}"))
+        for service in self:
+            self._hub.start()
+            service.start()
         self._changed()
+
+    def serve(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
+        """Have a service as it is configured now: it may be new, or have another number of replicas.
+
+        Args:
+            config: The service's.
+            drain: See `Service.serve`, as for the other.
+            renew: See there.
+
+        Raises:
+            ServiceFailed: The block can never hold as many replicas; nothing has changed.
+        """
+        service = self._services.get(config.name)
+        if service is None:
+            service = self._add(self._make(msgspec.structs.replace(config, replicas=0)))
+            self._hub.start()
+            service.start()
+        service.serve(config.replicas, drain, renew)
 
     async def stop(self) -> None:
         """Stop everything; idempotent."""
         if not self._started:
             return
-        for life in self._lives:
-            life.cancel()
-        await asyncio.gather(*self._lives, return_exceptions=True)
-        await asyncio.gather(*(replica.stop() for replica in self._replicas()))
+        await asyncio.gather(*(service.stop() for service in self))
         self._hub.stop()
-        self._started, self._lives = False, []
+        self._started = False
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def _add(self, kind: Kind) -> Service:
+        secret = secrets.token_urlsafe(24)
+        service = Service(kind, self._context, self._leases, hub=self._hub, secret=secret, on_change=self._changed)
+        self._services[kind.config.name] = service
+        return service
 
     def _replicas(self) -> list[Replica]:
         return [replica for service in self for replica in service.replicas]
@@ -95,8 +129,31 @@ class Services:
                 variables = _variables(service, address) | variables
             elif error := service.error:
                 known[service.name] = {"error": to_wire(error)}
-        self._context.environment.update({ENVIRONMENT_VARIABLE: json.dumps(known), **variables})
+            elif service.replicas or service.wanted:
+                known[service.name] = {"within": service.kind.config.startup_timeout}
+            if not service.replicas:
+                self._forget_variables(service)
+        text = json.dumps(known)
+        self._context.environment.update({ENVIRONMENT_VARIABLE: text, **variables})
+        self._tell_those_who_wait(text)
         self._context.events.services([service.describe() for service in self])
+
+    def _forget_variables(self, service: Service) -> None:
+        """A service that was stopped has no address."""
+        prefix = f"{variable_of(service.name)}_"
+        for name in [name for name in self._context.environment if name.startswith(prefix)]:
+            del self._context.environment[name]
+
+    def _tell_those_who_wait(self, text: str) -> None:
+        """Write for tasks that have begun; where that fails, they learn nothing new."""
+        if self._services and text != self._written:
+            self._context.environment[FILE_VARIABLE] = str(self._file)
+            self._written = text
+            new = f"{self._file}.new"
+            with contextlib.suppress(OSError):
+                with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                    file.write(text)
+                os.replace(new, self._file)
 
 
 def _variables(service: Service, address: dict[str, str]) -> dict[str, str]:

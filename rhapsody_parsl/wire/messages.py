@@ -13,7 +13,7 @@ from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 
-VERSION = 4
+VERSION = 5
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -116,6 +116,22 @@ class Stop(_Message, frozen=True):
     drain: bool = False
 
 
+class Serve(_Message, frozen=True):
+    """Have a service like this from now on; the answer is a `Served`.
+
+    Attributes:
+        order: A number for the answer; 0 wants none.
+        service: An encoded `ServiceConfig`: one that is new, or has another number of replicas.
+        drain: Whether replicas that go finish what they have begun.
+        renew: Whether each replica is started again.
+    """
+
+    order: int
+    service: bytes
+    drain: bool = True
+    renew: bool = False
+
+
 # --- pilot to driver ---------------------------------------------------------------------------------------------
 
 
@@ -149,6 +165,20 @@ class Report(_Message, frozen=True):
     leases: list[LeaseRecord] = []
 
 
+class Served(_Message, frozen=True):
+    """An order about a service is taken in, or refused: one of our errors as `(name, facts)`, or ""."""
+
+    order: int
+    error: str = ""
+    facts: list[Any] = []
+
+
+class Holds(_Message, frozen=True):
+    """What the block holds for tasks is another than its hello said: a service has given back what it held."""
+
+    inventory: Inventory
+
+
 class Goodbye(_Message, frozen=True):
     """The pilot leaves: `reason` for people, `begun` are unfinished tasks that had been given to a runtime.
 
@@ -164,13 +194,28 @@ class Goodbye(_Message, frozen=True):
 Mode = Literal["call", "process", "prompt", "rank"]
 
 
+class Setting(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where the tasks of a run are.
+
+    Attributes:
+        cwd: Their working directory, relative to the block's; "" for that.
+        sandboxes: The folder in which each has one of its own, which is its working directory then; "" for none.
+        port: Whether a port is kept for the ranks of each to meet at.
+    """
+
+    cwd: str = ""
+    sandboxes: str = ""
+    port: bool = False
+
+
 class Work(_Message, frozen=True):
     """Run these one after the other, pinned to `cores`, with `env` set for these tasks alone.
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
     of the group `ranks` (world ranks, in the group's order). `shared_memory` is the folder for large results, or "".
     `memory` is the limit in bytes that holds for the process and all below it, 0 for none. `signal` is sent to the
-    tasks' processes at `signal_at`, in seconds since the epoch; 0 is none.
+    tasks' processes at `signal_at`, in seconds since the epoch; 0 is none. `setting` is where they are, None for where
+    the process is.
     """
 
     run: int
@@ -184,6 +229,7 @@ class Work(_Message, frozen=True):
     memory: int = 0
     signal: int = 0
     signal_at: float = 0.0
+    setting: Setting | None = None
 
 
 class Recall(_Message, frozen=True):
@@ -345,8 +391,8 @@ class Abort(_Message, frozen=True):
     tasks: list[int]
 
 
-ToPilot = Submit | Cancel | Stop
-FromPilot = Hello | Results | Report | Returned | Goodbye
+ToPilot = Submit | Cancel | Stop | Serve
+FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -97,6 +97,7 @@ class ServiceReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         state: Its state.
         replicas: How many it is to have.
         ready: How many of them answer.
+        changing: How many start, stop, wait for room, or are to be started again.
         cores: That its replicas lease, in all.
         gpus: That its replicas lease, in all.
         node: Where they are, names joined by commas.
@@ -119,6 +120,7 @@ class ServiceReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     since: float
     detail: str
     requests: Totals = Totals()
+    changing: int = 0
 
 
 class BlockReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ A state is a `Literal` everywhere, as the values of a specification are: it trav
 
 from typing import Literal
 
-__all__ = ("Outcome", "RuntimeState", "ServiceState", "TaskState")
+__all__ = ("SHOWN_FIRST", "Outcome", "RuntimeState", "ServiceState", "TaskState")
 
 TaskState = Literal["waiting", "running", "prefetched", "recalled", "stopping", "unknown"]
 """Where a task of a block is.
@@ -25,5 +25,11 @@ Outcome = Literal["done", "failed", "lost", "cancelled"]
 RuntimeState = Literal["off", "starting", "ready", "failed", "lost"]
 """A runtime is `off` until something needs it. One that was `ready` and is `lost` starts again when it is needed."""
 
-ServiceState = Literal["starting", "ready", "failed", "stopped"]
-"""Of a replica, and of a service: `ready` when a replica is."""
+ServiceState = Literal["waiting", "starting", "ready", "stopping", "failed", "stopped"]
+"""Of a replica, and of a service: `ready` when a replica is.
+
+`waiting` until the block has room for it; `stopping` while it ends what it has begun.
+"""
+
+SHOWN_FIRST: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "stopping", "failed", "stopped")
+"""The state of a service is the first of these that one of its replicas, or one of its blocks, has."""

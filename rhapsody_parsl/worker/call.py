@@ -9,6 +9,7 @@ from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result, failed
+from rhapsody_parsl.worker.setting import kept
 from rhapsody_parsl.worker.user_code import run
 
 __all__ = ("call", "pack", "raised")
@@ -45,4 +46,4 @@ def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
 
 def raised(task: int, problem: BaseException, seconds: float = 0.0, note: str = "") -> Result:
     """Return an exception as a `Result`, with its traceback, and with one more note."""
-    return Result(task, RAISED, encoded(problem, note), seconds)
+    return Result(task, RAISED, encoded(problem, "\n".join(filter(None, (note, kept())))), seconds)

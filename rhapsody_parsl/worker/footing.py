@@ -15,7 +15,7 @@ from types import ModuleType
 
 from rhapsody_parsl.hosts.environment import take
 
-__all__ = ("ARGV", "default_signals", "empty_input", "own_descriptors", "prepare")
+__all__ = ("ARGV", "close_own", "default_signals", "descriptors", "empty_input", "own_descriptors", "prepare")
 
 ARGV = ("",)
 """As in an interactive Python: there is no script."""
@@ -99,10 +99,22 @@ def _have_no_main() -> None:
 
 def own_descriptors() -> None:
     """Keep what is open now from what this process starts: programs, and forked children."""
-    ours = dict(filter(None, map(_identity, os.listdir("/proc/self/fd"))))
+    ours = descriptors()
     for descriptor in ours:
         os.set_inheritable(descriptor, False)
-    os.register_at_fork(after_in_child=lambda: _close(ours))
+    os.register_at_fork(after_in_child=lambda: close_own(ours))
+
+
+def descriptors() -> dict[int, tuple[int, int]]:
+    """Return what is open now beside the standard streams, with what it leads to."""
+    return dict(filter(None, map(_identity, os.listdir("/proc/self/fd"))))
+
+
+def close_own(ours: dict[int, tuple[int, int]]) -> None:
+    """Close in a forked child what still leads where `descriptors` found it to lead."""
+    for descriptor, known in ours.items():
+        if _identity(str(descriptor)) == (descriptor, known):
+            os.close(descriptor)
 
 
 def _identity(name: str) -> tuple[int, tuple[int, int]] | None:
@@ -113,10 +125,3 @@ def _identity(name: str) -> tuple[int, tuple[int, int]] | None:
             found = os.fstat(descriptor)
             return descriptor, (found.st_dev, found.st_ino)
     return None
-
-
-def _close(ours: dict[int, tuple[int, int]]) -> None:
-    """Close in a child what is still ours there."""
-    for descriptor, known in ours.items():
-        if _identity(str(descriptor)) == (descriptor, known):
-            os.close(descriptor)

@@ -167,7 +167,7 @@ class Runner:
             if work.memory and self._before.note(work.run) > work.memory // 2:
                 self._leave()
             if self._inbox.begin(work.run, task.id):
-                result = self._run_task(work, task) if not work.signal else self._run_told(work, task)
+                result = self._run_where_wanted(work, task)
                 self._outbox.put(work.run, deliver(result, work.shared_folder))
                 self._inbox.end()
                 is_last = task is work.tasks[-1]
@@ -183,8 +183,17 @@ class Runner:
         self._outbox.flush()
         os._exit(0)
 
+    def _run_where_wanted(self, work: Work, task: Task) -> Result:
+        if work.setting is None:
+            return self._run_told(work, task)
+        from rhapsody_parsl.worker.setting import run_in  # noqa: PLC0415 - few tasks need it
+
+        return run_in(work.setting, task, lambda: self._run_told(work, task))
+
     def _run_told(self, work: Work, task: Task) -> Result:
-        """Run a task that gets a signal before the block ends."""
+        """Run a task, which may get a signal before the block ends."""
+        if not work.signal:
+            return self._run_task(work, task)
         from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
 
         with Notice(work):

@@ -22,7 +22,9 @@ def main() -> None:
     payload = Path(*call_file).read_bytes() if call_file else sys.stdin.buffer.read()
     prepare()
     from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - `prepare` comes before dill
+    from rhapsody_parsl.worker.setting import inherit  # noqa: PLC0415 - as above
 
+    inherit()
     own_descriptors()
     result = msgspec.msgpack.encode(call(0, payload))
     if call_file:

@@ -3,12 +3,14 @@
 import os
 import sys
 import traceback
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 from rhapsody_parsl.hosts.descendants import end_descendants, strays, wait_for
 from rhapsody_parsl.hosts.process_tree import has_children
 from rhapsody_parsl.payload import open_call
+from rhapsody_parsl.programs import Unfinished
 
 __all__ = ("end_leftovers", "run")
 
@@ -16,6 +18,8 @@ _SETTLE = 0.1
 """Seconds for what is just ending: `tee` at the end of its pipe writes its last lines."""
 _GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL: an MPI launcher then ends what it started on other hosts."""
+_TIMED = "timeout.<locals>.wrapper"
+"""What Parsl puts around a Python app with `walltime`: it sees how long a coroutine takes to be made."""
 
 
 class _Forked:
@@ -48,6 +52,8 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, **more})
+        if isinstance(value, Coroutine):
+            value = _awaited(value, function, kwargs)
     except BaseException as raised:
         problem = raised
         raise
@@ -57,7 +63,14 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
         end_leftovers()
     if is_wrapper(value):
         value.reraise()
-    return value
+    return value.finish() if isinstance(value, Unfinished) else value
+
+
+def _awaited(value: Coroutine[Any, Any, Any], function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    from rhapsody_parsl.worker.coroutines import awaited  # noqa: PLC0415 - asyncio is paid for with the first such app
+
+    is_timed = getattr(getattr(function, "__code__", None), "co_qualname", "") == _TIMED
+    return awaited(value, kwargs.get("walltime") if is_timed else None)
 
 
 def is_wrapper(value: Any) -> bool:

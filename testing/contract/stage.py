@@ -28,6 +28,7 @@ from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory, block_folder, discard, opened
 from testing.contract.recorder import Recorder, Told
 from testing.contract.subjects import Factory, Subject
+from testing.leases import FakeLeases
 from testing.nodes import make_spec
 from testing.processes import below, command_of
 
@@ -87,7 +88,8 @@ class Stage:
             events=self.recorder,
             shared_folder=block_folder(self._shared.path, "0"),
         )
-        self.runtime: Runtime = self._in_loop(lambda: (make or subject.make)(self._context, self._borrow))
+        leases = FakeLeases(lambda _, wants, __: self._lend(wants))
+        self.runtime: Runtime = self._in_loop(lambda: (make or subject.make)(self._context, leases))
 
     def __enter__(self) -> "Stage":
         return self
@@ -270,9 +272,6 @@ class Stage:
         cores = tuple(sorted(self._free)[: wants.cores])
         self._free.difference_update(cores)
         return (Placed(self._node, Share("n0", cores, (), wants.memory), wants.ranks),)
-
-    def _borrow(self, borrower: str, spec: TaskSpec, near: str) -> tuple[Placed, ...]:
-        return self._lend(spec)
 
     def _broke(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.recorder.complain(f"{context['message']}: {context.get('exception')!r}")

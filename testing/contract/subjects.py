@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Borrow, Context, Run
+from rhapsody_parsl.block.context import Context, Leases, Run
 from rhapsody_parsl.config import BlockConfig, DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, for_requests
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.runtimes.protocol import Runtime
@@ -25,7 +25,7 @@ from testing.fake_openai import COMMAND
 
 __all__ = ("SUBJECTS", "Factory", "Subject", "subjects")
 
-Factory = Callable[[Context, Borrow], Runtime]
+Factory = Callable[[Context, Leases], Runtime]
 """Makes a runtime that was not started."""
 
 
@@ -107,30 +107,30 @@ class WithServices:
 def of(*runtimes: RuntimeConfig, services: Sequence[VLLMService] = ()) -> Factory:
     """Return what makes the runtime of a configuration, or the one that puts requests to services."""
 
-    def make(context: Context, borrow: Borrow) -> Runtime:
+    def make(context: Context, leases: Leases) -> Runtime:
         asks = for_requests(services, workers=2)
         config = BlockConfig(
             label="x", addresses=(), runtimes=(*runtimes, *asks), services=tuple(services), default_runtime="", logs=""
         )
-        served = build_services(config, context, borrow)
+        served = build_services(config, context, leases)
         (runtime,) = build(config, context, served).values()
         return WithServices(runtime, served) if services else runtime
 
     return make
 
 
-def example(context: Context, borrow: Borrow) -> Runtime:
+def example(context: Context, leases: Leases) -> Runtime:
     """Make the runtime of the page "Add a runtime"."""
     from add_a_runtime import SubprocessPool  # noqa: PLC0415 - with the import, its name is known to all tests
 
-    return of(SubprocessPool())(context, borrow)
+    return of(SubprocessPool())(context, leases)
 
 
 def without_python(make: Factory) -> Factory:
     """Return what makes the same runtime in a block whose Python is not there."""
 
-    def make_without(context: Context, borrow: Borrow) -> Runtime:
-        return make(msgspec.structs.replace(context, python="/no/such/python"), borrow)
+    def make_without(context: Context, leases: Leases) -> Runtime:
+        return make(msgspec.structs.replace(context, python="/no/such/python"), leases)
 
     return make_without
 

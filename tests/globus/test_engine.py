@@ -258,7 +258,7 @@ engine:
     engine = load_config_yaml(text).engine
     assert isinstance(engine, RhapsodyEngine)
     assert [type(each).__name__ for each in engine.executor.runtimes] == ["DragonRuntime", "MPIRuntime"]
-    assert [type(each).__name__ for each in engine.executor.services] == ["VLLMService", "CommandService"]
+    assert [type(each).__name__ for each in engine.executor.services.configs] == ["VLLMService", "CommandService"]
     assert (engine.executor.label, engine.encrypted, engine.max_retries_on_system_failure) == ("mine", False, 2)
     assert engine.provider.max_blocks == 3
     assert uuid.UUID(int=0) != engine.endpoint_id

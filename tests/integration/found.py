@@ -19,6 +19,9 @@ from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGCHLD")
 WORLD = ("PMI", "MPI_LOCAL", "OMPI_COMM", "OMPI_WORLD", "OMPI_UNIVERSE", "HYDI_", "SLURM_PROCID", "SLURM_STEP")
+RENDEZVOUS = (
+    "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK",
+)  # fmt: skip
 LOOK = """
 while read -r name value; do case $name in SigIgn:|SigBlk:) echo "$name $value";; esac; done < /proc/$$/status
 ls -l /proc/$$/fd | sed -n 's/.* \\([0-9]*\\) -> /fd: \\1 /p'
@@ -305,3 +308,16 @@ def worlds(prefix: str, code: str, comm: Any = None) -> list[str] | None:
         said = [subprocess.run(line, capture_output=True, check=True, text=True, timeout=60).stdout for line in lines]
     comm.Barrier()
     return said
+
+
+def where_it_is(fails: bool = False, comm: Any = None) -> dict[str, Any]:
+    """Say where it is, and what programs find there; leave a file."""
+    Path(f"left-{os.getpid()}").touch()
+    if fails:
+        raise ValueError("as wanted")
+    told = subprocess.run(["/bin/sh", "-c", "pwd; echo $OF_THE_TASK"], capture_output=True, text=True, check=True)
+    return {
+        "cwd": os.getcwd(),
+        "programs": told.stdout.split(),
+        "variables": {name: os.environ.get(name) for name in ("OF_THE_TASK", "OMP_NUM_THREADS", "RHAPSODY_SANDBOX")},
+    }

@@ -62,7 +62,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory, end: Path) -> Iterator[Rh
         CommandService("wrong", wrong, cores=0),
         CommandService("absent", "no-such-program --port {port}", cores=0),
         CommandService("large", COMMAND, cores=10_000),
-        CommandService("never", COMMAND, ready="http:/nothing", cores=0, startup_timeout=2),
+        CommandService("never", COMMAND, ready="http:/nothing", cores=0, startup_timeout=6),
     ]
     made = RhapsodyExecutor(
         label="commands",
@@ -175,7 +175,7 @@ def _answers(url: str) -> bool:
         ("wrong", ["the command sh left with exit code 7 (the whole log is", "The end of its log: ", "no such table"]),
         ("absent", ["command='no-such-program': no such program on the block"]),
         ("large", ["the block has no room left for replica 0 (10000 cores)"]),
-        ("never", ["no answer within startup_timeout=2 s", "listening on"]),
+        ("never", ["no answer within startup_timeout=6 s", "listening on"]),
     ],
 )
 def test_a_task_that_looks_for_a_service_that_failed_is_told_why(

@@ -47,8 +47,26 @@ def test_the_examples_of_a_page_run(name: str, ran: dict[str, tuple[list[str], s
     assert printed == promised(ROOT / name)
 
 
+def test_the_life_of_a_service(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "service_life.py"), folder=tmp_path)
+    assert said.splitlines() == [
+        "read: True", "scaled: 2", "stopped: a task with all cores", "started: ready True", "read again: True"
+    ]  # fmt: skip
+
+
 def test_the_first_script_runs(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "first_script.py"), folder=tmp_path)
     assert said.split("\n")[-2] == f"{[x * x for x in range(10)]} 285 0"
     assert (tmp_path / "hello.txt").read_text().count("Hello, World!") == 2
     assert os.listdir(tmp_path / "runinfo") == ["000"]
+
+
+def test_the_training_runs(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    said = script(str(ROOT / "examples" / "training.py"), folder=tmp_path)
+    assert said.split("\n")[-2] == "2 ranks found y = 2.0 x + 1.0"
+
+
+def test_the_async_apps_run(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
+    assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"

@@ -15,7 +15,7 @@ from parsl import Config, bash_app
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
-from rhapsody_parsl.errors import WorkerLost
+from rhapsody_parsl.errors import FolderUnusable, WorkerLost
 from testing.fake_openai import COMMAND
 from tests.integration import apps, found
 
@@ -27,7 +27,7 @@ export LD_LIBRARY_PATH=/none/of/ours
 env -0 > {0}
 """
 """A block that is started as `nohup`, background jobs and some launchers do it."""
-OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICE", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS")
+OF_A_TASK = ("PARSL_", "RHAPSODY_SERVICE", "OPENAI_", "DRAGON_", "OMP_NUM_THREADS", *found.RENDEZVOUS)
 """What a task's environment has beside the block's: `docs/what_a_task_finds.md` names it."""
 OF_A_SHELL = ("_", "SHLVL", "PWD", "OLDPWD", "CORES", "JOBNAME")
 """What shells set, and Parsl's launcher and provider after `worker_init`."""
@@ -104,10 +104,10 @@ class Way:
         self._executor = blocks[label]
         self.label = label
 
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+    def call(self, function: Callable[..., Any], *args: Any, **policy: Any) -> Any:
         takes_comm = self.name.startswith("ranks")
         wanted = function if takes_comm else _without_comm(function)
-        return self._executor.submit(wanted, dict(self._keys), *args).result(TIMEOUT)
+        return self._executor.submit(wanted, {**self._keys, **policy}, *args).result(TIMEOUT)
 
 
 @pytest.fixture(params=[_param(way) for way in WAYS])
@@ -142,6 +142,41 @@ def _check(seen: dict[str, Any], label: str) -> None:
 
 def test_what_a_task_finds(way: Way) -> None:
     _check(way.call(found.finds), way.label)
+
+
+def test_env_and_cwd_of_the_policy(way: Way, tmp_path: Path) -> None:
+    own = {"OF_THE_TASK": "yes", "OMP_NUM_THREADS": "7"}
+    seen = way.call(found.where_it_is, env=own, cwd=str(tmp_path))
+    assert seen["cwd"] == str(tmp_path)
+    assert seen["programs"] == [str(tmp_path), "yes"]
+    assert seen["variables"] == {**own, "RHAPSODY_SANDBOX": None}
+    with pytest.raises(FolderUnusable, match="No such file"):
+        way.call(found.where_it_is, cwd=str(tmp_path / "none"))
+    after = way.call(found.where_it_is)
+    assert (after["cwd"], after["variables"]["OF_THE_TASK"]) == (os.getcwd(), None)
+    for mine in Path.cwd().glob("left-*"):
+        mine.unlink()
+
+
+def test_a_sandbox_is_a_new_folder_that_stays_when_the_task_fails(way: Way, tmp_path: Path) -> None:
+    first, second = (way.call(found.where_it_is, cwd=str(tmp_path), sandbox=True) for _ in range(2))
+    assert first["cwd"] != second["cwd"]
+    assert first["variables"]["RHAPSODY_SANDBOX"] == first["cwd"] == first["programs"][0]
+    assert Path(first["cwd"]).parent == tmp_path
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ValueError, match="as wanted") as caught:
+        way.call(found.where_it_is, True, cwd=str(tmp_path), sandbox=True)
+    (kept,) = tmp_path.iterdir()
+    assert kept.name.startswith("where_it_is-")
+    assert any(str(kept) in note for note in caught.value.__notes__)
+    assert len(os.listdir(kept)) == (2 if way.name.startswith("ranks") else 1)
+
+
+def test_sandboxes_are_in_the_run_directory(blocks: dict[str, RhapsodyExecutor]) -> None:
+    executor = blocks["local"]
+    cwd = executor.submit(found.where_it_is, {"sandbox": True}).result(TIMEOUT)["cwd"]
+    assert Path(cwd).parent == Path(executor.run_dir).absolute() / "local" / "block-0" / "sandboxes"
+    assert not Path(cwd).exists()
 
 
 def test_a_forked_child_is_only_a_child(way: Way) -> None:

@@ -92,7 +92,7 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (VLLMService, {"name": "a b", "model": "m"},
      "VLLMService(name)='a b': letters, digits, - and _ only, and 100 at most."),
     (VLLMService, {"name": "a", "model": ""}, "VLLMService(model)='': a folder or a model's name is needed."),
-    (VLLMService, {"name": "a", "model": "m", "replicas": 0}, "VLLMService(replicas)=0: it must be 1 or more."),
+    (VLLMService, {"name": "a", "model": "m", "replicas": -1}, "VLLMService(replicas)=-1: it must be 0 or more."),
     (VLLMService, {"name": "a", "model": "m", "gpus": 1.5},
      "VLLMService(gpus)=1.5: above 1 only whole GPUs can be leased. Use 2, or a share below 1"),
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),

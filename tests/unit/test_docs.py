@@ -193,4 +193,4 @@ def test_the_engine_in_the_template_can_be_made() -> None:
     assert provider.pop("launcher") == {"type": "SimpleLauncher"}
     engine = RhapsodyEngine(provider=SlurmProvider(**provider, launcher=SimpleLauncher()), **settings)
     assert [*settings["runtimes"]] == ["dragon", "mpi"]
-    assert [service.name for service in engine.executor.services] == ["assistant", "cache"]
+    assert [service.name for service in engine.executor.services.configs] == ["assistant", "cache"]

@@ -48,8 +48,6 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have a module of somebody's to import, and forget it afterwards."""
     (tmp_path / "somebodys.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
-    ours = {kind.name: kind for kind in runtime_table.own()}  # other tests of this process import the example
-    monkeypatch.setattr(runtime_table, "_imported", ours)
     yield
     sys.modules.pop("somebodys", None)
 

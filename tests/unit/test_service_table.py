@@ -14,6 +14,7 @@ from rhapsody_parsl.globus_compute.settings import read_services
 from rhapsody_parsl.pilot.catalogue import build_services
 from rhapsody_parsl.runtime_table import load
 from rhapsody_parsl.service_config import check_services
+from testing.leases import FakeLeases
 from testing.nodes import make_context, make_node
 
 SOURCE = """
@@ -62,7 +63,7 @@ def test_a_row_is_all_that_a_new_kind_needs(caches: Any, tmp_path: Path) -> None
     write_config(block, tmp_path / "block.json")
     read = read_config(tmp_path / "block.json")
     assert read == block
-    built = build_services(read, make_context(tmp_path, SimpleNamespace(), make_node("n0")), lambda *borrowed: None)
+    built = build_services(read, make_context(tmp_path, SimpleNamespace(), make_node("n0")), FakeLeases())
     assert {type(service.kind).__name__ for service in built} == {"CacheKind", "VLLMKind"}
 
 

@@ -17,8 +17,8 @@ from rhapsody_parsl.runtimes.vllm.suspects import Suspects
 
 __all__ = ("Assignment", "Dispatch", "SeatState")
 
-SeatState = Literal["ready", "coming", "away"]
-"""Of a replica, as requests see it: `coming` will be ready when its engine has started."""
+SeatState = Literal["ready", "coming", "leaving", "away"]
+"""Of a replica, as requests see it: `coming` will be ready when its engine has started, `leaving` takes no more."""
 
 _TELL_EVERY = 1.0
 """Seconds between two looks at how long a busy engine has worked."""
@@ -96,7 +96,8 @@ class Dispatch:
 
     def held(self, replica: str) -> list[int]:
         """Return what a replica holds."""
-        return list(self._seats[replica].inflight)
+        seat = self._seats.get(replica)
+        return list(seat.inflight) if seat else []
 
     def hold(self, replica: str, task: int) -> None:
         """A replica that dies held it, and it is not to be asked again before it is put again."""
@@ -117,11 +118,19 @@ class Dispatch:
         if cause != "host":
             seconds = now - seat.since if seat.since is not None else 0.0
             return self._suspects.died(tasks, now, seconds, killed=cause == "killed")
-        if trial:
-            self._suspects.put_back(tasks)
-        else:
-            self._waiting = OrderedDict.fromkeys([*tasks, *self._waiting])
+        self._ask_again(seat)
         return Death(now)
+
+    def gone(self, replica: str) -> None:
+        """A replica was stopped: what it held is asked again as if nothing had been."""
+        if seat := self._seats.pop(replica, None):
+            self._ask_again(seat)
+
+    def _ask_again(self, seat: _Seat) -> None:
+        if seat.trial and seat.inflight:
+            self._suspects.put_back(list(seat.inflight))
+        else:
+            self._waiting = OrderedDict.fromkeys([*seat.inflight, *self._waiting])
 
     def verdicts(self, now: float) -> list[tuple[int, list[Death]]]:
         """Return the requests that are found to kill engines, with the deaths of each.

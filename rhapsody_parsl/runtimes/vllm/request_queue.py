@@ -24,10 +24,14 @@ class RequestQueue:
         service: The service.
         config: The user's.
         finish: Takes the results that requests end with here: `(request, result)`.
+
+    Attributes:
+        pending: How many requests of the service there are, from the moment the core gives them until they are done.
     """
 
     def __init__(self, service: Service, config: VLLMService, finish: Callable[[Request, Result], None]) -> None:
         self._service, self._finish = service, finish
+        self.pending = 0
         self._requests: dict[int, Request] = {}
         self._copies = Copies(config.restart_window)
         self._dispatch = Dispatch(config.requests_in_flight, config.restart_window)
@@ -86,6 +90,12 @@ class RequestQueue:
         if copies := self._copies.over(request):
             self._dispatch.put(copy.task for copy in copies)
 
+    # --- what the service asks -----------------------------------------------------------------------------------
+
+    def held(self, replica: Replica) -> int:
+        """Return how many requests a replica holds."""
+        return len(self._dispatch.held(replica.name))
+
     # --- what replicas tell --------------------------------------------------------------------------------------
 
     def answered(self, replica: Replica, results: Sequence[Result]) -> None:
@@ -103,6 +113,11 @@ class RequestQueue:
         self._note_state(replica)
         self.dispatch()
 
+    def gone(self, replica: Replica) -> None:
+        """A replica was stopped: what it held others are asked."""
+        self._dispatch.gone(replica.name)
+        self.dispatch()
+
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """A replica's head answered requests.
 
@@ -116,7 +131,8 @@ class RequestQueue:
                 raise TypeError(f"a replica does not say {type(message).__name__}")
 
     def _note_state(self, replica: Replica) -> None:
-        self._dispatch.set_state(replica.name, _seat(replica))
+        if replica.state != "stopped":  # else it is gone
+            self._dispatch.set_state(replica.name, _seat(replica))
 
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
         """A replica's engine died: what it held is asked again, but for requests that are found to be the cause."""
@@ -141,6 +157,8 @@ class RequestQueue:
 
 
 def _seat(replica: Replica) -> SeatState:
+    if replica.leaving:
+        return "leaving"
     if replica.coming:
         return "coming"
     return "ready" if replica.state == "ready" else "away"

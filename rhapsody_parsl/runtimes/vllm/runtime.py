@@ -1,5 +1,6 @@
 """The pilot's half of the vLLM runtime."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -38,19 +39,25 @@ class VLLM:
         self._reruns = Reruns()
         self._deferred = Deferred(context.events)
         self._prompts = PromptWorkers(context, config.request_workers, self._prompts_made, self._prompts_lost)
-        self._queues = {
-            service.name: RequestQueue(service, service.kind.config, self._finish)
-            for service in services
-            if isinstance(service.kind, VLLMKind)
-        }
+        self._services = services
+        self._queues: dict[str, RequestQueue] = {}
+        for service in services:
+            self._queue_of(service.name)
 
     def refuse(self, spec: TaskSpec) -> str:
         """Refuse gangs, and services that the block does not have."""
         if spec.resources.is_mpi:
             return "a request has no ranks"
-        if spec.service not in self._queues:
+        if self._queue_of(spec.service) is None:
             return f"it has no service '{spec.service}', only {', '.join(sorted(self._queues)) or 'none'}"
         return ""
+
+    def _queue_of(self, name: str) -> RequestQueue | None:
+        """Return the queue of a model; it may have come since the block started."""
+        service = self._services.get(name)
+        if name not in self._queues and service and isinstance(service.kind, VLLMKind):
+            self._queues[name] = RequestQueue(service, service.kind.config, self._finish)
+        return self._queues.get(name)
 
     async def start(self) -> None:
         """Take tasks; idempotent."""
@@ -62,6 +69,7 @@ class VLLM:
         spec = run.spec
         for task in tasks:
             self._requests[task.id] = Request(task.id, run.id, spec.service, full=spec.full, policy=spec.policy)
+        queue.pending += len(tasks)
         if error := queue.error:
             for task in tasks:
                 self._finish(self._requests[task.id], failed(task.id, error))
@@ -109,6 +117,7 @@ class VLLM:
                 continue
             if self._reruns.allow(task, request.policy):
                 again.setdefault(request.run, []).append(self._requests.pop(task).task)
+                self._less(request.service)
             else:
                 self._finish(request, failed(task, error))
         for run, returned in again.items():
@@ -121,6 +130,14 @@ class VLLM:
         if self._requests.pop(request.task, None) is not None:
             self._reruns.forget(request.task)
             self._deferred.done(request.run, [result])
+            self._less(request.service)
+
+    def _less(self, name: str) -> None:
+        """A service has a request less."""
+        self._queues[name].pending -= 1
+        service = self._services.get(name)
+        if service and service.parting:  # once the core has given us what waited for the place of this one
+            asyncio.get_running_loop().call_soon(service.relieved)
 
 
 def _with_service(result: Result, service: str) -> Result:

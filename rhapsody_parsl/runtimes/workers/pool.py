@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.block.setting import setting_of, variables_of
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.mark import NONE, mark_of, take
 from rhapsody_parsl.runtimes.protocol import Context, Run
@@ -77,8 +78,8 @@ class WorkerPool:
         prefix: str,
         startup_timeout: float,
     ) -> None:
+        self._context = context
         self._events, self._environment, self._exchange = context.events, context.environment, exchange
-        self._notice = context.notice
         self._spawn, self._abandon, self._prefix = spawn, abandon, prefix
         self._startup_timeout = startup_timeout
         self._workers: dict[str, _Worker] = {}
@@ -126,10 +127,11 @@ class WorkerPool:
         """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
         worker.tasks.update(dict.fromkeys(task.id for task in tasks))
-        environment = {**self._environment, **worker.environment, **env}
-        memory, (number, at) = run.memory_on(host), self._notice(run)
+        environment = {**self._environment, **worker.environment, **env, **variables_of(run)}
+        number, at = self._context.notice(run)
         work = Work(
-            run.id, mode, worker.cores, environment, list(tasks), memory=memory, signal=number, signal_at=at
+            run.id, mode, worker.cores, environment, list(tasks),
+            memory=run.memory_on(host), signal=number, signal_at=at, setting=setting_of(self._context, run),
         )  # fmt: skip
         self._send(worker, work)
 

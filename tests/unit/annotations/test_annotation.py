@@ -12,7 +12,8 @@ from rhapsody_parsl.errors import InvalidTask
 RANKS = {"runtime": "mpi"}
 OWN = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "num_ranks", "ranks_per_node",
        "cores_per_rank", "gpus_per_rank", "launcher_options", "priority", "placement", "near", "labels", "isolation",
-       "walltime", "on_loss", "returns", "signal", "notice"]  # fmt: skip
+       "walltime", "on_loss", "returns", "signal", "notice",
+       "env", "cwd", "sandbox", "output", "output_limit", "check"]  # fmt: skip
 
 
 def spec_of(keys: dict[str, Any], *, comm: bool = False) -> TaskSpec:
@@ -47,6 +48,12 @@ def spec_of(keys: dict[str, Any], *, comm: bool = False) -> TaskSpec:
     ({"isolation": "process"}, "policy.isolation", "process"),
     ({"walltime": 10}, "policy.walltime", 10.0),
     ({"on_loss": "rerun"}, "policy.on_loss", "rerun"),
+    ({"env": {"B": "2", "A": "1"}}, "policy.env", (("A", "1"), ("B", "2"))),
+    ({"cwd": "data"}, "policy.cwd", "data"),
+    ({"sandbox": True}, "policy.sandbox", True),
+    ({"output": "text"}, "policy.output", "text"),
+    ({"output_limit": 0}, "policy.output_limit", 0),
+    ({"check": False}, "policy.check", False),
     ({"policy": {"priority": 7, "on_loss": "rerun"}}, "policy.priority", 7.0),
 ])  # fmt: skip
 def test_every_key(keys: dict[str, Any], field: str, value: Any) -> None:

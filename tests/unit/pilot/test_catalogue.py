@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from rhapsody_parsl import LocalRuntime, RuntimeConfig, runtime_table
+from rhapsody_parsl import LocalRuntime, RuntimeConfig
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.pilot.catalogue import build
 from rhapsody_parsl.runtimes.local.runtime import Local
 from rhapsody_parsl.runtimes.protocol import Context, Runtime
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.services.services import Services
+from testing.leases import FakeLeases
 from testing.nodes import make_context, make_node, make_spec
 
 
@@ -24,9 +26,7 @@ class Broken:
         raise OSError("no such device")
 
 
-def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Runtime]:
-    monkeypatch.setattr(runtime_table, "_imported", dict(runtime_table._imported))
-
+def built(implementation: str) -> dict[str, Runtime]:
     class Odd(RuntimeConfig, frozen=True):
         name: ClassVar[str] = "odd"
 
@@ -37,15 +37,16 @@ def built(monkeypatch: pytest.MonkeyPatch, implementation: str) -> dict[str, Run
     )  # fmt: skip
     events: Any = SimpleNamespace(done=None)  # nothing runs
     context = make_context(Path("/x"), events, make_node("n0"), python="python")
-    return build(config, context, Services([], context, lambda *borrowed: None))
+    services = Services(VLLMKind, (), context, FakeLeases())  # type: ignore[arg-type]  # none is made
+    return build(config, context, services)
 
 
 @pytest.mark.parametrize(("implementation", "words"), [
     ("gone:Pilots", "gone:Pilots cannot be used: ModuleNotFoundError(\"No module named 'gone'\")"),
     (f"{__name__}:Broken", "Broken cannot be used: OSError('no such device')"),
 ])  # fmt: skip
-def test_the_others_work_and_it_says_why_not(implementation: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtimes = built(monkeypatch, implementation)
+def test_the_others_work_and_it_says_why_not(implementation: str, words: str) -> None:
+    runtimes = built(implementation)
     assert list(runtimes) == ["local", "odd", "gone"]
     assert isinstance(runtimes["local"], Local)
     for name, why in (("odd", words), ("gone", "gone:Gone cannot be imported")):

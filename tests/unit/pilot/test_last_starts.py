@@ -2,8 +2,9 @@
 
 import pytest
 
+from rhapsody_parsl.pilot.instructions import Feed
 from rhapsody_parsl.pilot.last_starts import LastStarts
-from testing.nodes import make_nodes, make_spec
+from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime, Simulation, kinds
 
 LONG = make_spec("long", cores=4, walltime=30)
@@ -65,6 +66,14 @@ def test_what_waits_for_a_runtime_is_handed_back_too() -> None:
     made.run()
     assert made.late == [0], "the runtime was ready at 0.5"
     assert not made.started
+
+
+def test_a_pilot_that_was_frozen_hands_back_first_whatever_it_hears_first() -> None:
+    made = block(ends=100.0)
+    made.core.submit([make_task(0, LONG)], 0.0)
+    made.core.runtime_ready("local", 80.0)
+    assert made.core.take_late() == [0], "it may begin until 70, and no tick has told so"
+    assert not [each for each in made.core.take() if isinstance(each, Feed)]
 
 
 def test_what_comes_back_from_a_worker_is_looked_at_again() -> None:

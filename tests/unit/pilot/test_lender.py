@@ -34,13 +34,13 @@ def test_what_does_not_fit_or_is_closed_is_not_lent() -> None:
     ledger.keep([ledger.accounts["n0"]])
     assert lender.lend(make_spec(), demand, [ledger.keep([]).room(demand)]) is None
     assert lender.lend(make_spec(), demand, [ledger.open.room(demand)]) is not None
-    assert lender.lend_for_good("llm", TaskSpec(resources=Resources(cores=2)), "") is None
+    assert lender.lend_to_service("llm", TaskSpec(resources=Resources(cores=2)), "", lasting=True) is None
     assert lender.services == []
 
 
 def test_what_a_service_holds_is_its_runtimes_in_the_record() -> None:
     lender = Lender(Ledger(make_nodes(1)), lambda: 7.0)
-    lender.lend_for_good("llm", TaskSpec(runtime="mine", resources=Resources(cores=2)), "")
+    lender.lend_to_service("llm", TaskSpec(runtime="mine", resources=Resources(cores=2)), "", lasting=True)
     (record,) = lender.services
     assert (record.runtime, record.name, record.began) == ("mine", "llm", 7.0)
 
@@ -48,9 +48,9 @@ def test_what_a_service_holds_is_its_runtimes_in_the_record() -> None:
 def test_tasks_near_a_service_go_to_its_node() -> None:
     lender = Lender(Ledger(make_nodes(3, cores=1)), lambda: 0.0)
     lender.lend(make_spec())
-    parts = lender.lend_for_good("llm", TaskSpec(resources=Resources(cores=0)), "llm")
+    parts = lender.lend_to_service("llm", TaskSpec(resources=Resources(cores=0)), "llm", lasting=True)
     assert parts is not None
     lent = lender.lend(make_spec(near="llm", cores=0, placement="spread"))
     assert lent is not None
-    assert lent[1][0].node == parts[0].node
+    assert lent[1][0].node == parts[1][0].node
     assert [record.name for record in lender.services] == ["llm"]

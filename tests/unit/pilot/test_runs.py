@@ -12,8 +12,8 @@ from testing.simulation import FakeRuntime, Simulation, kinds, short_apps
 
 def test_a_service_borrows_like_a_task_and_never_returns_it() -> None:
     block = Simulation(make_nodes(1, cores=4))
-    assert block.under_way.borrow("llm", TaskSpec(resources=Resources(cores=3))) is not None
-    assert block.under_way.borrow("other", TaskSpec(resources=Resources(cores=2))) is None
+    assert block.under_way.for_services.lend("llm", TaskSpec(resources=Resources(cores=3))) is not None
+    assert block.under_way.for_services.lend("other", TaskSpec(resources=Resources(cores=2))) is None
     block.submit(make_spec(cores=2), 0)
     block.submit(make_spec(cores=1), 1)
     block.run()
@@ -23,14 +23,16 @@ def test_a_service_borrows_like_a_task_and_never_returns_it() -> None:
 def test_a_service_over_several_nodes_borrows_the_same_of_each_or_nothing() -> None:
     block = Simulation(make_nodes(3, cores=4))
     wide = Resources(num_ranks=2, num_nodes=2, ranks_per_node=1, cores_per_rank=3)
-    lent = block.under_way.borrow("wide[0]", TaskSpec(resources=wide))
+    lent = block.under_way.for_services.lend("wide[0]", TaskSpec(resources=wide))
     assert lent is not None
-    assert [(len(part.share.cores), part.ranks) for part in lent] == [(3, 1), (3, 1)]
-    assert len({part.node.name for part in lent}) == 2
-    assert block.under_way.borrow("wide[1]", TaskSpec(resources=wide)) is None
+    assert [(len(part.share.cores), part.ranks) for part in lent.placed] == [(3, 1), (3, 1)]
+    assert len({part.node.name for part in lent.placed}) == 2
+    assert block.under_way.for_services.lend("wide[1]", TaskSpec(resources=wide)) is None
     block.submit(make_spec(cores=4), 0, 1)
     block.run()
-    assert {node for nodes in block.begun_on.values() for node in nodes}.isdisjoint(part.node.name for part in lent)
+    assert {node for nodes in block.begun_on.values() for node in nodes}.isdisjoint(
+        part.node.name for part in lent.placed
+    )
 
 
 def test_the_record_of_leases_says_who_held_what_when() -> None:
@@ -104,7 +106,7 @@ def test_a_service_gets_what_a_lease_is_kept_of() -> None:
     short_apps(block, 0, when=0.0)
     block.run(until=0.51)
     assert len(block.core.ledger.leases) == 1
-    assert block.under_way.borrow("llm", TaskSpec(resources=Resources(cores=1))) is not None
+    assert block.under_way.for_services.lend("llm", TaskSpec(resources=Resources(cores=1))) is not None
 
 
 def test_a_lost_node_keeps_no_lease() -> None:
@@ -135,9 +137,9 @@ def test_tasks_near_each_other_share_a_node() -> None:
 
 def test_near_a_service_is_on_its_node() -> None:
     block = Simulation(make_nodes(3, cores=4))
-    lent = block.under_way.borrow("llm", TaskSpec(resources=Resources(cores=1)), "llm")
+    lent = block.under_way.for_services.lend("llm", TaskSpec(resources=Resources(cores=1)), "llm")
     assert lent is not None
-    home = lent[0].node.name
+    home = lent.placed[0].node.name
     # By itself `spread` would go to the emptiest node.
     block.submit(make_spec(placement="spread"), 0)
     block.submit(make_spec(near="llm", placement="spread"), 1)

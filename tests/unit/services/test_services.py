@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.block.context import Borrow, Node, Placed
-from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceNotFound
+from rhapsody_parsl.block.context import Leases, Node, Placed
+from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, service
 from rhapsody_parsl.service_config import CommandService, ServiceConfig
@@ -20,6 +20,7 @@ from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.messages import Done, FromBackend, ServiceFacts, Share
 from rhapsody_parsl.wire.reports import ServiceReport
+from testing.leases import FakeLeases
 from testing.nodes import make_context
 
 NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1))
@@ -62,14 +63,16 @@ class PlainKind:
 class Block:
     """Services whose replicas are ready by the test's word."""
 
-    def __init__(self, *configs: CommandService, borrow: Borrow = lambda *_: ()) -> None:
+    def __init__(self, *configs: CommandService, leases: Leases | None = None) -> None:
         self.events = Events()
         self.environment: dict[str, str] = {}
         here = Path("/nowhere")
         self.context = make_context(here, self.events, NODE, python="python", environment=self.environment)
-        self.services = Services([PlainKind(config) for config in configs], self.context, borrow)
-        self.services._started = True
+        self.services = Services(PlainKind, configs, self.context, leases or FakeLeases())
         self.by_name = {one.name: one for one in self.services}
+        self.services._started = True
+        for each in self.services:
+            each._started = True
 
     def ready(self, name: str, port: int, model: str = "") -> None:
         replica = self.by_name[name].replicas[0]
@@ -95,7 +98,9 @@ def test_tasks_find_what_is_ready_by_json_and_by_variables(monkeypatch: pytest.M
     assert (found.url, found.host, found.port, found.secret) == ("tcp://here:5", "here", 5, secret)
     assert service("a-b").secret == ""
     with pytest.raises(ServiceNotFound, match="ready in this block are a-b, c"):
-        service("d")
+        service("e")
+    with pytest.raises(ServiceNotReady, match="not ready within timeout=0 s"):
+        service("d", timeout=0)
     assert not any(secret in str(told) for told in block.events.told)
 
 
@@ -103,7 +108,7 @@ def test_tasks_are_told_the_error_of_a_service_once_no_replica_will_come(monkeyp
     block = Block(CommandService("s", "x", cores=0, replicas=2))
     first, second = block.by_name["s"].replicas
     first.give_up(ServiceFailed("s", "it died", "its log"))
-    assert json.loads(block.environment[ENVIRONMENT_VARIABLE]) == {}
+    assert json.loads(block.environment[ENVIRONMENT_VARIABLE]) == {"s": {"within": 60}}
     second.give_up(ServiceFailed("s", "it died, too"))
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, block.environment[ENVIRONMENT_VARIABLE])
     with pytest.raises(RhapsodyError) as caught:
@@ -122,7 +127,7 @@ def test_each_replica_borrows_by_the_name_of_its_kind_and_one_without_room_says_
         asked.append((borrower, wants.runtime, wants.resources.cores, key))
         return (Placed(NODE, Share("n0", (0,))),) if len(asked) == 1 else None
 
-    block = Block(CommandService("s", "x", cores=2, memory=1, replicas=2), borrow=lend)
+    block = Block(CommandService("s", "x", cores=2, memory=1, replicas=2), leases=FakeLeases(lend))
     assert asked == [("service s[0]", "plain", 2, "s"), ("service s[1]", "plain", 2, "s")]
     one, other = block.by_name["s"].replicas
     assert one.error is None
@@ -133,8 +138,16 @@ def test_each_replica_borrows_by_the_name_of_its_kind_and_one_without_room_says_
 class Ear:
     """A listener."""
 
+    pending = 0
+
     def __init__(self) -> None:
         self.heard_of: list[str] = []
+
+    def held(self, replica: Replica) -> int:
+        return 0
+
+    def gone(self, replica: Replica) -> None:
+        self.heard_of.append("gone")
 
     def changed(self, replica: Replica) -> None:
         self.heard_of.append(replica.state)

@@ -59,6 +59,7 @@ runtimes = st.builds(
 services = st.builds(
     ServiceReport, name=names, state=st.sampled_from(get_args(ServiceState)), replicas=numbers, ready=numbers,
     cores=numbers, gpus=seconds, node=names, url=names, model=names, since=seconds, detail=names, requests=totals,
+    changing=numbers,
 )  # fmt: skip
 reports = st.builds(
     BlockReport, tasks=st.builds(TaskCounts, queued=numbers, running=numbers, **ended),
@@ -73,6 +74,9 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
     m.Report: st.builds(m.Report, reports, leases),
+    m.Serve: st.builds(m.Serve, numbers, st.binary(), st.booleans(), st.booleans()),
+    m.Served: st.builds(m.Served, numbers, names, st.lists(plain, max_size=3)),
+    m.Holds: st.builds(m.Holds, inventories),
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),

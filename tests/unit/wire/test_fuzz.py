@@ -20,6 +20,7 @@ import pytest
 from rhapsody_parsl.agents import words as w
 from rhapsody_parsl.agents.carrier import understood
 from rhapsody_parsl.agents.line import Line
+from rhapsody_parsl.config import decode_service
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.future import open_result
@@ -184,6 +185,9 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
                 core.cancel(tasks, 0.0)
             case m.Stop():
                 core.return_waiting()
+            case m.Serve(service=service):
+                with contextlib.suppress(RhapsodyError, ValueError):
+                    decode_service(service)
         core.take()
         core.take_results()
 

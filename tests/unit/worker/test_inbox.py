@@ -4,6 +4,7 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,13 +17,16 @@ class Pilot:
     """What a pilot sends, and who takes it."""
 
     def __init__(self) -> None:
-        self.sent: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self.sent: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.takers: list[str] = []
         self.inbox = Inbox(self._hear)
         Listener(self.inbox).start()
 
     def _hear(self) -> None:
         work = self.sent.get(timeout=20)
+        if work is None:
+            threading.Event().wait()  # the listener, which would else fail in the middle of another test
+            return
         self.takers.append(threading.current_thread().name)
         self.inbox.put(work)
 
@@ -32,8 +36,10 @@ def work(number: int) -> Work:
 
 
 @pytest.fixture
-def pilot() -> Pilot:
-    return Pilot()
+def pilot() -> Iterator[Pilot]:
+    made = Pilot()
+    yield made
+    made.sent.put(None)
 
 
 def test_the_main_thread_receives_for_itself(pilot: Pilot) -> None:

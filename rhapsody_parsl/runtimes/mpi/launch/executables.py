@@ -6,6 +6,7 @@ from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.hosts.process import sweep_memory
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.launch.prefix import environment
+from rhapsody_parsl.runtimes.mpi.rendezvous import meeting_place
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.wire.messages import Mode, Task
@@ -42,7 +43,7 @@ class Executables:
         self._launched = True
         mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
         lines = environment(self._launcher, run, self._context.folder, self._context.noting(run))
-        self._workers.feed(run, tasks, mode, lines)
+        self._workers.feed(run, tasks, mode, {**lines, **meeting_place(self._context, run)})
         for host in {placed.node.host for placed in run.placed[1:]} if run.spec.resources.memory else ():
             self._context.events.at_work(run, host, {})  # ranks of a launch note themselves
 

@@ -19,7 +19,17 @@ from rhapsody_parsl.hosts.process import asked
 from rhapsody_parsl.runtimes.mpi.launch import bind
 from rhapsody_parsl.runtimes.protocol import Placed
 
-__all__ = ("Kind", "Launcher", "Place", "candidates", "chunks", "detect", "identify", "places_of", "plan")
+__all__ = (
+    "Kind",
+    "Launcher",
+    "Place",
+    "candidates",
+    "chunks",
+    "detect",
+    "identify",
+    "places_of",
+    "plan",
+)
 
 Kind = Literal["hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"]
 _PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -59,8 +69,6 @@ _HYDRAS = {"srun": "slurm", "flux": "rsh"}
 _VERSION_TIMEOUT = 20.0
 
 
-_PREPARED = ("hydra", "openmpi")
-_BEFORE_A_RANK = str(Path(__file__).with_name("before_a_rank.sh"))
 _BIND_ALIKE = ("hydra", "srun", "pals")
 """Launchers that can bind the ranks of each host, if they are to be bound alike on all of them."""
 
@@ -168,19 +176,6 @@ class Launcher(msgspec.Struct, frozen=True):
         count = sum(len(place.ranks) for place in places)
         argv = [_LOCAL_RANK[self.kind], str(count), gpu_variable or "-", plan(places)]
         return [self.python, "-I", "-S", bind.__file__, *argv]
-
-    def preparing(self) -> list[str]:
-        """Return arguments that come between a launch line and the program, for what its ranks find.
-
-        That is an end of their input, and the launcher's libraries, if it is in the Python's own prefix. Only some
-        launchers need that; srun and `flux run` give each rank all that they read themselves.
-        """
-        return ["/bin/sh", _BEFORE_A_RANK, self._libraries() or "-"] if self.kind in _PREPARED else []
-
-    def _libraries(self) -> str:
-        lib = Path(self.python).parent.parent / "lib"
-        is_ours = Path(self.program).parent == Path(self.python).parent and any(lib.glob("libmpi.so*"))
-        return str(lib) if is_ours else ""
 
     def environment(self, inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
         """Return what launches need besides their argv: the way to other hosts; Open MPI's folder of sessions.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rhapsody_parsl.block.gpus import GPU_VARIABLE
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, places_of
+from rhapsody_parsl.runtimes.mpi.launch.preparation import forwarding, preparing
 from rhapsody_parsl.runtimes.protocol import Run
 
 __all__ = ("environment", "variables")
@@ -45,8 +46,8 @@ def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = (
     options = run.spec.resources.launcher_options
     places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
-    line = launcher.line(places, local, shlex.split(options))
-    own = shlex.join([*line, *noting, *launcher.preparing(), *launcher.binding(places, local, gpu_variable)])
+    line = launcher.line(places, local, [*shlex.split(options), *forwarding(launcher, local)])
+    own = shlex.join([*line, *noting, *preparing(launcher, places), *launcher.binding(places, local, gpu_variable)])
     prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.block.setting import setting_of, variables_of
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import (
     BackendFailed,
@@ -19,6 +20,7 @@ from rhapsody_parsl.hosts.mark import NONE
 from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.launch.prefix import environment
+from rhapsody_parsl.runtimes.mpi.rendezvous import meeting_place
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
@@ -66,7 +68,8 @@ class Functions:
 
     def _variables(self, run: Run) -> dict[str, str]:
         """Return those of a launch: a rank may start programs over the lease of its gang."""
-        return environment(self._launcher, run, self._context.folder, self._context.noting(run))
+        lines = environment(self._launcher, run, self._context.folder, self._context.noting(run))
+        return {**lines, **meeting_place(self._context, run)}
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 
@@ -196,16 +199,19 @@ class Functions:
     def _send(self, world: World, job: Job) -> None:
         tasks, run, ranks = job.send(), job.run, job.ranks
         common = {**self._context.environment, **job.variables}
-        every = run.spec.policy.returns == "all"
+        own, setting = variables_of(run), setting_of(self._context, run)
         number, at = self._context.notice(run)
         for host, pids in world.processes_of(job).items() if run.spec.resources.memory else ():
             self._events.at_work(run, host, pids)
-        for member in job.members:
-            env = {**common, **shown_gpus(member.placed.node, member.placed.share.gpus)}
-            memory = run.memory_on(member.placed.node.host)
-            cores = member.placed.real_cores
+        for member, of_rank in zip(job.members, job.of_ranks, strict=True):
+            env = {**common, **of_rank, **shown_gpus(member.placed.node, member.placed.share.gpus), **own}
             work = Work(
-                run.id, "rank", cores, env, tasks, ranks, every, memory=memory, signal=number, signal_at=at
+                run.id, "rank", member.placed.real_cores, env, tasks, ranks,
+                all_results=run.spec.policy.returns == "all",
+                memory=run.memory_on(member.placed.node.host),
+                signal=number,
+                signal_at=at,
+                setting=setting,
             )  # fmt: skip
             self._exchange.send(world.peers[member.rank], work)
 

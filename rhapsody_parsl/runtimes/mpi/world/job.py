@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
+from rhapsody_parsl.runtimes.mpi.rendezvous import variables_of_ranks
 from rhapsody_parsl.runtimes.mpi.world.gang import Member, members_of
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
@@ -35,6 +36,7 @@ class Job:
         run: The run.
         variables: See above.
         alone: Whether each task gets a world of its own.
+        of_ranks: Environment variables of each rank.
         members: The run's ranks, in the group's order; their numbers hold for the world it is on.
         queue: Tasks not sent yet.
         ending: Whether its ranks are being ended, or frozen, under it.
@@ -44,6 +46,7 @@ class Job:
         self.run, self.variables = run, variables or {}
         self.alone = run.spec.policy.isolation == "process"
         self.members: tuple[Member, ...] = members_of(run)
+        self.of_ranks = variables_of_ranks([member.placed.node.host for member in self.members])
         self.queue: deque[Task] = deque()
         self.ending = False
         self._sent: dict[int, _Sent] = {}

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
 import mpi4py
@@ -21,11 +22,22 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402 - as above
 from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402 - as above
 from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402 - as above
-from rhapsody_parsl.wire.messages import RESULT, Failed, Result, Task, Work, WorldFacts, failed  # noqa: E402 - as above
+from rhapsody_parsl.wire.messages import (  # noqa: E402 - as above
+    RESULT,
+    Failed,
+    Result,
+    Setting,
+    Task,
+    Work,
+    WorldFacts,
+    failed,
+)
 from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402 - as above
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402 - as above
 from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402 - as above
 from rhapsody_parsl.worker.memory import Before  # noqa: E402 - as above
+from rhapsody_parsl.worker.port import Port, tell_port  # noqa: E402 - as above
+from rhapsody_parsl.worker.setting import entered, left, made, unusable  # noqa: E402 - as above
 from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402 - as above
 
 _MOST_GROUPS = 256
@@ -43,6 +55,7 @@ class Rank:
         self._inbox, self._outbox, self._before = inbox, outbox, before
         self._host = socket.gethostname()
         self._surroundings = TaskEnvironment()
+        self._port = Port()
         self._groups: dict[tuple[int, ...], MPI.Group] = {}
         self._used: deque[MPI.Intracomm] = deque()
         self._idle_leases: list[MPI.Intracomm] = []
@@ -74,26 +87,39 @@ class Rank:
         if work.memory:
             self._before.note(work.run)
         wanted = self._inbox.begin(work.run, task.id)
-        told = bytearray([wanted])
+        told = bytearray([wanted, *self._port_for(work, comm).to_bytes(2)])
         comm.Bcast(told)
         if told[0]:
-            result = _called(work, task, comm, self._host)
-            is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
-            if result.kind != RESULT:
-                self._outbox.put(work.run, result)
-                self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
-            final = self._gather(group, task, result) if work.all_results else result
-            if result.kind == RESULT:
-                root = group.Get_rank() == 0
-                mine = deliver(final, work.shared_folder) if root else Result(task.id, RESULT, b"", result.seconds)
-                self._outbox.put(work.run, mine)
-            self._inbox.end()
-            if not is_fit:
-                self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
+            tell_port(int.from_bytes(told[1:]))
+            result, folder = _called(work, task, comm, self._host)
+            self._port.used(result.seconds)
+            self._report(work, task, result, folder)
             self._dispose(comm, result.kind == RESULT)
         else:
             self._inbox.end()
             self._dispose(comm, clean=True)
+
+    def _port_for(self, work: Work, comm: MPI.Intracomm) -> int:
+        """Have the first rank of a gang keep a port; 0 for none."""
+        has_one = work.setting is not None and work.setting.port and comm.Get_rank() == 0
+        return self._port.number() if has_one else 0
+
+    def _report(self, work: Work, task: Task, result: Result, folder: str) -> None:
+        group = self._group(work.ranks)
+        is_fit = self._surroundings.put_right(1.0 if task is work.tasks[-1] else result.seconds)
+        if result.kind != RESULT:
+            self._outbox.put(work.run, result)
+            self._outbox.flush()  # the others may wait for this rank for ever, and the pilot must know
+        if folder:
+            _leave(group, folder, result)
+        final = self._gather(group, task, result) if work.all_results else result
+        if result.kind == RESULT:
+            root = group.Get_rank() == 0
+            mine = deliver(final, work.shared_folder) if root else Result(task.id, RESULT, b"", result.seconds)
+            self._outbox.put(work.run, mine)
+        self._inbox.end()
+        if not is_fit:
+            self._outbox.tell(Failed("WorkerLost", [MPI.COMM_WORLD.Get_name(), "a task changed it for good"]))
 
     def _gather(self, group: MPI.Group, task: Task, result: Result) -> Result:
         """Bring all ranks' values to the first, on a communicator the function has not touched."""
@@ -143,14 +169,56 @@ def _unpack(payload: bytes) -> object:
     return open_result(payload)
 
 
-def _called(work: Work, task: Task, comm: MPI.Intracomm, host: str) -> Result:
-    """Run one payload; with a signal before the block ends, if the work has one."""
+def _called(work: Work, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
+    """Run one payload, with a signal before the block ends, if the work has one; return the folder of its own, too."""
     if not work.signal:
-        return _call(task, comm, host)
+        return _call_where_wanted(work.setting, task, comm, host)
     from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
 
     with Notice(work):
-        return _call(task, comm, host)
+        return _call_where_wanted(work.setting, task, comm, host)
+
+
+def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
+    """Run one payload where its run's tasks are to be."""
+    if setting is None or not (setting.cwd or setting.sandboxes):
+        return _call(task, comm, host), ""
+    folder = ""
+    with ExitStack() as stack:
+        try:
+            folder = _common_folder(setting, task, comm)
+            stack.enter_context(entered(setting, folder))
+        except OSError as problem:
+            return unusable(setting, task, problem), folder
+        return _call(task, comm, host), folder
+
+
+def _common_folder(setting: Setting, task: Task, comm: MPI.Intracomm) -> str:
+    """Have the first rank make the folder of a task's own.
+
+    Raises:
+        OSError: It could not.
+    """
+    if not setting.sandboxes:
+        return ""
+    folder: str | OSError = ""
+    if comm.Get_rank() == 0:
+        try:
+            folder = made(setting, task)
+        except OSError as problem:
+            folder = problem
+    folder = comm.bcast(folder)
+    if isinstance(folder, OSError):
+        raise folder
+    return folder
+
+
+def _leave(group: MPI.Group, folder: str, result: Result) -> None:
+    """Wait until all ranks have left the folder of a task's own, on a communicator the function has not touched."""
+    comm = MPI.COMM_WORLD.Create_group(group)
+    well = comm.allreduce(result.kind == RESULT, op=MPI.LAND)
+    left(folder, well and comm.Get_rank() == 0)
+    comm.Free()
 
 
 def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:

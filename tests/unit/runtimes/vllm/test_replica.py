@@ -14,6 +14,7 @@ from rhapsody_parsl.services.process_group import ProcessGroup
 from rhapsody_parsl.services.services import Services
 from testing import leaks
 from testing.fake_openai import COMMAND
+from testing.leases import FakeLeases
 from testing.nodes import make_context
 from testing.processes import below
 
@@ -47,7 +48,7 @@ def services_of(folder: Path, story: Story) -> Services:
     node = Node(name="n0", host="here", cores=(0,), real_cores=(0,))
     service = VLLMService("s", "m", cores=0, server="command", executable=COMMAND, restarts=1)
     context = make_context(folder, story, node)
-    return Services([VLLMKind(service, context)], context, lambda *borrowed: ())
+    return Services(lambda each: VLLMKind(each, context), (service,), context, FakeLeases())  # type: ignore[arg-type]  # a model
 
 
 def test_each_state_is_told_once_with_all_that_is_to_say(tmp_path: Path) -> None:

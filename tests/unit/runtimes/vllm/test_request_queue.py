@@ -12,7 +12,7 @@ import pytest
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Borrow, Context, Node, Placed
+from rhapsody_parsl.block.context import Context, Leases, Node, Placed
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
@@ -23,6 +23,7 @@ from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Abort, Ask, Result, ServiceFacts, Share, ToBackend, failed
+from testing.leases import FakeLeases
 from testing.nodes import make_context
 
 NODE = Node(
@@ -42,11 +43,18 @@ def context_of(node: Node = NODE) -> Context:
 
 
 def make_service(
-    config: VLLMService, on_change: Callable[[], None] = lambda: None, borrow: Borrow = lambda *borrowed: None
+    config: VLLMService, on_change: Callable[[], None] = lambda: None, leases: Leases | None = None
 ) -> Service:
     context = context_of()
     hub = Exchange(context, "services", lambda peer, message: None)
-    return Service(VLLMKind(config, context), context, borrow, hub=hub, secret="key", on_change=on_change)  # noqa: S106 - no secret
+    return Service(
+        VLLMKind(config, context),
+        context,
+        leases or FakeLeases(lambda *_: None),
+        hub=hub,
+        secret="key",  # noqa: S106 - no secret
+        on_change=on_change,
+    )
 
 
 class Watched:
@@ -270,7 +278,7 @@ def test_a_replica_over_several_nodes_borrows_of_each_and_says_so_when_there_are
         assert wants.runtime == "vllm"
 
     wide = VLLMService("s", "m", cores=3, gpus=2, nodes=2, memory=8, engine_args={"tensor_parallel_size": 4})
-    service = make_service(wide, borrow=refuse)
+    service = make_service(wide, leases=FakeLeases(refuse))
     (resources,) = asked
     assert (resources.num_nodes, resources.ranks_per_node) == (2, 1)
     assert resources.part(1) == Part(cores=3, gpus=2, gpu_unit=2, memory=8, ranks=1)

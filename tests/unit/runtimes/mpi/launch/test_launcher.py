@@ -26,6 +26,8 @@ from rhapsody_parsl.runtimes.mpi.launch.launcher import (
     plan,
 )
 from rhapsody_parsl.runtimes.mpi.launch.prefix import variables
+from rhapsody_parsl.runtimes.mpi.launch.preparation import preparing
+from rhapsody_parsl.runtimes.mpi.rendezvous import variables_of_ranks
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.messages import Share
 
@@ -280,7 +282,7 @@ def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
     launcher = Launcher("hydra", program, python=str(tmp_path / "bin" / "python"))
 
     def found(launcher: Launcher, **own: str) -> str:
-        words = [*launcher.preparing(), "/bin/sh", "-c", "echo $LD_LIBRARY_PATH"]
+        words = [*preparing(launcher, HERE), "/bin/sh", "-c", "echo $LD_LIBRARY_PATH"]
         return subprocess.run(words, env=own, capture_output=True, text=True, check=True).stdout.strip()
 
     assert found(launcher) == ""
@@ -288,6 +290,28 @@ def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
     assert found(launcher) == str(lib)
     assert found(launcher, LD_LIBRARY_PATH="/x:/y") == f"{lib}:/x:/y"
     assert found(Launcher("hydra", program, python="/usr/bin/python3"), LD_LIBRARY_PATH="/x") == "/x"
+
+
+@pytest.mark.parametrize(("kind", "variable"), [
+    ("hydra", "PMI_RANK"), ("openmpi", "PMIX_RANK"), ("openmpi", "OMPI_COMM_WORLD_RANK"), ("srun", "SLURM_PROCID"),
+    ("pals", "PALS_RANKID"), ("flux", "FLUX_TASK_RANK"),
+])  # fmt: skip
+def test_a_rank_is_told_what_torch_reads(kind: Kind, variable: str) -> None:
+    places = [*UNEVEN, Place("c", ((0,), (1,), (2,))), Place("d", ((0,), (1,), (2,)))]
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK")
+    words = [*preparing(Launcher(kind, "/x/mpiexec"), places), "printenv", *names]
+    hosts = [place.host for place in places for _ in place.ranks]
+    for rank, wanted in enumerate(variables_of_ranks(hosts)):
+        told = subprocess.run(words, env={variable: str(rank)}, capture_output=True, text=True, check=True).stdout
+        assert dict(zip(names, told.split(), strict=True)) == wanted
+    assert subprocess.run(words, env={}, capture_output=True, check=False).stdout == b""
+
+
+def test_what_ranks_on_other_hosts_are_to_be_told_goes_with_open_mpi() -> None:
+    run = gang(("a", "a", (0, 1), 2), ("b", "b", (0, 1), 2), num_ranks=4, launcher_options="-x MINE")
+    line = variables(Launcher("openmpi", "/x/mpirun"), run, "a")["PARSL_MPI_PREFIX"]
+    assert " -x MINE -x MASTER_ADDR -x MASTER_PORT /bin/sh " in line
+    assert "-x" not in variables(Launcher("hydra", "/x/mpiexec"), run, "a")["PARSL_MPIEXEC_PREFIX"].split()[:12]
 
 
 def gang(*shares: tuple[str, str, tuple[int, ...], int], **resources: object) -> Run:
@@ -306,7 +330,8 @@ def test_nodes_of_one_host_are_one_place() -> None:
 def test_variables_on_this_host() -> None:
     launcher = Launcher("hydra", "/x/mpiexec")
     found = variables(launcher, gang(("a", "a", (0, 1, 2, 3), 2), cores_per_rank=2), "a")
-    line = f"/x/mpiexec -launcher fork -rmk user -bind-to none -n 2 {shlex.join(launcher.preparing())}"
+    before = shlex.join(preparing(launcher, [Place("a", ((0,), (1,)))]))
+    line = f"/x/mpiexec -launcher fork -rmk user -bind-to none -n 2 {before}"
     assert found == {
         "PARSL_MPI_PREFIX": line,
         "PARSL_MPIEXEC_PREFIX": line,
@@ -326,14 +351,14 @@ def test_variables_over_hosts_with_options() -> None:
     found = variables(launcher, run, "a")
     assert found["PARSL_LAUNCHER_OPTIONS"] == "-genv WORD 'two words'"
     assert found["PARSL_MPI_NODELIST"] == "a,b"
-    end = f"-n 4 -ppn 2 -hosts a,b -genv WORD 'two words' {shlex.join(launcher.preparing())}"
+    end = f"-n 4 -ppn 2 -hosts a,b -genv WORD 'two words' {shlex.join(preparing(launcher, TWO))}"
     assert found["PARSL_MPI_PREFIX"].endswith(end)
     assert not any("None" in value for value in found.values())
     assert variables(Launcher("srun", "/x/srun"), run, "a")["PARSL_SRUN_PREFIX"].startswith("/x/srun --mpi=pmi2")
 
 
 def test_options_after_the_launch_line_are_refused_with_the_remedy() -> None:
-    words = [*Launcher("hydra", "mpiexec", python=sys.executable).preparing(), "-env", "A", "1", "true"]
+    words = [*preparing(Launcher("hydra", "mpiexec", python=sys.executable), HERE), "-env", "A", "1", "true"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "launcher_options" in done.stderr

@@ -1,0 +1,66 @@
+"""Every exception of the package: built from facts, printed as a sentence with the remedy.
+
+Two kinds matter. An *invalid* request can never succeed as it is: `submit` raises it, and a retry is useless. A *lost*
+task was running when its process, runtime or block died: a retry may help.
+
+All of them pickle, and all of them travel between processes as `(class name, facts)`: see `wire.failures`.
+"""
+
+from rhapsody_parsl.errors.base import InvalidTask, RhapsodyError, UnroutableTask
+from rhapsody_parsl.errors.blocks import (
+    BackendFailed,
+    IncompatiblePeer,
+    MissingPackage,
+    RuntimeUnavailable,
+    TooFewOpenFiles,
+    TooFewThreads,
+    Unwritable,
+)
+from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
+from rhapsody_parsl.errors.services import (
+    RequestKilledEngine,
+    ServiceFailed,
+    ServiceNotFound,
+    ServiceNotReady,
+    ServiceRequestFailed,
+)
+from rhapsody_parsl.errors.tasks import (
+    FolderUnusable,
+    MemoryExceeded,
+    PayloadError,
+    RankFailed,
+    RemoteError,
+    TaskCancelled,
+    WalltimeExceeded,
+)
+
+__all__ = (
+    "BackendFailed",
+    "BlockExpired",
+    "BlockLost",
+    "FolderUnusable",
+    "IncompatiblePeer",
+    "InvalidTask",
+    "LostTask",
+    "MemoryExceeded",
+    "MissingPackage",
+    "NodeLost",
+    "PayloadError",
+    "RankFailed",
+    "RemoteError",
+    "RequestKilledEngine",
+    "RhapsodyError",
+    "RuntimeLost",
+    "RuntimeUnavailable",
+    "ServiceFailed",
+    "ServiceNotFound",
+    "ServiceNotReady",
+    "ServiceRequestFailed",
+    "TaskCancelled",
+    "TooFewOpenFiles",
+    "TooFewThreads",
+    "UnroutableTask",
+    "Unwritable",
+    "WalltimeExceeded",
+    "WorkerLost",
+)

@@ -1,0 +1,52 @@
+"""What a replica borrows, for the ledger and for people."""
+
+from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.service_config import ServiceConfig
+from rhapsody_parsl.services.protocol import Kind
+
+__all__ = ("borrower", "needs", "no_room", "size")
+
+
+def borrower(service: str, index: int) -> str:
+    """Return what the record calls a replica."""
+    return f"service {service}[{index}]"
+
+
+def needs(kind: Kind) -> TaskSpec | None:
+    """Return what a replica borrows; None when that is nothing."""
+    config = kind.config
+    if config.nodes == 1 and not (config.cores or config.gpus or config.memory or config.labels):
+        return None
+    policy = PolicyValue(labels=config.labels)
+    return TaskSpec(name=f"service {config.name}", runtime=kind.name, resources=_resources(config), policy=policy)
+
+
+def _resources(config: ServiceConfig) -> Resources:
+    """Return what a replica takes: of one node, or, as a gang does, the same of each of several."""
+    if config.nodes == 1:
+        return Resources(cores=config.cores, gpus=config.gpus, memory=config.memory)
+    return Resources(
+        num_ranks=config.nodes,
+        num_nodes=config.nodes,
+        ranks_per_node=1,
+        cores_per_rank=config.cores,
+        gpus_per_rank=config.gpus,
+        memory=config.memory,
+    )
+
+
+def size(config: ServiceConfig) -> str:
+    """Return what a replica borrows of a node, for people."""
+    wants = [f"{config.cores} cores"]
+    wants += [f"{config.gpus:g} GPUs"] if config.gpus else []
+    wants += [f"{config.memory:g} GB"] if config.memory else []
+    wants += [f"labels {', '.join(config.labels)}"] if config.labels else []
+    return ", ".join(wants)
+
+
+def no_room(config: ServiceConfig, index: int, nodes: int) -> str:
+    """Return what a replica wanted that found no room at the block's start, for people."""
+    each = f" on each of {config.nodes} nodes; the block has {nodes}" if config.nodes > 1 else ""
+    return f"the block has no room left for replica {index} ({size(config)}{each})"

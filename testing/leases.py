@@ -1,0 +1,49 @@
+"""Leases for services in tests: what is lent, a test's function says; what is waited for, a test grants."""
+
+from collections.abc import Callable
+
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.context import Loan, Placed
+
+__all__ = ("FakeLeases",)
+
+
+class FakeLeases:
+    """Lends as `block.context.Leases` has it.
+
+    Args:
+        lend: Returns the parts of a lease, or None: `(borrower, wants, key)`.
+        most: How many a block could ever lend.
+
+    Attributes:
+        wishes: Who waits, and what gives it a lease.
+        returned: Who has given a lease back.
+    """
+
+    def __init__(
+        self, lend: Callable[[str, TaskSpec, str], tuple[Placed, ...] | None] = lambda *_: (), most: int = 1000
+    ) -> None:
+        self._lend, self._most = lend, most
+        self.wishes: dict[str, Callable[[Loan], None]] = {}
+        self.returned: list[str] = []
+
+    def lend(self, borrower: str, wants: TaskSpec, key: str) -> Loan | None:
+        """Lend now, or not."""
+        placed = self._lend(borrower, wants, key)
+        return None if placed is None else self.loan(borrower, placed)
+
+    def loan(self, borrower: str, placed: tuple[Placed, ...] = ()) -> Loan:
+        """Return a lease."""
+        return Loan(placed, lambda: self.returned.append(borrower))
+
+    def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
+        """Note who waits."""
+        self.wishes[borrower] = granted
+        return lambda: self._withdraw(borrower)
+
+    def lack(self, wants: TaskSpec, count: int) -> str:
+        """Say whether there are ever as many."""
+        return "" if count <= self._most else f"it has room for {self._most} of them at most"
+
+    def _withdraw(self, borrower: str) -> None:
+        self.wishes.pop(borrower, None)

@@ -1,0 +1,263 @@
+"""Services while the block runs: started, stopped, scaled, started again, added; and no request is lost by it.
+
+`RHAPSODY_KILLS=200` makes a campaign of the kills that are few here.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import parsl
+import pytest
+from parsl import Config, python_app
+from parsl.providers import LocalProvider
+
+import rhapsody_parsl
+from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor, VLLMService
+from rhapsody_parsl.errors import InvalidTask, ServiceFailed, ServiceNotFound, ServiceNotReady
+from testing import leaks
+from testing.fake_openai import COMMAND
+from testing.processes import below
+from testing.small_server import COMMAND as SMALL
+from testing.waiting import until
+from tests.integration.asking import asked
+
+TIMEOUT = 60
+GROWS: dict[str, Any] = {"cores": 1, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
+KILLS = int(os.environ.get("RHAPSODY_KILLS", "6"))
+
+pytestmark = pytest.mark.timeout(180 + 10 * KILLS)
+
+
+@python_app
+def found(name: str, timeout: float | None = None) -> str:
+    return rhapsody_parsl.service(name, timeout).url
+
+
+@python_app
+def held(seconds: float, parsl_resource_specification: dict[str, Any]) -> float:
+    import time
+
+    time.sleep(seconds)
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+    stand_in: dict[str, Any] = {"cores": 0, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
+    services: list[CommandService | VLLMService] = [
+        CommandService("web", SMALL, ready="http:/", cores=2),
+        CommandService("later", (*SMALL, "1"), ready="http:/", cores=0, replicas=0),
+        VLLMService("model", f"model-{os.getpid()}", replicas=2, **stand_in),
+        VLLMService("grows", f"grows-{os.getpid()}", replicas=(0, 3), requests_per_replica=4, idle_timeout=1, **GROWS),
+    ]
+    made = RhapsodyExecutor(
+        label="life",
+        runtimes=[LocalRuntime()],
+        services=services,
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+        cores_per_node=4,
+    )
+    folder = tmp_path_factory.mktemp("life")
+    config = Config(executors=[made], run_dir=str(folder), strategy="none", usage_tracking=0, initialize_logging=False)
+    with leaks.watch(), parsl.load(config):
+        for name in ("web", "model"):
+            made.services[name].wait_ready(TIMEOUT)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Watch the module instead of each test (in `executor`): servers come and go."""
+
+
+def cores(executor: RhapsodyExecutor) -> int:
+    """Return the cores of the largest node that tasks can have."""
+    (block,) = executor.view().blocks
+    return block.nodes[0].cores
+
+
+def test_what_a_service_is_is_told_at_the_driver(executor: RhapsodyExecutor) -> None:
+    web = executor.services["web"]
+    status = web.status()
+    assert (status.state, status.replicas, status.ready) == ("ready", 1, 1)
+    assert web.url == found("web").result(TIMEOUT) == status.blocks["0"].url
+    (log,) = web.logs(1).values()
+    assert log == f"listening on {web.url.rpartition(':')[2]}\n"
+    with pytest.raises(ServiceNotFound, match="Did you mean 'web'"):
+        executor.services["wbe"]
+    assert list(executor.services) == ["web", "later", "model", "grows"]
+
+
+def test_what_a_stopped_service_held_is_the_tasks_and_taken_again(executor: RhapsodyExecutor) -> None:
+    web = executor.services["web"]
+    with pytest.raises(InvalidTask, match="the largest node has 2 for tasks"):
+        held(0, parsl_resource_specification={"cores": 4}).result(TIMEOUT)
+    web.stop()
+    web.wait_stopped(TIMEOUT)
+    until(lambda: cores(executor) == 4)
+    error = found("web").exception(TIMEOUT)
+    assert isinstance(error, ServiceFailed)
+    assert "it was stopped; executor.services['web'].start() starts it again" in str(error)
+    task = held(1.0, parsl_resource_specification={"cores": 4})
+    until(lambda: any(len(lease.shares[0].cores) == 4 for block in executor.view().blocks for lease in block.leases))
+    others = [held(0.3, parsl_resource_specification={"cores": 3}) for _ in range(4)]
+    web.start()
+    assert "waits until 2 cores are free" in until(lambda: web.status().blocks["0"].detail)
+    web.wait_ready(TIMEOUT)
+    assert not others[-1].done(), "the service comes before tasks that wait"
+    assert task.done()
+    web.stop()
+    assert all(other.result(TIMEOUT) for other in others)
+    web.start()
+    web.wait_ready(TIMEOUT)
+
+
+def test_a_task_waits_for_a_service_that_starts(executor: RhapsodyExecutor) -> None:
+    later = executor.services["later"]
+    assert later.status().state == "stopped"
+    later.start()
+    assert found("later").result(TIMEOUT) == later.url
+    assert later.url
+    later.restart()
+    with pytest.raises(ServiceNotReady, match="timeout=0 s"):
+        later.wait_ready(0)
+    later.wait_ready(TIMEOUT)
+    later.stop()
+
+
+def test_services_are_added_while_the_block_runs(executor: RhapsodyExecutor) -> None:
+    with pytest.raises(InvalidTask, match="two services have one name"):
+        executor.services.add(CommandService("web", SMALL))
+    added = executor.services.add(CommandService("added", SMALL, ready="http:/"))
+    assert found("added").result(TIMEOUT)
+    added.wait_ready(TIMEOUT)
+    with pytest.raises(ServiceFailed) as caught:
+        added.scale(5)
+    assert "the block has no room for 5 replicas (1 cores each): it has room for 4 of them at most" in str(caught.value)
+    assert added.status().replicas == 1
+    added.stop()
+    added.wait_stopped(TIMEOUT)
+
+
+def test_a_block_that_comes_later_has_what_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    services = [CommandService(name, SMALL, ready="http:/", cores=0) for name in ("stopped", "scaled")]
+    provider = LocalProvider(init_blocks=0, max_blocks=1)
+    with RhapsodyExecutor("later", provider, runtimes=[LocalRuntime()], services=services, cores_per_node=1) as later:
+        later.services["stopped"].stop()
+        later.services["scaled"].scale(2)
+        added = later.services.add(CommandService("added", SMALL, ready="http:/", cores=0))
+        assert added.status().state == "waiting"
+        assert later.submit(found.func, {}, "added").result(TIMEOUT)  # type: ignore[attr-defined]  # Parsl's app
+        for name in ("added", "scaled"):
+            later.services[name].wait_ready(TIMEOUT)
+        assert later.services["scaled"].status().ready == 2
+        assert later.services["stopped"].status().state == "stopped"
+
+
+class Load:
+    """Requests that come all the time, each with an answer of its own."""
+
+    def __init__(self, service: str = "model") -> None:
+        self.service = service
+        self.futures: dict[str, Future[Any]] = {}
+
+    def more(self, count: int = 16) -> None:
+        for _ in range(count):
+            text = f"slow {len(self.futures)}"
+            self.futures[text] = asked(text, self.service, max_tokens=1 + len(self.futures) % 4)
+
+    def answered(self) -> int:
+        return sum(future.done() for future in self.futures.values())
+
+    def under_way(self) -> bool:
+        """Whether some were answered, and some were not."""
+        return 0 < self.answered() < len(self.futures)
+
+    def check(self) -> None:
+        assert {text: future.result(TIMEOUT) for text, future in self.futures.items()} == {
+            text: text[::-1] for text in self.futures
+        }
+
+
+def test_no_request_is_lost_by_scaling_and_restarts(executor: RhapsodyExecutor) -> None:
+    model, load = executor.services["model"], Load()
+    for replicas in (1, 3, 2, 1, 2):
+        load.more()
+        until(load.under_way)
+        model.scale(replicas)
+    load.more()
+    model.restart()
+    load.more()
+    model.wait_ready(TIMEOUT)
+    assert model.status().ready == 2
+    load.check()
+
+
+def test_a_service_that_is_stopped_answers_what_it_was_asked_before(executor: RhapsodyExecutor) -> None:
+    model, load = executor.services["model"], Load()
+    load.more(40)
+    until(load.under_way)
+    model.stop()
+    with pytest.raises(ServiceFailed, match="it was stopped"):
+        asked("abc", "model").result(TIMEOUT)
+    load.check()
+    model.wait_stopped(TIMEOUT)
+    model.start()
+    assert asked("abc", "model").result(TIMEOUT) == "cba"
+
+
+def test_without_drain_requests_fail_at_once(executor: RhapsodyExecutor) -> None:
+    model, load = executor.services["model"], Load()
+    model.wait_ready(TIMEOUT)
+    load.more(40)
+    until(load.under_way)
+    model.stop(drain=False)
+    errors = [future.exception(TIMEOUT) for future in load.futures.values()]
+    assert {type(error) for error in errors} == {type(None), ServiceFailed}
+    model.wait_stopped(TIMEOUT)
+    model.start()
+    model.wait_ready(TIMEOUT)
+
+
+def test_kills_under_load_lose_nothing_while_the_service_is_scaled(executor: RhapsodyExecutor) -> None:
+    model, load = executor.services["model"], Load()
+    for kill in range(KILLS):
+        answered = load.answered()
+        load.more(8)
+        until(lambda: load.answered() > answered)  # noqa: B023 - called here only
+        model.scale(1 + kill % 3)
+        time.sleep(random.uniform(0.05, 0.4))  # noqa: S311 - no secret; whenever
+        if servers := below(f"model-{os.getpid()}"):
+            random.choice(servers).kill()  # noqa: S311 - no secret
+    load.check()
+
+
+def test_requests_start_replicas_as_far_as_there_is_room_and_the_idle_ones_leave(executor: RhapsodyExecutor) -> None:
+    grows = executor.services["grows"]
+    assert (grows.status().state, grows.status().blocks["0"].detail) == ("stopped", "the first request starts it")
+    assert asked("abc", "grows").result(TIMEOUT) == "cba"
+    load = Load("grows")
+
+    def has_grown() -> bool:
+        if len(load.futures) - load.answered() < 20:
+            load.more()
+        return grows.status().ready == 2  # of three: the other two cores are leased
+
+    until(has_grown)
+    load.check()
+    assert grows.status().ready <= 2
+    grows.wait_stopped(TIMEOUT)
+    assert held(0, parsl_resource_specification={"cores": 2}).result(TIMEOUT)
+    with pytest.raises(ServiceFailed):
+        grows.scale((5, 6))
+    grows.stop()
+    with pytest.raises(ServiceFailed, match="it was stopped"):
+        asked("abc", "grows").result(TIMEOUT)
+    grows.start()
+    assert asked("abc", "grows").result(TIMEOUT) == "cba"

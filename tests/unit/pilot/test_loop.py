@@ -1,0 +1,35 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl import LocalRuntime
+from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.hosts.changes import HostChanges
+from rhapsody_parsl.pilot.loop import Pilot
+from rhapsody_parsl.wire.messages import FAILED, FromPilot, Goodbye, Results, Submit
+from testing.nodes import make_node, make_spec, make_task
+
+
+def test_what_has_ended_is_told_before_the_goodbye(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A goodbye names what has begun, and ended tasks no more: the driver would start them in another block."""
+    told: list[FromPilot] = []
+    config = BlockConfig(
+        label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs")
+    )
+
+    async def live() -> None:
+        nodes, changes = [make_node("n0", 4), make_node("n1", 1)], HostChanges()
+        pilot = Pilot(config, "0", tmp_path / "own", nodes=nodes, hosts={}, changes=changes)
+        monkeypatch.setattr(pilot, "_send", told.append)
+        monkeypatch.setattr(pilot._shell, "_send", told.append)
+        pilot._receive(Submit([make_task(1, make_spec(cores=4)), make_task(2, make_spec())]))
+        changes.tell("n0", "power")
+        pilot.leave("it was told to by a signal")
+        await pilot._close()
+
+    asyncio.run(live())
+    results, goodbye = told
+    assert isinstance(results, Results)
+    assert [(result.id, result.kind) for result in results.results] == [(1, FAILED)]
+    assert goodbye == Goodbye("it was told to by a signal", [])
