@@ -1,7 +1,7 @@
 """Our presence on another host of the block: starts processes there, tells how they exit, and relays what they say.
 
-A script, `python -I -S agent.py FOLDER FILES JOB_FILES`, below `node_agent`. It leaves, with all it has started, when
-that does, or when the pilot is silent for too long: it is gone, or cannot be told from one that is.
+A script, `python -I -S agent.py FOLDER HELD FILES JOB_FILES`, below `node_agent`. It leaves, with all it has started,
+when that does, or when the pilot is silent for too long: it is gone, or cannot be told from one that is.
 """
 
 import asyncio
@@ -52,13 +52,14 @@ class NodeAgent:
     Args:
         settings: From the pilot.
         folder: The private one.
+        held: Descriptor that holds it.
     """
 
-    def __init__(self, settings: Settings, folder: str) -> None:
+    def __init__(self, settings: Settings, folder: str, held: int) -> None:
         self._settings, self._folder = settings, folder
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[str] = loop.create_future()
-        self._processes = Processes(self._tell)
+        self._processes = Processes(self._tell, held)
         self._line: Line[ToAgent] = Line(
             ToAgent,
             post=self._post,
@@ -121,6 +122,12 @@ class NodeAgent:
         self._line.send(word)
 
     def _obey(self, order: ToAgent, frames: list[bytes]) -> None:
+        try:
+            self._do(order, frames)
+        except OSError as problem:  # as no room on the disk: who comes after us may have some
+            self.leave(str(problem))
+
+    def _do(self, order: ToAgent, frames: list[bytes]) -> None:
         match order:
             case Relayed(exchange=exchange, peer=peer):
                 self._relay.tell(exchange, peer, frames)
@@ -132,16 +139,16 @@ class NodeAgent:
                 self._processes.kill(number)
             case HangUp(exchange=exchange, peer=peer):
                 self._relay.hang_up(exchange, peer)
-            case Open(exchange=exchange):
-                self._relay.open(exchange)
+            case Open(exchange=exchange, after=after):
+                self._relay.open(exchange, after)
             case Environment(variables=variables):
                 self._processes.environment = environment.on_host(variables, os.environ)
                 environment.put(self._folder, self._processes.environment)
 
 
-async def _serve(settings: Settings, folder: str) -> None:
+async def _serve(settings: Settings, folder: str, held: int) -> None:
     loop = asyncio.get_running_loop()
-    agent = NodeAgent(settings, folder)
+    agent = NodeAgent(settings, folder, held)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, agent.leave, f"it was told to leave ({signal.Signals(number).name})")
     try:
@@ -154,17 +161,19 @@ async def _serve(settings: Settings, folder: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve until the pilot is gone, and leave nothing: our parent does that too, unless it was killed."""
-    folder, files, job_files = arguments
-    limits.inherit(int(files), int(job_files))
+    folder, *numbers = arguments
+    held, files, job_files = map(int, numbers)
+    limits.inherit(files, job_files)
     guard.adopt_orphans()
     path = os.path.join(folder, "agent")
     with open(path, "rb") as file:
         settings = msgspec.json.decode(file.read(), type=Settings)
     os.unlink(path)
     try:
-        asyncio.run(_serve(settings, folder))
+        asyncio.run(_serve(settings, folder, held))
     finally:
         guard.kill_all()
+        os.close(held)
         if not leftovers.remove_folder(folder):  # else our parent lives, and holds it
             leftovers.sweep_memory()
 

@@ -109,6 +109,7 @@ class Host:
         self._carrier: Carrier | None = None
         self._line: Line[FromAgent] | None = None
         self._exchanges: dict[str, Heard] = {}
+        self._opened: list[Open] = []
         self._processes: dict[int, RemoteProcess] = {}
         self._count = 0
         self._life: asyncio.Task[None] | None = None
@@ -187,10 +188,17 @@ class Host:
         self._losses.append(on_loss)
         return lambda: self._losses.remove(on_loss) if on_loss in self._losses else None
 
-    def open(self, exchange: str, heard: Heard) -> None:
-        """Let processes there speak on an exchange, also after a loss; idempotent."""
+    def open(self, exchange: str, heard: Heard, after: str = "") -> None:
+        """Let processes there speak on an exchange, also after a loss; idempotent.
+
+        Args:
+            exchange: Its name.
+            heard: Takes what they say.
+            after: Another exchange: what is said here comes after all that was said there.
+        """
         if exchange not in self._exchanges:
-            self._tell(Open(exchange))
+            self._opened.append(Open(exchange, after))
+            self._tell(self._opened[-1])
         self._exchanges[exchange] = heard
 
     def send(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
@@ -249,7 +257,7 @@ class Host:
         """Note the end of what carries the agent."""
         no = await carrier.over()
         if carrier is self._carrier:
-            self._end("its connection ended" if self.up else no or f"the way to it ended; see {self._log}")
+            self._end(no or ("its connection ended" if self.up else f"the way to it ended; see {self._log}"))
 
     def _end(self, problem: str) -> None:
         self.problem = self.problem or problem
@@ -280,8 +288,8 @@ class Host:
         self.facts = facts
         self._is_up.set()
         self._tell(Environment(environment(os.environ)))
-        for exchange in self._exchanges:
-            self._tell(Open(exchange))
+        for word in self._opened:
+            self._tell(word)
 
     async def _lost(self) -> None:
         self._is_up.clear()

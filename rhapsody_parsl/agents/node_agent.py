@@ -46,21 +46,28 @@ def _carrier() -> "list[int]":
         return []
 
 
-def _start(private: str) -> "subprocess.Popen[bytes]":
+def _in_agent() -> None:
+    """Let it be told to leave from its first moment on."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    guard.leave_with_parent()
+
+
+def _start(private: str, held: int) -> "subprocess.Popen[bytes]":
     """Start the agent; it leaves when we are killed."""
     limits.allow(_MOST_FILES)
-    argv = [sys.executable, "-I", "-S", _AGENT, private, *map(str, limits.raised())]
+    argv = [sys.executable, "-I", "-S", _AGENT, private, *map(str, (held, *limits.raised()))]
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
-        preexec_fn=guard.leave_with_parent,  # noqa: PLW1509 - we have one thread
+        pass_fds=[held],
+        preexec_fn=_in_agent,  # noqa: PLW1509 - we have one thread
     )
 
 
-def _stand_over(private: str) -> None:
+def _stand_over(private: str, held: int) -> None:
     """Return when the agent is gone; it is told to leave when the pilot is, or what carries us."""
     carrier = _carrier()
-    process = _start(private)
+    process = _start(private, held)
     poller = select.poll()
     for descriptor in (0, os.pidfd_open(process.pid), *carrier):
         poller.register(descriptor, select.POLLIN)
@@ -86,16 +93,17 @@ def main() -> None:
         return
     guard.adopt_orphans()
     folder.sweep(private)
+    held = folder.hold(private)
     if line := _first_line():
         folder.write_private(os.path.join(private, "agent"), line)
-        _stand_over(private)
-    _leave_nothing(private, made_place)
+        _stand_over(private, held)
+    _leave_nothing(private, held, made_place)
 
 
-def _leave_nothing(private: str, made_place: bool) -> None:
+def _leave_nothing(private: str, held: int, made_place: bool) -> None:
     """Kill what the agent left to us, or a killed guard, and remove our folder."""
     guard.kill_all()
-    os.close(folder.hold(private))
+    os.close(held)
     leftovers.sweep([glob.escape(private)], patience=_LAST_WRITERS)
     leftovers.sweep_memory()
     if made_place:

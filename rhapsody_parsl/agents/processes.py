@@ -22,13 +22,14 @@ class Processes:
 
     Args:
         told: Called when one has begun, when one has exited, or when it could not be started.
+        held: Descriptor that holds the private folder: guards hold it, too, for their commands may still use it.
 
     Attributes:
         environment: The job's variables, on this host.
     """
 
-    def __init__(self, told: Callable[[Begun | Ended], None]) -> None:
-        self._told = told
+    def __init__(self, told: Callable[[Begun | Ended], None], held: int) -> None:
+        self._told, self._held = told, held
         self._loop = asyncio.get_running_loop()
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
         self._orders: dict[int, Start] = {}
@@ -107,6 +108,7 @@ class Processes:
             return subprocess.Popen(
                 limits.as_the_job([sys.executable, "-I", "-S", guard.__file__, *argv]),
                 stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=order.cwd,
+                pass_fds=[self._held],
                 env={name: value for name, value in env.items() if value is not None},
             )  # fmt: skip
 

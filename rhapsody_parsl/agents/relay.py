@@ -22,15 +22,19 @@ class Relay:
         self._folder, self._say = folder, say
         self._exchanges: dict[str, StreamListener] = {}
 
-    def open(self, exchange: str) -> None:
+    def open(self, exchange: str, after: str = "") -> None:
         """Let processes speak there; idempotent.
+
+        Args:
+            exchange: Its name.
+            after: Another one: what is said here comes after all that was said there.
 
         Raises:
             OSError: The socket cannot be made.
         """
         if exchange not in self._exchanges:
             path = os.path.join(self._folder, exchange)
-            say = partial(self._say, exchange)
+            say = partial(self._say_after, after, exchange) if after else partial(self._say, exchange)
             self._exchanges[exchange] = StreamListener(path, say, asyncio.get_running_loop())
 
     def tell(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
@@ -52,6 +56,11 @@ class Relay:
         """Take all that was said: what a process said before it exited goes before the word of its exit."""
         for listener in self._exchanges.values():
             listener.drain()
+
+    def _say_after(self, after: str, exchange: str, peer: str, frames: list[bytes]) -> None:
+        if listener := self._exchanges.get(after):
+            listener.drain()
+        self._say(exchange, peer, frames)
 
     def close(self) -> None:
         """Hang up on everybody; idempotent."""

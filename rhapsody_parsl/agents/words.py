@@ -60,9 +60,15 @@ class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
 
 
 class Open(msgspec.Struct, tag="open", array_like=True, frozen=True):
-    """Let processes speak on an exchange: a socket of this name in the private folder."""
+    """Let processes speak on an exchange: a socket of this name in the private folder.
+
+    Attributes:
+        exchange: Its name.
+        after: Another one: what is said here comes after all that was said there.
+    """
 
     exchange: str
+    after: str = ""
 
 
 class HangUp(msgspec.Struct, tag="hang up", array_like=True, frozen=True):

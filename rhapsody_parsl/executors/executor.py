@@ -93,7 +93,7 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         block_error_handler: See Parsl.
         launch_cmd: Command that starts the pilot in a block, with `{python}`, `{config}` and `{block_id}`.
         heartbeat_period: Seconds between heartbeats on a silent connection.
-        heartbeat_threshold: Seconds of silence after which a block, or a node of it, is lost; half of them cost nothing.
+        heartbeat_threshold: Seconds of silence after which a block, or a node of it, is lost; half of it costs nothing.
         drain_period: Seconds after which a block takes no more tasks, finishes what it has begun and leaves. Default:
             never.
         drain_before: Seconds before the end of its job at which a block takes no more tasks, finishes what it has begun

@@ -1,7 +1,8 @@
 """The private folder of a block on one host: made and held in one step, swept when no owner is left.
 
-Standard library only. Whoever holds a folder holds the lock of a file in it. A folder without a holder is what a kill
--9 of everything left (as when Slurm ends a step), and the next block of ours on the host removes it. Who removes a
+Standard library only. Whoever holds a folder holds the lock of a file in it. A node agent lets all of its guards hold
+its own, too: so it is free once nothing of that agent's life is there. A folder without a holder is what a kill -9 of
+everything left (as when Slurm ends a step), and the next block of ours on the host removes it. Who removes a
 folder takes its lock first. So a maker that comes too late to the lock of a new one has lost it, and makes another.
 """
 
@@ -51,7 +52,7 @@ def _try_to_hold(folder: str) -> bool:
 
 
 def hold(folder: str) -> int:
-    """Take over what holds a folder that this process made or took: whoever has the descriptor holds it on.
+    """Take over what holds a folder that this process made or took: whoever has the descriptor, or a copy, holds it on.
 
     It is not inheritable.
     """
@@ -87,7 +88,7 @@ def _places() -> Iterator[str]:
 
 
 def take(folder: str, within: float = _TAKEN_WITHIN) -> bool:
-    """Make the folder of this name, and hold it until this process ends; one left by an owner before us counts.
+    """Make the folder of this name, empty, and hold it until this process ends; one that an owner before us left is it.
 
     Args:
         folder: Its path.
@@ -103,6 +104,7 @@ def take(folder: str, within: float = _TAKEN_WITHIN) -> bool:
     while True:
         made |= _make_named(folder)
         if _try_to_hold(folder):
+            leftovers.empty(folder)
             return made
         if time.monotonic() > deadline:
             raise OSError(errno.EBUSY, f"processes of ours still hold it after {within:g} s", folder)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 __all__ = (
+    "empty",
     "lock",
     "mapped_by",
     "mpi_segments",
@@ -169,6 +170,17 @@ def remove_unused(paths: "Iterable[str]") -> bool:
         with contextlib.suppress(OSError):
             os.unlink(path)
     return bool(there - unused)
+
+
+def empty(folder: str) -> None:
+    """Remove all that is in a folder of ours but its lock, as far as that can be done."""
+    for entry in os.scandir(folder):
+        if entry.name != _HELD:
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(entry.path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def remove_folder(folder: str) -> bool:

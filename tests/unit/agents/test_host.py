@@ -16,6 +16,7 @@ import psutil
 import pytest
 import zmq
 
+from rhapsody_parsl.agents import host as host_module
 from rhapsody_parsl.agents import node_agent
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.words import Settings
@@ -148,6 +149,39 @@ def test_the_end_of_the_node_agent_ends_all_and_is_told(folder: Path, whom: tupl
     assert not folder.exists()
 
 
+def test_the_next_agent_is_there_once_nothing_of_the_last_one_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed with its keeper, it leaves guards. They hold the folder as long as their commands may use it."""
+    monkeypatch.setattr(host_module, "_FIRST_PAUSE", 0.1)
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+
+    async def story(host: Host) -> None:
+        backend, pid = await sleeper(host, folder, before=stubborn, grace=2.0)
+        (folder / "left").touch()
+        for process in node_agents():
+            process.kill()
+        await backend.wait()
+        assert alive(pid)
+        await asyncio.wait_for(host.wait_up(), 20)
+        assert not alive(pid)
+        assert not (folder / "left").exists()
+
+    with_host(folder, story)
+
+
+def test_an_agent_that_cannot_do_as_told_says_why(folder: Path) -> None:
+    told: list[str] = []
+
+    async def story(host: Host) -> None:
+        (folder / "speakers").mkdir()
+        host.open("speakers", lambda peer, frames: None)
+        while not told:
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(host.wait_up(), 20)
+
+    with_host(folder, story, on_change=lambda _, problem: told.append(problem))
+    assert "Address already in use" in told[0]
+
+
 def test_an_node_agent_leaves_with_what_started_it(folder: Path) -> None:
     """Flux kills that when the way from the pilot ends, and leaves the node agent's standard input open."""
     words = ["setsid", "--wait", sys.executable, "-I", "-S", node_agent.__file__, str(folder)]
@@ -159,7 +193,7 @@ def test_an_node_agent_leaves_with_what_started_it(folder: Path) -> None:
         carrier.stdin.flush()
         until(lambda: len(below("agent.py")) == 3, 20)
         carrier.kill()
-        until(lambda: not folder.exists(), 20)
+        until(lambda: not folder.exists(), 10)
 
 
 def test_the_address_of_a_hosts_own_broker_stays_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ class Told:
         self._folder = folder
         self.begun: list[int] = []
         self.ended: list[Ended] = []
-        self.processes = Processes(self._take)
+        self._held = os.open(folder, os.O_RDONLY)
+        self.processes = Processes(self._take, self._held)
         self.processes.environment = os.environ
 
     def _take(self, word: Begun | Ended) -> None:
@@ -39,6 +40,10 @@ class Told:
     def start(self, number: int, *command: str, name: str = "", cwd: str = "/") -> None:
         argv = ["--lifeline", "--grace", "0.2", "--", *command]
         self.processes.start(Start(number, argv, {}, {}, "", str(self._folder / "log"), cwd, name))
+
+    def close(self) -> None:
+        self.processes.close()
+        os.close(self._held)
 
     async def until_ended(self, count: int) -> None:
         async with asyncio.timeout(20):
@@ -54,7 +59,7 @@ def told(folder: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Told], Aw
         try:
             await act(told)
         finally:
-            told.processes.close()
+            told.close()
 
     asyncio.run(run())
 

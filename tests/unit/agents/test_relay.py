@@ -6,16 +6,20 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
-from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.host import Host, RemoteProcess
+from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import Abort, Message, Quit, Returned
+from rhapsody_parsl.wire.stream import StreamConnection
 from testing import leaks
-from testing.waiting import until_gone
-from tests.unit.agents.there import host_at, sleeper, with_host
+from testing.waiting import until, until_gone
+from tests.unit.agents.there import host_at, node_agents, sleeper, with_host
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +84,17 @@ spoke.send(Returned(99, []))
 """
 
 
+LATE = """
+import pathlib, sys, time
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import Returned
+pathlib.Path(sys.argv[2]).touch()
+while not pathlib.Path(sys.argv[3]).exists():
+    time.sleep(0.01)
+Spoke(sys.argv[1], "late").send(Returned(0, []))
+"""
+
+
 class Speaker:
     """A process of the host that answers each number, and says 99 before it leaves; and what it was heard to say."""
 
@@ -115,6 +130,81 @@ def test_what_a_process_said_before_its_exit_comes_before_it(folder: Path) -> No
         assert speaker.said == [0, 1, 2, 99]
         host.send("speakers", "nobody", [b"x"])
         host.hang_up("speakers", "nobody")
+
+    with_host(folder, story)
+
+
+def test_what_is_said_after_others_comes_after_all_they_said(tmp_path: Path) -> None:
+    """Dragon's head tells of an exit: the worker's last result may be in its socket yet, or its connection new."""
+
+    async def run() -> None:
+        said: list[str] = []
+        relay = Relay(str(tmp_path), lambda exchange, peer, frames: said.append(f"{exchange}: {frames[0].decode()}"))
+        relay.open("workers")
+        relay.open("heads", after="workers")
+        head = StreamConnection(str(tmp_path / "heads"), "head")
+        head.send([b"ready"])
+        async with asyncio.timeout(5):
+            while not said:
+                await asyncio.sleep(0.01)
+        worker = StreamConnection(str(tmp_path / "workers"), "worker")
+        worker.send([b"result"])
+        worker.close()
+        head.send([b"exited"])
+        async with asyncio.timeout(5):
+            while len(said) < 3:
+                await asyncio.sleep(0.01)
+        assert said == ["heads: ready", "workers: result", "heads: exited"]
+        head.close()
+        relay.close()
+
+    asyncio.run(run())
+
+
+def test_a_word_of_an_exit_overtakes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent, busy meanwhile, finds at once that somebody knocks, and that a process has exited: the same."""
+    go, note = folder.parent / "go", folder.parent / "note"
+
+    said: list[str] = []
+    ended = RemoteProcess.ended
+
+    def note_end(process: RemoteProcess, *words: Any) -> None:
+        said.append("it has exited")
+        ended(process, *words)
+
+    monkeypatch.setattr(RemoteProcess, "ended", note_end)
+
+    async def story(host: Host) -> None:
+        host.open("speakers", lambda peer, frames: said.append("it spoke"))
+        argv = [sys.executable, "-c", LATE, f"ipc://{folder}/speakers", str(note), str(go)]
+        backend = Backend(argv, folder.parent / "log", host=host, grace=0.3)
+        await backend.start()
+        await asyncio.to_thread(until, note.exists, 20)
+        agent = node_agents()[1]
+        guard = agent.children()[0]
+        agent.suspend()
+        go.touch()
+        await asyncio.to_thread(until, lambda: guard.status() == psutil.STATUS_ZOMBIE, 10)
+        agent.resume()
+        await backend.wait()
+        assert said == ["it spoke", "it has exited"]
+
+    with_host(folder, story, threshold=20.0)
+
+
+def test_who_is_started_after_a_loss_speaks_to_the_next_agent(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        speaker = Speaker(host, folder)
+        await speaker.backend.start()
+        await speaker.until_said(0)
+        for process in node_agents():
+            process.kill()
+        await speaker.backend.wait()
+        async with asyncio.timeout(20):
+            await host.wait_up()
+        await speaker.backend.start()
+        await speaker.until_said(0, 0)
+        await speaker.backend.stop()
 
     with_host(folder, story)
 

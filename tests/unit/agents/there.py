@@ -60,10 +60,11 @@ def node_agents() -> list[psutil.Process]:
     return [keeper, agent]
 
 
-async def sleeper(host: Host, folder: Path) -> tuple[Backend, int]:
+async def sleeper(host: Host, folder: Path, before: str = "", grace: float = 0.3) -> tuple[Backend, int]:
     note = folder.parent / "pid"
     note.unlink(missing_ok=True)
-    backend = Backend([sys.executable, "-c", SLEEP, str(note)], folder.parent / "log", host=host, grace=0.3)
+    code = f"{before}\n{SLEEP}"
+    backend = Backend([sys.executable, "-c", code, str(note)], folder.parent / "log", host=host, grace=grace)
     await backend.start()
     await asyncio.to_thread(until, lambda: note.exists() and note.read_text(), 20)
     return backend, int(note.read_text())

@@ -4,6 +4,7 @@ import concurrent.futures
 import glob
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,20 @@ def test_a_folder_is_taken_once_its_owner_has_left(root: Path) -> None:
     assert leftovers.lock(place) is None
     leftovers.sweep([glob.escape(place)])
     assert Path(place).is_dir(), "the new owner's stays"
+
+
+def test_a_folder_that_was_left_is_empty_when_it_is_taken(root: Path) -> None:
+    place = root / "private"
+    folder.take(str(place))
+    (place / "some" / "more").mkdir(parents=True)
+    (place / "link").symlink_to(root)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(place / "socket"))
+    os.close(folder.hold(str(place)))
+    folder.take(str(place))
+    assert [path.name for path in place.iterdir()] == [".held"]
+    assert root.exists()
+    os.close(folder.hold(str(place)))
 
 
 def test_a_folder_in_which_somebody_still_writes_is_removed_after_that(root: Path) -> None:
