@@ -23,10 +23,17 @@ class Exchange:
         context: The block.
         name: Of the socket.
         receive: Called with peer and message for each message that arrives.
+        after: Another one: what is said here comes after all that was said there on the same host.
     """
 
-    def __init__(self, context: Context, name: str, receive: Callable[[str, FromBackend], None]) -> None:
-        self._context, self._name, self._receive = context, name, receive
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        receive: Callable[[str, FromBackend], None],
+        after: "Exchange | None" = None,
+    ) -> None:
+        self._context, self._name, self._receive, self._after = context, name, receive, after
         self._codec: Codec[FromBackend] = Codec(FromBackend)
         self._near: Hub | None = None
         self._far: dict[str, Host] = {}
@@ -34,9 +41,11 @@ class Exchange:
     def start(self) -> None:
         """Open it on all hosts; idempotent."""
         if self._near is None:
-            self._near = Hub(f"ipc://{self._context.folder}/{self._name}", self._receive)
+            receive = self._receive_after if self._after else self._receive
+            self._near = Hub(f"ipc://{self._context.folder}/{self._name}", receive)
+            after = self._after._name if self._after else ""
             for host in self._context.hosts.values():
-                host.open(self._name, partial(self._receive_far, host))
+                host.open(self._name, partial(self._receive_far, host), after)
 
     @property
     def folder(self) -> str:
@@ -81,6 +90,11 @@ class Exchange:
         if self._near:
             self._near.close()
         self._near = None
+
+    def _receive_after(self, peer: str, message: FromBackend) -> None:
+        if self._after:
+            self._after.drain()
+        self._receive(peer, message)
 
     def _receive_far(self, host: Host, peer: str, frames: list[bytes]) -> None:
         try:

@@ -47,11 +47,12 @@ class Head:
         name: Our name on the pilot's hub.
         logs: Folder for the workers' output.
         files: The job's soft limit of open files, which the workers get; Dragon's own may be higher.
-        endpoint: The hub's.
+        endpoints: Our hub's, and the workers'.
     """
 
-    def __init__(self, name: str, logs: Path, files: int, endpoint: str) -> None:
-        self._endpoint, self._logs, self._files = endpoint, logs, files
+    def __init__(self, name: str, logs: Path, files: int, endpoints: tuple[str, str]) -> None:
+        endpoint, self._workers = endpoints
+        self._logs, self._files = logs, files
         self._spoke = Spoke(endpoint, name)
         self._poller = select.poll()
         self._poller.register(self._spoke, select.POLLIN)
@@ -83,7 +84,7 @@ class Head:
 
     def _spawn(self, order: Spawn) -> None:
         log = str(self._logs / f"{order.worker}.log")
-        argv = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", self._endpoint, order.worker]
+        argv = [*_APART, sys.executable, "-m", "rhapsody_parsl.runtimes.dragon.worker", self._workers, order.worker]
         program, *arguments = limits.as_the_job(argv, self._files)
         try:
             node = _node_of(order.host)
@@ -132,7 +133,7 @@ class Head:
         self._poller.unregister(descriptor)
         os.close(descriptor)
         worker, process = self._watched.pop(descriptor)
-        begun = take(mark_of(folder_of(self._endpoint), worker))
+        begun = take(mark_of(folder_of(self._workers), worker))
         self._spoke.send(Exited(worker, _ending(process), begun.get(worker)))
 
 
@@ -185,9 +186,9 @@ def _ending(process: Process) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """`backend.py NAME LOGS FILES ENDPOINT`."""
-    name, logs, files, endpoint = arguments
-    head = Head(name, Path(logs), int(files), endpoint)
+    """`backend.py NAME LOGS FILES ENDPOINT WORKERS_ENDPOINT`."""
+    name, logs, files, endpoint, workers = arguments
+    head = Head(name, Path(logs), int(files), (endpoint, workers))
     try:
         head.serve()
     except Exception as problem:

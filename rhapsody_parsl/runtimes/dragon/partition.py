@@ -114,10 +114,11 @@ class Partition:
         config: The user's.
         context: The block.
         exchange: Speaks to its head.
+        workers: Where its workers speak.
         ended: Told when it is lost, why, and which task each worker on its first host began last.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         name: str,
         hosts: tuple[str, ...],
@@ -125,10 +126,12 @@ class Partition:
         config: DragonRuntime,
         context: Context,
         exchange: Exchange,
+        workers: Exchange,
         ended: Callable[["Partition", RhapsodyError, Mapping[str, int]], None],
     ) -> None:
         self.name, self.hosts = name, hosts
         self._config, self._context, self._exchange, self._ended = config, context, exchange, ended
+        self._workers = workers
         self._backend: Backend | None = None
         self._up: asyncio.Event = asyncio.Event()
         self._orders: list[Spawn] = []
@@ -235,6 +238,7 @@ class Partition:
             str(self._context.logs),
             str(limits.of_the_job()),
             self._exchange.endpoint,
+            self._workers.endpoint,
         ]
         quick = self._quick_config()
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})

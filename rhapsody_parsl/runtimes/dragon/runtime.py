@@ -11,7 +11,7 @@ from rhapsody_parsl.hosts.process import log_tail
 from rhapsody_parsl.runtimes.dragon.partition import WORKERS, Partition, find_dragon
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
-from rhapsody_parsl.wire.messages import Exited, Failed, FromBackend, Mode, Ready, Spawn, Task
+from rhapsody_parsl.wire.messages import Exited, FromBackend, Mode, Ready, Spawn, Task
 
 __all__ = ("Dragon",)
 
@@ -30,6 +30,7 @@ class Dragon:
     def __init__(self, config: DragonRuntime, context: Context) -> None:
         self._config, self._context = config, context
         self._exchange = Exchange(context, self.name, self._receive)
+        self._heads = Exchange(context, f"{self.name}-heads", self._hear_head, after=self._exchange)
         self.pool = WorkerPool(
             context,
             self._exchange,
@@ -43,7 +44,13 @@ class Dragon:
         groups = [tuple(hosts[start : start + size]) for start in range(0, len(hosts), size)]
         partitions = [
             Partition(
-                f"dragon-{number}", group, config=config, context=context, exchange=self._exchange, ended=self._ended
+                f"dragon-{number}",
+                group,
+                config=config,
+                context=context,
+                exchange=self._heads,
+                workers=self._exchange,
+                ended=self._ended,
             )
             for number, group in enumerate(groups)
         ]
@@ -63,6 +70,7 @@ class Dragon:
         """
         find_dragon(self._config, self._context.python)
         self._exchange.start()
+        self._heads.start()
         starts = (partition.start() for partition in self._partitions.values())
         failures = [end for end in await asyncio.gather(*starts, return_exceptions=True) if end is not None]
         if len(failures) == len(self._partitions):
@@ -86,6 +94,7 @@ class Dragon:
         self.pool.quit()
         await asyncio.gather(*(partition.stop() for partition in self._partitions.values()), return_exceptions=True)
         self.pool.all_exited(WorkerLost("dragon", "the block is closing"))
+        self._heads.stop()
         self._exchange.stop()
 
     def _spawn(self, worker: str, host: str) -> None:
@@ -98,6 +107,9 @@ class Dragon:
         return log_tail(self._context.logs / f"{worker}.log")
 
     def _receive(self, peer: str, message: FromBackend) -> None:
+        self.pool.receive(peer, message)
+
+    def _hear_head(self, peer: str, message: FromBackend) -> None:
         partition = self._partitions.get(peer)
         match message:
             case Ready() if partition:
@@ -107,12 +119,11 @@ class Dragon:
                 tail = log_tail(self._context.logs / f"{worker}.log")
                 error = worker_lost(worker, self.pool.host_of(worker), reason, tail)
                 self.pool.worker_exited(worker, error, begun)
-            case Failed():
-                pass  # its end is an event of its own, with its log
-            case _:
-                self.pool.receive(peer, message)
+            case _:  # as that it has failed: its end is an event of its own, with its log
+                pass
 
     def _ended(self, partition: Partition, error: RhapsodyError, begun: Mapping[str, int]) -> None:
+        self._exchange.drain()
         for worker in self.pool.on_hosts(partition.hosts):
             self.pool.worker_exited(worker, error, begun.get(worker))
         self._context.events.state(self.name, "lost", str(error))

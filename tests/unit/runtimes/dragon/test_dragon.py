@@ -108,7 +108,9 @@ def partition(folder: Path, told: Told, launcher: str, **options: Any) -> Partit
     context = make_context(folder, told, node)
     config = DragonRuntime(executable=str(command), **options)
     nobody: Any = Hub()
-    return Partition("dragon-0", ("here",), config=config, context=context, exchange=nobody, ended=told.ended)
+    return Partition(
+        "dragon-0", ("here",), config=config, context=context, exchange=nobody, workers=nobody, ended=told.ended
+    )
 
 
 def test_a_launcher_that_fails_is_started_once_more(tmp_path: Path) -> None:
