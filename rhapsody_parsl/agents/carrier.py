@@ -18,7 +18,7 @@ _LINE_LIMIT = 1 << 16
 
 
 class _Said(msgspec.Struct, frozen=True):
-    """What comes on the way back, if anything: why the agent cannot be there."""
+    """What comes on the way back, if anything: why the agent cannot be there, or leaves."""
 
     no: str
 

@@ -2,7 +2,7 @@
 
 Standard library only; run as a script, `python -I -S`. Its standard input is the lifeline: first a line with what the
 agent is to know, later its end, which is the pilot's. Whatever carries it (srun, ssh, ...) may end with it or before.
-Its standard output has one line, if any: why the agent cannot be there.
+Its standard output has one line, if any: why the agent cannot be there, or leaves.
 """
 
 import argparse

@@ -38,6 +38,13 @@ def hang_up(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def started() -> tuple[str, float, float]:
+    """Say, some time later, on which host we are, and between which moments our process was starting."""
+    up = time.time()
+    time.sleep(0.5)
+    return os.uname().nodename, psutil.Process().create_time(), up
+
+
 def where_after(seconds: float) -> str:
     """Say, some time later, on which host we are."""
     time.sleep(seconds)

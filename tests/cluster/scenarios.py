@@ -108,13 +108,14 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
 
 
-def crowd(folder: Path, cores: int = 60) -> None:
+def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None:
     """A worker on each of many declared cores of each node, all at once."""
-    options = {"executor": {"cores_per_node": cores, "heartbeat_threshold": 4}}
-    with block(folder, ["local"], options=options) as executor:
-        futures = [executor.submit(apps.where_after, {}, 0.5) for _ in range(3 * cores)]
-        places = [future.result(PATIENCE) for future in futures]
-        tell("places", {place: places.count(place) for place in places})
+    options = {"executor": {"cores_per_node": cores, "heartbeat_threshold": 30}, "variables": variables}
+    with block(folder, ["local"], nodes, options=options) as executor:
+        began = time.monotonic()
+        futures = [executor.submit(apps.started, {}) for _ in range(nodes * cores)]
+        tell("started", [future.result(2 * PATIENCE) for future in futures])
+        tell("seconds", round(time.monotonic() - began, 1))
 
 
 def cut(folder: Path, threshold: float, way: str = "slurm") -> None:

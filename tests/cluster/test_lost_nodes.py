@@ -1,5 +1,7 @@
 """A node is killed, cut off or frozen under a block: only what ran there is lost, and told so."""
 
+import os
+import signal
 import time
 from contextlib import ExitStack
 
@@ -19,7 +21,10 @@ def fail(cluster: Cluster, how: str) -> None:
             cluster.kill("vn2")
         case "cut off":
             cluster.link("vn2", up=False)
-        case _:
+        case "without its agent":
+            found = cluster.hosts["vn2"].processes().items()
+            os.kill(next(pid for pid, line in found if "/agent.py" in line), signal.SIGKILL)
+        case "frozen":
             cluster.hosts["vn2"].freeze()
 
 
@@ -29,7 +34,7 @@ def repair(cluster: Cluster, how: str) -> None:
             cluster.start("vn2")
         case "cut off":
             cluster.link("vn2", up=True)
-        case _:
+        case "frozen":
             cluster.hosts["vn2"].thaw()
 
 
@@ -39,6 +44,7 @@ def repair(cluster: Cluster, how: str) -> None:
     pytest.param("killed", "slurm", "dragon", marks=pytest.mark.dragon),
     ("cut off", "slurm", "local"),
     ("frozen", "slurm", "local"),
+    ("without its agent", "slurm", "local"),
 ])  # fmt: skip
 def test_only_the_tasks_of_a_lost_node_are_lost(cluster: Cluster, how: str, way: str, runtime: str) -> None:
     comes_back = how != "killed" or way == "ssh"
