@@ -109,7 +109,7 @@ def told(kind: str, said: Said) -> dict[str, Said]:
         for task in said["tasks"]
     }
     guards = {"a worker's guard": _first(said, "/guard.py", "-m rhapsody_parsl.worker")}
-    words = {"pilot": "-m rhapsody_parsl.pilot", "node agent": "/node_agent.py"}
+    words = {"pilot": "-m rhapsody_parsl.pilot", "node agent": "/agent.py", "its keeper": "/node_agent.py"}
     found = {name: _first(said, word) for name, word in words.items()} | guards | workers
     return {name: process for name, process in found.items() if process}
 
