@@ -15,7 +15,8 @@ from rhapsody_parsl.agents.host import Host, RemoteProcess
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.messages import Abort, Message, Quit, Returned
+from rhapsody_parsl.wire.engine_messages import Abort
+from rhapsody_parsl.wire.messages import Message, Quit, Returned
 from rhapsody_parsl.wire.stream import StreamConnection
 from testing import leaks
 from testing.waiting import until, until_gone

@@ -6,7 +6,8 @@ import pytest
 
 from rhapsody_parsl.wire.channel import Hub, Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.messages import Abort, Done, FromBackend, Quit, Ready, Result, Returned, Task, Work
+from rhapsody_parsl.wire.engine_messages import Abort
+from rhapsody_parsl.wire.messages import Done, FromBackend, Quit, Ready, Result, Returned, Task, Work
 
 
 @pytest.fixture
