@@ -84,6 +84,10 @@ class Cluster:
         """Plug or pull a host's cable; its processes go on."""
         self.head.run("ip", "link", "set", name, "up" if up else "down")
 
+    def silence(self, name: str, silent: bool) -> None:
+        """Lose all that goes to a host or comes from it: its own link is up, so its kernel tries ever more rarely."""
+        self.head.run("ip", "link", "set", name, *(("nomaster",) if silent else ("master", "eth0")))
+
     def kill(self, name: str) -> None:
         """Power a host off: cable first, so that its peers see only silence."""
         self.link(name, up=False)
