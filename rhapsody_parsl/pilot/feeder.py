@@ -159,6 +159,9 @@ class Feeder:
     def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
         """Give a run tasks of its lane, so many at most; return whether it was given any."""
         lane, placed = active.lane, active.run.placed
+        ordering = self._backlog.ordering
+        if ordering.follows and (claim := lane.order) is not None:
+            ordering.started(claim)
         tasks = self.fitting.take(active, count) if lane.differs else lane.take(count)
         if not tasks:
             return False

@@ -6,6 +6,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.scheduling.fifo import Fifo
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime
 
@@ -16,7 +17,7 @@ class Waiting:
     def __init__(self, ledger: Ledger) -> None:
         ready = {"local", "mpi"}
         self.backlog = Backlog(
-            ledger, dict.fromkeys(ready, FakeRuntime()), default_runtime="local", windows={}, ageing=60.0
+            ledger, dict.fromkeys(ready, FakeRuntime()), default_runtime="local", windows={}, scheduling=Fifo()
         )
         self.claims = Reservations(ledger, self.backlog, ready)
         self._count = 0
