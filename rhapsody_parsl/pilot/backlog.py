@@ -13,6 +13,7 @@ from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
+from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.pilot.shape import Shape, memory_class, shape_key
@@ -52,6 +53,7 @@ class Backlog:
     Attributes:
         ordering: Where each stands.
         behind: Lanes in which short tasks wait, or did, while runs of theirs are under way.
+        joined: Counts the changes of who waits first.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Backlog:
         self._fresh: Ranking[LaneShape] = Ranking(_oldest)
         self._late: dict[str, Ranking[LaneShape]] = {}  # by runtime
         self.behind: dict[Lane, None] = {}
+        self.joined = 0
 
     def __len__(self) -> int:
         return sum(len(lane) for shape in self._waiting() for lane in shape.lanes)
@@ -169,6 +172,7 @@ class Backlog:
     def _join(self, lane: Lane) -> None:
         shape = lane.shape
         shape.add(lane)
+        self.joined += 1
         if shape.window:
             self._requests.add(shape)
             return
@@ -199,6 +203,17 @@ class Backlog:
             others.add(shape)
         yield from in_turn([others, *self._groups.fitting(ready)], ready)
         self._drop_empty()
+
+    def within(self, pool: Pool, ready: Collection[str], of: Callable[[Lane], bool]) -> Iterator[Lane]:
+        """Yield some lanes that may find room on nodes of a pool beside the open ones, the first claim first.
+
+        Args:
+            pool: The nodes.
+            ready: Names of the runtimes that can take tasks.
+            of: Says which lanes.
+        """
+        lanes = (lane for shape in self._groups.fitting_in(pool, ready) for lane in shape.lanes if len(lane))
+        yield from sorted(filter(of, lanes), key=lambda lane: lane.order or 0.0)
 
     def lanes_behind(self) -> list[Lane]:
         """Return the lanes of short tasks that wait while runs of theirs are under way, the first claim first."""

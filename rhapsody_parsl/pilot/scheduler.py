@@ -4,7 +4,7 @@
 free for a gang that has waited long enough. They look where there is room, and not at all nodes (`pool`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from rhapsody_parsl.annotations.resources import Part
@@ -19,6 +19,8 @@ __all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
 
 Placing = list[tuple[str, Part]]
 """Node names and what is taken of each."""
+_CHOICE = 4
+"""Times as many nodes as are needed, of which those are kept that are free first."""
 _MANY = 8
 """Nodes that a search may find useless before it has them indexed."""
 
@@ -78,23 +80,41 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
     )
 
 
-def reserve(demand: Demand, ledger: Ledger) -> list[Account]:
+def reserve(demand: Demand, ledger: Ledger, free_at: Callable[[Account], float] | None = None) -> list[Account]:
     """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
 
     Nodes that services would have to leave first are taken only where there are not enough others.
+
+    Args:
+        demand: What is asked.
+        ledger: The block's.
+        free_at: When a node can hold a part of it, if that is known: of some of the emptiest, those free first.
     """
     beside, best = ledger.beside_services(), ledger.at_best()
-    return _reserve(demand, ledger, beside) or (_reserve(demand, ledger, best) if best is not beside else [])
+    chosen = _reserve(demand, ledger, beside, free_at)
+    return chosen or (_reserve(demand, ledger, best, free_at) if best is not beside else [])
 
 
-def _reserve(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
-    missing, chosen = demand.needs, list[Account]()
+def _reserve(demand: Demand, ledger: Ledger, best: Ledger, free_at: Callable[[Account], float] | None) -> list[Account]:
+    found, seen = list[tuple[Account, int]](), 0
     for account in emptiest_first([ledger.open.parts], 0):
         if holds := demand.holds(best.accounts[account.node.name]):
-            chosen.append(account)
-            missing -= holds
-            if missing <= 0:
-                return chosen
+            found.append((account, holds))
+            seen += holds
+            if seen >= demand.needs * (_CHOICE if free_at else 1):
+                break
+    if free_at is not None:
+        found.sort(key=lambda each: free_at(each[0]))
+    return _enough(found, demand.needs)
+
+
+def _enough(found: Iterable[tuple[Account, int]], missing: int) -> list[Account]:
+    chosen: list[Account] = []
+    for account, holds in found:
+        chosen.append(account)
+        missing -= holds
+        if missing <= 0:
+            return chosen
     return []
 
 

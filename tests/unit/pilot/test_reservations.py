@@ -35,11 +35,11 @@ def test_an_older_claim_comes_before_the_next_task_of_a_run() -> None:
     assert lent is not None
     active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
     waiting.put(1.1, "younger")
-    assert waiting.claims.allow(active)
+    assert waiting.claims.allow(active, 9.0)
     older = waiting.put(0.0, "older")
-    assert not waiting.claims.allow(active)
+    assert not waiting.claims.allow(active, 9.0)
     older.take(1)
-    assert waiting.claims.allow(active)
+    assert waiting.claims.allow(active, 9.0)
 
 
 def test_nodes_are_kept_free_for_whoever_waits_long_enough() -> None:
@@ -68,6 +68,6 @@ def test_nobody_goes_on_where_a_node_is_kept_free_for_an_older_claim() -> None:
     lent = Lender(ledger, lambda: 0.0).lend(lane.spec)
     assert lent is not None
     active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
-    assert waiting.claims.allow(active)
+    assert waiting.claims.allow(active, 9.0)
     waiting.claims.review(3.1)
-    assert not waiting.claims.allow(active)
+    assert not waiting.claims.allow(active, 9.0)

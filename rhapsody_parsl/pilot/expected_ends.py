@@ -1,0 +1,67 @@
+"""When runs are expected to give back what they hold: by walltimes, else by what their like took."""
+
+import math
+from collections.abc import Callable
+
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.pilot.account import Account
+from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("ExpectedEnds",)
+
+
+class ExpectedEnds:
+    """The runs on each node, and when they are expected to end.
+
+    What nobody can know is infinitely far away: a service, a task without a walltime whose like has never ended.
+
+    Args:
+        spec_of: Returns a task's spec.
+    """
+
+    def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
+        self._spec_of = spec_of
+        self._runs: dict[str, dict[int, ActiveRun]] = {}
+
+    def opened(self, active: ActiveRun) -> None:
+        """A run has its lease."""
+        for placed in active.run.placed:
+            self._runs.setdefault(placed.node.name, {})[active.run.id] = active
+
+    def closed(self, active: ActiveRun) -> None:
+        """A run is over."""
+        for placed in active.run.placed:
+            del self._runs[placed.node.name][active.run.id]
+
+    def lasts(self, lane: Lane) -> float:
+        """Return how long the first task of a lane is expected to run, in seconds."""
+        return self._seconds(lane, lane.first)
+
+    def free_at(self, account: Account, demand: Demand, now: float) -> float:
+        """Return when a node is expected to hold a part of what is asked; `now` when it does already."""
+        if demand.holds(account):
+            return now
+        name = account.node.name
+        runs = self._runs.get(name, {}).values()
+        ends = sorted((max(now, self._end(active)), _cores_on(name, active)) for active in runs)
+        free = account.free_cores
+        for end, cores in ends:
+            free += cores
+            if free >= demand.least and not demand.whole:
+                return end
+        return ends[-1][0] if ends else math.inf  # something else holds it
+
+    def _end(self, active: ActiveRun) -> float:
+        first = next(iter(active.inflight.values()), None)
+        return active.fed_at + (self._seconds(active.lane, first) if first else 0.0)
+
+    def _seconds(self, lane: Lane, task: Task | None) -> float:
+        walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
+        mean = lane.durations.mean
+        return walltime or (math.inf if mean is None else mean)
+
+
+def _cores_on(node: str, active: ActiveRun) -> int:
+    return sum(len(placed.share.cores) for placed in active.run.placed if placed.node.name == node)
