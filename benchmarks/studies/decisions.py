@@ -25,6 +25,7 @@ from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.instructions import Feed
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
+from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.nodes import make_node, make_spec
 from testing.simulation import FakeRuntime
@@ -108,10 +109,16 @@ class Block:
         spent: Seconds in the core.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, scheduling: str = "fifo") -> None:
         labels = [("big",) if n % 4 == 0 else () for n in range(load.nodes)]
         made = [make_node(f"n{n}", load.each, GPUS, labels=carries) for n, carries in enumerate(labels)]
-        self._core = Core(Runs(Ledger(made)), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
+        self._core = Core(
+            Runs(Ledger(made)),
+            {"local": FakeRuntime(), "mpi": FakeRuntime()},
+            "local",
+            {},
+            scheduling=unpacked(scheduling, 60.0),
+        )
         self._core.runtime_ready("local", 0)
         self._core.runtime_ready("mpi", 0)
         self._load, self._all = load, load.nodes * load.each

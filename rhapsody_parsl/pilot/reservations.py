@@ -90,7 +90,8 @@ class Reservations:
             self._held.sort(key=lambda each: each.order)
             self._retry()
             for each in self._held:
-                each.improve(self._ledger)
+                if now >= each.starts:
+                    each.improve(self._ledger)
         self._ledger.freed.clear()
         while (shape := self._backlog.first_late(now, self._ready)) is not None and self._comes_before(shape):
             self._backlog.take_late(shape)

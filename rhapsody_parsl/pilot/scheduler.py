@@ -101,11 +101,19 @@ def _reserve(demand: Demand, ledger: Ledger, best: Ledger, free_at: Callable[[Ac
         if holds := demand.holds(best.accounts[account.node.name]):
             found.append((account, holds))
             seen += holds
-            if seen >= demand.needs * (_CHOICE if free_at else 1):
+            if seen >= demand.needs and not free_at:
                 break
-    if free_at is not None:
-        found.sort(key=lambda each: free_at(each[0]))
-    return _enough(found, demand.needs)
+    if free_at is None:
+        return _enough(found, demand.needs)
+    timed = sorted([(free_at(account), holds, account) for account, holds in found], key=lambda each: each[0])
+    missing = demand.needs
+    for start, holds, _ in timed:
+        missing -= holds
+        if missing <= 0:
+            break
+    else:
+        return []
+    return _enough([(account, holds) for at, holds, account in reversed(timed) if at <= start + 1e-3], demand.needs)
 
 
 def _enough(found: Iterable[tuple[Account, int]], missing: int) -> list[Account]:
