@@ -11,11 +11,14 @@ from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("ExpectedEnds",)
 
+_FADING = 0.002
+
 
 class ExpectedEnds:
     """The runs on each node, and when they are expected to end.
 
-    What nobody can know is infinitely far away: a service, a task without a walltime whose like has never ended.
+    What a task without a walltime takes is what its like took; where none has ended, what all others took. What nobody
+    can know is infinitely far away: the end of a service, and all while no task has ended.
 
     Args:
         spec_of: Returns a task's spec.
@@ -24,6 +27,7 @@ class ExpectedEnds:
     def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
         self._spec_of = spec_of
         self._runs: dict[str, dict[int, ActiveRun]] = {}
+        self._longest = math.inf
 
     def opened(self, active: ActiveRun) -> None:
         """A run has its lease."""
@@ -34,6 +38,10 @@ class ExpectedEnds:
         """A run is over."""
         for placed in active.run.placed:
             del self._runs[placed.node.name][active.run.id]
+
+    def ended(self, seconds: float) -> None:
+        """A task has ended, and took so long."""
+        self._longest = max(seconds, self._longest - _FADING * (self._longest - seconds)) if self._longest < math.inf else seconds
 
     def lasts(self, lane: Lane) -> float:
         """Return how long the first task of a lane is expected to run, in seconds."""
@@ -59,8 +67,8 @@ class ExpectedEnds:
 
     def _seconds(self, lane: Lane, task: Task | None) -> float:
         walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
-        mean = lane.durations.mean
-        return walltime or (math.inf if mean is None else mean)
+        longest = lane.durations.longest
+        return walltime or (self._longest if longest is None else longest)
 
 
 def _cores_on(node: str, active: ActiveRun) -> int:
