@@ -223,6 +223,10 @@ class Reservations:
     def _leaves(self, each: Reservation, now: float, lane: Lane) -> bool:
         return self._ends is not None and now + self._ends.lasts(lane) <= each.starts
 
+    def _may_stay(self, each: Reservation, lane: Lane, now: float) -> bool:
+        """Whether the next task of a lane may use nodes kept for a claim that is no younger: of equal ones this is first."""
+        return each.shape is lane.shape or self._leaves(each, now, lane)
+
     def allow(self, active: ActiveRun, now: float) -> bool:
         """Whether nobody with an older claim waits for what a run holds."""
         if self._backlog.is_alone(active.lane) or (order := active.lane.order) is None:
@@ -233,7 +237,7 @@ class Reservations:
         for share, gpus in zip(lease.shares, lease.gpu_amounts, strict=True):
             account = self._ledger.accounts[share.node]
             for each in self._held:
-                if each.pool is account.pool and each.order < order and not self._leaves(each, now, active.lane):
+                if each.pool is account.pool and each.order <= order and not self._may_stay(each, active.lane, now):
                     return False
             back = Part(len(share.cores), sum(gpus), 0.0, share.memory)
             if self._backlog.waits_before(order, account, back, self._ready):
