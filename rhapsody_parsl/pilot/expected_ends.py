@@ -7,11 +7,10 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("ExpectedEnds",)
-
-_FADING = 0.002
 
 
 class ExpectedEnds:
@@ -27,7 +26,7 @@ class ExpectedEnds:
     def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
         self._spec_of = spec_of
         self._runs: dict[str, dict[int, ActiveRun]] = {}
-        self._longest = math.inf
+        self._all = Prefetch(least=1)
 
     def opened(self, active: ActiveRun) -> None:
         """A run has its lease."""
@@ -41,11 +40,11 @@ class ExpectedEnds:
 
     def ended(self, seconds: float) -> None:
         """A task has ended, and took so long."""
-        self._longest = max(seconds, self._longest - _FADING * (self._longest - seconds)) if self._longest < math.inf else seconds
+        self._all.learn(seconds)
 
     def lasts(self, lane: Lane) -> float:
-        """Return how long the first task of a lane is expected to run, in seconds."""
-        return self._seconds(lane, lane.first)
+        """Return how long the first task of a lane will run at most, as far as anybody knows, in seconds."""
+        return self._at_most(lane, lane.first, self._learnt(lane).longest)
 
     def free_at(self, account: Account, demand: Demand, now: float) -> float:
         """Return when a node is expected to hold a part of what is asked; `now` when it does already."""
@@ -53,7 +52,8 @@ class ExpectedEnds:
             return now
         name = account.node.name
         runs = self._runs.get(name, {}).values()
-        ends = sorted((max(now, self._end(active)), _cores_on(name, active)) for active in runs)
+        several = len(runs) > 1  # of these somebody takes long
+        ends = sorted((max(now, self._end(active, several)), _cores_on(name, active)) for active in runs)
         free = account.free_cores
         for end, cores in ends:
             free += cores
@@ -61,14 +61,20 @@ class ExpectedEnds:
                 return end
         return ends[-1][0] if ends else math.inf  # something else holds it
 
-    def _end(self, active: ActiveRun) -> float:
+    def _end(self, active: ActiveRun, late: bool) -> float:
         first = next(iter(active.inflight.values()), None)
-        return active.fed_at + (self._seconds(active.lane, first) if first else 0.0)
+        if first is None:
+            return active.fed_at
+        learnt = self._learnt(active.lane)
+        return active.fed_at + self._at_most(active.lane, first, learnt.longest if late else learnt.mean)
 
-    def _seconds(self, lane: Lane, task: Task | None) -> float:
+    def _at_most(self, lane: Lane, task: Task | None, seconds: float | None) -> float:
+        """Return what was learnt, where that is less than the task's walltime."""
         walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
-        longest = lane.durations.longest
-        return walltime or (self._longest if longest is None else longest)
+        return min(walltime or math.inf, math.inf if seconds is None else seconds)
+
+    def _learnt(self, lane: Lane) -> Prefetch:
+        return self._all if lane.durations.mean is None else lane.durations
 
 
 def _cores_on(node: str, active: ActiveRun) -> int:

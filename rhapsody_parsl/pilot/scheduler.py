@@ -4,6 +4,7 @@
 free for a gang that has waited long enough. They look where there is room, and not at all nodes (`pool`).
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -111,7 +112,7 @@ def _latest_in_time(demand: Demand, free_at: FreeAt, ledger: Ledger, best: Ledge
     parts, most = [ledger.open.parts], _CHOICE * demand.needs
     some = chain(islice(emptiest_first(parts, 0), most), islice(fullest_first(parts, 0), most))
     known = [(free_at(account), account, holds) for account, holds in _usable(demand, best, dict.fromkeys(some))]
-    known.sort(key=lambda each: each[0])
+    known = sorted((each for each in known if each[0] < math.inf), key=lambda each: each[0])
     in_time = _enough([(account, holds) for _, account, holds in known], demand.needs)
     if not in_time:
         return _emptiest_of(demand, ledger, best)

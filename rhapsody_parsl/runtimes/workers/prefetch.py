@@ -18,25 +18,27 @@ class Prefetch:
 
     Attributes:
         seconds: Running mean of the time inside the user's code; None until the first result.
+        mean: The same, and of long ones the mean, too.
         longest: The longest of late; one that was longer long ago counts less and less.
         count: How many tasks a worker is to hold: enough short ones, one long one.
     """
 
-    __slots__ = ("_least", "count", "longest", "seconds")
+    __slots__ = ("_least", "count", "longest", "mean", "seconds")
 
     def __init__(self, least: int) -> None:
         self._least = least
         self.seconds: float | None = None
+        self.mean: float | None = None
         self.longest: float | None = None
         self.count = 1
 
     def learn(self, seconds: float) -> None:
         """Take the duration of one task into the mean; a long one counts at once."""
-        longest = self.longest
-        if longest is None or seconds >= longest:
-            self.longest = seconds
+        if self.mean is None or self.longest is None:
+            self.mean = self.longest = seconds
         else:
-            self.longest = longest - _FADING * (longest - seconds)
+            self.mean += _WEIGHT * (seconds - self.mean)
+            self.longest = max(seconds, self.longest - _FADING * (self.longest - seconds))
         if self.seconds is None or seconds > _LONG:
             self.seconds = seconds
         else:
