@@ -224,7 +224,7 @@ class Reservations:
         return self._ends is not None and now + self._ends.lasts(lane) <= each.starts
 
     def _may_stay(self, each: Reservation, lane: Lane, now: float) -> bool:
-        """Whether the next task of a lane may use nodes kept for a claim that is no younger: of equal ones this is first."""
+        """Whether a lane may go on where nodes are kept for a claim that is no younger: of equal ones this is first."""
         return each.shape is lane.shape or self._leaves(each, now, lane)
 
     def allow(self, active: ActiveRun, now: float) -> bool:

@@ -1,5 +1,6 @@
 """Each app, or each set of labels, has its part of the block, however many tasks it has submitted."""
 
+import math
 from typing import Literal
 
 from rhapsody_parsl.errors import InvalidTask
@@ -34,5 +35,5 @@ class Fair:
         """Return the end of the group's last task, or where the queue stands, and what this one adds."""
         group = task.app if self.by == "app" else task.labels
         steps = max(-_MOST_STEPS, min(_MOST_STEPS, task.priority))
-        share = max(1, task.cores) / queue.cores * 2.0**steps
+        share = max(1, task.cores) / queue.cores * math.pow(2.0, steps)
         return max(queue.served, queue.last(group)) + max(task.seconds, 1e-3) * share

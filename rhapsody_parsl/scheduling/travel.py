@@ -64,6 +64,7 @@ def packed(given: Any) -> str:
 def _try(policy: Scheduling) -> None:
     """Ask it once, of a task as plain as any."""
     name = type(policy).__name__
+    claim: Any
     try:
         claim = policy.claim(WaitingTask(app="app"), 0.0, _Alone())
     except Exception as problem:  # whatever the user's code raises
@@ -84,7 +85,8 @@ def unpacked(text: str, ageing: float) -> Scheduling:
         InvalidTask: Its module cannot be imported here.
     """
     if text in _NAMES:
-        return {"fifo": Fifo(ageing), "easy": Easy(ageing), "fair": Fair()}[text]
+        named: dict[str, Scheduling] = {"fifo": Fifo(ageing), "easy": Easy(ageing), "fair": Fair()}
+        return named[text]
     path, _, pickled = text.partition(" ")
     try:
         policy: Scheduling = pickle.loads(base64.b64decode(pickled))
