@@ -16,8 +16,9 @@ __all__ = ("ExpectedEnds",)
 class ExpectedEnds:
     """The runs on each node, and when they are expected to end.
 
-    What a task without a walltime takes is what its like took; where none has ended, what all others took. What nobody
-    can know is infinitely far away: the end of a service, and all while no task has ended.
+    A task takes what its like took, and no more than its walltime. Where none of its like has ended and it has no
+    walltime, it takes what all others took. What nobody can know is infinitely far away: the end of a service, and all
+    while no task has ended.
 
     Args:
         spec_of: Returns a task's spec.
@@ -44,7 +45,7 @@ class ExpectedEnds:
 
     def lasts(self, lane: Lane) -> float:
         """Return how long the first task of a lane will run at most, as far as anybody knows, in seconds."""
-        return self._at_most(lane, lane.first, self._learnt(lane).longest)
+        return self._seconds(lane, lane.first, late=True)
 
     def free_at(self, account: Account, demand: Demand, now: float) -> float:
         """Return when a node is expected to hold a part of what is asked; `now` when it does already."""
@@ -65,16 +66,14 @@ class ExpectedEnds:
         first = next(iter(active.inflight.values()), None)
         if first is None:
             return active.fed_at
-        learnt = self._learnt(active.lane)
-        return active.fed_at + self._at_most(active.lane, first, learnt.longest if late else learnt.mean)
+        return active.fed_at + self._seconds(active.lane, first, late)
 
-    def _at_most(self, lane: Lane, task: Task | None, seconds: float | None) -> float:
-        """Return what was learnt, where that is less than the task's walltime."""
+    def _seconds(self, lane: Lane, task: Task | None, late: bool) -> float:
+        """Return what its like took, if that is less than its walltime; else that, or what all others took."""
         walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
+        learnt = lane.durations if lane.durations.mean is not None or walltime else self._all
+        seconds = learnt.longest if late else learnt.mean
         return min(walltime or math.inf, math.inf if seconds is None else seconds)
-
-    def _learnt(self, lane: Lane) -> Prefetch:
-        return self._all if lane.durations.mean is None else lane.durations
 
 
 def _cores_on(node: str, active: ActiveRun) -> int:
