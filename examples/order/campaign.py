@@ -7,10 +7,9 @@ from parsl.config import Config
 from parsl.providers import LocalProvider
 from shortest import ShortestFirst
 
-from rhapsody_parsl import LocalRuntime, MPIRuntime, RhapsodyExecutor, TracedTask, annotate
+from rhapsody_parsl import LocalRuntime, MPIRuntime, RhapsodyExecutor, TracedTask
 
 
-@annotate(cores=1)
 @parsl.python_app
 def screen(molecule):
     """Stand for some work."""
@@ -21,13 +20,15 @@ block = LocalProvider(worker_init=f"export PYTHONPATH={Path(__file__).parent}:$P
 executor = RhapsodyExecutor(
     runtimes=[LocalRuntime(), MPIRuntime()],
     provider=block,
-    declared_nodes=2,
+    declared_nodes=4,
     cores_per_node=4,
     scheduling=ShortestFirst(),
 )
 
-trace = [TracedTask(name="simulate", seconds=600, keys={"num_nodes": 2, "walltime": 900}) for _ in range(3)]
-trace += [TracedTask(name="screen", seconds=20, keys={"walltime": 30}) for _ in range(200)]
+half = TracedTask(name="equilibrate", seconds=600, keys={"num_nodes": 2, "walltime": 600})
+whole = TracedTask(name="simulate", seconds=600, keys={"num_nodes": 4, "walltime": 600})
+small = TracedTask(name="screen", submitted=10, seconds=20, keys={"walltime": 30})
+trace = [half, whole] + [small] * 200
 for order in ("fifo", "fair", "easy", ShortestFirst()):
     forecast = executor.simulate(trace, scheduling=order)
     name = order if isinstance(order, str) else type(order).__name__

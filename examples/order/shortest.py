@@ -1,4 +1,4 @@
-"""A policy of one's own: what is expected to be small starts first; what came ten minutes before goes first anyway."""
+"""A policy of one's own: small tasks start first; what came ten minutes before goes first anyway."""
 
 from rhapsody_parsl import Queue, WaitingTask
 
