@@ -60,11 +60,12 @@ class Feeder:
         if self._runs.idle:
             self._use_idle_leases(now)
         self._reservations.review(now)
-        for lane in self._backlog.in_order(self._starts.startable(now), self._reservations.may_start()):
+        ready = self._starts.startable(now)
+        for lane in self._backlog.in_order(ready, self._reservations.may_start()):
             self._serve(lane, now)
         if self._reservations.changed:
             self._reservations.review(now)
-        for lane in self._reservations.in_time(now):
+        for lane in self._reservations.in_time(now, ready):
             self._serve(lane, now)
         self._put_behind(now)
 

@@ -35,7 +35,8 @@ class Reservation(KeptNodes):
         shape: See above.
         order: The shape's first claim when it was last looked at.
         starts: When the task is expected to start: until then others may use the nodes; 0 where nobody knows.
-        seen: How often these nodes and those who wait had changed when others were last looked for.
+        seen: When others were last looked for: how often these nodes and those who wait had changed, and how many
+            runtimes were ready.
     """
 
     __slots__ = ("order", "seen", "shape", "starts")
@@ -43,7 +44,7 @@ class Reservation(KeptNodes):
     def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool, starts: float = 0.0) -> None:
         super().__init__(demand, pool)
         self.shape, self.order, self.starts = shape, shape.order or 0.0, starts
-        self.seen = (-1, -1)
+        self.seen = (-1, -1, 0)
 
 
 class Reservations:
@@ -209,16 +210,20 @@ class Reservations:
             if each.shape is shape or order < each.order or until <= each.starts
         ]
 
-    def in_time(self, now: float) -> Iterator[Lane]:
+    def in_time(self, now: float, ready: Collection[str]) -> Iterator[Lane]:
         """Yield the lanes whose first task would leave nodes that are kept free before these are needed.
 
-        Nodes are looked at when something of them has changed, or others wait.
+        Nodes are looked at when something of them has changed, others wait, or runtimes are ready that were not.
+
+        Args:
+            now: The time.
+            ready: Names of the runtimes.
         """
         for each in list(self._held) if self._ends else ():
-            if each.starts <= now or each.seen == (each.pool.changes, self._backlog.joined):
+            if each.starts <= now or each.seen == (each.pool.changes, self._backlog.joined, len(ready)):
                 continue
-            yield from self._backlog.within(each.pool, self._ready, partial(self._leaves, each, now))
-            each.seen = (each.pool.changes, self._backlog.joined)
+            yield from self._backlog.within(each.pool, ready, partial(self._leaves, each, now))
+            each.seen = (each.pool.changes, self._backlog.joined, len(ready))
 
     def _leaves(self, each: Reservation, now: float, lane: Lane) -> bool:
         return self._ends is not None and now + self._ends.lasts(lane) <= each.starts

@@ -76,6 +76,17 @@ def test_a_loose_walltime_does_not_hide_what_was_learnt() -> None:
     assert block.started[1][0] == pytest.approx(130.0, abs=1.0)
 
 
+def test_a_runtime_that_is_ready_later_finds_the_nodes_too() -> None:
+    runtimes = {"local": FakeRuntime(), "mpi": FakeRuntime()}
+    block = Simulation(make_nodes(2, cores=1), runtimes, scheduling=Easy())
+    block.submit(make_spec("holder", runtime="mpi", num_nodes=1, walltime=50), 0)
+    block.submit(make_spec(num_nodes=2), 1, when=1.0)
+    block.submit(make_spec("other", walltime=10), 10, when=8.0)
+    block.seconds = {0: 49.0}
+    block.run()
+    assert block.started[10][0] == pytest.approx(8.5, abs=0.1)
+
+
 def test_equal_claims_do_not_go_on_where_nodes_are_kept() -> None:
     """All come at once: those of the gang's claim must not hold its nodes for as long as there are some."""
     block = Simulation(make_nodes(2, cores=2), {"local": FakeRuntime(), "mpi": FakeRuntime()})
