@@ -12,7 +12,7 @@ from tests.unit.scheduling.test_swf import generate
 
 
 def executor(**more: Any) -> RhapsodyExecutor:
-    usual = {"runtimes": [LocalRuntime(), MPIRuntime()], "declared_nodes": 2, "cores_per_node": 4}
+    usual: dict[str, Any] = {"runtimes": [LocalRuntime(), MPIRuntime()], "declared_nodes": 2, "cores_per_node": 4}
     return RhapsodyExecutor(**usual | more)
 
 

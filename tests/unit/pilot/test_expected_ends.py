@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from rhapsody_parsl.scheduling.easy import Easy
@@ -7,7 +9,7 @@ from testing.nodes import make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation, kinds
 
 
-def gang_and(scheduling: Scheduling, seconds: float, **keys: float) -> Simulation:
+def gang_and(scheduling: Scheduling, seconds: float, **keys: Any) -> Simulation:
     """A task holds one of two nodes for 50 s, a gang waits for both, and others come."""
     block = Simulation(make_nodes(2, cores=1), {"local": FakeRuntime(), "mpi": FakeRuntime()}, scheduling=scheduling)
     block.submit(make_spec("holder", walltime=50), 0)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from rhapsody_parsl.errors import InvalidTask
@@ -12,7 +14,7 @@ def mean_wait(block: Simulation, numbers: range, came: float) -> float:
     return sum(block.started[number][0] - came for number in numbers) / len(numbers)
 
 
-def two_apps(scheduling: Scheduling, **of_the_second: float) -> Simulation:
+def two_apps(scheduling: Scheduling, **of_the_second: Any) -> Simulation:
     """One app submits 200 tasks, then another 20."""
     block = Simulation(make_nodes(2, cores=2), scheduling=scheduling)
     block.submit(make_spec("first"), *range(200))
