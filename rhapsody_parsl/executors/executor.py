@@ -46,7 +46,7 @@ from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
 from rhapsody_parsl.executors.standalone import Standalone
-from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
+from rhapsody_parsl.executors.view import describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
@@ -57,6 +57,7 @@ from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory
 from rhapsody_parsl.wire.totals import Tally
+from rhapsody_parsl.wire.views import ExecutorView
 
 __all__ = ("RhapsodyExecutor",)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
@@ -391,8 +392,8 @@ class Abort(_Message, frozen=True):
     tasks: list[int]
 
 
-ToPilot = Submit | Cancel | Stop | Serve
-FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
+ToPilot = Submit | Cancel | Stop | Serve | Examine
+FromPilot = Hello | Results | Report | Returned | Served | Holds | Examined | Goodbye
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend
