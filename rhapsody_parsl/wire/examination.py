@@ -3,6 +3,7 @@
 import msgspec
 
 from rhapsody_parsl.wire.states import TaskState
+from rhapsody_parsl.wire.tagged import Tagged
 
 __all__ = ("Examine", "Examined", "LaneReport", "TaskPlace")
 
@@ -53,7 +54,7 @@ class TaskPlace(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
 
 
-class Examine(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class Examine(Tagged, frozen=True):
     """Say what waits and why; the answer is an `Examined`.
 
     Attributes:
@@ -65,7 +66,7 @@ class Examine(msgspec.Struct, array_like=True, frozen=True, tag=True):
     tasks: list[int] = []
 
 
-class Examined(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class Examined(Tagged, frozen=True):
     """What waits in a block and why, and where some tasks are."""
 
     question: int
