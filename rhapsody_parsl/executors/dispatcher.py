@@ -136,7 +136,7 @@ class Dispatcher:
     def _count(self, task: Task, outcome: Outcome) -> None:
         """A task has ended: it is in no block and waits no more."""
         spec = self._spec_of(task)
-        self.blocks.tally.note(outcome, spec.runtime, spec.service)
+        self.blocks.tally.note(outcome, spec.runtime, spec.service, app=spec.name)
 
     def _spec_of(self, task: Task) -> TaskSpec:
         spec = self._specs.get(task.spec)

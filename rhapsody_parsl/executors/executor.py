@@ -106,6 +106,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
+        control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
     Raises:
         InvalidTask: With this value no block could start or stay; the error names the limit.
@@ -138,9 +139,10 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         ageing: int | float = 60,
         enforce_memory: bool = True,
         request_workers: int = 1,
+        control: bool = True,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
-        self.label, self.request_workers = label, request_workers
+        self.label, self.request_workers, self.control = label, request_workers, control
         served = check_services(services, "services")
         self.runtimes = check_runtimes(runtimes, served)
         self.offers = (*self.runtimes, *for_requests(served, request_workers))
@@ -226,6 +228,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             raise
         self.services.begin(self._link, folder, publish)
         self._link.start()
+        self._open_control(folder, self._link)
         self._start_first()
 
     def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
@@ -302,6 +305,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             self._closed = True
             return
         self._closed = True
+        self._close_control()
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
         self._shared.close()

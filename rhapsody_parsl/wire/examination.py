@@ -63,7 +63,7 @@ class Examine(Tagged, frozen=True):
     """
 
     question: int
-    tasks: list[int] = []
+    tasks: tuple[int, ...] = ()
 
 
 class Examined(Tagged, frozen=True):
