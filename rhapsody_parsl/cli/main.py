@@ -9,19 +9,21 @@ import sys
 from collections.abc import Sequence
 
 from rhapsody_parsl import __version__
-from rhapsody_parsl.cli import globus
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.cli import globus, logs, services, status, tasks
+from rhapsody_parsl.errors import NoExecutor, RhapsodyError
 
 __all__ = ("main",)
 
-_SUBCOMMANDS = (globus,)
+_SUBCOMMANDS = (status, tasks, logs, services, globus)
+_NO_EXECUTOR = 3
+"""Exit status; argparse takes 2 for a line that is none of ours."""
 
 
 def main(line: Sequence[str] | None = None) -> int:
     """Run a command line; default that of the process.
 
     Returns:
-        The exit status: 1 for one of our errors, which is printed as its sentence.
+        The exit status: 1 for one of our errors, which is printed as its sentence; 3 when no executor is reached.
     """
     parser = argparse.ArgumentParser(prog="rhapsody-parsl", description="Tools around rhapsody_parsl.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -33,7 +35,7 @@ def main(line: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except RhapsodyError as error:
         print(error, file=sys.stderr)  # noqa: T201 - to the person at the terminal
-        return 1
+        return _NO_EXECUTOR if isinstance(error, NoExecutor) else 1
 
 
 if __name__ == "__main__":

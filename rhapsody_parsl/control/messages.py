@@ -163,6 +163,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
         asks: What each takes, for people.
         oldest: Seconds that the oldest has waited in the block; 0 where nobody says.
         why: Why, for people.
+        service: The service that they ask, or "".
     """
 
     app: str
@@ -171,6 +172,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     asks: str
     oldest: float
     why: str
+    service: str = ""
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):

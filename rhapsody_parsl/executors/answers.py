@@ -144,6 +144,8 @@ class Answers:
 
     def _order(self, request: OrderService) -> Services:
         services = self._executor.services
+        if request.action != "status" and not request.name:
+            raise RhapsodyError(f"Name the service to {request.action}: {', '.join(services) or 'there is none'}.")
         names = [request.name] if request.name else list(services)
         for service in (services[name] for name in names):
             if request.action == "scale":

@@ -36,9 +36,8 @@ class LogFiles:
         """
         if name in self._services:
             return Files(of=f"service {name}", files=self._matching(rf"{re.escape(name)}-\d+(\.node\d+)?\.log"))
-        number = name.removeprefix("block-")
-        if number.isdecimal() and (pilot := self._folder / f"block-{number}.log").exists():
-            return Files(of=f"block {number}", files=(str(pilot),))
+        if name.startswith("block-") and (pilot := self._folder / f"{name}.log").exists():
+            return Files(of=name, files=(str(pilot),))
         of_node = [block.id for block in blocks if any(node.name == name for node in block.nodes)]
         if not of_node:
             raise RhapsodyError(self._unknown(name, blocks))
@@ -62,8 +61,12 @@ class LogFiles:
 
     def _unknown(self, name: str, blocks: Sequence[BlockView]) -> str:
         known = [*(node.name for block in blocks for node in block.nodes), *self._services]
-        hint = nearest(name, known) or "See `rhapsody-parsl tasks --list` and `rhapsody-parsl status`"
-        return f"Nothing here is called {name}: no task that has not ended, no service, no block and no node. {hint}."
+        hint = nearest(name, known) or "See `rhapsody-parsl tasks --list` and `rhapsody-parsl status`."
+        there = ", ".join(f"block-{block.id}" for block in blocks) or "none"
+        return (
+            f"Nothing here is called {name}: no task that has not ended, no service, no node and no block "
+            f"(blocks: {there}). {hint}"
+        )
 
     def _matching(self, pattern: str) -> tuple[str, ...]:
         name = re.compile(pattern)

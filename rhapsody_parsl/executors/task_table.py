@@ -67,6 +67,8 @@ def why_undelivered(blocks: Sequence[Block], jobs: Mapping[str, str]) -> str:
         return "the blocks that are there have as much as they are given ahead, or cannot hold it"
     if any(block.cut for block in there):
         return "the connection to the block is cut; it may come back"
+    if there:
+        return f"block {', '.join(block.id for block in there)} is leaving, and no other is there yet"
     said = Counter(state for id_, state in jobs.items() if id_ not in {block.id for block in there})
     alive = {state: count for state, count in said.items() if state in ("pending", "running", "held", "unknown")}
     if not alive:
@@ -119,7 +121,13 @@ def _weight(row: AppTasks) -> tuple[int, int, str]:
 
 def _wait(lane: LaneReport, block: str) -> Wait:
     return Wait(
-        app=lane.app or SEVERAL_APPS, block=block, tasks=lane.waiting, asks=lane.asks, oldest=lane.oldest, why=lane.why
+        app=lane.app or SEVERAL_APPS,
+        block=block,
+        tasks=lane.waiting,
+        asks=lane.asks,
+        oldest=lane.oldest,
+        why=lane.why,
+        service=lane.service,
     )
 
 

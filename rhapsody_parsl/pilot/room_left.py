@@ -45,7 +45,7 @@ class RoomLeft:
             return self._missing_nodes(spec, demand)
         wanted = {"cores": resources.cores, "GPUs": resources.gpus, "GB": resources.memory}
         short = [
-            f"{amount:g} {what} of one node (the most that is free is {self._most[what]:g})"
+            f"{amount:g} {what if amount > 1 else what.removesuffix('s')} of one node (at most {self._most[what]:g} free)"
             for what, amount in wanted.items()
             if amount > self._most[what]
         ]
