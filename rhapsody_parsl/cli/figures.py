@@ -1,7 +1,7 @@
 """Numbers that people want of an executor's view: what is lent, to which runtime, on which nodes. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rhapsody_parsl.wire.reports import ServiceReport
@@ -16,7 +16,6 @@ __all__ = (
     "lent_to",
     "node_uses",
     "nodes_of",
-    "rate",
     "serves",
     "total",
 )
@@ -120,18 +119,6 @@ def serves(blocks: Iterable[BlockView]) -> dict[str, list[ServiceReport]]:
         for service in block.services:
             found.setdefault(service.name, []).append(service)
     return found
-
-
-def rate(ended: Mapping[float, int]) -> float:
-    """Return how many tasks ended per second.
-
-    Args:
-        ended: How many had ended at some times, in seconds.
-    """
-    if len(ended) < 2:  # noqa: PLR2004 - one time is no span
-        return 0.0
-    first, last = min(ended), max(ended)
-    return (ended[last] - ended[first]) / (last - first)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """Tables for people: an executor and its blocks, runtimes and services."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -13,9 +13,11 @@ from rhapsody_parsl.wire.states import SHOWN_FIRST
 from rhapsody_parsl.wire.views import BlockView, ServiceStatus
 
 __all__ = (
-    "blocks_table", "console_of", "cut", "heading", "runtimes_table", "services_table", "show", "state_text", "status",
-    "statuses_table", "table_of",
+    "blocks_table", "console_of", "cut", "fitting", "heading", "runtimes_table", "services_table", "show",
+    "state_text", "status", "statuses_table", "table_of",
 )  # fmt: skip
+
+T = TypeVar("T")
 
 _PLAIN_WIDTH = 120
 """Columns, where the output is no terminal."""
@@ -80,7 +82,7 @@ def heading(run: RunView) -> Text:
 def blocks_table(blocks: Sequence[BlockView], now: float, most: int = 20) -> Table:
     """Return the blocks."""
     table = table_of("block", "state", ">nodes", ">cores", ">GPUs", ">waiting", ">running", ">ends in")
-    for block in blocks[:most]:
+    for block in fitting(blocks, most):
         has, out = total(block), lent(block)
         table.add_row(
             block.id,
@@ -151,10 +153,15 @@ def statuses_table(services: Sequence[ServiceStatus]) -> Table:
     return table
 
 
+def fitting(rows: Sequence[T], most: int) -> Sequence[T]:
+    """Return as many as fit, beside the line for the others where there are some."""
+    return rows if len(rows) <= most else rows[: max(0, most - 1)]
+
+
 def cut(table: Table, there: int, most: int) -> Table:
-    """Say how many are not shown."""
+    """Say how many of a table's rows do not fit."""
     if there > most:
-        table.add_row("...", Text(f"{there - most:,} more", "dim"))
+        table.add_row("...", Text(f"{there - max(0, most - 1):,} more", "dim"))
     return table
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rhapsody_parsl.cli.figures import duration
-from rhapsody_parsl.cli.tables import cut, state_text, table_of
+from rhapsody_parsl.cli.tables import cut, fitting, state_text, table_of
 from rhapsody_parsl.control.messages import AppTasks, TaskTable, TaskView
 
 __all__ = ("apps_table", "listed_table", "queues", "task_table", "waits_table")
@@ -23,18 +23,21 @@ def apps_table(apps: Sequence[AppTasks], most: int = 30) -> Table:
     keys = "undelivered", *titles[1:]
     shown = [(title, key) for title, key in zip(titles, keys, strict=True) if any(getattr(app, key) for app in apps)]
     table = table_of("app", *(f">{title}" for title, _ in shown))
-    for app in apps[:most]:
+    for app in fitting(apps, most):
         table.add_row(app.app, *(f"{getattr(app, key):,}" for _, key in shown))
     return cut(table, len(apps), most)
 
 
-def waits_table(tasks: TaskTable, most: int = 15) -> Table:
+def waits_table(tasks: TaskTable, most: int = 15, wrap: bool = True) -> Table:
     """Return what waits and why."""
     table = table_of(">waiting", "app", ">for", "why")
-    for wait in tasks.waits[:most]:
-        asks = f"[{wait.asks}] " if wait.asks and not wait.why.startswith("it needs") else ""
+    for wait in fitting(tasks.waits, most):
+        asks = f"({wait.asks}) " if wait.asks and not wait.why.startswith("it needs") else ""
         table.add_row(
-            f"{wait.tasks:,}", wait.app, duration(wait.oldest) if wait.oldest else "-", Text(f"{asks}{wait.why}")
+            f"{wait.tasks:,}",
+            wait.app,
+            duration(wait.oldest) if wait.oldest else "-",
+            Text(f"{asks}{wait.why}", no_wrap=not wrap, overflow="ellipsis"),
         )
     return cut(table, len(tasks.waits), most)
 

@@ -45,7 +45,7 @@ class RoomLeft:
             return self._missing_nodes(spec, demand)
         wanted = {"cores": resources.cores, "GPUs": resources.gpus, "GB": resources.memory}
         short = [
-            f"{amount:g} {what if amount > 1 else what.removesuffix('s')} of one node (at most {self._most[what]:g} free)"
+            f"{amount:g} {_singular(what, amount)} of one node (at most {self._most[what]:g} free)"
             for what, amount in wanted.items()
             if amount > self._most[what]
         ]
@@ -69,3 +69,7 @@ class RoomLeft:
         if self._ledger.kept:
             return "nodes with room are kept free for tasks that have waited longer"
         return "it is about to start"
+
+
+def _singular(what: str, amount: float) -> str:
+    return what if amount > 1 else what.removesuffix("s")
