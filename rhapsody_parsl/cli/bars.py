@@ -35,7 +35,7 @@ def bar(title: str, held: Mapping[str, int], there: int, width: int) -> Text:
         width: Columns of the screen.
     """
     text = Text(f"{title:{_TITLE}}", no_wrap=True, overflow="ellipsis")
-    cells, drawn = max(10, width // 2 - 14), 0
+    cells, drawn = max(10, width // 2 - 22), 0
     for upto, colour in zip(accumulate(held.values()), _PALETTE, strict=False):
         end = round(cells * min(there, upto) / there) if there else 0
         text.append("█" * (end - drawn), colour)

@@ -60,6 +60,8 @@ def _exchange(place: Place, said: bytes) -> bytes:
         raise NoExecutor(
             f"{who} hung up: {problem}", "Try again; see its log, parsl.log in the run directory"
         ) from None
+    if not answer and os.stat(place.socket).st_uid != os.geteuid():
+        raise NoExecutor(f"{who} is another user's", "Only the user who started it may ask it")
     if not answer:
         raise NoExecutor(f"{who} hung up", "It serves 32 clients at once: stop some, and try again")
     return answer
