@@ -90,9 +90,14 @@ class Screen:
 def _live(screen: Screen, console: "Console", interval: float) -> None:
     from rich.live import Live  # noqa: PLC0415 - only here
 
-    with _keys() as keys, Live(screen.draw(console), console=console, screen=True, auto_refresh=False) as live:
-        while not _quits(keys, interval):
-            live.update(screen.draw(console), refresh=True)
+    live = Live(screen.draw(console), console=console, screen=True, auto_refresh=False)
+    with _keys() as keys:
+        try:
+            live.start(refresh=True)
+            while not _quits(keys, interval):
+                live.update(screen.draw(console), refresh=True)
+        finally:
+            live.stop()  # not `with`: Ctrl-C may come while it starts
 
 
 @contextlib.contextmanager
