@@ -6,6 +6,7 @@ from pathlib import Path
 
 from parsl import Config
 
+from rhapsody_parsl.cluster.batch import NoAllocation
 from rhapsody_parsl.doctor.finding import Finding, problem
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
 
@@ -25,7 +26,8 @@ def check_file(path: Path) -> Iterator[Finding]:
         config = runpy.run_path(str(path)).get("config")
         there = config.executors if isinstance(config, Config) else []
     except Exception as error:  # noqa: BLE001 - a user's file may raise anything
-        yield problem(_AREA, str(path), error)
+        here = isinstance(error, NoAllocation)  # the file is for within a job
+        yield problem(_AREA, str(path), error, "warning" if here else "problem")
         return
     executors = [each for each in there if isinstance(each, RhapsodyExecutor)]
     if not executors:

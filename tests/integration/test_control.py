@@ -125,6 +125,7 @@ def test_services_are_told_what_to_do(desk: Desk) -> None:
     assert re.search(r"^web +ready +1/1 +0 +ready 1/1", desk.run("services"), re.M)
     desk.ask("services", "stop", "web")
     desk.executor.services["web"].wait_stopped(30)
+    until(lambda: desk.executor.view().blocks[0].tasks.running == 3)  # on the core that it held
     assert desk.ask("services", "0")["services"][0]["state"] == "stopped"
     assert "no such service" in desk.run("services", "start", "wed", status=1)
     assert "services scale NAME N" in desk.run("services", "scale", "web", status=1)
@@ -171,9 +172,9 @@ def _read(terminal: int) -> bytes:
 
 def test_top_prints_one_frame(desk: Desk) -> None:
     frame = desk.run("top", "--once")
-    assert re.search(r"^tasks +\d+ outstanding: \d+ wait, 2 with a runtime", frame, re.M)
-    assert re.search(r"^cores +█.* \d/3 .*local 2", frame, re.M)
-    assert re.search(r"^nap +\d+ +2", frame, re.M)
+    assert re.search(r"^tasks +\d+ outstanding: \d+ wait, 3 with a runtime", frame, re.M)
+    assert re.search(r"^cores +█+ 3/3 +local 3", frame, re.M)
+    assert re.search(r"^nap +\d+ +3", frame, re.M)
     assert desk.ask("top")["tasks"]["apps"][0]["app"] == "nap"
 
 
