@@ -53,7 +53,7 @@ def _findings(arguments: argparse.Namespace) -> Iterator["Finding"]:
 
         yield from check_file(arguments.config)
     if not arguments.no_test:
-        yield from self_test.try_runtimes({finding.what: finding.mark == "ok" for finding in runtimes})
+        yield from self_test.try_runtimes({finding.what for finding in runtimes if finding.mark == "ok"})
 
 
 def _show(found: Sequence["Finding"]) -> None:

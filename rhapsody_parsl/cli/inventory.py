@@ -42,7 +42,7 @@ async def _found(folder: Path, node_launcher: str) -> "Sequence[Node]":
         label="inventory",
         addresses=(),
         runtimes=(LocalRuntime(),),
-        default_runtime="local",
+        default_runtime="",
         logs=str(folder),
         node_launcher=node_launcher,
     )

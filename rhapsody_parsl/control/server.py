@@ -28,6 +28,8 @@ _MOST_CLIENTS = 32
 _LARGEST = 1 << 20
 """Bytes of a request: it may name many tasks."""
 _LEAVES_WITHIN = 5.0
+_SHUT = 0.5
+"""Seconds."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -50,7 +52,7 @@ class ControlServer(threading.Thread):
         super().__init__(name="rhapsody-control", daemon=True)
         self._folder, self._answer = folder, answer
         self._decode = msgspec.json.Decoder(Request).decode
-        self._clients = 0
+        self._clients: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._slow = ThreadPoolExecutor(1, "rhapsody-control-slow")
@@ -80,30 +82,59 @@ class ControlServer(threading.Thread):
         self._slow.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self) -> None:
-        server = await asyncio.start_unix_server(self._meet, sock=self._listener, limit=_LARGEST)
+        self._open()
         await self._over.wait()
-        server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        self._loop.remove_reader(self._listener)
+        for task in list(self._clients):
             task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a client, whatever it is."""
-        self._clients += 1
+    def _open(self) -> None:
+        if not self._over.is_set():
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
         try:
-            if self._clients <= _MOST_CLIENTS and _is_ours(writer.get_extra_info("socket")):
-                async with asyncio.timeout(_PATIENCE):
-                    said = await _read_all(reader)
-                writer.write(msgspec.json.encode(await self._answered(said)))
-                async with asyncio.timeout(_PATIENCE):
-                    await writer.drain()
-                    writer.write_eof()
-                    await reader.read(1)  # until the client has all of it
+            connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as problem:  # no descriptor is left: whoever knocks waits
+            log.warning("the control socket lets nobody in for %g s: %s", _SHUT, problem)
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_SHUT, self._open)
+            return
+        if len(self._clients) >= _MOST_CLIENTS or not _is_ours(connection):
+            connection.close()
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._meet(connection))
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
+        task.add_done_callback(lambda _: connection.close())  # also of one that is cancelled before it begins
+
+    async def _meet(self, connection: socket.socket) -> None:
+        """Serve a client, whatever it is."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                said = await self._read_all(connection)
+            answer = msgspec.json.encode(await self._answered(said))
+            async with asyncio.timeout(_PATIENCE):
+                await self._loop.sock_sendall(connection, answer)
         except (OSError, TimeoutError) as problem:
             log.info("a client of the control socket is hung up on: %r", problem)
-        finally:
-            self._clients -= 1
-            writer.transport.abort()
+
+    async def _read_all(self, connection: socket.socket) -> bytes:
+        """Return what a client says.
+
+        Raises:
+            OSError: It is too much.
+        """
+        said = b""
+        while piece := await self._loop.sock_recv(connection, 1 << 16):
+            said += piece
+            if len(said) > _LARGEST:
+                raise OSError(f"a request of more than {_LARGEST} bytes")
+        return said
 
     async def _answered(self, said: bytes) -> Answer:
         try:
@@ -119,20 +150,6 @@ class ControlServer(threading.Thread):
         except Exception as problem:
             log.exception("%s could not be answered", request)
             return Refused(error=type(problem).__name__, sentence=f"The executor could not answer: {problem!r}.")
-
-
-async def _read_all(reader: asyncio.StreamReader) -> bytes:
-    """Return what a client says.
-
-    Raises:
-        OSError: It is too much.
-    """
-    said = b""
-    while piece := await reader.read(1 << 16):
-        said += piece
-        if len(said) > _LARGEST:
-            raise OSError(f"a request of more than {_LARGEST} bytes")
-    return said
 
 
 def _is_ours(connection: socket.socket) -> bool:

@@ -1,5 +1,6 @@
 """The control socket: who may ask, what rubbish and silence do, and what an executor's end leaves."""
 
+import gc
 import os
 import socket
 import stat
@@ -172,3 +173,17 @@ def test_what_an_executor_left_that_was_killed_is_replaced(tmp_path: Path) -> No
     second.close()
     assert not answers(place)
     first.close()
+
+
+def test_those_who_come_as_it_closes_leave_nothing_open(tmp_path: Path) -> None:
+    for _ in range(20):
+        server = ControlServer(tmp_path, "x", answer)
+        server.start()
+        place = read(tmp_path)
+        assert place
+        knocking = [raw(place, b"", finish=False) for _ in range(5)]
+        server.close()
+        for connection in knocking:
+            connection.close()
+        del server
+        gc.collect()
