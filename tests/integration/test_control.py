@@ -185,13 +185,18 @@ def test_what_cannot_be_reached(desk: Desk, tmp_path: Path) -> None:
     assert (done.returncode, "No running executor is found below" in done.stderr) == (3, True)
 
 
-def test_drained_blocks_leave_and_the_rest_runs_in_the_next(desk: Desk) -> None:
-    assert "There is no block 7" in desk.run("drain", "--block", "7", status=1)
-    assert desk.ask("drain")["blocks"] == ["0"]
-    until(lambda: "block 0 is leaving" in str(desk.ask("tasks")["waits"]))
-    Path(desk.gate).touch()
-    assert [nap.result(60) for nap in desk.naps] == [desk.gate] * 4
-    until(lambda: [block.id for block in desk.executor.view().blocks] == ["1"])
+def test_drained_blocks_leave_and_the_rest_runs_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    with RhapsodyExecutor(label="x", provider=provider, runtimes=[LocalRuntime()], cores_per_node=2) as executor:
+        desk = Desk(tmp_path, executor)
+        until(lambda: [block.tasks.running for block in executor.view().blocks] == [2])
+        assert "There is no block 7" in desk.run("drain", "--block", "7", status=1)
+        assert desk.ask("drain")["blocks"] == ["0"]
+        until(lambda: "block 0 is leaving" in str(desk.ask("tasks")["waits"]))
+        Path(desk.gate).touch()
+        assert [nap.result(60) for nap in desk.naps] == [desk.gate] * 4
+        until(lambda: [block.id for block in executor.view().blocks] == ["1"])
 
 
 def test_one_without_control_has_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
