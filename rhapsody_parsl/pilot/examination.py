@@ -22,7 +22,6 @@ __all__ = ("Examination",)
 
 _MOST = 200
 """Lanes that are told one by one, those with the most tasks; the others are added up."""
-_SEVERAL = "several apps"
 
 
 class Examination:
@@ -51,13 +50,25 @@ class Examination:
             services: The block's.
             now: The time.
         """
-        lanes = dict.fromkeys([*self._backlog.lanes(), *(active.lane for active in self._runs if active.inflight)])
-        ranked = sorted(lanes, key=lambda lane: (-len(lane), -_inflight(lane)))
+        counts = self._counts()
+        ranked = sorted(counts, key=lambda lane: (-len(lane), -counts[lane].inflight))
         reasons = Reasons(self._starts, RoomLeft(self._runs.ledger), state_of=state_of, services=services, now=now)
-        told = [_report(lane, reasons.of(lane, self._backlog.wants(lane)), now) for lane in ranked[:_MOST]]
+        told = [
+            _report(lane, counts[lane], reasons.of(lane, self._backlog.wants(lane)), now) for lane in ranked[:_MOST]
+        ]
         if rest := ranked[_MOST:]:
-            told.append(_sum([_report(lane, "", now) for lane in rest]))
+            told.append(_sum([_report(lane, counts[lane], "", now) for lane in rest]))
         return tuple(told)
+
+    def _counts(self) -> "dict[Lane, _Counts]":
+        """Return what is with the runtimes, by lane; each run is looked at once, for they may be thousands."""
+        counts = {lane: _Counts() for lane in self._backlog.lanes()}
+        for active in self._runs:
+            if inflight := len(active.inflight):
+                of_lane = counts.setdefault(active.lane, _Counts())
+                of_lane.runs += 1
+                of_lane.inflight += inflight
+        return counts
 
     def places(self, tasks: Iterable[int], worker_of: Callable[[str, int], str]) -> tuple[TaskPlace, ...]:
         """Return where some tasks are; those that are not here are left out.
@@ -82,9 +93,18 @@ class Examination:
         )
 
 
-def _report(lane: Lane, why: str, now: float) -> LaneReport:
-    oldest, inflight = lane.oldest, _inflight(lane)
-    running = inflight if lane.window else sum(bool(active.inflight) for active in lane.runs.values())
+class _Counts:
+    """Runs of a lane that are under way, and the tasks that they hold."""
+
+    __slots__ = ("inflight", "runs")
+
+    def __init__(self) -> None:
+        self.inflight = self.runs = 0
+
+
+def _report(lane: Lane, counts: _Counts, why: str, now: float) -> LaneReport:
+    oldest, inflight = lane.oldest, counts.inflight
+    running = inflight if lane.window else counts.runs
     return LaneReport(
         app="" if lane.mixed else lane.spec.name,
         runtime=lane.runtime,
@@ -98,14 +118,10 @@ def _report(lane: Lane, why: str, now: float) -> LaneReport:
     )
 
 
-def _inflight(lane: Lane) -> int:
-    return sum(len(active.inflight) for active in lane.runs.values())
-
-
 def _sum(reports: list[LaneReport]) -> LaneReport:
     """Return several lanes as one."""
     counts = {key: sum(getattr(each, key) for each in reports) for key in ("waiting", "running", "prefetched")}
-    first = msgspec.structs.replace(reports[0], app=_SEVERAL, asks="", service="")
+    first = msgspec.structs.replace(reports[0], app="", asks="", service="")
     return msgspec.structs.replace(first, oldest=max(each.oldest for each in reports), **counts)
 
 

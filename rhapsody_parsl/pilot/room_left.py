@@ -10,7 +10,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 
 __all__ = ("RoomLeft",)
 
-_MOST_SEARCHES = 16
+_MOST_SEARCHES = 8
 """Searches of all nodes for one answer; a lane beyond gets a shorter one."""
 
 
