@@ -1,8 +1,6 @@
 """`rhapsody-parsl inventory`: what a block would hold here."""
 
 import argparse
-import asyncio
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,9 @@ def add(commands: Any) -> None:
 
 
 def _inventory(arguments: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415 - only here, and it loads much
+    import tempfile  # noqa: PLC0415 - as above
+
     with tempfile.TemporaryDirectory(prefix="rhapsody-inventory-") as folder:
         nodes = asyncio.run(_found(Path(folder), arguments.node_launcher))
     say_json(nodes) if arguments.json else _show(nodes)
@@ -34,6 +35,8 @@ def _inventory(arguments: argparse.Namespace) -> int:
 
 async def _found(folder: Path, node_launcher: str) -> "Sequence[Node]":
     """Return the nodes, as a block's pilot finds them; other hosts of the job are asked."""
+    import asyncio  # noqa: PLC0415 - as above
+
     from rhapsody_parsl.config import BlockConfig, LocalRuntime  # noqa: PLC0415 - a block's own parts
     from rhapsody_parsl.hosts.changes import HostChanges  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.discovery import discover  # noqa: PLC0415 - as above

@@ -92,11 +92,8 @@ def _bound(path: str) -> socket.socket:
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
+        os.fchmod(listener.fileno(), 0o600)  # what Linux gives the file; an umask would be all threads'
+        listener.bind(path)
         listener.listen(16)
     except OSError:
         listener.close()
