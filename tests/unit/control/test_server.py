@@ -1,9 +1,12 @@
 """The control socket: who may ask, what rubbish and silence do, and what an executor's end leaves."""
 
+import contextlib
 import gc
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +20,23 @@ from rhapsody_parsl.control.messages import Answer, Cancelled, CancelTasks, Drai
 from rhapsody_parsl.control.place import FILE, Place, read
 from rhapsody_parsl.control.server import ControlServer
 from rhapsody_parsl.errors import NoExecutor, RhapsodyError
+from testing.unprivileged import as_nobody
 from testing.waiting import until
 
 Answering = Callable[[Request], Answer]
+
+
+KNOCK = """
+import socket, sys
+knocking = socket.socket(socket.AF_UNIX)
+knocking.connect(sys.argv[1])
+try:
+    knocking.sendall(b'{"type": "View"}')
+    knocking.shutdown(socket.SHUT_WR)
+    print(knocking.recv(9))
+except OSError:
+    print(b"")
+"""
 
 
 def answer(request: Request) -> Answer:
@@ -63,6 +80,22 @@ def test_it_answers_and_only_its_user_may_ask(served: Place, tmp_path: Path) -> 
     assert stat.S_IMODE(os.stat(served.socket).st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
     assert (served.host, served.pid, served.label) == (socket.gethostname(), os.getpid(), "x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_not_heard_whatever_the_file_allows(served: Place, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as opened:
+        for folder in (tmp_path, *tmp_path.parents):
+            if not (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o001:
+                folder.chmod(mode | 0o001)
+                opened.callback(folder.chmod, mode)
+        line = as_nobody([sys.executable, "-c", KNOCK, served.socket])
+        refused = subprocess.run(line, capture_output=True, text=True, check=False, timeout=20)
+        assert "Permission denied" in refused.stderr
+        os.chmod(served.socket, 0o666)  # noqa: S103 - it is what is tried
+        heard = subprocess.run(line, capture_output=True, text=True, check=True, timeout=20)
+    assert heard.stdout == "b''\n"
+    assert works(served)
 
 
 def test_what_cannot_be_done_is_told_as_the_executor_says_it(served: Place) -> None:
