@@ -29,8 +29,15 @@ class Size(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A table of the frame: how many rows it has, and how it is made with some of them."""
+    """A table of the frame.
 
+    Attributes:
+        weight: The lightest goes first from a screen that is too low for all.
+        rows: How many it has.
+        make: Makes it with so many of them at most.
+    """
+
+    weight: int
     rows: int
     make: Callable[[int], RenderableType]
 
@@ -48,21 +55,31 @@ def frame(run: RunView, tasks: TaskTable, history: History, size: Size) -> Rende
     lines = [*_head(run, history, size.width), *_bars(run, size.width), *nodes]
     if tasks.silent:
         lines.append(Text(f"block {', '.join(tasks.silent)} did not answer in time", "yellow"))
-    parts = [part for part in _parts(run, tasks) if part.rows]
-    rows = shared([part.rows for part in parts], size.height - len(lines) - 1 - _AROUND * len(parts))
+    left = size.height - len(lines) - 1
+    parts = _those_that_fit([part for part in _parts(run, tasks) if part.rows], left)
+    rows = shared([part.rows for part in parts], left - _AROUND * len(parts))
     tables = [each for part, most in zip(parts, rows, strict=True) for each in ("", part.make(most))]
     return Group(*lines, *tables)
 
 
 def _parts(run: RunView, tasks: TaskTable) -> list[_Part]:
     blocks = run.view.blocks
+    runtimes = {name for block in blocks for name in block.runtimes}
     return [
-        _Part(len(blocks), lambda most: blocks_table(blocks, run.now, most)),
-        _Part(len({name for block in blocks for name in block.runtimes}), lambda _: runtimes_table(blocks)),
-        _Part(len(serves(blocks)), lambda _: services_table(blocks, queues(tasks))),
-        _Part(len(tasks.apps), lambda most: apps_table(tasks.apps, most)),
-        _Part(len(tasks.waits), lambda most: waits_table(tasks, most, wrap=False)),
+        _Part(3, len(blocks), lambda most: blocks_table(blocks, run.now, most)),
+        _Part(1, len(runtimes), lambda most: runtimes_table(blocks, most)),
+        _Part(2, len(serves(blocks)), lambda most: services_table(blocks, queues(tasks), most)),
+        _Part(5, len(tasks.apps), lambda most: apps_table(tasks.apps, most)),
+        _Part(4, len(tasks.waits), lambda most: waits_table(tasks, most, wrap=False)),
     ]
+
+
+def _those_that_fit(parts: list[_Part], lines: int) -> list[_Part]:
+    """Return the parts without the lightest, where there are too few lines for all."""
+    while len(parts) > 1 and sum(min(_LEAST_ROWS, part.rows) + _AROUND for part in parts) > lines:
+        lightest = min(parts, key=lambda part: part.weight)
+        parts = [part for part in parts if part is not lightest]
+    return parts
 
 
 def shared(wanted: Sequence[int], lines: int) -> list[int]:

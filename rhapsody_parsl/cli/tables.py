@@ -97,11 +97,12 @@ def blocks_table(blocks: Sequence[BlockView], now: float, most: int = 20) -> Tab
     return cut(table, len(blocks), most)
 
 
-def runtimes_table(blocks: Sequence[BlockView]) -> Table:
+def runtimes_table(blocks: Sequence[BlockView], most: int = 20) -> Table:
     """Return the runtimes of all blocks together."""
     table = table_of("runtime", "state", ">cores", ">GPUs", ">running", ">done", ">failed", ">lost")
     held = lent_to(blocks)
-    for name in dict.fromkeys(name for block in blocks for name in block.runtimes):
+    names = list(dict.fromkeys(name for block in blocks for name in block.runtimes))
+    for name in fitting(names, most):
         reports = [block.runtimes[name] for block in blocks if name in block.runtimes]
         states = list(dict.fromkeys(report.state for report in reports))
         out = held.get(name)
@@ -112,19 +113,21 @@ def runtimes_table(blocks: Sequence[BlockView]) -> Table:
             f"{out.gpus:,}" if out else "0",
             *(f"{sum(getattr(each, key) for each in reports):,}" for key in ("running", "done", "failed", "lost")),
         )
-    return table
+    return cut(table, len(names), most)
 
 
-def services_table(blocks: Sequence[BlockView], waiting: Mapping[str, int] | None = None) -> Table:
+def services_table(blocks: Sequence[BlockView], waiting: Mapping[str, int] | None = None, most: int = 20) -> Table:
     """Return the services of all blocks together.
 
     Args:
         blocks: The blocks.
         waiting: Requests that wait, by service; None where nobody has asked.
+        most: How many to show at most.
     """
     queue = [] if waiting is None else [">queue"]
     table = table_of("service", "state", ">ready", ">cores", ">GPUs", *queue, ">done", ">failed")
-    for name, reports in serves(blocks).items():
+    served = serves(blocks)
+    for name, reports in fitting(list(served.items()), most):
         states = {report.state for report in reports}
         table.add_row(
             name,
@@ -136,7 +139,7 @@ def services_table(blocks: Sequence[BlockView], waiting: Mapping[str, int] | Non
             f"{sum(each.requests.done for each in reports):,}",
             f"{sum(each.requests.failed + each.requests.lost for each in reports):,}",
         )
-    return table
+    return cut(table, len(served), most)
 
 
 def statuses_table(services: Sequence[ServiceStatus]) -> Table:

@@ -203,3 +203,12 @@ def test_one_without_control_has_no_socket(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     with RhapsodyExecutor(label="x", provider=LocalProvider(init_blocks=0), runtimes=[LocalRuntime()], control=False):
         assert not list(tmp_path.rglob("control*"))
+
+
+def test_doctor_starts_a_real_block(tmp_path: Path) -> None:
+    done = run_in(tmp_path, "doctor", "--json")
+    found = {(finding["area"], finding["what"]): finding for finding in json.loads(done.stdout)}
+    tried = {what: finding["mark"] for (area, what), finding in found.items() if area == "self-test"}
+    here = {what for (area, what), finding in found.items() if area == "runtimes" and finding["mark"] == "ok"}
+    assert tried == dict.fromkeys(["block", *(here - {"vllm"})], "ok"), done.stdout
+    assert not list(tmp_path.iterdir()), "its run directory is elsewhere, and gone"

@@ -52,7 +52,7 @@ def drawn(nodes: int, apps: int, size: Size) -> list[str]:
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-@pytest.mark.parametrize("size", [Size(80, 30), Size(80, 50), Size(120, 40), Size(200, 60)])
+@pytest.mark.parametrize("size", [Size(80, 16), Size(80, 24), Size(80, 50), Size(120, 40), Size(200, 60)])
 @pytest.mark.parametrize(("nodes", "apps"), [(2, 1), (64, 5), (1000, 200)])
 def test_it_fits_any_screen(nodes: int, apps: int, size: Size) -> None:
     lines = drawn(nodes, apps, size)
