@@ -34,7 +34,7 @@ from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
-from rhapsody_parsl.wire.examination import Examine
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
@@ -142,7 +142,12 @@ class Shell:
 
     def examine(self, question: Examine) -> None:
         """Somebody asks the driver what waits here, and why."""
-        self._send(self.reports.examined(question, self._worker_of, time.monotonic()))
+        try:
+            answer = self.reports.examined(question, self._worker_of, time.monotonic())
+        except Exception:  # a person's look must not cost the block
+            log.exception("what waits here could not be told")
+            answer = Examined(question.question)
+        self._send(answer)
 
     def _worker_of(self, runtime: str, run: int) -> str:
         """Return the name of the process that has a run, where its runtime says so."""
