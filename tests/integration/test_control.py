@@ -212,3 +212,16 @@ def test_doctor_starts_a_real_block(tmp_path: Path) -> None:
     here = {what for (area, what), finding in found.items() if area == "runtimes" and finding["mark"] == "ok"}
     assert tried == dict.fromkeys(["block", *(here - {"vllm"})], "ok"), done.stdout
     assert not list(tmp_path.iterdir()), "its run directory is elsewhere, and gone"
+
+
+def test_where_no_socket_can_be_the_executor_works_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nowhere(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rhapsody_parsl.control.server.announce", nowhere)
+    with RhapsodyExecutor(label="x", provider=LocalProvider(init_blocks=0), runtimes=[LocalRuntime()]) as executor:
+        assert executor.view().blocks == ()
+    assert "executor x has no control socket: no room" in caplog.text
