@@ -11,6 +11,7 @@ from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
@@ -41,6 +42,8 @@ GENUINE: list[m.Message] = [
     m.Ready("h", 7, m.WorldFacts(2)), m.Ready("h", 7, m.ServiceFacts("u", "m", 80)),
     m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
     m.Failed("WorkerLost", ["a", 1]), Ask(1, b"q", True), Abort([1]), m.Rendezvous("h", 80),
+    Examine(1, (2,)),
+    Examined(1, (LaneReport(app="a", runtime="mpi", waiting=1, why="x"),), (TaskPlace(task=2, state="running"),)),
     Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]

@@ -7,6 +7,7 @@ from typing import Any
 from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import (
     VERSION,
     Cancel,
@@ -142,6 +143,9 @@ class Pilot:
                 self.block.core.cancel(tasks, self.clock.now)
             case Serve(order=order):
                 self.say(Served(order))
+            case Examine(question=question):
+                look = self.block.core.examination
+                self.say(Examined(question, look.lanes(lambda _: ("ready", ""), (), self.clock.now)))
             case Stop(drain=True):
                 self._draining = True
             case Stop():

@@ -16,6 +16,7 @@ from rhapsody_parsl.errors.blocks import (
     TooFewThreads,
     Unwritable,
 )
+from rhapsody_parsl.errors.control import NoExecutor
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
 from rhapsody_parsl.errors.services import (
     RequestKilledEngine,
@@ -44,6 +45,7 @@ __all__ = (
     "LostTask",
     "MemoryExceeded",
     "MissingPackage",
+    "NoExecutor",
     "NodeLost",
     "PayloadError",
     "RankFailed",

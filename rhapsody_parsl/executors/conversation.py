@@ -22,6 +22,7 @@ from rhapsody_parsl.executors.instructions import (
 )
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.examination import Examined
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Report, Result, Results, Served, Submit, Task
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
@@ -112,7 +113,7 @@ class Conversation:
             check_shared(message.results, self._shared, block.id)
         self._dispatcher.receive(block, message)
         self.perform()
-        if isinstance(message, Report | Served):
+        if isinstance(message, Report | Served | Examined):
             self._changed()
         if isinstance(message, Hello) and (refusal := self._dispatcher.blocks.refused.get(block.id)):
             log.error("block %s is refused: %s", block.id, refusal)

@@ -27,7 +27,9 @@ from rhapsody_parsl.executors.instructions import (
 )
 from rhapsody_parsl.executors.later import MOST_IDLE_RETURNS, Later
 from rhapsody_parsl.executors.peers import mismatch
+from rhapsody_parsl.executors.questions import Questions
 from rhapsody_parsl.executors.service_orders import ServiceOrders
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import (
     Cancel,
     FromPilot,
@@ -61,11 +63,12 @@ class Dispatcher:
 
     Attributes:
         orders: About services.
+        questions: To pilots, of people.
     """
 
     def __init__(self, blocks: Blocks, threshold: float, clock: Callable[[], float] = time.time) -> None:
         self.blocks, self._threshold, self._clock = blocks, threshold, clock
-        self.orders = ServiceOrders(blocks)
+        self.orders, self.questions = ServiceOrders(blocks), Questions(blocks)
         self._specs: dict[bytes, TaskSpec] = {}
         self._waiting: deque[Task] = deque()
         self._later = Later()
@@ -133,7 +136,7 @@ class Dispatcher:
     def _count(self, task: Task, outcome: Outcome) -> None:
         """A task has ended: it is in no block and waits no more."""
         spec = self._spec_of(task)
-        self.blocks.tally.note(outcome, spec.runtime, spec.service)
+        self.blocks.tally.note(outcome, spec.runtime, spec.service, app=spec.name)
 
     def _spec_of(self, task: Task) -> TaskSpec:
         spec = self._specs.get(task.spec)
@@ -182,12 +185,18 @@ class Dispatcher:
                 block.report, block.leases = state, {lease.lease: lease for lease in leases}
             case Hello():
                 self._welcome(block, message)
-            case Served():
-                self.orders.answered(block, message)
+            case Served() | Examined():
+                self._note_answer(block, message)
             case Holds(inventory=inventory):
                 block.inventory = inventory
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
+
+    def _note_answer(self, block: Block, message: Served | Examined) -> None:
+        if isinstance(message, Served):
+            self.orders.answered(block, message)
+        else:
+            self.questions.answered(block, message)
 
     def _take_back(self, block: Block, tasks: list[Task]) -> None:
         """A block has not begun these: it was told to leave, or would end before they do."""
@@ -243,6 +252,14 @@ class Dispatcher:
         """All blocks are to be told of a service, those that come too."""
         self._out += self.orders.give(name, order)
 
+    def examine(self, question: Examine) -> None:
+        """All blocks are to say what waits in them, and why."""
+        self._out += self.questions.ask(question)
+
+    def waiting(self) -> list[Task]:
+        """Return the tasks that wait for a block."""
+        return [*self._waiting, *self._later.tasks]
+
     # --- connections ---------------------------------------------------------------------------------------------
 
     def cut(self, block: Block) -> None:
@@ -282,6 +299,12 @@ class Dispatcher:
             self._dismiss(block, drain=True)
         return old
 
+    def drain(self, ids: Iterable[str]) -> None:
+        """Tell blocks to leave when they have finished what they have begun."""
+        for block in filter(None, map(self.blocks.get, ids)):
+            if not block.closing:
+                self._dismiss(block, drain=True)
+
     def stop(self, ids: Iterable[str]) -> None:
         """Tell blocks to leave at once."""
         for block in filter(None, map(self.blocks.get, ids)):
@@ -306,6 +329,7 @@ class Dispatcher:
         """What may have begun in the block fails, or waits for another one when its policy says so."""
         self.blocks.remove(block)
         self.orders.left(block)
+        self.questions.left(block)
         self._gone.add(block.peer)
         block.lost = begun is None
         self._out.append(Left(block, reason))

@@ -108,6 +108,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         ageing: Seconds of waiting that weigh as much as one step of priority.
         scheduling: The order of waiting tasks: `fifo`, `fair`, `easy`, or an object of yours with a method `claim`.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
+        control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
     Raises:
         InvalidTask: With this value no block could start or stay; the error names the limit.
@@ -141,9 +142,10 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         scheduling: Any = "fifo",
         enforce_memory: bool = True,
         request_workers: int = 1,
+        control: bool = True,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
-        self.label, self.request_workers = label, request_workers
+        self.label, self.request_workers, self.control = label, request_workers, control
         served = check_services(services, "services")
         self.runtimes = check_runtimes(runtimes, served)
         self.offers = (*self.runtimes, *for_requests(served, request_workers))
@@ -230,6 +232,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             raise
         self.services.begin(self._link, folder, publish)
         self._link.start()
+        self._open_control(folder, self._link)
         self._start_first()
 
     def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
@@ -307,6 +310,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             self._closed = True
             return
         self._closed = True
+        self._close_control()
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
         self._shared.close()

@@ -19,6 +19,11 @@ class Later:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def tasks(self) -> list[Task]:
+        """All of them, in order."""
+        return list(self._tasks.values())
+
     def put(self, task: Task) -> None:
         """No block has the time for a task."""
         self._tasks[task.id] = task

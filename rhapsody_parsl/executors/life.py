@@ -6,7 +6,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +216,29 @@ class BlockLife(BlockProviderExecutor):
         self._link.stop_blocks(idle, GOODBYE_TIMEOUT)
         self._cancel_jobs(idle)
         return list(working)
+
+    def drain(self, blocks: Collection[str] | None = None) -> list[str]:
+        """Have blocks finish what they have begun, give back the rest and leave.
+
+        What they give back runs in the blocks that come next: Parsl's scaling asks for these while tasks wait.
+
+        Args:
+            blocks: Their numbers; default all.
+
+        Returns:
+            Those that were told.
+        """
+        if self._link is None:
+            return []
+        open_blocks = [block.id for block in self._link.blocks if not block.closing]
+        there = [id_ for id_ in open_blocks if blocks is None or id_ in blocks]
+        self._link.drain(there)
+        self._draining.update(there)
+        return there
+
+    def job_states(self) -> dict[str, str]:
+        """Return the state of the provider's job of each block, as Parsl last saw it."""
+        return {id_: job.state.name.lower() for id_, job in self._status.items()}
 
     def _cancel_rest(self) -> None:
         """End the jobs that nobody else will: of blocks that hung or were to finish first; all of a failed executor."""

@@ -16,6 +16,7 @@ from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.conversation import Conversation, Outcomes
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.listeners import Listeners
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import Serve, Task
@@ -159,6 +160,30 @@ class Link(threading.Thread):
         self.wait_for(lambda: orders.is_answered(order.order), _ANSWER_TIMEOUT)
         return self._ask(lambda: orders.take(order.order))
 
+    def examine(self, question: Examine, timeout: float) -> dict[str, Examined]:
+        """Ask all blocks what waits in them, and why.
+
+        Args:
+            question: Has a number of its own.
+            timeout: Seconds to wait for their answers.
+
+        Returns:
+            What each block says that answers in time.
+        """
+        questions, number = self._dispatcher.questions, question.question
+        self._ask(lambda: self._examine(question))
+        self.wait_for(lambda: questions.is_answered(number), timeout)
+        return self._ask(lambda: questions.take(number))
+
+    def waiting(self) -> list[Task]:
+        """Return the tasks that wait for a block."""
+        return self._ask(self._dispatcher.waiting)
+
+    def drain(self, ids: Iterable[str]) -> None:
+        """Tell blocks to leave when they have finished what they have begun; what they have not begun waits again."""
+        wanted = list(ids)
+        self._ask(lambda: self._drain(wanted))
+
     def wait_for(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until something is so of the blocks, looking whenever one has told how it is; return whether it is."""
         with self._changed:
@@ -266,6 +291,10 @@ class Link(threading.Thread):
         self._dispatcher.order(name, order)
         self._conversation.perform()
 
+    def _examine(self, question: Examine) -> None:
+        self._dispatcher.examine(question)
+        self._conversation.perform()
+
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _lose_block(self, id_: str, reason: str, tail: str) -> None:
@@ -276,6 +305,10 @@ class Link(threading.Thread):
         chosen = self._dispatcher.retire(launched, count, max_idletime, time.monotonic())
         self._conversation.perform()
         return chosen
+
+    def _drain(self, ids: Iterable[str]) -> None:
+        self._dispatcher.drain(ids)
+        self._conversation.perform()
 
     def _drain_old(self) -> None:
         for block in self._dispatcher.drain_old(time.monotonic()):

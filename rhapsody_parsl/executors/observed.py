@@ -1,24 +1,31 @@
 """What people ask of an executor: where a call would go, how everything is, and what has been."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rhapsody_parsl.control.server import ControlServer
 from rhapsody_parsl.executors.admission import Admission
+from rhapsody_parsl.executors.answers import Answers
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.explanation import Explanation, explain
+from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.services import ExecutorServices
 from rhapsody_parsl.executors.simulation import block_like, simulate
 from rhapsody_parsl.executors.standalone import Standalone
-from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
+from rhapsody_parsl.executors.view import describe_block, plain, timeline
 from rhapsody_parsl.scheduling.forecast import Forecast
 from rhapsody_parsl.scheduling.trace import TracedTask
+from rhapsody_parsl.wire.views import ExecutorView
 
 __all__ = ("Observed",)
 
+log = logging.getLogger(__name__)
+
 
 class Observed(Standalone):
-    """The part of the executor that answers questions; nothing changes by them."""
+    """The part of the executor that answers questions, in its process and on its control socket."""
 
     default_runtime: str
     services: ExecutorServices
@@ -27,7 +34,32 @@ class Observed(Standalone):
     gpus_per_node: int | None
     mem_per_node: float | None
     scheduling: Any
+    control: bool
     _admission: Admission
+
+    _control: ControlServer | None = None
+
+    def _open_control(self, folder: Path, link: Link) -> None:
+        """Listen for people at other terminals; where that cannot be, the executor works without."""
+        if not self.control:
+            return
+        try:
+            server = ControlServer(folder, self.label, Answers(self, link, folder).answer)
+        except OSError as problem:
+            log.warning("executor %s has no control socket: %s", self.label, problem)
+            return
+        try:
+            server.start()
+        except RuntimeError as problem:  # no thread more for this user
+            log.warning("executor %s has no control socket: %s", self.label, problem)
+            server.close()
+            return
+        self._control = server
+
+    def _close_control(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
 
     def explain(self, spec: dict[str, Any] | Callable[..., Any] | None = None, **keys: Any) -> Explanation:
         """Tell where a call would run, what it would take and why; `print` it, or read its fields.

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.service_config import ServiceConfig, stopped
 from rhapsody_parsl.wire.reports import ServiceReport
-from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
+from rhapsody_parsl.wire.states import SHOWN_FIRST
+from rhapsody_parsl.wire.views import ServiceStatus
 
-__all__ = ("Keeper", "ServiceHandle", "ServiceStatus")
+__all__ = ("Keeper", "ServiceHandle")
 
 
 class Keeper(Protocol):
@@ -33,24 +32,6 @@ class Keeper(Protocol):
 
     def logs(self, name: str, lines: int) -> dict[str, str]:
         """Return the last lines of the logs of a service's replicas, by file."""
-
-
-class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a service is, in all blocks that are there.
-
-    Attributes:
-        name: The service's.
-        state: The best that it has in a block; `waiting` while there is no block.
-        replicas: How many a block is to have, at least.
-        ready: How many answer, in all blocks.
-        blocks: What each block last said of it, by the block's number.
-    """
-
-    name: str
-    state: ServiceState
-    replicas: int
-    ready: int
-    blocks: dict[str, ServiceReport]
 
 
 class ServiceHandle:

@@ -13,11 +13,12 @@ from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.errors import InvalidTask, RhapsodyError, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.executors.admission import Admission
 from rhapsody_parsl.executors.blocks import Block, Blocks
-from rhapsody_parsl.executors.service_handle import ServiceHandle, ServiceStatus
+from rhapsody_parsl.executors.service_handle import ServiceHandle
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.service_config import ServiceConfig, check_services, stopped
 from rhapsody_parsl.wire.messages import Serve
 from rhapsody_parsl.wire.reports import ServiceReport
+from rhapsody_parsl.wire.views import ServiceStatus
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("ExecutorServices", "Line", "check_added")

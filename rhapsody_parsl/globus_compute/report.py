@@ -7,7 +7,7 @@ import msgspec
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
-from rhapsody_parsl.executors.view import BlockView
+from rhapsody_parsl.wire.views import BlockView
 
 __all__ = ("describe", "why_not_high_assurance")
 

@@ -26,6 +26,8 @@ __all__ = (
     "remove_unused",
     "sweep",
     "sweep_memory",
+    "unused_folders",
+    "unused_memory",
 )
 
 _MEMORY = "/dev/shm"  # noqa: S108 - where engines put theirs
@@ -156,6 +158,35 @@ def _named(pids: "Iterable[int]", patterns: "Sequence[str]") -> "set[str]":
             continue
         found |= {path for name in patterns for path in fnmatch.filter(named, os.path.join(_MEMORY, name))}
     return {path for path in found if not path.endswith("(deleted)")}
+
+
+def unused_memory() -> "list[str]":
+    """Return the shared memory and files of engines on this host that nobody uses."""
+    unused = {path for path in _made_by_engines() if _unused(path)}
+    return sorted(unused - _mapped(unused))
+
+
+def unused_folders(folders: "Iterable[str]") -> "list[str]":
+    """Return those of some folders of ours that nobody holds; each is looked at with its lock taken for a moment."""
+    return [folder for folder in folders if _is_our_folder(folder) and _is_free(folder)]
+
+
+def _is_our_folder(folder: str) -> bool:
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _is_free(folder: str) -> bool:
+    try:
+        held = lock(folder)
+    except OSError:
+        return False
+    if held is not None:
+        os.close(held)
+    return held is not None
 
 
 # --- removed ---------------------------------------------------------------------------------------------------------

@@ -127,8 +127,11 @@ class Backlog:
 
     def take(self, of: Callable[[Lane], bool] = lambda _: True) -> list[Task]:
         """Take out all tasks, or those of some lanes."""
-        lanes = [lane for shape in self._waiting() for lane in shape.lanes if len(lane)]
-        return [task for lane in lanes if of(lane) for task in lane.take(len(lane))]
+        return [task for lane in self.lanes() if of(lane) for task in lane.take(len(lane))]
+
+    def lanes(self) -> list[Lane]:
+        """Return the lanes in which tasks wait."""
+        return [lane for shape in self._waiting() for lane in shape.lanes if len(lane)]
 
     def sole(self) -> Lane | None:
         """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""

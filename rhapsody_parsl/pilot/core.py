@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.examination import Examination
 from rhapsody_parsl.pilot.feeder import Feeder
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
@@ -38,6 +39,7 @@ class Core:
     Attributes:
         ledger: The block's.
         tally: Counts the tasks that have ended here.
+        examination: Looks at them for whoever asks.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Core:
         self._feeder = Feeder(runs, self._backlog, self._starts, self._home, last_starts=self._last_starts)
         self._outcomes = Outcomes()
         self.tally = self._outcomes.tally
+        self.examination = Examination(self._backlog, runs, self._starts, self._home)
 
     # --- what the shell takes -----------------------------------------------------------------------------------
 

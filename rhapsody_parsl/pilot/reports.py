@@ -1,11 +1,12 @@
 """What the pilot tells the driver of its block, made in one place of what the core counts and the runtimes tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.runtimes.protocol import Runtime
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import Report
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.states import RuntimeState
@@ -36,6 +37,22 @@ class Reports:
         self._states[name] = state, detail
         self.changed = True
 
+    def state_of(self, name: str) -> tuple[RuntimeState, str]:
+        """Return the state of a runtime, and why it is so."""
+        return self._states.get(name, ("off", ""))
+
+    def examined(self, question: Examine, worker_of: Callable[[str, int], str], now: float) -> Examined:
+        """Return the answer to whoever asks what waits and why.
+
+        Args:
+            question: What is asked.
+            worker_of: Tells the name of the process that has a run of a runtime.
+            now: The time of the core.
+        """
+        look = self._core.examination
+        lanes = look.lanes(self.state_of, self._services, now)
+        return Examined(question.question, lanes, look.places(question.tasks, worker_of))
+
     def note_services(self, services: Sequence[ServiceReport]) -> None:
         """These are the services now."""
         self._services = tuple(services)
@@ -56,7 +73,7 @@ class Reports:
     def _runtime_reports(self, running: Mapping[str, int]) -> dict[str, RuntimeReport]:
         ended, reports = self._core.tally.by_runtime(), {}
         for name in self._runtimes:
-            state, detail = self._states.get(name, ("off", ""))
+            state, detail = self.state_of(name)
             totals = _fields(ended.get(name, Totals()))
             reports[name] = RuntimeReport(state=state, detail=detail, running=running[name], **totals)
         return reports

@@ -35,6 +35,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.scheduling.travel import unpacked
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
@@ -140,6 +141,20 @@ class Shell:
             self._send(Served(order.order, name, facts))
         else:
             self._send(Served(order.order))
+
+    def examine(self, question: Examine) -> None:
+        """Somebody asks the driver what waits here, and why."""
+        try:
+            answer = self.reports.examined(question, self._worker_of, time.monotonic())
+        except Exception:  # a person's look must not cost the block
+            log.exception("what waits here could not be told")
+            answer = Examined(question.question)
+        self._send(answer)
+
+    def _worker_of(self, runtime: str, run: int) -> str:
+        """Return the name of the process that has a run, where its runtime says so."""
+        named = getattr(self._runtimes[runtime], "worker_of", None)
+        return str(named(run)) if named else ""
 
     async def close(self) -> None:
         """Stop all that runs in the block; returns when nothing is left."""

@@ -10,6 +10,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
@@ -317,8 +318,8 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
-ToPilot = Submit | Cancel | Stop | Serve
-FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
+ToPilot = Submit | Cancel | Stop | Serve | Examine
+FromPilot = Hello | Results | Report | Returned | Served | Holds | Examined | Goodbye
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
 FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -7,7 +7,11 @@ import msgspec
 
 from rhapsody_parsl.wire.states import Outcome
 
-__all__ = ("ExecutorTotals", "Tally", "Totals")
+__all__ = ("OTHER_APPS", "ExecutorTotals", "Tally", "Totals")
+
+OTHER_APPS = "(other apps)"
+_MOST_APPS = 4_000
+"""Names of apps, times outcomes, that are counted one by one: a campaign may make up a new name for each task."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,16 +57,28 @@ class Tally:
     def __init__(self, default_runtime: str = "") -> None:
         self._default = default_runtime
         self._counts: Counter[_Key] = Counter()
+        self._apps: Counter[tuple[str, Outcome]] = Counter()
 
-    def note(self, outcome: Outcome, runtime: str = "", service: str = "") -> None:
+    def note(self, outcome: Outcome, runtime: str = "", service: str = "", *, app: str = "") -> None:
         """Count a task.
 
         Args:
             outcome: What became of it.
             runtime: Whose it was; "" for the default.
             service: Which service it asked, if any.
+            app: Which app it was of, where that is counted.
         """
         self._counts[runtime or self._default, service, outcome] += 1
+        if app:
+            key = app, outcome
+            self._apps[key if key in self._apps or len(self._apps) < _MOST_APPS else (OTHER_APPS, outcome)] += 1
+
+    def by_app(self) -> dict[str, Totals]:
+        """Return the sums by app; of those beyond the first thousands, as one."""
+        sums: dict[str, Counter[str]] = {}
+        for (app, outcome), count in list(self._apps.items()):
+            sums.setdefault(app, Counter())[outcome] += count
+        return {app: Totals(**each) for app, each in sums.items()}
 
     def total(self) -> Totals:
         """Return the sum."""

@@ -20,7 +20,7 @@ from parsl.providers import SlurmProvider
 
 from rhapsody_parsl import config, errors, service_config
 from rhapsody_parsl.annotations import decorator as annotations
-from rhapsody_parsl.cli import globus, main
+from rhapsody_parsl.cli import main
 from rhapsody_parsl.globus_compute import RhapsodyEngine
 from testing.contract.subjects import Subject
 from testing.pages import PAGES, ROOT, examples, named
@@ -67,7 +67,6 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[list[str]], bo
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {*project["optional-dependencies"], "monitoring"}  # of ours, and the one of Parsl's
-    monkeypatch.setattr(globus, "_init", lambda _: 0)
     monkeypatch.setattr(sys, "argv", ["/bin/endpoint"])  # the endpoint's command wants a path there
     from globus_compute_endpoint.cli import app
 
@@ -89,7 +88,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[list[str]], bo
         "make": lambda arguments: all(target in targets for target in arguments if "=" not in target),
         "pip": installs,
         "python": is_file_or_module,
-        "rhapsody-parsl": lambda arguments: main.main(arguments) == 0,
+        "rhapsody-parsl": lambda arguments: bool(main.parser().parse_args(arguments)),
         "rhapsody-globus-compute-endpoint": starts_endpoint,
         "pytest": lambda arguments: (ROOT / arguments[0]).is_file(),
         "tools/rabbitmq.sh": lambda arguments: not arguments and (ROOT / "tools" / "rabbitmq.sh").is_file(),

@@ -27,6 +27,7 @@ MEANT = {
     "BlockLife": {"_get_launch_command", "_last_poll_time", "_launch_block"},
     "RhapsodyEngine": {"_engine_ready", "_handle_task_exception", "_submit"},
     "RhapsodyExecutor": {"_executor_exception"},
+    "ControlServer": {"run"},
     "Link": {"run"},
     "Listener": {"run"},
     "TaskFuture": {"cancel"},

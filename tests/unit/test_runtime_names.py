@@ -16,8 +16,9 @@ AT_HOME = (
     "runtime_table.py",
     "service_table.py",
     "annotations/decorator.py",
+    "doctor/software.py",
 )
-"""Where runtimes are, and are named: the last says which runtime a part is for."""
+"""Where runtimes are, and are named: the last two say which runtime a part is for, and what each needs."""
 ANOTHER_LOCAL = {"cli/globus.py", "cluster/batch.py", "globus_compute/endpoint_folder.py"}
 """Where "local" is a template, or what Flux calls its own instance."""
 NAMES = set(names())

@@ -89,6 +89,10 @@ class Dragon:
         """Pass on to the run's worker."""
         self.pool.cancel(run, tasks, kill)
 
+    def worker_of(self, run: int) -> str:
+        """Return the name of the worker that has a run, or ""."""
+        return self.pool.worker_of(run)
+
     async def stop(self) -> None:
         """End the workers, then every Dragon runtime."""
         self.pool.quit()

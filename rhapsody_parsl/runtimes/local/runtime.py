@@ -46,6 +46,10 @@ class Local:
         """Pass on to the worker."""
         self._workers.pool.cancel(run, tasks, kill)
 
+    def worker_of(self, run: int) -> str:
+        """Return the name of the worker that has a run, or ""."""
+        return self._workers.pool.worker_of(run)
+
     async def stop(self) -> None:
         """End the workers."""
         await self._workers.stop()

@@ -64,6 +64,10 @@ class MPI:
         """Pass on to whoever has them."""
         self._ways[run.spec.comm].cancel(run, tasks, kill)
 
+    def worker_of(self, run: int) -> str:
+        """Return the name of the worker or world that has a run, or ""."""
+        return next(filter(None, (way.worker_of(run) for way in self._ways.values())), "")
+
     async def stop(self) -> None:
         """End worlds, then workers."""
         for way in self._ways.values():

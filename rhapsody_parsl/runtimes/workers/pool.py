@@ -97,6 +97,11 @@ class WorkerPool:
         worker = self._workers.get(name)
         return worker.host if worker else ""
 
+    def worker_of(self, run: int) -> str:
+        """Return the name of the worker that has a run, "" when none has."""
+        worker = self._by_run.get(run)
+        return worker.name if worker else ""
+
     def on_hosts(self, hosts: Collection[str]) -> list[str]:
         """Return the names of the workers on some hosts."""
         return [worker.name for worker in self._workers.values() if worker.host in hosts]

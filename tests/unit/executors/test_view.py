@@ -3,8 +3,9 @@ from typing import get_args
 from parsl.jobs.states import JobState
 
 from rhapsody_parsl.executors.blocks import Block
-from rhapsody_parsl.executors.view import BlockState, describe_block, plain
+from rhapsody_parsl.executors.view import describe_block, plain
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
+from rhapsody_parsl.wire.views import BlockState
 from testing.nodes import make_inventory
 
 SERVICE = ServiceReport(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rhapsody_parsl.wire import messages
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
@@ -23,7 +24,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, RuntimeReport, ServiceReport, TaskCounts
-from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState
+from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState, TaskState
 from rhapsody_parsl.wire.totals import Totals
 
 m = messages
@@ -71,6 +72,14 @@ reports = st.builds(
 )  # fmt: skip
 facts = st.none() | st.builds(m.WorldFacts, numbers) | st.builds(m.ServiceFacts, names, names, numbers)
 ids = st.lists(numbers, max_size=4)
+lanes = st.builds(
+    LaneReport, app=names, runtime=names, service=names, asks=names, waiting=numbers, running=numbers,
+    prefetched=numbers, oldest=seconds, why=names,
+)  # fmt: skip
+places = st.builds(
+    TaskPlace, task=numbers, state=st.sampled_from(get_args(TaskState)), app=names, runtime=names,
+    nodes=st.lists(names, max_size=2).map(tuple), worker=names,
+)  # fmt: skip
 env = st.dictionaries(names, names, max_size=3)
 modes = st.sampled_from(["call", "process", "prompt", "rank"])
 KINDS: dict[type, st.SearchStrategy[Any]] = {
@@ -80,6 +89,10 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Serve: st.builds(m.Serve, numbers, st.binary(), st.booleans(), st.booleans()),
     m.Served: st.builds(m.Served, numbers, names, st.lists(plain, max_size=3)),
     m.Holds: st.builds(m.Holds, inventories),
+    Examine: st.builds(Examine, numbers, ids.map(tuple)),
+    Examined: st.builds(
+        Examined, numbers, st.lists(lanes, max_size=2).map(tuple), st.lists(places, max_size=2).map(tuple)
+    ),
     m.Goodbye: st.builds(m.Goodbye, names, ids),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),

@@ -33,6 +33,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
 from rhapsody_parsl.wire.malformed import MalformedFrame
@@ -188,6 +189,9 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
             case m.Serve(service=service):
                 with contextlib.suppress(RhapsodyError, ValueError):
                     decode_service(service)
+            case Examine(tasks=tasks):
+                core.examination.lanes(lambda _: ("ready", ""), (), 0.0)
+                core.examination.places(tasks, lambda *_: "")
         core.take()
         core.take_results()
 

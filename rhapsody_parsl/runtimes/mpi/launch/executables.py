@@ -47,6 +47,10 @@ class Executables:
         for host in {placed.node.host for placed in run.placed[1:]} if run.spec.resources.memory else ():
             self._context.events.at_work(run, host, {})  # ranks of a launch note themselves
 
+    def worker_of(self, run: int) -> str:
+        """Return the name of the worker that has a run, or ""."""
+        return self._workers.pool.worker_of(run)
+
     def end(self, run: Run) -> None:
         """Free the run's worker."""
         self._workers.pool.end(run)

@@ -84,6 +84,11 @@ class Functions:
         job.queue.extend(tasks)
         self._advance(job)
 
+    def worker_of(self, run: int) -> str:
+        """Return the name of the world that has a run, or ""."""
+        world = self._worlds.of_run.get(run)
+        return world.name if world else ""
+
     def end(self, run: Run) -> None:
         """The run is over."""
         if self._jobs.pop(run.id, None) is not None:
