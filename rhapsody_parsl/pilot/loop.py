@@ -16,6 +16,7 @@ from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
 from rhapsody_parsl.wire.shared_memory import check_shared
@@ -119,6 +120,9 @@ class Pilot:
                 self._core.cancel(tasks, now)
             case Serve():
                 self._shell.serve(message)
+            case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
+                self._shell.tunnel.receive(message)
+                return
             case Stop(drain=drain):
                 self._shell.draining = drain
                 if not drain:

@@ -5,6 +5,8 @@ A connection to the driver's address is a stream of the link. Its number is the 
 
 import msgspec
 
+from rhapsody_parsl.wire.tagged import Tagged
+
 __all__ = (
     "DoorRoutes",
     "DoorVisits",
@@ -18,34 +20,30 @@ __all__ = (
 )
 
 
-class _Message(msgspec.Struct, array_like=True, frozen=True, tag=True, gc=False):
-    pass
-
-
 # --- driver and pilot, both ways ---------------------------------------------------------------------------------
 
 
-class TunnelOpen(_Message, frozen=True):
+class TunnelOpen(Tagged, frozen=True):
     """Somebody has connected at the driver: connect to the block's front door."""
 
     stream: int
 
 
-class TunnelData(_Message, frozen=True):
+class TunnelData(Tagged, frozen=True):
     """Bytes of a stream."""
 
     stream: int
     data: bytes
 
 
-class TunnelCredit(_Message, frozen=True):
+class TunnelCredit(Tagged, frozen=True):
     """So many bytes more may be sent in a stream; stream 0 is all streams of the link together."""
 
     stream: int
     size: int
 
 
-class TunnelEnd(_Message, frozen=True):
+class TunnelEnd(Tagged, frozen=True):
     """Nothing more comes in a stream, and nothing more is taken."""
 
     stream: int
@@ -85,7 +83,7 @@ class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
     refusal: str = ""
 
 
-class DoorRoutes(_Message, frozen=True):
+class DoorRoutes(Tagged, frozen=True):
     """How the block's models are now; the answer is a `DoorVisits` of this version.
 
     Attributes:
@@ -102,7 +100,7 @@ class DoorRoutes(_Message, frozen=True):
 # --- the door to the pilot ---------------------------------------------------------------------------------------
 
 
-class DoorVisits(_Message, frozen=True):
+class DoorVisits(Tagged, frozen=True):
     """The requests that the door has.
 
     Attributes:

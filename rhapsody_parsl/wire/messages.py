@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -317,8 +318,8 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
-ToPilot = Submit | Cancel | Stop | Serve
-FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
+ToPilot = Submit | Cancel | Stop | Serve | Tunnelled
+FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye | Tunnelled
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | DoorVisits
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -36,6 +36,11 @@ class Pipe(asyncio.Protocol):
         if self._transport:
             self._transport.resume_reading()
 
+    def hold(self) -> None:
+        """Read nothing until it joins a stream."""
+        if self._transport:
+            self._transport.pause_reading()
+
     def refuse(self, why: str) -> None:
         """Answer the client that nobody can answer, and hang up."""
         if self._transport and not self.lost:
@@ -54,6 +59,8 @@ class Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
         self._transport = cast("asyncio.Transport", transport)
+        if self.lost:
+            self._transport.abort()
         early, self._early = self._early, []
         for data in early:
             self.deliver(data)
