@@ -231,12 +231,16 @@ def encode_service(service: ServiceConfig) -> bytes:
 
 
 def decode_service(encoded: bytes) -> ServiceConfig:
-    """Return what `encode_service` encoded."""
-    return _service(msgspec.msgpack.decode(encoded))
+    """Return what `encode_service` encoded.
+
+    Raises:
+        ValueError: It is no service of a known kind.
+    """
+    return _service(msgspec.msgpack.decode(encoded, type=dict[str, Any]))
 
 
 def _service(stated: Any) -> ServiceConfig:
-    config: ServiceConfig = msgspec.convert(stated, load(of_tag(stated["type"]).config))
+    config: ServiceConfig = msgspec.convert(stated, load(of_tag(stated.get("type")).config))
     return config
 
 

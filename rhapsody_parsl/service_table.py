@@ -52,9 +52,16 @@ def of_class(kind: type) -> ServiceRow:
     return next(row for row in _ROWS if row.config in _paths(kind))
 
 
-def of_tag(tag: str) -> ServiceRow:
-    """Return the row of a configuration that travels."""
-    return next(row for row in _ROWS if row.tag == tag)
+def of_tag(tag: object) -> ServiceRow:
+    """Return the row of a configuration that travels.
+
+    Raises:
+        ValueError: No kind of service has this tag.
+    """
+    for row in _ROWS:
+        if row.tag == tag:
+            return row
+    raise ValueError(f"no kind of service is called {tag!r}")
 
 
 def of_keys(keys: Collection[str]) -> ServiceRow:

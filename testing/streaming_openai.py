@@ -110,12 +110,18 @@ class Engine:
         return {**common, "object": f"chat.completion{'.chunk' if stream else ''}", "choices": [choice]}
 
 
-async def _serve(host: str, port: int, key: str, model: str) -> None:
+async def start(engine: Engine, host: str, port: int) -> web.AppRunner:
+    """Have an engine answer at an address."""
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_route("*", "/{path:.*}", Engine(key, model).answer)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    app.router.add_route("*", "/{path:.*}", engine.answer)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
+    return runner
+
+
+async def _serve(host: str, port: int, key: str, model: str) -> None:
+    await start(Engine(key, model), host, port)
     await asyncio.Event().wait()
 
 

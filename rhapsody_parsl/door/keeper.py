@@ -73,8 +73,8 @@ class Door:
 
     def pending(self, service: str) -> int:
         """Return how many requests for a service are here."""
-        replicas = (replica for one in self._models() if one.name == service for replica in one.replicas)
-        return self._visits.waiting.get(service, 0) + sum(self._visits.held.get(replica.peer, 0) for replica in replicas)
+        peers = [replica.peer for one in self._models() if one.name == service for replica in one.replicas]
+        return self._visits.waiting.get(service, 0) + sum(self._visits.held.get(peer, 0) for peer in peers)
 
     def held(self, replica: str) -> int:
         """Return how many requests a replica has of us; until we know that it gets no more, one at least."""
@@ -174,6 +174,8 @@ class Door:
             case DoorVisits():
                 self._visits = message
                 self._tell_services()
+            case _:
+                log.warning("the front door says %s, which it never does", type(message).__name__)
 
     def _tell_services(self) -> None:
         for service in self._models():

@@ -116,7 +116,6 @@ class Models:
         return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-
 def _entry(model: Model) -> dict[str, Any]:
-    named = model.listed.get(model.service) or next(iter(model.listed.values()), {})
+    named: dict[str, Any] = model.listed.get(model.service) or next(iter(model.listed.values()), {})
     return {"object": "model", "created": 0, "owned_by": "rhapsody_parsl", **named, "id": model.service}

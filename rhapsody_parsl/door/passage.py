@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -38,11 +38,11 @@ _IDLE = 3.0  # we close an idle connection before the usual server does
 _LISTED_WITHIN = aiohttp.ClientTimeout(total=10.0)
 
 
-class _Unreached(Exception):
+class _Unreached(Exception):  # noqa: N818 - named for what happened
     """A replica takes no connection: it has not seen the request."""
 
 
-class _Died(Exception):
+class _Died(Exception):  # noqa: N818 - as above
     """A replica went with the request before it sent anything back."""
 
 
@@ -60,7 +60,9 @@ class _Call:
         deadline: Until when it waits for a replica.
     """
 
-    def __init__(self, request: web.Request, body: bytes, asked: dict[str, Any], model: Model, deadline: float) -> None:
+    def __init__(
+        self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, deadline: float
+    ) -> None:
         self.path, self.body, self.asked, self.model = request.path, body, asked, model
         self.prefix, self.session = prefix_of(asked), request.headers.get(SESSION_HEADER, "")
         self.headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
@@ -71,6 +73,20 @@ class _Call:
         name = self.asked.get("model")
         known_as = model.known_as(name) if name is not None else None
         return self.body if known_as == name else msgspec.json.encode({**self.asked, "model": known_as})
+
+
+class _Begun(NamedTuple):
+    """An answer that has begun.
+
+    Attributes:
+        upstream: What the replica sends.
+        first: Its first bytes.
+        replica: Its name.
+    """
+
+    upstream: aiohttp.ClientResponse
+    first: bytes
+    replica: str
 
 
 class Passage:
@@ -106,10 +122,10 @@ class Passage:
         call = await self._read(request)
         name = call.model.service
         try:
-            async with self._first(call) as (upstream, first, seat):
+            async with self._asked(call) as begun:
                 self._counters.first_byte(name, time.monotonic() - began)
-                response = await self._give(request, upstream, first, seat)
-        except asyncio.CancelledError:
+                response = await self._give(request, begun)
+        except (asyncio.CancelledError, ConnectionError):
             self._counters.left(name)
             raise
         except Refusal as refusal:
@@ -132,35 +148,46 @@ class Passage:
             raise self._models.unknown(str(asked["model"])[:200])
         if model.refusal:
             raise Refusal(503, model.refusal)
-        return _Call(request, body, asked, model, time.monotonic() + self._wait)
+        return _Call(request, body=body, asked=asked, model=model, deadline=time.monotonic() + self._wait)
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _first(self, call: _Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, bytes, Seat]]:
+    async def _asked(self, call: _Call) -> AsyncIterator[_Begun]:
         """Ask until something comes back; leaving ends what the replica still does for it."""
+        seat, begun = await self._ask_until_begun(call)
+        try:
+            yield begun
+        finally:
+            _leave(begun.upstream)
+            self._end(call, seat)
+
+    async def _ask_until_begun(self, call: _Call) -> tuple[Seat, _Begun]:
+        """Ask one replica after the other until something comes back.
+
+        Raises:
+            Refusal: None answers.
+        """
         deaths = 0
         while True:
             seat = await self._choose(call)
             try:
-                upstream, first = await self._ask(call, seat)
-                try:
-                    yield upstream, first, seat
-                finally:
-                    _leave(upstream)
-                return
-            except _Unreached:
+                return seat, await self._ask(call, seat)
+            except BaseException as problem:
+                self._end(call, seat)
+                if not isinstance(problem, _Unreached | _Died):
+                    raise
                 seat.away_until = time.monotonic() + _AWAY
-            except _Died as death:
-                seat.away_until = time.monotonic() + _AWAY
-                deaths += 1
+                deaths += isinstance(problem, _Died)
                 if deaths == _MOST_DEATHS:
-                    text = f"{deaths} replicas of '{call.model.service}' died under this request, the last one: {death}"
+                    text = f"{deaths} replicas of '{call.model.service}' died under this request: {problem}"
                     raise Refusal(500, text, "replica_died") from None
                 self._counters.retried(call.model.service)
-            finally:
-                call.model.router.ended(seat)
-                self._changed()
+
+    def _end(self, call: _Call, seat: Seat) -> None:
+        """A replica has a request less."""
+        call.model.router.ended(seat)
+        self._changed()
 
     async def _choose(self, call: _Call) -> Seat:
         """Return a replica, when there is one; it counts as asked.
@@ -188,7 +215,7 @@ class Passage:
                 model.waiting -= 1
                 self._changed()
 
-    async def _ask(self, call: _Call, seat: Seat) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _ask(self, call: _Call, seat: Seat) -> _Begun:
         """Return the answer of a replica and its first bytes; all of them, where it says how many there are."""
         if not call.model.listed:
             await self._learn_of(call.model, seat)
@@ -201,17 +228,20 @@ class Passage:
         except (aiohttp.ClientError, OSError) as problem:
             raise _Died(str(problem) or type(problem).__name__) from problem
         try:
-            whole = (upstream.content_length or _LARGEST_WHOLE + 1) <= _LARGEST_WHOLE
-            first = await (upstream.content.read() if whole else upstream.content.readany())
-            if upstream.status >= _ERROR_OF_SERVER and await self._goes(call.model, seat):
-                raise _Died(f"HTTP {upstream.status}")  # noqa: TRY301 - as what the connection tells
-        except (aiohttp.ClientError, OSError, _Died) as problem:
+            return await self._begin(call.model, upstream, seat)
+        except (aiohttp.ClientError, OSError) as problem:
             upstream.close()
             raise _Died(str(problem) or type(problem).__name__) from problem
-        except BaseException:  # our client has gone
+        except BaseException:  # our client has gone, or the replica
             upstream.close()
             raise
-        return upstream, first
+
+    async def _begin(self, model: Model, upstream: aiohttp.ClientResponse, seat: Seat) -> _Begun:
+        whole = (upstream.content_length or _LARGEST_WHOLE + 1) <= _LARGEST_WHOLE
+        first = await (upstream.content.read() if whole else upstream.content.readany())
+        if upstream.status >= _ERROR_OF_SERVER and await self._goes(model, seat):
+            raise _Died(f"HTTP {upstream.status}")
+        return _Begun(upstream, first, seat.replica.partition("/")[0])
 
     async def _goes(self, model: Model, seat: Seat) -> bool:
         """Whether a replica that is in trouble is gone in a moment."""
@@ -222,32 +252,33 @@ class Passage:
 
     # --- answered ------------------------------------------------------------------------------------------------
 
-    async def _give(
-        self, request: web.Request, upstream: aiohttp.ClientResponse, first: bytes, seat: Seat
-    ) -> web.StreamResponse:
+    async def _give(self, request: web.Request, begun: _Begun) -> web.StreamResponse:
+        upstream, piece, replica = begun
         headers = {name: upstream.headers[name] for name in _PASSED_BACK if name in upstream.headers}
-        headers["X-Rhapsody-Replica"] = seat.replica.partition("/")[0]
-        if upstream.content.at_eof():
-            return web.Response(status=upstream.status, headers=headers, body=first)
+        headers["X-Rhapsody-Replica"] = replica
+        whole = upstream.content.at_eof()
         response = web.StreamResponse(status=upstream.status, headers=headers)
+        if whole:
+            response = web.Response(status=upstream.status, headers=headers, body=piece)
         if self._models.closing:
             response.force_close()
+        if whole:
+            return response
         await response.prepare(request)
-        piece = first
         while piece:
             await response.write(piece)
             try:
                 piece = await upstream.content.readany()
-            except (aiohttp.ClientError, OSError) as problem:
-                await self._break_off(request, response, str(problem))
+            except (aiohttp.ClientError, OSError):
+                await self._break_off(request, response)
                 break
         await response.write_eof()
         return response
 
-    async def _break_off(self, request: web.Request, response: web.StreamResponse, why: str) -> None:
+    async def _break_off(self, request: web.Request, response: web.StreamResponse) -> None:
         """A replica died in the middle of its answer: the client is to know that this is not its end."""
         if response.content_type == "text/event-stream":
-            await response.write(error_event(f"The replica died in the middle of its answer ({why})"))
+            await response.write(error_event("The replica died in the middle of its answer"))
         elif request.transport:
             request.transport.abort()
 
@@ -259,11 +290,9 @@ class Passage:
             await self._learn_of(model, seat)
 
     async def _learn_of(self, model: Model, seat: Seat) -> None:
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, LookupError, TypeError, msgspec.DecodeError):
-            async with self._session.get(
-                f"{seat.url}/models", headers=_key_of(model), timeout=_LISTED_WITHIN
-            ) as response:
-                entries = msgspec.json.decode(await response.read())["data"]
+        with contextlib.suppress(aiohttp.ClientError, OSError, LookupError, TypeError, msgspec.DecodeError):
+            async with self._session.get(f"{seat.url}/models", headers=_key_of(model), timeout=_LISTED_WITHIN) as told:
+                entries = msgspec.json.decode(await told.read())["data"]
                 model.listed = {entry["id"]: entry for entry in entries}
 
 

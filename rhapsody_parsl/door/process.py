@@ -9,7 +9,7 @@ from aiohttp import web
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
-from rhapsody_parsl.door.server import application
+from rhapsody_parsl.door.server import Server
 from rhapsody_parsl.door.settings import DoorSettings
 from rhapsody_parsl.services.conversation import Conversation, bind
 from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits
@@ -41,7 +41,7 @@ class _Process:
     async def run(self) -> None:
         """Serve until told to leave."""
         settings = self._settings
-        app = application(self._models, self._passage, self._counters, settings.secret)
+        app = Server(self._models, self._passage, self._counters, settings.secret).application()
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE)
         await runner.setup()
         listener = bind(settings.host, settings.port)

@@ -29,9 +29,10 @@ class Refusal(Exception):  # noqa: N818 - named for what it is; it never leaves 
         self.status, self._message, self._code = status, message, code
         self.headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}  # noqa: PLR2004 - HTTP's number
 
-    def body(self) -> bytes:
-        """Return the answer's body."""
-        return msgspec.json.encode(error_of(self.status, self._message, self._code))
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the answer says."""
+        return error_of(self.status, self._message, self._code)
 
 
 def error_of(status: int, message: str, code: str | None = None) -> dict[str, Any]:

@@ -72,9 +72,7 @@ class Router:
         """Return a replica that takes requests, whatever it has to do."""
         return next(iter(self._seats.values()), None)
 
-    def choose(
-        self, prefix: Sequence[int], session: str, now: float, without: Collection[str] = ()
-    ) -> Seat | None:
+    def choose(self, prefix: Sequence[int], session: str, now: float, without: Collection[str] = ()) -> Seat | None:
         """Return the replica for a request, None when none takes any; it counts as asked.
 
         Args:
@@ -83,9 +81,7 @@ class Router:
             now: The time.
             without: Replicas that are not to be asked.
         """
-        there = {
-            name: seat for name, seat in self._seats.items() if seat.away_until <= now and name not in without
-        }
+        there = {name: seat for name, seat in self._seats.items() if seat.away_until <= now and name not in without}
         if not there:
             return None
         seat = there.get(self._sessions.get(session, "")) if session else None

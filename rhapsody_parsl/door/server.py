@@ -1,7 +1,8 @@
 """The door's HTTP: who may ask, what there is to ask, and in which shape a refusal comes."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -9,9 +10,9 @@ from aiohttp import web
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
-from rhapsody_parsl.door.refusal import Refusal
+from rhapsody_parsl.door.refusal import Refusal, error_of
 
-__all__ = ("PASSED", "application")
+__all__ = ("PASSED", "Server")
 
 PASSED = (
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings",
@@ -26,8 +27,8 @@ _LARGEST = 256 << 20
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(models: Models, passage: Passage, counters: Counters, key: str) -> web.Application:
-    """Return the web application.
+class Server:
+    """The web application.
 
     Args:
         models: Those of the block.
@@ -35,46 +36,57 @@ def application(models: Models, passage: Passage, counters: Counters, key: str) 
         counters: For `/metrics`.
         key: That every request shows, but those for `/health` and `/metrics`.
     """
-    wanted = f"Bearer {key}".encode()
+
+    def __init__(self, models: Models, passage: Passage, counters: Counters, key: str) -> None:
+        self._models, self._passage, self._counters = models, passage, counters
+        self._wanted = f"Bearer {key}".encode()
+
+    def application(self) -> web.Application:
+        """Return it as aiohttp serves it."""
+        app = web.Application(middlewares=[self._admit], client_max_size=_LARGEST)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/v1/models", self._catalogue)
+        app.router.add_get("/v1/models/{name:.+}", self._one)
+        for path in PASSED:
+            app.router.add_post(path, self._passage.answer)
+        return app
 
     @web.middleware
-    async def admit(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        shown = request.headers.get("Authorization", "").encode()
+    async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Ask for the key, and give a refusal its shape."""
         try:
-            if request.path not in _OPEN and not hmac.compare_digest(shown, wanted):
-                raise Refusal(401, "The key is missing or wrong: send 'Authorization: Bearer KEY'", "invalid_api_key")
+            self._check(request)
             return await handler(request)
         except Refusal as refusal:
-            return _json(refusal.body(), refusal.status, refusal.headers)
+            return _json(refusal.content, refusal.status, refusal.headers)
         except web.HTTPException as problem:
-            message = f"{request.method} {request.path[:200]}: {problem.reason}"
-            return _json(Refusal(problem.status, message).body(), problem.status)
+            text = f"{request.method} {request.path[:200]}: {problem.reason}"
+            return _json(error_of(problem.status, text), problem.status)
 
-    async def health(request: web.Request) -> web.Response:
-        return _json(msgspec.json.encode({"status": "ok", "ready": sum(bool(model.router.first()) for model in models)}))
+    def _check(self, request: web.Request) -> None:
+        shown = request.headers.get("Authorization", "").encode(errors="replace")
+        if request.path not in _OPEN and not hmac.compare_digest(shown, self._wanted):
+            raise Refusal(401, "The key is missing or wrong: send 'Authorization: Bearer KEY'", "invalid_api_key")
 
-    async def metrics(request: web.Request) -> web.Response:
-        return web.Response(text=counters.text(models.held(), models.waiting()))
+    async def _health(self, request: web.Request) -> web.Response:
+        ready = sum(model.router.first() is not None for model in self._models)
+        return _json({"status": "ok", "models_ready": ready})
 
-    async def catalogue(request: web.Request) -> web.Response:
-        return _json(msgspec.json.encode({"object": "list", "data": models.catalogue()}))
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._counters.text(self._models.held(), self._models.waiting()))
 
-    async def one(request: web.Request) -> web.Response:
+    async def _catalogue(self, request: web.Request) -> web.Response:
+        return _json({"object": "list", "data": self._models.catalogue()})
+
+    async def _one(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        for entry in models.catalogue():
+        for entry in self._models.catalogue():
             if entry["id"] == name:
-                return _json(msgspec.json.encode(entry))
-        raise models.unknown(name)
-
-    app = web.Application(middlewares=[admit], client_max_size=_LARGEST)
-    app.router.add_get("/health", health)
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/v1/models", catalogue)
-    app.router.add_get("/v1/models/{name:.+}", one)
-    for path in PASSED:
-        app.router.add_post(path, passage.answer)
-    return app
+                return _json(entry)
+        raise self._models.unknown(name)
 
 
-def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def _json(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode(content)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")

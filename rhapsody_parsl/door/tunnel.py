@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from rhapsody_parsl.wire.door import TunnelOpen, Tunnelled
+from rhapsody_parsl.wire.door import Tunnelled, TunnelOpen
 from rhapsody_parsl.wire.pipe import Pipe, unavailable
 from rhapsody_parsl.wire.streams import Streams
 

@@ -1,4 +1,4 @@
-"""The driver's address for the models of all blocks: each connection goes on, as a stream of the link, to a block's door.
+"""The driver's address for the models of all blocks: each connection goes on to a block's door as a stream of the link.
 
 The address lasts as long as the executor. Blocks come and go behind it.
 """
@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
-from rhapsody_parsl.wire.door import TunnelOpen, Tunnelled
+from rhapsody_parsl.wire.door import Tunnelled, TunnelOpen
 from rhapsody_parsl.wire.pipe import Pipe
 from rhapsody_parsl.wire.streams import Streams
 
@@ -114,7 +114,7 @@ class FrontDoor:
             return False
         for block in there:
             if block not in self._lines:
-                self._lines[block] = self._line(block)
+                self._lines[block] = block.visitors = self._line(block)
         block = min(there, key=lambda block: len(self._lines[block]))
         self._streams += 1
         self._send(block, TunnelOpen(self._streams))

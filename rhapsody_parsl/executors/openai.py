@@ -45,7 +45,8 @@ class WithFrontDoor(Standalone):
         try:
             return f"http://{HOST}:{self._link.open_front_door(port)}/v1"
         except OSError as problem:
-            raise RhapsodyError(f"openai_url(port={port}): {problem.strerror}. Leave port out for a free one.") from None
+            text = f"openai_url(port={port}): {problem.strerror}. Leave port out for a free one."
+            raise RhapsodyError(text) from None
 
     def openai_client(self, **settings: Any) -> "OpenAI":
         """Return a client of the `openai` package for `openai_url`.

@@ -318,8 +318,10 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
-ToPilot = Submit | Cancel | Stop | Serve | Tunnelled
-FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye | Tunnelled
+ToCore = Submit | Cancel | Stop | Serve
+FromCore = Hello | Results | Report | Returned | Served | Holds | Goodbye
+ToPilot = ToCore | Tunnelled
+FromPilot = FromCore | Tunnelled
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes
 FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | DoorVisits
 Message = ToPilot | FromPilot | ToBackend | FromBackend

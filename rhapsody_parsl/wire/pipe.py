@@ -3,6 +3,8 @@
 import asyncio
 from typing import cast
 
+import msgspec
+
 from rhapsody_parsl.wire.streams import Streams
 
 __all__ = ("Pipe", "unavailable")
@@ -117,10 +119,10 @@ class Pipe(asyncio.Protocol):
 
 def unavailable(why: str) -> bytes:
     """Return the whole HTTP answer where no door is to give one."""
-    safe = why.replace("\\", "/").replace('"', "'")
-    body = f'{{"error":{{"message":"{safe}","type":"service_unavailable","param":null,"code":"service_unavailable"}}}}'
+    kind = "service_unavailable"
+    body = msgspec.json.encode({"error": {"message": why, "type": kind, "param": None, "code": kind}})
     head = (
-        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n"
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         f"Retry-After: {_RETRY_AFTER}\r\nConnection: close\r\n\r\n"
     )
-    return (head + body).encode()
+    return head.encode() + body

@@ -8,7 +8,7 @@ sent on the line waits behind `LINE_WINDOW` bytes at most. Streams that have byt
 from collections.abc import Callable
 from typing import Protocol
 
-from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen, Tunnelled
+from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, Tunnelled, TunnelOpen
 
 __all__ = ("LINE_WINDOW", "PIECE", "WINDOW", "End", "Streams")
 
@@ -128,7 +128,7 @@ class Streams:
                 if stream := self._forget(number):
                     stream.end.ended()
             case TunnelOpen():
-                raise TypeError("who opens streams for the other end takes this message itself")
+                return  # whoever opens streams for the other end takes this message before us
 
     def _note_arrival(self, size: int) -> None:
         self._arrived += size

@@ -167,7 +167,7 @@ def running() -> float:
 
         from rhapsody_parsl import service
 
-        url = service("tiny").base_url.replace("/v1", "/metrics")
+        url = service("tiny").url.replace("/v1", "/metrics")
         with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
             return str(answer.read().decode())
 

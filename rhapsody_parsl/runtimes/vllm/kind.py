@@ -55,8 +55,8 @@ class VLLMKind:
         )
 
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
-        """Return what an OpenAI client needs of one replica; the front door takes the place of the first two."""
-        return {"base_url": facts.url, "api_key": secret, "model": facts.model, "secret": secret}
+        """Return the model's name in requests, and the key of its replicas; other clients come by the front door."""
+        return {"model": facts.model, "secret": secret}
 
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         """Return the exception at the root; nothing when the process has looked itself what is wrong."""

@@ -31,9 +31,11 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
 from rhapsody_parsl.wire.session import Session
+from rhapsody_parsl.wire.streams import Streams
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
@@ -169,10 +171,17 @@ def test_a_pilot_that_sends_anything_costs_the_driver_that_block_alone(dice: ran
     assert link.blocks.get("1") is not None, "the other one is there"
 
 
+def readable(service: bytes) -> None:
+    """Read a service, or say why it is none."""
+    with contextlib.suppress(RhapsodyError, ValueError):
+        decode_service(service)
+
+
 def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> None:
     """Also tasks whose specification cannot be read: they fail, and nothing else."""
     core = Core(Runs(Ledger(make_nodes(2))), {"local": FakeRuntime()}, "local", {})
     codec: Codec[m.ToPilot] = Codec(m.ToPilot)
+    streams = Streams(lambda _: None)
 
     def hear(frames: list[bytes]) -> None:
         match codec.decode(frames):
@@ -183,8 +192,9 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
             case m.Stop():
                 core.return_waiting()
             case m.Serve(service=service):
-                with contextlib.suppress(RhapsodyError, ValueError):
-                    decode_service(service)
+                readable(service)
+            case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd() as word:
+                streams.receive(word)
         core.take()
         core.take_results()
 
