@@ -10,13 +10,13 @@ from rhapsody_parsl.block.context import Context, Leases, Loan
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.service_config import ServiceConfig, stopped
+from rhapsody_parsl.service_config import stopped
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
-from rhapsody_parsl.services.scaling import Scaling
+from rhapsody_parsl.services.scaling import scaling_of
 from rhapsody_parsl.wire.messages import FromBackend
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
@@ -90,7 +90,7 @@ class Service:
         self.front: Front = NoFront()
         self._needs = needs(kind)
         self.wanted = kind.config.least
-        self._scaling = _scaling(kind.config, kind.config.replicas)
+        self._scaling = scaling_of(kind.config, kind.config.replicas)
         self._looks: asyncio.Task[None] | None = None
         self.replicas: list[Replica] = []
         self._starts: dict[int, int] = {}
@@ -161,7 +161,7 @@ class Service:
         Raises:
             ServiceFailed: The block can never hold as many; nothing has changed.
         """
-        scaling = _scaling(self.kind.config, replicas)
+        scaling = scaling_of(self.kind.config, replicas)
         self._check_room(scaling.least)
         self._scaling = scaling
         self.wanted = min(scaling.most, max(scaling.least, self.wanted))
@@ -398,8 +398,3 @@ class Service:
             since=shown.since if shown else self._since,
             detail=shown.detail if shown else "the first request starts it" if self._scaling.most else "",
         )
-
-
-def _scaling(config: ServiceConfig, replicas: int | tuple[int, int]) -> Scaling:
-    least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
-    return Scaling(least, most, *config.scaling)

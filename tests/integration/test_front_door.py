@@ -7,9 +7,10 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import rhapsody_parsl
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import RhapsodyError
 from testing import leaks
+from testing.pages import ROOT, examples
 from testing.processes import below, processes_of
 from testing.streaming_openai import COMMAND
 from testing.waiting import until
@@ -39,7 +41,7 @@ pytestmark = pytest.mark.timeout(120 + 5 * KILLS)
 
 @python_app
 def found() -> tuple[str, str, rhapsody_parsl.Service]:
-    service = rhapsody_parsl.service("model")
+    service = rhapsody_parsl.service("assistant")
     return os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"], service
 
 
@@ -63,7 +65,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         label="front",
         runtimes=[LocalRuntime()],
         services=[
-            VLLMService("model", MODEL, replicas=2, **stand_in),
+            VLLMService("assistant", MODEL, replicas=2, **stand_in),
             VLLMService("grows", GROWS, replicas=(0, 2), requests_per_replica=4, idle_timeout=1, **stand_in),
         ],
         provider=LocalProvider(init_blocks=1, max_blocks=1),
@@ -73,7 +75,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     folder = tmp_path_factory.mktemp("front")
     config = Config(executors=[made], run_dir=str(folder), strategy="none", usage_tracking=0, initialize_logging=False)
     with leaks.watch(), parsl.load(config):
-        made.services["model"].wait_ready(60)
+        made.services["assistant"].wait_ready(60)
         yield made
 
 
@@ -88,14 +90,14 @@ def client(executor: RhapsodyExecutor) -> Iterator[openai.OpenAI]:
         yield made
 
 
-def said(client: openai.OpenAI, name: str = "model", tokens: int = 3) -> str:
+def said(client: openai.OpenAI, name: str = "assistant", tokens: int = 3) -> str:
     answer = client.completions.create(model=name, prompt="hello", max_tokens=tokens)
     return answer.choices[0].text
 
 
 def streamed(client: openai.OpenAI, tokens: int, **more: Any) -> int:
     """Return how many events of a stream came."""
-    with client.completions.create(model="model", prompt="hello", max_tokens=tokens, stream=True, **more) as stream:
+    with client.completions.create(model="assistant", prompt="hello", max_tokens=tokens, stream=True, **more) as stream:
         return sum(1 for _ in stream)
 
 
@@ -121,18 +123,21 @@ def test_tasks_and_the_driver_find_one_door_each_with_one_key(
     assert key == executor.openai_key
     assert service.url != url, "the replica's own address"
     assert executor.openai_url() == executor.openai_url() != url
-    assert asked_from_a_task("model").result() == "tok "
+    assert asked_from_a_task("assistant").result() == "tok "
     assert said(client) == "tok tok tok "
     assert client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "hello"}]
     ).choices[0].message.content == "tok "  # fmt: skip
-    assert client.embeddings.create(model="model", input="x", encoding_format="float").data[0].embedding == [0.5, 0.25]
-    assert [model.id for model in client.models.list()] == ["model", "grows", MODEL]
+    assert client.embeddings.create(model="assistant", input="x", encoding_format="float").data[0].embedding == [
+        0.5,
+        0.25,
+    ]
+    assert [model.id for model in client.models.list()] == ["assistant", "grows", MODEL]
 
 
 def test_a_stream_comes_token_by_token(client: openai.OpenAI) -> None:
     began = time.monotonic()
-    with client.completions.create(model="model", prompt="x", max_tokens=50, stream=True) as stream:
+    with client.completions.create(model="assistant", prompt="x", max_tokens=50, stream=True) as stream:
         came = [time.monotonic() - began for _ in stream]
     assert len(came) == 50
     assert came[0] < came[-1] / 2
@@ -142,7 +147,7 @@ def test_errors_are_those_of_openai(executor: RhapsodyExecutor, client: openai.O
     with pytest.raises(openai.NotFoundError, match="'no' does not exist in this block"):
         said(client, "no")
     with pytest.raises(openai.BadRequestError, match="a bad prompt"):
-        client.completions.create(model="model", prompt="refuse")
+        client.completions.create(model="assistant", prompt="refuse")
     with pytest.raises(openai.AuthenticationError, match="key is missing or wrong"):
         said(executor.openai_client().with_options(api_key="wrong"))
 
@@ -151,7 +156,7 @@ def test_errors_are_those_of_openai(executor: RhapsodyExecutor, client: openai.O
 def test_curl_streams_with_the_key_in_a_file(executor: RhapsodyExecutor, tmp_path: Path) -> None:
     header = tmp_path / "key"
     header.write_text(f"Authorization: Bearer {executor.openai_key}")
-    body = '{"model": "model", "prompt": "x", "max_tokens": 4, "stream": true}'
+    body = '{"model": "assistant", "prompt": "x", "max_tokens": 4, "stream": true}'
     command = ["curl", "-sSN", "-H", f"@{header}", "-H", "Content-Type: application/json", "-d", body]
     done = subprocess.run(
         [*command, f"{executor.openai_url()}/completions"], capture_output=True, text=True, check=True
@@ -162,7 +167,7 @@ def test_curl_streams_with_the_key_in_a_file(executor: RhapsodyExecutor, tmp_pat
 
 def test_a_client_that_goes_ends_its_request_in_the_engine(client: openai.OpenAI) -> None:
     before = sum(each["aborted"] for each in engines())
-    stream = client.completions.create(model="model", prompt="x", max_tokens=100_000, stream=True)
+    stream = client.completions.create(model="assistant", prompt="x", max_tokens=100_000, stream=True)
     next(iter(stream))
     gone = time.monotonic()
     stream.close()
@@ -180,7 +185,7 @@ def test_the_key_is_in_no_log_and_on_no_command_line(executor: RhapsodyExecutor)
 
 def test_a_slow_reader_holds_up_no_other_and_no_task(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
     flood = {"max_tokens": 100_000, "stream": True, "extra_body": {"wide": 20_000}}
-    slow = [client.completions.create(model="model", prompt="x", **flood) for _ in range(4)]  # type: ignore[call-overload]  # plain
+    slow = [client.completions.create(model="assistant", prompt="x", **flood) for _ in range(4)]  # type: ignore[call-overload]  # plain
     time.sleep(1)  # until they are full
     for _ in range(5):
         began = time.monotonic()
@@ -189,6 +194,19 @@ def test_a_slow_reader_holds_up_no_other_and_no_task(executor: RhapsodyExecutor,
         assert time.monotonic() - began < 2
     for stream in slow:
         stream.close()
+
+
+def test_the_examples_of_the_page_run(executor: RhapsodyExecutor) -> None:
+    names: dict[str, Any] = {}
+    for number, example in enumerate(examples(ROOT / "docs" / "front_door.md")):
+        own: dict[str, Any] = (
+            {"executor": executor} if "executor" in example else {}
+        )  # a task's function takes all along
+        exec(compile(example, f"front_door.md, example {number + 1}", "exec"), own)  # noqa: S102 - ours
+        names |= own
+    assert names["text"] == names["words"] == "tok "
+    assert (names["url"], names["key"]) == (executor.openai_url(), executor.openai_key)
+    names["client"].close()
 
 
 # --- while replicas, the door and blocks go ----------------------------------------------------------------------
@@ -240,9 +258,10 @@ def test_no_request_is_lost_when_replicas_are_killed(client: openai.OpenAI) -> N
 
 
 def test_no_stream_is_cut_by_scaling_and_restarts(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
-    service = executor.services["model"]
+    service = executor.services["assistant"]
     with ThreadPoolExecutor(6) as pool:
-        for change in (lambda: service.scale(1), lambda: service.scale(2), service.restart):
+        changes: list[Callable[[], None]] = [lambda: service.scale(1), lambda: service.scale(2), service.restart]
+        for change in changes:
             streams = [pool.submit(streamed, client, 60) for _ in range(6)]
             until(lambda: sum(each["running"] for each in engines()) >= 6)
             change()
@@ -253,7 +272,7 @@ def test_no_stream_is_cut_by_scaling_and_restarts(executor: RhapsodyExecutor, cl
 def test_a_model_that_is_stopped_refuses_and_one_that_is_started_answers(
     executor: RhapsodyExecutor, client: openai.OpenAI
 ) -> None:
-    service = executor.services["model"]
+    service = executor.services["assistant"]
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(streamed, client, 60)
         until(lambda: any(each["running"] for each in engines()))
@@ -304,6 +323,15 @@ def test_the_address_stays_when_a_block_goes_and_another_comes(
 
 
 # --- refused -----------------------------------------------------------------------------------------------------
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "examples" / "front_door.py"), f"example-{os.getpid()}", *COMMAND]
+    said = subprocess.run(
+        script, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
+    ).stdout.splitlines()
+    assert said[0].startswith("serving at http://127.0.0.1:")
+    assert said[1:] == ["tok " * 16, "from a task: " + "tok " * 16]
 
 
 def test_an_executor_without_models_or_not_started_has_no_address() -> None:

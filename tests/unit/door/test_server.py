@@ -292,20 +292,17 @@ def test_a_replica_where_nobody_listens_costs_a_request_nothing() -> None:
 
 
 def test_an_error_of_a_replica_that_is_gone_a_moment_later_is_nobodys_answer() -> None:
-    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}")
-        await writer.drain()
-        asyncio.get_running_loop().call_later(0.1, told)
-
     async def test(door: Door) -> None:
-        nonlocal told
-        told = lambda: door.tell("m-1/1")  # noqa: E731 - said when the replica dies
+        async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+            asyncio.get_running_loop().call_later(0.1, door.tell, "m-1/1")
+
         await door.breaker("m-0/1", dying)
         await door.engine("m-1/1")
         door.tell("m-0/1", "m-1/1")
         assert (await door.ask())[0] == 200
 
-    told: Callable[[], None] = lambda: None  # noqa: E731 - as above
     within(test)
 
 
