@@ -25,9 +25,10 @@ from benchmarks.library import machine, sides
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.door.routing import Router, Seat
 from rhapsody_parsl.wire.door import Route
+from testing.processes import processes_of, spent
 from testing.streaming_openai import COMMAND
 
-REQUESTS, TOKENS = 500, 2000
+REQUESTS, TOKENS = 500, 5000
 WAYS = ("engine", "door", "driver")
 
 
@@ -48,7 +49,7 @@ def _found() -> tuple[str, str, str]:
 
 
 def measure(_kind: str, folder: str, requests: int, tokens: int) -> sides.Turns:
-    """Measure each way: milliseconds a request, and microseconds a token of a stream."""
+    """Measure each way: milliseconds a request, microseconds a token of a stream, and the door's CPU for both."""
     name = f"stand-in-{os.getpid()}"
     model = VLLMService("model", name, cores=0, server="command", executable=COMMAND)
     provider = LocalProvider(init_blocks=1, max_blocks=1)
@@ -58,11 +59,14 @@ def measure(_kind: str, folder: str, requests: int, tokens: int) -> sides.Turns:
         key = executor.openai_key
         ways = {"engine": Way(url, secret, name), "door": Way(door, key, "model"),
                 "driver": Way(executor.openai_url(), key, "model")}  # fmt: skip
+        (process,) = processes_of("rhapsody_parsl.door.process")
         while True:
             numbers: sides.Numbers = {}
-            for label, way in ways.items():
-                numbers[f"{label} request"] = _request(way, requests)
-                numbers[f"{label} token"] = _token(way, tokens)
+            for what, ask, count in (("request", _request, requests), ("token", _token, tokens)):
+                for label, way in ways.items():
+                    before = spent(process.pid)[0]
+                    numbers[f"{label} {what}"] = ask(way, count)
+                    numbers[f"{label} {what}, CPU"] = 1e6 * (spent(process.pid)[0] - before) / count
             yield numbers
 
 
@@ -225,8 +229,10 @@ def main() -> None:
 def report(runs: sides.Runs, out: Path) -> None:
     """Print the tables and write JSON."""
     (numbers,) = sides.medians(runs).values()
-    rows = [[way, f"{numbers[f'{way} request']:.2f}", f"{numbers[f'{way} token']:.1f}"] for way in WAYS]
-    machine.show("Asked at", ["", "ms a request", "µs a token"], rows)
+    kinds = {"request": "ms a request", "token": "µs a token"}
+    cpu = {f"{kind}, CPU": f"µs of the door's CPU a {kind}" for kind in kinds}
+    rows = [[way, *(f"{numbers[f'{way} {kind}']:.2f}" for kind in (kinds | cpu))] for way in WAYS]
+    machine.show("Asked at", ["", *(kinds | cpu).values()], rows)
     chosen = list(choices())
     machine.show("A replica is chosen (simulated)", ["", "by", "answers/s", "of the first", "in the cache"], chosen)
     print(f"Four replicas answer {scaling():.2f} of four times as much as one (simulated, nothing shared)")
