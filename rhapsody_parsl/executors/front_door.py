@@ -53,16 +53,14 @@ class FrontDoor:
             self._server = await self._loop.create_server(lambda: _Visitor(self), HOST, port, backlog=_BACKLOG)
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def close(self) -> None:
-        """Hang up on everyone; idempotent."""
+    def close(self) -> None:
+        """Hang up on everyone, in the loop's next two turns; idempotent."""
         if self._server:
             self._server.close()
         for timer in self._waiting.values():
             timer.cancel()
         for visitor in list(self._visitors):
             visitor.hang_up()
-        await asyncio.sleep(0)  # the loop closes what was aborted, in two turns
-        await asyncio.sleep(0)
 
     # --- what becomes of blocks (any thread) ---------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ __all__ = ("Link",)
 log = logging.getLogger(__name__)
 
 _ANSWER_TIMEOUT = 10.0
+_LAST_TURNS = 2
+"""Of the loop, in which connections close that were cut off."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -219,7 +221,10 @@ class Link(threading.Thread):
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._front.close())
+            self._front.close()
+            for _ in range(_LAST_TURNS):
+                self._loop.stop()
+                self._loop.run_forever()
             self._close_listeners()
 
     def _entry(self, action: Callable[P, None]) -> Callable[P, None]:

@@ -65,7 +65,7 @@ class Services:
         """Be reached by a front door, from before the start."""
         self._front = front
         for service in self:
-            service.front = front
+            self._set_behind(service)
 
     def start(self) -> None:
         """Set every replica going; idempotent."""
@@ -108,9 +108,14 @@ class Services:
     def _add(self, kind: Kind) -> Service:
         secret = secrets.token_urlsafe(24)
         service = Service(kind, self._context, self._leases, hub=self._hub, secret=secret, on_change=self._changed)
-        service.front = self._front
+        self._set_behind(service)
         self._services[kind.config.name] = service
         return service
+
+    def _set_behind(self, service: Service) -> None:
+        """Have the front door's requests count; it has none for a command."""
+        if service.kind.config.takes_requests:
+            service.front = self._front
 
     def _replicas(self) -> list[Replica]:
         return [replica for service in self for replica in service.replicas]

@@ -8,12 +8,14 @@ from typing import Any
 from rhapsody_parsl.block.context import Node
 from rhapsody_parsl.door.keeper import Door
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
-from rhapsody_parsl.service_config import ServiceConfig, VLLMService
+from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService
+from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Route
 from rhapsody_parsl.wire.messages import Ready, ServiceFacts, ToBackend
 from testing.leases import FakeLeases
 from testing.nodes import make_context
+from tests.unit.services.test_services import PlainKind
 
 NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1))
 
@@ -30,17 +32,16 @@ class Kept:
         self.told: list[DoorRoutes] = []
         self.idle = 0
         context = make_context(folder, self, NODE, python="python", environment={})
-        configs: list[ServiceConfig] = [VLLMService("m", "x", cores=0, replicas=2)]
+        configs: list[ServiceConfig] = [VLLMService("m", "x", cores=0, replicas=2), CommandService("web", "x", cores=0)]
 
-        def make(config: ServiceConfig) -> VLLMKind:
-            assert isinstance(config, VLLMService)
-            return VLLMKind(config, context)
+        def make(config: ServiceConfig) -> Kind:
+            return VLLMKind(config, context) if isinstance(config, VLLMService) else PlainKind(config)
 
         self.block = Services(make, configs, context, FakeLeases())
         self.door = Door(context, self.block, key="key", wait=1.0, on_idle=self._idle)
         self.block.stand_behind(self.door)
         monkeypatch.setattr(self.door, "_live", self._never)
-        self.service = next(iter(self.block))
+        self.service, self.web = self.block
         self.service._started = self.block._started = True  # without a process of a replica's
 
     async def _never(self) -> None:
@@ -126,6 +127,18 @@ def test_a_replica_counts_as_busy_until_the_process_is_known_to_give_it_nothing_
         assert kept.door.held("m-1/1") == 1, "it may have got something meanwhile"
         kept.visits()
         assert kept.door.held("m-1/1") == kept.door.pending("m") == 0
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_a_command_has_nothing_to_wait_for(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        kept.ready(0)
+        kept.open()
+        kept.door.changed()
+        assert kept.door.held("m-0/1") == 1, "nobody knows yet"
+        (replica,) = kept.web.replicas
+        assert kept.web._held(replica) == kept.web._pending == 0
 
     within(tmp_path, monkeypatch, test)
 

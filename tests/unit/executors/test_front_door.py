@@ -76,7 +76,9 @@ class Joined:
     async def close(self) -> None:
         for tunnel in self.tunnels.values():
             await tunnel.stop()
-        await self.front.close()
+        self.front.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         for server in self.servers:
             server.close()
             await server.wait_closed()
