@@ -92,9 +92,9 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+    module = importlib.import_module(home)  # binds its own name here, which may be that of a function in it
+    globals().update({each: getattr(module, each) for each, where in _HOMES.items() if where == home})
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -155,6 +155,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         logs: Folder for the blocks' logs.
         runtimes: The user's, as far as they can be imported here, and the one for requests where a service takes some.
         missing: Why the others cannot, by name.
+        openai_key: What requests to the front doors of all blocks show.
+        openai_wait: Seconds that a request waits there for a replica.
         services: The user's.
         default_runtime: For tasks that name none.
         nodes: Declared number of nodes (all on this host), or 0 to ask the batch system.
@@ -198,6 +200,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     walltime: float = 0.0
     open_files: tuple[int, int] = (0, 0)
     missing: dict[str, str] = {}
+    openai_key: str = ""
+    openai_wait: float = 120.0
 
 
 def write_config(config: BlockConfig, path: Path) -> None:

@@ -31,10 +31,10 @@ class Service:
     Attributes:
         name: The name in the configuration.
         url: Where it answers: `http://host:port`, or `tcp://host:port` for a command that is not known to speak HTTP. A
-            model's URL ends in `/v1`.
-        secret: The password that was made for a command.
-        base_url: URL of a model's OpenAI-compatible API, `http://host:port/v1`.
-        api_key: The bearer token for a model.
+            model's URL ends in `/v1`, and is that of one replica.
+        secret: The password that was made for it; with a model's, its replica answers at `url`.
+        base_url: Of a model: the block's front door, `http://host:port/v1`, which leads to all replicas.
+        api_key: The bearer token for the front door.
         model: The model's name in requests.
     """
 

@@ -21,7 +21,7 @@ from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Ended, Failed, Give, Instruction, Send
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import (
-    FromPilot,
+    FromCore,
     Submit,
 )
 from testing.clock import Clock
@@ -45,7 +45,7 @@ KINDS: list[dict[str, Any]] = [
 ORDERS = ("fifo", "easy", "fair")
 _EVERY = 5_000
 """Campaigns between two words of progress."""
-_FROM_PILOT: Codec[FromPilot] = Codec(FromPilot)
+_FROM_PILOT: Codec[FromCore] = Codec(FromCore)
 
 
 class Campaign:

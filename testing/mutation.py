@@ -8,6 +8,7 @@ import msgspec
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.service_config import CommandService
+from rhapsody_parsl.wire import door
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
@@ -45,6 +46,9 @@ GENUINE: list[m.Message] = [
     Examine(1, (2,)),
     Examined(1, (LaneReport(app="a", runtime="mpi", waiting=1, why="x"),), (TaskPlace(task=2, state="running"),)),
     Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
+    door.TunnelOpen(1), door.TunnelData(1, b"GET /"), door.TunnelCredit(0, 9), door.TunnelEnd(1),
+    door.DoorRoutes(1, [door.ModelRoutes("a", "b", [door.Route("a-0/1", "u")])], True),
+    door.DoorVisits(1, {"a": 1}, {}),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]
 

@@ -20,7 +20,7 @@ from rhapsody_parsl.wire.messages import (
     Served,
     Stop,
     Submit,
-    ToPilot,
+    ToCore,
 )
 from rhapsody_parsl.wire.session import Session
 from testing.clock import Clock
@@ -32,7 +32,7 @@ __all__ = ("PERIOD", "THRESHOLD", "Pilot")
 
 PERIOD, THRESHOLD = 5.0, 30.0
 """Seconds between heartbeats; of silence until the other end counts as lost."""
-_TO_PILOT: Codec[ToPilot] = Codec(ToPilot)
+_TO_PILOT: Codec[ToCore] = Codec(ToCore)
 
 
 class Pilot:
@@ -135,7 +135,7 @@ class Pilot:
             self.to_driver.send(reply)
         self.session.replies.clear()
 
-    def _receive(self, message: ToPilot) -> None:
+    def _receive(self, message: ToCore) -> None:
         match message:
             case Submit(tasks=tasks):
                 self.block.core.submit(tasks, self.clock.now)

@@ -64,7 +64,7 @@ def engine_time() -> tuple[float, float]:
 
     from rhapsody_parsl import service  # noqa: PLC0415 - as above
 
-    url = service("tiny").base_url.replace("/v1", "/metrics")
+    url = service("tiny").url.replace("/v1", "/metrics")
     with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
         lines = answer.read().decode().splitlines()
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Block:
         heard: Monotonic time of its last word.
         idle_since: Monotonic time at which its last task ended, or of its first word.
         served: How many tasks it has ended.
+        visitors: The connections of clients of its models that lead there.
         drain_at: Monotonic time at which it gets no more tasks, and leaves when those it has begun have ended.
         too_long: The least walltime for which it had no time left, when it had handed the task back.
         closing: Whether it gets no more tasks.
@@ -61,6 +62,7 @@ class Block:
         self.leases: dict[int, LeaseRecord] = {}
         self.began = self.heard = self.idle_since = now
         self.served = 0
+        self.visitors: Sized = ()
         self.too_long = self.drain_at = math.inf
         self.closing = self.cut = self.lost = False
 

@@ -162,6 +162,7 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "cores_per_node": lambda name, value: check_range(name, value, 1, MOST),
     "gpus_per_node": lambda name, value: check_range(name, value, 0, MOST),
     "declared_nodes": lambda name, value: check_range(name, value, 1, MOST),
+    "openai_wait": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
     "request_workers": lambda name, value: check_range(name, value, 1, MOST),
 }
 

@@ -22,12 +22,13 @@ from rhapsody_parsl.executors.instructions import (
 )
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.complaints import Complaints
+from rhapsody_parsl.wire.door import Tunnelled
 from rhapsody_parsl.wire.examination import Examined
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Report, Result, Results, Served, Submit, Task
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
 
-__all__ = ("Conversation", "Outcomes")
+__all__ = ("Conversation", "Front", "Outcomes")
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,26 @@ class Outcomes(Protocol):
         """The link itself broke; it serves nobody any more."""
 
 
+class Front(Protocol):
+    """Who carries connections to blocks."""
+
+    def joined(self, block: Block) -> None:
+        """A block's pilot said hello."""
+
+    def left(self, block: Block) -> None:
+        """A block is gone."""
+
+    def receive(self, block: Block, message: Tunnelled) -> None:
+        """A block's pilot said something of a connection."""
+
+
 class Conversation:
     """The driver's side of all conversations with pilots. It has no thread: one caller at a time may enter.
 
     Args:
         dispatcher: Decides.
         outcomes: Who learns how tasks end.
+        front: Who carries connections.
         send: Sends frames to a pilot: `(name, frames, local)`; returns whether there is a connection that takes them.
         changed: Called when a block has joined, left, or told how it is.
         shared_folder: Folder for large payloads, or "".
@@ -69,12 +84,14 @@ class Conversation:
         self,
         dispatcher: Dispatcher,
         outcomes: Outcomes,
+        front: Front,
         *,
         send: Callable[[str, list[bytes], bool], bool],
         changed: Callable[[], None],
         shared_folder: str,
     ) -> None:
-        self._dispatcher, self._outcomes, self._shared = dispatcher, outcomes, shared_folder
+        self._dispatcher, self._outcomes, self._front = dispatcher, outcomes, front
+        self._shared = shared_folder
         self._send_frames, self._changed = send, changed
         self._codec: Codec[FromPilot] = Codec(FromPilot)
         self._complaints = Complaints(log)
@@ -111,6 +128,9 @@ class Conversation:
     def _take_in(self, block: Block, message: FromPilot) -> None:
         if isinstance(message, Results):
             check_shared(message.results, self._shared, block.id)
+        elif isinstance(message, Tunnelled):
+            self._front.receive(block, message)
+            return
         self._dispatcher.receive(block, message)
         self.perform()
         if isinstance(message, Report | Served | Examined):
@@ -132,6 +152,12 @@ class Conversation:
         for block in self._dispatcher.blocks:
             self._put(block, block.session.beat())
         self.perform()
+
+    def tell(self, block: Block, message: Message) -> None:
+        """Send a block's pilot a message, while it is there."""
+        if self._dispatcher.blocks.get(block.id) is block:
+            self._send(block, message)
+            self.perform()
 
     def _send(self, block: Block, message: Message) -> None:
         self._put(block, block.session.send(encode(message)))
@@ -176,10 +202,12 @@ class Conversation:
             case Joined(block=block):
                 log.info("block %s is there: %s", block.id, block.inventory)
                 self._outcomes.joined(block)
+                self._front.joined(block)
                 self._changed()
             case Left(block=block, reason=reason):
                 log.info("block %s is gone: %s", block.id, reason)
                 self._outcomes.left(block)
+                self._front.left(block)
                 discard_block(self._shared, block.id)
                 self._changed()
             case Cut(block=block):

@@ -32,7 +32,7 @@ from rhapsody_parsl.executors.service_orders import ServiceOrders
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import (
     Cancel,
-    FromPilot,
+    FromCore,
     Goodbye,
     Hello,
     Holds,
@@ -172,7 +172,7 @@ class Dispatcher:
         block.heard, block.cut = now, False
         return block
 
-    def receive(self, block: Block, message: FromPilot) -> None:
+    def receive(self, block: Block, message: FromCore) -> None:
         """A block's pilot said something."""
         match message:
             case Results(results=results, leases=leases):
@@ -287,7 +287,7 @@ class Dispatcher:
         chosen: dict[str, bool] = {}
         for id_ in self.blocks.to_end(launched, count, max_idletime, now):
             block = self.blocks.get(id_)
-            chosen[id_] = bool(block and block.tasks)
+            chosen[id_] = bool(block and (block.tasks or block.visitors))
             if block:
                 self._dismiss(block, drain=chosen[id_])
         return chosen

@@ -43,6 +43,7 @@ from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.observed import Observed
+from rhapsody_parsl.executors.openai import WithFrontDoor
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
 from rhapsody_parsl.hosts import limits
@@ -72,7 +73,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(Observed, RepresentationMixin):
+class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -81,6 +82,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         runtimes: What runs apps in the blocks; default Dragon alone. With a `VLLMService` it may be [].
         services: What each block serves for its whole life: `VLLMService(...)`, `CommandService(...)`.
         request_workers: Processes that run the bodies of apps with a prompt for a service.
+        openai_wait: Seconds that a request to the front door waits while no block or no replica of its model is there.
         default_runtime: For apps that name none; default the first of `dragon`, `local` and the rest that is there
             and takes tasks without ranks.
         address: Address of this host for the blocks. Default: a Unix socket for pilots on this host. For others
@@ -143,6 +145,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         enforce_memory: bool = True,
         request_workers: int = 1,
         control: bool = True,
+        openai_wait: int | float = 120,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers, self.control = label, request_workers, control
@@ -157,7 +160,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
-        self.ageing, self.enforce_memory = ageing, enforce_memory
+        self.ageing, self.enforce_memory, self.openai_wait = ageing, enforce_memory, openai_wait
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
@@ -178,6 +181,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             mem_per_node=self.mem_per_node,
             declared_nodes=self.declared_nodes,
             request_workers=self.request_workers,
+            openai_wait=self.openai_wait,
         )
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
@@ -214,6 +218,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         self._link = Link(
             where.address, self, blocks, local=where.beside, proof=proof, token=token,
             period=self.heartbeat_period, threshold=self.heartbeat_threshold, shared_folder=self._shared.path,
+            front_wait=self.openai_wait,
         )  # fmt: skip
         local = [f"ipc://{self._link.local_address}"] if where.beside else []
         addresses = [*local, *(f"tcp://{host}:{self._link.port}" for host in where.hosts)]
@@ -259,6 +264,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             enforce_memory=self.enforce_memory,
             walltime=walltime_of(self.provider),
             open_files=limits.raised(),
+            openai_key=self.openai_key,
+            openai_wait=self.openai_wait,
         )
 
     def submit(

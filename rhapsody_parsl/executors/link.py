@@ -12,10 +12,12 @@ from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.executors.blocks import Blocks
+from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.conversation import Conversation, Outcomes
 from rhapsody_parsl.executors.dispatcher import Dispatcher
+from rhapsody_parsl.executors.front_door import FrontDoor
 from rhapsody_parsl.executors.listeners import Listeners
+from rhapsody_parsl.wire.door import Tunnelled
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
@@ -26,6 +28,8 @@ __all__ = ("Link",)
 log = logging.getLogger(__name__)
 
 _ANSWER_TIMEOUT = 10.0
+_LAST_TURNS = 2
+"""Of the loop, in which connections close that were cut off."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +53,7 @@ class Link(threading.Thread):
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which a block counts as lost.
         shared_folder: Folder for large payloads, or "".
+        front_wait: Seconds that a connection for models waits while no block is there.
     """
 
     def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
@@ -63,6 +68,7 @@ class Link(threading.Thread):
         period: float,
         threshold: float,
         shared_folder: str = "",
+        front_wait: float = 0.0,
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
         self._outcomes, self._period = outcomes, period
@@ -79,9 +85,11 @@ class Link(threading.Thread):
             hear=self._entry(self._hear_tcp), hear_local=self._entry(self._hear_local),
             ended=self._entry(self._ask_all), cut=self._entry(self._cut),
         )  # fmt: skip
+        self._front = FrontDoor(self._loop, blocks, self._tell, front_wait)
         self._conversation = Conversation(
             self._dispatcher,
             outcomes,
+            self._front,
             send=self._listeners.send,
             changed=self._blocks_changed,
             shared_folder=shared_folder,
@@ -196,6 +204,14 @@ class Link(threading.Thread):
         self.call(told.set)
         told.wait(1)
 
+    def open_front_door(self, port: int) -> int:
+        """Listen for clients of the models, on a free port where it is 0; return on which. Idempotent.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        return asyncio.run_coroutine_threadsafe(self._front.open(port), self._loop).result(_ANSWER_TIMEOUT)
+
     def close(self) -> None:
         """End the thread and close the listeners; idempotent."""
         self._stopping = True
@@ -230,6 +246,10 @@ class Link(threading.Thread):
         try:
             self._loop.run_forever()
         finally:
+            self._front.close()
+            for _ in range(_LAST_TURNS):
+                self._loop.stop()
+                self._loop.run_forever()
             self._close_listeners()
 
     def _entry(self, action: Callable[P, None]) -> Callable[P, None]:
@@ -282,6 +302,11 @@ class Link(threading.Thread):
 
     def _ask_all(self) -> None:
         self._conversation.ask_all()
+
+    def _tell(self, block: Block, message: Tunnelled) -> None:
+        """Send something of a connection to a block; called by the loop, outside of our lock."""
+        with self._lock:
+            self._conversation.tell(block, message)
 
     def _blocks_changed(self) -> None:
         with self._changed:

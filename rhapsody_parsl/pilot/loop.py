@@ -16,6 +16,7 @@ from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
@@ -122,6 +123,8 @@ class Pilot:
                 self._shell.serve(message)
             case Examine():
                 self._shell.examine(message)
+            case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
+                self._shell.tunnel.receive(message)
                 return
             case Stop(drain=drain):
                 self._shell.draining = drain

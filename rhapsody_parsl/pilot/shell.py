@@ -12,6 +12,8 @@ from pathlib import Path
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.config import BlockConfig, decode_service
+from rhapsody_parsl.door.keeper import Door
+from rhapsody_parsl.door.tunnel import Tunnel
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.catalogue import build, build_services
@@ -53,8 +55,8 @@ _BLOCK_VARIABLE = "PARSL_WORKER_BLOCK_ID"
 class Shell:
     """The core of a block with its runtimes, services, memory limits and hosts; it is the runtimes' `Events`.
 
-    Closing runs in this order: (1) stop the runtimes and services, all at once, (2) stop the memory watches, (3) leave
-    the other hosts.
+    Closing runs in this order: (1) stop the runtimes, the services and their front door, all at once, (2) stop the
+    memory watches, (3) leave the other hosts.
 
     Args:
         config: The block's.
@@ -71,6 +73,7 @@ class Shell:
         core: Decides.
         context: What the runtimes know of the block.
         reports: What the driver is told of the block.
+        tunnel: From the driver to the front door.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
 
@@ -109,6 +112,11 @@ class Shell:
         )
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
+        self._door = Door(
+            self.context, self._services, key=config.openai_key, wait=config.openai_wait, on_idle=self.act
+        )
+        self._services.stand_behind(self._door)
+        self.tunnel = Tunnel(send, lambda: self._door.port, config.openai_wait)
         self._runtimes = build(config, self.context, self._services)
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
         order = unpacked(config.scheduling, config.ageing)
@@ -160,7 +168,7 @@ class Shell:
         """Stop all that runs in the block; returns when nothing is left."""
         self._background.cancel()
         stops = {f"runtime {name}": runtime.stop() for name, runtime in self._runtimes.items()}
-        stops["services"] = self._services.stop()
+        stops |= {"services": self._services.stop(), "front door": self._door.stop(), "tunnel": self.tunnel.stop()}
         await asyncio.gather(*(_watch(what, stop) for what, stop in stops.items()))
         await _watch("memory limits", self._limits.stop())
         hosts = self.context.hosts.values()
@@ -326,7 +334,8 @@ class Shell:
         """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
         if waiting := self.core.return_waiting():
             self._send(Returned(0, waiting))
-        if not self.core.running:
+        self._door.drain()
+        if not self.core.running and not self._door.busy:
             self._leaving.begin("drained")
 
     def _arm_timer(self) -> None:

@@ -73,9 +73,6 @@ class Kind(Protocol):
             secret: The service's.
         """
 
-    def variables(self, address: Mapping[str, str]) -> dict[str, str]:
-        """Return variables that tasks get of the first service of this kind, beside those that every service has."""
-
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         """Return what a log says of a failure, "" to show nothing of it, None to show its end.
 

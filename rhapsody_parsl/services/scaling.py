@@ -1,6 +1,8 @@
 """How many replicas the requests of a service need: no I/O; times are those of any one clock."""
 
-__all__ = ("Scaling",)
+from rhapsody_parsl.service_config import ServiceConfig
+
+__all__ = ("Scaling", "scaling_of")
 
 
 class Scaling:
@@ -38,3 +40,9 @@ class Scaling:
             return replicas
         self._since = None
         return self._peak
+
+
+def scaling_of(config: ServiceConfig, replicas: int | tuple[int, int]) -> Scaling:
+    """Return the scaling of a service that is to have so many replicas, or between so many."""
+    least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
+    return Scaling(least, most, *config.scaling)

@@ -10,12 +10,13 @@ from rhapsody_parsl.block.context import Context, Leases, Loan
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.service_config import ServiceConfig, stopped
+from rhapsody_parsl.service_config import stopped
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
+from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
-from rhapsody_parsl.services.scaling import Scaling
+from rhapsody_parsl.services.scaling import scaling_of
 from rhapsody_parsl.wire.messages import FromBackend
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
@@ -65,6 +66,8 @@ class Service:
 
     Attributes:
         kind: See above.
+        secret: See above.
+        front: Who gives work to it beside its listener.
         wanted: How many replicas there are to be.
         replicas: Those that are there, also those that leave.
         listener: Who gives work to it, None where tasks speak to it themselves.
@@ -82,11 +85,12 @@ class Service:
         on_change: Callable[[], None],
     ) -> None:
         self.kind, self._context, self._leases, self._on_change = kind, context, leases, on_change
-        self._hub, self._secret = hub, secret
+        self._hub, self.secret = hub, secret
         self.listener: Listener | None = None
+        self.front: Front = NoFront()
         self._needs = needs(kind)
         self.wanted = kind.config.least
-        self._scaling = _scaling(kind.config, kind.config.replicas)
+        self._scaling = scaling_of(kind.config, kind.config.replicas)
         self._looks: asyncio.Task[None] | None = None
         self.replicas: list[Replica] = []
         self._starts: dict[int, int] = {}
@@ -115,6 +119,11 @@ class Service:
             return None if self._scaling.most else stopped(self.name)
         errors = [replica.error for replica in self.replicas]
         return errors[0] if all(errors) else None
+
+    @property
+    def refusal(self) -> RhapsodyError | None:
+        """Why it takes no further requests, or None while it does."""
+        return self.error if self._scaling.most else stopped(self.name)
 
     @property
     def parting(self) -> bool:
@@ -152,7 +161,7 @@ class Service:
         Raises:
             ServiceFailed: The block can never hold as many; nothing has changed.
         """
-        scaling = _scaling(self.kind.config, replicas)
+        scaling = scaling_of(self.kind.config, replicas)
         self._check_room(scaling.least)
         self._scaling = scaling
         self.wanted = min(scaling.most, max(scaling.least, self.wanted))
@@ -190,8 +199,7 @@ class Service:
                 self._look()
 
     def _look(self) -> None:
-        pending = self.listener.pending if self.listener else 0
-        wanted = self._scaling.wanted(self.wanted, pending, time.monotonic())
+        wanted = self._scaling.wanted(self.wanted, self._pending, time.monotonic())
         while self.wanted < wanted and self._grow():
             pass
         if wanted < self.wanted:
@@ -212,8 +220,15 @@ class Service:
         return True
 
     def _worth(self, replica: Replica) -> tuple[int, int, int]:
-        held = self.listener.held(replica) if self.listener else 0
-        return -SHOWN_FIRST.index(replica.state), held, -replica.index
+        return -SHOWN_FIRST.index(replica.state), self._held(replica), -replica.index
+
+    @property
+    def _pending(self) -> int:
+        """Requests that have not ended."""
+        return (self.listener.pending if self.listener else 0) + self.front.pending(self.name)
+
+    def _held(self, replica: Replica) -> int:
+        return (self.listener.held(replica) if self.listener else 0) + self.front.held(replica.peer)
 
     def _add(self) -> Replica:
         index = min(set(range(len(self.replicas) + 1)) - {replica.index for replica in self.replicas})
@@ -223,7 +238,7 @@ class Service:
             self._context,
             starts=self._starts.get(index, 0),
             hub=self._hub,
-            secret=self._secret,
+            secret=self.secret,
             owner=self,
         )
         self.replicas.append(replica)
@@ -306,11 +321,11 @@ class Service:
 
     def _go_on(self) -> None:
         """Do what had to wait: stop replicas that have nothing left to do, and start the next again that is to be."""
-        if self._closing and not (self.listener and self.listener.pending):
+        if self._closing and not self._pending:
             self._closing = False
             self._adjust(drain=True)
         for replica in self.replicas:
-            if replica.leaving and not (self.listener and self.listener.held(replica)):
+            if replica.leaving and not self._held(replica):
                 self._end(replica)
         if self._stale and all(replica.state in _SETTLED for replica in self.replicas):
             replica = self._stale.pop(0)
@@ -359,7 +374,7 @@ class Service:
         """Return what a task needs to speak to the service itself, or None while it is not ready."""
         for replica in self.replicas:
             if replica.state == "ready":
-                return self.kind.address(replica.facts, self._secret)
+                return self.kind.address(replica.facts, self.secret)
         return None
 
     def describe(self) -> ServiceReport:
@@ -383,8 +398,3 @@ class Service:
             since=shown.since if shown else self._since,
             detail=shown.detail if shown else "the first request starts it" if self._scaling.most else "",
         )
-
-
-def _scaling(config: ServiceConfig, replicas: int | tuple[int, int]) -> Scaling:
-    least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
-    return Scaling(least, most, *config.scaling)

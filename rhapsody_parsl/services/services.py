@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,6 +14,7 @@ from rhapsody_parsl.block.context import Context, Leases
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, FILE_VARIABLE
 from rhapsody_parsl.service_config import ServiceConfig, variable_of
+from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
@@ -46,6 +47,7 @@ class Services:
         self._make, self._context, self._leases = make, context, leases
         self._hub = Exchange(context, "services", self._receive)
         self._started = False
+        self._front: Front = NoFront()
         self._file, self._written = context.logs / "services.json", ""
         self._services: dict[str, Service] = {}
         for config in configs:
@@ -58,6 +60,12 @@ class Services:
     def get(self, name: str) -> Service | None:
         """Return the service of a name."""
         return self._services.get(name)
+
+    def stand_behind(self, front: Front) -> None:
+        """Be reached by a front door, from before the start."""
+        self._front = front
+        for service in self:
+            self._set_behind(service)
 
     def start(self) -> None:
         """Set every replica going; idempotent."""
@@ -100,8 +108,14 @@ class Services:
     def _add(self, kind: Kind) -> Service:
         secret = secrets.token_urlsafe(24)
         service = Service(kind, self._context, self._leases, hub=self._hub, secret=secret, on_change=self._changed)
+        self._set_behind(service)
         self._services[kind.config.name] = service
         return service
+
+    def _set_behind(self, service: Service) -> None:
+        """Have the front door's requests count; it has none for a command."""
+        if service.kind.config.takes_requests:
+            service.front = self._front
 
     def _replicas(self) -> list[Replica]:
         return [replica for service in self for replica in service.replicas]
@@ -121,10 +135,11 @@ class Services:
         """Let tasks and people know."""
         if not self._started:
             return
+        self._front.changed()
         known: dict[str, object] = {}
-        variables: dict[str, str] = {}
+        variables = _for_clients(self._front.address())
         for service in self:
-            if (address := service.address()) is not None:
+            if (address := self._address(service)) is not None:
                 known[service.name] = {"url": service.url, **address}
                 variables = _variables(service, address) | variables
             elif error := service.error:
@@ -137,6 +152,13 @@ class Services:
         self._context.environment.update({ENVIRONMENT_VARIABLE: text, **variables})
         self._tell_those_who_wait(text)
         self._context.events.services([service.describe() for service in self])
+
+    def _address(self, service: Service) -> dict[str, str] | None:
+        """Return what a task needs to speak to a service; to a model, by the front door, where one is."""
+        address = service.address()
+        if address is None or not service.kind.config.takes_requests:
+            return address
+        return {**address, **self._front.address()}
 
     def _forget_variables(self, service: Service) -> None:
         """A service that was stopped has no address."""
@@ -156,10 +178,15 @@ class Services:
                 os.replace(new, self._file)
 
 
+def _for_clients(address: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that OpenAI's clients read."""
+    return {"OPENAI_BASE_URL": address["base_url"], "OPENAI_API_KEY": address["api_key"]} if address else {}
+
+
 def _variables(service: Service, address: dict[str, str]) -> dict[str, str]:
     """Return the variables of a service that is ready; they stay when it is not, for a restart takes the same port."""
     prefix, parts = variable_of(service.name), urlsplit(service.url)
     own = {f"{prefix}_URL": service.url, f"{prefix}_HOST": parts.hostname or "", f"{prefix}_PORT": str(parts.port)}
     if secret := address.get("secret"):
         own[f"{prefix}_SECRET"] = secret
-    return own | service.kind.variables(address)
+    return own

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
@@ -318,8 +319,10 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
-ToPilot = Submit | Cancel | Stop | Serve | Examine
-FromPilot = Hello | Results | Report | Returned | Served | Holds | Examined | Goodbye
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
+ToCore = Submit | Cancel | Stop | Serve | Examine
+FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Goodbye
+ToPilot = ToCore | Tunnelled
+FromPilot = FromCore | Tunnelled
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | DoorVisits
 Message = ToPilot | FromPilot | ToBackend | FromBackend

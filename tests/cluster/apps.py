@@ -132,7 +132,7 @@ def ask(name: str, prompt: str) -> tuple[str, str, str]:
         {"Authorization": f"Bearer {found.api_key}", "Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
-        return os.uname().nodename, found.base_url, json.load(answer)["choices"][0]["text"]
+        return os.uname().nodename, found.url, json.load(answer)["choices"][0]["text"]
 
 
 def fetch(name: str) -> tuple[str, str, bool]:

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "it is about a class of the reader's: tests/unit/test_docs.py gives it one",
     "docs/runtimes/add_a_runtime.md": "it is examples/add_a_runtime.py, which has tests of its own",
     "docs/scheduling.md": "it is examples/order, which runs below",
+    "docs/front_door.md": "it needs a model that streams: tests/integration/test_front_door.py has one",
     "docs/globus_compute.md": "it needs an endpoint: tests/unit/test_docs.py makes all of it but that",
 }
 NAMES = [named(page) for page in PAGES if examples(page) and named(page) not in ELSEWHERE]

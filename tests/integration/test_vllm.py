@@ -167,7 +167,7 @@ def running() -> float:
 
         from rhapsody_parsl import service
 
-        url = service("tiny").base_url.replace("/v1", "/metrics")
+        url = service("tiny").url.replace("/v1", "/metrics")
         with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
             return str(answer.read().decode())
 
@@ -241,6 +241,34 @@ def test_any_task_finds_the_service_and_needs_the_key(executor: RhapsodyExecutor
     assert answer["usage"]["completion_tokens"] == 3
     assert status == 401
     assert same
+
+
+def test_the_openai_package_reaches_the_engines_through_the_front_door(executor: RhapsodyExecutor) -> None:
+    greedy: dict[str, Any] = {"prompt": "hello", "max_tokens": 12, "temperature": 0}
+    with executor.openai_client(timeout=60) as client:
+        for name in ("tiny", "served"):
+            whole = client.completions.create(model=name, **greedy)
+            with client.completions.create(model=name, stream=True, **greedy) as stream:
+                pieces = [piece.choices[0].text for piece in stream]
+            assert "".join(pieces) == whole.choices[0].text
+            assert len(pieces) > 2
+        chat = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=4)
+        assert chat.usage is not None
+        assert chat.usage.completion_tokens > 0
+        answer = client.post("/../tokenize", body={"model": "tiny", "prompt": "hello"}, cast_to=object)
+        assert isinstance(answer, dict)
+        assert answer["count"] > 0
+        assert client.responses.create(model="tiny", input="hi", max_output_tokens=16).status in (
+            "completed",
+            "incomplete",
+        )
+        stream = client.completions.create(model="tiny", stream=True, **{**greedy, "max_tokens": 6000})
+        next(iter(stream))
+        wait_for(lambda: running() == 1)
+        gone = time.monotonic()
+        stream.close()
+        wait_for(lambda: running() == 0)
+        assert time.monotonic() - gone < 3, "a task of ours asks the engine, which takes a moment, too"
 
 
 def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:

@@ -30,6 +30,8 @@ MEANT = {
     "ControlServer": {"run"},
     "Link": {"run"},
     "Listener": {"run"},
+    "Pipe": {"connection_lost", "connection_made", "data_received", "pause_writing", "resume_writing"},
+    "_Visitor": {"connection_lost", "connection_made"},
     "TaskFuture": {"cancel"},
     "_Sketcher": {"find_class"},
 }

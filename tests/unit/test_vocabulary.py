@@ -18,7 +18,6 @@ RETIRED = {
     "given_back": "returned",
     "revoked": "returned",
     "surroundings": "task environment",
-    "door": "listener",
     "team": "process group",
     "modelservice": "request queue",
     "vllmruntime": "services of the executor",

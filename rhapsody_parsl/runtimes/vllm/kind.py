@@ -1,7 +1,6 @@
 """A model as a kind of service: what is checked, started and told of it."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -56,12 +55,8 @@ class VLLMKind:
         )
 
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
-        """Return what an OpenAI client needs."""
-        return {"base_url": facts.url, "api_key": secret, "model": facts.model}
-
-    def variables(self, address: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables that OpenAI clients read."""
-        return {"OPENAI_BASE_URL": address["base_url"], "OPENAI_API_KEY": address["api_key"]}
+        """Return the model's name in requests, and the key of its replicas; other clients come by the front door."""
+        return {"model": facts.model, "secret": secret}
 
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         """Return the exception at the root; nothing when the process has looked itself what is wrong."""

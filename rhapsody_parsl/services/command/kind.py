@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -77,10 +76,6 @@ class CommandKind:
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         """Return the secret, if the command was given one."""
         return {"secret": secret} if self._wants_secret else {}
-
-    def variables(self, address: Mapping[str, str]) -> dict[str, str]:
-        """A command has no variables that others do not have."""
-        return {}
 
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         """The end of its log tells most."""

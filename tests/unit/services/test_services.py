@@ -1,7 +1,6 @@
 """A block's services as tasks and people see them; no process is started."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,6 @@ class PlainKind:
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         return {"secret": secret} if facts.model else {}
 
-    def variables(self, address: Mapping[str, str]) -> dict[str, str]:
-        return {"FIRST": self.config.name}
-
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         return None
 
@@ -93,7 +89,6 @@ def test_tasks_find_what_is_ready_by_json_and_by_variables(monkeypatch: pytest.M
         "RHAPSODY_SERVICE_A_B_HOST": "here",
         "RHAPSODY_SERVICE_A_B_PORT": "4",
     }
-    assert block.environment["FIRST"] == "a-b", "the first as the user wrote them"
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, block.environment[ENVIRONMENT_VARIABLE])
     found = service("c")
     assert (found.url, found.host, found.port, found.secret) == ("tcp://here:5", "here", 5, secret)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhapsody_parsl.wire import messages
+from rhapsody_parsl.wire import door, messages
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
@@ -82,6 +82,9 @@ places = st.builds(
 )  # fmt: skip
 env = st.dictionaries(names, names, max_size=3)
 modes = st.sampled_from(["call", "process", "prompt", "rank"])
+routes = st.lists(st.builds(door.Route, names, names), max_size=2)
+models = st.builds(door.ModelRoutes, names, names, routes, names)
+held = st.dictionaries(names, numbers, max_size=2)
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
@@ -105,6 +108,11 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
     Exceeded: st.builds(Exceeded, numbers, numbers),
+    door.TunnelOpen: st.builds(door.TunnelOpen, numbers), door.TunnelEnd: st.builds(door.TunnelEnd, numbers),
+    door.TunnelData: st.builds(door.TunnelData, numbers, payloads),
+    door.TunnelCredit: st.builds(door.TunnelCredit, numbers, numbers),
+    door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
+    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]
 

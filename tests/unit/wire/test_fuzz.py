@@ -33,11 +33,13 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.session import Session
+from rhapsody_parsl.wire.streams import Streams
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
@@ -173,31 +175,41 @@ def test_a_pilot_that_sends_anything_costs_the_driver_that_block_alone(dice: ran
     assert link.blocks.get("1") is not None, "the other one is there"
 
 
+def readable(service: bytes) -> None:
+    """Read a service, or say why it is none."""
+    with contextlib.suppress(RhapsodyError, ValueError):
+        decode_service(service)
+
+
+def hear(core: Core, streams: Streams, message: m.ToPilot) -> None:
+    """Do as a pilot does with a driver's message."""
+    match message:
+        case m.Submit(tasks=tasks):
+            core.submit(tasks, 0.0)
+        case m.Cancel(tasks=tasks):
+            core.cancel(tasks, 0.0)
+        case m.Stop():
+            core.return_waiting()
+        case m.Serve(service=service):
+            readable(service)
+        case Examine(tasks=tasks):
+            core.examination.lanes(lambda _: ("ready", ""), (), 0.0)
+            core.examination.places(tasks, lambda *_: "")
+        case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
+            streams.receive(message)
+    core.take()
+    core.take_results()
+
+
 def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> None:
     """Also tasks whose specification cannot be read: they fail, and nothing else."""
     core = Core(Runs(Ledger(make_nodes(2))), {"local": FakeRuntime()}, "local", {})
     codec: Codec[m.ToPilot] = Codec(m.ToPilot)
-
-    def hear(frames: list[bytes]) -> None:
-        match codec.decode(frames):
-            case m.Submit(tasks=tasks):
-                core.submit(tasks, 0.0)
-            case m.Cancel(tasks=tasks):
-                core.cancel(tasks, 0.0)
-            case m.Stop():
-                core.return_waiting()
-            case m.Serve(service=service):
-                with contextlib.suppress(RhapsodyError, ValueError):
-                    decode_service(service)
-            case Examine(tasks=tasks):
-                core.examination.lanes(lambda _: ("ready", ""), (), 0.0)
-                core.examination.places(tasks, lambda *_: "")
-        core.take()
-        core.take_results()
+    streams = Streams(lambda _: None)
 
     for _ in range(FRAMES // 8):
         frames = mutated(dice)
-        taken(lambda frames=frames: hear(frames))  # type: ignore[misc]  # as above
+        taken(lambda frames=frames: hear(core, streams, codec.decode(frames)))  # type: ignore[misc]  # as above
 
 
 def test_what_the_way_to_a_host_says_is_a_reason_or_nothing(dice: random.Random) -> None:

@@ -261,7 +261,7 @@ def test_people_and_tasks_see_different_things() -> None:
     replica = watched.service.replicas[1]
     replica.facts = ServiceFacts("http://here:1/v1", "s", 1)
     watched.ready(1)
-    assert watched.service.address() == {"base_url": "http://here:1/v1", "api_key": "key", "model": "s"}
+    assert watched.service.address() == {"model": "s", "secret": "key"}
     shown = watched.service.describe()
     assert (shown.state, shown.ready, shown.url) == ("ready", 1, "http://here:1/v1")
     assert "key" not in msgspec.structs.astuple(shown)

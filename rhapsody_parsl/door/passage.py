@@ -1,0 +1,308 @@
+"""One request's way through the door: to a replica, to another one when that dies, and its answer back.
+
+While nothing was sent back, a request whose replica dies is asked again, for nobody has seen anything of it. A stream
+counts as begun with its first bytes, not with its head.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from rhapsody_parsl.door.counters import Counters
+from rhapsody_parsl.door.models import Model, Models
+from rhapsody_parsl.door.prefixes import prefix_of
+from rhapsody_parsl.door.refusal import Refusal, error_event
+from rhapsody_parsl.door.routing import Seat
+
+__all__ = ("SESSION_HEADER", "Passage")
+
+SESSION_HEADER = "X-Session-Id"
+_PASSED_ON = ("Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate")
+_PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
+_MOST_DEATHS = 3
+"""Replicas that may die under a request, until it counts as the one that kills them."""
+_AWAY = 1.0
+"""Seconds for which a replica that did not answer is left alone; the pilot learns more of it by then."""
+_LAST_BREATH = 1.5
+"""Seconds within which a replica is found dead that answers with an error of its own."""
+_LARGEST_WHOLE = 8 << 20
+_ERROR_OF_SERVER = 500
+_CONNECT_WITHIN = 5.0
+_IDLE = 3.0  # we close an idle connection before the usual server does
+_LISTED_WITHIN = aiohttp.ClientTimeout(total=10.0)
+
+
+class _Unreached(Exception):  # noqa: N818 - named for what happened
+    """A replica takes no connection: it has not seen the request."""
+
+
+class _Died(Exception):  # noqa: N818 - as above
+    """A replica went with the request before it sent anything back."""
+
+
+class _Call:
+    """A request.
+
+    Attributes:
+        path: Where it goes.
+        body: What it asks, in its client's bytes.
+        asked: The same, read.
+        model: Whom it asks.
+        prefix: How its prompt begins.
+        session: To which it belongs, "" for none.
+        headers: Of it, which are passed on.
+        deadline: Until when it waits for a replica.
+    """
+
+    def __init__(
+        self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, deadline: float
+    ) -> None:
+        self.path, self.body, self.asked, self.model = request.path, body, asked, model
+        self.prefix, self.session = prefix_of(asked), request.headers.get(SESSION_HEADER, "")
+        self.headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        self.deadline = deadline
+
+    def body_for(self, model: Model) -> bytes:
+        """Return the body with the name by which the replicas know their model."""
+        name = self.asked.get("model")
+        known_as = model.known_as(name) if name is not None else None
+        return self.body if known_as == name else msgspec.json.encode({**self.asked, "model": known_as})
+
+
+class _Begun(NamedTuple):
+    """An answer that has begun.
+
+    Attributes:
+        upstream: What the replica sends.
+        first: Its first bytes.
+        replica: Its name.
+    """
+
+    upstream: aiohttp.ClientResponse
+    first: bytes
+    replica: str
+
+
+class Passage:
+    """Passes requests on.
+
+    Args:
+        models: Those of the block.
+        counters: Of the door.
+        wait: Seconds that a request waits for a replica.
+        changed: Called when a replica, or those who wait, have other requests than before.
+    """
+
+    def __init__(self, models: Models, counters: Counters, wait: float, changed: Callable[[], None]) -> None:
+        self._models, self._counters, self._wait, self._changed = models, counters, wait, changed
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN),
+            auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+        )
+
+    async def close(self) -> None:
+        """Hang up on all replicas."""
+        await self._session.close()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Return a replica's answer.
+
+        Raises:
+            Refusal: None can answer.
+        """
+        began = time.monotonic()
+        call = await self._read(request)
+        name = call.model.service
+        try:
+            async with self._asked(call) as begun:
+                self._counters.first_byte(name, time.monotonic() - began)
+                response = await self._give(request, begun)
+        except (asyncio.CancelledError, ConnectionError):
+            self._counters.left(name)
+            raise
+        except Refusal as refusal:
+            self._counters.ended(name, refusal.status)
+            raise
+        self._counters.ended(name, response.status)
+        return response
+
+    async def _read(self, request: web.Request) -> _Call:
+        body = await request.read()
+        try:
+            asked = msgspec.json.decode(body, type=dict[str, Any])
+        except msgspec.DecodeError as problem:
+            raise Refusal(400, f"The body is no JSON object: {problem}") from None
+        model = self._models.find(asked.get("model"))
+        if model is None:
+            await asyncio.gather(*map(self.learn, self._models))  # an adapter that was loaded meanwhile
+            model = self._models.find(asked["model"])
+        if model is None:
+            raise self._models.unknown(str(asked["model"])[:200])
+        if model.refusal:
+            raise Refusal(503, model.refusal)
+        return _Call(request, body=body, asked=asked, model=model, deadline=time.monotonic() + self._wait)
+
+    # --- asked ---------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, call: _Call) -> AsyncIterator[_Begun]:
+        """Ask until something comes back; leaving ends what the replica still does for it."""
+        seat, begun = await self._ask_until_begun(call)
+        try:
+            yield begun
+        finally:
+            _leave(begun.upstream)
+            self._end(call, seat)
+
+    async def _ask_until_begun(self, call: _Call) -> tuple[Seat, _Begun]:
+        """Ask one replica after the other until something comes back.
+
+        Raises:
+            Refusal: None answers.
+        """
+        deaths = 0
+        while True:
+            seat = await self._choose(call)
+            try:
+                return seat, await self._ask(call, seat)
+            except BaseException as problem:
+                self._end(call, seat)
+                if not isinstance(problem, _Unreached | _Died):
+                    raise
+                seat.away_until = time.monotonic() + _AWAY
+                deaths += isinstance(problem, _Died)
+                if deaths == _MOST_DEATHS:
+                    text = f"{deaths} replicas of '{call.model.service}' died under this request: {problem}"
+                    raise Refusal(500, text, "replica_died") from None
+                self._counters.retried(call.model.service)
+
+    def _end(self, call: _Call, seat: Seat) -> None:
+        """A replica has a request less."""
+        call.model.router.ended(seat)
+        self._changed()
+
+    async def _choose(self, call: _Call) -> Seat:
+        """Return a replica, when there is one; it counts as asked.
+
+        Raises:
+            Refusal: None came in time.
+        """
+        model = call.model
+        while True:
+            now = time.monotonic()
+            if seat := model.router.choose(call.prefix, call.session, now):
+                self._changed()
+                return seat
+            if model.refusal:
+                raise Refusal(503, model.refusal)
+            if now >= call.deadline:
+                limit = f"openai_wait={self._wait:g} s"
+                raise Refusal(503, f"No replica of model '{model.service}' is ready, and none came within {limit}")
+            until = min(call.deadline, model.router.wait_until(now) or call.deadline)
+            model.waiting += 1
+            self._changed()
+            try:
+                await self._models.change(until - now)
+            finally:
+                model.waiting -= 1
+                self._changed()
+
+    async def _ask(self, call: _Call, seat: Seat) -> _Begun:
+        """Return the answer of a replica and its first bytes; all of them, where it says how many there are."""
+        if not call.model.listed:
+            await self._learn_of(call.model, seat)
+        url = seat.url.removesuffix("/v1") + call.path
+        headers = {**call.headers, **_key_of(call.model)}
+        try:
+            upstream = await self._session.post(url, data=call.body_for(call.model), headers=headers)
+        except aiohttp.ClientConnectorError as problem:
+            raise _Unreached from problem
+        except (aiohttp.ClientError, OSError) as problem:
+            raise _Died(str(problem) or type(problem).__name__) from problem
+        try:
+            return await self._begin(call.model, upstream, seat)
+        except (aiohttp.ClientError, OSError) as problem:
+            upstream.close()
+            raise _Died(str(problem) or type(problem).__name__) from problem
+        except BaseException:  # our client has gone, or the replica
+            upstream.close()
+            raise
+
+    async def _begin(self, model: Model, upstream: aiohttp.ClientResponse, seat: Seat) -> _Begun:
+        whole = (upstream.content_length or _LARGEST_WHOLE + 1) <= _LARGEST_WHOLE
+        first = await (upstream.content.read() if whole else upstream.content.readany())
+        if upstream.status >= _ERROR_OF_SERVER and await self._goes(model, seat):
+            raise _Died(f"HTTP {upstream.status}")
+        return _Begun(upstream, first, seat.replica.partition("/")[0])
+
+    async def _goes(self, model: Model, seat: Seat) -> bool:
+        """Whether a replica that is in trouble is gone in a moment."""
+        until = time.monotonic() + _LAST_BREATH
+        while seat.replica in model.router and (left := until - time.monotonic()) > 0:
+            await self._models.change(left)
+        return seat.replica not in model.router
+
+    # --- answered ------------------------------------------------------------------------------------------------
+
+    async def _give(self, request: web.Request, begun: _Begun) -> web.StreamResponse:
+        upstream, piece, replica = begun
+        headers = {name: upstream.headers[name] for name in _PASSED_BACK if name in upstream.headers}
+        headers["X-Rhapsody-Replica"] = replica
+        whole = upstream.content.at_eof()
+        response = web.StreamResponse(status=upstream.status, headers=headers)
+        if whole:
+            response = web.Response(status=upstream.status, headers=headers, body=piece)
+        if self._models.closing:
+            response.force_close()
+        if whole:
+            return response
+        await response.prepare(request)
+        while piece:
+            await response.write(piece)
+            try:
+                piece = await upstream.content.readany()
+            except (aiohttp.ClientError, OSError):
+                await self._break_off(request, response)
+                break
+        await response.write_eof()
+        return response
+
+    async def _break_off(self, request: web.Request, response: web.StreamResponse) -> None:
+        """A replica died in the middle of its answer: the client is to know that this is not its end."""
+        if response.content_type == "text/event-stream":
+            await response.write(error_event("The replica died in the middle of its answer"))
+        elif request.transport:
+            request.transport.abort()
+
+    # --- known ---------------------------------------------------------------------------------------------------
+
+    async def learn(self, model: Model) -> None:
+        """Ask a replica by which names it knows its model."""
+        if seat := model.router.first():
+            await self._learn_of(model, seat)
+
+    async def _learn_of(self, model: Model, seat: Seat) -> None:
+        with contextlib.suppress(aiohttp.ClientError, OSError, LookupError, TypeError, msgspec.DecodeError):
+            async with self._session.get(f"{seat.url}/models", headers=_key_of(model), timeout=_LISTED_WITHIN) as told:
+                entries = msgspec.json.decode(await told.read())["data"]
+                model.listed = {entry["id"]: entry for entry in entries}
+
+
+def _leave(upstream: aiohttp.ClientResponse) -> None:
+    """Keep the connection for the next request; hang up where an answer still comes, so that its work ends."""
+    if upstream.content.at_eof():
+        upstream.release()
+    else:
+        upstream.close()
+
+
+def _key_of(model: Model) -> dict[str, str]:
+    return {"Authorization": f"Bearer {model.secret}"}

@@ -1,0 +1,84 @@
+"""`python -m rhapsody_parsl.door.process SETTINGS`: the front door of a block."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from rhapsody_parsl.door.counters import Counters
+from rhapsody_parsl.door.models import Models
+from rhapsody_parsl.door.passage import Passage
+from rhapsody_parsl.door.server import Server
+from rhapsody_parsl.door.settings import DoorSettings
+from rhapsody_parsl.services.conversation import Conversation, bind
+from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits
+from rhapsody_parsl.wire.messages import ServiceFacts, ToBackend
+
+__all__ = ("main",)
+
+_TELL_AFTER = 0.05
+"""Seconds in which changes of what replicas have are gathered."""
+_BACKLOG = 1024
+_KEEP_ALIVE = 3600.0
+"""Seconds; whoever keeps a connection longer loses no race with our closing it."""
+
+
+class _Process:
+    """Hears the pilot, tells it what the door has, and serves.
+
+    Args:
+        settings: From the pilot.
+    """
+
+    def __init__(self, settings: DoorSettings) -> None:
+        self._settings, self._conversation = settings, Conversation(settings)
+        self._models, self._counters = Models(), Counters()
+        self._passage = Passage(self._models, self._counters, settings.wait, self._changed)
+        self._due: asyncio.TimerHandle | None = None
+        self._learning: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve until told to leave."""
+        settings = self._settings
+        app = Server(self._models, self._passage, self._counters, settings.secret).application()
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE)
+        await runner.setup()
+        listener = bind(settings.host, settings.port)
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        port = listener.getsockname()[1]
+        await self._conversation.serve(ServiceFacts(f"http://{settings.public_host}:{port}/v1", "", port), self._hear)
+
+    def _hear(self, message: ToBackend) -> None:
+        if isinstance(message, DoorRoutes):
+            self._models.update(message)
+            self._tell()
+            for model in self._models:
+                if not model.listed and model.router.first():
+                    task = asyncio.create_task(self._passage.learn(model))
+                    self._learning.add(task)
+                    task.add_done_callback(self._learning.discard)
+
+    def _changed(self) -> None:
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_TELL_AFTER, self._tell)
+
+    def _tell(self) -> None:
+        if self._due:
+            self._due.cancel()
+        self._due = None
+        visits = DoorVisits(self._models.version, self._models.held(), self._models.waiting())
+        self._conversation.tell(visits)
+
+
+async def _run(settings: DoorSettings) -> None:
+    await _Process(settings).run()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until told to leave or the pilot is gone."""
+    asyncio.run(_run(DoorSettings.read(Path(arguments[0]))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

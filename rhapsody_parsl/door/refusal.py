@@ -1,0 +1,46 @@
+"""What the door itself answers when it cannot pass a request on, in the shape that OpenAI's clients read."""
+
+from typing import Any
+
+import msgspec
+
+__all__ = ("RETRY_AFTER", "Refusal", "error_event", "error_of")
+
+RETRY_AFTER = 5
+"""Seconds that a client is told to wait."""
+_TYPES = {401: "authentication_error", 404: "not_found_error", 502: "server_error", 503: "service_unavailable"}
+
+
+class Refusal(Exception):  # noqa: N818 - named for what it is; it never leaves the door's process
+    """A request is refused.
+
+    Args:
+        status: HTTP's.
+        message: For people.
+        code: For programs.
+
+    Attributes:
+        status: See above.
+        headers: Of the answer.
+    """
+
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self._message, self._code = status, message, code
+        self.headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}  # noqa: PLR2004 - HTTP's number
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the answer says."""
+        return error_of(self.status, self._message, self._code)
+
+
+def error_of(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """Return an error as OpenAI words it."""
+    kind = _TYPES.get(status, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def error_event(message: str) -> bytes:
+    """Return an error as the last event of a stream that had begun."""
+    return b"data: " + msgspec.json.encode(error_of(502, message, "replica_died")) + b"\n\n"

@@ -1,0 +1,92 @@
+"""The door's HTTP: who may ask, what there is to ask, and in which shape a refusal comes."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from rhapsody_parsl.door.counters import Counters
+from rhapsody_parsl.door.models import Models
+from rhapsody_parsl.door.passage import Passage
+from rhapsody_parsl.door.refusal import Refusal, error_of
+
+__all__ = ("PASSED", "Server")
+
+PASSED = (
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings",
+    "/v1/score", "/score", "/v1/rerank", "/v2/rerank", "/rerank", "/pooling", "/classify",
+    "/tokenize", "/detokenize", "/v1/tokenize", "/v1/detokenize",
+)  # fmt: skip
+"""What is passed on to replicas."""
+_OPEN = ("/health", "/metrics")
+_LARGEST = 256 << 20
+"""Bytes of a request: images travel in it."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """The web application.
+
+    Args:
+        models: Those of the block.
+        passage: Passes requests on.
+        counters: For `/metrics`.
+        key: That every request shows, but those for `/health` and `/metrics`.
+    """
+
+    def __init__(self, models: Models, passage: Passage, counters: Counters, key: str) -> None:
+        self._models, self._passage, self._counters = models, passage, counters
+        self._wanted = f"Bearer {key}".encode()
+
+    def application(self) -> web.Application:
+        """Return it as aiohttp serves it."""
+        app = web.Application(middlewares=[self._admit], client_max_size=_LARGEST)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/v1/models", self._catalogue)
+        app.router.add_get("/v1/models/{name:.+}", self._one)
+        for path in PASSED:
+            app.router.add_post(path, self._passage.answer)
+        return app
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Ask for the key, and give a refusal its shape."""
+        try:
+            self._check(request)
+            return await handler(request)
+        except Refusal as refusal:
+            return _json(refusal.content, refusal.status, refusal.headers)
+        except web.HTTPException as problem:
+            text = f"{request.method} {request.path[:200]}: {problem.reason}"
+            return _json(error_of(problem.status, text), problem.status)
+
+    def _check(self, request: web.Request) -> None:
+        shown = request.headers.get("Authorization", "").encode(errors="replace")
+        if request.path not in _OPEN and not hmac.compare_digest(shown, self._wanted):
+            raise Refusal(401, "The key is missing or wrong: send 'Authorization: Bearer KEY'", "invalid_api_key")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        ready = sum(model.router.first() is not None for model in self._models)
+        return _json({"status": "ok", "models_ready": ready})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._counters.text(self._models.held(), self._models.waiting()))
+
+    async def _catalogue(self, request: web.Request) -> web.Response:
+        return _json({"object": "list", "data": self._models.catalogue()})
+
+    async def _one(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        for entry in self._models.catalogue():
+            if entry["id"] == name:
+                return _json(entry)
+        raise self._models.unknown(name)
+
+
+def _json(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode(content)
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")

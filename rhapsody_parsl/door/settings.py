@@ -1,0 +1,18 @@
+"""What the pilot tells the door's process, in a private file: it holds the key."""
+
+from rhapsody_parsl.services.settings import Settings
+
+__all__ = ("NAME", "DoorSettings")
+
+NAME = "front door"
+"""How it is called where services have their names; no service can have one with a space."""
+
+
+class DoorSettings(Settings, frozen=True, kw_only=True):
+    """One start of the door; its secret is the key that every request shows.
+
+    Attributes:
+        wait: Seconds that a request waits while no replica of its model is there.
+    """
+
+    wait: float

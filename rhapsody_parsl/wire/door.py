@@ -1,0 +1,114 @@
+"""What is said for the front door: bytes of connections over the link, and in the block which replicas answer.
+
+A connection to the driver's address is a stream of the link. Its number is the driver's, and is used once.
+"""
+
+import msgspec
+
+from rhapsody_parsl.wire.tagged import Tagged
+
+__all__ = (
+    "DoorRoutes",
+    "DoorVisits",
+    "ModelRoutes",
+    "Route",
+    "TunnelCredit",
+    "TunnelData",
+    "TunnelEnd",
+    "TunnelOpen",
+    "Tunnelled",
+)
+
+
+# --- driver and pilot, both ways ---------------------------------------------------------------------------------
+
+
+class TunnelOpen(Tagged, frozen=True):
+    """Somebody has connected at the driver: connect to the block's front door."""
+
+    stream: int
+
+
+class TunnelData(Tagged, frozen=True):
+    """Bytes of a stream."""
+
+    stream: int
+    data: bytes
+
+
+class TunnelCredit(Tagged, frozen=True):
+    """So many bytes more may be sent in a stream; stream 0 is all streams of the link together."""
+
+    stream: int
+    size: int
+
+
+class TunnelEnd(Tagged, frozen=True):
+    """Nothing more comes in a stream, and nothing more is taken."""
+
+    stream: int
+
+
+Tunnelled = TunnelOpen | TunnelData | TunnelCredit | TunnelEnd
+
+
+# --- pilot to the door -------------------------------------------------------------------------------------------
+
+
+class Route(msgspec.Struct, array_like=True, frozen=True):
+    """A replica that answers.
+
+    Attributes:
+        replica: Its name, another one with every start.
+        url: Of its API, which ends in `/v1`.
+    """
+
+    replica: str
+    url: str
+
+
+class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
+    """A model, and where it answers now.
+
+    Attributes:
+        service: The service's name.
+        secret: The key of its replicas.
+        routes: The replicas that take requests.
+        refusal: Why nobody need wait for a replica, "" while one may come.
+    """
+
+    service: str
+    secret: str
+    routes: list[Route]
+    refusal: str = ""
+
+
+class DoorRoutes(Tagged, frozen=True):
+    """How the block's models are now; the answer is a `DoorVisits` of this version.
+
+    Attributes:
+        version: Counts these messages.
+        models: All of them.
+        closing: Whether the block is about to leave: connections are closed after their next answer.
+    """
+
+    version: int
+    models: list[ModelRoutes]
+    closing: bool = False
+
+
+# --- the door to the pilot ---------------------------------------------------------------------------------------
+
+
+class DoorVisits(Tagged, frozen=True):
+    """The requests that the door has.
+
+    Attributes:
+        version: Of the last `DoorRoutes`: a replica that was not in it gets nothing more.
+        held: How many each replica has, where it has some.
+        waiting: How many wait for a replica, by service, where some do.
+    """
+
+    version: int
+    held: dict[str, int]
+    waiting: dict[str, int]

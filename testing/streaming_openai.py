@@ -1,0 +1,129 @@
+"""An OpenAI-compatible server for tests and benchmarks, with what an engine has: streams, slots, and a prefix cache.
+
+    python streaming_openai.py HOST PORT API_KEY MODEL
+
+It says `max_tokens` times the word `tok`, one per `ENGINE_TOKEN` seconds. Before the first it reads the prompt, in
+`ENGINE_READ` seconds per 256 characters that are not in its cache of `ENGINE_CACHE` such blocks. So many requests as
+`ENGINE_SLOTS` are worked on at once. `/health` tells without a key what it does and did, as JSON.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections import OrderedDict
+from typing import Any
+
+from aiohttp import web
+
+COMMAND = (sys.executable, __file__, "{host}", "{port}", "{api_key}", "{model}")
+"""For a service that is given its command."""
+BLOCK = 256
+
+
+def _setting(name: str, default: float) -> float:
+    return float(os.environ.get(f"ENGINE_{name}", default))
+
+
+class Engine:
+    """Answers, slowly if told so.
+
+    Attributes:
+        counts: Requests that `run`, were `done` or `aborted`; blocks of prompts that were `hits` in the cache, and not.
+    """
+
+    def __init__(self, key: str, model: str) -> None:
+        self.key, self.model = key, model
+        self.slots = asyncio.Semaphore(int(_setting("SLOTS", 64)))
+        self.token, self.read = _setting("TOKEN", 0.0), _setting("READ", 0.0)
+        self.cache: OrderedDict[int, None] = OrderedDict()
+        self.counts = {"running": 0, "done": 0, "aborted": 0, "hits": 0, "misses": 0}
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request."""
+        if request.path == "/health":
+            return web.json_response({"pid": os.getpid(), **self.counts})
+        if request.headers.get("Authorization") != f"Bearer {self.key}":
+            return web.json_response({"error": {"message": "no key"}}, status=401)
+        if request.method == "GET":
+            return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+        asked = await request.json()
+        if asked.get("model") != self.model:
+            return web.json_response({"error": {"message": f"no model {asked.get('model')}"}}, status=404)
+        self.counts["running"] += 1
+        try:
+            response = await self._work(request, asked)
+        except asyncio.CancelledError:
+            self.counts["aborted"] += 1
+            raise
+        finally:
+            self.counts["running"] -= 1
+        self.counts["done"] += 1
+        return response
+
+    async def _work(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        if request.path == "/v1/embeddings":
+            data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
+            usage = {"prompt_tokens": 1, "total_tokens": 1}
+            return web.json_response({"object": "list", "model": self.model, "data": data, "usage": usage})
+        if not request.path.endswith("completions"):
+            return web.json_response({"path": request.path, "asked": asked})
+        async with self.slots:
+            text = json.dumps(asked.get("messages") or asked.get("prompt"))
+            if "refuse" in text:
+                return web.json_response({"error": {"message": "a bad prompt", "type": "x", "code": 7}}, status=400)
+            await self._prefill(text)
+            if asked.get("stream"):
+                return await self._stream(request, asked)
+            await asyncio.sleep(self.token * asked.get("max_tokens", 1))
+            return web.json_response(self._chunk(request, "tok " * asked.get("max_tokens", 1), stream=False))
+
+    async def _prefill(self, text: str) -> None:
+        unread, before = 0, 0
+        for start in range(0, len(text), BLOCK):
+            before = hash((before, text[start : start + BLOCK]))
+            unread += before not in self.cache
+            self.counts["misses" if before not in self.cache else "hits"] += 1
+            self.cache[before] = None
+            self.cache.move_to_end(before)
+        while len(self.cache) > _setting("CACHE", 4096):
+            self.cache.popitem(last=False)
+        await asyncio.sleep(unread * self.read)
+
+    async def _stream(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for _ in range(asked.get("max_tokens", 1)):
+            await asyncio.sleep(self.token)
+            chunk = self._chunk(request, "tok " * asked.get("wide", 1), stream=True)
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    def _chunk(self, request: web.Request, text: str, stream: bool) -> dict[str, Any]:
+        common = {"id": "x", "created": 0, "model": self.model}
+        if "chat" not in request.path:
+            choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": None}
+            return {**common, "object": "text_completion", "choices": [choice]}
+        said = {"role": "assistant", "content": text}
+        choice = {"index": 0, "finish_reason": None, "delta" if stream else "message": said}
+        return {**common, "object": f"chat.completion{'.chunk' if stream else ''}", "choices": [choice]}
+
+
+async def start(engine: Engine, host: str, port: int) -> web.AppRunner:
+    """Have an engine answer at an address."""
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", "/{path:.*}", engine.answer)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner
+
+
+async def _serve(host: str, port: int, key: str, model: str) -> None:
+    await start(Engine(key, model), host, port)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

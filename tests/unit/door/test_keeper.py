@@ -1,0 +1,160 @@
+"""What the pilot knows of the door's requests; no process is started, the test says what one would say."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl.block.context import Node
+from rhapsody_parsl.door.keeper import Door
+from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
+from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService
+from rhapsody_parsl.services.protocol import Kind
+from rhapsody_parsl.services.services import Services
+from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Route
+from rhapsody_parsl.wire.messages import Ready, ServiceFacts, ToBackend
+from testing.leases import FakeLeases
+from testing.nodes import make_context
+from tests.unit.services.test_services import PlainKind
+
+NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1))
+
+
+class Kept:
+    """A door whose process is the test.
+
+    Attributes:
+        told: What the process was told.
+        idle: How often the pilot was told that nothing is left.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: Any) -> None:
+        self.told: list[DoorRoutes] = []
+        self.idle = 0
+        context = make_context(folder, self, NODE, python="python", environment={})
+        configs: list[ServiceConfig] = [VLLMService("m", "x", cores=0, replicas=2), CommandService("web", "x", cores=0)]
+
+        def make(config: ServiceConfig) -> Kind:
+            return VLLMKind(config, context) if isinstance(config, VLLMService) else PlainKind(config)
+
+        self.block = Services(make, configs, context, FakeLeases())
+        self.door = Door(context, self.block, key="key", wait=1.0, on_idle=self._idle)
+        self.block.stand_behind(self.door)
+        monkeypatch.setattr(self.door, "_live", self._never)
+        self.service, self.web = self.block
+        self.service._started = self.block._started = True  # without a process of a replica's
+
+    async def _never(self) -> None:
+        await asyncio.Event().wait()
+
+    @property
+    def leaving(self) -> tuple[bool, int]:
+        """Whether the door is busy, and how often the pilot was told that it is not."""
+        return self.door.busy, self.idle
+
+    def _idle(self) -> None:
+        self.idle += 1
+
+    def _hear(self, peer: str, message: ToBackend) -> None:
+        assert isinstance(message, DoorRoutes)
+        self.told.append(message)
+
+    def services(self, services: Any) -> None:
+        """People are told."""
+
+    def ready(self, index: int) -> None:
+        replica = self.service.replicas[index]
+        replica.peer, replica.facts = f"m-{index}/1", ServiceFacts(f"http://here:{index}/v1", "x", index)
+        replica._set("ready", "")
+
+    def open(self) -> None:
+        """The process is there."""
+        self.door._peer = "door/1"
+        hub = self.door._hub
+        assert hub is not None
+        hub.send = self._hear  # type: ignore[method-assign]  # the test's
+        self.door._receive("door/1", Ready("here", 1))
+
+    def visits(self, **held: int) -> None:
+        """The process says what it has, by the last it was told."""
+        named = {name.replace("_", "-") + "/1": count for name, count in held.items()}
+        self.door._receive("door/1", DoorVisits(self.told[-1].version, named, {}))
+
+
+def within(folder: Path, monkeypatch: Any, test: Callable[[Kept], None]) -> None:
+    async def run() -> None:
+        kept = Kept(folder, monkeypatch)
+        kept.block._changed()
+        try:
+            test(kept)
+        finally:
+            await kept.door.stop()
+
+    asyncio.run(run())
+
+
+def test_the_address_is_known_before_the_process_is_there(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        address = kept.door.address()
+        assert address == {"base_url": f"http://127.0.0.1:{kept.door.port}/v1", "api_key": "key"}
+        assert not kept.told
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_the_process_is_told_who_answers_and_who_leaves(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        kept.ready(0)
+        kept.open()
+        kept.ready(1)
+        assert [route.replica for route in kept.told[-1].models[0].routes] == ["m-0/1", "m-1/1"]
+        kept.service.replicas[0].leave()
+        assert kept.told[-1].models[0].routes == [Route("m-1/1", "http://here:1/v1")]
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_a_replica_counts_as_busy_until_the_process_is_known_to_give_it_nothing_more(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    def test(kept: Kept) -> None:
+        for index in (0, 1):
+            kept.ready(index)
+        kept.open()
+        kept.visits(m_0=2)
+        assert (kept.door.held("m-0/1"), kept.door.held("m-1/1"), kept.door.pending("m")) == (2, 0, 2)
+        kept.door.changed()
+        assert kept.door.held("m-1/1") == 1, "it may have got something meanwhile"
+        kept.visits()
+        assert kept.door.held("m-1/1") == kept.door.pending("m") == 0
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_a_command_has_nothing_to_wait_for(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        kept.ready(0)
+        kept.open()
+        kept.door.changed()
+        assert kept.door.held("m-0/1") == 1, "nobody knows yet"
+        (replica,) = kept.web.replicas
+        assert kept.web._held(replica) == kept.web._pending == 0
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_a_block_that_leaves_waits_for_the_answers(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        kept.ready(0)
+        kept.open()
+        kept.visits()
+        assert kept.leaving == (False, 0)
+        kept.door.drain()
+        assert kept.told[-1].closing
+        assert kept.leaving == (True, 0), "nobody knows yet"
+        kept.visits(m_0=1)
+        assert kept.leaving == (True, 0)
+        kept.visits()
+        assert kept.leaving == (False, 1)
+
+    within(tmp_path, monkeypatch, test)

@@ -1,0 +1,58 @@
+import asyncio
+
+import pytest
+
+from rhapsody_parsl.door.models import Models
+from rhapsody_parsl.door.refusal import Refusal
+from rhapsody_parsl.wire.door import DoorRoutes, ModelRoutes, Route
+
+
+def models(*services: str, version: int = 1) -> Models:
+    made = Models()
+    made.update(DoorRoutes(version, [ModelRoutes(name, "key", [Route(f"{name}-0/1", "u")]) for name in services]))
+    return made
+
+
+def test_a_model_is_found_by_its_service_and_by_what_its_replicas_call_it() -> None:
+    made = models("a", "b")
+    a, b = made
+    b.listed = {"llama": {"id": "llama"}, "adapter": {"id": "adapter"}}
+    assert (made.find("a"), made.find("b"), made.find("adapter"), made.find("c")) == (a, b, b, None)
+    assert (b.known_as("b"), b.known_as("adapter"), a.known_as("a")) == ("llama", "adapter", "a")
+    assert [entry["id"] for entry in made.catalogue()] == ["a", "b", "llama", "adapter"]
+
+
+def test_a_request_may_leave_out_the_only_model() -> None:
+    made = models("a")
+    assert made.find(None) is next(iter(made))
+    with pytest.raises(Refusal, match="'model' is needed: one of 'a', 'b'"):
+        models("a", "b").find(None)
+    with pytest.raises(Refusal, match="is needed: one of none"):
+        Models().find(7)
+
+
+def test_an_update_keeps_what_is_known_and_wakes_who_waits() -> None:
+    async def run() -> None:
+        made = models("a")
+        (model,) = made
+        model.listed = {"x": {"id": "x"}}
+        waiting = asyncio.create_task(made.change(30))
+        await asyncio.sleep(0)
+        made.update(DoorRoutes(2, [ModelRoutes("a", "key", [], "it was stopped")], closing=True))
+        await waiting
+        assert list(made) == [model]
+        assert (model.refusal, model.router.first(), made.version, made.closing) == ("it was stopped", None, 2, True)
+        assert model.listed
+
+    asyncio.run(run())
+
+
+def test_what_is_held_and_waited_for_is_told_where_there_is_some() -> None:
+    made = models("a", "b")
+    a, b = made
+    assert made.held() == made.waiting() == {}
+    a.router.choose((), "", 0.0)
+    b.waiting = 2
+    assert (made.held(), made.waiting()) == ({"a-0/1": 1}, {"b": 2})
+    made.update(DoorRoutes(2, [ModelRoutes("a", "key", []), ModelRoutes("b", "key", [])]))
+    assert made.held() == {"a-0/1": 1}, "it leaves, and has still something to do"

@@ -1,0 +1,98 @@
+from rhapsody_parsl.door.routing import AFFINITY, Router, Seat
+from rhapsody_parsl.wire.door import Route
+
+
+def router(*names: str, affinity: int = AFFINITY) -> Router:
+    made = Router(affinity)
+    made.update(Route(name, f"http://{name}/v1") for name in names)
+    return made
+
+
+def chosen(made: Router, *prefix: int, session: str = "", now: float = 0.0) -> Seat:
+    seat = made.choose(prefix, session, now)
+    assert seat is not None
+    return seat
+
+
+def test_the_one_with_the_least_to_do_is_asked() -> None:
+    made = router("a", "b", "c")
+    seats = [chosen(made) for _ in range(6)]
+    assert sorted(seat.replica for seat in seats) == ["a", "a", "b", "b", "c", "c"]
+    made.ended(seats[0])
+    assert chosen(made) is seats[0]
+
+
+def test_a_prompt_goes_where_its_beginning_was_read() -> None:
+    made = router("a", "b")
+    first = chosen(made, 1, 2, 3)
+    other = chosen(made)
+    made.ended(other)
+    assert other is not first
+    assert chosen(made, 1, 2, 9) is first, "though the other has less to do"
+    assert chosen(made, 8) is other
+
+
+def test_the_longest_beginning_that_somebody_has_read_counts() -> None:
+    made = router("a", "b")
+    short = chosen(made, 1, 7)
+    long = chosen(made)
+    made.ended(short)
+    made.ended(long)
+    made._note(long.replica, (1, 2, 3), "")
+    assert chosen(made, 1, 2, 4) is long
+    assert chosen(made, 1, 7) is short
+
+
+def test_affinity_is_bounded_so_that_none_is_starved() -> None:
+    made = router("a", "b")
+    first = chosen(made, 1)
+    seats = [chosen(made, 1) for _ in range(100)]
+    held = {seat.replica: seat.held for seat in seats}
+    assert abs(held["a"] - held["b"]) <= AFFINITY
+    assert all(seat is first for seat in seats[: AFFINITY - 1])
+
+
+def test_without_affinity_only_what_they_have_to_do_counts() -> None:
+    made = router("a", "b", affinity=-1)
+    assert chosen(made, 1) is not chosen(made, 1)
+
+
+def test_a_session_stays_with_its_replica_while_that_is_there() -> None:
+    made = router("a", "b")
+    first = chosen(made, session="s")
+    assert all(chosen(made, session="s") is first for _ in range(50))
+    made.update([Route(name, "u") for name in ("a", "b") if name != first.replica])
+    assert chosen(made, session="s") is not first
+
+
+def test_who_did_not_answer_is_left_alone_for_a_while() -> None:
+    made = router("a")
+    seat = chosen(made)
+    seat.away_until = 5.0
+    assert made.choose((), "", 4.0) is None
+    assert made.wait_until(4.0) == 5.0
+    assert chosen(made, now=5.0) is seat
+    assert made.wait_until(5.0) is None
+
+
+def test_a_replica_that_leaves_keeps_what_it_has_and_gets_nothing() -> None:
+    made = router("a", "b")
+    seat = chosen(made)
+    made.update([route for route in [Route("a", "u"), Route("b", "u")] if route.replica != seat.replica])
+    assert seat.replica not in made
+    assert seat in list(made)
+    assert all(chosen(made) is not seat for _ in range(9))
+    made.ended(seat)
+    assert seat not in list(made)
+    made.update([])
+    assert made.choose((), "", 0.0) is None
+    assert made.first() is None
+
+
+def test_what_a_replica_read_is_forgotten_with_it() -> None:
+    made = router("a/1", "b/1")
+    reader = chosen(made, 1)
+    made.ended(reader)
+    made.update([Route("a/2", "u"), Route("b/2", "u")])
+    seats = {chosen(made, 1).replica for _ in range(2 * AFFINITY)}
+    assert seats == {"a/2", "b/2"}
