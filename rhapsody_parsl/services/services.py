@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -22,12 +23,14 @@ from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
 
 __all__ = ("Services",)
 
+_LOOK_EVERY = 0.25
+
 
 class Services:
     """Those of a block, in the user's order.
 
-    Stopping runs in this order: (1) no replica is started again, (2) the replicas' processes end, all at once, (3) the
-    hub closes.
+    Stopping runs in this order: (1) nobody looks any more, (2) no replica is started again, (3) the replicas' processes
+    end, all at once, (4) the hub closes.
 
     Args:
         make: Makes the kind of a service.
@@ -46,6 +49,7 @@ class Services:
         self._make, self._context, self._leases = make, context, leases
         self._hub = Exchange(context, "services", self._receive)
         self._started = False
+        self._looks: asyncio.Task[None] | None = None
         self._file, self._written = context.logs / "services.json", ""
         self._services: dict[str, Service] = {}
         for config in configs:
@@ -67,7 +71,23 @@ class Services:
         for service in self:
             self._hub.start()
             service.start()
+        self._looks = asyncio.create_task(self._look_on(), name="look at services")
         self._changed()
+
+    async def _look_on(self) -> None:
+        """Look again and again: nobody is told that requests are too many, or that there are none any more."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            self.look(time.monotonic())
+
+    def look(self, now: float) -> None:
+        """See what each service needs.
+
+        Args:
+            now: The time.
+        """
+        for service in self:
+            service.look(now)
 
     def serve(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
         """Have a service as it is configured now: it may be new, or have another number of replicas.
@@ -91,6 +111,9 @@ class Services:
         """Stop everything; idempotent."""
         if not self._started:
             return
+        if self._looks:
+            self._looks.cancel()
+            await asyncio.gather(self._looks, return_exceptions=True)
         await asyncio.gather(*(service.stop() for service in self))
         self._hub.stop()
         self._started = False

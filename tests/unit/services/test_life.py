@@ -203,7 +203,7 @@ def test_one_that_dies_while_it_leaves_is_not_started_again(monkeypatch: pytest.
 
     async def story() -> None:
         life.work.by_name = {"s-0": 1}
-        life.served._leave(life.served.replicas[0], drain=True)
+        life.served._replicas.leave(life.served.replicas[0], drain=True)
         await life.settle()
         assert life.states == {"s-0": "stopping"}
         life.work.by_name.clear()  # others are asked

@@ -1,0 +1,135 @@
+"""How many replicas a service is to have, and which of them go; `scaling` says what its requests need."""
+
+from collections.abc import Callable
+
+from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.service_config import ServiceConfig
+from rhapsody_parsl.services.borrowing import size
+from rhapsody_parsl.services.listener import Listener
+from rhapsody_parsl.services.replica import Replica
+from rhapsody_parsl.services.replicas import Replicas
+from rhapsody_parsl.services.scaling import Scaling
+from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
+
+__all__ = ("SETTLED", "Number")
+
+SETTLED: tuple[ServiceState, ...] = ("ready", "failed")
+
+
+class Number:
+    """The number of a service's replicas, kept up as users and requests have it.
+
+    Args:
+        config: The user's.
+        replicas: Those that are there.
+        listener: Returns who gives them work, None where tasks speak to them themselves.
+
+    Attributes:
+        wanted: How many there are to be.
+    """
+
+    def __init__(self, config: ServiceConfig, replicas: Replicas, listener: Callable[[], Listener | None]) -> None:
+        self._config, self._replicas, self._listener = config, replicas, listener
+        self._scaling = _scaling(config, config.replicas)
+        self.wanted = config.least
+        self._stale: list[Replica] = []
+        self._closing = False
+
+    @property
+    def most(self) -> int:
+        """How many there are to be at most; 0 when the service is stopped."""
+        return self._scaling.most
+
+    @property
+    def parting(self) -> bool:
+        """Whether replicas are to go once they have nothing left to do."""
+        return self._closing or any(replica.leaving for replica in self._replicas.there)
+
+    @property
+    def changing(self) -> int:
+        """How much of what was ordered is still to be done."""
+        return sum(one.state not in SETTLED for one in self._replicas.there) + len(self._stale) + self._closing
+
+    @property
+    def _pending(self) -> int:
+        listener = self._listener()
+        return listener.pending if listener else 0
+
+    def _held(self, replica: Replica) -> int:
+        listener = self._listener()
+        return listener.held(replica) if listener else 0
+
+    def set(self, replicas: int | tuple[int, int], drain: bool, renew: bool) -> None:
+        """Have so many from now on; see `Service.serve`.
+
+        Raises:
+            ServiceFailed: The block can never hold as many; nothing has changed.
+        """
+        scaling = _scaling(self._config, replicas)
+        if lack := self._replicas.lack(scaling.least):
+            each = size(self._config)
+            why = f"the block has no room for {scaling.least} replicas ({each} each): {lack}"
+            raise ServiceFailed(self._config.name, why)
+        self._scaling = scaling
+        self.wanted = min(scaling.most, max(scaling.least, self.wanted))
+        self._closing = not scaling.most and drain
+        if renew:
+            self._stale = self._replicas.staying
+        self._adjust(drain)
+        while self._stale and not drain:
+            self._replicas.renew(self._stale.pop(), drain=False)
+
+    def look(self, now: float) -> bool:
+        """See how many the requests need; return whether that changed anything.
+
+        Args:
+            now: The time.
+        """
+        if self._scaling.least == self._scaling.most:
+            return False
+        before, needed = self.wanted, self._scaling.wanted(self.wanted, self._pending, now)
+        while self.wanted < needed and self._grow():
+            self.wanted += 1
+        if needed < self.wanted:
+            self.wanted = needed
+            self._adjust(drain=True)
+        return self.wanted != before
+
+    def _grow(self) -> bool:
+        """Have one more, if there is room; the first waits for room, before the tasks that wait."""
+        if self.wanted:
+            return self._replicas.add_if_room()
+        self._replicas.begin(self._replicas.add())
+        return True
+
+    def _adjust(self, drain: bool) -> None:
+        """Add replicas, or have those leave that have the least to do."""
+        staying = self._replicas.staying
+        for _ in range(self.wanted - len(staying)):
+            self._replicas.begin(self._replicas.add())
+        if self._closing:
+            return
+        for replica in sorted(staying, key=self._worth)[: max(0, len(staying) - self.wanted)]:
+            self._replicas.leave(replica, drain)
+
+    def _worth(self, replica: Replica) -> tuple[int, int, int]:
+        return -SHOWN_FIRST.index(replica.state), self._held(replica), -replica.index
+
+    def go_on(self) -> None:
+        """Do what had to wait: stop replicas that have nothing left to do, and start the next again that is to be."""
+        if self._closing and not self._pending:
+            self._closing = False
+            self._adjust(drain=True)
+        for replica in self._replicas.there:
+            if replica.leaving and not self._held(replica):
+                self._replicas.end(replica)
+        if self._stale and all(replica.state in SETTLED for replica in self._replicas.there):
+            replica = self._stale.pop(0)
+            if replica in self._replicas.there:
+                self._replicas.renew(replica, drain=True)
+                self.go_on()
+
+
+def _scaling(config: ServiceConfig, replicas: int | tuple[int, int]) -> Scaling:
+    least, most = (replicas, replicas) if isinstance(replicas, int) else replicas
+    return Scaling(least, most, *config.scaling)
