@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from rhapsody_parsl import service_table
+from rhapsody_parsl import ready_word, service_table
 from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed
@@ -230,7 +230,8 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         name: Tasks find it by this name: letters, digits, `-` and `_`.
         command: Program and arguments, as a shell divides them, or as a list.
         ready: When it is ready. `tcp`: it takes connections. `http:/path`: it answers there with a status below 400.
-            `log:regex`: it has written that.
+            `log:regex`: it has written that. A function: it returns something true when it is called with host and
+            port, as often as needed, in the block; it travels as apps do, and must be importable or self-contained.
         port: Where it listens; 0 is a free port, another per replica.
         gpus: GPUs per replica: whole, or a share below 1.
         cores: Cores per replica. With 0 it runs beside the tasks on their cores.
@@ -243,21 +244,28 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         restarts: How often within `restart_window` a replica that died is started again; 0 is never. When they are used
             up, it starts again when the oldest of these deaths has left the window.
         restart_window: Seconds for which a replica's death counts.
+        health: Seconds between two looks whether a replica that was ready still is, in the way of `ready`; 0 is never.
+        health_failures: How many looks in a row find it unwell until it is started again.
         stop_signal: Name of the signal that asks it to stop.
         stop_timeout: Seconds from the signal until it is killed.
     """
 
-    ready: str = "tcp"
+    ready: Any = "tcp"  # text; a function becomes text at once
     port: int = 0
+    health: float = 0.0
+    health_failures: int = 3
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         """Check."""
+        if callable(self.ready):
+            msgspec.structs.force_setattr(self, "ready", ready_word.of_function(self.ready, self.key_of("ready")))
         super().__post_init__()
         self.check_counts(0, "cores")
         self._check_command()
-        self._check_ready()
+        ready_word.checked(self.ready, self.key_of("ready"))
+        self._check_health()
         if self.nodes > 1:
             raise InvalidTask(self.key_of("nodes"), self.nodes, "a command stands on one node", "Use replicas")
         check_range(self.key_of("port"), self.port, 0, _LAST_PORT)
@@ -278,6 +286,15 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         """Program and arguments, with nothing filled in yet."""
         return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
 
+    def _check_health(self) -> None:
+        self.check_counts(1, "health_failures")
+        if not self.health:
+            return
+        self.check_timeouts("health")
+        if self.ready.startswith("log:"):
+            why = "what a command wrote when it started does not tell how it is later"
+            raise InvalidTask(self.key_of("health"), self.health, why, 'Use ready="http:/path", "tcp" or a function')
+
     def _check_command(self) -> None:
         key = self.key_of("command")
         try:
@@ -293,17 +310,6 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
                 "everyone on a node can read command lines, so {secret} is not filled in here",
                 'Write env={"PASSWORD": "{secret}"}, or {secret_file} in the command',
             )
-
-    def _check_ready(self) -> None:
-        way, _, rest = self.ready.partition(":")
-        right = self.ready == "tcp" or (way == "http" and rest.startswith("/")) or (way == "log" and rest)
-        if not right:
-            raise InvalidTask(self.key_of("ready"), self.ready, "allowed are tcp, http:/path and log:regex")
-        if way == "log":
-            try:
-                re.compile(rest)
-            except re.error as problem:
-                raise InvalidTask(self.key_of("ready"), self.ready, f"no regular expression: {problem}") from None
 
 
 # --- several -----------------------------------------------------------------------------------------------------

@@ -76,7 +76,17 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
      "CommandService(command)='serve {secret}': everyone on a node can read command lines, so {secret} is not filled "
      'in here. Write env={"PASSWORD": "{secret}"}, or {secret_file} in the command'),
     (CommandService, {"name": "a", "command": "s", "ready": "http:x"},
-     "CommandService(ready)='http:x': allowed are tcp, http:/path and log:regex."),
+     "CommandService(ready)='http:x': allowed are tcp, http:/path, log:regex and a function of host and port."),
+    (CommandService, {"name": "a", "command": "s", "ready": "htp:/x"},
+     "CommandService(ready)='htp:/x': allowed are tcp, http:/path, log:regex and a function of host and port. "
+     "Did you mean 'http'?"),
+    (CommandService, {"name": "a", "command": "s", "ready": 5},
+     "CommandService(ready)=5: allowed are tcp, http:/path, log:regex and a function of host and port."),
+    (CommandService, {"name": "a", "command": "s", "ready": "log:x", "health": 5},
+     "CommandService(health)=5: what a command wrote when it started does not tell how it is later. "
+     'Use ready="http:/path", "tcp" or a function'),
+    (CommandService, {"name": "a", "command": "s", "health": 1, "health_failures": 0},
+     "CommandService(health_failures)=0: it must be 1 or more."),
     (CommandService, {"name": "a", "command": "s", "ready": "log:("},
      "CommandService(ready)='log:(': no regular expression: missing ), unterminated subpattern at position 0."),
     (CommandService, {"name": "a", "command": "s", "port": 80_000},

@@ -60,6 +60,8 @@ class CommandKind:
             argv=tuple(config.argv),
             fixed_port=bool(config.port),
             ready=config.ready,
+            health=config.health,
+            health_failures=config.health_failures,
             secret_file=secret_file,
             stop_signal=config.stop_signal,
             stop_timeout=config.stop_timeout,
