@@ -10,6 +10,9 @@ from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import encode
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.leases import LeaseRecord, Share
+from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
 from testing.nodes import make_inventory
 
@@ -18,7 +21,7 @@ __all__ = ("GENUINE", "SPEC", "changed", "mutated")
 LARGE = b"p" * 40_000
 SHARED = m.SharedPayload("/a", 9)
 SPEC = encode_spec(TaskSpec(runtime="local"))
-LEASE = m.LeaseRecord(1, "mpi", "t", (m.Share("n0", (0, 1), (0,), 1.5),), 1.0, 2.0, 3)
+LEASE = LeaseRecord(1, "mpi", "t", (Share("n0", (0, 1), (0,), 1.5),), 1.0, 2.0, 3)
 SERVED = encode_service(CommandService("a", "b"))
 SERVICE = ServiceReport(
     name="a", state="ready", replicas=1, ready=1, cores=0, gpus=0.5, node="n", url="u", model="m", since=1.0, detail=""
@@ -37,8 +40,8 @@ GENUINE: list[m.Message] = [
     m.Work(4, "rank", (0, 1), {"A": "b"}, [m.Task(5, b"", LARGE), m.Task(6, b"", b"z")], (0, 1), True),
     m.Ready("h", 7, m.WorldFacts(2)), m.Ready("h", 7, m.ServiceFacts("u", "m", 80)),
     m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
-    m.Failed("WorkerLost", ["a", 1]), m.Ask(1, b"q", True), m.Abort([1]), m.Rendezvous("h", 80),
-    m.Limit(1, {"w": 2}, 4, True), m.Release(1, "kill"), m.Exceeded(1, 2),
+    m.Failed("WorkerLost", ["a", 1]), Ask(1, b"q", True), Abort([1]), m.Rendezvous("h", 80),
+    Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]
 

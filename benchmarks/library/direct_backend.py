@@ -19,7 +19,8 @@ from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.runtimes.dragon.runtime import Dragon
 from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
-from rhapsody_parsl.wire.messages import RESULT, Result, Share, Task
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 

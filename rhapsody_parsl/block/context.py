@@ -12,7 +12,8 @@ from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.probe import GB
-from rhapsody_parsl.wire.messages import Result, Share
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import Result
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 

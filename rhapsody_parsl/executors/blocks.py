@@ -9,7 +9,8 @@ import msgspec
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.admission import misfit
 from rhapsody_parsl.executors.history import History
-from rhapsody_parsl.wire.messages import LeaseRecord, Task
+from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.totals import ExecutorTotals, Tally

@@ -37,16 +37,14 @@ from rhapsody_parsl.executors.checks import (
     check_words,
     walltime_of,
 )
-from rhapsody_parsl.executors.explanation import Explanation, explain
 from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.observed import Observed
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
-from rhapsody_parsl.executors.standalone import Standalone
-from rhapsody_parsl.executors.view import ExecutorView, describe_block, plain, timeline
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
@@ -73,7 +71,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(Standalone, RepresentationMixin):
+class RhapsodyExecutor(Observed, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -349,50 +347,6 @@ class RhapsodyExecutor(Standalone, RepresentationMixin):
         self.tasks.pop(task, None)
         if self._link:
             self._link.cancel(task)
-
-    # --- for people ----------------------------------------------------------------------------------------------
-
-    def explain(self, spec: dict[str, Any] | Callable[..., Any] | None = None, **keys: Any) -> Explanation:
-        """Tell where a call would run, what it would take and why; `print` it, or read its fields.
-
-        Args:
-            spec: A `parsl_resource_specification`, or an annotated function (or app).
-            keys: Further keys, as in the dict.
-
-        Raises:
-            InvalidSpecification: The call can never run.
-        """
-        inventories = self._link.blocks.inventories() if self._link else []
-        return explain(self._admission, self.default_runtime, self.services.configs, inventories, spec=spec, keys=keys)
-
-    def view(self) -> ExecutorView:
-        """Return the executor's state; blocks as of their last report (twice per second), totals of this moment."""
-        blocks = self._link.blocks if self._link else Blocks(several=False)
-        return ExecutorView(
-            label=self.label,
-            outstanding=self.outstanding(),
-            totals=blocks.totals(),
-            blocks=tuple(describe_block(block, self._status) for block in blocks),
-        )
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return what `view` does as plain data: dicts and lists that JSON can hold."""
-        return plain(self.view())
-
-    def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
-        """Return the ledger's history: one record per lease and node; times in seconds since the epoch.
-
-        In a long run only the newest eight thousand leases are in memory. The others are in `timeline.msgpack` in the
-        executor's folder of the run directory, and each call reads them.
-
-        Args:
-            last: How many of the newest leases to return at most; default all.
-
-        Returns:
-            Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`,
-            `tasks`.
-        """
-        return timeline(self._link.blocks, last) if self._link else []
 
 
 # Parsl's `htex_auto_scale` scales in instances of this class only, since its `scale_in` takes `max_idletime`; so does

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from rhapsody_parsl.wire.messages import LeaseRecord
+from rhapsody_parsl.wire.leases import LeaseRecord
 
 __all__ = ("History",)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.leases import Share
 
 if TYPE_CHECKING:
     from rhapsody_parsl.pilot.pool import Pool

@@ -15,7 +15,8 @@ from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
-from rhapsody_parsl.wire.messages import LeaseRecord, Result, Task
+from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.states import TaskState
 
 __all__ = ("Core",)

@@ -11,7 +11,8 @@ from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.pilot.task_queue import TaskQueue
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
-from rhapsody_parsl.wire.messages import LeaseRecord, Task
+from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Task
 from rhapsody_parsl.wire.states import TaskState
 
 __all__ = ("ActiveRun", "EndedBy", "Lane")

@@ -10,7 +10,7 @@ from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.account import DECIMALS, Account
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.leases import Share
 
 __all__ = ("Lease", "Ledger", "LedgerError")
 

@@ -12,7 +12,7 @@ from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.pool import Room
 from rhapsody_parsl.runtimes.protocol import Placed
-from rhapsody_parsl.wire.messages import LeaseRecord
+from rhapsody_parsl.wire.leases import LeaseRecord
 
 __all__ = ("Lender",)
 

@@ -13,7 +13,8 @@ from rhapsody_parsl.hosts.host import Host
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.wire.messages import Exceeded, FromBackend, Limit, Quit, Ready, Release
+from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
+from rhapsody_parsl.wire.messages import FromBackend, Quit, Ready
 
 __all__ = ("MemoryLimits",)
 

@@ -9,7 +9,7 @@ from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.service_leases import ServiceLeases
 from rhapsody_parsl.runtimes.protocol import Placed, Run
-from rhapsody_parsl.wire.messages import LeaseRecord
+from rhapsody_parsl.wire.leases import LeaseRecord
 
 __all__ = ("Runs",)
 

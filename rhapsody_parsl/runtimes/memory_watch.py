@@ -23,7 +23,8 @@ from rhapsody_parsl.hosts.process_tree import adopt_orphans, die_with_parent
 from rhapsody_parsl.runtimes.memory_counts import held, resident
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.messages import Exceeded, Limit, Quit, Ready, Release, ToBackend
+from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
+from rhapsody_parsl.wire.messages import Quit, Ready, ToBackend
 
 __all__ = ("MemoryWatch",)
 

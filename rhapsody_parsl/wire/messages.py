@@ -1,4 +1,4 @@
-"""Every message, in one file.
+"""Every message, but those for an engine and for a memory watch, which have a file of their own beside this one.
 
 Two conversations use them: driver and pilot (over the link), pilot and the processes of a runtime (over a hub).
 A payload is the user's bytes; only the two ends open it.
@@ -9,9 +9,13 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.failures import is_lost, to_wire
+from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
+from rhapsody_parsl.wire.tagged import Tagged
 
 VERSION = 5
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -70,53 +74,28 @@ def failed(task: int, error: RhapsodyError) -> Result:
     return Result(task, FAILED, msgspec.msgpack.encode(to_wire(error)))
 
 
-class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a lease holds of one node."""
-
-    node: str
-    cores: tuple[int, ...]
-    gpus: tuple[int, ...] = ()
-    memory: float = 0.0
-
-
-class LeaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A line of the ledger's history; times are seconds since the epoch, `ended` is 0 while the lease runs."""
-
-    lease: int
-    runtime: str
-    name: str
-    shares: tuple[Share, ...]
-    began: float
-    ended: float
-    tasks: int = 0
-
-
-class _Message(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    pass
-
-
 # --- driver to pilot ---------------------------------------------------------------------------------------------
 
 
-class Submit(_Message, frozen=True):
+class Submit(Tagged, frozen=True):
     """Take these tasks."""
 
     tasks: list[Task]
 
 
-class Cancel(_Message, frozen=True):
+class Cancel(Tagged, frozen=True):
     """End these tasks, queued or running; they are not reported any more."""
 
     tasks: list[int]
 
 
-class Stop(_Message, frozen=True):
+class Stop(Tagged, frozen=True):
     """Leave: at once, or, giving back what has not begun, when nothing is left to do."""
 
     drain: bool = False
 
 
-class Serve(_Message, frozen=True):
+class Serve(Tagged, frozen=True):
     """Have a service like this from now on; the answer is a `Served`.
 
     Attributes:
@@ -135,7 +114,7 @@ class Serve(_Message, frozen=True):
 # --- pilot to driver ---------------------------------------------------------------------------------------------
 
 
-class Hello(_Message, frozen=True):
+class Hello(Tagged, frozen=True):
     """The pilot is there.
 
     Attributes:
@@ -151,42 +130,42 @@ class Hello(_Message, frozen=True):
     inventory: Inventory
 
 
-class Results(_Message, frozen=True):
+class Results(Tagged, frozen=True):
     """These tasks ended, and these leases with them."""
 
     results: list[Result]
-    leases: list[LeaseRecord] = []
+    leases: list[LeaseRecord] = msgspec.field(default_factory=list)
 
 
-class Report(_Message, frozen=True):
+class Report(Tagged, frozen=True):
     """How the block is, and the leases that are out. Replaces the one before."""
 
     state: BlockReport
-    leases: list[LeaseRecord] = []
+    leases: list[LeaseRecord] = msgspec.field(default_factory=list)
 
 
-class Served(_Message, frozen=True):
+class Served(Tagged, frozen=True):
     """An order about a service is taken in, or refused: one of our errors as `(name, facts)`, or ""."""
 
     order: int
     error: str = ""
-    facts: list[Any] = []
+    facts: list[Any] = msgspec.field(default_factory=list)
 
 
-class Holds(_Message, frozen=True):
+class Holds(Tagged, frozen=True):
     """What the block holds for tasks is another than its hello said: a service has given back what it held."""
 
     inventory: Inventory
 
 
-class Goodbye(_Message, frozen=True):
+class Goodbye(Tagged, frozen=True):
     """The pilot leaves: `reason` for people, `begun` are unfinished tasks that had been given to a runtime.
 
     All other unfinished tasks never began, and are the driver's again.
     """
 
     reason: str
-    begun: list[int] = []
+    begun: list[int] = msgspec.field(default_factory=list)
 
 
 # --- pilot to a worker or rank -----------------------------------------------------------------------------------
@@ -208,7 +187,7 @@ class Setting(msgspec.Struct, array_like=True, frozen=True, gc=False):
     port: bool = False
 
 
-class Work(_Message, frozen=True):
+class Work(Tagged, frozen=True):
     """Run these one after the other, pinned to `cores`, with `env` set for these tasks alone.
 
     `mode`: `call` in this process, `process` in a fresh one, `prompt` evaluates a request's body, `rank` on every rank
@@ -232,7 +211,7 @@ class Work(_Message, frozen=True):
     setting: Setting | None = None
 
 
-class Recall(_Message, frozen=True):
+class Recall(Tagged, frozen=True):
     """Give back those of these tasks that have not begun; with `kill`, end your whole process tree if one has."""
 
     run: int
@@ -240,7 +219,7 @@ class Recall(_Message, frozen=True):
     kill: bool = False
 
 
-class Quit(_Message, frozen=True):
+class Quit(Tagged, frozen=True):
     """Leave."""
 
 
@@ -271,7 +250,7 @@ class ServiceFacts(msgspec.Struct, array_like=True, frozen=True, tag="service"):
     port: int
 
 
-class Ready(_Message, frozen=True):
+class Ready(Tagged, frozen=True):
     """A process of a runtime is there; `facts` are those of a world's rank or of a replica's head."""
 
     host: str
@@ -279,14 +258,14 @@ class Ready(_Message, frozen=True):
     facts: WorldFacts | ServiceFacts | None = None
 
 
-class Done(_Message, frozen=True):
+class Done(Tagged, frozen=True):
     """These tasks of a run ended."""
 
     run: int
     results: list[Result]
 
 
-class Returned(_Message, frozen=True):
+class Returned(Tagged, frozen=True):
     """These tasks had not begun, and will not here: their sender has them again. `run` is 0 for those that waited."""
 
     run: int
@@ -296,7 +275,7 @@ class Returned(_Message, frozen=True):
 # --- pilot and the head of a runtime -----------------------------------------------------------------------------
 
 
-class Spawn(_Message, frozen=True):
+class Spawn(Tagged, frozen=True):
     """Start a worker under this name on this host, pinned to `cores`."""
 
     worker: str
@@ -305,13 +284,13 @@ class Spawn(_Message, frozen=True):
     env: dict[str, str]
 
 
-class Kill(_Message, frozen=True):
+class Kill(Tagged, frozen=True):
     """Kill this worker, which is not ready in time."""
 
     worker: str
 
 
-class Exited(_Message, frozen=True):
+class Exited(Tagged, frozen=True):
     """A worker of the head's ended; `begun` is the task it began last, None when nobody knows (see `wire.mark`)."""
 
     worker: str
@@ -319,7 +298,7 @@ class Exited(_Message, frozen=True):
     begun: int | None = None
 
 
-class Failed(_Message, frozen=True):
+class Failed(Tagged, frozen=True):
     """The process cannot do its work and leaves: one of our errors as `(name, facts)`.
 
     Attributes:
@@ -331,64 +310,11 @@ class Failed(_Message, frozen=True):
     killed: bool = False
 
 
-class Rendezvous(_Message, frozen=True):
+class Rendezvous(Tagged, frozen=True):
     """A head whose engine spans nodes listens here, on its own host: the processes of the other nodes may come."""
 
     address: str
     port: int
-
-
-# --- pilot and a host's memory watch -----------------------------------------------------------------------------
-
-
-class Limit(_Message, frozen=True):
-    """The processes of a run, with all below them, may hold so many bytes together.
-
-    Attributes:
-        pids: By name, under which a worker's mark lies in the private folder.
-        noted: Whether others work for the run as well, which note it themselves (see `cluster.noted`).
-    """
-
-    run: int
-    pids: dict[str, int]
-    memory: int
-    noted: bool = False
-
-
-class Release(_Message, frozen=True):
-    """A run has no limit any more; `stopped` says what becomes of processes that were stopped because of it."""
-
-    run: int
-    stopped: Literal["continue", "stay", "kill"] = "continue"
-
-
-class Exceeded(_Message, frozen=True):
-    """A run holds `peak` bytes, more than its limit: its processes are stopped where they are, until its `Release`."""
-
-    run: int
-    peak: int
-
-
-# --- pilot and a model's engine ----------------------------------------------------------------------------------
-
-
-class Ask(_Message, frozen=True):
-    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0.
-
-    Attributes:
-        apart: Whether it is to reach the engine by itself, in no list with others.
-    """
-
-    task: int
-    request: bytes
-    full: bool = False
-    apart: bool = False
-
-
-class Abort(_Message, frozen=True):
-    """Stop generating for these tasks."""
-
-    tasks: list[int]
 
 
 ToPilot = Submit | Cancel | Stop | Serve

@@ -24,7 +24,8 @@ from rhapsody_parsl.hosts.probe import our_cores
 from rhapsody_parsl.payload import open_result, pack_call
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run, Runtime
 from rhapsody_parsl.wire.failures import from_wire
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Share, Task
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
 from rhapsody_parsl.wire.shared_memory import SharedMemory, block_folder, discard, opened
 from testing.contract.recorder import Recorder, Told
 from testing.contract.subjects import Factory, Subject

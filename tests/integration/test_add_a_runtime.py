@@ -20,7 +20,8 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import RuntimeUnavailable, WalltimeExceeded, WorkerLost
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtimes.protocol import Context, Node, Placed, Run
-from rhapsody_parsl.wire.messages import Result, Share, Task
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import Result, Task
 from testing.waiting import until, until_gone
 from tests.integration import apps
 

@@ -12,7 +12,8 @@ from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.messages import Abort, Ask, Done, FromBackend, Result, failed
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.messages import Done, FromBackend, Result, failed
 
 __all__ = ("RequestQueue",)
 

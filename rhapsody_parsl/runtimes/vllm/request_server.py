@@ -9,7 +9,8 @@ import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.services.conversation import Conversation
-from rhapsody_parsl.wire.messages import Abort, Ask, Done, Result, ServiceFacts, ToBackend, failed
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
 from rhapsody_parsl.worker.call import pack
 
 __all__ = ("Answerer", "RequestError", "RequestServer")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.executors.history import History
-from rhapsody_parsl.wire.messages import LeaseRecord, Share
+from rhapsody_parsl.wire.leases import LeaseRecord, Share
 
 
 def lease(number: int) -> LeaseRecord:

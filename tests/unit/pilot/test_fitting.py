@@ -10,7 +10,8 @@ from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.pilot.shape import memory_class
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.wire.messages import LeaseRecord, Task
+from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Task
 from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, FakeWorker, Simulation, error_of, kinds
 

@@ -10,7 +10,7 @@ from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.ledger import Lease, Ledger, LedgerError
 from rhapsody_parsl.pilot.levels import fullest_first
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.leases import Share
 from testing.nodes import make_node, make_nodes
 
 shares = st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.333, 0.5, 0.9])

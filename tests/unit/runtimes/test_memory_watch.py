@@ -15,7 +15,7 @@ import pytest
 from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.mark import Mark
 from rhapsody_parsl.runtimes.memory_watch import MemoryWatch
-from rhapsody_parsl.wire.messages import Limit
+from rhapsody_parsl.wire.memory_messages import Limit
 from testing.waiting import until
 
 MB = 10**6

@@ -18,7 +18,8 @@ from rhapsody_parsl.services.restarts import Death, Unexplained
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.messages import Done, FromBackend, ServiceFacts, Share
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import Done, FromBackend, ServiceFacts
 from rhapsody_parsl.wire.reports import ServiceReport
 from testing.leases import FakeLeases
 from testing.nodes import make_context

@@ -9,7 +9,8 @@ import zmq
 
 from rhapsody_parsl.wire.channel import Hub, Spoke
 from rhapsody_parsl.wire.curve import Keys, quiet_socket
-from rhapsody_parsl.wire.messages import Abort, Done, FromBackend, Quit, Ready, Result, Returned, Task, Work
+from rhapsody_parsl.wire.engine_messages import Abort
+from rhapsody_parsl.wire.messages import Done, FromBackend, Quit, Ready, Result, Returned, Task, Work
 
 
 @pytest.fixture

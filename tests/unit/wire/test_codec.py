@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from rhapsody_parsl.wire import messages
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, MalformedFrame, encode
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.leases import LeaseRecord, Share
+from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,
@@ -36,9 +39,9 @@ tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.b
 seconds = st.floats(0, 1e9)
 results = st.lists(st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds), max_size=5)
 cores = st.lists(st.integers(0, 500), max_size=4).map(tuple)
-shares = st.lists(st.builds(messages.Share, names, cores, cores, seconds), max_size=2).map(tuple)
+shares = st.lists(st.builds(Share, names, cores, cores, seconds), max_size=2).map(tuple)
 leases = st.lists(
-    st.builds(messages.LeaseRecord, numbers, names, names, shares, seconds, seconds, numbers),
+    st.builds(LeaseRecord, numbers, names, names, shares, seconds, seconds, numbers),
     max_size=2,
 )  # fmt: skip
 some = st.integers(0, 1 << 32)
@@ -80,14 +83,14 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Kill: st.builds(m.Kill, names),
-    m.Spawn: st.builds(m.Spawn, names, names, cores, env), m.Ask: st.builds(m.Ask, numbers, st.binary(), st.booleans()),
-    m.Abort: st.builds(m.Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
+    m.Spawn: st.builds(m.Spawn, names, names, cores, env), Ask: st.builds(Ask, numbers, st.binary(), st.booleans()),
+    Abort: st.builds(Abort, ids), m.Ready: st.builds(m.Ready, names, numbers, facts),
     m.Done: st.builds(m.Done, numbers, results), m.Returned: st.builds(m.Returned, numbers, ids),
     m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
     m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
-    m.Limit: st.builds(m.Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
-    m.Release: st.builds(m.Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
-    m.Exceeded: st.builds(m.Exceeded, numbers, numbers),
+    Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
+    Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
+    Exceeded: st.builds(Exceeded, numbers, numbers),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]
 

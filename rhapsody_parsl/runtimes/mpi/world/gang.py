@@ -6,7 +6,7 @@ import msgspec
 
 from rhapsody_parsl.runtimes.mpi.launch.launcher import chunks, gpus_of
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.leases import Share
 
 __all__ = ("Member", "Slot", "gpus_in", "members_of", "pick", "slots_of", "slots_on")
 

@@ -22,7 +22,9 @@ from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Abort, Ask, Result, ServiceFacts, Share, ToBackend, failed
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, ServiceFacts, ToBackend, failed
 from testing.leases import FakeLeases
 from testing.nodes import make_context
 

@@ -6,7 +6,8 @@ from typing import Any
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool
-from rhapsody_parsl.wire.messages import Quit, Ready, Share, Task, Work
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import Quit, Ready, Task, Work
 
 NODE = Node(name="n0", host="h", cores=(0, 1, 2, 3), real_cores=(0, 1, 2, 3), gpus=("4", "7", "9"), gpu_vendor="nvidia")
 BARE = Node(name="n1", host="h", cores=(0, 1), real_cores=(0, 1))

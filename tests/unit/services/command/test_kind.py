@@ -15,7 +15,8 @@ from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.services.command.kind import CommandKind
 from rhapsody_parsl.services.command.settings import CommandSettings
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.messages import ServiceFacts, Share
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import ServiceFacts
 from testing.nodes import make_context
 
 NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1), gpus=("7", "8"), gpu_vendor="nvidia")

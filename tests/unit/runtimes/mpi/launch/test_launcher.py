@@ -29,7 +29,7 @@ from rhapsody_parsl.runtimes.mpi.launch.prefix import variables
 from rhapsody_parsl.runtimes.mpi.launch.preparation import preparing
 from rhapsody_parsl.runtimes.mpi.rendezvous import variables_of_ranks
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.leases import Share
 
 HYDRA_VERSION = """HYDRA build details:
     Version:                                 5.0.2

@@ -8,7 +8,8 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.runtimes.mpi.world.gang import members_of, pick, slots_of
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
-from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result, Share, Task
+from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result, Task
 
 NODES = [
     Node(

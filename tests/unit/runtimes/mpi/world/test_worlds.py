@@ -18,7 +18,7 @@ from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
-from rhapsody_parsl.wire.messages import Share
+from rhapsody_parsl.wire.leases import Share
 from testing import leaks
 from testing.nodes import make_context
 

@@ -1,0 +1,22 @@
+"""What the pilot says to a model's engine; the answers are `Done`, as of any process of a runtime."""
+
+from rhapsody_parsl.wire.tagged import Tagged
+
+
+class Ask(Tagged, frozen=True):
+    """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0.
+
+    Attributes:
+        apart: Whether it is to reach the engine by itself, in no list with others.
+    """
+
+    task: int
+    request: bytes
+    full: bool = False
+    apart: bool = False
+
+
+class Abort(Tagged, frozen=True):
+    """Stop generating for these tasks."""
+
+    tasks: list[int]

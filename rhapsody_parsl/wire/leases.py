@@ -1,0 +1,26 @@
+"""What a pilot says of its leases; they travel as arrays, for there are many."""
+
+import msgspec
+
+__all__ = ("LeaseRecord", "Share")
+
+
+class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a lease holds of one node."""
+
+    node: str
+    cores: tuple[int, ...]
+    gpus: tuple[int, ...] = ()
+    memory: float = 0.0
+
+
+class LeaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A line of the ledger's history; times are seconds since the epoch, `ended` is 0 while the lease runs."""
+
+    lease: int
+    runtime: str
+    name: str
+    shares: tuple[Share, ...]
+    began: float
+    ended: float
+    tasks: int = 0
