@@ -227,8 +227,17 @@ def encode_service(service: ServiceConfig) -> bytes:
 
 
 def decode_service(encoded: bytes) -> ServiceConfig:
-    """Return what `encode_service` encoded."""
-    return _service(msgspec.msgpack.decode(encoded))
+    """Return what `encode_service` encoded.
+
+    Raises:
+        ValueError: It is something else.
+        InvalidTask: It is a service, and a field of it is wrong.
+    """
+    stated = msgspec.msgpack.decode(encoded)
+    try:
+        return _service(stated)
+    except (LookupError, TypeError, StopIteration) as problem:
+        raise ValueError(f"no service of a kind that is known: {type(problem).__name__}: {problem}") from problem
 
 
 def _service(stated: Any) -> ServiceConfig:

@@ -146,7 +146,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
         requests_in_flight: Requests that a replica gets at once.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
-        stall_timeout: Seconds without a step after which a hosted engine with requests in flight counts as dead.
+        stall_timeout: Seconds after which an engine with requests in flight counts as dead: without a step of a hosted
+            engine, without a token or an answer of a command, without a sign of life of the process that holds it.
         restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
             between; 0 is never. Deaths that a request was found to have caused do not count. When they are used up,
             requests fail until the oldest of these deaths has left the window. Then the replica starts again.

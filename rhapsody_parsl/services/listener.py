@@ -32,3 +32,10 @@ class Listener(Protocol):
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """A replica's head said something about its work."""
+
+    def look(self, now: float) -> None:
+        """Time passed; called again and again.
+
+        Args:
+            now: The time.
+        """

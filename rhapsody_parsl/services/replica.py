@@ -214,8 +214,12 @@ class Replica:
             f"Give {type(self.config).__name__}(memory=...) more, or set "
             "RhapsodyExecutor(enforce_memory=False) to count memory only"
         )
+        self.lose(reason)
+
+    def lose(self, reason: str) -> None:
+        """It is of no use any more: have its processes stopped, and started again as often as the service allows."""
         if self._leaving and not self._leaving.done():
-            self._leaving.set_result(Failed("MemoryExceeded", [self.config.name, reason]))
+            self._leaving.set_result(Failed("ServiceFailed", [self.config.name, reason]))
 
     @property
     def _was_ready(self) -> bool:

@@ -117,11 +117,13 @@ class Service:
         self._on_change()
 
     def look(self, now: float) -> None:
-        """See how many replicas the requests need; asked again and again.
+        """See how its replicas are, and how many of them the requests need; asked again and again.
 
         Args:
             now: The time.
         """
+        if self.listener:
+            self.listener.look(now)
         if self._number.look(now):
             self.go_on()
             self._on_change()
@@ -203,5 +205,11 @@ class Service:
             url=shown.facts.url if shown and state == "ready" else "",
             model=self.kind.what,
             since=shown.since if shown else self._since,
-            detail=shown.detail if shown else "the first request starts it" if self._number.most else "",
+            detail=self._detail(shown),
         )
+
+    def _detail(self, shown: Replica | None) -> str:
+        """Return what people are told of the replica that is shown, or else of another that has something to tell."""
+        if shown is None:
+            return "the first request starts it" if self._number.most else ""
+        return next((replica.detail for replica in (shown, *self.replicas) if replica.detail), "")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
@@ -320,5 +320,5 @@ class Rendezvous(Tagged, frozen=True):
 ToPilot = Submit | Cancel | Stop | Serve
 FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -44,7 +44,9 @@ async def host(settings: EngineSettings) -> None:
         conversation.fail(ServiceFailed(settings.service.name, _describe(problem)))
     watch.begin()
     url = f"http://{settings.public_host}:{port}/v1"
-    ready = asyncio.ensure_future(RequestServer(conversation, engine).serve(url, port, engine.model))
+    ready = asyncio.ensure_future(
+        RequestServer(conversation, engine, settings.service.stall_timeout).serve(url, port, engine.model)
+    )
     hanging = asyncio.ensure_future(engine.watch_progress())
     await asyncio.wait({ready, serving, hanging}, return_when="FIRST_COMPLETED")
     conversation.lost("its HTTP server ended")

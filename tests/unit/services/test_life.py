@@ -44,6 +44,9 @@ class Work:
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """Nothing follows."""
 
+    def look(self, now: float) -> None:
+        """Nothing follows."""
+
 
 class Life(Block):
     """One service, whose replicas are ready at once and live until they are stopped."""

@@ -159,6 +159,9 @@ class Ear:
     def heard(self, replica: Replica, message: FromBackend) -> None:
         self.heard_of.append(type(message).__name__)
 
+    def look(self, now: float) -> None:
+        """Nothing follows."""
+
 
 def test_who_gives_work_to_a_service_hears_of_its_replicas() -> None:
     block = Block(CommandService("s", "x", cores=0))

@@ -21,8 +21,9 @@ from rhapsody_parsl.runtimes.vllm.kind import VLLMKind, root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.leases import Share
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, ServiceFacts, ToBackend, failed
 from testing.leases import FakeLeases
@@ -107,6 +108,25 @@ class Watched:
 
     def answer(self, index: int, *tasks: int) -> None:
         self.requests.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
+
+
+def test_a_replica_that_is_silent_for_too_long_while_it_holds_requests_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: list[tuple[str, str]] = []
+    monkeypatch.setattr(Replica, "lose", lambda replica, reason: lost.append((replica.name, reason)))
+    now = time.monotonic()
+    watched = Watched(stall_timeout=100.0)
+    watched.ready(0, 1)
+    watched.put(1, 2, 3)
+    watched.requests.look(now)
+    watched.answer(1, 3)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    watched.requests.heard(watched.service.replicas[0], Pulse())
+    watched.requests.look(now + 150)
+    assert not lost, "one showed a sign of life, and the other holds nothing"
+    watched.requests.look(now + 161)
+    assert lost == [("s-0", "its process showed no sign of life within stall_timeout=100 s, with 2 requests in flight")]
 
 
 def request(task: int, body: bytes = b"") -> Request:
