@@ -12,6 +12,7 @@ from pathlib import Path
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.multi_node import opened
+from rhapsody_parsl.runtimes.vllm.ports import claimed
 from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.relay import Relay
 from rhapsody_parsl.runtimes.vllm.request_server import RequestServer
@@ -77,7 +78,8 @@ class _RelayedServer:
 async def _run(settings: EngineSettings) -> None:
     """Start the server, wait for one real token, and pass requests on until told to leave."""
     conversation = Conversation(settings)
-    with opened(settings, conversation.tell) as placed:
+    one_engine = not settings.service.data_parallel
+    with claimed(one_engine) as ports, opened(settings, conversation.tell, ports.rendezvous) as placed:
 
         def argv(port: int) -> list[str]:
             return command(placed, port, sys.executable)
