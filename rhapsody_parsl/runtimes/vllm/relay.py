@@ -184,7 +184,7 @@ class Relay:
         url, timeout = f"{self.base_url.removesuffix('/v1')}/metrics", aiohttp.ClientTimeout(total=within)
         try:
             async with self._session.get(url, timeout=timeout) as response:
-                counted = _TOKENS.findall(await response.text()) if response.status == 200 else []  # noqa: PLR2004 - "OK"
+                counted = _TOKENS.findall(await response.text()) if response.status == 200 else []  # noqa: PLR2004 - HTTP's "OK"
         except (aiohttp.ClientError, OSError, UnicodeDecodeError):
             return ""
         if counted:
