@@ -3,14 +3,17 @@
 import base64
 import re
 from collections.abc import Callable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.telling import said
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("checked", "function_in", "of_function", "way_of")
+__all__ = ("checked", "function_in", "is_function", "of_function", "way_of")
 
+_FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, partial)
 _WAYS = ("tcp", "http", "log", "call")
 
 
@@ -18,6 +21,11 @@ def way_of(word: str) -> tuple[str, str]:
     """Return the way, one of `tcp`, `http`, `log` and `call`, and what it is told."""
     way, _, rest = word.partition(":")
     return way, rest
+
+
+def is_function(value: Any) -> bool:
+    """Whether a value is a function that can be asked; no code of the value's class runs."""
+    return any(type(value) is function for function in _FUNCTIONS)  # `in` would ask the class whether it is equal
 
 
 def of_function(function: Callable[..., Any], key: str) -> str:
@@ -32,7 +40,7 @@ def of_function(function: Callable[..., Any], key: str) -> str:
     """
     import dill  # noqa: PLC0415 - few services have a function
 
-    name = getattr(function, "__name__", type(function).__name__)
+    name = getattr(function, "__name__", "partial")
     try:
         packed = base64.b64encode(dill.dumps(function)).decode()
     except Exception as problem:

@@ -85,9 +85,14 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         return self.replicas if isinstance(self.replicas, int) else self.replicas[1]
 
     @property
-    def scaling(self) -> tuple[int, float]:
-        """Requests per replica, and seconds in which fewer replicas were enough until some leave."""
-        return 1, 0.0
+    def scaling(self) -> tuple[int, float, float]:
+        """Requests per replica, and the seconds of `idle_timeout` and `lend_after` of a model."""
+        return 1, 0.0, 0.0
+
+    @property
+    def window(self) -> int:
+        """How many requests its replicas take at once; 0 where nobody can ask it."""
+        return 0
 
     def _check_replicas(self) -> None:
         key = self.key_of("replicas")
@@ -135,6 +140,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             requests need, from the first to the second: `(0, 4)` starts the first with the first request.
         requests_per_replica: With two numbers: how many requests one is to have; with more, and room, another starts.
         idle_timeout: With two numbers: seconds in which fewer were enough until some leave.
+        lend_after: With two numbers: seconds without a request after which a replica above the first number gives what
+            it holds to tasks that wait for it; 0 is never. It comes back with the requests, before tasks that wait.
         nodes: Nodes that one replica's engine spans. The parallel size in `engine_args` must divide over them. It is
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
@@ -163,6 +170,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     requests_in_flight: int = 256
     requests_per_replica: int = 32
     idle_timeout: float = 300.0
+    lend_after: float = 5.0
     startup_timeout: float = 900.0
     stall_timeout: float = 600.0
 
@@ -173,7 +181,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             raise InvalidTask(self.key_of("model"), self.model, "a folder or a model's name is needed")
         self.check_counts(-1, "cores")
         self.check_counts(1, "requests_in_flight", "requests_per_replica")
-        self.check_timeouts("stall_timeout", "idle_timeout")
+        self.check_timeouts("stall_timeout", "idle_timeout", *(["lend_after"] if self.lend_after else []))
         if self.cores == -1:
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
@@ -181,9 +189,14 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             self._check_nodes()
 
     @property
-    def scaling(self) -> tuple[int, float]:
-        """Requests per replica, and seconds in which fewer replicas were enough until some leave."""
-        return self.requests_per_replica, self.idle_timeout
+    def scaling(self) -> tuple[int, float, float]:
+        """Requests per replica, and the seconds of `idle_timeout` and `lend_after`."""
+        return self.requests_per_replica, self.idle_timeout, self.lend_after
+
+    @property
+    def window(self) -> int:
+        """How many requests its replicas take at once."""
+        return self.requests_in_flight * max(1, self.most)
 
     def parallel(self, *kinds: str) -> int:
         """Return the product of the engine's parallel sizes of these kinds: `tensor`, `pipeline`, `data`, ..."""
@@ -260,7 +273,7 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
 
     def __post_init__(self) -> None:
         """Check."""
-        if callable(self.ready):
+        if ready_word.is_function(self.ready):
             msgspec.structs.force_setattr(self, "ready", ready_word.of_function(self.ready, self.key_of("ready")))
         super().__post_init__()
         self.check_counts(0, "cores")

@@ -88,19 +88,35 @@ class Number:
         if self._scaling.least == self._scaling.most:
             return False
         before, needed = self.wanted, self._scaling.wanted(self.wanted, self._pending, now)
-        while self.wanted < needed and self._grow():
+        while self.wanted < needed and self._grow(now):
             self.wanted += 1
         if needed < self.wanted:
             self.wanted = needed
             self._adjust(drain=True)
         return self.wanted != before
 
-    def _grow(self) -> bool:
-        """Have one more, if there is room; the first waits for room, before the tasks that wait."""
-        if self.wanted:
-            return self._replicas.add_if_room()
+    def _grow(self, now: float) -> bool:
+        """Have one more, if there is room; the first, and those for others that were spared, come before tasks."""
+        if self._replicas.add_if_room():
+            return True
+        if self.wanted and not self._scaling.claims(now):
+            return False
         self._replicas.begin(self._replicas.add())
         return True
+
+    def spare(self, now: float) -> list[Replica]:
+        """Return the replicas that could go for tasks, those that have been idle longest first."""
+        if self._closing or self._stale:
+            return []
+        idle = [one for one in self._replicas.staying if one.state == "ready" and one.loan and not self._held(one)]
+        idle.sort(key=lambda replica: replica.worked_at)
+        return idle[: self._scaling.spare(self.wanted, (replica.worked_at for replica in idle), now)]
+
+    def lend(self, replica: Replica, now: float) -> None:
+        """Have a replica go for tasks; it comes back when requests need it."""
+        self._scaling.lent(now)
+        self.wanted -= 1
+        self._replicas.leave(replica, drain=True)
 
     def _adjust(self, drain: bool) -> None:
         """Add replicas, or have those leave that have the least to do."""

@@ -128,6 +128,16 @@ class Service:
             self.go_on()
             self._on_change()
 
+    def spare(self, now: float) -> list[Replica]:
+        """Return the replicas whose leases could go to tasks, the best to part with first."""
+        return self._number.spare(now)
+
+    def lend(self, replica: Replica, now: float) -> None:
+        """Have a replica's lease go to tasks, until requests need it."""
+        self._number.lend(replica, now)
+        self.go_on()
+        self._on_change()
+
     # --- what replicas tell --------------------------------------------------------------------------------------
 
     def changed(self, replica: Replica) -> None:

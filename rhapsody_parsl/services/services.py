@@ -81,13 +81,20 @@ class Services:
             self.look(time.monotonic())
 
     def look(self, now: float) -> None:
-        """See what each service needs.
+        """See what each service needs, and what those that wait need of idle replicas.
 
         Args:
             now: The time.
         """
         for service in self:
             service.look(now)
+        spare = [(replica, service) for service in self for replica in service.spare(now)]
+        spare.sort(key=lambda pair: pair[0].worked_at)
+        loans = [replica.loan for replica, _ in spare if replica.loan]
+        sought = {loan.lease for loan in self._leases.sought(loans, now)} if loans else ()
+        for replica, service in spare:
+            if replica.loan and replica.loan.lease in sought:
+                service.lend(replica, now)
 
     def serve(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
         """Have a service as it is configured now: it may be new, or have another number of replicas.

@@ -76,8 +76,10 @@ class RequestQueue:
                 for task in tasks:
                     self._fail(task, error)
             return
-        for assignment in self._dispatch.assign(time.monotonic()):
+        now = time.monotonic()
+        for assignment in self._dispatch.assign(now):
             replica = self._replica(assignment.replica)
+            replica.worked_at = now
             for request in map(self._requests.__getitem__, assignment.tasks):
                 replica.send(Ask(request.task, request.body, request.full, assignment.apart))
 
@@ -137,8 +139,9 @@ class RequestQueue:
         Raises:
             TypeError: It says what no head does.
         """
+        replica.worked_at = time.monotonic()
         if progress := self._progress.get(replica.name):
-            progress.step(time.monotonic())
+            progress.step(replica.worked_at)
         match message:
             case Pulse():
                 pass
