@@ -39,6 +39,8 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         nodes: Nodes that one replica spans.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
+        near: A label; nodes that carry it are preferred.
+        placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the service's process.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
         restarts: How often within `restart_window` a replica that died is started again; 0 is never.
@@ -54,6 +56,8 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
     nodes: int = 1
     memory: float = 0.0
     labels: tuple[str, ...] = ()
+    near: str = ""
+    placement: Literal["pack", "spread"] = "pack"
     env: dict[str, str] = msgspec.field(default_factory=dict)
     startup_timeout: float = 60.0
     restarts: int = 3
@@ -146,7 +150,11 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
+        near: A label; nodes that carry it are preferred.
+        placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
+        engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ... Without any
+            parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes. Without
+            GPUs it is tensor parallel over its nodes.
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
@@ -185,6 +193,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         if self.cores == -1:
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
+        self._use_all_gpus()
         if self.nodes > 1:
             self._check_nodes()
 
@@ -206,6 +215,17 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     def data_parallel(self) -> bool:
         """Whether each node of a replica holds whole engines, instead of a part of the one engine."""
         return self.parallel("data") > 1
+
+    def _use_all_gpus(self) -> None:
+        """Divide an engine over its GPUs and nodes where the user has not: ranks that talk most stay within a node."""
+        given = any(name.endswith("_parallel_size") for name in self.engine_args)
+        if given or (self.server == "command" and self.executable):
+            return
+        within, over = (int(self.gpus), self.nodes) if self.gpus else (self.nodes, 1)  # vLLM has no pipeline over CPUs
+        sizes = {"tensor_parallel_size": within, "pipeline_parallel_size": over}
+        sizes = {name: size for name, size in sizes.items() if size > 1}
+        if sizes:
+            msgspec.structs.force_setattr(self, "engine_args", self.engine_args | sizes)
 
     def _check_nodes(self) -> None:
         """Check what an engine over several nodes needs."""
@@ -253,6 +273,8 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         nodes: A command stays on one node.
         memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
+        near: A label; nodes that carry it are preferred.
+        placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the command.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
         restarts: How often within `restart_window` a replica that died is started again; 0 is never. When they are used

@@ -40,6 +40,19 @@ def test_a_list_of_services_will_do() -> None:
     assert check_services([SERVICE], "services") == (SERVICE,)
 
 
+def test_an_engine_uses_all_its_gpus_tensor_parallel_within_a_node_unless_the_user_says_how() -> None:
+    def sizes(**fields: Any) -> dict[str, Any]:
+        return VLLMService("a", "m", **fields).engine_args
+
+    assert sizes(gpus=4) == {"tensor_parallel_size": 4}
+    assert sizes(gpus=4, nodes=2, engine_args={"dtype": "half"}) == {
+        "dtype": "half", "tensor_parallel_size": 4, "pipeline_parallel_size": 2
+    }  # fmt: skip
+    assert sizes(nodes=2) == {"tensor_parallel_size": 2}
+    assert sizes(gpus=0.5) == sizes(gpus=1) == sizes(gpus=4, server="command", executable="x") == {}
+    assert sizes(gpus=4, engine_args={"data_parallel_size": 4}) == {"data_parallel_size": 4}
+
+
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -108,7 +121,7 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
     (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
     (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be 1 or more."),
-    (VLLMService, {"name": "a", "model": "m", "nodes": 2},
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"tensor_parallel_size": 1}},
      "VLLMService(nodes)=2: tensor_parallel_size * pipeline_parallel_size of its engine_args is 1, which does not "
      "divide over as many nodes. Make it 2, or a multiple"),
     (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"data_parallel_size": 3}},

@@ -64,7 +64,7 @@ class PlainKind:
 class Block:
     """Services whose replicas are ready by the test's word."""
 
-    def __init__(self, *configs: CommandService, leases: Leases | None = None) -> None:
+    def __init__(self, *configs: ServiceConfig, leases: Leases | None = None) -> None:
         self.events = Events()
         self.environment: dict[str, str] = {}
         here = Path("/nowhere")
