@@ -153,8 +153,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         near: A label; nodes that carry it are preferred.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ... Without any
-            parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes. Without
-            GPUs it is tensor parallel over its nodes.
+            parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes;
+            without GPUs it is tensor parallel over its nodes.
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
