@@ -257,8 +257,9 @@ class _Command(ServiceConfig, frozen=True):
 class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag="command"):
     """A server that every block runs for its whole life: any command with a port.
 
-    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, and `{secret_file}`, a private file
-    with a secret that is generated for the service. Values of `env` may also contain `{secret}`, the secret itself.
+    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, `{hosts}`, its nodes' hosts with commas
+    between them, and `{secret_file}`, a private file with a secret that is generated for the service. Values of `env`
+    may also contain `{secret}`, the secret itself.
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
@@ -270,7 +271,8 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         gpus: GPUs per replica: whole, or a share below 1.
         cores: Cores per replica. With 0 it runs beside the tasks on their cores.
         replicas: How many copies run; `rhapsody_parsl.service` finds the first that is ready.
-        nodes: A command stays on one node.
+        nodes: Nodes that one replica leases, of each the same. The command runs on the first. It starts what it wants on
+            `{hosts}`, and stops it.
         memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
         near: A label; nodes that carry it are preferred.
@@ -302,8 +304,6 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         self._check_command()
         ready_word.checked(self.ready, self.key_of("ready"))
         self._check_health()
-        if self.nodes > 1:
-            raise InvalidTask(self.key_of("nodes"), self.nodes, "a command stands on one node", "Use replicas")
         check_range(self.key_of("port"), self.port, 0, _LAST_PORT)
         if self.port and self.most > 1:
             raise InvalidTask(

@@ -250,6 +250,18 @@ def test_a_port_that_is_taken_is_named(executor: RhapsodyExecutor) -> None:
             assert f"port={port} is taken on" in described(block)["fixed"]["detail"]
 
 
+@pytest.mark.usefixtures("elsewhere")
+def test_a_command_over_two_nodes_holds_both_and_knows_their_hosts() -> None:
+    wide = CommandService("wide", (*COMMAND, "0", "{hosts}"), ready="http:/", nodes=2, cores=2)
+    options: dict[str, Any] = {"declared_nodes": 2, "cores_per_node": 3}
+    with RhapsodyExecutor("wide", runtimes=[LocalRuntime()], services=[wide], **options) as block:
+        block.services["wide"].wait_ready(TIMEOUT)
+        told = block.submit(fetched.func, {}, "wide").result(TIMEOUT)  # type: ignore[attr-defined]  # Parsl's app
+        assert described(block)["wide"]["cores"] == 4
+    first, second = told["argv"][-1].split(",")
+    assert first == second, "declared nodes share a host"
+
+
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 @pytest.mark.usefixtures("elsewhere")
 def test_redis() -> None:

@@ -107,8 +107,6 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (CommandService, {"name": "a", "command": "s", "port": 6379, "replicas": 2},
      "CommandService(port)=6379: 2 replicas may stand on one node, where one can have it. Leave port out: each gets a "
      "free one"),
-    (CommandService, {"name": "a", "command": "s", "nodes": 2},
-     "CommandService(nodes)=2: a command stands on one node. Use replicas"),
     (CommandService, {"name": "a", "command": "s", "stop_signal": "SIGTRM"},
      "CommandService(stop_signal)='SIGTRM': a signal's name is needed. Did you mean 'SIGTERM'?"),
     (CommandService, {"name": "a", "command": "s", "cores": -1}, "CommandService(cores)=-1: it must be 0 or more."),

@@ -68,6 +68,7 @@ class CommandKind:
         )
         node = part.node if part else self._context.nodes[self._context.head]
         blanks = {"name": config.name, "secret": settings.secret, "secret_file": secret_file}
+        blanks["hosts"] = ",".join(settings.hosts)
         own = {name: fill(value, blanks) for name, value in config.env.items()}
         return Program(
             argv=[self._context.python, "-m", _MODULE, path],

@@ -32,4 +32,4 @@ class CommandSettings(Settings, frozen=True, kw_only=True):
     def filled(self, port: int) -> list[str]:
         """Return program and arguments."""
         blanks = {"host": self.host, "port": str(port), "name": self.name, "secret_file": self.secret_file}
-        return [fill(word, blanks) for word in self.argv]
+        return [fill(word, blanks | {"hosts": ",".join(self.hosts)}) for word in self.argv]

@@ -43,6 +43,14 @@ def test_the_blanks_are_filled_in() -> None:
     assert told.filled(9) == ["serve", "0.0.0.0:9", "--name", "s", '{"a": 1}', "/private/x/secret"]
 
 
+def test_a_command_over_several_nodes_is_told_their_hosts() -> None:
+    kind = kind_of(("serve", "--on", "{hosts}"), nodes=2, env={"HOSTS": "{hosts}"})
+    program = kind.command(msgspec.structs.replace(SETTINGS, hosts=("a", "b")), None, FOLDER)
+    told = msgspec.json.decode(program.files["/private/x/settings.json"], type=CommandSettings)
+    assert told.filled(1) == ["serve", "--on", "a,b"]
+    assert program.env["HOSTS"] == "a,b"
+
+
 def test_a_secret_is_in_a_private_file_and_in_variables_that_ask_for_it_and_nowhere_else() -> None:
     program = kind_of(("serve", "{secret_file}"), env={"PASSWORD": "x{secret}", "AT": "{secret_file}"}).command(
         SETTINGS, None, FOLDER
