@@ -271,8 +271,8 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         gpus: GPUs per replica: whole, or a share below 1.
         cores: Cores per replica. With 0 it runs beside the tasks on their cores.
         replicas: How many copies run; `rhapsody_parsl.service` finds the first that is ready.
-        nodes: Nodes that one replica leases, of each the same. The command runs on the first. It starts what it wants on
-            `{hosts}`, and stops it.
+        nodes: Nodes that one replica leases, of each the same. The command runs on the first. It starts and stops
+            what it wants on `{hosts}`.
         memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
         near: A label; nodes that carry it are preferred.

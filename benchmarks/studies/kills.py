@@ -24,7 +24,7 @@ from parsl.providers import LocalProvider
 from benchmarks.library import machine, sides
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from testing.fake_openai import COMMAND
-from testing.processes import below
+from testing.processes import command_of
 from testing.waiting import until
 
 KILLS, QUICK, REPLICAS = 200, 10, 4
@@ -113,9 +113,14 @@ def campaign(executor: RhapsodyExecutor, kills: int, seed: int = 1) -> dict[str,
         load.fill()
         until(lambda: load.answered > answered, TIMEOUT)  # noqa: B023 - called here only
         time.sleep(dice.uniform(0.0, 0.3))  # noqa: TID251 - whenever
-        server = dice.choice(until(lambda: below(word), TIMEOUT))
+        server = dice.choice(until(lambda: servers(word), TIMEOUT))
         kill(dice.choice([server, server.parent()]))
     return {"kills": kills, "seconds": time.perf_counter() - began, **load.outcome()}
+
+
+def servers(word: str) -> list[psutil.Process]:
+    """Return the processes that answer, wherever they were started from."""
+    return [process for process in psutil.process_iter() if word in command_of(process)]
 
 
 def kill(process: psutil.Process | None) -> None:
