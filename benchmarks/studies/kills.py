@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ UNDER_WAY = 32
 """Requests at a time."""
 TIMEOUT = 120.0
 _HUNDREDTHS = 100
+_HOLDER = "rhapsody_parsl.runtimes.vllm.command"
 
 
 def prompt(text: str) -> str:
@@ -114,7 +115,7 @@ def campaign(executor: RhapsodyExecutor, kills: int, seed: int = 1) -> dict[str,
         until(lambda: load.answered > answered, TIMEOUT)  # noqa: B023 - called here only
         time.sleep(dice.uniform(0.0, 0.3))  # noqa: TID251 - whenever
         server = dice.choice(until(lambda: servers(word), TIMEOUT))
-        kill(dice.choice([server, server.parent()]))
+        kill(server, its_holder=dice.random() < 0.5)  # noqa: PLR2004 - a half
     return {"kills": kills, "seconds": time.perf_counter() - began, **load.outcome()}
 
 
@@ -123,13 +124,12 @@ def servers(word: str) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if word in command_of(process)]
 
 
-def kill(process: psutil.Process | None) -> None:
-    """Kill a process, which may be gone."""
-    try:
-        if process:
-            process.kill()
-    except psutil.NoSuchProcess:
-        pass
+def kill(server: psutil.Process, its_holder: bool) -> None:
+    """Kill a server, or the process that holds it; either may be gone."""
+    with suppress(psutil.NoSuchProcess):
+        holder = server.parent()
+        chosen = holder if its_holder and holder and _HOLDER in command_of(holder) else server
+        chosen.kill()
 
 
 def main() -> None:

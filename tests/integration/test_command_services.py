@@ -52,7 +52,7 @@ def shell(command: str, stdout: str) -> str:
 def answers(host: str, port: int) -> bool:
     import urllib.request
 
-    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=0.5) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=2) as answer:
         return bool(answer.status == 200)
 
 
@@ -78,7 +78,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory, end: Path) -> Iterator[Rh
         CommandService("absent", "no-such-program --port {port}", cores=0),
         CommandService("large", COMMAND, cores=10_000),
         CommandService("never", COMMAND, ready="http:/nothing", cores=0, startup_timeout=6),
-        CommandService("asked", COMMAND, ready=answers, cores=0, health=0.2, health_failures=2),
+        CommandService("asked", COMMAND, ready=answers, cores=0, health=0.2, health_failures=2, stop_timeout=1),
         CommandService("doubted", COMMAND, ready=doubts, cores=0, startup_timeout=6),
     ]
     made = RhapsodyExecutor(

@@ -39,7 +39,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         VLLMService("alone", f"alone-{os.getpid()}", **stand_in),
         VLLMService("pair", f"pair-{os.getpid()}", replicas=2, **stand_in),
         VLLMService("wrapped", f"wrapped-{os.getpid()}", **{**stand_in, "executable": ("sh", "-c", WRAPPER)}),
-        VLLMService("frozen", f"frozen-{os.getpid()}", replicas=2, stall_timeout=2, **stand_in),
+        VLLMService("frozen", f"frozen-{os.getpid()}", replicas=2, stall_timeout=3, **stand_in),
         VLLMService("frail", f"frail-{os.getpid()}", restarts=1, restart_window=8.0, **stand_in),
     ]
     made = RhapsodyExecutor(
@@ -130,7 +130,7 @@ def test_engines_that_somebody_kills_under_load_lose_nothing(executor: RhapsodyE
 
 @pytest.mark.parametrize(
     ("which", "told"),
-    [("server", "its server did nothing within stall_timeout=2 s"), ("holder", "its process showed no sign of life")],
+    [("server", "its server did nothing within stall_timeout=3 s"), ("holder", "its process showed no sign of life")],
 )
 def test_an_engine_that_is_frozen_is_replaced_and_others_answer(
     executor: RhapsodyExecutor, which: str, told: str
