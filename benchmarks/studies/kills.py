@@ -1,4 +1,4 @@
-"""Engines are killed under load, one after the other: how many requests are lost, and how long do they take?
+"""Engines are killed under load, one after the other: no request is lost, and how long each takes.
 
 `python -m benchmarks kills [--kills 200] [--replicas 4]` serves a stand-in for an engine by several replicas, and keeps
 a number of requests under way, each with an answer of its own. Then it kills what answers, or the process that holds
