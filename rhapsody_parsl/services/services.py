@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import time
@@ -22,6 +23,8 @@ from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
 
 __all__ = ("Services",)
+
+log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.25
 
@@ -78,7 +81,10 @@ class Services:
         """Look again and again: nobody is told that requests are too many, or that there are none any more."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            self.look(time.monotonic())
+            try:
+                self.look(time.monotonic())
+            except Exception:
+                log.exception("services could not be looked at")  # what went wrong once may go well the next time
 
     def look(self, now: float) -> None:
         """See what each service needs, and what those that wait need of idle replicas.
