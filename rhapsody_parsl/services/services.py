@@ -72,19 +72,26 @@ class Services:
             return
         self._started = True
         for service in self:
-            self._hub.start()
-            service.start()
-        self._looks = asyncio.create_task(self._look_on(), name="look at services")
+            self._start(service)
         self._changed()
+
+    def _start(self, service: Service) -> None:
+        self._hub.start()
+        service.start()
+        if self._looks is None:
+            self._looks = asyncio.create_task(self._look_on(), name="look at services")
 
     async def _look_on(self) -> None:
         """Look again and again: nobody is told that requests are too many, or that there are none any more."""
+        failed = False
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             try:
                 self.look(time.monotonic())
-            except Exception:
-                log.exception("services could not be looked at")  # what went wrong once may go well the next time
+            except Exception:  # what went wrong once may go well the next time
+                if not failed:
+                    log.exception("services could not be looked at")
+                failed = True
 
     def look(self, now: float) -> None:
         """See what each service needs, and what those that wait need of idle replicas.
@@ -116,8 +123,7 @@ class Services:
         service = self._services.get(config.name)
         if service is None:
             service = self._add(self._make(msgspec.structs.replace(config, replicas=0)))
-            self._hub.start()
-            service.start()
+            self._start(service)
         service.serve(config.replicas, drain, renew)
 
     async def stop(self) -> None:
