@@ -9,7 +9,7 @@ import msgspec
 from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import Takes, load
-from rhapsody_parsl.service_config import ServiceConfig, VLLMService
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.service_table import of_tag
 
 __all__ = (
@@ -115,19 +115,17 @@ class ModelRequests(RuntimeConfig, frozen=True, kw_only=True):
 
     Attributes:
         request_workers: Processes that run the bodies of request apps.
-        in_flight: Requests that it has at once.
     """
 
     name: ClassVar[str] = "vllm"
     takes: ClassVar[Takes] = Takes(requests=True)
     implementation: ClassVar[str] = "rhapsody_parsl.runtimes.vllm.runtime:VLLM"
     request_workers: int = 1
-    in_flight: int = 256
 
     @property
     def window(self) -> int:
-        """How many requests are with a replica is the user's wish, and a request takes no lease."""
-        return self.in_flight
+        """A request takes no lease; each service says how many its replicas take."""
+        return 1
 
 
 def for_requests(services: Sequence[ServiceConfig], workers: int) -> list[RuntimeConfig]:
@@ -137,11 +135,7 @@ def for_requests(services: Sequence[ServiceConfig], workers: int) -> list[Runtim
         services: The executor's.
         workers: Processes that run the bodies of request apps.
     """
-    models = [service for service in services if isinstance(service, VLLMService)]
-    if not models:
-        return []
-    in_flight = max(model.requests_in_flight * max(1, model.most) for model in models)
-    return [ModelRequests(request_workers=workers, in_flight=in_flight)]
+    return [ModelRequests(request_workers=workers)] if any(service.takes_requests for service in services) else []
 
 
 class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,8 +232,12 @@ def decode_service(encoded: bytes) -> ServiceConfig:
 
     Raises:
         ValueError: It is no service of a known kind.
+        InvalidTask: It is a service, and a field of it is wrong.
     """
-    return _service(msgspec.msgpack.decode(encoded, type=dict[str, Any]))
+    try:
+        return _service(msgspec.msgpack.decode(encoded, type=dict[str, Any]))
+    except (LookupError, TypeError) as problem:
+        raise ValueError(f"no service: {type(problem).__name__}: {problem}") from problem
 
 
 def _service(stated: Any) -> ServiceConfig:

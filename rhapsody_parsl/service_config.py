@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from rhapsody_parsl import service_table
+from rhapsody_parsl import ready_word, service_table
 from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed
@@ -39,6 +39,8 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         nodes: Nodes that one replica spans.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
+        near: A label; nodes that carry it are preferred.
+        placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the service's process.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
         restarts: How often within `restart_window` a replica that died is started again; 0 is never.
@@ -54,6 +56,8 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
     nodes: int = 1
     memory: float = 0.0
     labels: tuple[str, ...] = ()
+    near: str = ""
+    placement: Literal["pack", "spread"] = "pack"
     env: dict[str, str] = msgspec.field(default_factory=dict)
     startup_timeout: float = 60.0
     restarts: int = 3
@@ -85,9 +89,14 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         return self.replicas if isinstance(self.replicas, int) else self.replicas[1]
 
     @property
-    def scaling(self) -> tuple[int, float]:
-        """Requests per replica, and seconds in which fewer replicas were enough until some leave."""
-        return 1, 0.0
+    def scaling(self) -> tuple[int, float, float]:
+        """Requests per replica, and the seconds of `idle_timeout` and `lend_after` of a model."""
+        return 1, 0.0, 0.0
+
+    @property
+    def window(self) -> int:
+        """How many requests its replicas take at once; 0 where nobody can ask it."""
+        return 0
 
     def _check_replicas(self) -> None:
         key = self.key_of("replicas")
@@ -135,18 +144,25 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             requests need, from the first to the second: `(0, 4)` starts the first with the first request.
         requests_per_replica: With two numbers: how many requests one is to have; with more, and room, another starts.
         idle_timeout: With two numbers: seconds in which fewer were enough until some leave.
+        lend_after: With two numbers: seconds without a request after which a replica above the first number gives what
+            it holds to tasks that wait for it; 0 is never. It comes back with the requests, before tasks that wait.
         nodes: Nodes that one replica's engine spans. The parallel size in `engine_args` must divide over them. It is
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ...
+        near: A label; nodes that carry it are preferred.
+        placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
+        engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ... Without any
+            parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes;
+            without GPUs it is tensor parallel over its nodes.
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
         requests_in_flight: Requests that a replica gets at once.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
-        stall_timeout: Seconds without a step after which a hosted engine with requests in flight counts as dead.
+        stall_timeout: Seconds after which an engine with requests in flight counts as dead: without a step of a hosted
+            engine, without a token or an answer of a command, without a sign of life of the process that holds it.
         restarts: How often within `restart_window` a replica that died is started again, if it answered nothing in
             between; 0 is never. Deaths that a request was found to have caused do not count. When they are used up,
             requests fail until the oldest of these deaths has left the window. Then the replica starts again.
@@ -162,6 +178,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     requests_in_flight: int = 256
     requests_per_replica: int = 32
     idle_timeout: float = 300.0
+    lend_after: float = 5.0
     startup_timeout: float = 900.0
     stall_timeout: float = 600.0
 
@@ -172,17 +189,23 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             raise InvalidTask(self.key_of("model"), self.model, "a folder or a model's name is needed")
         self.check_counts(-1, "cores")
         self.check_counts(1, "requests_in_flight", "requests_per_replica")
-        self.check_timeouts("stall_timeout", "idle_timeout")
+        self.check_timeouts("stall_timeout", "idle_timeout", *(["lend_after"] if self.lend_after else []))
         if self.cores == -1:
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
+        self._use_all_gpus()
         if self.nodes > 1:
             self._check_nodes()
 
     @property
-    def scaling(self) -> tuple[int, float]:
-        """Requests per replica, and seconds in which fewer replicas were enough until some leave."""
-        return self.requests_per_replica, self.idle_timeout
+    def scaling(self) -> tuple[int, float, float]:
+        """Requests per replica, and the seconds of `idle_timeout` and `lend_after`."""
+        return self.requests_per_replica, self.idle_timeout, self.lend_after
+
+    @property
+    def window(self) -> int:
+        """How many requests its replicas take at once."""
+        return self.requests_in_flight * max(1, self.most)
 
     def parallel(self, *kinds: str) -> int:
         """Return the product of the engine's parallel sizes of these kinds: `tensor`, `pipeline`, `data`, ..."""
@@ -192,6 +215,17 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     def data_parallel(self) -> bool:
         """Whether each node of a replica holds whole engines, instead of a part of the one engine."""
         return self.parallel("data") > 1
+
+    def _use_all_gpus(self) -> None:
+        """Divide an engine over its GPUs and nodes where the user has not: ranks that talk most stay within a node."""
+        given = any(name.endswith("_parallel_size") for name in self.engine_args)
+        if given or (self.server == "command" and self.executable):
+            return
+        within, over = (int(self.gpus), self.nodes) if self.gpus else (self.nodes, 1)  # vLLM has no pipeline over CPUs
+        sizes = {"tensor_parallel_size": within, "pipeline_parallel_size": over}
+        sizes = {name: size for name, size in sizes.items() if size > 1}
+        if sizes:
+            msgspec.structs.force_setattr(self, "engine_args", self.engine_args | sizes)
 
     def _check_nodes(self) -> None:
         """Check what an engine over several nodes needs."""
@@ -223,43 +257,53 @@ class _Command(ServiceConfig, frozen=True):
 class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag="command"):
     """A server that every block runs for its whole life: any command with a port.
 
-    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, and `{secret_file}`, a private file
-    with a secret that is generated for the service. Values of `env` may also contain `{secret}`, the secret itself.
+    `command` may contain `{host}` and `{port}`, where it must listen, `{name}`, `{hosts}`, its nodes' hosts with commas
+    between them, and `{secret_file}`, a private file with a secret that is generated for the service. Values of `env`
+    may also contain `{secret}`, the secret itself.
 
     Attributes:
         name: Tasks find it by this name: letters, digits, `-` and `_`.
         command: Program and arguments, as a shell divides them, or as a list.
         ready: When it is ready. `tcp`: it takes connections. `http:/path`: it answers there with a status below 400.
-            `log:regex`: it has written that.
+            `log:regex`: it has written that. A function: it returns something true when it is called with host and
+            port, as often as needed, in the block; it travels as apps do, and must be importable or self-contained.
         port: Where it listens; 0 is a free port, another per replica.
         gpus: GPUs per replica: whole, or a share below 1.
         cores: Cores per replica. With 0 it runs beside the tasks on their cores.
         replicas: How many copies run; `rhapsody_parsl.service` finds the first that is ready.
-        nodes: A command stays on one node.
+        nodes: Nodes that one replica leases, of each the same. The command runs on the first. It starts and stops
+            what it wants on `{hosts}`.
         memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
+        near: A label; nodes that carry it are preferred.
+        placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the command.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
         restarts: How often within `restart_window` a replica that died is started again; 0 is never. When they are used
             up, it starts again when the oldest of these deaths has left the window.
         restart_window: Seconds for which a replica's death counts.
+        health: Seconds between two looks whether a replica that was ready still is, in the way of `ready`; 0 is never.
+        health_failures: How many looks in a row find it unwell until it is started again.
         stop_signal: Name of the signal that asks it to stop.
         stop_timeout: Seconds from the signal until it is killed.
     """
 
-    ready: str = "tcp"
+    ready: Any = "tcp"  # text; a function becomes text at once
     port: int = 0
+    health: float = 0.0
+    health_failures: int = 3
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         """Check."""
+        if ready_word.is_function(self.ready):
+            msgspec.structs.force_setattr(self, "ready", ready_word.of_function(self.ready, self.key_of("ready")))
         super().__post_init__()
         self.check_counts(0, "cores")
         self._check_command()
-        self._check_ready()
-        if self.nodes > 1:
-            raise InvalidTask(self.key_of("nodes"), self.nodes, "a command stands on one node", "Use replicas")
+        ready_word.checked(self.ready, self.key_of("ready"))
+        self._check_health()
         check_range(self.key_of("port"), self.port, 0, _LAST_PORT)
         if self.port and self.most > 1:
             raise InvalidTask(
@@ -278,6 +322,15 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
         """Program and arguments, with nothing filled in yet."""
         return shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
 
+    def _check_health(self) -> None:
+        self.check_counts(1, "health_failures")
+        if not self.health:
+            return
+        self.check_timeouts("health")
+        if self.ready.startswith("log:"):
+            why = "what a command wrote when it started does not tell how it is later"
+            raise InvalidTask(self.key_of("health"), self.health, why, 'Use ready="http:/path", "tcp" or a function')
+
     def _check_command(self) -> None:
         key = self.key_of("command")
         try:
@@ -293,17 +346,6 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
                 "everyone on a node can read command lines, so {secret} is not filled in here",
                 'Write env={"PASSWORD": "{secret}"}, or {secret_file} in the command',
             )
-
-    def _check_ready(self) -> None:
-        way, _, rest = self.ready.partition(":")
-        right = self.ready == "tcp" or (way == "http" and rest.startswith("/")) or (way == "log" and rest)
-        if not right:
-            raise InvalidTask(self.key_of("ready"), self.ready, "allowed are tcp, http:/path and log:regex")
-        if way == "log":
-            try:
-                re.compile(rest)
-            except re.error as problem:
-                raise InvalidTask(self.key_of("ready"), self.ready, f"no regular expression: {problem}") from None
 
 
 # --- several -----------------------------------------------------------------------------------------------------

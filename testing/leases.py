@@ -1,6 +1,6 @@
 """Leases for services in tests: what is lent, a test's function says; what is waited for, a test grants."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.context import Loan, Placed
@@ -18,6 +18,7 @@ class FakeLeases:
     Attributes:
         wishes: Who waits, and what gives it a lease.
         returned: Who has given a lease back.
+        seekers: How many leases those want back who wait for some.
     """
 
     def __init__(
@@ -26,6 +27,8 @@ class FakeLeases:
         self._lend, self._most = lend, most
         self.wishes: dict[str, Callable[[Loan], None]] = {}
         self.returned: list[str] = []
+        self.seekers = 0
+        self._count = 0
 
     def lend(self, borrower: str, wants: TaskSpec, key: str) -> Loan | None:
         """Lend now, or not."""
@@ -34,7 +37,8 @@ class FakeLeases:
 
     def loan(self, borrower: str, placed: tuple[Placed, ...] = ()) -> Loan:
         """Return a lease."""
-        return Loan(placed, lambda: self.returned.append(borrower))
+        self._count += 1
+        return Loan(placed, lambda: self.returned.append(borrower), self._count)
 
     def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
         """Note who waits."""
@@ -44,6 +48,10 @@ class FakeLeases:
     def lack(self, wants: TaskSpec, count: int) -> str:
         """Say whether there are ever as many."""
         return "" if count <= self._most else f"it has room for {self._most} of them at most"
+
+    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+        """Ask for as many back as somebody seeks."""
+        return list(loans[: self.seekers])
 
     def _withdraw(self, borrower: str) -> None:
         self.wishes.pop(borrower, None)

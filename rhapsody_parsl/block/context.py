@@ -198,10 +198,12 @@ class Loan(msgspec.Struct, frozen=True):
     Attributes:
         placed: Its parts, one for each node.
         give_back: Gives it back; to be called once.
+        lease: The lease's number.
     """
 
     placed: tuple[Placed, ...]
     give_back: Callable[[], None]
+    lease: int = 0
 
 
 class Leases(Protocol):
@@ -234,4 +236,12 @@ class Leases(Protocol):
         Args:
             wants: Each of them.
             count: How many.
+        """
+
+    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+        """Return the fewest of these with which somebody starts who has waited long enough; [] where none helps.
+
+        Args:
+            loans: What could be given back, the best to part with first.
+            now: The time.
         """

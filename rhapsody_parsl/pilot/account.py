@@ -1,7 +1,7 @@
 """What of one node is free: its cores, GPUs and memory."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rhapsody_parsl.annotations.resources import Part
@@ -116,6 +116,15 @@ class Account:
             self.gpus[index] = round(self.gpus[index] + amount, DECIMALS)
             if self.gpus[index] > 1.0 - 1e-6:
                 self.gpus[index] = 1.0
+
+    def after(self, parts: Iterable[tuple[Share, Sequence[float]]]) -> "Account":
+        """Return how it would be with these parts back; in no pool, and not to be lent from."""
+        other = Account(self.node, self.position)
+        other.away, other.memory = self.away, self.memory
+        other._free_cores, other.gpus = list(self._free_cores), list(self.gpus)
+        for share, amounts in parts:
+            other.take_back(share, amounts)
+        return other
 
     def take_exactly(self, share: Share, amounts: Sequence[float]) -> None:
         """Take what a share of another ledger over the same nodes holds."""

@@ -1,5 +1,6 @@
 """The tasks that wait: lanes of equal tasks, by the shape of what they ask, and which of them is served first."""
 
+import heapq
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 
 import msgspec
@@ -9,6 +10,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import NodeLost, UnroutableTask
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.account import Account
+from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -25,6 +27,7 @@ __all__ = ("PATIENCE", "Backlog")
 
 PATIENCE = 3.0
 """Seconds after which whoever waits has nodes kept free."""
+_MOST_HELPED = 8
 _MOST_LANES = 1000
 _MOST_SPECS = 4000
 _MOST_OF_A_KIND = 64
@@ -67,6 +70,7 @@ class Backlog:
     ) -> None:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
         self._windows = windows
+        self._service_windows: dict[str, int] = {}
         self.ordering = Ordering(scheduling, ledger.cores)
         self._specs: dict[bytes, Known] = {}
         self._lanes: dict[TaskSpec, Group] = {}  # by what matters of their specs
@@ -144,6 +148,11 @@ class Backlog:
                     found = lane
         return None if found is not None and found.scattered else found
 
+    def long_wanted(self, now: float) -> list[Demand]:
+        """Return what those ask who have waited long enough, the first claims first; of many, some."""
+        shapes = [shape for shape in self._claims if (oldest := shape.oldest) is not None and oldest <= now - PATIENCE]
+        return [shape.demand for shape in heapq.nsmallest(_MOST_HELPED, shapes, key=lambda shape: shape.order or 0.0)]
+
     def is_empty(self) -> bool:
         """Whether no task waits; if so, old lanes are dropped."""
         if self._claims.first() or self._requests.first():
@@ -186,6 +195,13 @@ class Backlog:
     def _waiting(self) -> Iterator[LaneShape]:
         yield from self._requests
         yield from self._claims
+
+    def set_window(self, service: str, window: int) -> None:
+        """Give the runtime so many requests of a service at once, from now on."""
+        self._service_windows[service] = window
+        for shape in self._shapes.values():
+            if shape.window and shape.spec.service == service:
+                shape.window = window
 
     # --- who is served -------------------------------------------------------------------------------------------
 
@@ -333,6 +349,8 @@ class Backlog:
     def _open(self, spec: TaskSpec, alike: TaskSpec, name: str, near: str) -> Lane:
         runtime = route(spec, self._runtimes, self._default)
         window = self._windows.get(runtime, 0)
+        if window:
+            window = self._service_windows.get(spec.service, window)
         key = shape_key(alike, runtime, window)
         shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window, self._ledger.open)
         self._check(spec, alike, shape)

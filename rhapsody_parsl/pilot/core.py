@@ -56,6 +56,7 @@ class Core:
         self._runs, self._runtimes = runs, runtimes
         self._starts = Starts()
         self._backlog = Backlog(runs.ledger, runtimes, default_runtime, windows, scheduling=scheduling or Fifo())
+        runs.for_services.waiting = self._backlog.long_wanted
         self._home: dict[int, Lane | ActiveRun] = {}
         self._last_starts = None if ends is None else LastStarts(ends, self._waits)
         self._late: list[int] = []
@@ -244,6 +245,11 @@ class Core:
 
     def room_changed(self, now: float) -> None:
         """A service has given something back, or waits for something."""
+        self._schedule(now)
+
+    def set_window(self, service: str, window: int, now: float) -> None:
+        """A service is to have so many requests at once: it has more replicas than before, or fewer."""
+        self._backlog.set_window(service, window)
         self._schedule(now)
 
     def node_back(self, name: str, now: float) -> None:

@@ -207,6 +207,10 @@ class Ledger:
         for account in list(pool):
             self.move(account, self.open)
 
+    def lease(self, number: int) -> Lease:
+        """Return a lease that is out."""
+        return self._leases[number]
+
     @property
     def leases(self) -> list[Lease]:
         """All leases that are out, oldest first."""

@@ -1,6 +1,6 @@
 """Places runs and services on nodes, lends them what they hold there, and keeps the record of it."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,6 +11,7 @@ from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.pool import Room
+from rhapsody_parsl.pilot.service_places import loneliest, wishes
 from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.wire.leases import LeaseRecord
 
@@ -103,7 +104,7 @@ class Lender:
         Returns:
             The lease and its parts, or None when it does not fit now.
         """
-        placing = scheduler.place(wants, self._ledger, rooms=rooms)
+        placing = self._place_for_service(wants, key, rooms)
         lease = self._ledger.acquire(borrower, placing, permanent=lasting, for_service=True) if placing else None
         if lease is None or placing is None:
             return None
@@ -112,6 +113,16 @@ class Lender:
             self._service_homes.setdefault(key, {})[lease.id] = home
         self.services.append(LeaseRecord(lease.id, wants.runtime, borrower, lease.shares, self._clock(), 0.0))
         return lease, self._placed(lease, placing)
+
+    def _place_for_service(self, wants: TaskSpec, key: str, rooms: Sequence[Room] | None) -> scheduler.Placing | None:
+        accounts = [one for one in self._ledger.accounts.values() if not rooms or any(room.has(one) for room in rooms)]
+        mine = self._service_homes.get(key, {})
+        like = Counter(share.node for record in self.services if record.lease in mine for share in record.shares)
+        for wish in wishes(wants):
+            node = loneliest(wish, accounts, like)
+            if placing := scheduler.place(wish, self._ledger, node, demand=Demand(wish), rooms=rooms):
+                return placing
+        return None
 
     def take_back_from_service(self, lease: Lease) -> None:
         """A service needs a lease no more."""

@@ -1,6 +1,6 @@
 """What services borrow: at the block's start for its life, later for as long as they need it, or when there is room."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
@@ -12,6 +12,7 @@ from rhapsody_parsl.pilot.kept_nodes import KeptNodes
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.pool import Pool
+from rhapsody_parsl.pilot.yielding import sought
 
 __all__ = ("ServiceLeases",)
 
@@ -41,6 +42,7 @@ class ServiceLeases:
     Attributes:
         lasting: Whether what is lent is out of the tasks' reach for good: while the block has not said what it holds.
         on_change: Called when waiting tasks may find more room than before, or less.
+        waiting: Returns what tasks ask that have waited long enough at a time, the first claim first.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ServiceLeases:
         self._changed = False  # whether others wait than when nodes were last chosen
         self._best: Ledger | None = None  # the block beside services, as it was then; None when nobody waited
         self.on_change: Callable[[], None] = lambda: None
+        self.waiting: Callable[[float], Iterable[Demand]] = lambda now: ()
 
     def lend(self, borrower: str, wants: TaskSpec, key: str = "") -> Loan | None:
         """Lend something now, or return None."""
@@ -76,6 +79,17 @@ class ServiceLeases:
         if len(leases) == count:
             return ""
         return f"it has room for {len(leases)} of them at most, for {scheduler.why_never(wants, self._ledger)}"
+
+    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+        """Return the fewest of these with which somebody starts who has waited long enough: services before tasks."""
+        closed = _pools(self._waiting)
+        accounts = list(self._ledger.accounts.values())
+        offered = [self._ledger.lease(loan.lease) for loan in loans]
+        chosen = sought((wish.demand for wish in self._waiting), accounts, offered) or sought(
+            self.waiting(now), [account for account in accounts if account.pool not in closed], offered
+        )
+        numbers = {lease.id for lease in chosen}
+        return [loan for loan in loans if loan.lease in numbers]
 
     def serve(self, give_way: Callable[[], None]) -> None:
         """Lend to those who wait, in order; nodes are kept free for those for whom there is no room.
@@ -108,7 +122,7 @@ class ServiceLeases:
             rooms = [pool.room(wish.demand) for pool in pools]
             lent = self._lender.lend_to_service(wish.borrower, wish.wants, wish.key, lasting=self.lasting, rooms=rooms)
             if lent:
-                return Loan(lent[1], partial(self._take_back, lent[0]))
+                return Loan(lent[1], partial(self._take_back, lent[0]), lent[0].id)
         return None
 
     def _grant(self) -> bool:

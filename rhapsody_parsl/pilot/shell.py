@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.scheduling.travel import unpacked
+from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
@@ -121,6 +122,7 @@ class Shell:
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
         order = unpacked(config.scheduling, config.ageing)
         self.core = Core(runs, self._runtimes, config.default_runtime, windows, scheduling=order, ends=ends)
+        self._set_windows(config.services)
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed
@@ -143,12 +145,21 @@ class Shell:
     def serve(self, order: Serve) -> None:
         """The driver wants a service to be otherwise, or a new one."""
         try:
-            self._services.serve(decode_service(order.service), drain=order.drain, renew=order.renew)
+            service = decode_service(order.service)
+            self._services.serve(service, drain=order.drain, renew=order.renew)
         except RhapsodyError as error:
             name, facts = to_wire(error)
             self._send(Served(order.order, name, facts))
         else:
             self._send(Served(order.order))
+            self._set_windows([service])
+            self.act()
+
+    def _set_windows(self, services: Iterable[ServiceConfig]) -> None:
+        """Have as many requests with each service as its replicas take."""
+        for service in services:
+            if service.window:
+                self.core.set_window(service.name, service.window, time.monotonic())
 
     def examine(self, question: Examine) -> None:
         """Somebody asks the driver what waits here, and why."""

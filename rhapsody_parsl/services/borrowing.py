@@ -17,9 +17,9 @@ def borrower(service: str, index: int) -> str:
 def needs(kind: Kind) -> TaskSpec | None:
     """Return what a replica borrows; None when that is nothing."""
     config = kind.config
-    if config.nodes == 1 and not (config.cores or config.gpus or config.memory or config.labels):
+    if config.nodes == 1 and not (config.cores or config.gpus or config.memory or config.labels or config.near):
         return None
-    policy = PolicyValue(labels=config.labels)
+    policy = PolicyValue(labels=config.labels, near=config.near, placement=config.placement)
     return TaskSpec(name=f"service {config.name}", runtime=kind.name, resources=_resources(config), policy=policy)
 
 

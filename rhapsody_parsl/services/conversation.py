@@ -56,11 +56,15 @@ class Conversation:
         pump()
         await loop.create_future()
 
-    def fail(self, error: RhapsodyError, killed: bool = False) -> NoReturn:
-        """Tell the pilot why, and leave."""
+    def tell_failure(self, error: RhapsodyError, killed: bool = False) -> None:
+        """Tell the pilot why the replica is of no use any more; the pilot then stops us."""
         print(f"leaving: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the replica's log
         name, facts = to_wire(error)
         self.spoke.send(Failed(name, facts, killed))
+
+    def fail(self, error: RhapsodyError, killed: bool = False) -> NoReturn:
+        """Tell the pilot why, and leave."""
+        self.tell_failure(error, killed)
         self.spoke.close()  # waits until all has left
         leave(1)
 

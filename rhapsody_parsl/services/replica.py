@@ -64,6 +64,7 @@ class Replica:
         peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
         facts: What its head said when it was ready the last time.
         coming: Whether it starts, and is likely to be ready soon.
+        worked_at: When it was last given a request, or answered one, or was ready; on the monotonic clock.
         error: Why it does not answer: for good, or until its restarts count no more.
     """
 
@@ -91,7 +92,7 @@ class Replica:
         self.peer, self.coming = "", True
         self.restarts = Restarts(kind.config.restarts, kind.config.restart_window)
         self.state: ServiceState = "starting"
-        self.detail, self.since = "", time.time()
+        self.detail, self.since, self.worked_at = "", time.time(), time.monotonic()
         self.facts = ServiceFacts(url="", model="", port=0)
         self.error: RhapsodyError | None = None
 
@@ -214,8 +215,12 @@ class Replica:
             f"Give {type(self.config).__name__}(memory=...) more, or set "
             "RhapsodyExecutor(enforce_memory=False) to count memory only"
         )
+        self.lose(reason)
+
+    def lose(self, reason: str) -> None:
+        """It is of no use any more: have its processes stopped, and started again as often as the service allows."""
         if self._leaving and not self._leaving.done():
-            self._leaving.set_result(Failed("MemoryExceeded", [self.config.name, reason]))
+            self._leaving.set_result(Failed("ServiceFailed", [self.config.name, reason]))
 
     @property
     def _was_ready(self) -> bool:
@@ -314,7 +319,7 @@ class Replica:
 
     def _set(self, state: ServiceState, detail: str) -> None:
         if state != self.state:
-            self.since = time.time()
+            self.since, self.worked_at = time.time(), time.monotonic()
         self.state, self.detail = state, detail
         self.coming = state == "starting"
         self._owner.changed(self)

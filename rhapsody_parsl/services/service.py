@@ -1,60 +1,29 @@
-"""A service: its replicas, how many there are to be, and what tasks and people are told of it."""
+"""A service: its replicas, and what tasks and people are told of it."""
 
-import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Protocol
 
-from rhapsody_parsl.block.context import Context, Leases, Loan
+from rhapsody_parsl.block.context import Context, Leases
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.service_config import stopped
-from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.front import Front, NoFront
+from rhapsody_parsl.services.listener import Listener
+from rhapsody_parsl.services.number import Number
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
+from rhapsody_parsl.services.replicas import Replicas
 from rhapsody_parsl.services.restarts import Death, Unexplained
-from rhapsody_parsl.services.scaling import scaling_of
 from rhapsody_parsl.wire.messages import FromBackend
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
 
-__all__ = ("Listener", "Service")
-
-_LOOK_EVERY = 0.25
-_SETTLED: tuple[ServiceState, ...] = ("ready", "failed")
-
-
-class Listener(Protocol):
-    """Who gives work to a service."""
-
-    @property
-    def pending(self) -> int:
-        """How many requests it has that have not ended."""
-
-    def held(self, replica: Replica) -> int:
-        """Return how many of them a replica holds."""
-
-    def changed(self, replica: Replica) -> None:
-        """A replica's state changed."""
-
-    def gone(self, replica: Replica) -> None:
-        """A replica was stopped: what it held others are asked."""
-
-    def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
-        """A replica that was ready died; return what that counts against it."""
-
-    def heard(self, replica: Replica, message: FromBackend) -> None:
-        """A replica's head said something about its work."""
+__all__ = ("Service",)
 
 
 class Service:
     """One of the user's services in this block.
-
-    A replica that goes, leaves in this order: (1) it is given nothing more and no task finds it, (2) it finishes what
-    it has begun, (3) its processes stop, (4) its lease is given back.
 
     Args:
         kind: Of service.
@@ -68,8 +37,6 @@ class Service:
         kind: See above.
         secret: See above.
         front: Who gives work to it beside its listener.
-        wanted: How many replicas there are to be.
-        replicas: Those that are there, also those that leave.
         listener: Who gives work to it, None where tasks speak to it themselves.
         proven: Whether a replica has been ready.
     """
@@ -84,28 +51,19 @@ class Service:
         secret: str,
         on_change: Callable[[], None],
     ) -> None:
-        self.kind, self._context, self._leases, self._on_change = kind, context, leases, on_change
+        self.kind, self._context, self._on_change = kind, context, on_change
         self._hub, self.secret = hub, secret
         self.listener: Listener | None = None
         self.front: Front = NoFront()
-        self._needs = needs(kind)
-        self.wanted = kind.config.least
-        self._scaling = scaling_of(kind.config, kind.config.replicas)
-        self._looks: asyncio.Task[None] | None = None
-        self.replicas: list[Replica] = []
-        self._starts: dict[int, int] = {}
-        self._lasting: set[Replica] = set()
-        self._wishes: dict[Replica, Callable[[], None]] = {}
-        self._lives: dict[Replica, asyncio.Task[None]] = {}
-        self._ends: dict[Replica, asyncio.Task[None]] = {}
-        self._renewed: set[Replica] = set()
-        self._stale: list[Replica] = []
-        self._started = self._closing = self.proven = False
+        self._replicas = Replicas(kind, context, leases, make=self._make, changes=self)
+        self._number = Number(kind.config, self._replicas, self)
+        self._started = self.proven = False
         self._since = time.time()
-        while len(self.replicas) < self.wanted:
-            self._add()
-        for replica in self.replicas:
-            self._borrow_for_good(replica)
+        for _ in range(self.wanted):
+            self._replicas.add_for_good()
+
+    def _make(self, index: int, starts: int) -> Replica:
+        return Replica(self.kind, index, self._context, starts=starts, hub=self._hub, secret=self.secret, owner=self)
 
     @property
     def name(self) -> str:
@@ -113,42 +71,53 @@ class Service:
         return self.kind.config.name
 
     @property
+    def replicas(self) -> list[Replica]:
+        """Those that are there, also those that leave."""
+        return self._replicas.there
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas there are to be."""
+        return self._number.wanted
+
+    @property
     def error(self) -> RhapsodyError | None:
         """Why no replica will ever answer, or None while one may."""
         if not self.replicas:
-            return None if self._scaling.most else stopped(self.name)
+            return None if self._number.most else stopped(self.name)
         errors = [replica.error for replica in self.replicas]
         return errors[0] if all(errors) else None
 
     @property
     def refusal(self) -> RhapsodyError | None:
         """Why it takes no further requests, or None while it does."""
-        return self.error if self._scaling.most else stopped(self.name)
+        return self.error if self._number.most else stopped(self.name)
+
+    @property
+    def pending(self) -> int:
+        """Requests that have not ended."""
+        return (self.listener.pending if self.listener else 0) + self.front.pending(self.name)
+
+    def held(self, replica: Replica) -> int:
+        """Return how many of them a replica holds."""
+        return (self.listener.held(replica) if self.listener else 0) + self.front.held(replica.peer)
 
     @property
     def parting(self) -> bool:
         """Whether replicas are to go once they have nothing left to do."""
-        return self._closing or any(replica.leaving for replica in self.replicas)
-
-    # --- how many there are --------------------------------------------------------------------------------------
+        return self._number.parting
 
     def start(self) -> None:
         """Set every replica going that has room."""
         self._started = True
         for replica in self.replicas:
             if replica.error is None:
-                self._begin(replica)
-        self._looks = asyncio.create_task(self._look_on(), name=f"scale service {self.name}")
+                self._replicas.begin(replica)
 
     async def stop(self) -> None:
         """Stop all replicas, at once; returns when they are gone."""
         self._started = False
-        tasks = [*self._lives.values(), *self._ends.values(), *([self._looks] if self._looks else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(replica.stop() for replica in self.replicas))
-        self._lives, self._ends = {}, {}
+        await self._replicas.stop()
 
     def serve(self, replicas: int | tuple[int, int], drain: bool = True, renew: bool = False) -> None:
         """Have so many replicas from now on.
@@ -161,177 +130,34 @@ class Service:
         Raises:
             ServiceFailed: The block can never hold as many; nothing has changed.
         """
-        scaling = scaling_of(self.kind.config, replicas)
-        self._check_room(scaling.least)
-        self._scaling = scaling
-        self.wanted = min(scaling.most, max(scaling.least, self.wanted))
-        self._closing = not scaling.most and drain
-        if renew:
-            self._stale = [replica for replica in self.replicas if not replica.leaving]
-        self._adjust(drain)
-        if not drain:
-            while self._stale:
-                self._renew(self._stale.pop(), drain=False)
-        self._go_on()
+        self._number.set(replicas, drain, renew)
+        self.go_on()
         self._on_change()
 
-    def _check_room(self, replicas: int) -> None:
-        count = replicas - sum(not replica.leaving for replica in self._lasting)
-        if self._needs and count > 0 and (lack := self._leases.lack(self._needs, count)):
-            each = size(self.kind.config)
-            raise ServiceFailed(self.name, f"the block has no room for {replicas} replicas ({each} each): {lack}")
+    def look(self, now: float) -> None:
+        """See how its replicas are, and how many of them the requests need; asked again and again.
 
-    def _adjust(self, drain: bool) -> None:
-        """Add replicas, or have those leave that have the least to do."""
-        staying = [replica for replica in self.replicas if not replica.leaving]
-        for _ in range(self.wanted - len(staying)):
-            self._begin(self._add())
-        if self._closing:
-            return
-        for replica in sorted(staying, key=self._worth)[: max(0, len(staying) - self.wanted)]:
-            self._leave(replica, drain)
-
-    async def _look_on(self) -> None:
-        """Look again and again how many replicas the requests need."""
-        while True:
-            await asyncio.sleep(_LOOK_EVERY)
-            if self._scaling.least < self._scaling.most:
-                self._look()
-
-    def _look(self) -> None:
-        wanted = self._scaling.wanted(self.wanted, self._pending, time.monotonic())
-        while self.wanted < wanted and self._grow():
-            pass
-        if wanted < self.wanted:
-            self.wanted = wanted
-            self._adjust(drain=True)
-            self._go_on()
+        Args:
+            now: The time.
+        """
+        for replica in self.replicas:
+            if self.front.held(replica.peer):
+                replica.worked_at = now
+        if self.listener:
+            self.listener.look(now)
+        if self._number.look(now):
+            self.go_on()
             self._on_change()
 
-    def _grow(self) -> bool:
-        """Have a replica more, if there is room; the first waits for room, before the tasks that wait."""
-        replica = self._add()
-        if self.wanted and not self._lend(replica):
-            self.replicas.remove(replica)
-            return False
-        self.wanted += 1
-        self._begin(replica)
+    def spare(self, now: float) -> list[Replica]:
+        """Return the replicas whose leases could go to tasks, the best to part with first."""
+        return self._number.spare(now)
+
+    def lend(self, replica: Replica, now: float) -> None:
+        """Have a replica's lease go to tasks, until requests need it."""
+        self._number.lend(replica, now)
+        self.go_on()
         self._on_change()
-        return True
-
-    def _worth(self, replica: Replica) -> tuple[int, int, int]:
-        return -SHOWN_FIRST.index(replica.state), self._held(replica), -replica.index
-
-    @property
-    def _pending(self) -> int:
-        """Requests that have not ended."""
-        return (self.listener.pending if self.listener else 0) + self.front.pending(self.name)
-
-    def _held(self, replica: Replica) -> int:
-        return (self.listener.held(replica) if self.listener else 0) + self.front.held(replica.peer)
-
-    def _add(self) -> Replica:
-        index = min(set(range(len(self.replicas) + 1)) - {replica.index for replica in self.replicas})
-        replica = Replica(
-            self.kind,
-            index,
-            self._context,
-            starts=self._starts.get(index, 0),
-            hub=self._hub,
-            secret=self.secret,
-            owner=self,
-        )
-        self.replicas.append(replica)
-        return replica
-
-    # --- one replica's life --------------------------------------------------------------------------------------
-
-    def _borrow_for_good(self, replica: Replica) -> None:
-        """Borrow for the block's life, or give it up: nobody has anything yet that will be given back."""
-        if self._needs:
-            self._lasting.add(replica)
-        if not self._lend(replica):
-            config, nodes = self.kind.config, len(self._context.nodes)
-            replica.give_up(ServiceFailed(self.name, no_room(config, replica.index, nodes)))
-
-    def _lend(self, replica: Replica) -> bool:
-        """Have it borrow what it needs and has not yet; return whether it has all."""
-        if self._needs and replica.loan is None:
-            replica.loan = self._leases.lend(borrower(self.name, replica.index), self._needs, self.name)
-        return not self._needs or replica.loan is not None
-
-    def _begin(self, replica: Replica) -> None:
-        """Have it live, when there is room."""
-        replica.leaving = False
-        if self._needs and not self._lend(replica):
-            granted = partial(self._granted, replica)
-            replica.wait(f"it waits until {size(self.kind.config)} are free")
-            self._wishes[replica] = self._leases.ask(
-                borrower(self.name, replica.index), self._needs, self.name, granted
-            )
-            return
-        self._lives[replica] = asyncio.create_task(replica.live(), name=f"service {replica.name}")
-
-    def _granted(self, replica: Replica, loan: Loan) -> None:
-        if self._wishes.pop(replica, None) is None:
-            loan.give_back()  # it left meanwhile
-            return
-        replica.loan = loan
-        self._begin(replica)
-
-    def _leave(self, replica: Replica, drain: bool) -> None:
-        replica.leave()
-        if not drain:
-            self._end(replica)
-
-    def _renew(self, replica: Replica, drain: bool) -> None:
-        self._renewed.add(replica)
-        self._leave(replica, drain)
-
-    def _end(self, replica: Replica) -> None:
-        if replica not in self._ends:
-            self._ends[replica] = asyncio.create_task(self._end_it(replica), name=f"stop {replica.name}")
-
-    async def _end_it(self, replica: Replica) -> None:
-        if withdraw := self._wishes.pop(replica, None):
-            withdraw()
-        if life := self._lives.pop(replica, None):
-            life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
-        if self.listener:
-            self.listener.gone(replica)
-        await replica.stop()
-        del self._ends[replica]
-        if replica in self._renewed:
-            self._renewed.remove(replica)
-            self._begin(replica)
-        else:
-            self._forget(replica)
-        self._go_on()
-
-    def _forget(self, replica: Replica) -> None:
-        self.replicas.remove(replica)
-        self._lasting.discard(replica)
-        self._starts[replica.index] = replica.starts
-        if replica.loan:
-            replica.loan.give_back()
-        if self.listener:
-            self.listener.gone(replica)  # it may have been the last: what waits fails
-        self._on_change()
-
-    def _go_on(self) -> None:
-        """Do what had to wait: stop replicas that have nothing left to do, and start the next again that is to be."""
-        if self._closing and not self._pending:
-            self._closing = False
-            self._adjust(drain=True)
-        for replica in self.replicas:
-            if replica.leaving and not self._held(replica):
-                self._end(replica)
-        if self._stale and all(replica.state in _SETTLED for replica in self.replicas):
-            replica = self._stale.pop(0)
-            if replica in self.replicas:
-                self._renew(replica, drain=True)
-                self._go_on()
 
     # --- what replicas tell --------------------------------------------------------------------------------------
 
@@ -342,12 +168,26 @@ class Service:
             self.listener.changed(replica)
         if self._started:
             self._on_change()
-            self._go_on()
+            self.go_on()
+
+    def stopped(self, replica: Replica) -> None:
+        """A replica gives no more answers."""
+        if self.listener:
+            self.listener.gone(replica)
+
+    def forgotten(self, replica: Replica) -> None:
+        """A replica is gone; it may have been the last: what waits fails."""
+        self.stopped(replica)
+        self._on_change()
+
+    def go_on(self) -> None:
+        """Do what had to wait."""
+        self._number.go_on()
 
     def relieved(self) -> None:
         """The listener has fewer requests than before."""
         if self._started:
-            self._go_on()
+            self.go_on()
 
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
         """A replica that was ready died."""
@@ -389,12 +229,18 @@ class Service:
             state=state,
             replicas=self.wanted,
             ready=states.count("ready"),
-            changing=sum(one not in _SETTLED for one in states) + len(self._stale) + self._closing,
+            changing=self._number.changing,
             cores=sum(len(share.cores) for share in shares),
             gpus=config.gpus * config.nodes * sum(replica.loan is not None for replica in self.replicas),
             node=",".join(dict.fromkeys(share.node for share in shares)),
             url=shown.facts.url if shown and state == "ready" else "",
             model=self.kind.what,
             since=shown.since if shown else self._since,
-            detail=shown.detail if shown else "the first request starts it" if self._scaling.most else "",
+            detail=self._detail(shown),
         )
+
+    def _detail(self, shown: Replica | None) -> str:
+        """Return what people are told of the replica that is shown, or else of another that has something to tell."""
+        if shown is None:
+            return "the first request starts it" if self._number.most else ""
+        return next((replica.detail for replica in (shown, *self.replicas) if replica.detail), "")

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -23,12 +25,16 @@ from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
 
 __all__ = ("Services",)
 
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 0.25
+
 
 class Services:
     """Those of a block, in the user's order.
 
-    Stopping runs in this order: (1) no replica is started again, (2) the replicas' processes end, all at once, (3) the
-    hub closes.
+    Stopping runs in this order: (1) nobody looks any more, (2) no replica is started again, (3) the replicas' processes
+    end, all at once, (4) the hub closes.
 
     Args:
         make: Makes the kind of a service.
@@ -48,6 +54,7 @@ class Services:
         self._hub = Exchange(context, "services", self._receive)
         self._started = False
         self._front: Front = NoFront()
+        self._looks: asyncio.Task[None] | None = None
         self._file, self._written = context.logs / "services.json", ""
         self._services: dict[str, Service] = {}
         for config in configs:
@@ -73,9 +80,42 @@ class Services:
             return
         self._started = True
         for service in self:
-            self._hub.start()
-            service.start()
+            self._start(service)
         self._changed()
+
+    def _start(self, service: Service) -> None:
+        self._hub.start()
+        service.start()
+        if self._looks is None:
+            self._looks = asyncio.create_task(self._look_on(), name="look at services")
+
+    async def _look_on(self) -> None:
+        """Look again and again: nobody is told that requests are too many, or that there are none any more."""
+        failed = False
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                self.look(time.monotonic())
+            except Exception:  # what went wrong once may go well the next time
+                if not failed:
+                    log.exception("services could not be looked at")
+                failed = True
+
+    def look(self, now: float) -> None:
+        """See what each service needs, and what those that wait need of idle replicas.
+
+        Args:
+            now: The time.
+        """
+        for service in self:
+            service.look(now)
+        spare = [(replica, service) for service in self for replica in service.spare(now)]
+        spare.sort(key=lambda pair: pair[0].worked_at)
+        loans = [replica.loan for replica, _ in spare if replica.loan]
+        sought = {loan.lease for loan in self._leases.sought(loans, now)} if loans else ()
+        for replica, service in spare:
+            if replica.loan and replica.loan.lease in sought:
+                service.lend(replica, now)
 
     def serve(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
         """Have a service as it is configured now: it may be new, or have another number of replicas.
@@ -91,14 +131,16 @@ class Services:
         service = self._services.get(config.name)
         if service is None:
             service = self._add(self._make(msgspec.structs.replace(config, replicas=0)))
-            self._hub.start()
-            service.start()
+            self._start(service)
         service.serve(config.replicas, drain, renew)
 
     async def stop(self) -> None:
         """Stop everything; idempotent."""
         if not self._started:
             return
+        if self._looks:
+            self._looks.cancel()
+            await asyncio.gather(self._looks, return_exceptions=True)
         await asyncio.gather(*(service.stop() for service in self))
         self._hub.stop()
         self._started = False

@@ -1,4 +1,4 @@
-"""What the pilot says to a model's engine; the answers are `Done`, as of any process of a runtime."""
+"""What the pilot and a model's engine say to each other; answers are `Done`, as of any process of a runtime."""
 
 from rhapsody_parsl.wire.tagged import Tagged
 
@@ -20,3 +20,7 @@ class Abort(Tagged, frozen=True):
     """Stop generating for these tasks."""
 
     tasks: list[int]
+
+
+class Pulse(Tagged, frozen=True):
+    """The process of a replica is at work on requests; told from time to time while it has some."""

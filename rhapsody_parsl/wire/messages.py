@@ -10,7 +10,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Tunnelled
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -324,5 +324,5 @@ FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Goo
 ToPilot = ToCore | Tunnelled
 FromPilot = FromCore | Tunnelled
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | DoorVisits
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits
 Message = ToPilot | FromPilot | ToBackend | FromBackend

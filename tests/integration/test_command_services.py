@@ -1,8 +1,11 @@
 """Services that are any command with a port: tasks find them, they come back, and what is wrong with one is told."""
 
 import json
+import os
 import shutil
+import signal
 import socket
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +20,10 @@ from parsl.providers import LocalProvider
 import rhapsody_parsl
 from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed, ServiceNotFound
-from testing import leaks
+from testing import leaks, postgres
 from testing.ports import free_port
 from testing.small_server import COMMAND
+from testing.unprivileged import UID
 from testing.waiting import until
 
 TIMEOUT = 60
@@ -45,6 +49,17 @@ def shell(command: str, stdout: str) -> str:
     return command
 
 
+def answers(host: str, port: int) -> bool:
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=2) as answer:
+        return bool(answer.status == 200)
+
+
+def doubts(host: str, port: int) -> bool:
+    raise LookupError(f"no table in {host}")
+
+
 @pytest.fixture(scope="module")
 def end(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("end") / "end"
@@ -63,6 +78,8 @@ def executor(tmp_path_factory: pytest.TempPathFactory, end: Path) -> Iterator[Rh
         CommandService("absent", "no-such-program --port {port}", cores=0),
         CommandService("large", COMMAND, cores=10_000),
         CommandService("never", COMMAND, ready="http:/nothing", cores=0, startup_timeout=6),
+        CommandService("asked", COMMAND, ready=answers, cores=0, health=0.2, health_failures=2, stop_timeout=1),
+        CommandService("doubted", COMMAND, ready=doubts, cores=0, startup_timeout=6),
     ]
     made = RhapsodyExecutor(
         label="commands",
@@ -73,7 +90,10 @@ def executor(tmp_path_factory: pytest.TempPathFactory, end: Path) -> Iterator[Rh
     )
     config = Config(executors=[made], run_dir=str(folder), strategy="none", usage_tracking=0, initialize_logging=False)
     with leaks.watch(), parsl.load(config):
-        expected = {"ready": {"web", "slow-one", "guarded", "pair"}, "failed": {"wrong", "absent", "large", "never"}}
+        expected = {
+            "ready": {"web", "slow-one", "guarded", "pair", "asked"},
+            "failed": {"wrong", "absent", "large", "never", "doubted"},
+        }
         until(lambda: {state: names_in(made, state) for state in expected} == expected, TIMEOUT)
         yield made
     assert end.read_text() == "in order"
@@ -148,6 +168,17 @@ def test_a_server_that_is_killed_comes_back_on_its_port(executor: RhapsodyExecut
     assert found("web").result(TIMEOUT) == before
 
 
+def test_a_server_that_answers_no_more_is_replaced(executor: RhapsodyExecutor) -> None:
+    url = described(executor)["asked"]["url"].replace("tcp", "http")
+    frozen = pid_at(url)
+    os.kill(frozen, signal.SIGSTOP)
+    told = until(lambda: described(executor)["asked"]["detail"], TIMEOUT)
+    assert "it was unwell 2 times in a row (health=0.2 s, health_failures=2): ready=answers raised TimeoutError" in told
+    until(lambda: described(executor)["asked"]["state"] == "ready", TIMEOUT)
+    assert pid_at(url) != frozen
+    assert not psutil.pid_exists(frozen)
+
+
 def test_restarts_that_are_used_up_are_told(executor: RhapsodyExecutor) -> None:
     """The other replica serves on."""
     first = described(executor)["pair"]["url"].replace("tcp", "http")
@@ -175,7 +206,8 @@ def _answers(url: str) -> bool:
         ("wrong", ["the command sh left with exit code 7 (the whole log is", "The end of its log: ", "no such table"]),
         ("absent", ["command='no-such-program': no such program on the block"]),
         ("large", ["the block has no room left for replica 0 (10000 cores)"]),
-        ("never", ["no answer within startup_timeout=6 s", "listening on"]),
+        ("never", ["no answer within startup_timeout=6 s", "GET /nothing is answered with status 404"]),
+        ("doubted", ["no answer within startup_timeout=6 s", "ready=doubts raised LookupError: no table in "]),
     ],
 )
 def test_a_task_that_looks_for_a_service_that_failed_is_told_why(
@@ -191,7 +223,7 @@ def test_a_task_that_looks_for_a_service_that_failed_is_told_why(
 def test_a_name_that_is_none_names_those_that_are_ready(executor: RhapsodyExecutor) -> None:
     error = found("wbe").exception(TIMEOUT)
     assert isinstance(error, ServiceNotFound)
-    assert "ready in this block are guarded, pair, slow-one, web" in str(error)
+    assert "ready in this block are asked, guarded, pair, slow-one, web" in str(error)
 
 
 def test_a_prompt_for_a_command_is_refused_at_once(executor: RhapsodyExecutor) -> None:
@@ -218,6 +250,18 @@ def test_a_port_that_is_taken_is_named(executor: RhapsodyExecutor) -> None:
             assert f"port={port} is taken on" in described(block)["fixed"]["detail"]
 
 
+@pytest.mark.usefixtures("elsewhere")
+def test_a_command_over_two_nodes_holds_both_and_knows_their_hosts() -> None:
+    wide = CommandService("wide", (*COMMAND, "0", "{hosts}"), ready="http:/", nodes=2, cores=2)
+    options: dict[str, Any] = {"declared_nodes": 2, "cores_per_node": 3}
+    with RhapsodyExecutor("wide", runtimes=[LocalRuntime()], services=[wide], **options) as block:
+        block.services["wide"].wait_ready(TIMEOUT)
+        told = block.submit(fetched.func, {}, "wide").result(TIMEOUT)  # type: ignore[attr-defined]  # Parsl's app
+        assert described(block)["wide"]["cores"] == 4
+    first, second = told["argv"][-1].split(",")
+    assert first == second, "declared nodes share a host"
+
+
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 @pytest.mark.usefixtures("elsewhere")
 def test_redis() -> None:
@@ -233,3 +277,46 @@ def ping(name: str) -> bytes:
     with socket.create_connection((service.host, service.port)) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(100)
+
+
+@pytest.fixture
+def anyones_folder() -> Iterator[Path]:
+    """Give a folder that the user may have whom root becomes."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        if os.geteuid() == 0:
+            os.chown(folder, UID, UID)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing())
+@pytest.mark.usefixtures("elsewhere")
+def test_postgresql(anyones_folder: Path) -> None:
+    service = CommandService(
+        "db",
+        postgres.COMMAND,
+        ready="log:ready to accept connections",
+        env={"DATA": str(anyones_folder), "PASSWORD": "{secret}"},
+        stop_signal="SIGINT",
+    )
+    with RhapsodyExecutor("postgres", runtimes=[LocalRuntime()], services=[service], cores_per_node=2) as block:
+        block.services["db"].wait_ready(TIMEOUT)
+        assert block.submit(asked_table, {}, "create table t as select 42 as n").result(TIMEOUT) == []
+        error = block.submit(asked_table, {}, "select 1", "wrong").exception(TIMEOUT)
+        assert "password authentication failed" in str(error)
+        server = int((anyones_folder / "db" / "postmaster.pid").read_text().split()[0])
+        os.kill(server, signal.SIGKILL)
+        until(lambda: described(block)["db"]["state"] != "ready", TIMEOUT)
+        block.services["db"].wait_ready(TIMEOUT)
+        assert block.submit(asked_table, {}, "select n from t").result(TIMEOUT) == ["42"]
+        logs = block.services["db"].logs(1000)
+    (log,) = logs.values()
+    assert "database system was not properly shut down" in log
+    said = [path.read_text(errors="replace") for path in Path(block.run_dir).rglob("*.log")]
+    assert any("received fast shutdown request" in text for text in said)
+
+
+def asked_table(statement: str, password: str = "") -> list[str]:
+    from testing.postgres import query
+
+    service = rhapsody_parsl.service("db")
+    return query(service.host, service.port, password or service.secret, statement)

@@ -7,7 +7,7 @@ import os
 import random
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,6 +21,7 @@ from rhapsody_parsl.errors import RequestKilledEngine, ServiceFailed
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.processes import below
+from testing.waiting import until
 from tests.integration.asking import asked
 
 WRAPPER = f"while true; do {shlex.join(COMMAND)}; done"
@@ -38,6 +39,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         VLLMService("alone", f"alone-{os.getpid()}", **stand_in),
         VLLMService("pair", f"pair-{os.getpid()}", replicas=2, **stand_in),
         VLLMService("wrapped", f"wrapped-{os.getpid()}", **{**stand_in, "executable": ("sh", "-c", WRAPPER)}),
+        VLLMService("frozen", f"frozen-{os.getpid()}", replicas=2, stall_timeout=3, **stand_in),
         VLLMService("frail", f"frail-{os.getpid()}", restarts=1, restart_window=8.0, **stand_in),
     ]
     made = RhapsodyExecutor(
@@ -50,7 +52,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0, initialize_logging=False
     )  # its log would keep what a later test has to let go of
     with leaks.watch(), parsl.load(config):
-        assert [asked("abc", name).result(60) for name in ("alone", "pair", "wrapped", "frail")] == ["cba"] * 4
+        assert [asked("abc", name).result(60) for name in ("alone", "pair", "wrapped", "frozen", "frail")] == [
+            "cba"
+        ] * 5
         yield made
 
 
@@ -61,13 +65,6 @@ def nothing_left_behind() -> None:
 
 def servers(service: str) -> list[Any]:
     return below(f"{service}-{os.getpid()}")
-
-
-def until(condition: Callable[[], Any], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def state(executor: RhapsodyExecutor, service: str) -> dict[str, Any]:
@@ -129,6 +126,24 @@ def test_engines_that_somebody_kills_under_load_lose_nothing(executor: RhapsodyE
         random.choice(servers(service)).kill()  # noqa: S311 - no secret
     assert {text: future.result(60) for text, future in futures.items()} == {text: text[::-1] for text in futures}
     assert asked("abc", service).result(60) == "cba"
+
+
+@pytest.mark.parametrize(
+    ("which", "told"),
+    [("server", "its server did nothing within stall_timeout=3 s"), ("holder", "its process showed no sign of life")],
+)
+def test_an_engine_that_is_frozen_is_replaced_and_others_answer(
+    executor: RhapsodyExecutor, which: str, told: str
+) -> None:
+    until(lambda: state(executor, "frozen")["ready"] == 2)
+    server = servers("frozen")[0]
+    stopped = server if which == "server" else server.parent()
+    futures = {text: asked(text, "frozen") for text in (f"slow {which} {n}" for n in range(64))}
+    stopped.suspend()
+    assert told in until(lambda: state(executor, "frozen")["detail"])
+    assert {text: future.result(60) for text, future in futures.items()} == {text: text[::-1] for text in futures}
+    until(lambda: state(executor, "frozen")["ready"] == 2)
+    assert not server.is_running()
 
 
 def test_restarts_that_are_used_up_come_back_with_time(executor: RhapsodyExecutor) -> None:

@@ -5,6 +5,7 @@
 
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
 import rhapsody_parsl
-from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor, VLLMService
+from rhapsody_parsl import CommandService, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed, ServiceNotFound, ServiceNotReady
 from testing import leaks
 from testing.fake_openai import COMMAND
@@ -28,6 +29,7 @@ from tests.integration.asking import asked
 
 TIMEOUT = 60
 GROWS: dict[str, Any] = {"cores": 1, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
+LENDS: dict[str, Any] = {"gpus": 1, "replicas": (0, 3), "requests_per_replica": 2, "lend_after": 0.5}
 KILLS = int(os.environ.get("RHAPSODY_KILLS", "6"))
 
 pytestmark = pytest.mark.timeout(180 + 10 * KILLS)
@@ -46,6 +48,13 @@ def held(seconds: float, parsl_resource_specification: dict[str, Any]) -> float:
     return time.time()
 
 
+@python_app
+def ranks(parsl_resource_specification: dict[str, Any], comm: Any = None) -> Any:
+    import os
+
+    return comm.gather(os.environ["CUDA_VISIBLE_DEVICES"])
+
+
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
     stand_in: dict[str, Any] = {"cores": 0, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
@@ -54,13 +63,15 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         CommandService("later", (*SMALL, "1"), ready="http:/", cores=0, replicas=0),
         VLLMService("model", f"model-{os.getpid()}", replicas=2, **stand_in),
         VLLMService("grows", f"grows-{os.getpid()}", replicas=(0, 3), requests_per_replica=4, idle_timeout=1, **GROWS),
+        VLLMService("lends", f"lends-{os.getpid()}", **LENDS, **stand_in),
     ]
     made = RhapsodyExecutor(
         label="life",
-        runtimes=[LocalRuntime()],
+        runtimes=[LocalRuntime(), MPIRuntime()],
         services=services,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
         cores_per_node=4,
+        gpus_per_node=3,  # declared: what is here is a stand-in
     )
     folder = tmp_path_factory.mktemp("life")
     config = Config(executors=[made], run_dir=str(folder), strategy="none", usage_tracking=0, initialize_logging=False)
@@ -90,7 +101,7 @@ def test_what_a_service_is_is_told_at_the_driver(executor: RhapsodyExecutor) -> 
     assert log == f"listening on {web.url.rpartition(':')[2]}\n"
     with pytest.raises(ServiceNotFound, match="Did you mean 'web'"):
         executor.services["wbe"]
-    assert list(executor.services) == ["web", "later", "model", "grows"]
+    assert list(executor.services) == ["web", "later", "model", "grows", "lends"]
 
 
 def test_what_a_stopped_service_held_is_the_tasks_and_taken_again(executor: RhapsodyExecutor) -> None:
@@ -261,3 +272,46 @@ def test_requests_start_replicas_as_far_as_there_is_room_and_the_idle_ones_leave
         asked("abc", "grows").result(TIMEOUT)
     grows.start()
     assert asked("abc", "grows").result(TIMEOUT) == "cba"
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
+def test_a_gang_has_the_gpus_of_three_idle_replicas_and_they_come_back(executor: RhapsodyExecutor) -> None:
+    executor.services["web"].stop()  # it holds cores
+    lends, load = executor.services["lends"], Load("lends")
+
+    def has_grown() -> bool:
+        if len(load.futures) - load.answered() < 12:
+            load.more(4)
+        return lends.status().ready == 3
+
+    until(has_grown)
+    load.check()
+    gang = ranks(parsl_resource_specification={"num_ranks": 3, "gpus_per_rank": 1})
+    assert sorted(gang.result(TIMEOUT)) == ["0", "1", "2"]
+    assert lends.status().state == "stopped"
+    assert asked("abc", "lends").result(TIMEOUT) == "cba"
+    lends.stop()
+
+
+def test_requests_follow_the_number_of_replicas(executor: RhapsodyExecutor) -> None:
+    """Of four at a time per replica; more than any service had at the start."""
+    model, load, seen = executor.services["model"], Load(), [0]
+
+    def with_the_block() -> int:
+        (block,) = executor.view().blocks
+        seen.append(block.runtimes["vllm"].running)
+        return seen[-1]
+
+    model.scale(1)
+    until(lambda: model.status().blocks["0"].ready == 1 and not model.status().blocks["0"].changing)
+    load.more(12)
+    until(lambda: with_the_block() or load.answered() == 12)
+    until(lambda: with_the_block() == 0 and load.answered() == 12)
+    assert max(seen) <= 4
+    model.scale(5)
+    model.wait_ready(TIMEOUT)
+    load.more(120)
+    until(lambda: with_the_block() > 12)
+    model.scale(2)
+    load.check()

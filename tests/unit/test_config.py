@@ -40,6 +40,19 @@ def test_a_list_of_services_will_do() -> None:
     assert check_services([SERVICE], "services") == (SERVICE,)
 
 
+def test_an_engine_uses_all_its_gpus_tensor_parallel_within_a_node_unless_the_user_says_how() -> None:
+    def sizes(**fields: Any) -> dict[str, Any]:
+        return VLLMService("a", "m", **fields).engine_args
+
+    assert sizes(gpus=4) == {"tensor_parallel_size": 4}
+    assert sizes(gpus=4, nodes=2, engine_args={"dtype": "half"}) == {
+        "dtype": "half", "tensor_parallel_size": 4, "pipeline_parallel_size": 2
+    }  # fmt: skip
+    assert sizes(nodes=2) == {"tensor_parallel_size": 2}
+    assert sizes(gpus=0.5) == sizes(gpus=1) == sizes(gpus=4, server="command", executable="x") == {}
+    assert sizes(gpus=4, engine_args={"data_parallel_size": 4}) == {"data_parallel_size": 4}
+
+
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -76,7 +89,17 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
      "CommandService(command)='serve {secret}': everyone on a node can read command lines, so {secret} is not filled "
      'in here. Write env={"PASSWORD": "{secret}"}, or {secret_file} in the command'),
     (CommandService, {"name": "a", "command": "s", "ready": "http:x"},
-     "CommandService(ready)='http:x': allowed are tcp, http:/path and log:regex."),
+     "CommandService(ready)='http:x': allowed are tcp, http:/path, log:regex and a function of host and port."),
+    (CommandService, {"name": "a", "command": "s", "ready": "htp:/x"},
+     "CommandService(ready)='htp:/x': allowed are tcp, http:/path, log:regex and a function of host and port. "
+     "Did you mean 'http'?"),
+    (CommandService, {"name": "a", "command": "s", "ready": 5},
+     "CommandService(ready)=5: allowed are tcp, http:/path, log:regex and a function of host and port."),
+    (CommandService, {"name": "a", "command": "s", "ready": "log:x", "health": 5},
+     "CommandService(health)=5: what a command wrote when it started does not tell how it is later. "
+     'Use ready="http:/path", "tcp" or a function'),
+    (CommandService, {"name": "a", "command": "s", "health": 1, "health_failures": 0},
+     "CommandService(health_failures)=0: it must be 1 or more."),
     (CommandService, {"name": "a", "command": "s", "ready": "log:("},
      "CommandService(ready)='log:(': no regular expression: missing ), unterminated subpattern at position 0."),
     (CommandService, {"name": "a", "command": "s", "port": 80_000},
@@ -84,8 +107,6 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (CommandService, {"name": "a", "command": "s", "port": 6379, "replicas": 2},
      "CommandService(port)=6379: 2 replicas may stand on one node, where one can have it. Leave port out: each gets a "
      "free one"),
-    (CommandService, {"name": "a", "command": "s", "nodes": 2},
-     "CommandService(nodes)=2: a command stands on one node. Use replicas"),
     (CommandService, {"name": "a", "command": "s", "stop_signal": "SIGTRM"},
      "CommandService(stop_signal)='SIGTRM': a signal's name is needed. Did you mean 'SIGTERM'?"),
     (CommandService, {"name": "a", "command": "s", "cores": -1}, "CommandService(cores)=-1: it must be 0 or more."),
@@ -98,7 +119,7 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
     (VLLMService, {"name": "a", "model": "m", "server": "x"}, "VLLMService(server)='x': allowed are hosted, command."),
     (VLLMService, {"name": "a", "model": "m", "gpus": "2"}, "VLLMService(gpus)='2': Expected float, got str."),
     (VLLMService, {"name": "a", "model": "m", "nodes": 0}, "VLLMService(nodes)=0: it must be 1 or more."),
-    (VLLMService, {"name": "a", "model": "m", "nodes": 2},
+    (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"tensor_parallel_size": 1}},
      "VLLMService(nodes)=2: tensor_parallel_size * pipeline_parallel_size of its engine_args is 1, which does not "
      "divide over as many nodes. Make it 2, or a multiple"),
     (VLLMService, {"name": "a", "model": "m", "nodes": 2, "engine_args": {"data_parallel_size": 3}},

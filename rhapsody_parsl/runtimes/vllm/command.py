@@ -12,6 +12,8 @@ from pathlib import Path
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.multi_node import opened
+from rhapsody_parsl.runtimes.vllm.ports import claimed
+from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.relay import Relay
 from rhapsody_parsl.runtimes.vllm.request_server import RequestServer
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
@@ -21,6 +23,7 @@ from rhapsody_parsl.services.supervision import Started, supervise
 __all__ = ("main",)
 
 _LOOK_EVERY = 0.25
+_PROGRESS_EVERY = 5.0
 
 
 class _RelayedServer:
@@ -51,14 +54,32 @@ class _RelayedServer:
 
     async def serve(self) -> None:
         """Pass requests on."""
+        watching = asyncio.create_task(self._watch_progress())
+        watching.add_done_callback(asyncio.Task.result)
         url = f"http://{self._settings.public_host}:{self._port}/v1"
-        await RequestServer(self._conversation, self._relay).serve(url, self._port, self._relay.model)
+        await RequestServer(self._conversation, self._relay, self._settings.service.stall_timeout).serve(
+            url, self._port, self._relay.model
+        )
+
+    async def _watch_progress(self) -> None:
+        """Find the server dead when it hangs: its process lives, and it neither answers nor counts tokens."""
+        relay, limit = self._relay, self._settings.service.stall_timeout
+        progress, period, last = Progress(limit, time.monotonic()), min(_PROGRESS_EVERY, limit / 4), (0, "")
+        while not progress.stalled(relay.under_way > 0, time.monotonic()):
+            await asyncio.sleep(period)  # what hangs tells nobody
+            sign = await relay.sign(period) if relay.under_way else ""
+            if relay.answered != last[0] or sign not in ("", last[1]):
+                progress.step(time.monotonic())
+                last = relay.answered, sign
+        what = f"with {relay.under_way} requests in flight"
+        self._conversation.lost(f"its server did nothing within stall_timeout={limit:g} s, {what}")
 
 
 async def _run(settings: EngineSettings) -> None:
     """Start the server, wait for one real token, and pass requests on until told to leave."""
     conversation = Conversation(settings)
-    with opened(settings, conversation.tell) as placed:
+    one_engine = not settings.service.data_parallel
+    with claimed(one_engine) as ports, opened(settings, conversation.tell, ports.rendezvous) as placed:
 
         def argv(port: int) -> list[str]:
             return command(placed, port, sys.executable)

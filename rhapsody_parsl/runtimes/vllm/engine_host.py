@@ -13,6 +13,7 @@ import psutil
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.hosts.ending import cause_of, how_ended
 from rhapsody_parsl.runtimes.vllm.multi_node import opened
+from rhapsody_parsl.runtimes.vllm.ports import Ports, claimed
 from rhapsody_parsl.runtimes.vllm.request_server import RequestServer
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.services.conversation import Conversation, bind
@@ -26,15 +27,20 @@ _LOOK_AGAIN = 0.005
 async def host(settings: EngineSettings) -> None:
     """Hold an engine until told to leave.
 
-    The order: (1) the connection, so that the pilot's end is noticed from now on, (2) the port, (3) the
+    The order: (1) the connection, so that the pilot's end is noticed from now on, (2) the ports, (3) the
     members' start, (4) the engine, (5) one real token, (6) HTTP, (7) ready.
     """
     conversation = Conversation(settings)
+    with claimed(one_engine=not settings.service.data_parallel) as ports:
+        await _host(settings, conversation, ports)
+
+
+async def _host(settings: EngineSettings, conversation: Conversation, ports: Ports) -> None:
     listener = bind(settings.host, settings.port)
     port = listener.getsockname()[1]
     watch = Watch(conversation)
     try:
-        with opened(settings, conversation.tell) as placed:
+        with opened(settings, conversation.tell, ports.rendezvous) as placed:
             from rhapsody_parsl.runtimes.vllm.engine import Engine  # noqa: PLC0415 - takes seconds; others start meanwhile
 
             engine = await Engine.open(placed, port, watch.engine_died)
@@ -44,7 +50,9 @@ async def host(settings: EngineSettings) -> None:
         conversation.fail(ServiceFailed(settings.service.name, _describe(problem)))
     watch.begin()
     url = f"http://{settings.public_host}:{port}/v1"
-    ready = asyncio.ensure_future(RequestServer(conversation, engine).serve(url, port, engine.model))
+    ready = asyncio.ensure_future(
+        RequestServer(conversation, engine, settings.service.stall_timeout).serve(url, port, engine.model)
+    )
     hanging = asyncio.ensure_future(engine.watch_progress())
     await asyncio.wait({ready, serving, hanging}, return_when="FIRST_COMPLETED")
     conversation.lost("its HTTP server ended")

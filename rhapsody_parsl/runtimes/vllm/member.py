@@ -12,6 +12,7 @@ from pathlib import Path
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.command_line import member_command
 from rhapsody_parsl.runtimes.vllm.multi_node import address_towards, network_environment
+from rhapsody_parsl.runtimes.vllm.ports import claimed
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.services.leaving import leave, leave_with
 
@@ -25,8 +26,9 @@ def main(arguments: list[str]) -> None:
     leave_with(settings.spoke())
     if settings.rendezvous:
         os.environ.update(network_environment(address_towards(settings.rendezvous.address)))
-    part = subprocess.Popen(member_command(settings, sys.executable), stdin=subprocess.DEVNULL)
-    leave(abs(part.wait()))
+    with claimed(one_engine=not settings.service.data_parallel):
+        part = subprocess.Popen(member_command(settings, sys.executable), stdin=subprocess.DEVNULL)
+        leave(abs(part.wait()))
 
 
 if __name__ == "__main__":

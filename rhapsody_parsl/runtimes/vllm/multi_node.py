@@ -23,12 +23,13 @@ _ANY_PORT = 9
 
 
 @contextmanager
-def opened(settings: EngineSettings, tell: Callable[[Rendezvous], None]) -> Iterator[EngineSettings]:
+def opened(settings: EngineSettings, tell: Callable[[Rendezvous], None], port: int = 0) -> Iterator[EngineSettings]:
     """Open the head's place to meet, for as long as its engine starts; nothing happens for an engine of one node.
 
     Args:
         settings: The head's.
         tell: Tells the pilot, which then starts the members.
+        port: Where to meet, if it is free; 0 is any.
 
     Yields:
         The settings, with the place.
@@ -39,7 +40,7 @@ def opened(settings: EngineSettings, tell: Callable[[Rendezvous], None]) -> Iter
     address = address_towards(settings.hosts[-1])
     os.environ.update(network_environment(address))
     # Bound but not listening: nobody else is given the port, and the engine may still take it.
-    with bind("0.0.0.0", 0) as reserved:  # noqa: S104 - where the engine itself will listen
+    with bind("0.0.0.0", port) as reserved:  # noqa: S104 - where the engine itself will listen
         place = Rendezvous(address, reserved.getsockname()[1])
         tell(place)
         yield msgspec.structs.replace(settings, rendezvous=place)

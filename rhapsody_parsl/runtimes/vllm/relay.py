@@ -1,6 +1,7 @@
 """Requests to an OpenAI-compatible server over HTTP; prompts that come together and ask alike go as one list."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ _DOUBT = 60.0
 _LAST_BREATH = 2.0
 _LOOK_EVERY, _LOOKS = 0.2, 5
 _HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
+_TOKENS = re.compile(r"^vllm:\w*tokens_\w*\{.*\} \S+$", re.MULTILINE)
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
 
@@ -34,12 +36,15 @@ class Relay:
 
     Attributes:
         model: The name the server gives its model, once `find_model` was true.
+        under_way: How many requests it has not answered.
+        answered: How many it has.
     """
 
     def __init__(
         self, base_url: str, api_key: str, ended: "asyncio.Future[int]", on_death: Callable[[str], None]
     ) -> None:
         self.base_url, self.model, self._ended, self._on_death = base_url, "", ended, on_death
+        self.under_way = self.answered = 0
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -119,7 +124,15 @@ class Relay:
             if not answer.done():
                 answer.set_result(text)
 
-    async def _post(self, request: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
+    async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self.under_way += 1
+        try:
+            return await self._post_counted(request)
+        finally:
+            self.under_way -= 1
+            self.answered += 1
+
+    async def _post_counted(self, request: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
         path = "chat/completions" if "messages" in request else "completions"
         body = msgspec.json.encode({"model": self.model, **request})
         headers = {"Content-Type": "application/json"}
@@ -128,7 +141,7 @@ class Relay:
                 status, content = response.status, await response.read()
         except aiohttp.ClientError as problem:
             if again:  # a kept connection that the server had just closed; asking twice does no harm
-                return await self._post(request, again=False)
+                return await self._post_counted(request, again=False)
             await self._see_it_end("gone" if isinstance(problem, aiohttp.ClientConnectorError) else "")
             raise RequestError(f"{type(problem).__name__}: {problem}") from problem
         if status >= _SERVER_AT_FAULT:
@@ -159,6 +172,24 @@ class Relay:
         if not self._ended.done():
             self._on_death("stopped answering")
         await asyncio.get_running_loop().create_future()
+
+    async def sign(self, within: float) -> str:
+        """Return what is another text each time while the server works, "" when it answers nothing.
+
+        vLLM counts its tokens; of others it is enough that they answer.
+
+        Args:
+            within: Seconds until it is to answer.
+        """
+        url, timeout = f"{self.base_url.removesuffix('/v1')}/metrics", aiohttp.ClientTimeout(total=within)
+        try:
+            async with self._session.get(url, timeout=timeout) as response:
+                counted = _TOKENS.findall(await response.text()) if response.status == 200 else []  # noqa: PLR2004 - HTTP's "OK"
+        except (aiohttp.ClientError, OSError, UnicodeDecodeError):
+            return ""
+        if counted:
+            return " ".join(counted)
+        return str(time.monotonic()) if await self._state() == "well" else ""
 
     async def _state(self) -> str:
         """Ask the server how it is: `well` (also one that only refuses the question), `ill` or `gone`."""

@@ -8,11 +8,12 @@ from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.copies import Copies
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch, SeatState
+from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import Done, FromBackend, Result, failed
 
 __all__ = ("RequestQueue",)
@@ -34,6 +35,8 @@ class RequestQueue:
         self._service, self._finish = service, finish
         self.pending = 0
         self._requests: dict[int, Request] = {}
+        self._silence = config.stall_timeout
+        self._progress: dict[str, Progress] = {}
         self._copies = Copies(config.restart_window)
         self._dispatch = Dispatch(config.requests_in_flight, config.restart_window)
         for replica in service.replicas:
@@ -73,8 +76,10 @@ class RequestQueue:
                 for task in tasks:
                     self._fail(task, error)
             return
-        for assignment in self._dispatch.assign(time.monotonic()):
+        now = time.monotonic()
+        for assignment in self._dispatch.assign(now):
             replica = self._replica(assignment.replica)
+            replica.worked_at = now
             for request in map(self._requests.__getitem__, assignment.tasks):
                 replica.send(Ask(request.task, request.body, request.full, assignment.apart))
 
@@ -96,6 +101,15 @@ class RequestQueue:
     def held(self, replica: Replica) -> int:
         """Return how many requests a replica holds."""
         return len(self._dispatch.held(replica.name))
+
+    def look(self, now: float) -> None:
+        """Give up replicas whose head has said nothing for too long, while it held requests."""
+        for replica in self._service.replicas:
+            held = self.held(replica)
+            progress = self._progress.setdefault(replica.name, Progress(self._silence, now))
+            if progress.stalled(held > 0, now):
+                limit = f"stall_timeout={self._silence:g} s"
+                replica.lose(f"its process showed no sign of life within {limit}, with {held} requests in flight")
 
     # --- what replicas tell --------------------------------------------------------------------------------------
 
@@ -120,12 +134,17 @@ class RequestQueue:
         self.dispatch()
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
-        """A replica's head answered requests.
+        """A replica's head answered requests, or shows that it is at work.
 
         Raises:
             TypeError: It says what no head does.
         """
+        replica.worked_at = time.monotonic()
+        if progress := self._progress.get(replica.name):
+            progress.step(replica.worked_at)
         match message:
+            case Pulse():
+                pass
             case Done(results=results):
                 self.answered(replica, results)
             case _:

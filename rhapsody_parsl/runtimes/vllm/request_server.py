@@ -9,11 +9,14 @@ import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.services.conversation import Conversation
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
 from rhapsody_parsl.worker.call import pack
 
 __all__ = ("Answerer", "RequestError", "RequestServer")
+
+
+_BEAT_EVERY = 5.0
 
 
 class RequestError(Exception):
@@ -37,10 +40,11 @@ class RequestServer:
     Args:
         conversation: With the pilot.
         answerer: Has given one real token.
+        silence: Seconds of silence, with requests, after which the pilot gives us up.
     """
 
-    def __init__(self, conversation: Conversation, answerer: Answerer) -> None:
-        self._conversation, self._answerer = conversation, answerer
+    def __init__(self, conversation: Conversation, answerer: Answerer, silence: float) -> None:
+        self._conversation, self._answerer, self._silence = conversation, answerer, silence
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._results: list[Result] = []
         self._loop = asyncio.get_running_loop()
@@ -53,7 +57,15 @@ class RequestServer:
             port: Its port.
             model: The name that requests give.
         """
+        self._beats = asyncio.create_task(self._beat())
         await self._conversation.serve(ServiceFacts(url, model, port), self._receive)
+
+    async def _beat(self) -> None:
+        """Show the pilot that this process is at work; one that is frozen shows nothing."""
+        while True:
+            await asyncio.sleep(min(_BEAT_EVERY, self._silence / 4))
+            if self._tasks:
+                self._conversation.spoke.send(Pulse())
 
     def _receive(self, message: ToBackend) -> None:
         match message:

@@ -59,12 +59,15 @@ class CommandKind:
             argv=tuple(config.argv),
             fixed_port=bool(config.port),
             ready=config.ready,
+            health=config.health,
+            health_failures=config.health_failures,
             secret_file=secret_file,
             stop_signal=config.stop_signal,
             stop_timeout=config.stop_timeout,
         )
         node = part.node if part else self._context.nodes[self._context.head]
         blanks = {"name": config.name, "secret": settings.secret, "secret_file": secret_file}
+        blanks["hosts"] = ",".join(settings.hosts)
         own = {name: fill(value, blanks) for name, value in config.env.items()}
         return Program(
             argv=[self._context.python, "-m", _MODULE, path],

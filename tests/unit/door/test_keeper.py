@@ -138,7 +138,7 @@ def test_a_command_has_nothing_to_wait_for(tmp_path: Path, monkeypatch: Any) -> 
         kept.door.changed()
         assert kept.door.held("m-0/1") == 1, "nobody knows yet"
         (replica,) = kept.web.replicas
-        assert kept.web._held(replica) == kept.web._pending == 0
+        assert kept.web.held(replica) == kept.web.pending == 0
 
     within(tmp_path, monkeypatch, test)
 

@@ -24,7 +24,7 @@ def test_services_alone_are_enough_and_bring_the_runtime_that_asks_them() -> Non
     models = [VLLMService("a", "m", replicas=3), VLLMService("b", "m", requests_in_flight=1000)]
     alone = RhapsodyExecutor(runtimes=[], services=models, request_workers=2)
     assert (alone.runtimes, alone.default_runtime) == ((), "vllm")
-    assert alone.offers == (ModelRequests(request_workers=2, in_flight=1000),)
+    assert alone.offers == (ModelRequests(request_workers=2),)
     command = CommandService("cache", "redis-server")
     assert RhapsodyExecutor(runtimes=[LocalRuntime()], services=[command]).offers == (LocalRuntime(),)
     with pytest.raises(InvalidTask, match=r"a list of runtimes is needed\. Kinds are DragonRuntime, LocalRuntime, MPI"):

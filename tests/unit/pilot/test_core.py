@@ -239,6 +239,22 @@ def test_what_can_never_run_is_refused_at_once(asked: dict[str, Any]) -> None:
     assert kinds(block)[0] == "UnroutableTask"
 
 
+def test_the_window_of_a_service_follows_its_replicas() -> None:
+    block = Simulation(make_nodes(1, cores=1), {"vllm": FakeRuntime()}, windows={"vllm": 1})
+    block.core.set_window("m", 4, 0.0)
+    block.seconds.update(dict.fromkeys(range(20), 100.0))
+    block.submit(make_spec(service="m"), *range(10))
+    block.submit(make_spec(service="other"), *range(10, 20))
+    running: list[int] = []
+    block.at(10.0, lambda: running.append(block.core.running))
+    block.at(11.0, lambda: block.core.set_window("m", 6, block.now))
+    block.at(12.0, lambda: running.append(block.core.running))
+    block.at(13.0, lambda: block.core.set_window("m", 2, block.now))
+    block.run()
+    assert running == [4 + 1, 6 + 1]
+    assert set(kinds(block).values()) == {"ok"}
+
+
 def test_requests_take_no_lease_and_fill_their_window() -> None:
     block = Simulation(make_nodes(1, cores=1), {"vllm": FakeRuntime()}, windows={"vllm": 8})
     block.submit(make_spec(service="llm"), *range(50))

@@ -1,6 +1,7 @@
 """How many replicas a service has, and which of them go; no process is started."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from rhapsody_parsl.block.context import Placed
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.service_config import CommandService
+from rhapsody_parsl.service_config import CommandService, VLLMService
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained
 from rhapsody_parsl.wire.messages import FromBackend
@@ -44,12 +45,16 @@ class Work:
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """Nothing follows."""
 
+    def look(self, now: float) -> None:
+        """Nothing follows."""
+
 
 class Life(Block):
     """One service, whose replicas are ready at once and live until they are stopped."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, leases: FakeLeases | None = None, **fields: Any) -> None:
-        super().__init__(CommandService("s", "x", **fields), leases=leases)
+        made = VLLMService("s", "m", **fields) if "lend_after" in fields else CommandService("s", "x", **fields)
+        super().__init__(made, leases=leases)
         self.served, self.work, self.begun = self.by_name["s"], Work(), list[str]()
         self.served.listener = self.work
 
@@ -203,12 +208,46 @@ def test_one_that_dies_while_it_leaves_is_not_started_again(monkeypatch: pytest.
 
     async def story() -> None:
         life.work.by_name = {"s-0": 1}
-        life.served._leave(life.served.replicas[0], drain=True)
+        life.served._replicas.leave(life.served.replicas[0], drain=True)
         await life.settle()
         assert life.states == {"s-0": "stopping"}
         life.work.by_name.clear()  # others are asked
         life.served.replicas[0]._set("stopping", "it died")
         await life.settle()
         assert life.states == {}
+
+    life.run(story)
+
+
+def test_idle_replicas_above_the_least_number_go_for_those_who_wait_and_come_back_before_tasks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room = 4
+    leases = FakeLeases(lambda *_: () if room > len(life.served.replicas) - len(leases.wishes) - 1 else None)
+    life = Life(monkeypatch, None, replicas=(1, 4), lend_after=5.0, requests_per_replica=2)
+    life.services._leases = life.served._replicas._leases = leases
+    now = time.monotonic()
+
+    async def story() -> None:
+        life.work.waiting = 8
+        life.services.look(now)
+        await life.settle()
+        assert len(life.served.replicas) == 4
+        leases.seekers, life.work.waiting, life.work.by_name = 2, 0, {"s-1": 1}
+        life.services.look(now + 4)
+        assert life.served.wanted == 4, "they have not been idle for long enough"
+        life.services.look(now + 6)
+        await life.settle()
+        assert (life.served.wanted, sorted(life.states)) == (2, ["s-1", "s-3"])
+        leases.seekers = 5
+        life.services.look(now + 7)
+        await life.settle()
+        assert list(life.states) == ["s-1"], "the last that is idle may go, for one with work stays"
+        nonlocal room
+        room, leases.seekers, life.work.waiting = 1, 0, 8
+        life.services.look(now + 8)
+        await life.settle()
+        assert len(leases.wishes) == 3
+        assert life.states["s-0"] == "waiting"
 
     life.run(story)

@@ -47,3 +47,23 @@ def test_it_keeps_within_its_limits_and_to_what_is_needed(
         replicas = scaling.wanted(replicas, pending, now)
         assert min(least + more, math.ceil(pending / target)) <= replicas <= least + more
         assert replicas >= least
+
+
+def test_what_has_been_idle_can_be_spared_down_to_the_least_number() -> None:
+    scaling = Scaling(1, 8, target=1, idle=100.0, lend=5.0)
+    assert scaling.spare(4, [0.0, 0.0, 2.0, 6.0], 6.0) == 2
+    assert scaling.spare(2, [0.0, 0.0], 6.0) == 1
+    assert scaling.spare(1, [0.0], 6.0) == 0
+    assert Scaling(0, 8, target=1, idle=100.0, lend=0.0).spare(4, [0.0] * 4, 1000.0) == 0
+
+
+def test_what_was_lent_comes_back_first_as_long_as_it_would_have_stayed() -> None:
+    scaling = Scaling(0, 8, target=1, idle=100.0, lend=5.0)
+    assert not scaling.claims(0.0)
+    scaling.lent(0.0)
+    scaling.lent(50.0)
+    assert scaling.claims(99.0)
+    assert scaling.claims(99.0)
+    assert not scaling.claims(99.0)
+    scaling.lent(0.0)
+    assert not scaling.claims(100.0)

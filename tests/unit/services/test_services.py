@@ -60,7 +60,7 @@ class PlainKind:
 class Block:
     """Services whose replicas are ready by the test's word."""
 
-    def __init__(self, *configs: CommandService, leases: Leases | None = None) -> None:
+    def __init__(self, *configs: ServiceConfig, leases: Leases | None = None) -> None:
         self.events = Events()
         self.environment: dict[str, str] = {}
         here = Path("/nowhere")
@@ -153,6 +153,9 @@ class Ear:
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
         self.heard_of.append(type(message).__name__)
+
+    def look(self, now: float) -> None:
+        """Nothing follows."""
 
 
 def test_who_gives_work_to_a_service_hears_of_its_replicas() -> None:

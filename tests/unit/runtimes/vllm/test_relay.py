@@ -16,7 +16,7 @@ class Server:
 
     def __init__(self) -> None:
         self.prompts: list[Any] = []
-        self.status, self.health = 200, 200
+        self.status, self.health, self.metrics = 200, 200, ""
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -24,6 +24,7 @@ class Server:
         app = web.Application()
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_get("/health", self._tell_health)
+        app.router.add_get("/metrics", self._tell_metrics)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -40,6 +41,9 @@ class Server:
         texts = prompt if isinstance(prompt, list) else [prompt]
         choices = [{"index": n, "text": text[::-1]} for n, text in enumerate(texts)]
         return web.json_response({"choices": choices, "message": "in trouble"}, status=self.status)
+
+    async def _tell_metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=self.metrics)
 
     async def _tell_health(self, request: web.Request) -> web.Response:
         return web.Response(status=self.health)
@@ -109,7 +113,7 @@ def test_where_nobody_listens_any_more_the_engine_has_died() -> None:
 
 def test_an_answer_that_nobody_can_read_is_one_for_each_of_a_list() -> None:
     async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
-        relay._post = _senseless  # type: ignore[method-assign, assignment]  # what no server of ours says
+        relay._post = _senseless  # type: ignore[method-assign]  # what no server of ours says
         answers = [relay.answer({"prompt": prompt}, full=False) for prompt in ("ab", "cd")]
         errors = await asyncio.wait_for(asyncio.gather(*answers, return_exceptions=True), 5)
         assert all(isinstance(error, Exception) for error in errors)
@@ -119,3 +123,20 @@ def test_an_answer_that_nobody_can_read_is_one_for_each_of_a_list() -> None:
 
 async def _senseless(request: Any) -> Any:
     return {"choices": [None]}
+
+
+def test_a_server_shows_that_it_works_by_its_tokens_or_else_by_an_answer() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        first = await relay.sign(5)
+        assert first not in ("", await relay.sign(5)), "one that counts nothing is well each time"
+        server.metrics = 'vllm:num_requests_running{m="a"} 1.0\nvllm:generation_tokens_total{m="a"} 3.0\n'
+        counted = await relay.sign(5)
+        assert counted == await relay.sign(5), "no token came"
+        server.metrics = server.metrics.replace("3.0", "4.0").replace("1.0", "2.0")
+        assert counted != await relay.sign(5) == 'vllm:generation_tokens_total{m="a"} 4.0'
+        server.metrics, server.health = "", 503
+        assert await relay.sign(5) == ""
+        await server.stop()
+        assert await relay.sign(5) == ""
+
+    try_out(check)

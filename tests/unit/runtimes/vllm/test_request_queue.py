@@ -12,18 +12,17 @@ import pytest
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Context, Leases, Node, Placed
+from rhapsody_parsl.block.context import Context, Leases, Node
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.runtimes.vllm.deaths import Death
-from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind, root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
-from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, ServiceFacts, ToBackend, failed
 from testing.leases import FakeLeases
 from testing.nodes import make_context
@@ -107,6 +106,25 @@ class Watched:
 
     def answer(self, index: int, *tasks: int) -> None:
         self.requests.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
+
+
+def test_a_replica_that_is_silent_for_too_long_while_it_holds_requests_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: list[tuple[str, str]] = []
+    monkeypatch.setattr(Replica, "lose", lambda replica, reason: lost.append((replica.name, reason)))
+    now = time.monotonic()
+    watched = Watched(stall_timeout=100.0)
+    watched.ready(0, 1)
+    watched.put(1, 2, 3)
+    watched.requests.look(now)
+    watched.answer(1, 2)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    watched.requests.heard(watched.service.replicas[0], Pulse())
+    watched.requests.look(now + 150)
+    assert not lost, "one showed a sign of life, and the other holds nothing"
+    watched.requests.look(now + 161)
+    assert lost == [("s-0", "its process showed no sign of life within stall_timeout=100 s, with 2 requests in flight")]
 
 
 def request(task: int, body: bytes = b"") -> Request:
@@ -287,88 +305,6 @@ def test_a_replica_over_several_nodes_borrows_of_each_and_says_so_when_there_are
     assert "no room left for replica 0 (3 cores, 2 GPUs, 8 GB on each of 2 nodes; the block has 1)" in str(
         service.error
     )
-
-
-# --- the process' environment ------------------------------------------------------------------------------------
-
-
-def test_threads_stand_on_the_leases_cores() -> None:
-    service = VLLMService("s", model="m", cores=2)
-    part = Placed(NODE, Share("n0", (2, 3)))
-    env = process_environment(service, part, context_of(), folder=Path("/tmp/x"), api_key="key")  # noqa: S108 - never made
-    assert env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
-    assert env["OMP_NUM_THREADS"] == "2"
-    assert env["CUDA_VISIBLE_DEVICES"] == ""
-    assert env["VLLM_PLUGINS"] == ""
-    assert env["TMPDIR"] == "/tmp/x"  # noqa: S108 - never made
-
-
-def test_a_gpu_service_sees_its_gpus_only_and_the_users_variables_win() -> None:
-    service = VLLMService("s", model="m", gpus=1, env={"VLLM_PLUGINS": "mine"})
-    part = Placed(NODE, Share("n0", (0,), (1,)))
-    env = process_environment(service, part, context_of(), folder=Path("/x"), api_key="key")
-    assert env["CUDA_VISIBLE_DEVICES"] == "8"
-    assert "VLLM_CPU_OMP_THREADS_BIND" not in env
-    assert env["VLLM_PLUGINS"] == "mine"
-
-
-def test_each_node_of_a_replica_shows_its_own_gpus() -> None:
-    service = VLLMService("s", "m", gpus=1, nodes=2, engine_args={"tensor_parallel_size": 2})
-    other = Node(name="n1", host="there", cores=(0,), real_cores=(0,), gpus=("3", "4"), gpu_vendor="nvidia")
-    parts = (Placed(NODE, Share("n0", (0,), (1,))), Placed(other, Share("n1", (0,), (0,))))
-    shown = [process_environment(service, part, context_of(), folder=Path("/x"), api_key="") for part in parts]
-    assert [env["CUDA_VISIBLE_DEVICES"] for env in shown] == ["8", "3"]
-
-
-def test_nothing_is_compiled_on_cpus_unless_the_user_wants_it() -> None:
-    for eager, expected in ((True, "1"), (False, None)):
-        service = VLLMService("s", "m", engine_args={"enforce_eager": eager})
-        env = process_environment(service, None, context_of(), folder=Path("/x"), api_key="")
-        assert env.get("TORCH_COMPILE_DISABLE") == expected
-
-
-@pytest.mark.parametrize(
-    ("sizes", "own", "expected"),
-    [
-        ({}, {}, "0"),
-        ({"tensor_parallel_size": 2}, {}, None),
-        ({}, {"LD_PRELOAD": "libtcmalloc.so:libiomp5.so"}, None),
-        ({}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, "1"),
-    ],
-)
-def test_a_worker_that_is_alone_needs_no_process_of_its_own(
-    sizes: dict[str, Any], own: dict[str, str], expected: str | None
-) -> None:
-    service = VLLMService("s", "m", engine_args=sizes, env=own)
-    env = process_environment(service, None, context_of(), folder=Path("/x"), api_key="")
-    assert env.get("VLLM_ENABLE_V1_MULTIPROCESSING") == expected
-
-
-@pytest.mark.parametrize(
-    ("sizes", "groups"),
-    [
-        ({"tensor_parallel_size": 2}, "0,1,2,3"),
-        ({"tensor_parallel_size": 4}, "0,1|2,3"),
-        ({"data_parallel_size": 2, "tensor_parallel_size": 2}, "0,1|2,3"),
-    ],
-)
-def test_thread_groups_are_those_of_one_nodes_workers(sizes: dict[str, Any], groups: str) -> None:
-    assert thread_groups(VLLMService("s", "m", nodes=2, engine_args=sizes), (0, 1, 2, 3)) == groups
-
-
-@pytest.mark.parametrize(
-    ("arguments", "cores", "groups"),
-    [
-        ({}, (0, 1), "0,1"),
-        ({"tensor_parallel_size": 2}, (0, 1, 2, 3), "0,1|2,3"),
-        ({"tensor_parallel_size": 2}, (0,), "0|0"),
-        ({"tensor_parallel_size": "x"}, (0, 1), "0,1"),
-    ],
-)
-def test_each_worker_of_the_engine_has_its_cores(
-    arguments: dict[str, Any], cores: tuple[int, ...], groups: str
-) -> None:
-    assert thread_groups(VLLMService("s", model="m", engine_args=arguments), cores) == groups
 
 
 def test_an_error_as_a_result() -> None:

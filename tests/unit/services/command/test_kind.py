@@ -10,6 +10,7 @@ import pytest
 
 from rhapsody_parsl.block.context import Node, Placed
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.ready_word import function_in, way_of
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.services.command.kind import CommandKind
 from rhapsody_parsl.services.command.settings import CommandSettings
@@ -42,6 +43,14 @@ def test_the_blanks_are_filled_in() -> None:
     assert told.filled(9) == ["serve", "0.0.0.0:9", "--name", "s", '{"a": 1}', "/private/x/secret"]
 
 
+def test_a_command_over_several_nodes_is_told_their_hosts() -> None:
+    kind = kind_of(("serve", "--on", "{hosts}"), nodes=2, env={"HOSTS": "{hosts}"})
+    program = kind.command(msgspec.structs.replace(SETTINGS, hosts=("a", "b")), None, FOLDER)
+    told = msgspec.json.decode(program.files["/private/x/settings.json"], type=CommandSettings)
+    assert told.filled(1) == ["serve", "--on", "a,b"]
+    assert program.env["HOSTS"] == "a,b"
+
+
 def test_a_secret_is_in_a_private_file_and_in_variables_that_ask_for_it_and_nowhere_else() -> None:
     program = kind_of(("serve", "{secret_file}"), env={"PASSWORD": "x{secret}", "AT": "{secret_file}"}).command(
         SETTINGS, None, FOLDER
@@ -63,6 +72,13 @@ def test_tasks_are_told_a_secret_only_where_one_is_asked_for() -> None:
 def test_a_port_of_the_users_is_taken_whatever_was_before() -> None:
     assert (settings_of(kind_of()).port, settings_of(kind_of()).fixed_port) == (5, False)
     assert (settings_of(kind_of(port=6379)).port, settings_of(kind_of(port=6379)).fixed_port) == (6379, True)
+
+
+def test_a_function_that_says_when_it_is_ready_travels_as_text() -> None:
+    told = settings_of(kind_of(ready=lambda host, port: (host, port), health=2, health_failures=5))
+    name, function = function_in(way_of(told.ready)[1])
+    assert (name, function("h", 1)) == ("<lambda>", ("h", 1))
+    assert (told.health, told.health_failures) == (2, 5)
 
 
 def test_it_sees_the_gpus_of_its_lease_and_no_others() -> None:
