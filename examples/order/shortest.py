@@ -1,4 +1,4 @@
-"""A policy of one's own: small tasks start first; what came ten minutes before goes first anyway."""
+"""A policy of one's own: small tasks start first, large ones ten minutes later at most."""
 
 from rhapsody_parsl import Queue, WaitingTask
 

@@ -1,6 +1,7 @@
 """How a policy gets from the user's script into a block: by its name, or pickled."""
 
 import base64
+import inspect
 import math
 import pickle
 from typing import Any
@@ -41,13 +42,13 @@ def packed(given: Any) -> str:
     Raises:
         InvalidTask: It is no policy, or a block could not have it.
     """
-    if isinstance(given, str):
+    kind = type(given)
+    if kind is str:
         if given not in _NAMES:
             raise InvalidTask(_KEY, given, f"allowed are {', '.join(_NAMES)}, or an object", nearest(given, _NAMES))
-        return given
-    if isinstance(given, type) or not isinstance(given, Scheduling):
+        return str(given)
+    if not _is_policy(given):
         raise InvalidTask(_KEY, given, "an object with `claim` and `backfill` is needed", _LIKE)
-    kind = type(given)
     if kind.__module__ == "__main__" or "." in kind.__qualname__:
         raise InvalidTask(_KEY, kind.__name__, "a block cannot import it from where it is", _MOVE)
     _try(given)
@@ -59,6 +60,13 @@ def packed(given: Any) -> str:
     if len(text) > _MOST:
         raise InvalidTask(_KEY, kind.__name__, f"pickled it has {len(text)} bytes; {_MOST} are allowed")
     return f"{kind.__module__}:{kind.__qualname__} {text}"
+
+
+def _is_policy(given: Any) -> bool:
+    """Whether it has what a policy has; runs no code of the value's."""
+    kind = type(given)
+    attributes = (inspect.getattr_static(kind, "claim", None), inspect.getattr_static(given, "backfill", None))
+    return not issubclass(kind, type) and None not in attributes
 
 
 def _try(policy: Scheduling) -> None:
