@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
     from rhapsody_parsl.runtime_config import RuntimeConfig
     from rhapsody_parsl.runtime_table import Takes
+    from rhapsody_parsl.scheduling.easy import Easy
+    from rhapsody_parsl.scheduling.fair import Fair
+    from rhapsody_parsl.scheduling.fifo import Fifo
+    from rhapsody_parsl.scheduling.protocol import Queue, Scheduling, WaitingTask
     from rhapsody_parsl.service import Service, service
     from rhapsody_parsl.service_config import CommandService, VLLMService
 
@@ -31,18 +35,24 @@ __all__ = (
     "Completed",
     "Dragon",
     "DragonRuntime",
+    "Easy",
+    "Fair",
+    "Fifo",
     "InvalidSpecification",
     "LocalRuntime",
     "MPIRuntime",
     "Part",
     "Policy",
+    "Queue",
     "RhapsodyExecutor",
     "RuntimeConfig",
+    "Scheduling",
     "Service",
     "SharedBlock",
     "SharedBlockProvider",
     "Takes",
     "VLLMService",
+    "WaitingTask",
     "annotate",
     "service",
     "time_left",
@@ -56,9 +66,13 @@ _HOMES = {
     **dict.fromkeys(("CommandService", "VLLMService"), "rhapsody_parsl.service_config"),
     **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
+    **dict.fromkeys(("Queue", "Scheduling", "WaitingTask"), "rhapsody_parsl.scheduling.protocol"),
     "AllocationProvider": "rhapsody_parsl.providers.allocation",
     "Completed": "rhapsody_parsl.programs",
     "InvalidSpecification": "rhapsody_parsl.executors.admission",
+    "Easy": "rhapsody_parsl.scheduling.easy",
+    "Fair": "rhapsody_parsl.scheduling.fair",
+    "Fifo": "rhapsody_parsl.scheduling.fifo",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",

@@ -167,6 +167,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_period: Seconds between heartbeats on a silent link.
         heartbeat_threshold: Seconds of silence after which the other end counts as lost.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        scheduling: The order of waiting tasks, as `scheduling.travel` packs it.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
         walltime: Seconds that the provider asked for; 0 where it asked for none.
@@ -190,6 +191,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_period: float = 2.0
     heartbeat_threshold: float = 30.0
     ageing: float = 60.0
+    scheduling: str = "fifo"
     shared_folder: str = ""
     enforce_memory: bool = True
     walltime: float = 0.0

@@ -42,6 +42,7 @@ KINDS: list[dict[str, Any]] = [
     {"walltime": 25},
 ]  # fmt: skip
 
+ORDERS = ("fifo", "easy", "fair")
 _EVERY = 5_000
 """Campaigns between two words of progress."""
 _FROM_PILOT: Codec[FromPilot] = Codec(FromPilot)
@@ -60,6 +61,7 @@ class Campaign:
         self.clock = Clock()
         blocks = Blocks(several=True, drain_before=self.dice.choice([None, 0.0, 5.0, 25.0]))
         self.dispatcher = Dispatcher(blocks, THRESHOLD, lambda: self.clock.now)
+        self._order = ORDERS[seed % len(ORDERS)]
         self.ending = self.dice.random() < 0.5  # noqa: PLR2004 - of two campaigns one
         self.walltimes: dict[int, float] = {}
         self.faults = self.dice.choice([0.0, 0.02, 0.2])
@@ -125,7 +127,9 @@ class Campaign:
         number = str(len(self.all))
         faults = 0.0 if self._quiet else self.faults
         lasts = self.dice.choice([None, 10.0, 30.0, 60.0]) if self.ending and not self._quiet else None
-        pilot = self.pilots[number] = Pilot(number, self.clock, self.dice, faults=faults, hear=self._hear, lasts=lasts)
+        pilot = self.pilots[number] = Pilot(
+            number, self.clock, self.dice, faults=faults, hear=self._hear, lasts=lasts, order=self._order
+        )
         self.all.append(pilot)
         pilot.block.seconds = self.seconds
         if not self._quiet:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rhapsody_parsl.pilot.inventory import inventory_of
+from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import (
     VERSION,
@@ -45,7 +46,7 @@ class Pilot:
         gone: It has left, or was killed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         number: str,
         clock: Clock,
@@ -54,6 +55,7 @@ class Pilot:
         faults: float,
         hear: Callable[..., None],
         lasts: float | None = None,
+        order: str = "fifo",
     ) -> None:
         self.number, self.clock, self._dice = number, clock, dice
         self.peer = f"{number}/a"
@@ -62,6 +64,7 @@ class Pilot:
             {"local": FakeRuntime(), "mpi": FakeRuntime()},
             clock,
             ends=None if lasts is None else clock.now + lasts,
+            scheduling=unpacked(order, 60.0),
         )
         self.session = Session()
         self.to_driver = Way(clock, dice, faults, lambda frames: hear(self.peer, frames))

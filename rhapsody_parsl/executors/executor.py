@@ -48,6 +48,7 @@ from rhapsody_parsl.executors.services import ExecutorServices, check_added
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
+from rhapsody_parsl.scheduling.travel import packed
 from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
@@ -105,6 +106,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        scheduling: The order of waiting tasks: `fifo`, `fair`, `easy`, or an object of yours with a method `claim`.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
 
     Raises:
@@ -136,6 +138,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         declared_nodes: int | None = None,
         node_launcher: str = "auto",
         ageing: int | float = 60,
+        scheduling: Any = "fifo",
         enforce_memory: bool = True,
         request_workers: int = 1,
     ) -> None:
@@ -153,6 +156,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
         self.ageing, self.enforce_memory = ageing, enforce_memory
+        self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -247,6 +251,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             heartbeat_period=self.heartbeat_period,
             heartbeat_threshold=self.heartbeat_threshold,
             ageing=self.ageing,
+            scheduling=self._scheduling,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
             walltime=walltime_of(self.provider),

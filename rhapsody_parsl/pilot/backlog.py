@@ -12,10 +12,13 @@ from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
+from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.router import Refuses, route
 from rhapsody_parsl.pilot.shape import Shape, memory_class, shape_key
 from rhapsody_parsl.pilot.turn import in_turn
+from rhapsody_parsl.scheduling.protocol import Scheduling, WaitingTask
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("PATIENCE", "Backlog")
@@ -31,6 +34,8 @@ something, when as many lanes of their shape wait."""
 LaneShape = Shape[Lane]
 Group = dict[str | None, dict[str | None, Lane]]
 """Lanes by the app's name and by what their tasks are to be near; None: many of them."""
+Known = tuple[Lane, TaskSpec, WaitingTask]
+"""What is known of a spec."""
 
 
 class Backlog:
@@ -43,10 +48,12 @@ class Backlog:
         runtimes: What the router asks, by name.
         default_runtime: For tasks that name none.
         windows: For runtimes whose tasks take no lease: how many they want at once.
-        ageing: Seconds of waiting that weigh as much as one step of priority.
+        scheduling: Orders them.
 
     Attributes:
+        ordering: Where each stands.
         behind: Lanes in which short tasks wait, or did, while runs of theirs are under way.
+        joined: Counts the changes of who waits first.
     """
 
     def __init__(
@@ -56,11 +63,12 @@ class Backlog:
         default_runtime: str,
         windows: Mapping[str, int],
         *,
-        ageing: float,
+        scheduling: Scheduling,
     ) -> None:
         self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
-        self._windows, self._ageing = windows, ageing
-        self._specs: dict[bytes, tuple[Lane, TaskSpec]] = {}
+        self._windows = windows
+        self.ordering = Ordering(scheduling, ledger.cores)
+        self._specs: dict[bytes, Known] = {}
         self._lanes: dict[TaskSpec, Group] = {}  # by what matters of their specs
         self._lane_count = 0
         self._most_lanes = _MOST_LANES
@@ -71,6 +79,7 @@ class Backlog:
         self._fresh: Ranking[LaneShape] = Ranking(_oldest)
         self._late: dict[str, Ranking[LaneShape]] = {}  # by runtime
         self.behind: dict[Lane, None] = {}
+        self.joined = 0
 
     def __len__(self) -> int:
         return sum(len(lane) for shape in self._waiting() for lane in shape.lanes)
@@ -84,10 +93,10 @@ class Backlog:
             UnroutableTask: No runtime takes it, or the whole block could not hold it.
             NodeLost: What is left of the block can never hold it.
         """
-        lane, spec = self._lane_of(task.spec)
+        lane, _, asks = self._lane_of(task.spec)
         if self.is_hopeless(task):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
-        if lane.put(task, spec, now):
+        if lane.join(task, self.ordering.claim(asks, now, lane.durations.seconds), now):
             self._join(lane)
         if lane.runs:
             self.behind[lane] = None
@@ -96,7 +105,9 @@ class Backlog:
     def put_back(self, lane: Lane, tasks: list[Task], now: float) -> None:
         """Have tasks wait again, in front of their lane."""
         if tasks:
-            lane.put_back([(task, self._lane_of(task.spec)[1]) for task in tasks], now)
+            arrival = now if (oldest := lane.oldest) is None else min(now, oldest)
+            again = self.ordering.claim_again
+            lane.put_back([(task, again(self._lane_of(task.spec)[2], arrival)) for task in tasks], arrival)
             self._join(lane)
             self.behind[lane] = None
 
@@ -136,6 +147,8 @@ class Backlog:
             return False
         self._groups.clear()
         self._late.clear()
+        if self.ordering.follows:
+            self.ordering.forget()
         self._drop_empty()
         return True
 
@@ -143,7 +156,7 @@ class Backlog:
         """Whether what is left of the block can never hold a task."""
         if not self._ledger.away:
             return False
-        lane, spec = self._lane_of(task.spec)
+        lane, spec, _ = self._lane_of(task.spec)
         return not lane.window and not scheduler.can_ever_fit(spec, self._ledger)
 
     def take_hopeless(self) -> list[Task]:
@@ -159,6 +172,7 @@ class Backlog:
     def _join(self, lane: Lane) -> None:
         shape = lane.shape
         shape.add(lane)
+        self.joined += 1
         if shape.window:
             self._requests.add(shape)
             return
@@ -189,6 +203,17 @@ class Backlog:
             others.add(shape)
         yield from in_turn([others, *self._groups.fitting(ready)], ready)
         self._drop_empty()
+
+    def within(self, pool: Pool, ready: Collection[str], of: Callable[[Lane], bool]) -> Iterator[Lane]:
+        """Yield some lanes that may find room on nodes of a pool beside the open ones, the first claim first.
+
+        Args:
+            pool: The nodes.
+            ready: Names of the runtimes that can take tasks.
+            of: Says which lanes.
+        """
+        lanes = (lane for shape in self._groups.fitting_in(pool, ready) for lane in shape.lanes if len(lane))
+        yield from sorted(filter(of, lanes), key=lambda lane: lane.order or 0.0)
 
     def lanes_behind(self) -> list[Lane]:
         """Return the lanes of short tasks that wait while runs of theirs are under way, the first claim first."""
@@ -250,14 +275,15 @@ class Backlog:
         known = self._specs.get(encoded)
         return known[0] if known else None
 
-    def _lane_of(self, encoded: bytes) -> tuple[Lane, TaskSpec]:
-        """Return the lane of a spec, and the spec, of which that knows only a part."""
+    def _lane_of(self, encoded: bytes) -> Known:
+        """Return the lane of a spec, the spec, of which that knows only a part, and what the policy is told of it."""
         known = self._specs.get(encoded)
         if known is None:
             spec = decode_spec(encoded)
             if len(self._specs) >= _MOST_SPECS:
                 self._specs.clear()
-            known = self._specs[encoded] = (self._lane_for(spec), spec)
+            lane = self._lane_for(spec)
+            known = self._specs[encoded] = (lane, spec, waiting_task(spec, lane.runtime))
         return known
 
     def _lane_for(self, spec: TaskSpec) -> Lane:
@@ -310,7 +336,7 @@ class Backlog:
         self._shapes[key] = shape
         policy = msgspec.structs.replace(alike.policy, near=near)
         common = msgspec.structs.replace(alike, name=name, resources=spec.resources, policy=policy)
-        return Lane(common, runtime, self._ageing, shape)
+        return Lane(common, runtime, shape)
 
     def _check(self, spec: TaskSpec, alike: TaskSpec, shape: LaneShape) -> None:
         best = self._ledger.at_best(whole=True)

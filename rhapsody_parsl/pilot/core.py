@@ -15,6 +15,8 @@ from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.scheduling.fifo import Fifo
+from rhapsody_parsl.scheduling.protocol import Scheduling
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.states import TaskState
@@ -30,7 +32,7 @@ class Core:
         runtimes: What the router asks, by name.
         default_runtime: For tasks that name none.
         windows: For runtimes whose tasks take no lease: how many they want at once.
-        ageing: Seconds of waiting that weigh as much as one step of priority.
+        scheduling: Orders the tasks that wait; default first come, first served.
         ends: When the block ends, on the caller's clock; None where nobody says.
 
     Attributes:
@@ -45,13 +47,13 @@ class Core:
         default_runtime: str,
         windows: Mapping[str, int],
         *,
-        ageing: float = 60.0,
+        scheduling: Scheduling | None = None,
         ends: float | None = None,
     ) -> None:
         self.ledger = runs.ledger
         self._runs, self._runtimes = runs, runtimes
         self._starts = Starts()
-        self._backlog = Backlog(runs.ledger, runtimes, default_runtime, windows, ageing=ageing)
+        self._backlog = Backlog(runs.ledger, runtimes, default_runtime, windows, scheduling=scheduling or Fifo())
         self._home: dict[int, Lane | ActiveRun] = {}
         self._last_starts = None if ends is None else LastStarts(ends, self._waits)
         self._late: list[int] = []
@@ -162,6 +164,8 @@ class Core:
                 continue
             del self._home[result.id]
             active.lane.durations.learn(result.seconds)
+            if self._runs.ends:
+                self._runs.ends.ended(result.seconds)
             if not self._outcomes.ended(active, result):
                 self._runs.out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False

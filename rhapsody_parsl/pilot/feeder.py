@@ -2,6 +2,7 @@
 
 from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.expected_ends import ExpectedEnds
 from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
@@ -43,7 +44,9 @@ class Feeder:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
         self._last_starts = last_starts
         self._ledger = runs.ledger
-        self._reservations = Reservations(runs.ledger, backlog, starts.ready)
+        if backlog.ordering.backfill:
+            runs.ends = ExpectedEnds(backlog.spec_of)
+        self._reservations = Reservations(runs.ledger, backlog, starts.ready, runs.ends)
         self.fitting = Fitting(backlog, runs.lender, self._reservations)
         self.alarms = Alarms(lambda task: backlog.spec_of(task).policy.walltime)
 
@@ -57,10 +60,13 @@ class Feeder:
         if self._runs.idle:
             self._use_idle_leases(now)
         self._reservations.review(now)
-        for lane in self._backlog.in_order(self._starts.startable(now), self._reservations.may_start()):
+        ready = self._starts.startable(now)
+        for lane in self._backlog.in_order(ready, self._reservations.may_start()):
             self._serve(lane, now)
         if self._reservations.changed:
             self._reservations.review(now)
+        for lane in self._reservations.in_time(now, ready):
+            self._serve(lane, now)
         self._put_behind(now)
 
     def start_alone(self, task: Task, now: float) -> bool:
@@ -105,13 +111,13 @@ class Feeder:
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._allowed(active):
+        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._allowed(active, now):
             return False
         return self._feed(active, active.room(self._ledger.cores), now) or bool(active.lost_with)
 
-    def _allowed(self, active: ActiveRun) -> bool:
+    def _allowed(self, active: ActiveRun, now: float) -> bool:
         """Whether nobody with a better claim waits for what a run holds."""
-        return not self._runs.for_services.wants(active.run) and self._reservations.allow(active)
+        return not self._runs.for_services.wants(active.run) and self._reservations.allow(active, now)
 
     def _use_idle_leases(self, now: float) -> None:
         """Go on with runs that were kept, if what waits is all of their lane; else nobody keeps anything."""
@@ -133,24 +139,24 @@ class Feeder:
         for lane in self._backlog.lanes_behind():
             if lane.runtime in self._starts.ready and not lane.window:
                 for active in lane.runs.values():
-                    if len(lane) and (room := active.room(self._ledger.cores)) and self._allowed(active):
+                    if len(lane) and (room := active.room(self._ledger.cores)) and self._allowed(active, now):
                         self._feed(active, room, now)
 
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
         if not lane.window:
-            lent = self._lend(lane)
+            lent = self._lend(lane, now)
             return self._runs.open(lane, *lent, now) if lent else None
         if lane.shape.free_window <= 0:
             return None
         return next(iter(lane.runs.values()), None) or self._runs.open(lane, None, (), now)
 
-    def _lend(self, lane: Lane) -> tuple[Lease, tuple[Placed, ...]] | None:
+    def _lend(self, lane: Lane, now: float) -> tuple[Lease, tuple[Placed, ...]] | None:
         """Lend the first of a lane open nodes; if these are not enough, also those that it may use of the others."""
         shape, spec = lane.shape, self._backlog.wants(lane)
         demand = shape.demand_of(spec)
         lent = self._runs.lender.lend(spec, demand, [shape.room])
-        if lent is None and (kept := self._reservations.rooms(shape, demand)):
+        if lent is None and (kept := self._reservations.rooms(lane, demand, now)):
             lent = self._runs.lender.lend(spec, demand, [shape.room, *kept])
         if lent is not None:
             self._reservations.served(shape)
@@ -159,6 +165,9 @@ class Feeder:
     def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
         """Give a run tasks of its lane, so many at most; return whether it was given any."""
         lane, placed = active.lane, active.run.placed
+        ordering = self._backlog.ordering
+        if ordering.follows and (claim := lane.order) is not None:
+            ordering.started(claim)
         tasks = self.fitting.take(active, count) if lane.differs else lane.take(count)
         if not tasks:
             return False

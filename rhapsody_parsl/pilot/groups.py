@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Iterator
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.lane import Lane
-from rhapsody_parsl.pilot.pool import Room
+from rhapsody_parsl.pilot.pool import Pool, Room
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.pilot.shape import Shape
 
@@ -47,6 +47,15 @@ class Group:
                 del self._by_need[need]
             else:
                 yield ranking
+
+    def fitting_in(self, pool: Pool) -> Iterator[Shape[Lane]]:
+        """Yield the first shape of each number of nodes that there may be with those of another pool."""
+        if not self._needs or not (found := pool.room(self.room.demand).available(most := self._needs[-1])):
+            return
+        found += self.room.available(most)
+        for need in self._needs[: bisect_right(self._needs, found)]:
+            if front := self._by_need[need].front():
+                yield front[1]
 
     def waits_before(self, order: float, account: Account, back: Part) -> bool:
         """Whether one with an older claim would have room on a node, if so much more of it were free."""
@@ -97,6 +106,12 @@ class Groups:
                 if group.is_unused:
                     del self._groups[key]
         return fitting
+
+    def fitting_in(self, pool: Pool, ready: Collection[str]) -> Iterator[Shape[Lane]]:
+        """Yield shapes that may find room on nodes of a pool beside the open ones, of runtimes that are ready."""
+        for (_, runtime), group in list(self._groups.items()):
+            if runtime in ready and pool.parts.occupied >> group.room.demand.least:
+                yield from group.fitting_in(pool)
 
     def waits_before(self, order: float, account: Account, back: Part, ready: Collection[str]) -> bool:
         """Whether somebody with an older claim would have room on a node, if so much more of it were free."""

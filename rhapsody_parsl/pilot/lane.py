@@ -26,9 +26,6 @@ _RECALL_AFTER = 0.05
 class Lane(TaskQueue):
     """Tasks whose specs differ in what decides nothing but their order, in the order of their claims.
 
-    `priority - waited / ageing` of all tasks falls at one rate, so `priority * ageing + arrival` orders them at any
-    moment, with no clock.
-
     Attributes:
         spec: What their specs have in common.
         runtime: Name of the runtime that takes them.
@@ -44,33 +41,22 @@ class Lane(TaskQueue):
     """
 
     __slots__ = (
-        "_ageing", "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "varied",
+        "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "varied",
         "window",
     )  # fmt: skip
 
-    def __init__(self, spec: TaskSpec, runtime: str, ageing: float, shape: Shape["Lane"]) -> None:
+    def __init__(self, spec: TaskSpec, runtime: str, shape: Shape["Lane"]) -> None:
         super().__init__()
-        self.spec, self.runtime, self.shape, self.window, self._ageing = spec, runtime, shape, shape.window, ageing
+        self.spec, self.runtime, self.shape, self.window = spec, runtime, shape, shape.window
         self.timed = self.mixed = self.scattered = self.varied = False
         self.most = spec.resources.memory
         self.durations = Prefetch(least=2)
         self.runs: dict[int, ActiveRun] = {}
 
-    def claim(self, spec: TaskSpec, arrival: float) -> float:
-        """Return the key of a task that came at a time, the lowest first: the one place that orders waiting tasks."""
-        priority = spec.policy.priority
-        return priority * self._ageing + arrival if priority else arrival
-
-    def put(self, task: Task, spec: TaskSpec, now: float) -> bool:
-        """Join the queue; return whether the first of it may be another now."""
-        return self.join(task, self.claim(spec, now), now)
-
-    def put_back(self, tasks: Iterable[tuple[Task, TaskSpec]], now: float) -> None:
-        """Join it again, each in front of those with its claim, in the order given."""
-        oldest = self.oldest
-        arrival = now if oldest is None else min(now, oldest)
-        for task, spec in reversed(list(tasks)):
-            self.join_in_front(task, self.claim(spec, arrival), arrival)
+    def put_back(self, tasks: Iterable[tuple[Task, float]], arrival: float) -> None:
+        """Join the queue again, each in front of those with its claim, in the order given."""
+        for task, claim in reversed(list(tasks)):
+            self.join_in_front(task, claim, arrival)
 
     @property
     def differs(self) -> bool:

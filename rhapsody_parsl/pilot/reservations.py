@@ -1,11 +1,14 @@
 """The nodes kept free for those that have waited long enough, and who may use them."""
 
+import math
 from collections.abc import Collection, Iterator
+from functools import partial
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.expected_ends import ExpectedEnds
 from rhapsody_parsl.pilot.kept_nodes import KeptNodes
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -26,17 +29,22 @@ class Reservation(KeptNodes):
         shape: Whose.
         demand: What that task asks.
         pool: The nodes; none where there are not enough besides those of older claims.
+        starts: See below.
 
     Attributes:
         shape: See above.
         order: The shape's first claim when it was last looked at.
+        starts: When the task is expected to start: until then others may use the nodes; 0 where nobody knows.
+        seen: When others were last looked for: how often these nodes and those who wait had changed, and how many
+            runtimes were ready.
     """
 
-    __slots__ = ("order", "shape")
+    __slots__ = ("order", "seen", "shape", "starts")
 
-    def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool) -> None:
+    def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool, starts: float = 0.0) -> None:
         super().__init__(demand, pool)
-        self.shape, self.order = shape, shape.order or 0.0
+        self.shape, self.order, self.starts = shape, shape.order or 0.0, starts
+        self.seen = (-1, -1, 0)
 
 
 class Reservations:
@@ -50,13 +58,16 @@ class Reservations:
         ledger: The block's.
         backlog: Who waits.
         ready: Names of the runtimes that can take tasks.
+        ends: When runs are expected to end; None where kept nodes are closed to all younger claims.
 
     Attributes:
         changed: Whether one was given up since the last review, so that there is a place for others.
     """
 
-    def __init__(self, ledger: Ledger, backlog: Backlog, ready: Collection[str]) -> None:
-        self._ledger, self._backlog, self._ready = ledger, backlog, ready
+    def __init__(
+        self, ledger: Ledger, backlog: Backlog, ready: Collection[str], ends: ExpectedEnds | None = None
+    ) -> None:
+        self._ledger, self._backlog, self._ready, self._ends = ledger, backlog, ready, ends
         self.changed = False
         self._held: list[Reservation] = []
         self._best = ledger.beside_services()
@@ -80,12 +91,13 @@ class Reservations:
             self._held.sort(key=lambda each: each.order)
             self._retry()
             for each in self._held:
-                each.improve(self._ledger)
+                if now >= each.starts:
+                    each.improve(self._ledger)
         self._ledger.freed.clear()
         while (shape := self._backlog.first_late(now, self._ready)) is not None and self._comes_before(shape):
             self._backlog.take_late(shape)
             if all(each.shape is not shape for each in self._held):
-                self._add(shape)
+                self._add(shape, now)
 
     def served(self, shape: Shape[Lane]) -> None:
         """A task of a shape has started: the nodes kept for its gang are in use, or no longer needed."""
@@ -132,18 +144,21 @@ class Reservations:
                     self._drop(younger)
                 return
 
-    def _add(self, shape: Shape[Lane]) -> None:
+    def _add(self, shape: Shape[Lane], now: float) -> None:
         first = shape.lanes.first()
         demand = shape.demand if first is None else shape.demand_of(self._backlog.wants(first))
         if len(self._held) >= MOST:
             self._drop(self._held[-1])
-        chosen = scheduler.reserve(demand, self._ledger)
+        free_at = partial(self._ends.free_at, demand=demand, now=now) if self._ends else None
+        chosen = scheduler.reserve(demand, self._ledger, free_at)
         while not chosen and self._held and self._held[-1].order > (shape.order or 0.0):
             self._drop(self._held[-1])
-            chosen = scheduler.reserve(demand, self._ledger)
+            chosen = scheduler.reserve(demand, self._ledger, free_at)
         if len(chosen) > self._most_beside(shape):
             chosen = []
-        self._held.append(Reservation(shape, demand, self._ledger.keep(chosen)))
+        starts = max(map(free_at, chosen), default=0.0) if free_at else 0.0
+        kept = self._ledger.keep(chosen)
+        self._held.append(Reservation(shape, demand, kept, starts if starts < math.inf else 0.0))
         self._held.sort(key=lambda each: each.order)
 
     def _most_beside(self, shape: Shape[Lane]) -> int:
@@ -185,12 +200,39 @@ class Reservations:
                 found += each.pool.room(shape.demand).available(needs)
         return found >= needs or (found > 0 and found + shape.room.available(needs) >= needs)
 
-    def rooms(self, shape: Shape[Lane], demand: Demand) -> list[Room]:
-        """Return where a shape may find room beside the open nodes."""
-        order = shape.order or 0.0
-        return [each.pool.room(demand) for each in self._held if each.shape is shape or order < each.order]
+    def rooms(self, lane: Lane, demand: Demand, now: float) -> list[Room]:
+        """Return where the first task of a lane may find room beside the open nodes."""
+        shape, order = lane.shape, lane.shape.order or 0.0
+        until = now + self._ends.lasts(lane) if self._held and self._ends else math.inf
+        return [
+            each.pool.room(demand)
+            for each in self._held
+            if each.shape is shape or order < each.order or until <= each.starts
+        ]
 
-    def allow(self, active: ActiveRun) -> bool:
+    def in_time(self, now: float, ready: Collection[str]) -> Iterator[Lane]:
+        """Yield the lanes whose first task would leave nodes that are kept free before these are needed.
+
+        Nodes are looked at when something of them has changed, others wait, or runtimes are ready that were not.
+
+        Args:
+            now: The time.
+            ready: Names of the runtimes.
+        """
+        for each in list(self._held) if self._ends else ():
+            if each.starts <= now or each.seen == (each.pool.changes, self._backlog.joined, len(ready)):
+                continue
+            yield from self._backlog.within(each.pool, ready, partial(self._leaves, each, now))
+            each.seen = (each.pool.changes, self._backlog.joined, len(ready))
+
+    def _leaves(self, each: Reservation, now: float, lane: Lane) -> bool:
+        return self._ends is not None and now + self._ends.lasts(lane) <= each.starts
+
+    def _may_stay(self, each: Reservation, lane: Lane, now: float) -> bool:
+        """Whether a lane may go on where nodes are kept for a claim that is no younger: of equal ones this is first."""
+        return each.shape is lane.shape or self._leaves(each, now, lane)
+
+    def allow(self, active: ActiveRun, now: float) -> bool:
         """Whether nobody with an older claim waits for what a run holds."""
         if self._backlog.is_alone(active.lane) or (order := active.lane.order) is None:
             return True
@@ -199,8 +241,9 @@ class Reservations:
             return True
         for share, gpus in zip(lease.shares, lease.gpu_amounts, strict=True):
             account = self._ledger.accounts[share.node]
-            if any(each.pool is account.pool and each.order < order for each in self._held):
-                return False
+            for each in self._held:
+                if each.pool is account.pool and each.order <= order and not self._may_stay(each, active.lane, now):
+                    return False
             back = Part(len(share.cores), sum(gpus), 0.0, share.memory)
             if self._backlog.waits_before(order, account, back, self._ready):
                 return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from rhapsody_parsl.pilot.expected_ends import ExpectedEnds
 from rhapsody_parsl.pilot.idle_leases import IdleLeases
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Instruction
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
@@ -26,6 +27,7 @@ class Runs:
         lender: Lends it.
         for_services: Lends it to services.
         idle: Runs with a lease and no task.
+        ends: When each run is expected to end; None where nobody asks.
         out: Instructions that nobody has taken yet, of the core too.
     """
 
@@ -33,6 +35,7 @@ class Runs:
         self.ledger = ledger
         self.lender = Lender(ledger, clock)
         self.idle = IdleLeases()
+        self.ends: ExpectedEnds | None = None
         self.out: list[Instruction] = []
         self._runs: dict[int, ActiveRun] = {}
         self._count = 0
@@ -58,6 +61,8 @@ class Runs:
         self._count += 1
         active = ActiveRun(Run(self._count, lane.spec, placed), lane, lease, now)
         self._runs[active.run.id] = lane.runs[active.run.id] = active
+        if self.ends:
+            self.ends.opened(active)
         return active
 
     def kill(self, active: ActiveRun, tasks: list[int]) -> None:
@@ -71,6 +76,8 @@ class Runs:
         if not active.total:
             self.idle.discard(active)
         self.lender.release(active)
+        if self.ends:
+            self.ends.closed(active)
         self.out.append(EndRun(active.lane.runtime, active.run))
 
     def keep(self, active: ActiveRun, now: float) -> None:

@@ -4,8 +4,10 @@
 free for a gang that has waited long enough. They look where there is room, and not at all nodes (`pool`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.annotations.task_spec import TaskSpec
@@ -19,6 +21,9 @@ __all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
 
 Placing = list[tuple[str, Part]]
 """Node names and what is taken of each."""
+Held = Iterator[tuple[Account, int]]
+_CHOICE = 2
+"""Times as many nodes as are needed, to look at among the emptiest, and among the fullest."""
 _MANY = 8
 """Nodes that a search may find useless before it has them indexed."""
 
@@ -78,31 +83,62 @@ def why_never(spec: TaskSpec, ledger: Ledger) -> str:
     )
 
 
-def reserve(demand: Demand, ledger: Ledger) -> list[Account]:
+FreeAt = Callable[[Account], float]
+"""When a node is expected to hold a part of what is asked."""
+
+
+def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> list[Account]:
     """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
 
-    Nodes that services would have to leave first are taken only where there are not enough others.
+    Nodes that services would have to leave first are taken only where there are not enough others. Where it is known
+    when nodes are free, those are taken that are free in time, the last of them first: the others are for others.
+
+    Args:
+        demand: What is asked.
+        ledger: The block's.
+        free_at: Says that.
     """
     beside, best = ledger.beside_services(), ledger.at_best()
-    return _reserve(demand, ledger, beside) or (_reserve(demand, ledger, best) if best is not beside else [])
+    choose = partial(_emptiest_of, demand) if free_at is None else partial(_latest_in_time, demand, free_at)
+    return choose(ledger, beside) or (choose(ledger, best) if best is not beside else [])
 
 
-def _reserve(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
-    missing, chosen = demand.needs, list[Account]()
-    for account in emptiest_first([ledger.open.parts], 0):
+def _emptiest_of(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
+    return _enough(_usable(demand, best, emptiest_first([ledger.open.parts], 0)), demand.needs)
+
+
+def _latest_in_time(demand: Demand, free_at: FreeAt, ledger: Ledger, best: Ledger) -> list[Account]:
+    """Look at some of the emptiest and of the fullest nodes: these are also those that gangs hold as a whole."""
+    parts, most = [ledger.open.parts], _CHOICE * demand.needs
+    some = chain(islice(emptiest_first(parts, 0), most), islice(fullest_first(parts, 0), most))
+    known = [(free_at(account), account, holds) for account, holds in _usable(demand, best, dict.fromkeys(some))]
+    known = sorted((each for each in known if each[0] < math.inf), key=lambda each: each[0])
+    in_time = _enough([(account, holds) for _, account, holds in known], demand.needs)
+    if not in_time:
+        return _emptiest_of(demand, ledger, best)
+    start = known[len(in_time) - 1][0]
+    return _enough([(account, holds) for at, account, holds in reversed(known) if at <= start], demand.needs)
+
+
+def _usable(demand: Demand, best: Ledger, accounts: Iterable[Account]) -> Held:
+    """Yield the nodes that will hold something of what is asked one day, and how much."""
+    for account in accounts:
         if holds := demand.holds(best.accounts[account.node.name]):
-            chosen.append(account)
-            missing -= holds
-            if missing <= 0:
-                return chosen
+            yield account, holds
+
+
+def _enough(found: Iterable[tuple[Account, int]], missing: int) -> list[Account]:
+    chosen: list[Account] = []
+    for account, holds in found:
+        chosen.append(account)
+        missing -= holds
+        if missing <= 0:
+            return chosen
     return []
 
 
 def _labelled(account: Account, spec: TaskSpec) -> bool:
     return not spec.policy.labels or account.labels.issuperset(spec.policy.labels)
-
-
-Held = Iterator[tuple[Account, int]]
 
 
 def _fullest(demand: Demand, rooms: Sequence[Room], least: int) -> Held:

@@ -34,6 +34,7 @@ from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
+from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
@@ -109,7 +110,8 @@ class Shell:
         self._services = build_services(config, self.context, runs.for_services)
         self._runtimes = build(config, self.context, self._services)
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
-        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends)
+        order = unpacked(config.scheduling, config.ageing)
+        self.core = Core(runs, self._runtimes, config.default_runtime, windows, scheduling=order, ends=ends)
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed

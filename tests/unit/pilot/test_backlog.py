@@ -5,13 +5,14 @@ from rhapsody_parsl.errors import NodeLost, UnroutableTask
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.scheduling.fifo import Fifo
 from testing.nodes import make_node, make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime
 
 
 def make_backlog(ledger: Ledger | None = None) -> Backlog:
     runtimes = {"local": FakeRuntime(), "mpi": FakeRuntime()}
-    return Backlog(ledger or Ledger(make_nodes(2, cores=1)), runtimes, "local", {}, ageing=60.0)
+    return Backlog(ledger or Ledger(make_nodes(2, cores=1)), runtimes, "local", {}, scheduling=Fifo())
 
 
 def use_up(backlog: Backlog, name: str) -> Lane:

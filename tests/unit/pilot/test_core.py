@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.errors import BackendFailed, NodeLost
+from rhapsody_parsl.scheduling.fifo import Fifo
 from rhapsody_parsl.wire.messages import RESULT
 from rhapsody_parsl.wire.totals import Totals
 from testing.nodes import make_node, make_nodes, make_spec
@@ -126,7 +127,7 @@ def test_small_tasks_use_the_nodes_that_no_gang_waits_for() -> None:
 
 
 def test_priority_goes_first_and_age_catches_up() -> None:
-    block = Simulation(make_nodes(1, cores=1), ageing=10.0)
+    block = Simulation(make_nodes(1, cores=1), scheduling=Fifo(ageing=10.0))
     block.submit(make_spec(), 0)
     block.submit(make_spec(priority=1), 1, when=0.1)
     block.submit(make_spec(priority=0), 2, when=0.2)

@@ -9,7 +9,7 @@ from testing.nodes import make_spec
 
 
 def test_runs_are_kept_for_a_moment_the_newest_taken_first() -> None:
-    kept, lane = IdleLeases(), Lane(make_spec(), "local", 60.0, Shape(make_spec(), "local", 0, Pool()))
+    kept, lane = IdleLeases(), Lane(make_spec(), "local", Shape(make_spec(), "local", 0, Pool()))
     first, second = (ActiveRun(Run(number, lane.spec), lane, None, 0.0) for number in (1, 2))
     kept.add(first, 1.0)
     kept.add(second, 1.01)

@@ -11,18 +11,19 @@ from testing.nodes import make_spec, make_task
 
 def lane(**policy: Any) -> Lane:
     spec = make_spec(**policy)
-    return Lane(spec, "local", 60.0, Shape(spec, "local", 0, Pool()))
+    return Lane(spec, "local", Shape(spec, "local", 0, Pool()))
 
 
 def put(line: Lane, *numbers: int, now: float, priority: float = 0.0) -> list[Task]:
     tasks = [make_task(number, line.spec) for number in numbers]
     for task in tasks:
-        line.put(task, make_spec(priority=priority), now)
+        line.join(task, priority * 60.0 + now, now)
     return tasks
 
 
 def put_back(line: Lane, tasks: list[Task], now: float) -> None:
-    line.put_back([(task, line.spec) for task in tasks], now)
+    arrival = now if line.oldest is None else min(now, line.oldest)
+    line.put_back([(task, arrival) for task in tasks], arrival)
 
 
 def waited(line: Lane, now: float) -> float:
@@ -45,15 +46,6 @@ def test_put_back_does_not_lose_the_age() -> None:
     put(line, 0, 1, now=1.0)
     put_back(line, line.take(1), 9.0)
     assert waited(line, 10.0) == 9.0
-
-
-def test_a_step_of_priority_weighs_as_much_as_the_ageing() -> None:
-    line = lane()
-    put(line, 1, now=0.0, priority=1)
-    put(line, 2, now=59.0)
-    assert [task.id for task in line.take(1)] == [2]
-    put(line, 3, now=61.0)
-    assert [task.id for task in line.take(2)] == [1, 3]
 
 
 def test_the_oldest_is_known_whoever_is_before_it() -> None:
@@ -106,7 +98,7 @@ def test_a_run_knows_the_state_of_each_of_its_tasks() -> None:
 
 def test_a_service_has_all_its_requests_at_once() -> None:
     spec = make_spec(service="llm")
-    line = Lane(spec, "vllm", 60.0, Shape(spec, "vllm", 8, Pool()))
+    line = Lane(spec, "vllm", Shape(spec, "vllm", 8, Pool()))
     active = ActiveRun(Run(1, spec), line, None, 0.0)
     active.put([make_task(number, spec) for number in range(3)])
     assert [active.state_of(number) for number in range(3)] == ["running"] * 3

@@ -15,7 +15,7 @@ def test_each_use_of_a_lease_is_a_line_of_the_record() -> None:
     lender = Lender(ledger, lambda: next(seconds))
     lent = lender.lend(spec)
     assert lent is not None
-    active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", 60.0, Shape(spec, "local", 0, Pool())), lent[0], 0.0)
+    active = ActiveRun(Run(1, spec, lent[1]), Lane(spec, "local", Shape(spec, "local", 0, Pool())), lent[0], 0.0)
     lender.begin(active, "app")
     active.total += 3
     lender.pause(active)

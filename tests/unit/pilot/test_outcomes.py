@@ -18,7 +18,7 @@ LOST = WorkerLost("fake", "signal 9")
 
 def make_run(ended_by: EndedBy | None = None, on_loss: str = "fail") -> ActiveRun:
     spec = make_spec(on_loss=on_loss, walltime=5)
-    active = ActiveRun(Run(1, spec), Lane(spec, "local", 60.0, Shape(spec, "local", 0, Pool())), None, 0.0)
+    active = ActiveRun(Run(1, spec), Lane(spec, "local", Shape(spec, "local", 0, Pool())), None, 0.0)
     active.ended_by = {1: ended_by} if ended_by else {}
     return active
 

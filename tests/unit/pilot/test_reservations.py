@@ -6,6 +6,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.scheduling.fifo import Fifo
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime
 
@@ -16,7 +17,7 @@ class Waiting:
     def __init__(self, ledger: Ledger) -> None:
         ready = {"local", "mpi"}
         self.backlog = Backlog(
-            ledger, dict.fromkeys(ready, FakeRuntime()), default_runtime="local", windows={}, ageing=60.0
+            ledger, dict.fromkeys(ready, FakeRuntime()), default_runtime="local", windows={}, scheduling=Fifo()
         )
         self.claims = Reservations(ledger, self.backlog, ready)
         self._count = 0
@@ -34,11 +35,11 @@ def test_an_older_claim_comes_before_the_next_task_of_a_run() -> None:
     assert lent is not None
     active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
     waiting.put(1.1, "younger")
-    assert waiting.claims.allow(active)
+    assert waiting.claims.allow(active, 9.0)
     older = waiting.put(0.0, "older")
-    assert not waiting.claims.allow(active)
+    assert not waiting.claims.allow(active, 9.0)
     older.take(1)
-    assert waiting.claims.allow(active)
+    assert waiting.claims.allow(active, 9.0)
 
 
 def test_nodes_are_kept_free_for_whoever_waits_long_enough() -> None:
@@ -67,6 +68,6 @@ def test_nobody_goes_on_where_a_node_is_kept_free_for_an_older_claim() -> None:
     lent = Lender(ledger, lambda: 0.0).lend(lane.spec)
     assert lent is not None
     active = ActiveRun(Run(1, lane.spec, lent[1]), lane, lent[0], 1.0)
-    assert waiting.claims.allow(active)
+    assert waiting.claims.allow(active, 9.0)
     waiting.claims.review(3.1)
-    assert not waiting.claims.allow(active)
+    assert not waiting.claims.allow(active, 9.0)

@@ -6,6 +6,7 @@ from rhapsody_parsl.block.context import Loan
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.reservations import Reservations
+from rhapsody_parsl.scheduling.fifo import Fifo
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime, Simulation, kinds
 
@@ -184,7 +185,7 @@ def test_replicas_wait_in_order_and_each_keeps_its_own_node() -> None:
 
 def test_a_run_takes_no_memory_that_is_kept_for_a_replica() -> None:
     ledger = Ledger(make_nodes(1, cores=4, memory=10.0))
-    backlog = Backlog(ledger, {"local": FakeRuntime()}, default_runtime="local", windows={}, ageing=60.0)
+    backlog = Backlog(ledger, {"local": FakeRuntime()}, default_runtime="local", windows={}, scheduling=Fifo())
     shape = backlog.put(make_task(1, make_spec()), 0.0).shape
     claims = Reservations(ledger, backlog, {"local"})
     assert not claims.keeps("n0", shape)

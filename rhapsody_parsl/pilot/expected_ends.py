@@ -1,0 +1,80 @@
+"""When runs are expected to give back what they hold: by walltimes, else by what their like took."""
+
+import math
+from collections.abc import Callable
+
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.pilot.account import Account
+from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
+from rhapsody_parsl.wire.messages import Task
+
+__all__ = ("ExpectedEnds",)
+
+
+class ExpectedEnds:
+    """The runs on each node, and when they are expected to end.
+
+    A task takes what its like took, and no more than its walltime. Where none of its like has ended and it has no
+    walltime, it takes what all others took. What nobody can know is infinitely far away: the end of a service, and all
+    while no task has ended.
+
+    Args:
+        spec_of: Returns a task's spec.
+    """
+
+    def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
+        self._spec_of = spec_of
+        self._runs: dict[str, dict[int, ActiveRun]] = {}
+        self._all = Prefetch(least=1)
+
+    def opened(self, active: ActiveRun) -> None:
+        """A run has its lease."""
+        for placed in active.run.placed:
+            self._runs.setdefault(placed.node.name, {})[active.run.id] = active
+
+    def closed(self, active: ActiveRun) -> None:
+        """A run is over."""
+        for placed in active.run.placed:
+            del self._runs[placed.node.name][active.run.id]
+
+    def ended(self, seconds: float) -> None:
+        """A task has ended, and took so long."""
+        self._all.learn(seconds)
+
+    def lasts(self, lane: Lane) -> float:
+        """Return how long the first task of a lane will run at most, as far as anybody knows, in seconds."""
+        return self._seconds(lane, lane.first, late=True)
+
+    def free_at(self, account: Account, demand: Demand, now: float) -> float:
+        """Return when a node is expected to hold a part of what is asked; `now` when it does already."""
+        if demand.holds(account):
+            return now
+        name = account.node.name
+        runs = self._runs.get(name, {}).values()
+        several = len(runs) > 1  # of these somebody takes long
+        ends = sorted((max(now, self._end(active, several)), _cores_on(name, active)) for active in runs)
+        free = account.free_cores
+        for end, cores in ends:
+            free += cores
+            if free >= demand.least and not demand.whole:
+                return end
+        return ends[-1][0] if ends else math.inf  # something else holds it
+
+    def _end(self, active: ActiveRun, late: bool) -> float:
+        first = next(iter(active.inflight.values()), None)
+        if first is None:
+            return active.fed_at
+        return active.fed_at + self._seconds(active.lane, first, late)
+
+    def _seconds(self, lane: Lane, task: Task | None, late: bool) -> float:
+        """Return what its like took, if that is less than its walltime; else that, or what all others took."""
+        walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
+        learnt = lane.durations if lane.durations.mean is not None or walltime else self._all
+        seconds = learnt.longest if late else learnt.mean
+        return min(walltime or math.inf, math.inf if seconds is None else seconds)
+
+
+def _cores_on(node: str, active: ActiveRun) -> int:
+    return sum(len(placed.share.cores) for placed in active.run.placed if placed.node.name == node)

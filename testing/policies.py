@@ -1,0 +1,31 @@
+"""Orders of a user's own, good ones and bad ones, in a module that a block can import."""
+
+from rhapsody_parsl.scheduling.protocol import Queue, WaitingTask
+
+
+class Shortest:
+    """What takes little of the block starts first."""
+
+    backfill = False
+
+    def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+        return arrival + min(600.0, task.seconds * task.cores)
+
+
+class Faulty(Shortest):
+    """Fails for some apps."""
+
+    def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+        return arrival / 0 if task.app == "bad" else arrival
+
+
+class Endless(Shortest):
+    def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+        return float("nan")
+
+
+class Open(Shortest):
+    """Holds what no other process can have."""
+
+    def __init__(self) -> None:
+        self.held = (number for number in range(3))
