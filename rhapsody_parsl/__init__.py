@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from rhapsody_parsl.scheduling.easy import Easy
     from rhapsody_parsl.scheduling.fair import Fair
     from rhapsody_parsl.scheduling.fifo import Fifo
+    from rhapsody_parsl.scheduling.forecast import Forecast
     from rhapsody_parsl.scheduling.protocol import Queue, Scheduling, WaitingTask
+    from rhapsody_parsl.scheduling.trace import TracedTask
     from rhapsody_parsl.service import Service, service
     from rhapsody_parsl.service_config import CommandService, VLLMService
 
@@ -38,6 +40,7 @@ __all__ = (
     "Easy",
     "Fair",
     "Fifo",
+    "Forecast",
     "InvalidSpecification",
     "LocalRuntime",
     "MPIRuntime",
@@ -51,6 +54,7 @@ __all__ = (
     "SharedBlock",
     "SharedBlockProvider",
     "Takes",
+    "TracedTask",
     "VLLMService",
     "WaitingTask",
     "annotate",
@@ -73,9 +77,11 @@ _HOMES = {
     "Easy": "rhapsody_parsl.scheduling.easy",
     "Fair": "rhapsody_parsl.scheduling.fair",
     "Fifo": "rhapsody_parsl.scheduling.fifo",
+    "Forecast": "rhapsody_parsl.scheduling.forecast",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",
+    "TracedTask": "rhapsody_parsl.scheduling.trace",
     "Takes": "rhapsody_parsl.runtime_table",
     "service": "rhapsody_parsl.service",
     "time_left": "rhapsody_parsl.block_end",

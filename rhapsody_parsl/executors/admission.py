@@ -112,6 +112,11 @@ class Admission:
             self.add(service)
         self._known: dict[_Key, Admitted] = {}
 
+    @property
+    def nodes(self) -> int:
+        """Nodes of each block, as far as the driver knows."""
+        return self._nodes
+
     def add(self, service: ServiceConfig) -> None:
         """Know a further service.
 

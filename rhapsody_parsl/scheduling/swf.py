@@ -1,0 +1,64 @@
+"""Reads traces in the Standard Workload Format of the Parallel Workloads Archive, version 2.2."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.scheduling.trace import TracedTask
+
+__all__ = ("read_swf",)
+
+_FIELDS = 18
+_SUBMIT, _RUN, _USED, _WANTED, _LIMIT, _USER = 1, 3, 4, 7, 8, 11
+"""Places of the fields that are read: submit time, run time, processors used and wanted, time wanted, user."""
+
+
+def read_swf(path: Path | str) -> list[TracedTask]:
+    """Return the jobs of a trace.
+
+    A processor is a core. A job of several processors is a gang of as many ranks on any nodes, and named for its user.
+    Jobs that never ran, or of which nobody knows how long or how wide, are left out, as is usual.
+
+    Args:
+        path: The file, not compressed.
+
+    Raises:
+        InvalidTask: It cannot be read, or a line is no job.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as problem:
+        raise InvalidTask("trace", str(path), f"it cannot be read: {problem}") from problem
+    return list(_jobs(str(path), lines))
+
+
+def _jobs(path: str, lines: list[str]) -> Iterator[TracedTask]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith(";"):
+            continue
+        job = _numbers(f"{path}, line {number}", line)
+        processors = int(job[_WANTED] if job[_WANTED] > 0 else job[_USED])
+        if processors > 0 and job[_RUN] > 0 and job[_SUBMIT] >= 0:
+            yield _task(job, processors)
+
+
+def _numbers(where: str, line: str) -> list[float]:
+    words = line.split()
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != _FIELDS or not all(map(math.isfinite, numbers)):
+        raise InvalidTask("trace", where, f"{_FIELDS} numbers are needed", "See the Standard Workload Format, 2.2")
+    return numbers
+
+
+def _task(job: list[float], processors: int) -> TracedTask:
+    keys: dict[str, Any] = {"num_ranks": processors} if processors > 1 else {"cores": 1}
+    seconds = job[_RUN]
+    if job[_LIMIT] > 0:
+        keys["walltime"] = job[_LIMIT]
+        seconds = min(seconds, job[_LIMIT])
+    return TracedTask(seconds=seconds, submitted=job[_SUBMIT], keys=keys, name=f"user{job[_USER]:.0f}")

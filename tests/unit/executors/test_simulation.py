@@ -1,0 +1,79 @@
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhapsody_parsl import LocalRuntime, MPIRuntime, RhapsodyExecutor, TracedTask
+from rhapsody_parsl.errors import InvalidTask, RhapsodyError
+from rhapsody_parsl.executors.admission import InvalidSpecification
+from testing import policies
+from tests.unit.scheduling.test_swf import generate
+
+
+def executor(**more: Any) -> RhapsodyExecutor:
+    usual: dict[str, Any] = {"runtimes": [LocalRuntime(), MPIRuntime()], "declared_nodes": 2, "cores_per_node": 4}
+    return RhapsodyExecutor(**usual | more)
+
+
+def test_one_task_follows_the_other() -> None:
+    trace = [TracedTask(seconds=10, keys={"cores": 4}, name=f"a{number}") for number in range(3)]
+    forecast = executor(declared_nodes=1).simulate(trace)
+    assert [(task.name, task.started, task.ended, task.wait) for task in forecast.tasks] == [
+        ("a0", 0, 10, 0), ("a1", 10, 20, 10), ("a2", 20, 30, 20),
+    ]  # fmt: skip
+    assert (forecast.utilisation, forecast.seconds, forecast.waits.mean, forecast.waits.max) == (1.0, 30, 10, 20)
+    assert {task.nodes for task in forecast.tasks} == {("node0",)}
+
+
+def test_the_order_may_be_another_and_the_executors_is_the_default() -> None:
+    trace = [TracedTask(seconds=100, name="much", keys={"cores": 2, "walltime": 100}) for _ in range(20)]
+    trace += [TracedTask(seconds=5, submitted=1, name="little", keys={"walltime": 5})]
+    waits = {
+        "fifo": executor().simulate(trace),
+        "shortest": executor(scheduling=policies.Shortest()).simulate(trace),
+        "asked": executor().simulate(trace, scheduling=policies.Shortest()),
+    }
+    last = {name: forecast.tasks[-1].wait for name, forecast in waits.items()}
+    assert last["fifo"] > 400.0
+    assert last["shortest"] == last["asked"] < 110.0
+
+
+@pytest.mark.parametrize("scheduling", ["fifo", "fair", "easy"])
+def test_a_trace_of_the_archives_format_is_replayed(tmp_path: Path, scheduling: str) -> None:
+    path = generate(tmp_path / "small.swf", 300)
+    forecast = executor().simulate(path, nodes=8, cores_per_node=8, scheduling=scheduling)
+    assert len(forecast.tasks) == 300
+    assert all(task.started >= task.submitted for task in forecast.tasks)
+    assert forecast.utilisation > 0.6
+    edges = sorted(itertools.chain.from_iterable(((t.started, t.cores), (t.ended, -t.cores)) for t in forecast.tasks))
+    held = list(itertools.accumulate(cores for _, cores in edges))
+    assert max(held) <= 64
+    assert held[-1] == 0
+
+
+def test_nothing_is_remembered_from_one_to_the_next() -> None:
+    one, trace = executor(), [TracedTask(seconds=s, keys={"cores": c}) for s in (1, 7, 30) for c in (1, 3, 4)]
+    assert one.simulate(trace) == one.simulate(trace)
+
+
+@pytest.mark.parametrize(("trace", "error", "says"), [
+    ([TracedTask(seconds=1, keys={"core": 1})], InvalidSpecification, "cores"),
+    ([TracedTask(seconds=1, keys={"cores": 9})], RhapsodyError, "4 cores"),
+    ([{"seconds": 1}], InvalidTask, "TracedTask"),
+    ("/nowhere/a.swf", InvalidTask, "cannot be read"),
+])  # fmt: skip
+def test_what_could_not_run_is_refused(trace: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        executor().simulate(trace)
+
+
+def test_who_knows_nothing_of_the_nodes_is_told_what_to_say() -> None:
+    with pytest.raises(InvalidTask, match="cores_per_node"):
+        executor(cores_per_node=None).simulate([])
+    assert executor(cores_per_node=None).simulate([], cores_per_node=2).tasks == ()
+
+
+def test_an_order_that_cannot_travel_is_refused_when_the_executor_is_made() -> None:
+    with pytest.raises(InvalidTask, match="it cannot be pickled"):
+        executor(scheduling=policies.Open())
