@@ -5,8 +5,8 @@
 a label that a quarter of the nodes carry, some have a walltime or a priority. More work comes than the block can do,
 so that gangs wait. In smaller blocks, in which gangs need 64 nodes at most, all work waits from the start.
 
-It prints the CPU time of all calls of the core per task, how many of the cores are lent while work waits, and how long
-gangs wait.
+Each load runs under each order of waiting tasks. It prints the CPU time of all calls of the core per task, how many of
+the cores are lent while work waits, and how long gangs wait.
 """
 
 import heapq
@@ -25,10 +25,12 @@ from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.instructions import Feed
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
+from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.nodes import make_node, make_spec
 from testing.simulation import FakeRuntime
 
+ORDERS = ("fifo", "easy", "fair")
 GPUS = 4
 QUEUED = ((32, 4, 32, 3300, 0), (200, 16, 64, 20_000, 0), (1000, 16, 64, 100_000, 0))
 OVER_TIME = ((100, 64, 50, 40_000, 130), (1000, 64, 500, 100_000, 130), (4000, 64, 2000, 400_000, 130))
@@ -108,10 +110,16 @@ class Block:
         spent: Seconds in the core.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, scheduling: str = "fifo") -> None:
         labels = [("big",) if n % 4 == 0 else () for n in range(load.nodes)]
         made = [make_node(f"n{n}", load.each, GPUS, labels=carries) for n, carries in enumerate(labels)]
-        self._core = Core(Runs(Ledger(made)), {"local": FakeRuntime(), "mpi": FakeRuntime()}, "local", {})
+        self._core = Core(
+            Runs(Ledger(made)),
+            {"local": FakeRuntime(), "mpi": FakeRuntime()},
+            "local",
+            {},
+            scheduling=unpacked(scheduling, 60.0),
+        )
         self._core.runtime_ready("local", 0)
         self._core.runtime_ready("mpi", 0)
         self._load, self._all = load, load.nodes * load.each
@@ -190,9 +198,9 @@ class Block:
 def measure(_kind: str, _folder: str, *load: int) -> sides.Turns:
     """Measure one load."""
     tune()
-    nodes, cores, widest, singles, percent = load
+    nodes, cores, widest, singles, percent, order = load
     while True:
-        yield Block(Load(nodes, cores, widest=widest, singles=singles, load=percent)).run()
+        yield Block(Load(nodes, cores, widest=widest, singles=singles, load=percent), ORDERS[order]).run()
 
 
 def main() -> None:
@@ -200,9 +208,10 @@ def main() -> None:
     arguments = sides.arguments(sides.parser(__doc__, repeat=1), measure)
     result: dict[str, Any] = {}
     for title, loads in (("come over time", OVER_TIME), ("all wait at once", QUEUED)):
-        rows = {load[0]: _run(load, arguments.repeat) for load in (loads[:1] if arguments.quick else loads)}
+        some = loads[:1] if arguments.quick else loads
+        rows = {(load[0], name): _run((*load, n), arguments.repeat) for n, name in enumerate(ORDERS) for load in some}
         machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
-        result[title] = rows
+        result[title] = {f"{nodes} {name}": row for (nodes, name), row in rows.items()}
     print(f"written: {machine.write(arguments.out, 'decisions', result)}")
 
 
@@ -211,15 +220,17 @@ def _run(load: tuple[int, ...], repeat: int) -> sides.Numbers:
         return sides.medians({"one": [one() for _ in range(repeat)]})["one"]
 
 
-COLUMNS = ("nodes", "tasks", "gangs", "µs per task", "ratio", "lent while work waits", "mean wait of gangs, s")
+COLUMNS = (
+    "order", "nodes", "tasks", "gangs", "µs per task", "ratio", "lent while work waits", "mean wait of gangs, s",
+)  # fmt: skip
 
 
-def _table(rows: dict[int, sides.Numbers]) -> list[list[str]]:
+def _table(rows: dict[tuple[int, str], sides.Numbers]) -> list[list[str]]:
     least = min(row["us"] for row in rows.values())
     return [
-        [f"{nodes:,}", f"{row['tasks']:,.0f}", f"{row['gangs']:.0f}", f"{row['us']:.1f}", f"{row['us'] / least:.2f}",
-         f"{row['utilisation']:.3f}", f"{row['wait']:.0f}"]
-        for nodes, row in rows.items()
+        [name, f"{nodes:,}", f"{row['tasks']:,.0f}", f"{row['gangs']:.0f}", f"{row['us']:.1f}",
+         f"{row['us'] / least:.2f}", f"{row['utilisation']:.3f}", f"{row['wait']:.0f}"]
+        for (nodes, name), row in rows.items()
     ]  # fmt: skip
 
 

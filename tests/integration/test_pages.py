@@ -17,6 +17,7 @@ ELSEWHERE = {
     "README.md": "it is examples/first_script.py, which runs below",
     "CONTRIBUTING.md": "it is about a class of the reader's: tests/unit/test_docs.py gives it one",
     "docs/runtimes/add_a_runtime.md": "it is examples/add_a_runtime.py, which has tests of its own",
+    "docs/scheduling.md": "it is examples/order, which runs below",
     "docs/globus_compute.md": "it needs an endpoint: tests/unit/test_docs.py makes all of it but that",
 }
 NAMES = [named(page) for page in PAGES if examples(page) and named(page) not in ELSEWHERE]
@@ -70,3 +71,8 @@ def test_the_training_runs(tmp_path: Path) -> None:
 def test_the_async_apps_run(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
     assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"
+
+
+def test_the_order_of_ones_own_runs(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "order" / "campaign.py"), folder=tmp_path)
+    assert said.splitlines() == [*examples(ROOT / "docs" / "scheduling.md", "text")[1].splitlines()]

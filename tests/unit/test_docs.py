@@ -108,6 +108,12 @@ def test_the_page_shows_the_runtime_that_is_tested(monkeypatch: pytest.MonkeyPat
     exec(used, {"__name__": "page"})  # noqa: S102 - ours
 
 
+def test_the_page_shows_the_order_that_is_tested() -> None:
+    folder = ROOT / "examples" / "order"
+    shown = [(folder / name).read_text() for name in ("shortest.py", "campaign.py")]
+    assert examples(ROOT / "docs" / "scheduling.md") == shown
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())
