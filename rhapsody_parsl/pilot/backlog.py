@@ -73,7 +73,7 @@ class Backlog:
         self.behind: dict[Lane, None] = {}
 
     def __len__(self) -> int:
-        return sum(len(lane) for shape in self._waiting() for lane in shape.lanes)
+        return sum(len(lane) for shape in self.waiting() for lane in shape.lanes)
 
     # --- who waits -----------------------------------------------------------------------------------------------
 
@@ -116,13 +116,13 @@ class Backlog:
 
     def take(self, of: Callable[[Lane], bool] = lambda _: True) -> list[Task]:
         """Take out all tasks, or those of some lanes."""
-        lanes = [lane for shape in self._waiting() for lane in shape.lanes if len(lane)]
+        lanes = [lane for shape in self.waiting() for lane in shape.lanes if len(lane)]
         return [task for lane in lanes if of(lane) for task in lane.take(len(lane))]
 
     def sole(self) -> Lane | None:
         """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""
         found: Lane | None = None
-        for shape in self._waiting():
+        for shape in self.waiting():
             for lane in shape.lanes:
                 if len(lane):
                     if found is not None:
@@ -148,7 +148,7 @@ class Backlog:
 
     def take_hopeless(self) -> list[Task]:
         """Take out all tasks that what is left of the block can never hold."""
-        lanes = [lane for shape in self._waiting() for lane in shape.lanes if not lane.window]
+        lanes = [lane for shape in self.waiting() for lane in shape.lanes if not lane.window]
         taken: list[Task] = []
         for lane in lanes:
             most = msgspec.structs.replace(lane.spec.resources, memory=lane.most)
@@ -166,7 +166,8 @@ class Backlog:
         self._fresh.add(shape)
         self._groups.add(shape)
 
-    def _waiting(self) -> Iterator[LaneShape]:
+    def waiting(self) -> Iterator[LaneShape]:
+        """Yield the shapes of all that wait."""
         yield from self._requests
         yield from self._claims
 

@@ -15,9 +15,11 @@ from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.states import TaskState
+from rhapsody_parsl.wire.times import TaskTimes
 
 __all__ = ("Core",)
 
@@ -32,13 +34,14 @@ class Core:
         windows: For runtimes whose tasks take no lease: how many they want at once.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         ends: When the block ends, on the caller's clock; None where nobody says.
+        record: Whether the times of tasks are kept.
 
     Attributes:
         ledger: The block's.
         tally: Counts the tasks that have ended here.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         runs: Runs,
         runtimes: Mapping[str, Refuses],
@@ -47,6 +50,7 @@ class Core:
         *,
         ageing: float = 60.0,
         ends: float | None = None,
+        record: bool = True,
     ) -> None:
         self.ledger = runs.ledger
         self._runs, self._runtimes = runs, runtimes
@@ -55,8 +59,11 @@ class Core:
         self._home: dict[int, Lane | ActiveRun] = {}
         self._last_starts = None if ends is None else LastStarts(ends, self._waits)
         self._late: list[int] = []
-        self._feeder = Feeder(runs, self._backlog, self._starts, self._home, last_starts=self._last_starts)
-        self._outcomes = Outcomes()
+        self._times = Times(record)
+        self._feeder = Feeder(
+            runs, self._backlog, self._starts, self._home, times=self._times, last_starts=self._last_starts
+        )
+        self._outcomes = Outcomes(self._times)
         self.tally = self._outcomes.tally
 
     # --- what the shell takes -----------------------------------------------------------------------------------
@@ -70,9 +77,9 @@ class Core:
         """Whether there are some to take."""
         return self._outcomes.has_results or self._runs.lender.has_closed
 
-    def take_results(self) -> tuple[list[Result], list[LeaseRecord]]:
-        """Return results and closed leases since the last call."""
-        return self._outcomes.take(), self._runs.lender.take_closed()
+    def take_results(self) -> tuple[list[Result], list[LeaseRecord], list[TaskTimes]]:
+        """Return results and closed leases since the last call, and the times of the results' tasks, in their order."""
+        return self._outcomes.take(), self._runs.lender.take_closed(), self._times.take()
 
     def take_late(self) -> list[int]:
         """Return the tasks that were taken out because they would not end before the block: they are the driver's."""
@@ -83,6 +90,10 @@ class Core:
     def queued(self) -> int:
         """Tasks that wait."""
         return len(self._backlog)
+
+    def waits(self) -> dict[str, int]:
+        """Return how many tasks wait for what; it is noted as what they waited for."""
+        return self._feeder.waits.review()
 
     @property
     def idle(self) -> bool:
@@ -123,6 +134,7 @@ class Core:
         if len(tasks) == 1 and self._feeder.start_alone(tasks[0], now):
             return
         for task in (task for task in tasks if task.id not in self._home):
+            self._times.came(task.id, now)
             try:
                 lane = self._home[task.id] = self._backlog.put(task, now)
                 self.want(lane.runtime)
@@ -252,6 +264,7 @@ class Core:
     def runtime_ready(self, name: str, now: float) -> None:
         """A runtime can take tasks."""
         self._starts.ended(name, ready=True)
+        self._times.ready(name, now)
         self._schedule(now)
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:

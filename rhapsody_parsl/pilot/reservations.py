@@ -94,6 +94,14 @@ class Reservations:
                 self._drop(each)
                 return
 
+    def turns_away(self, shape: Shape[Lane]) -> bool:
+        """Whether nodes that are kept for others would hold a task of a shape."""
+        demand = shape.demand
+        return any(
+            each.shape is not shape and each.pool.room(demand).available(demand.needs) >= demand.needs
+            for each in self._held
+        )
+
     @property
     def held(self) -> dict[str, Shape[Lane]]:
         """The nodes that are kept free, and for whom."""

@@ -109,7 +109,10 @@ class Shell:
         self._services = build_services(config, self.context, runs.for_services)
         self._runtimes = build(config, self.context, self._services)
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
-        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends)
+        self.core = Core(
+            runs, self._runtimes, config.default_runtime, windows,
+            ageing=config.ageing, ends=ends, record=config.record,
+        )  # fmt: skip
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed
@@ -293,9 +296,9 @@ class Shell:
 
     def _flush(self) -> None:
         self._flushing = False
-        results, leases = self.core.take_results()
+        results, leases, times = self.core.take_results()
         if results or leases:
-            self._send(Results(results, leases))
+            self._send(Results(results, leases, times, (time.time(), time.monotonic())))
         if late := self.core.take_late():
             self._send(Returned(0, late))
         self._arm_timer()
