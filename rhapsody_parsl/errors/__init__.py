@@ -17,6 +17,7 @@ from rhapsody_parsl.errors.blocks import (
     Unwritable,
 )
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
+from rhapsody_parsl.errors.record import NoRecord
 from rhapsody_parsl.errors.services import (
     RequestKilledEngine,
     ServiceFailed,
@@ -44,6 +45,7 @@ __all__ = (
     "LostTask",
     "MemoryExceeded",
     "MissingPackage",
+    "NoRecord",
     "NodeLost",
     "PayloadError",
     "RankFailed",

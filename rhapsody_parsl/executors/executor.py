@@ -23,7 +23,7 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import BlockConfig, DragonRuntime, for_requests, write_config
-from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
+from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
@@ -39,7 +39,6 @@ from rhapsody_parsl.executors.checks import (
 )
 from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
-from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.observed import Observed
@@ -50,6 +49,7 @@ from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.spelling import spelled
+from rhapsody_parsl.telemetry.setting_up import check_installed
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
@@ -105,6 +105,12 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        record: Write the times of all tasks and leases to `record.msgpack` in the run directory, for `rhapsody-parsl
+            report`; some seventy bytes per task.
+        telemetry: Tell OpenTelemetry of each task, by the exporters that its variables (`OTEL_TRACES_EXPORTER`, ...)
+            name or the script has set.
+        metrics_port: Port of the driver's loopback where Prometheus finds `/metrics`; 0 takes a free one. Default:
+            none.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
 
     Raises:
@@ -138,6 +144,9 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         ageing: int | float = 60,
         enforce_memory: bool = True,
         request_workers: int = 1,
+        record: bool = True,
+        telemetry: bool = False,
+        metrics_port: int | None = None,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers = label, request_workers
@@ -152,7 +161,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         self.remote_monitoring_radio = remote_monitoring_radio or FilesystemRadio()
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
-        self.ageing, self.enforce_memory = ageing, enforce_memory
+        self.ageing, self.enforce_memory, self.record = ageing, enforce_memory, record
+        self.telemetry, self.metrics_port = telemetry, metrics_port
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -172,7 +182,10 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             mem_per_node=self.mem_per_node,
             declared_nodes=self.declared_nodes,
             request_workers=self.request_workers,
+            metrics_port=self.metrics_port,
         )
+        if self.telemetry:
+            check_installed()
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
@@ -201,7 +214,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         drain_period = math.inf if self.drain_period is None else self.drain_period
         several = getattr(self.provider, "max_blocks", 1) != 1
         blocks = Blocks(
-            several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime),
+            several, drain_period, self._recorder(folder), Tally(self.default_runtime),
             drain_before=self.drain_before,
         )  # fmt: skip
         self._shared = SharedMemory()
@@ -219,7 +232,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
 
         try:
             publish()
-        except Unwritable:
+            self._open_metrics()
+        except (InvalidTask, Unwritable):
             self._link.abandon()
             self._shared.close()
             self._link = None
@@ -249,6 +263,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             ageing=self.ageing,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
+            record=self.record or self.telemetry,
             walltime=walltime_of(self.provider),
             open_files=limits.raised(),
         )
@@ -304,6 +319,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         self._closed = True
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
+        self._close_observers()
         self._shared.close()
         self._cancel_rest()
         for number in list(self.tasks):

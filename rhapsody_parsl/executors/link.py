@@ -25,6 +25,8 @@ __all__ = ("Link",)
 log = logging.getLogger(__name__)
 
 _ANSWER_TIMEOUT = 10.0
+_RECORD_AFTER = 0.5
+"""Seconds for which what is noted may lie here while no block tells anything."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,6 +102,7 @@ class Link(threading.Thread):
 
     def put(self, task: Task) -> None:
         """Give out a task."""
+        self.blocks.record.submitted(task.id)
         if self.blocks.may_take_at_once() and self._lock.acquire(blocking=False):
             try:
                 self._incoming.append(task)
@@ -253,6 +256,7 @@ class Link(threading.Thread):
         self._loop.call_later(self._period, self._entry(self._beat))
         self._ask_all()
         self._dispatcher.look(time.monotonic())
+        self.blocks.record.flush(_RECORD_AFTER)
         self._conversation.give_out()
 
     def _ask_all(self) -> None:

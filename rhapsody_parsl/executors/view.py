@@ -59,6 +59,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
         services: Its services.
         lost_nodes: Names of nodes that are lost, and not back.
         leases: Those that are out.
+        waits: How many of its tasks wait for what: see `wire.times.WaitedFor`.
         ends_at: Seconds since the epoch at which its job ends; None where nobody says, and before its pilot said hello.
     """
 
@@ -71,6 +72,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceReport, ...]
     lost_nodes: tuple[str, ...]
     leases: tuple[LeaseView, ...]
+    waits: dict[str, int]
     ends_at: float | None
 
 
@@ -121,6 +123,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
             )
             for lease in list(block.leases.values())
         ),
+        waits=report.waits,
         ends_at=inventory.ends_at if inventory else None,
     )
 
@@ -147,6 +150,6 @@ def timeline(blocks: Blocks, last: int | None) -> list[dict[str, Any]]:
         {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
          "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
          "end": lease.ended or time.time(), "tasks": lease.tasks}
-        for block, lease in deque(chain(blocks.history, out), maxlen=last)
+        for block, lease in deque(chain(blocks.record.leases(last), out), maxlen=last)
         for share in lease.shares
     ]  # fmt: skip
