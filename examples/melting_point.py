@@ -225,6 +225,7 @@ def finish(campaign: Campaign, result: fit.Melting, executor: RhapsodyExecutor) 
     console.print(report.table(rows))
     console.print(report.ending(result, energy, words))
     console.print(f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}")
+    console.print(f"What ran where and when, as a page: rhapsody-parsl report {out / 'runinfo'}")
 
 
 def live(executor: RhapsodyExecutor, progress: Progress, console: Console) -> AbstractContextManager[Any]:

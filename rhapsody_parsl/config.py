@@ -168,6 +168,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
         walltime: Seconds that the provider asked for; 0 where it asked for none.
+        record: Whether it tells the times of its tasks.
         open_files: The driver's soft limit, which it may have raised, and the one that it came with.
     """
 
@@ -192,6 +193,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     shared_folder: str = ""
     enforce_memory: bool = True
     walltime: float = 0.0
+    record: bool = True
     open_files: tuple[int, int] = (0, 0)
     missing: dict[str, str] = {}
     openai_key: str = ""

@@ -28,6 +28,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
+from rhapsody_parsl.wire.times import TaskTimes
 from testing.clock import Clock
 from testing.nodes import make_spec, make_task
 
@@ -67,6 +68,7 @@ class Simulation:
         never_up_again: Whether such a worker's tasks may go to another one.
         starts: Times at which workers were started.
         begun_on: Nodes of the run in which a task last began.
+        times: When what befell the tasks that have ended, by number.
         late: Tasks that were taken out because they would not end before the block.
     """
 
@@ -96,6 +98,7 @@ class Simulation:
         self.starts: list[float] = []
         self.late: list[int] = []
         self.records: list[Any] = []
+        self.times: dict[int, TaskTimes] = {}
         self._workers: dict[int, FakeWorker] = {}
         self._frozen_until = 0.0
 
@@ -153,8 +156,9 @@ class Simulation:
             for instruction in instructions:
                 self._follow(instruction)
         self.late += self.core.take_late()
-        results, records = self.core.take_results()
+        results, records, times = self.core.take_results()
         self.records += records
+        self.times.update(zip((result.id for result in results), times, strict=True))
         for result in results:
             assert result.id not in self.ended, f"task {result.id} ended twice"
             self.ended[result.id] = result

@@ -18,6 +18,7 @@ from rhapsody_parsl.errors.blocks import (
 )
 from rhapsody_parsl.errors.control import NoExecutor
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
+from rhapsody_parsl.errors.record import NoRecord
 from rhapsody_parsl.errors.services import (
     RequestKilledEngine,
     ServiceFailed,
@@ -46,6 +47,7 @@ __all__ = (
     "MemoryExceeded",
     "MissingPackage",
     "NoExecutor",
+    "NoRecord",
     "NodeLost",
     "PayloadError",
     "RankFailed",

@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
 
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.admission import misfit
-from rhapsody_parsl.executors.history import History
+from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
@@ -22,6 +22,7 @@ _SMALLEST_WINDOW = 256
 _MOST_BYTES = 256 * 1024 * 1024
 _BEFORE, _ABOUT = 60.0, 10.0
 """Seconds before the end of a long job: until then it takes tasks; from then on it counts as ended by its time."""
+_NO_CLOCKS = (0.0, 0.0)
 _LEAST_PART = 0.05
 """Of a job's time, for a short one."""
 
@@ -130,7 +131,7 @@ class Blocks:
         several: Whether more than one block can ever be there; a single block gets every task at once.
         drain_period: Seconds after its first word until a block gets no more tasks.
         drain_before: Seconds before its job ends at which a block gets no more; None: a minute, less in a short job.
-        history: Where ended leases of all blocks go, those that are gone too.
+        record: Where it is noted what becomes of tasks, leases and blocks.
         tally: Where the tasks that end are counted.
 
     Attributes:
@@ -143,13 +144,13 @@ class Blocks:
         self,
         several: bool,
         drain_period: float = math.inf,
-        history: History | None = None,
+        record: Recorder | None = None,
         tally: Tally | None = None,
         *,
         drain_before: float | None = None,
     ) -> None:
         self._several, self._drain_period, self._drain_before = several, drain_period, drain_before
-        self.history = history or History()
+        self.record = record or Recorder()
         self.seen: list[str] = []
         self.refused: dict[str, str] = {}
         self.tally = tally or Tally()
@@ -180,6 +181,7 @@ class Blocks:
             now: Monotonic time.
         """
         block.inventory = inventory
+        self.record.joined(block.id, inventory)
         if block.id not in self.seen:
             self.seen.append(block.id)
         if (lasts := inventory.lasts) is not None:
@@ -190,18 +192,14 @@ class Blocks:
         block.drain_at = min(block.drain_at, at)
         self.drain_at = min(self.drain_at, block.drain_at)
 
-    def leases_ended(self, block: Block, leases: Iterable[LeaseRecord]) -> None:
-        """Leases of a block ended."""
-        ended = list(leases)
-        for lease in ended:
-            block.leases.pop(lease.lease, None)
-        self.history.add(block.id, ended)
-
-    def remove(self, block: Block) -> None:
+    def remove(self, block: Block, reason: str = "") -> None:
         """A block is gone, and with it what was still lent."""
         self._blocks.pop(block.id, None)
         now = time.time()
-        self.leases_ended(block, [msgspec.structs.replace(lease, ended=now) for lease in block.leases.values()])
+        out = [msgspec.structs.replace(lease, ended=now) for lease in block.leases.values()]
+        self.record.ended(block.id, (), out, _NO_CLOCKS)
+        self.record.left(block.id, reason)
+        block.leases = {}
 
     def due(self, now: float) -> list[Block]:
         """Return the blocks that are to get no more tasks and still do."""

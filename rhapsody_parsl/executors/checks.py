@@ -131,6 +131,9 @@ def check_default(default: str, runtimes: Sequence[RuntimeConfig]) -> None:
         raise InvalidTask("default_runtime", default, f"runtimes has {', '.join(names)}", nearest(default, names))
 
 
+_MOST_PORT = 65_535
+
+
 def check_numbers(period: float, threshold: float, **others: float | None) -> None:
     """Check periods and sizes.
 
@@ -163,6 +166,7 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "gpus_per_node": lambda name, value: check_range(name, value, 0, MOST),
     "declared_nodes": lambda name, value: check_range(name, value, 1, MOST),
     "openai_wait": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
+    "metrics_port": lambda name, value: check_range(name, value, 0, _MOST_PORT),
     "request_workers": lambda name, value: check_range(name, value, 1, MOST),
 }
 

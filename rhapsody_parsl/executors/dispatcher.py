@@ -29,6 +29,7 @@ from rhapsody_parsl.executors.later import MOST_IDLE_RETURNS, Later
 from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.executors.questions import Questions
 from rhapsody_parsl.executors.service_orders import ServiceOrders
+from rhapsody_parsl.record.entries import TaskEntry
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import (
     Cancel,
@@ -46,6 +47,7 @@ from rhapsody_parsl.wire.messages import (
     Task,
 )
 from rhapsody_parsl.wire.states import Outcome
+from rhapsody_parsl.wire.times import NEVER
 
 __all__ = ("Dispatcher",)
 
@@ -117,13 +119,13 @@ class Dispatcher:
         """Nobody wants a task any more, wherever it is."""
         for block in self.blocks:
             if (taken := block.take(task, now)) is not None:
-                self._count(taken, "cancelled")
+                self._over(block.id, taken, "cancelled")
                 self._out += [Discard([taken]), Send(block, Cancel([task]))]
                 break
         else:
             if item := self._later.take(task) or self._take_waiting(task):
                 self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
-                self._count(item, "cancelled")
+                self._over("", item, "cancelled")
         self._forget(task)
 
     def _take_waiting(self, task: int) -> Task | None:
@@ -132,6 +134,11 @@ class Dispatcher:
                 self._waiting.remove(item)
                 return item
         return None
+
+    def _over(self, block: str, task: Task, outcome: Outcome, error: RhapsodyError | None = None) -> None:
+        """A task has ended with no result."""
+        self._count(task, outcome)
+        self.blocks.record.gone(block, task, outcome, error)
 
     def _count(self, task: Task, outcome: Outcome) -> None:
         """A task has ended: it is in no block and waits no more."""
@@ -175,14 +182,13 @@ class Dispatcher:
     def receive(self, block: Block, message: FromCore) -> None:
         """A block's pilot said something."""
         match message:
-            case Results(results=results, leases=leases):
-                self.blocks.leases_ended(block, leases)
-                block.served += len(results)
-                self._end(block, results)
+            case Results():
+                self._end(block, message)
             case Returned(tasks=tasks):
                 self._take_back(block, [taken for task in tasks if (taken := block.take(task, block.heard))])
             case Report(state=state, leases=leases):
                 block.report, block.leases = state, {lease.lease: lease for lease in leases}
+                self.blocks.record.report(block.id, state, leases)
             case Hello():
                 self._welcome(block, message)
             case Served() | Examined():
@@ -210,22 +216,29 @@ class Dispatcher:
     def _refuse(self, task: Task, error: RhapsodyError) -> None:
         """A task that waits can never run."""
         self._forget(task.id)
-        self._count(task, "failed")
+        self._over("", task, "failed", error)
         self._out += [Discard([task]), Failed(task.id, error)]
 
     def _forget(self, task: int) -> None:
         self._reruns.forget(task)
         self._later.forget(task)
 
-    def _end(self, block: Block, results: Iterable[Result]) -> None:
-        ended, over = list[Result](), list[Task | Result]()
-        for result in results:
+    def _end(self, block: Block, said: Results) -> None:
+        ended, over, record = list[Result](), list[Task | Result](), self.blocks.record
+        noted: list[TaskEntry] = []
+        for place, result in enumerate(said.results):
             if (task := block.take(result.id, block.heard)) is not None:
                 ended.append(result)
                 self._count(task, result.outcome)
                 self._forget(result.id)
                 over.append(task)
+                if record.on:
+                    noted.append(record.entry(task, result, said.times[place] if said.times else NEVER))
             over.append(result)
+        for lease in said.leases:
+            block.leases.pop(lease.lease, None)
+        block.served += len(said.results)
+        record.ended(block.id, noted, said.leases, said.clocks)
         self._out += [Ended(ended), Discard(over)]
 
     def _welcome(self, block: Block, hello: Hello) -> None:
@@ -327,7 +340,7 @@ class Dispatcher:
 
     def _lose(self, block: Block, reason: str, log: str, begun: frozenset[int] | None = None) -> None:
         """What may have begun in the block fails, or waits for another one when its policy says so."""
-        self.blocks.remove(block)
+        self.blocks.remove(block, reason)
         self.orders.left(block)
         self.questions.left(block)
         self._gone.add(block.peer)
@@ -336,11 +349,14 @@ class Dispatcher:
         expired = block.is_over(self._clock())
         error = (BlockExpired if expired else BlockLost)(block.id, reason, log)
         for task in block.tasks.values():
-            if (begun is not None and task.id not in begun) or self._runs_again(task, expired):
+            if begun is not None and task.id not in begun:
+                self._waiting.append(task)
+            elif self._runs_again(task, expired):
+                self.blocks.record.again(task.id)
                 self._waiting.append(task)
             else:
                 self._forget(task.id)
-                self._count(task, "lost")
+                self._over(block.id, task, "lost", error)
                 self._out += [Discard([task]), Failed(task.id, error)]
 
     def _runs_again(self, task: Task, expired: bool) -> bool:

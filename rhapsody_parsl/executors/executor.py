@@ -23,7 +23,7 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import BlockConfig, DragonRuntime, for_requests, write_config
-from rhapsody_parsl.errors import BlockLost, RhapsodyError, Unwritable
+from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.blocks import Blocks
@@ -39,7 +39,6 @@ from rhapsody_parsl.executors.checks import (
 )
 from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
-from rhapsody_parsl.executors.history import History
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.observed import Observed
@@ -52,6 +51,7 @@ from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.scheduling.travel import packed
 from rhapsody_parsl.service_config import ServiceConfig, check_services
 from rhapsody_parsl.spelling import spelled
+from rhapsody_parsl.telemetry.setting_up import check_installed
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
@@ -109,6 +109,12 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         scheduling: The order of waiting tasks: `fifo`, `fair`, `easy`, or an object of yours with a method `claim`.
+        record: Write the times of all tasks and leases to `record.msgpack` in the run directory, for `rhapsody-parsl
+            report`; some seventy bytes per task.
+        telemetry: Tell OpenTelemetry of each task, by the exporters that its variables (`OTEL_TRACES_EXPORTER`, ...)
+            name or the script has set.
+        metrics_port: Port of the driver's loopback where Prometheus finds `/metrics`; 0 takes a free one. Default:
+            none.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
         control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
@@ -146,6 +152,9 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         request_workers: int = 1,
         control: bool = True,
         openai_wait: int | float = 120,
+        record: bool = True,
+        telemetry: bool = False,
+        metrics_port: int | None = None,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers, self.control = label, request_workers, control
@@ -162,6 +171,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
         self.ageing, self.enforce_memory, self.openai_wait = ageing, enforce_memory, openai_wait
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
+        self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -182,7 +192,10 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
             declared_nodes=self.declared_nodes,
             request_workers=self.request_workers,
             openai_wait=self.openai_wait,
+            metrics_port=self.metrics_port,
         )
+        if self.telemetry:
+            check_installed()
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
         check_python(self.runtimes, ours)
@@ -208,15 +221,9 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
             folder.mkdir(parents=True, exist_ok=True)
             proof = Keys.create(folder / "certificates") if self.encrypted else token
         where = listening(self.address, self.provider)
-        drain_period = math.inf if self.drain_period is None else self.drain_period
-        several = getattr(self.provider, "max_blocks", 1) != 1
-        blocks = Blocks(
-            several, drain_period, History(folder / "timeline.msgpack"), Tally(self.default_runtime),
-            drain_before=self.drain_before,
-        )  # fmt: skip
         self._shared = SharedMemory()
         self._link = Link(
-            where.address, self, blocks, local=where.beside, proof=proof, token=token,
+            where.address, self, self._blocks(folder), local=where.beside, proof=proof, token=token,
             period=self.heartbeat_period, threshold=self.heartbeat_threshold, shared_folder=self._shared.path,
             front_wait=self.openai_wait,
         )  # fmt: skip
@@ -230,7 +237,8 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
 
         try:
             publish()
-        except Unwritable:
+            self._open_metrics()
+        except (InvalidTask, Unwritable):
             self._link.abandon()
             self._shared.close()
             self._link = None
@@ -239,6 +247,13 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         self._link.start()
         self._open_control(folder, self._link)
         self._start_first()
+
+    def _blocks(self, folder: Path) -> Blocks:
+        drain_period = math.inf if self.drain_period is None else self.drain_period
+        several = getattr(self.provider, "max_blocks", 1) != 1
+        return Blocks(
+            several, drain_period, self._recorder(folder), Tally(self.default_runtime), drain_before=self.drain_before
+        )
 
     def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
         return BlockConfig(
@@ -262,6 +277,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
             scheduling=self._scheduling,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
+            record=self.record or self.telemetry,
             walltime=walltime_of(self.provider),
             open_files=limits.raised(),
             openai_key=self.openai_key,
@@ -320,6 +336,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         self._close_control()
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
+        self._close_observers()
         self._shared.close()
         self._cancel_rest()
         for number in list(self.tasks):

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _ANSWER_TIMEOUT = 10.0
 _LAST_TURNS = 2
 """Of the loop, in which connections close that were cut off."""
+_RECORD_AFTER = 0.5
+"""Seconds for which what is noted may lie here while no block tells anything."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,6 +111,7 @@ class Link(threading.Thread):
 
     def put(self, task: Task) -> None:
         """Give out a task."""
+        self.blocks.record.submitted(task.id)
         if self.blocks.may_take_at_once() and self._lock.acquire(blocking=False):
             try:
                 self._incoming.append(task)
@@ -298,6 +301,7 @@ class Link(threading.Thread):
         self._loop.call_later(self._period, self._entry(self._beat))
         self._ask_all()
         self._dispatcher.look(time.monotonic())
+        self.blocks.record.flush(_RECORD_AFTER)
         self._conversation.give_out()
 
     def _ask_all(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from rhapsody_parsl.executors.admission import Admission
 from rhapsody_parsl.executors.answers import Answers
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.explanation import Explanation, explain
+from rhapsody_parsl.executors.exposition import exposition
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.metrics_port import MetricsPort
 from rhapsody_parsl.executors.services import ExecutorServices
 from rhapsody_parsl.executors.simulation import block_like, simulate
 from rhapsody_parsl.executors.standalone import Standalone
 from rhapsody_parsl.executors.view import describe_block, plain, timeline
+from rhapsody_parsl.record.reading import NAME
+from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.scheduling.forecast import Forecast
 from rhapsody_parsl.scheduling.trace import TracedTask
 from rhapsody_parsl.wire.views import ExecutorView
@@ -35,7 +40,38 @@ class Observed(Standalone):
     mem_per_node: float | None
     scheduling: Any
     control: bool
+    record: bool
+    telemetry: bool
+    metrics_port: int | None
     _admission: Admission
+    _metrics: MetricsPort | None = None
+
+    def _recorder(self, folder: Path) -> Recorder:
+        """Return what notes the run."""
+        listener = None
+        if self.telemetry:
+            from rhapsody_parsl.telemetry.setting_up import set_up  # noqa: PLC0415 - only who wants it pays for it
+
+            set_up()
+            from rhapsody_parsl.telemetry.telemetry import Telemetry  # noqa: PLC0415 - as above
+
+            listener = Telemetry(self.label)
+        path = folder / NAME if self.record else None
+        package = version("rhapsody-parsl")
+        return Recorder(
+            path, label=self.label, package=package, default_runtime=self.default_runtime, listener=listener
+        )
+
+    def _open_metrics(self) -> None:
+        if self.metrics_port is not None:
+            self._metrics = MetricsPort(self.metrics_port, lambda: exposition(self.view()))
+            log.info("metrics at http://127.0.0.1:%d/metrics", self._metrics.port)
+
+    def _close_observers(self) -> None:
+        if self._metrics:
+            self._metrics.close()
+        if self._link:
+            self._link.blocks.record.close()
 
     _control: ControlServer | None = None
 
@@ -140,8 +176,8 @@ class Observed(Standalone):
     def timeline(self, last: int | None = None) -> list[dict[str, Any]]:
         """Return the ledger's history: one record per lease and node; times in seconds since the epoch.
 
-        In a long run only the newest eight thousand leases are in memory. The others are in `timeline.msgpack` in the
-        executor's folder of the run directory, and each call reads them.
+        The newest eight thousand leases are in memory. When more are wanted, the record of the run is read. With
+        `record=False` there are no others.
 
         Args:
             last: How many of the newest leases to return at most; default all.

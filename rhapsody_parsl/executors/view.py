@@ -46,6 +46,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
             )
             for lease in list(block.leases.values())
         ),
+        waits=report.waits,
         ends_at=inventory.ends_at if inventory else None,
     )
 
@@ -72,6 +73,6 @@ def timeline(blocks: Blocks, last: int | None) -> list[dict[str, Any]]:
         {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
          "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
          "end": lease.ended or time.time(), "tasks": lease.tasks}
-        for block, lease in deque(chain(blocks.history, out), maxlen=last)
+        for block, lease in deque(chain(blocks.record.leases(last), out), maxlen=last)
         for share in lease.shares
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
+from rhapsody_parsl.pilot.lateness import PATIENCE, Lateness, by_order
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
 from rhapsody_parsl.pilot.pool import Pool
@@ -23,10 +24,8 @@ from rhapsody_parsl.pilot.turn import in_turn
 from rhapsody_parsl.scheduling.protocol import Scheduling, WaitingTask
 from rhapsody_parsl.wire.messages import Task
 
-__all__ = ("PATIENCE", "Backlog")
+__all__ = ("Backlog",)
 
-PATIENCE = 3.0
-"""Seconds after which whoever waits has nodes kept free."""
 _MOST_HELPED = 8
 _MOST_LANES = 1000
 _MOST_SPECS = 4000
@@ -55,6 +54,7 @@ class Backlog:
 
     Attributes:
         ordering: Where each stands.
+        lateness: Who of them has waited for long.
         behind: Lanes in which short tasks wait, or did, while runs of theirs are under way.
         joined: Counts the changes of who waits first.
     """
@@ -78,15 +78,14 @@ class Backlog:
         self._most_lanes = _MOST_LANES
         self._shapes: dict[Hashable, LaneShape] = {}
         self._groups = Groups()
-        self._claims: Ranking[LaneShape] = Ranking(_order)  # of all who wait for nodes
-        self._requests: Ranking[LaneShape] = Ranking(_order)
-        self._fresh: Ranking[LaneShape] = Ranking(_oldest)
-        self._late: dict[str, Ranking[LaneShape]] = {}  # by runtime
+        self._claims: Ranking[LaneShape] = Ranking(by_order)  # of all who wait for nodes
+        self._requests: Ranking[LaneShape] = Ranking(by_order)
+        self.lateness: Lateness[Lane] = Lateness()
         self.behind: dict[Lane, None] = {}
         self.joined = 0
 
     def __len__(self) -> int:
-        return sum(len(lane) for shape in self._waiting() for lane in shape.lanes)
+        return sum(len(lane) for shape in self.waiting() for lane in shape.lanes)
 
     # --- who waits -----------------------------------------------------------------------------------------------
 
@@ -135,12 +134,12 @@ class Backlog:
 
     def lanes(self) -> list[Lane]:
         """Return the lanes in which tasks wait."""
-        return [lane for shape in self._waiting() for lane in shape.lanes if len(lane)]
+        return [lane for shape in self.waiting() for lane in shape.lanes if len(lane)]
 
     def sole(self) -> Lane | None:
         """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""
         found: Lane | None = None
-        for shape in self._waiting():
+        for shape in self.waiting():
             for lane in shape.lanes:
                 if len(lane):
                     if found is not None:
@@ -158,7 +157,7 @@ class Backlog:
         if self._claims.first() or self._requests.first():
             return False
         self._groups.clear()
-        self._late.clear()
+        self.lateness.forget()
         if self.ordering.follows:
             self.ordering.forget()
         self._drop_empty()
@@ -173,7 +172,7 @@ class Backlog:
 
     def take_hopeless(self) -> list[Task]:
         """Take out all tasks that what is left of the block can never hold."""
-        lanes = [lane for shape in self._waiting() for lane in shape.lanes if not lane.window]
+        lanes = [lane for shape in self.waiting() for lane in shape.lanes if not lane.window]
         taken: list[Task] = []
         for lane in lanes:
             most = msgspec.structs.replace(lane.spec.resources, memory=lane.most)
@@ -189,10 +188,11 @@ class Backlog:
             self._requests.add(shape)
             return
         self._claims.add(shape)
-        self._fresh.add(shape)
+        self.lateness.watch(shape)
         self._groups.add(shape)
 
-    def _waiting(self) -> Iterator[LaneShape]:
+    def waiting(self) -> Iterator[LaneShape]:
+        """Yield the shapes of all that wait."""
         yield from self._requests
         yield from self._claims
 
@@ -217,7 +217,7 @@ class Backlog:
         """
         if self._requests:
             yield from in_turn([self._requests], ready)
-        others: Ranking[LaneShape] = Ranking(_order)
+        others: Ranking[LaneShape] = Ranking(by_order)
         for shape in first:
             others.add(shape)
         yield from in_turn([others, *self._groups.fitting(ready)], ready)
@@ -244,39 +244,6 @@ class Backlog:
     def first_claim(self) -> LaneShape | None:
         """Return the shape with the first claim of all that wait for nodes."""
         return self._claims.first()
-
-    def first_late(self, now: float, ready: Collection[str]) -> LaneShape | None:
-        """Return the shape with the first claim of those that have waited for long, until it is taken out."""
-        while (front := self._fresh.front()) and now - front[0] > PATIENCE:
-            self._fresh.pop()
-            self._late.setdefault(front[1].runtime, Ranking(_order)).add(front[1])
-        fronts = [self._late_of(runtime, now) for runtime in self._late if runtime in ready]
-        return min(filter(None, fronts), key=lambda shape: shape.order or 0.0, default=None)
-
-    def _late_of(self, runtime: str, now: float) -> LaneShape | None:
-        late = self._late[runtime]
-        while (shape := late.first()) is not None and not self.is_late(shape, now):
-            late.pop()
-            self._fresh.add(shape)
-        return shape
-
-    def take_late(self, shape: LaneShape) -> None:
-        """The shape that `first_late` returned has nodes kept free."""
-        self._late[shape.runtime].pop()
-
-    def keep_none(self, shape: LaneShape) -> None:
-        """A shape has no nodes kept free any more; if tasks of it wait, it will be late again."""
-        self._fresh.add(shape)
-
-    def is_late(self, shape: LaneShape, now: float) -> bool:
-        """Whether a task of a shape has waited for long."""
-        oldest = shape.oldest
-        return oldest is not None and now - oldest > PATIENCE
-
-    def next_late(self, now: float) -> list[float]:
-        """Return in how many seconds the next shape will be late; once it is, only ends help."""
-        front = self._fresh.front()
-        return [] if front is None or now - front[0] > PATIENCE else [PATIENCE + 0.01 - (now - front[0])]
 
     def is_alone(self, lane: Lane) -> bool:
         """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
@@ -402,11 +369,3 @@ def _only(group: Group, kept: Collection[Lane]) -> Group:
     """Return what of a group is kept."""
     lanes = {name: {near: lane for near, lane in by_near.items() if lane in kept} for name, by_near in group.items()}
     return {name: by_near for name, by_near in lanes.items() if by_near}
-
-
-def _order(shape: LaneShape) -> float | None:
-    return shape.order
-
-
-def _oldest(shape: LaneShape) -> float | None:
-    return shape.oldest

@@ -16,11 +16,13 @@ from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.scheduling.fifo import Fifo
 from rhapsody_parsl.scheduling.protocol import Scheduling
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.states import TaskState
+from rhapsody_parsl.wire.times import TaskTimes
 
 __all__ = ("Core",)
 
@@ -35,6 +37,7 @@ class Core:
         windows: For runtimes whose tasks take no lease: how many they want at once.
         scheduling: Orders the tasks that wait; default first come, first served.
         ends: When the block ends, on the caller's clock; None where nobody says.
+        record: Whether the times of tasks are kept.
 
     Attributes:
         ledger: The block's.
@@ -42,7 +45,7 @@ class Core:
         examination: Looks at them for whoever asks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         runs: Runs,
         runtimes: Mapping[str, Refuses],
@@ -51,6 +54,7 @@ class Core:
         *,
         scheduling: Scheduling | None = None,
         ends: float | None = None,
+        record: bool = True,
     ) -> None:
         self.ledger = runs.ledger
         self._runs, self._runtimes = runs, runtimes
@@ -60,8 +64,11 @@ class Core:
         self._home: dict[int, Lane | ActiveRun] = {}
         self._last_starts = None if ends is None else LastStarts(ends, self._waits)
         self._late: list[int] = []
-        self._feeder = Feeder(runs, self._backlog, self._starts, self._home, last_starts=self._last_starts)
-        self._outcomes = Outcomes()
+        self._times = Times(record)
+        self._feeder = Feeder(
+            runs, self._backlog, self._starts, self._home, times=self._times, last_starts=self._last_starts
+        )
+        self._outcomes = Outcomes(self._times)
         self.tally = self._outcomes.tally
         self.examination = Examination(self._backlog, runs, self._starts, self._home)
 
@@ -76,9 +83,9 @@ class Core:
         """Whether there are some to take."""
         return self._outcomes.has_results or self._runs.lender.has_closed
 
-    def take_results(self) -> tuple[list[Result], list[LeaseRecord]]:
-        """Return results and closed leases since the last call."""
-        return self._outcomes.take(), self._runs.lender.take_closed()
+    def take_results(self) -> tuple[list[Result], list[LeaseRecord], list[TaskTimes]]:
+        """Return results and closed leases since the last call, and the times of the results' tasks, in their order."""
+        return self._outcomes.take(), self._runs.lender.take_closed(), self._times.take()
 
     def take_late(self) -> list[int]:
         """Return the tasks that were taken out because they would not end before the block: they are the driver's."""
@@ -89,6 +96,10 @@ class Core:
     def queued(self) -> int:
         """Tasks that wait."""
         return len(self._backlog)
+
+    def waits(self) -> dict[str, int]:
+        """Return how many tasks wait for what; it is noted as what they waited for."""
+        return self._feeder.waits.review()
 
     @property
     def idle(self) -> bool:
@@ -129,6 +140,7 @@ class Core:
         if len(tasks) == 1 and self._feeder.start_alone(tasks[0], now):
             return
         for task in (task for task in tasks if task.id not in self._home):
+            self._times.came(task.id, now)
             try:
                 lane = self._home[task.id] = self._backlog.put(task, now)
                 self.want(lane.runtime)
@@ -265,6 +277,7 @@ class Core:
     def runtime_ready(self, name: str, now: float) -> None:
         """A runtime can take tasks."""
         self._starts.ended(name, ready=True)
+        self._times.ready(name, now)
         self._schedule(now)
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
@@ -290,7 +303,7 @@ class Core:
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
-        due = self._feeder.alarms.next(now) + self._runs.idle.next_expiry(now) + self._backlog.next_late(now)
+        due = self._feeder.alarms.next(now) + self._runs.idle.next_expiry(now) + self._backlog.lateness.next(now)
         due += self._starts.next_due(now)
         if self._last_starts:
             due += self._last_starts.next(now)

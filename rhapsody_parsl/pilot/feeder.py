@@ -11,6 +11,8 @@ from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.pilot.times import Times
+from rhapsody_parsl.pilot.waits import Waits
 from rhapsody_parsl.runtimes.protocol import Placed
 from rhapsody_parsl.wire.messages import Task
 
@@ -25,11 +27,13 @@ class Feeder:
         backlog: Who waits.
         starts: Which runtimes can take tasks.
         home: Where each task is: it is kept up with what is given.
+        times: When what befell the tasks.
         last_starts: Which tasks end before the block does; None where that never ends.
 
     Attributes:
         alarms: When a run of those that were given something needs a look.
         fitting: Makes leases suit their tasks.
+        waits: What those wait for that wait.
     """
 
     def __init__(
@@ -39,15 +43,17 @@ class Feeder:
         starts: Starts,
         home: dict[int, Lane | ActiveRun],
         *,
+        times: Times,
         last_starts: LastStarts | None = None,
     ) -> None:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
-        self._last_starts = last_starts
+        self._times, self._last_starts = times, last_starts
         self._ledger = runs.ledger
         if backlog.ordering.backfill:
             runs.ends = ExpectedEnds(backlog.spec_of)
         self._reservations = Reservations(runs.ledger, backlog, starts.ready, runs.ends)
         self.fitting = Fitting(backlog, runs.lender, self._reservations)
+        self.waits = Waits(backlog, runs.ledger.open, self._reservations, starts.ready)
         self.alarms = Alarms(lambda task: backlog.spec_of(task).policy.walltime)
 
     def schedule(self, now: float) -> None:
@@ -183,5 +189,6 @@ class Feeder:
             self._home[task.id] = active
         active.put(tasks)
         active.fed_at = now
+        self._times.placed(tasks, active, now)
         self.alarms.set(active, tasks, now)
         self._runs.out.append(Feed(active.lane.runtime, active.run, tasks))

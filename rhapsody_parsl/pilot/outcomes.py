@@ -5,6 +5,7 @@ from collections.abc import Collection
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.wire.messages import FAILED, Result, failed
 from rhapsody_parsl.wire.totals import Tally
 
@@ -17,12 +18,16 @@ _MOST_STARTS = 3
 class Outcomes:
     """What became of a block's tasks.
 
+    Args:
+        times: When what befell them.
+
     Attributes:
         tally: Counts those that have ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, times: Times) -> None:
         self.tally = Tally()
+        self._times = times
         self._results: list[Result] = []
         self._reruns = Reruns()
         self._starts: dict[int, int] = {}
@@ -58,6 +63,7 @@ class Outcomes:
         self.tally.note("cancelled", lane.runtime, lane.spec.service)
 
     def _add(self, result: Result, lane: Lane | None) -> None:
+        self._times.ended(result.id)
         self.forget(result.id)
         self._results.append(result)
         if lane is None:
@@ -80,7 +86,10 @@ class Outcomes:
             return False
         if why is not None:
             error = why
-        elif (task in untouched and self._may_start_again(task, error)) or self._may_rerun(active, task, error):
+        elif task in untouched and self._may_start_again(task, error):
+            return True
+        elif self._may_rerun(active, task, error):
+            self._times.again(task)
             return True
         self.failed(task, error, active.lane)
         return False
@@ -96,6 +105,7 @@ class Outcomes:
 
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
+        self._times.forget(task)
         self._reruns.forget(task)
         if self._starts:
             self._starts.pop(task, None)

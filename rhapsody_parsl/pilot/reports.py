@@ -67,6 +67,7 @@ class Reports:
             runtimes=self._runtime_reports(running),
             services=self._service_reports(),
             lost_nodes=tuple(core.ledger.away),
+            waits=core.waits(),
         )
         return Report(report, core.open_leases())
 

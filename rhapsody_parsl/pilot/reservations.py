@@ -94,8 +94,8 @@ class Reservations:
                 if now >= each.starts:
                     each.improve(self._ledger)
         self._ledger.freed.clear()
-        while (shape := self._backlog.first_late(now, self._ready)) is not None and self._comes_before(shape):
-            self._backlog.take_late(shape)
+        while (shape := self._backlog.lateness.first(now, self._ready)) is not None and self._comes_before(shape):
+            self._backlog.lateness.take(shape)
             if all(each.shape is not shape for each in self._held):
                 self._add(shape, now)
 
@@ -105,6 +105,14 @@ class Reservations:
             if each.shape is shape and each.demand.needs > 1:
                 self._drop(each)
                 return
+
+    def turns_away(self, shape: Shape[Lane]) -> bool:
+        """Whether nodes that are kept for others would hold a task of a shape."""
+        demand = shape.demand
+        return any(
+            each.shape is not shape and each.pool.room(demand).available(demand.needs) >= demand.needs
+            for each in self._held
+        )
 
     @property
     def held(self) -> dict[str, Shape[Lane]]:
@@ -124,7 +132,7 @@ class Reservations:
         if order == before:
             return False
         first = each.shape.lanes.first()
-        if order is None or first is None or not self._backlog.is_late(each.shape, now):
+        if order is None or first is None or not self._backlog.lateness.is_late(each.shape, now):
             return True
         each.order = order
         return first.varied and self._backlog.wants(first).resources.memory != each.demand.memory
@@ -175,7 +183,7 @@ class Reservations:
         for each in without:
             self._held.remove(each)
             self._ledger.open_up(each.pool)
-            self._backlog.keep_none(each.shape)
+            self._backlog.lateness.watch(each.shape)
 
     # --- who may use them ------------------------------------------------------------------------------------------
 

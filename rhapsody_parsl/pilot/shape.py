@@ -11,8 +11,9 @@ from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
+from rhapsody_parsl.wire.times import WAITS, WaitedFor
 
-__all__ = ("Shape", "memory_class", "shape_key")
+__all__ = ("Shape", "Waits", "memory_class", "shape_key")
 
 _STEPS = 16
 """Classes of memory in twice an octave: the most of a class is an eighth above the least of it, or less."""
@@ -52,9 +53,12 @@ class Shape(Generic[L]):
         room: The open nodes that may hold a part of it.
         lanes: Those in which tasks wait, the first claim first.
         by_age: The same, the oldest task first.
+        waits_for: What it waits for, as last seen, as its place in `WAITS`.
     """
 
-    __slots__ = ("_pool", "by_age", "demand", "fits", "given", "lanes", "room", "runtime", "spec", "window")
+    __slots__ = (
+        "_pool", "by_age", "demand", "fits", "given", "lanes", "room", "runtime", "spec", "waits_for", "window",
+    )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, runtime: str, window: int, pool: Pool) -> None:
         self.spec, self.runtime, self.window, self._pool = spec, runtime, window, pool
@@ -64,6 +68,7 @@ class Shape(Generic[L]):
         self.room = pool.room(self.demand)
         self.lanes: Ranking[L] = Ranking(lambda lane: lane.order)
         self.by_age: Ranking[L] = Ranking(lambda lane: lane.oldest)
+        self.waits_for = WAITS.index(self.scarce)  # until somebody looks
 
     def asks(self, memory: float) -> bool:
         """A task of it asks for so much memory; return whether that is less than all before it."""
@@ -83,6 +88,18 @@ class Shape(Generic[L]):
         """Whether its first task may find room on the open nodes; False is sure."""
         demand = self.demand
         return self.room.available(demand.needs) >= demand.needs
+
+    @property
+    def scarce(self) -> WaitedFor:
+        """What of all it asks there is least of, in most blocks."""
+        resources = self.spec.resources
+        if resources.gpus or resources.gpus_per_rank:
+            return "gpus"
+        if self.demand.whole or self.demand.needs > 1:
+            return "nodes"
+        if not self.demand.plain:
+            return "memory" if self.demand.memory else "labels"
+        return "cores"
 
     @property
     def order(self) -> float | None:

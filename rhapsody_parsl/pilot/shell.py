@@ -121,7 +121,10 @@ class Shell:
         self._runtimes = build(config, self.context, self._services)
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
         order = unpacked(config.scheduling, config.ageing)
-        self.core = Core(runs, self._runtimes, config.default_runtime, windows, scheduling=order, ends=ends)
+        self.core = Core(
+            runs, self._runtimes, config.default_runtime, windows,
+            scheduling=order, ends=ends, record=config.record,
+        )  # fmt: skip
         self._set_windows(config.services)
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
@@ -332,9 +335,9 @@ class Shell:
 
     def _flush(self) -> None:
         self._flushing = False
-        results, leases = self.core.take_results()
+        results, leases, times = self.core.take_results()
         if results or leases:
-            self._send(Results(results, leases))
+            self._send(Results(results, leases, times, (time.time(), time.monotonic())))
         if late := self.core.take_late():
             self._send(Returned(0, late))
         self._arm_timer()

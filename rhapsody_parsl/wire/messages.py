@@ -18,8 +18,9 @@ from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
+from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 
-VERSION = 5
+VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -52,12 +53,17 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code."""
+    """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code.
+
+    `ended` is when, in seconds since the epoch, by the clock of its host; 0 where nobody there could tell.
+    """
 
     id: int
     kind: int
     payload: bytes | SharedPayload | int
     seconds: float = 0.0
+    ended: float = 0.0
+    request: RequestTimes | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -133,10 +139,16 @@ class Hello(Tagged, frozen=True):
 
 
 class Results(Tagged, frozen=True):
-    """These tasks ended, and these leases with them."""
+    """These tasks ended, and these leases with them.
+
+    `times` are those of the tasks, in their order; none when they are not recorded. `clocks` is this moment: seconds
+    since the epoch, and on the clock of `times`.
+    """
 
     results: list[Result]
     leases: list[LeaseRecord] = msgspec.field(default_factory=list)
+    times: list[TaskTimes] = msgspec.field(default_factory=list)
+    clocks: tuple[float, float] = (0.0, 0.0)
 
 
 class Report(Tagged, frozen=True):

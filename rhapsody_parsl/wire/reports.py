@@ -131,9 +131,11 @@ class BlockReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         runtimes: Its runtimes, by name.
         services: Its services.
         lost_nodes: Names of nodes that are lost, and not back.
+        waits: How many tasks wait for what: see `wire.times.WaitedFor`.
     """
 
     tasks: TaskCounts = TaskCounts()
     runtimes: dict[str, RuntimeReport] = {}
     services: tuple[ServiceReport, ...] = ()
     lost_nodes: tuple[str, ...] = ()
+    waits: dict[str, int] = {}

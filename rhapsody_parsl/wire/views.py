@@ -54,6 +54,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
         services: Its services.
         lost_nodes: Names of nodes that are lost, and not back.
         leases: Those that are out.
+        waits: How many of its tasks wait for what: see `wire.times.WaitedFor`.
         ends_at: Seconds since the epoch at which its job ends; None where nobody says, and before its pilot said hello.
     """
 
@@ -66,6 +67,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceReport, ...]
     lost_nodes: tuple[str, ...]
     leases: tuple[LeaseView, ...]
+    waits: dict[str, int]
     ends_at: float | None
 
 

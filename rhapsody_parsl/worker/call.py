@@ -39,11 +39,11 @@ def call(task: int, payload: bytes | memoryview, use: Callable[[int, Any, float]
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
-        return Result(task, RESULT, pack_result(value), seconds)
+        return Result(task, RESULT, pack_result(value), seconds, time.time())
     except PayloadError as problem:
         return failed(task, problem)
 
 
 def raised(task: int, problem: BaseException, seconds: float = 0.0, note: str = "") -> Result:
     """Return an exception as a `Result`, with its traceback, and with one more note."""
-    return Result(task, RAISED, encoded(problem, "\n".join(filter(None, (note, kept())))), seconds)
+    return Result(task, RAISED, encoded(problem, "\n".join(filter(None, (note, kept())))), seconds, time.time())

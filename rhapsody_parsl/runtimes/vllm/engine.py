@@ -30,6 +30,7 @@ from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
+from rhapsody_parsl.runtimes.vllm.usage import note_usage, usage_of
 from rhapsody_parsl.wording import nearest
 
 __all__ = ("Engine",)
@@ -174,6 +175,7 @@ class Engine:
             raise RequestError(str(problem) or type(problem).__name__) from problem
         if isinstance(response, ErrorResponse):
             raise RequestError(response.error.message)
+        note_usage(usage_of({"usage": response.usage and response.usage.model_dump()}))
         if full:
             return response.model_dump(mode="json")
         return value_of([_text(choice) for choice in response.choices], request)

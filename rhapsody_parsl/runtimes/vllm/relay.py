@@ -11,6 +11,7 @@ import msgspec
 
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
+from rhapsody_parsl.runtimes.vllm.usage import Usage, note_usage, usage_of
 
 __all__ = ("Relay", "in_lists")
 
@@ -22,6 +23,7 @@ _LAST_BREATH = 2.0
 _LOOK_EVERY, _LOOKS = 0.2, 5
 _HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
 _TOKENS = re.compile(r"^vllm:\w*tokens_\w*\{.*\} \S+$", re.MULTILINE)
+_Answer = asyncio.Future[tuple[str, Usage]]
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
 
@@ -51,7 +53,7 @@ class Relay:
             headers={"Authorization": f"Bearer {api_key}"},
         )
         self._sending: set[asyncio.Task[None]] = set()
-        self._gathered: list[tuple[dict[str, Any], asyncio.Future[str]]] = []
+        self._gathered: list[tuple[dict[str, Any], _Answer]] = []
 
     async def find_model(self) -> bool:
         """Ask for the server's models; False while it does not answer."""
@@ -84,6 +86,7 @@ class Relay:
         if not (full or apart) and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
             return await self._gather(request)
         response = await self._post(request)
+        note_usage(usage_of(response))
         if full:
             return response
         return value_of([choice_text(choice) for choice in _choices(response)], request)
@@ -91,11 +94,13 @@ class Relay:
     async def _gather(self, request: dict[str, Any]) -> str:
         """Wait for what else comes in this turn of the loop, and go with it."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[str] = loop.create_future()
+        answer: _Answer = loop.create_future()
         self._gathered.append((request, answer))
         if len(self._gathered) == 1:
             loop.call_soon(self._send_gathered)
-        return await answer
+        text, usage = await answer
+        note_usage(usage)
+        return text
 
     def _send_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
@@ -106,7 +111,9 @@ class Relay:
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
-    async def _ask_list(self, requests: list[dict[str, Any]], answers: list["asyncio.Future[str]"]) -> None:
+    async def _ask_list(
+        self, requests: list[dict[str, Any]], answers: list["asyncio.Future[tuple[str, Usage]]"]
+    ) -> None:
         """Ask for all; where the server refuses the list, ask for each, so that only the one at fault fails."""
         prompts: Any = [request["prompt"] for request in requests]
         try:
@@ -122,7 +129,7 @@ class Relay:
             return
         for answer, text in zip(answers, texts, strict=True):
             if not answer.done():
-                answer.set_result(text)
+                answer.set_result((text, usage_of(response, len(requests))))
 
     async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self.under_way += 1

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.copies import Copies
@@ -15,6 +17,7 @@ from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import Done, FromBackend, Result, failed
+from rhapsody_parsl.wire.times import RequestTimes
 
 __all__ = ("RequestQueue",)
 
@@ -81,6 +84,7 @@ class RequestQueue:
             replica = self._replica(assignment.replica)
             replica.worked_at = now
             for request in map(self._requests.__getitem__, assignment.tasks):
+                request.asked = time.time()
                 replica.send(Ask(request.task, request.body, request.full, assignment.apart))
 
     def _replica(self, name: str) -> Replica:
@@ -119,7 +123,7 @@ class RequestQueue:
         for result in results:
             if request := self._requests.pop(result.id, None):
                 self._dispatch.answered(replica.name, result.id)
-                self._finish(request, result)
+                self._finish(request, _stamped(result, request.asked, replica.name))
                 self._release(request)
         self.dispatch()
 
@@ -174,6 +178,12 @@ class RequestQueue:
             if name := self._dispatch.leave(request.task):
                 self._replica(name).send(Abort([request.task]))
             self._finish(self._requests.pop(request.task), failed(request.task, error))
+
+
+def _stamped(result: Result, asked: float, replica: str) -> Result:
+    """Return a result with when and by whom it was made, for the record."""
+    times = msgspec.structs.replace(result.request or RequestTimes(0.0), asked=asked, replica=replica)
+    return msgspec.structs.replace(result, request=times)
 
 
 def _seat(replica: Replica) -> SeatState:

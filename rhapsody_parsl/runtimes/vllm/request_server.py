@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
+from rhapsody_parsl.runtimes.vllm.usage import take_usage
 from rhapsody_parsl.services.conversation import Conversation
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
@@ -86,6 +87,7 @@ class RequestServer:
         task, me = ask.task, asyncio.current_task()
         try:
             result = pack(task, await self._value(ask), time.perf_counter() - began)
+            result = msgspec.structs.replace(result, request=take_usage())
         except RequestError as problem:
             result = failed(task, ServiceRequestFailed(self._conversation.service, str(problem)))
         except Exception as problem:  # noqa: BLE001 - a task without an answer would be waited for without an end

@@ -29,7 +29,7 @@ def run_of(nodes: int, cores: int = 8) -> RunView:
     block = BlockView(
         id="0", state="connected", nodes=tuple(NodeFacts(name=name, cores=cores, gpus=1) for name in names),
         cores=nodes * cores, tasks=TaskCounts(queued=7, running=5), runtimes={"mpi": RuntimeReport(state="ready")},
-        services=(LLM,), lost_nodes=tuple(names[1:2]), leases=(*held, served), ends_at=90.0,
+        services=(LLM,), lost_nodes=tuple(names[1:2]), leases=(*held, served), waits={}, ends_at=90.0,
     )  # fmt: skip
     view = ExecutorView(label="x", outstanding=15, totals=ExecutorTotals(Totals(done=1234567)), blocks=(block,))
     return RunView(run=FACTS, view=view, undelivered=3, jobs={"1": "pending"}, now=60.0)

@@ -108,10 +108,10 @@ def test_who_needs_more_cores_than_are_free_has_no_turn_unless_late() -> None:
         backlog.put(make_task(number, make_spec(cores=cores)), float(number))
     backlog.put(make_task(9, make_spec(runtime="mpi", num_ranks=4)), 3.5)
     assert [lane.spec.resources.cores for lane in backlog.in_order({"local"})] == [2, 1]
-    late = backlog.first_late(3.1, {"local", "mpi"})
+    late = backlog.lateness.first(3.1, {"local", "mpi"})
     assert late is not None
     assert [lane.spec.resources.cores for lane in backlog.in_order({"local", "mpi"}, [late])] == [4, 2, 1]
-    assert backlog.next_late(3.1) == [pytest.approx(0.91)]
+    assert backlog.lateness.next(3.1) == [pytest.approx(0.91)]
     node = ledger.accounts["n0"]
     assert backlog.waits_before(1.5, node, Part(2), ready={"local"})
     assert not backlog.waits_before(1.5, node, Part(1), ready={"local"})

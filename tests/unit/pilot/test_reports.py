@@ -58,6 +58,14 @@ def test_counts_by_outcome_and_runtime_and_requests_by_service() -> None:
     assert SERVICE.requests == Totals(), "what the runtime told is as it was"
 
 
+def test_what_waits_is_told_by_what_it_waits_for() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.seconds = {0: 1e6}
+    block.submit(make_spec(), 0, 1, 2)
+    block.run(until=50.0)
+    assert reports_of(block).make().state.waits == {"cores": 2}
+
+
 def test_tasks_of_a_runtime_that_does_not_start_count_with_it() -> None:
     block = Simulation(make_nodes(1), failing={"local": BackendFailed("The local runtime", "no process more")})
     block.submit(make_spec(), 0, 1)

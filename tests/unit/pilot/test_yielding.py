@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from rhapsody_parsl.annotations.resources import Part
-from rhapsody_parsl.pilot.backlog import PATIENCE
 from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.lateness import PATIENCE
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.yielding import sought
 from testing.fleet import Fleet

@@ -25,6 +25,7 @@ from rhapsody_parsl.wire.messages import (
 )
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState, TaskState
+from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 from rhapsody_parsl.wire.totals import Totals
 
 m = messages
@@ -39,7 +40,11 @@ plain = st.recursive(
 )
 tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20)), max_size=5)
 seconds = st.floats(0, 1e9)
-results = st.lists(st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds), max_size=5)
+requests = st.none() | st.builds(RequestTimes, seconds, seconds, numbers, numbers, names)
+results = st.lists(
+    st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds, seconds, requests), max_size=5
+)
+times = st.lists(st.builds(TaskTimes, seconds, seconds, numbers, numbers, numbers), max_size=5)
 cores = st.lists(st.integers(0, 500), max_size=4).map(tuple)
 shares = st.lists(st.builds(Share, names, cores, cores, seconds), max_size=2).map(tuple)
 leases = st.lists(
@@ -68,7 +73,7 @@ services = st.builds(
 reports = st.builds(
     BlockReport, tasks=st.builds(TaskCounts, queued=numbers, running=numbers, **ended),
     runtimes=st.dictionaries(names, runtimes, max_size=2), services=st.lists(services, max_size=2).map(tuple),
-    lost_nodes=st.lists(names, max_size=2).map(tuple),
+    lost_nodes=st.lists(names, max_size=2).map(tuple), waits=st.dictionaries(names, numbers, max_size=2),
 )  # fmt: skip
 facts = st.none() | st.builds(m.WorldFacts, numbers) | st.builds(m.ServiceFacts, names, names, numbers)
 ids = st.lists(numbers, max_size=4)
@@ -87,7 +92,8 @@ models = st.builds(door.ModelRoutes, names, names, routes, names)
 held = st.dictionaries(names, numbers, max_size=2)
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
-    m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
+    m.Hello: st.builds(m.Hello, numbers, names, names, inventories),
+    m.Results: st.builds(m.Results, results, leases, times, st.tuples(seconds, seconds)),
     m.Report: st.builds(m.Report, reports, leases),
     m.Serve: st.builds(m.Serve, numbers, st.binary(), st.booleans(), st.booleans()),
     m.Served: st.builds(m.Served, numbers, names, st.lists(plain, max_size=3)),

@@ -1,0 +1,67 @@
+"""With what tasks fail: each failure is written once, and counted by its number."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from rhapsody_parsl.record.entries import Failure
+from rhapsody_parsl.wire.failures import from_wire
+from rhapsody_parsl.wire.messages import FAILED, Result
+
+__all__ = ("Failures",)
+
+_MOST = 1000
+"""Failures that are told apart at a time."""
+_MOST_WORDS = 300
+
+
+class _Raised(msgspec.Struct, array_like=True, frozen=True):
+    """The head of `raised.account.Account`."""
+
+    name: str
+    message: str
+
+
+_decode_raised = msgspec.msgpack.Decoder(_Raised).decode
+_decode_error = msgspec.msgpack.Decoder(tuple[str, list[object]]).decode
+
+
+class Failures:
+    """Numbers for failures.
+
+    Args:
+        put: Takes each new one.
+    """
+
+    def __init__(self, put: Callable[[Failure], None]) -> None:
+        self._put = put
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._count = 0
+
+    def of_result(self, result: Result) -> int:
+        """Return the number of a result that is no value."""
+        if not isinstance(result.payload, bytes):
+            return self._number("unknown", "")
+        try:
+            if result.kind != FAILED:
+                raised = _decode_raised(result.payload)
+                return self._number(raised.name.removeprefix("builtins."), raised.message)
+            name, facts = _decode_error(result.payload)
+            return self._number(name, str(from_wire(name, facts)))
+        except Exception:  # noqa: BLE001 - what bytes of anybody's can raise; who opens it tells the task
+            return self._number("unknown", "")
+
+    def of_error(self, error: Exception) -> int:
+        """Return the number of an error of the driver's own."""
+        return self._number(type(error).__name__, str(error))
+
+    def _number(self, name: str, words: str) -> int:
+        key = name[:_MOST_WORDS], words[:_MOST_WORDS].encode(errors="replace").decode()
+        number = self._numbers.get(key)
+        if number is None:
+            if len(self._numbers) >= _MOST:
+                self._numbers.clear()
+            self._count += 1
+            number = self._numbers[key] = self._count
+            self._put(Failure(number, *key))
+        return number

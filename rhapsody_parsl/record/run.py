@@ -1,0 +1,165 @@
+"""A run as its record tells it. All times are seconds since the epoch, 0 where something never happened."""
+
+from typing import Literal
+
+import msgspec
+
+from rhapsody_parsl.wire.leases import LeaseRecord, Share
+from rhapsody_parsl.wire.states import Outcome
+from rhapsody_parsl.wire.times import RequestTimes, WaitedFor
+
+__all__ = ("BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord")
+
+
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A task that has ended.
+
+    Attributes:
+        task: Its number in the executor.
+        app: Name of its app.
+        runtime: Whose it was.
+        service: The service that it asked, or "".
+        block: Where it was at last; "" for nowhere.
+        outcome: What became of it; `raised` when its code raised.
+        failure: Class of the error, or "".
+        words: What the error said.
+        submitted: When the driver had it.
+        accepted: When its block's pilot had it.
+        placed: When it was given to a runtime.
+        started: When its code started.
+        ended: When its code ended.
+        heard: When the driver had its result.
+        waited_for: What it waited for in its block.
+        tries: How often it was started, or would have been.
+        lease: Number of its lease in the block; 0 for none.
+        shares: What it held of each node. Tasks that ran one after the other on one lease have the same.
+        request: For a request.
+    """
+
+    task: int
+    app: str
+    runtime: str
+    service: str = ""
+    block: str = ""
+    outcome: Outcome | Literal["raised"]
+    failure: str = ""
+    words: str = ""
+    submitted: float = 0.0
+    accepted: float = 0.0
+    placed: float = 0.0
+    started: float = 0.0
+    ended: float
+    heard: float
+    waited_for: WaitedFor = "nothing"
+    tries: int = 1
+    lease: int = 0
+    shares: tuple[Share, ...] = ()
+    request: RequestTimes | None = None
+
+    @property
+    def waited(self) -> float:
+        """Seconds from its submission until it was given to a runtime; of one that never was, until it ended."""
+        return max(0.0, (self.placed or self.ended) - self.submitted) if self.submitted else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that it ran."""
+        return self.ended - self.started if self.started else 0.0
+
+
+class NodeRecord(msgspec.Struct, frozen=True):
+    """A node of a block, and what it has for tasks."""
+
+    name: str
+    cores: int
+    gpus: float
+
+
+class BlockRecord(msgspec.Struct, kw_only=True):
+    """A block.
+
+    Attributes:
+        id: Its number.
+        joined: When its pilot said hello.
+        left: When it was gone; 0 while it is there.
+        reason: Why.
+        nodes: Its nodes.
+        cores: Of all of them, those of services too.
+        leases: Those that have ended. Those that were out last have `ended` 0.
+    """
+
+    id: str
+    joined: float
+    left: float = 0.0
+    reason: str = ""
+    nodes: tuple[NodeRecord, ...] = ()
+    cores: int = 0
+    leases: list[LeaseRecord] = msgspec.field(default_factory=list)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """The tasks of a block at a moment.
+
+    Attributes:
+        block: Its number.
+        at: When.
+        queued: How many waited.
+        running: How many were with a runtime.
+        waits: How many waited for what, by `WaitedFor`.
+    """
+
+    block: str
+    at: float
+    queued: int
+    running: int
+    waits: dict[str, int]
+
+
+class ServiceMoment(msgspec.Struct, frozen=True):
+    """A service of a block, from a moment on.
+
+    Attributes:
+        block: The block's number.
+        at: When.
+        name: Of the service.
+        state: Its state.
+        ready: How many replicas answered.
+        replicas: How many it was to have.
+        node: Where they were.
+    """
+
+    block: str
+    at: float
+    name: str
+    state: str
+    ready: int
+    replicas: int
+    node: str
+
+
+class RunRecord(msgspec.Struct, kw_only=True):
+    """An executor's run.
+
+    Attributes:
+        label: The executor's.
+        package: Version of the package.
+        began: When it started.
+        ended: When it was shut down; without that the last time that is in the file.
+        complete: Whether it was shut down; if not, it goes on, or was killed.
+        unfinished: How many tasks had not ended when it was shut down.
+        tasks: Those that have ended, in that order.
+        blocks: In the order in which they came.
+        samples: Every two seconds.
+        services: Whenever one changed.
+    """
+
+    label: str = ""
+    package: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+    complete: bool = False
+    unfinished: int = 0
+    tasks: list[TaskRecord] = msgspec.field(default_factory=list)
+    blocks: list[BlockRecord] = msgspec.field(default_factory=list)
+    samples: list[Sample] = msgspec.field(default_factory=list)
+    services: list[ServiceMoment] = msgspec.field(default_factory=list)

@@ -1,0 +1,111 @@
+"""Tells OpenTelemetry of tasks and blocks."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from opentelemetry import context, metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+
+from rhapsody_parsl.record.entries import BlockState, Ended, Entry, Failure, Spec
+from rhapsody_parsl.record.reading import Heard, task_of
+from rhapsody_parsl.record.run import TaskRecord
+
+__all__ = ("Telemetry",)
+
+_NAME = "rhapsody_parsl"
+_NO_FAILURE = Failure(0, "", "")
+Attributes = dict[str, str | int | float]
+
+
+class Telemetry:
+    """The listener of a record.
+
+    Args:
+        label: The executor's.
+        tracers: Where spans go; default the script's provider.
+        meters: Where metrics go; default the script's provider.
+    """
+
+    def __init__(
+        self, label: str, tracers: trace.TracerProvider | None = None, meters: metrics.MeterProvider | None = None
+    ) -> None:
+        self._label = label
+        self._providers = tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()
+        self._tracer = self._providers[0].get_tracer(_NAME)
+        meter = self._providers[1].get_meter(_NAME)
+        self._ended = meter.create_counter("rhapsody.tasks", "{task}", "Tasks that have ended")
+        self._waited = meter.create_histogram("rhapsody.task.wait", "s", "Time from submission to start")
+        self._ran = meter.create_histogram("rhapsody.task.duration", "s", "Time inside the task's code")
+        self._tokens = meter.create_counter("rhapsody.request.tokens", "{token}", "Tokens that services answered")
+        self._queued = meter.create_gauge("rhapsody.block.waiting", "{task}", "Tasks that wait in a block")
+        self._running = meter.create_gauge("rhapsody.block.running", "{task}", "Tasks that are with a runtime")
+        self._parents: dict[int, Context] = {}
+        self._specs: dict[int, Spec] = {}
+        self._failures: dict[int, Failure] = {}
+
+    def submitted(self, task: int) -> None:
+        """Remember in which span a task was submitted."""
+        self._parents[task] = context.get_current()
+
+    def take(self, piece: Sequence[Entry]) -> None:
+        """Tell what the entries say."""
+        for entry in piece:
+            match entry:
+                case Spec(number=number):
+                    self._specs[number] = entry
+                case Failure(number=number):
+                    self._failures[number] = entry
+                case BlockState(block=block, queued=queued, running=running):
+                    where = {"executor": self._label, "block": block}
+                    self._queued.set(queued, where)
+                    self._running.set(running, where)
+                case Ended(tasks=tasks):
+                    for each in tasks:
+                        failure = self._failures.get(each.failure, _NO_FAILURE)
+                        self._tell(task_of(Heard(each, entry, self._specs[each.spec], failure, None)))
+                case _:
+                    pass
+
+    def close(self) -> None:
+        """Have what was told exported."""
+        for provider in self._providers:
+            with suppress(Exception):  # the exporter has said in the log what hinders it
+                getattr(provider, "force_flush", bool)()
+
+    def _tell(self, task: TaskRecord) -> None:
+        parent = self._parents.pop(task.task, None)
+        kind: Attributes = {"executor": self._label, "app": task.app, "runtime": task.runtime}
+        self._ended.add(1, {**kind, "outcome": task.outcome})
+        if task.started:
+            self._waited.record(max(0.0, task.started - task.submitted), kind)
+            self._ran.record(task.seconds, kind)
+        if task.request and task.request.tokens:
+            self._tokens.add(task.request.tokens, {"executor": self._label, "service": task.service})
+        self._trace(task, parent, kind)
+
+    def _trace(self, task: TaskRecord, parent: Context | None, kind: Attributes) -> None:
+        facts: Attributes = {
+            **kind, "task": task.task, "block": task.block, "service": task.service, "outcome": task.outcome,
+            "waited_for": task.waited_for, "tries": task.tries,
+        }  # fmt: skip
+        span = self._span(task.app, task.submitted or task.heard, parent, facts)
+        inside = trace.set_span_in_context(span, parent)
+        steps = {
+            "wait": (task.submitted, task.started or task.ended),
+            "run": (task.started, task.ended),
+            "result": (task.ended if task.started else 0.0, task.heard),
+        }
+        for name, (start, end) in steps.items():
+            if start:
+                self._span(name, start, inside, {}).end(_ns(end))
+        if task.outcome != "done":
+            span.set_status(Status(StatusCode.ERROR, f"{task.failure or task.outcome}: {task.words}"))
+        span.end(_ns(task.heard))
+
+    def _span(self, name: str, start: float, parent: Context | None, facts: Attributes) -> Span:
+        return self._tracer.start_span(name, parent, attributes=facts, start_time=_ns(start))
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)

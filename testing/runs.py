@@ -1,0 +1,56 @@
+"""Records of runs that never were, for tests of what reads records."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rhapsody_parsl.record.recorder import Recorder
+from rhapsody_parsl.wire.leases import LeaseRecord, Share
+from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from rhapsody_parsl.wire.times import WAITS, RequestTimes, TaskTimes
+from testing.nodes import make_inventory, make_spec, make_task
+
+BEGAN, PILOT = 1_000_000.0, 500.0
+"""When these runs began, and what their pilots' clock said then."""
+CLOCKS = BEGAN, PILOT
+
+
+class MadeUp:
+    """A recorder, a clock of its own, and a block of two nodes with four cores and a GPU each.
+
+    Args:
+        path: Of the record.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.now = BEGAN
+        self.recorder = Recorder(path, label="made up", package="1", default_runtime="local", clock=lambda: self.now)
+        self.recorder.joined("0", make_inventory(*({"name": f"n{i}", "cores": 4, "gpus": 1} for i in range(2))))
+
+    def at(self, seconds: float) -> "MadeUp":
+        """Go on to so many seconds after the beginning."""
+        self.now = BEGAN + seconds
+        return self
+
+    def ran(  # noqa: PLR0913 - as many facts, most of them as usual
+        self,
+        number: int,
+        start: float,
+        seconds: float,
+        *,
+        make: Callable[[Task], Result] | None = None,
+        shares: tuple[Share, ...] = (Share("n0", (0,)),),
+        waited: str = "nothing",
+        name: str = "app",
+        service: str = "",
+        tokens: int = 0,
+    ) -> None:
+        """A task was submitted half a second before it was placed, and ran; its lease ends with it."""
+        task = make_task(number, make_spec(name, service=service) if service else make_spec(name))
+        self.at(start - 0.5).recorder.submitted(number)
+        times = TaskTimes(PILOT + start - 0.25, PILOT + start, number if shares else 0, WAITS.index(waited))
+        end = BEGAN + start + seconds
+        request = RequestTimes(BEGAN + start, 0.125, 10, tokens, "r0") if service else None
+        result = make(task) if make else Result(number, RESULT, b"", seconds, end, request)
+        self.at(start + seconds + 0.01)
+        leases = [LeaseRecord(number, "local", name, shares, BEGAN + start, end, 1)] if shares else []
+        self.recorder.ended("0", [self.recorder.entry(task, result, times)], leases, CLOCKS)

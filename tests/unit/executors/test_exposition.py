@@ -1,0 +1,26 @@
+from rhapsody_parsl.executors.exposition import exposition
+from rhapsody_parsl.wire.reports import NodeFacts, TaskCounts
+from rhapsody_parsl.wire.totals import ExecutorTotals, Totals
+from rhapsody_parsl.wire.views import BlockView, ExecutorView, LeaseView, ShareView
+
+
+def test_the_state_of_an_executor_as_prometheus_reads_it() -> None:
+    lease = LeaseView(name="app", runtime="mpi", began=1.0, shares=(ShareView("n0", (0, 1), (3,)),))
+    block = BlockView(
+        id="0", state="connected", nodes=(NodeFacts(name="n0", cores=4, gpus=1.0),), cores=4,
+        tasks=TaskCounts(queued=3, running=1), runtimes={}, services=(), lost_nodes=(), leases=(lease, lease),
+        waits={"cores": 3}, ends_at=None,
+    )  # fmt: skip
+    totals = ExecutorTotals(Totals(done=2), {"mpi": Totals(done=12_345_678, lost=1)}, {})
+    text = exposition(ExecutorView(label='a "lab"', outstanding=4, totals=totals, blocks=(block,)))
+    lines = text.splitlines()
+    assert r'rhapsody_tasks_outstanding{executor="a \"lab\""} 4' in lines
+    for line in (
+        'rhapsody_tasks_ended_total{runtime="mpi",outcome="done"} 12345678',
+        'rhapsody_block_waits{block="0",waits_for="cores"} 3',
+        'rhapsody_node_units_leased{block="0",node="n0",unit="core",runtime="mpi"} 4',
+        'rhapsody_node_units_leased{block="0",node="n0",unit="gpu",runtime="mpi"} 2',
+    ):
+        assert line.replace("{", r'{executor="a \"lab\"",') in lines
+    assert lines.count("# TYPE rhapsody_block_tasks gauge") == 1
+    assert text.endswith("\n")
