@@ -181,7 +181,7 @@ class Core:
             del self._home[result.id]
             active.lane.durations.learn(result.seconds)
             if self._runs.ends:
-                self._runs.ends.ended(result.seconds)
+                self._runs.ends.ended(active.lane, result.seconds)
             if not self._outcomes.ended(active, result):
                 self._runs.out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False

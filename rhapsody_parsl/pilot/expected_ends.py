@@ -7,7 +7,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
-from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
+from rhapsody_parsl.pilot.took import Took
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("ExpectedEnds",)
@@ -27,7 +27,7 @@ class ExpectedEnds:
     def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
         self._spec_of = spec_of
         self._runs: dict[str, dict[int, ActiveRun]] = {}
-        self._all = Prefetch(least=1)
+        self._all = Took()
 
     def opened(self, active: ActiveRun) -> None:
         """A run has its lease."""
@@ -39,8 +39,9 @@ class ExpectedEnds:
         for placed in active.run.placed:
             del self._runs[placed.node.name][active.run.id]
 
-    def ended(self, seconds: float) -> None:
-        """A task has ended, and took so long."""
+    def ended(self, lane: Lane, seconds: float) -> None:
+        """A task of a lane has ended, and took so long."""
+        lane.took.learn(seconds)
         self._all.learn(seconds)
 
     def lasts(self, lane: Lane) -> float:
@@ -71,7 +72,7 @@ class ExpectedEnds:
     def _seconds(self, lane: Lane, task: Task | None, late: bool) -> float:
         """Return what its like took, if that is less than its walltime; else that, or what all others took."""
         walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
-        learnt = lane.durations if lane.durations.mean is not None or walltime else self._all
+        learnt = lane.took if lane.took.mean is not None or walltime else self._all
         seconds = learnt.longest if late else learnt.mean
         return min(walltime or math.inf, math.inf if seconds is None else seconds)
 

@@ -9,6 +9,7 @@ from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.pilot.task_queue import TaskQueue
+from rhapsody_parsl.pilot.took import Took
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -37,11 +38,12 @@ class Lane(TaskQueue):
         varied: Whether they ask for more and less memory.
         most: The most memory that one asks for, in GB.
         durations: Of its tasks, and what follows from them.
+        took: The same for backfill, where that is wanted.
         runs: The runs under way.
     """
 
     __slots__ = (
-        "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "varied",
+        "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "took", "varied",
         "window",
     )  # fmt: skip
 
@@ -51,6 +53,7 @@ class Lane(TaskQueue):
         self.timed = self.mixed = self.scattered = self.varied = False
         self.most = spec.resources.memory
         self.durations = Prefetch(least=2)
+        self.took = Took()
         self.runs: dict[int, ActiveRun] = {}
 
     def put_back(self, tasks: Iterable[tuple[Task, float]], arrival: float) -> None:

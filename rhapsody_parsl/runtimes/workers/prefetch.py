@@ -6,8 +6,6 @@ _WORK = 0.010
 """Seconds of work that hide the way to a worker."""
 _LONG = 0.020
 _MOST = 64
-_WEIGHT = 0.1
-_FADING = 0.02
 
 
 class Prefetch:
@@ -18,31 +16,22 @@ class Prefetch:
 
     Attributes:
         seconds: Running mean of the time inside the user's code; None until the first result.
-        mean: The same, and of long ones the mean, too.
-        longest: The longest of late; one that was longer long ago counts less and less.
         count: How many tasks a worker is to hold: enough short ones, one long one.
     """
 
-    __slots__ = ("_least", "count", "longest", "mean", "seconds")
+    __slots__ = ("_least", "count", "seconds")
 
     def __init__(self, least: int) -> None:
         self._least = least
         self.seconds: float | None = None
-        self.mean: float | None = None
-        self.longest: float | None = None
         self.count = 1
 
     def learn(self, seconds: float) -> None:
         """Take the duration of one task into the mean; a long one counts at once."""
-        if self.mean is None or self.longest is None:
-            self.mean = self.longest = seconds
-        else:
-            self.mean += _WEIGHT * (seconds - self.mean)
-            self.longest = max(seconds, self.longest - _FADING * (self.longest - seconds))
         if self.seconds is None or seconds > _LONG:
             self.seconds = seconds
         else:
-            self.seconds += _WEIGHT * (seconds - self.seconds)
+            self.seconds += 0.1 * (seconds - self.seconds)
         if self.seconds > _LONG:
             self.count = 1
         else:
