@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.inside.executor import block
     from rhapsody_parsl.programs import Completed
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
@@ -42,6 +43,7 @@ __all__ = (
     "Takes",
     "VLLMService",
     "annotate",
+    "block",
     "service",
     "time_left",
 )
@@ -60,6 +62,7 @@ _HOMES = {
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",
     "Takes": "rhapsody_parsl.runtime_table",
+    "block": "rhapsody_parsl.inside.executor",
     "service": "rhapsody_parsl.service",
     "time_left": "rhapsody_parsl.block_end",
 }

@@ -9,6 +9,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.wire import messages as m
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
@@ -41,6 +42,9 @@ GENUINE: list[m.Message] = [
     m.Ready("h", 7, m.WorldFacts(2)), m.Ready("h", 7, m.ServiceFacts("u", "m", 80)),
     m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
     m.Failed("WorkerLost", ["a", 1]), Ask(1, b"q", True), Abort([1]), m.Rendezvous("h", 80),
+    AskChild(1, 2, SPEC, True), ChildAnswer(1, SPEC, 9, "TooDeep", (1,)), CancelChildren([1, 2]),
+    m.SubmitChildren(1, [m.Task(1, SPEC, LARGE), m.Task(2, SPEC, b"a")], True),
+    m.ChildrenEnded([m.Result(1, 0, LARGE), m.Result(2, 0, b"b")]),
     Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]

@@ -16,6 +16,7 @@ from rhapsody_parsl.errors.blocks import (
     TooFewThreads,
     Unwritable,
 )
+from rhapsody_parsl.errors.children import NeedsItsParent, NoParent, TooDeep, TooManyChildren
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
 from rhapsody_parsl.errors.services import (
     RequestKilledEngine,
@@ -44,6 +45,8 @@ __all__ = (
     "LostTask",
     "MemoryExceeded",
     "MissingPackage",
+    "NeedsItsParent",
+    "NoParent",
     "NodeLost",
     "PayloadError",
     "RankFailed",
@@ -57,8 +60,10 @@ __all__ = (
     "ServiceNotReady",
     "ServiceRequestFailed",
     "TaskCancelled",
+    "TooDeep",
     "TooFewOpenFiles",
     "TooFewThreads",
+    "TooManyChildren",
     "UnroutableTask",
     "Unwritable",
     "WalltimeExceeded",

@@ -163,6 +163,8 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "gpus_per_node": lambda name, value: check_range(name, value, 0, MOST),
     "declared_nodes": lambda name, value: check_range(name, value, 1, MOST),
     "request_workers": lambda name, value: check_range(name, value, 1, MOST),
+    "max_depth": lambda name, value: check_range(name, value, 0, MOST),
+    "max_children": lambda name, value: check_range(name, value, 1, LONGEST_TIME),
 }
 
 

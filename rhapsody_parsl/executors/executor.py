@@ -105,6 +105,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
+        max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
+        max_children: How many unfinished tasks of its own a task may have.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
 
     Raises:
@@ -138,6 +140,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         ageing: int | float = 60,
         enforce_memory: bool = True,
         request_workers: int = 1,
+        max_depth: int = 8,
+        max_children: int = 100_000,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers = label, request_workers
@@ -153,6 +157,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         self.cores_per_node, self.gpus_per_node, self.mem_per_node = cores_per_node, gpus_per_node, mem_per_node
         self.declared_nodes, self.node_launcher = declared_nodes, node_launcher
         self.ageing, self.enforce_memory = ageing, enforce_memory
+        self.max_depth, self.max_children = max_depth, max_children
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -172,6 +177,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             mem_per_node=self.mem_per_node,
             declared_nodes=self.declared_nodes,
             request_workers=self.request_workers,
+            max_depth=self.max_depth,
+            max_children=self.max_children,
         )
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
         ours = self.launch_cmd == DEFAULT_LAUNCH_CMD and not getattr(self.provider, "worker_init", "")
@@ -249,6 +256,8 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
             ageing=self.ageing,
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
+            max_depth=self.max_depth,
+            max_children=self.max_children,
             walltime=walltime_of(self.provider),
             open_files=limits.raised(),
         )

@@ -119,6 +119,11 @@ class Backlog:
         lanes = [lane for shape in self._waiting() for lane in shape.lanes if len(lane)]
         return [task for lane in lanes if of(lane) for task in lane.take(len(lane))]
 
+    def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
+        """Take out some tasks."""
+        lanes = [lane for shape in self._waiting() for lane in shape.lanes if len(lane)]
+        return [task for lane in lanes for task in lane.take_if(of)]
+
     def sole(self) -> Lane | None:
         """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""
         found: Lane | None = None
@@ -249,6 +254,15 @@ class Backlog:
         """Return the lane of a spec that came before; None when it did not, or was forgotten."""
         known = self._specs.get(encoded)
         return known[0] if known else None
+
+    def lane_of(self, encoded: bytes) -> Lane:
+        """Return the lane of an encoded spec, made if need be.
+
+        Raises:
+            PayloadError: It is no spec.
+            UnroutableTask: No runtime takes it, or the whole block could not hold it.
+        """
+        return self._lane_of(encoded)[0]
 
     def _lane_of(self, encoded: bytes) -> tuple[Lane, TaskSpec]:
         """Return the lane of a spec, and the spec, of which that knows only a part."""

@@ -2,6 +2,7 @@
 
 from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
@@ -25,6 +26,7 @@ class Feeder:
         starts: Which runtimes can take tasks.
         home: Where each task is: it is kept up with what is given.
         last_starts: Which tasks end before the block does; None where that never ends.
+        family: Which task submitted which.
 
     Attributes:
         alarms: When a run of those that were given something needs a look.
@@ -39,9 +41,10 @@ class Feeder:
         home: dict[int, Lane | ActiveRun],
         *,
         last_starts: LastStarts | None = None,
+        family: Family,
     ) -> None:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
-        self._last_starts = last_starts
+        self._last_starts, self._family = last_starts, family
         self._ledger = runs.ledger
         self._reservations = Reservations(runs.ledger, backlog, starts.ready)
         self.fitting = Fitting(backlog, runs.lender, self._reservations)
@@ -170,6 +173,8 @@ class Feeder:
     def _give(self, active: ActiveRun, tasks: list[Task], now: float) -> None:
         if not active.total or active.lane.mixed:
             self._runs.lender.begin(active, self._backlog.name_of(tasks[0], active.lane))
+        if self._family.has_begun:
+            self._runs.lender.note_parent(active, self._family.parent_of(tasks[0].id))
         for task in tasks:
             self._home[task.id] = active
         active.put(tasks)

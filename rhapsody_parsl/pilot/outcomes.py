@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
+from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.wire.messages import FAILED, Result, failed
 from rhapsody_parsl.wire.totals import Tally
@@ -17,11 +18,15 @@ _MOST_STARTS = 3
 class Outcomes:
     """What became of a block's tasks.
 
+    Args:
+        family: Told of each task that ends, or starts anew.
+
     Attributes:
         tally: Counts those that have ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family) -> None:
+        self._family = family
         self.tally = Tally()
         self._results: list[Result] = []
         self._reruns = Reruns()
@@ -74,6 +79,7 @@ class Outcomes:
             error: What befell the run.
             untouched: Tasks of it that had not begun.
         """
+        self._family.over(task)
         why = active.ended_by.get(task)
         if why == "cancelled":
             self.cancelled(task, active.lane)
@@ -97,5 +103,7 @@ class Outcomes:
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
         self._reruns.forget(task)
+        if self._family.parents:
+            self._family.over(task)
         if self._starts:
             self._starts.pop(task, None)

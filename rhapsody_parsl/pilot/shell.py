@@ -14,6 +14,7 @@ from rhapsody_parsl.config import BlockConfig, decode_service
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import (
@@ -30,12 +31,14 @@ from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
+from rhapsody_parsl.pilot.nesting import Limits
+from rhapsody_parsl.pilot.parents import Parents
 from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.wire.failures import to_wire
-from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
+from rhapsody_parsl.wire.messages import FromParent, FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
@@ -104,12 +107,17 @@ class Shell:
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
             ends_at=ends_at,
+            parents=self._hear_parent,
         )
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
         self._runtimes = build(config, self.context, self._services)
         ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
-        self.core = Core(runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends)
+        self.core = Core(
+            runs, self._runtimes, config.default_runtime, windows, ageing=config.ageing, ends=ends,
+            limits=Limits(config.max_depth, config.max_children),
+        )  # fmt: skip
+        self._parents = Parents(self.core)
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed
@@ -216,6 +224,14 @@ class Shell:
         self.core.room_changed(time.monotonic())
         self.act()
 
+    # --- what tasks ask ------------------------------------------------------------------------------------------
+
+    def _hear_parent(self, peer: Peer, message: FromParent) -> None:
+        """A task's process says something of tasks that the task submits."""
+        if not self._leaving.begun:
+            self._parents.receive(peer, message)
+            self.act()
+
     # --- what hosts tell -----------------------------------------------------------------------------------------
 
     def _memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
@@ -241,12 +257,14 @@ class Shell:
         there are no results, nobody waits for that end either.
         """
         self.reports.changed = True
+        if self.core.family.orphans:
+            self.core.end_orphans(time.monotonic())
         while instructions := self.core.take():
             for instruction in instructions if not self._leaving.begun else ():
                 self._perform(instruction)
         if self._flushing:
             return
-        if self.core.idle or not self.core.has_results:
+        if self.core.only_parents or not self.core.has_results:
             self._flush()
         else:
             self._flushing = True
@@ -294,6 +312,7 @@ class Shell:
     def _flush(self) -> None:
         self._flushing = False
         results, leases = self.core.take_results()
+        self._parents.tell()
         if results or leases:
             self._send(Results(results, leases))
         if late := self.core.take_late():
@@ -306,7 +325,7 @@ class Shell:
         """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
         if waiting := self.core.return_waiting():
             self._send(Returned(0, waiting))
-        if not self.core.running:
+        if self.core.idle:
             self._leaving.begin("drained")
 
     def _arm_timer(self) -> None:

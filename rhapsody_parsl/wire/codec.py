@@ -6,7 +6,18 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.wire.messages import Done, Message, Result, Results, SharedPayload, Submit, Task, Work
+from rhapsody_parsl.wire.messages import (
+    ChildrenEnded,
+    Done,
+    Message,
+    Result,
+    Results,
+    SharedPayload,
+    Submit,
+    SubmitChildren,
+    Task,
+    Work,
+)
 
 __all__ = ("INLINE_LIMIT", "Codec", "MalformedFrame", "encode")
 
@@ -21,7 +32,10 @@ class MalformedFrame(RhapsodyError):  # noqa: N818 - named for what arrived
     """What arrived is no message of ours: a stranger sent it, or another version, or it was damaged."""
 
 
-_FIELDS: dict[type, str] = {Submit: "tasks", Work: "tasks", Results: "results", Done: "results"}
+_FIELDS: dict[type, str] = {
+    **dict.fromkeys((Submit, SubmitChildren, Work), "tasks"),
+    **dict.fromkeys((ChildrenEnded, Done, Results), "results"),
+}
 """The messages that carry payloads, and where."""
 
 

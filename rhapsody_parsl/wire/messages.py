@@ -1,4 +1,4 @@
-"""Every message, but those for an engine and for a memory watch, which have a file of their own beside this one.
+"""Every message, but some for engines, memory watches and tasks of tasks, which have files of their own beside it.
 
 Two conversations use them: driver and pilot (over the link), pilot and the processes of a runtime (over a hub).
 A payload is the user's bytes; only the two ends open it.
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -317,8 +318,27 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
+# --- pilot and the process of a task that submits tasks ----------------------------------------------------------
+
+
+class SubmitChildren(Tagged, frozen=True):
+    """A task submits these, whose numbers are its process's own; with `keep` they live on when it ends."""
+
+    parent: int
+    tasks: list[Task]
+    keep: bool = False
+
+
+class ChildrenEnded(Tagged, frozen=True):
+    """These ended, by the numbers of the process that they are for."""
+
+    results: list[Result]
+
+
+FromParent = AskChild | SubmitChildren | CancelChildren
+ToParent = ChildAnswer | ChildrenEnded
 ToPilot = Submit | Cancel | Stop | Serve
 FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | ToParent
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromParent
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 import msgspec
@@ -22,7 +21,9 @@ from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.mark import Mark, folder_of, made
 from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_below
 from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.child_messages import ChildAnswer
 from rhapsody_parsl.wire.messages import (
+    ChildrenEnded,
     Done,
     Failed,
     Quit,
@@ -37,6 +38,7 @@ from rhapsody_parsl.wire.messages import (
     failed,
 )
 from rhapsody_parsl.wire.shared_memory import deliver, opened
+from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
 from rhapsody_parsl.worker.memory import Before
@@ -133,6 +135,8 @@ class Ear:
                 self.inbox.put(work)
             case Recall() as recall:
                 return self._recall(recall)
+            case ChildAnswer() | ChildrenEnded():
+                line.take(message)
             case Quit():
                 return False
             case other:
@@ -221,7 +225,7 @@ def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     began = time.perf_counter()
     read, write = os.pipe()
     command = [sys.executable, "-m", "rhapsody_parsl.worker.once", str(write)]
-    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON}
+    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON} | line.variable(task)
     child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True, env=env)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
@@ -285,19 +289,13 @@ def serve(
     mark = made(folder, name)
     adopt_orphans()
     prepare(folder)
-    spoke = _spoke(endpoint, name, keys)
+    spoke = line.opened(endpoint, name, keys)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
+    line.Here.address = (endpoint, *keys)
+    line.join(line.WorkerLine(spoke, inbox))
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
     runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
     runs.run()
-
-
-def _spoke(endpoint: str, name: str, keys: Sequence[str]) -> Spoke:
-    if not keys:
-        return Spoke(endpoint, name)
-    from rhapsody_parsl.wire.curve import Keys  # noqa: PLC0415 - ZeroMQ, which only a hub on another host takes
-
-    return Spoke(endpoint, name, Keys.load(Path(keys[0])))

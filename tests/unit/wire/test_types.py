@@ -9,7 +9,9 @@ from rhapsody_parsl.hosts.host import Word
 from rhapsody_parsl.hosts.orders import Order, Said
 from rhapsody_parsl.wire.messages import Message
 
-FREE = dict.fromkeys(("Failed.facts", "Served.facts"), "the facts of an error, which its class names")
+FREE = dict.fromkeys(
+    ("ChildAnswer.facts", "Failed.facts", "Served.facts"), "the facts of an error, which its class names"
+)
 """Fields that may hold anything, and what they hold."""
 
 

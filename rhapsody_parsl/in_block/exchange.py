@@ -1,19 +1,39 @@
 """A runtime's conversation with its processes on all hosts: one hub for those of this host, one for those of others."""
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple, get_args
 
 import msgspec
 
-from rhapsody_parsl.block.context import Context
+from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.messages import FromBackend, ToBackend, Work
-from rhapsody_parsl.wire.shared_memory import deliver
+from rhapsody_parsl.wire.messages import ChildrenEnded, FromBackend, FromParent, Result, ToBackend, ToParent, Work
+from rhapsody_parsl.wire.shared_memory import deliver, discard
 
-__all__ = ("KEYS", "Exchange")
+__all__ = ("KEYS", "Exchange", "Peer")
 
 KEYS = "keys"
 """Name of the folder of CurveZMQ keys in the private folder, on each host of a block that has several."""
+
+
+_OF_PARENTS = frozenset(get_args(FromParent))
+
+
+class Peer(NamedTuple):
+    """A process at the other end of an exchange.
+
+    Attributes:
+        exchange: The exchange.
+        name: The peer's.
+    """
+
+    exchange: "Exchange"
+    name: str
+
+    def send(self, message: ToParent) -> None:
+        """Send it something, if it is there."""
+        self.exchange.send(self.name, message)
 
 
 class Exchange:
@@ -33,7 +53,7 @@ class Exchange:
 
     def start(self) -> None:
         """Open the hubs; idempotent."""
-        self._near = self._near or Hub(f"ipc://{self._context.folder}/{self._name}", self._receive)
+        self._near = self._near or Hub(f"ipc://{self._context.folder}/{self._name}", self._take)
         if self._context.hosts and self._far is None:
             cores = sum(len(node.cores) for node in self._context.nodes.values())
             self._far = Hub("tcp://0.0.0.0", self._receive_far, Keys.load(self._context.folder / KEYS), peers=cores)
@@ -65,6 +85,8 @@ class Exchange:
                 message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
             else:
                 message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
+        elif far and isinstance(message, ChildrenEnded):
+            message = ChildrenEnded([_taken(result) for result in message.results])
         if hub := self._far if far else self._near:
             hub.send(peer, message)
 
@@ -90,4 +112,18 @@ class Exchange:
 
     def _receive_far(self, peer: str, message: FromBackend) -> None:
         self._strangers.add(peer)
-        self._receive(peer, message)
+        self._take(peer, message)
+
+    def _take(self, peer: str, message: FromBackend) -> None:
+        """What a task's process says of tasks of its own is for the pilot, whoever has the process."""
+        if type(message) in _OF_PARENTS:
+            self._context.parents(Peer(self, peer), message)
+        else:
+            self._receive(peer, message)
+
+
+def _taken(result: Result) -> Result:
+    """Return a result for another host; its file here is gone then."""
+    sent = deliver(result, "")
+    discard(result)
+    return sent
