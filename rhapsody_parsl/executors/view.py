@@ -38,12 +38,14 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
         runtime: Whose it is.
         began: Seconds since the epoch.
         shares: What it holds of each node.
+        parent: Number of the task that submitted its first task to its own block; 0 for the driver's.
     """
 
     name: str
     runtime: str
     began: float
     shares: tuple[ShareView, ...]
+    parent: int = 0
 
 
 class BlockView(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +120,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
                 runtime=lease.runtime,
                 began=lease.began,
                 shares=tuple(ShareView(share.node, share.cores, share.gpus) for share in lease.shares),
+                parent=lease.parent,
             )
             for lease in list(block.leases.values())
         ),
@@ -146,7 +149,7 @@ def timeline(blocks: Blocks, last: int | None) -> list[dict[str, Any]]:
     return [
         {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
          "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
-         "end": lease.ended or time.time(), "tasks": lease.tasks}
+         "end": lease.ended or time.time(), "tasks": lease.tasks, "parent": lease.parent}
         for block, lease in deque(chain(blocks.history, out), maxlen=last)
         for share in lease.shares
     ]  # fmt: skip

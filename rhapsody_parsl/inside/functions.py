@@ -1,7 +1,7 @@
 """What a function says of itself that a task submits, and the specification that it asks for."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from rhapsody_parsl.wording import clip
 __all__ = ("Asked", "asked")
 
 _MOST_KNOWN = 1_000
+_MOST_LAYERS = 100
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -44,10 +45,11 @@ def asked(function: Callable[..., Any], specification: Mapping[str, Any] | None)
     Raises:
         InvalidTask: It can never run.
     """
-    inner = _inner(function)
+    layers = list(_layers(function))
+    inner = layers[-1]
     name = clip(str(getattr(inner, "__name__", type(inner).__name__)))
     given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
-    annotation = getattr(function, ATTRIBUTE, None) or getattr(inner, ATTRIBUTE, {})
+    annotation: dict[str, Any] = next(filter(None, (getattr(each, ATTRIBUTE, None) for each in layers)), {})
     comm = _takes_comm(inner)
     key = (name, comm, msgspec.msgpack.encode((annotation, given)))
     known = _known.get(key)
@@ -66,11 +68,16 @@ def _checked(merged: Mapping[str, Any], name: str, comm: bool) -> Asked:
     return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
 
 
-def _inner(function: Any) -> Any:
-    """Return the function below wrappers and partials."""
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.unwrap(function)
+def _layers(function: Any) -> Iterator[Any]:
+    """Peel wrappers and partials off a function."""
+    for _ in range(_MOST_LAYERS):
+        yield function
+        if isinstance(function, partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            return
 
 
 def _takes_comm(function: Any) -> bool:

@@ -84,3 +84,37 @@ def test_all_work_is_done_in_order_whoever_receives(pilot: Pilot) -> None:
     sender.join()
     assert done == list(range(total))
     assert set(pilot.takers) == {threading.current_thread().name, "listener"}
+
+
+def test_a_task_hears_for_itself_what_it_waits_for(pilot: Pilot) -> None:
+    pilot.sent.put(work(0))
+    pilot.inbox.get()
+    assert pilot.inbox.begin(0, 0)
+    assert pilot.inbox.at_work_on() == 0
+    for number in range(1, 200):
+        pilot.inbox.listen_soon()
+        threading.Timer(0.0005, pilot.sent.put, [work(number)]).start()
+        before = len(pilot.takers)
+        pilot.inbox.hear_until(lambda before=before: len(pilot.takers) > before)  # type: ignore[misc]  # bound here
+        until(lambda before=before: len(pilot.takers) > before, 10)  # type: ignore[misc]  # the listener may have it
+    pilot.inbox.end()
+    assert [pilot.inbox.get().run for _ in range(1, 200)] == list(range(1, 200)), "in order, and each once"
+    pilot.sent.put(work(200))
+    assert pilot.inbox.get().run == 200
+    assert threading.current_thread().name in pilot.takers
+
+
+def test_who_asks_and_does_not_wait_here_is_heard_for_at_once(pilot: Pilot) -> None:
+    pilot.sent.put(work(0))
+    pilot.inbox.get()
+    pilot.inbox.listen_soon()
+    pilot.sent.put(work(1))
+    until(lambda: pilot.takers[1:] == ["listener"], 10)
+    thread = threading.Thread(target=pilot.inbox.hear_until, args=[lambda: False])
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "only the main thread hears for itself"
+
+
+def test_only_the_listener_hears_on_its_thread(pilot: Pilot) -> None:
+    assert not pilot.inbox.hear_on_listener()
