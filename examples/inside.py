@@ -6,14 +6,13 @@ from parsl import Config, python_app
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, annotate
 
 
-def energy(x):
-    return (x - 3) ** 2
-
-
 @python_app
 @annotate({"cores": 0})  # it waits for others most of the time, so it needs no core of its own
 def search(low, high, rounds):
     from rhapsody_parsl import block  # noqa: PLC0415 - the function travels without its script
+
+    def energy(x):
+        return (x - 3) ** 2
 
     best = low
     with block() as here:  # an executor of the standard library's kind; the pilot answers, not the driver

@@ -8,49 +8,17 @@ Each median is of one turn, and the turns follow each other in one process, so t
 import argparse
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import wait
 from pathlib import Path
 
 import parsl
 from parsl import Config, python_app
 
 from benchmarks.library import machine
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, block
+from benchmarks.library.inside_apps import from_inside, no_op, rate, trips
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 
 FREE = {"cores": 0}
 WARM = 200
-
-
-def no_op(number: int) -> int:
-    """Return the number."""
-    return number
-
-
-def trips(call: Callable[[int], int], count: int) -> float:
-    """Return the median round trip in milliseconds."""
-    taken = []
-    for number in range(count):
-        began = time.perf_counter()
-        if call(number) != number:
-            raise ValueError("a wrong result, so that no number counts")
-        taken.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(taken)
-
-
-def from_inside(count: int) -> float:
-    """Measure the round trip inside a task."""
-    here = block()
-    return trips(lambda number: int(here.submit(no_op, number).result()), count)
-
-
-def rate(count: int) -> float:
-    """Return how many tasks per second one task gets through."""
-    here = block()
-    began = time.perf_counter()
-    wait([here.submit(no_op, number) for number in range(count)])
-    return count / (time.perf_counter() - began)
 
 
 def measure(executor: RhapsodyExecutor, count: int) -> dict[str, float]:

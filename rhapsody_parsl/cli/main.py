@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from rhapsody_parsl import __version__
-from rhapsody_parsl.cli import globus
+from rhapsody_parsl.cli import globus, mcp
 from rhapsody_parsl.errors import RhapsodyError
 
 __all__ = ("main",)
 
-_SUBCOMMANDS = (globus,)
+_SUBCOMMANDS = (globus, mcp)
 
 
 def main(line: Sequence[str] | None = None) -> int:
