@@ -71,6 +71,8 @@ def test_a_parent_that_starts_anew_submits_anew() -> None:
     block = block_with(make_spec(cores=0, on_loss="rerun"), [make_spec("child")])
     block.seconds.update({FIRST: 1000.0, FIRST + 1: 1.0})
     block.deadly[1] = 1
+    block.run(until=10.6)
+    assert block.core.state_of(FIRST) in ("stopping", "unknown")
     block.run()
     assert kinds(block) == {1: "ok"}
     assert len(block.started[1]) == 2
@@ -89,6 +91,22 @@ def test_what_waits_behind_a_parent_in_its_worker_goes_elsewhere_at_once() -> No
     assert block.core.state_of(21) == "waiting"
     block.run()
     assert set(kinds(block).values()) == {"ok"}
+
+
+def test_a_child_is_not_put_behind_its_parent() -> None:
+    """Though they are alike, and short tasks are put behind each other where there is no other room."""
+    block = Simulation(make_nodes(1, cores=2))
+    block.seconds.update(dict.fromkeys(range(10), 0.001))
+    block.submit(make_spec(), *range(10))
+    block.run(until=5.0)
+    block.offspring[20] = [make_spec()], False
+    block.seconds.update({20: 5.0, 21: 3.0, FIRST: 0.001})
+    block.submit(make_spec("other"), 21, when=9.0)
+    block.submit(make_spec(), 20, when=10.0)
+    block.run(until=10.01)
+    assert block.core.state_of(FIRST) == "waiting"
+    block.run()
+    assert block.answered == {0: 1}
 
 
 @pytest.mark.parametrize(("parent", "child", "keep", "answer"), [

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -19,11 +20,18 @@ class Pilot:
     def __init__(self) -> None:
         self.sent: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.takers: list[str] = []
+        self.together = False
+        self._ears = threading.Lock()
         self.inbox = Inbox(self._hear)
         Listener(self.inbox).start()
 
     def _hear(self) -> None:
-        work = self.sent.get(timeout=20)
+        self.together |= not self._ears.acquire(blocking=False)
+        try:
+            work = self.sent.get(timeout=20)
+        finally:
+            with suppress(RuntimeError):  # two were here
+                self._ears.release()
         if work is None:
             threading.Event().wait()  # the listener, which would else fail in the middle of another test
             return
@@ -92,9 +100,9 @@ def test_a_task_hears_for_itself_what_it_waits_for(pilot: Pilot) -> None:
     assert pilot.inbox.begin(0, 0)
     assert pilot.inbox.at_work_on() == 0
     for number in range(1, 200):
-        pilot.inbox.listen_soon()
-        threading.Timer(0.0005, pilot.sent.put, [work(number)]).start()
         before = len(pilot.takers)
+        pilot.inbox.listen_soon()
+        threading.Timer(0.003 if number % 4 == 0 else 0.0005, pilot.sent.put, [work(number)]).start()
         pilot.inbox.hear_until(lambda before=before: len(pilot.takers) > before)  # type: ignore[misc]  # bound here
         until(lambda before=before: len(pilot.takers) > before, 10)  # type: ignore[misc]  # the listener may have it
     pilot.inbox.end()
@@ -102,6 +110,7 @@ def test_a_task_hears_for_itself_what_it_waits_for(pilot: Pilot) -> None:
     pilot.sent.put(work(200))
     assert pilot.inbox.get().run == 200
     assert threading.current_thread().name in pilot.takers
+    assert not pilot.together, "one hears at a time"
 
 
 def test_who_asks_and_does_not_wait_here_is_heard_for_at_once(pilot: Pilot) -> None:
