@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/claims/[a-z]*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs unit unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
+.PHONY: help demo test check docs unit package unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ help: ## this list
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
 
-test: check docs unit integration test-globus test-cluster parsl-suite ## everything that CI runs
+test: check docs unit package integration test-globus test-cluster parsl-suite ## everything that CI runs
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check
@@ -48,6 +48,9 @@ fuzz: env ## a million damaged and made-up frames, for each part that receives s
 simulation: FIRST ?= 0
 simulation: env ## 100,000 simulated campaigns of driver, network and pilots (half an hour); one again: python -m testing.line --seeds N N+1
 	$(BIN)/python -m testing.line --seeds $(FIRST) $$(($(FIRST) + 100000))
+
+package: env ## the wheel: built, checked, and tried in empty environments, each extra alone and together, on each Python here
+	@tools/package.sh $(BIN)/uv
 
 integration: env openmpi ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
+    from rhapsody_parsl.executors.admission import InvalidSpecification
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.inside.executor import block
     from rhapsody_parsl.programs import Completed
@@ -31,6 +32,7 @@ __all__ = (
     "Completed",
     "Dragon",
     "DragonRuntime",
+    "InvalidSpecification",
     "LocalRuntime",
     "MPIRuntime",
     "Part",
@@ -58,6 +60,7 @@ _HOMES = {
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     "AllocationProvider": "rhapsody_parsl.providers.allocation",
     "Completed": "rhapsody_parsl.programs",
+    "InvalidSpecification": "rhapsody_parsl.executors.admission",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",

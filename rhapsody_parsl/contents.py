@@ -4,6 +4,7 @@ import io
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import dill
@@ -14,6 +15,10 @@ __all__ = ("Sketch", "sketch", "what_stays")
 
 _MOST_DEPTH = 12
 _MOST_PARTS = 1000
+_FUTURE = (
+    ". Parsl waits for a future that is an argument itself or stands in `inputs=[...]`; for futures elsewhere give "
+    "Config(dependency_resolver=DEEP_DEPENDENCY_RESOLVER)"
+)
 
 
 def what_stays(value: Any, pack: Callable[[Any], object], name: str) -> str:
@@ -26,6 +31,8 @@ def what_stays(value: Any, pack: Callable[[Any], object], name: str) -> str:
     """
     path, part = name, value
     for _ in range(_MOST_DEPTH):
+        if isinstance(part, Future):  # what it is made of is nobody's business
+            return f"{path}, {described(part)}{_FUTURE}"
         for step, inner in itertools.islice(_parts(part), _MOST_PARTS):
             try:
                 pack(inner)

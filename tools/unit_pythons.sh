@@ -4,22 +4,13 @@
 #   tools/unit_pythons.sh [FOLDER]        FOLDER gets an environment for each Python; default: .venv-pythons
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tools/pythons.sh
 
 folder=$(realpath -m "${1:-.venv-pythons}")
 failed=0
 
-# The first that can make an environment. A name on PATH proves nothing: pyenv puts names there that fail when called,
-# and Debian's Pythons have no ensurepip unless asked.
-find_python() {
-    local candidate
-    while read -r candidate; do
-        "$candidate" -c 'import ensurepip, venv' 2>/dev/null && echo "$candidate" && return
-    done < <(type -ap "python$1"; ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python 2>/dev/null)
-    return 1
-}
-
 for version in 3.11 3.12 3.13 3.14; do
-    if ! python=$(find_python "$version"); then
+    if ! python=$(find_python "$version" "ensurepip, venv"); then
         echo "unit-pythons: no python$version here, skipped"
         continue
     fi

@@ -3,6 +3,7 @@
 import math
 import pickle
 from collections import OrderedDict
+from concurrent.futures import Future
 from enum import IntEnum
 from typing import Any
 
@@ -13,6 +14,7 @@ from parsl.serialize import deserialize, pack_apply_message, serialize, unpack_a
 from parsl.serialize.base import SerializerBase
 from parsl.serialize.facade import methods_for_data
 
+from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.payload import HEADER, open_call, open_value, pack_call, pack_value
 
 plain = st.recursive(
@@ -94,3 +96,13 @@ def test_a_serializer_that_somebody_registered_is_used(monkeypatch: pytest.Monke
     mine = {b"SHOUT": Shout(), **methods_for_data}
     monkeypatch.setattr("parsl.serialize.facade.methods_for_data", mine)
     assert open_value(pack_value("quiet")) == "QUIET"
+
+
+def test_a_future_inside_a_list_is_named_as_one_with_what_to_do() -> None:
+    future: Future[int] = Future()
+    vars(future)["flow"] = (number for number in [1])  # as Parsl's hold their DataFlowKernel
+    with pytest.raises(
+        PayloadError, match=r"arguments\[0\]\[1\], .*Future.*inputs=\[\.\.\.\].*DEEP_DEPENDENCY"
+    ) as caught:
+        pack_call(double, ([1, future],), {})
+    assert "flow" not in str(caught.value)

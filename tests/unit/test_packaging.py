@@ -1,0 +1,44 @@
+"""The recipes of other package managers say what `pyproject.toml` says."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = {re.split(r"[^\w-]", line)[0]: line for line in PROJECT["dependencies"]}
+
+
+def lower_bound(line: str) -> str:
+    """Return the oldest version that a requirement takes, "" for any."""
+    found = re.search(r">=([\d.]+)|@([\d.]+):", line)
+    return (found[1] or found[2]) if found else ""
+
+
+def test_conda_asks_for_the_same() -> None:
+    text = (ROOT / "packaging/conda/meta.yaml").read_text()
+    run = text[text.index("  run:") : text.index("\ntest:")]
+    asked = {name: line for line, name in re.findall(r"- (([\w-]+).*)", run)}
+    asked.pop("python")
+    assert {name: lower_bound(line) for name, line in asked.items()} == {
+        name: lower_bound(line) for name, line in REQUIRED.items()
+    }
+    assert f'version = "{PROJECT["version"]}"' in text
+    assert all(f"{name} = {target}" in text for name, target in PROJECT["scripts"].items())
+
+
+def test_spack_asks_for_the_same() -> None:
+    text = (ROOT / "packaging/spack/package.py").read_text()
+    compile(text, "package.py", "exec")
+    asked = dict(re.findall(r'depends_on\("py-([\w-]+)(@[^"]*)?", type=\("build", "run"\)\)', text))
+    assert {name: lower_bound(line) for name, line in asked.items()} == {
+        name: lower_bound(line) for name, line in REQUIRED.items()
+    }
+    assert f'version("{PROJECT["version"]}"' in text
+
+
+def test_the_images_install_extras_that_there_are() -> None:
+    for name in ("Dockerfile", "apptainer.def"):
+        extras = re.search(r"rhapsody-parsl\[([\w,-]+)\]", (ROOT / "packaging" / name).read_text())
+        assert extras, name
+        assert set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
