@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rhapsody_parsl.block.exchange import KEYS
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.names import is_known
@@ -17,7 +18,6 @@ from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.hosts.host import Host
-from rhapsody_parsl.in_block.exchange import KEYS
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes.protocol import Node

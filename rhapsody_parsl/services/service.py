@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from rhapsody_parsl.block.context import Context, Leases, Loan
+from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
-from rhapsody_parsl.in_block.context import Context, Leases, Loan
-from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.service_config import ServiceConfig, stopped
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind

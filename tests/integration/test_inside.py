@@ -13,9 +13,9 @@ import psutil
 import pytest
 from parsl import Config
 
-import rhapsody_parsl
 from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import NoParent, WorkerLost
+from rhapsody_parsl.inside.executor import block as block_of_this_task
 from testing.waiting import until
 from tests.integration import parents
 
@@ -102,7 +102,7 @@ def test_a_parent_cancels(block: RhapsodyExecutor, folder: Path) -> None:
 
 def test_who_is_no_task_has_no_block(block: RhapsodyExecutor) -> None:
     with pytest.raises(NoParent, match="inside a running task"):
-        rhapsody_parsl.block()
+        block_of_this_task()
     assert block.submit(parents.forked, FREE).result(TIMEOUT) == "NoParent"
 
 

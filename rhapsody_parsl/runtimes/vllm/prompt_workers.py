@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError
-from rhapsody_parsl.in_block.gpus import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.runtimes.workers.prefetch import Prefetch

@@ -11,11 +11,11 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from rhapsody_parsl.block.exchange import Exchange
+from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.block.setting import setting_of, variables_of
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.mark import NONE, mark_of, take
-from rhapsody_parsl.in_block.exchange import Exchange
-from rhapsody_parsl.in_block.gpus import shown_gpus
-from rhapsody_parsl.in_block.setting import setting_of, variables_of
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.messages import (
     Done,

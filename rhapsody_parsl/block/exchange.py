@@ -5,7 +5,7 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
-from rhapsody_parsl.in_block.context import Context
+from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.messages import ChildrenEnded, FromBackend, FromParent, Result, ToBackend, ToParent, Work
