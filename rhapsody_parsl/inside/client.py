@@ -3,7 +3,8 @@
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -29,25 +30,14 @@ class ChildFuture(Future[Any]):
         self.number = number
         self._client = client
 
-    def result(self, timeout: float | None = None) -> Any:
-        """Wait for the result; see `concurrent.futures.Future`."""
-        if timeout is None and not self.done():
-            self._client.await_(self)
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for what the task raises; see `concurrent.futures.Future`."""
-        if timeout is None and not self.done():
-            self._client.await_(self)
-        return super().exception(timeout)
-
     def cancel(self) -> bool:
         """Cancel the task, queued or running; True unless it has ended."""
         if self.cancelled():
             return True
         if not super().cancel():
             return False
-        self.set_running_or_notify_cancel()  # else `concurrent.futures.wait` does not see it
+        with suppress(RuntimeError):  # its result comes at this moment, and finds it cancelled
+            self.set_running_or_notify_cancel()  # else `concurrent.futures.wait` does not see it
         self._client.cancel(self.number)
         return True
 
@@ -142,10 +132,6 @@ class Client:
             pass
         return reply.result()
 
-    def await_(self, future: ChildFuture) -> None:
-        """Hear the pilot on this thread until a task has ended, if nobody else does."""
-        self._line.hear_until(future.done)
-
     def cancel(self, number: int) -> None:
         """Nobody wants a task any more."""
         if self._futures.pop(number, None) is not None:
@@ -159,7 +145,8 @@ class Client:
                     reply.set_result(message)
             case ChildrenEnded(results=results):
                 for result in results:
-                    complete(self._futures.pop(result.id, None), result)
+                    with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
+                        complete(self._futures.pop(result.id, None), result)
                     discard(result)
 
 

@@ -21,7 +21,7 @@ class _Interval(ctypes.Structure):
     _fields_ = [("every_s", ctypes.c_long), ("every_ns", ctypes.c_long), ("s", ctypes.c_long), ("ns", ctypes.c_long)]
 
 
-_AT_ONCE, _SOON = _Interval(0, 0, 0, 1), _Interval(0, 0, 0, 1_000_000)
+_AT_ONCE = _Interval(0, 0, 0, 1)
 
 
 class _Alarm:
@@ -41,9 +41,9 @@ class _Alarm:
         """Start anew."""
         _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(self._interval), None)
 
-    def go_off(self, soon: bool = False) -> None:
-        """Go off now, or soon."""
-        _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(_SOON if soon else _AT_ONCE), None)
+    def go_off(self) -> None:
+        """Go off now."""
+        _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(_AT_ONCE), None)
 
     def wait(self) -> None:
         """Wait until it has gone off."""
@@ -71,8 +71,6 @@ class Inbox:
         self._queue: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._alarm = _Alarm(_LONG)
         self._at_work = self._waits = self._listens = False
-        self._hears = self._heard_itself = self._wants = False
-        self._rang = True
 
     def put(self, work: Work) -> None:
         """Queue work."""
@@ -100,27 +98,9 @@ class Inbox:
         """Wait until the main thread has been at work for long, and receive until it waits; the listener's."""
         self._alarm.wait()
         with self._lock:
-            self._listens = self._at_work and not self._hears
-            self._heard_itself = self._hears
-            self._rang = True
+            self._listens = self._at_work
         while self._listens:
             self._hear()
-            if self._wants:
-                self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Stop listening, if a task is at work: it hears what it waits for by itself, without a change of thread."""
-        with self._lock:
-            if self._at_work:
-                self._listens = self._wants = False
-                self._heard_itself = True
-        self._ring_soon()
-
-    def _ring_soon(self) -> None:
-        """See that the listener soon looks whether somebody hears; a call to the kernel, which is made once."""
-        if self._rang:
-            self._rang = False
-            self._alarm.go_off(soon=True)
 
     def at_work_on(self) -> int:
         """Return the number of the task that has begun, 0 while none has."""
@@ -129,28 +109,8 @@ class Inbox:
 
     def listen_soon(self) -> None:
         """See that the pilot is heard: a task that is at work has asked it something."""
-        if not (self._listens or self._hears or self._heard_itself):
+        if not self._listens:
             self._alarm.go_off()
-
-    def hear_until(self, is_done: Callable[[], bool]) -> None:
-        """Receive on the main thread until something has come that its task waits for; while another does, return.
-
-        A change of thread would be a tenth of the round trip of a task that a task submits.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            return
-        with self._lock:
-            self._wants = self._listens
-            if self._listens:
-                return
-            self._hears = self._heard_itself = True
-        try:
-            while not is_done():
-                self._hear()
-        finally:
-            with self._lock:
-                self._hears = False
-            self._ring_soon()
 
     def hear_on_listener(self) -> bool:
         """Wait for a message and take it in, on the listener's thread; False on any other."""

@@ -36,9 +36,6 @@ class Line(Protocol):
     def hear(self) -> bool:
         """Wait for an answer and take it, on the thread that listens; False on any other."""
 
-    def hear_until(self, is_done: Callable[[], bool]) -> None:
-        """Receive on this thread until something has come, if nobody else does; else return."""
-
 
 class Here:
     """That of this process.
@@ -107,10 +104,6 @@ class WorkerLine:
         """Wait for an answer and take it, on the thread that listens; False on any other."""
         return self._inbox.hear_on_listener()
 
-    def hear_until(self, is_done: Callable[[], bool]) -> None:
-        """Receive on this thread until something has come, if nobody else does; else return."""
-        self._inbox.hear_until(is_done)
-
 
 class _OwnLine:
     """That of a fresh process, made when its task first asks.
@@ -141,9 +134,6 @@ class _OwnLine:
     def hear(self) -> bool:
         """Wait for an answer and take it, on the thread that listens; False on any other."""
         return threading.current_thread() is self._thread and self._hear()
-
-    def hear_until(self, is_done: Callable[[], bool]) -> None:
-        """Return: a thread listens."""
 
     def _listen(self) -> None:
         while self._hear():

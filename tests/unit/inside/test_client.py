@@ -19,7 +19,7 @@ def double(number: int) -> int:
 
 
 class FakeLine:
-    """Answers at once what is asked; runs what is submitted when it is waited for."""
+    """Answers at once what is asked; runs what is submitted when told to."""
 
     def __init__(self, **answer: Any) -> None:
         self.now, self.answer = 7, {"most": 9, **answer}
@@ -38,10 +38,6 @@ class FakeLine:
 
     def hear(self) -> bool:
         return False
-
-    def hear_until(self, is_done: Any) -> None:
-        while not is_done():
-            self.run()
 
     def run(self) -> None:
         for message in [one for one in self.sent if isinstance(one, SubmitChildren)]:
@@ -65,8 +61,11 @@ def test_a_specification_is_asked_once_and_results_find_their_futures() -> None:
     line = FakeLine()
     futures = [line.submit(number) for number in range(3)]
     assert line.kinds() == ["AskChild"] + 3 * ["SubmitChildren"]
+    line.run()
     assert [future.result() for future in reversed(futures)] == [4, 2, 0]
-    assert line.submit(5).exception() is None
+    last = line.submit(5)
+    line.run()
+    assert last.exception() is None
     line.submit(5, keep=True)
     assert line.kinds() == ["AskChild", "AskChild", "SubmitChildren"]
     assert line.sent[-1].keep

@@ -136,6 +136,18 @@ def test_what_others_hold_for_now_is_no_reason() -> None:
     assert ask(block, make_spec(cores=1)) is None
 
 
+def test_parents_with_cores_of_their_own_that_fill_a_block_starve_their_children() -> None:
+    """It is documented, and why `cores=0` is there: nobody knows which of them waits."""
+    block = block_with(make_spec(cores=1), [make_spec("child")])
+    block.offspring[2] = block.offspring[1]
+    block.seconds[2] = 10.0
+    block.submit(make_spec(cores=1), 2)
+    block.run()
+    assert not block.answered
+    assert kinds(block) == {1: "ok", 2: "ok"}
+    assert block.core.idle
+
+
 def test_grandparents_count() -> None:
     block = block_with(make_spec(cores=1), [make_spec("child", cores=1)])
     block.seconds[FIRST] = 5.0

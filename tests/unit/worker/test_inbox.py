@@ -94,37 +94,22 @@ def test_all_work_is_done_in_order_whoever_receives(pilot: Pilot) -> None:
     assert set(pilot.takers) == {threading.current_thread().name, "listener"}
 
 
-def test_a_task_hears_for_itself_what_it_waits_for(pilot: Pilot) -> None:
-    pilot.sent.put(work(0))
-    pilot.inbox.get()
-    assert pilot.inbox.begin(0, 0)
-    assert pilot.inbox.at_work_on() == 0
-    pilot.takers.clear()
-    for number in range(1, 200):
-        before = len(pilot.takers)
-        pilot.inbox.listen_soon()
-        threading.Timer(0.003 if number % 4 == 0 else 0.0005, pilot.sent.put, [work(number)]).start()
-        pilot.inbox.hear_until(lambda before=before: len(pilot.takers) > before)  # type: ignore[misc]  # bound here
-        until(lambda before=before: len(pilot.takers) > before, 10)  # type: ignore[misc]  # the listener may have it
-        time.sleep(0.0002)  # a task does something between two questions
-    assert threading.current_thread().name in pilot.takers
-    pilot.inbox.end()
-    assert [pilot.inbox.get().run for _ in range(1, 200)] == list(range(1, 200)), "in order, and each once"
-    pilot.sent.put(work(200))
-    assert pilot.inbox.get().run == 200
-    assert not pilot.together, "one hears at a time"
-
-
 def test_who_asks_and_does_not_wait_here_is_heard_for_at_once(pilot: Pilot) -> None:
     pilot.sent.put(work(0))
     pilot.inbox.get()
     pilot.inbox.listen_soon()
     pilot.sent.put(work(1))
     until(lambda: pilot.takers[1:] == ["listener"], 10)
-    thread = threading.Thread(target=pilot.inbox.hear_until, args=[lambda: False])
-    thread.start()
-    thread.join(10)
-    assert not thread.is_alive(), "only the main thread hears for itself"
+    assert not pilot.together
+    pilot.inbox.get()
+    for number in range(2, 50):
+        assert pilot.inbox.begin(number - 1, number - 1)
+        assert pilot.inbox.at_work_on() == number - 1
+        pilot.inbox.listen_soon()
+        pilot.inbox.end()
+        pilot.sent.put(work(number))
+        assert pilot.inbox.get().run == number
+    assert not pilot.together, "one hears at a time"
 
 
 def test_only_the_listener_hears_on_its_thread(pilot: Pilot) -> None:
