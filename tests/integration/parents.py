@@ -154,6 +154,15 @@ def a_gang() -> list[int]:
     return list(block().submit(rank, resource_specification=specification).result())
 
 
+def prompt(text: str) -> str:
+    return text
+
+
+def asks(text: str) -> str:
+    """Ask a model."""
+    return str(block().submit(prompt, text, resource_specification={"service": "fake"}).result())
+
+
 def forked() -> str:
     """A child that the task forks has no block."""
     read, write = os.pipe()

@@ -13,9 +13,10 @@ import psutil
 import pytest
 from parsl import Config
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
+from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import NoParent, WorkerLost
 from rhapsody_parsl.inside.executor import block as block_of_this_task
+from testing.fake_openai import COMMAND
 from testing.waiting import until
 from tests.integration import parents
 
@@ -36,6 +37,7 @@ def block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor
     executor = RhapsodyExecutor(
         label="inside", runtimes=[LocalRuntime(), DragonRuntime(), MPIRuntime()], default_runtime="local",
         cores_per_node=2, max_depth=3, max_children=50,
+        services=[VLLMService("fake", model="m", cores=0, server="command", executable=COMMAND)],
     )  # fmt: skip
     folder = str(tmp_path_factory.mktemp("inside"))
     with parsl.load(Config(executors=[executor], run_dir=folder, initialize_logging=False, strategy="none")):
@@ -77,6 +79,10 @@ def test_each_rank_submits(block: RhapsodyExecutor) -> None:
 @pytest.mark.mpi
 def test_a_task_submits_a_gang(block: RhapsodyExecutor) -> None:
     assert block.submit(parents.a_gang, FREE).result(TIMEOUT) == [0, 1]
+
+
+def test_a_task_asks_a_model(block: RhapsodyExecutor) -> None:
+    assert block.submit(parents.asks, FREE, "stressed").result(TIMEOUT) == "desserts"
 
 
 def test_annotations_count_and_errors_are_typed(block: RhapsodyExecutor, folder: Path) -> None:
