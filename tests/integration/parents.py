@@ -73,19 +73,19 @@ def named(call: Callable[[], Any]) -> str:
     return ""
 
 
-def errors() -> list[str]:
+def errors(folder: str) -> list[str]:
     """Return how things that cannot be fail, as a parent of one core of two sees it."""
     here = block()
     wrong: list[dict[str, Any]] = [{"cores": 99}, {"cores": 2}, {"core": 1}, {"runtime": "vllm", "service": "none"}]
     names = [named(lambda keys=keys: here.submit(square, 1, resource_specification=keys)) for keys in wrong]  # type: ignore[misc]  # bound here
     names.append(named(lambda: here.submit(square, os.scandir("."))))
-    futures = [here.submit(dies), here.submit(square, "x"), here.submit(sleeps, ".", resource_specification=SHORT)]
+    futures = [here.submit(dies), here.submit(square, "x"), here.submit(sleeps, folder, resource_specification=SHORT)]
     names += [type(future.exception()).__name__ for future in futures]
     here.shutdown()
     return [*names, named(lambda: here.submit(square, 1))]
 
 
-SHORT = {"walltime": 0.5, "cwd": "."}
+SHORT = {"walltime": 0.5}
 
 
 @annotate(Policy(env={"SAID": "yes"}))

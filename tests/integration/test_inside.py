@@ -86,7 +86,7 @@ def test_a_task_asks_a_model(block: RhapsodyExecutor) -> None:
 
 
 def test_annotations_count_and_errors_are_typed(block: RhapsodyExecutor, folder: Path) -> None:
-    names = block.submit(parents.errors, {"cores": 1}).result(TIMEOUT)
+    names = block.submit(parents.errors, {"cores": 1}, str(folder)).result(TIMEOUT)
     assert names == [
         "UnroutableTask", "NeedsItsParent", "InvalidTask", "UnroutableTask", "PayloadError",
         "WorkerLost", "TypeError", "WalltimeExceeded", "RhapsodyError",
