@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.admission import InvalidSpecification
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.inside.executor import block
     from rhapsody_parsl.programs import Completed
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
@@ -58,6 +59,7 @@ __all__ = (
     "VLLMService",
     "WaitingTask",
     "annotate",
+    "block",
     "service",
     "time_left",
 )
@@ -83,6 +85,7 @@ _HOMES = {
     "Service": "rhapsody_parsl.service",
     "TracedTask": "rhapsody_parsl.scheduling.trace",
     "Takes": "rhapsody_parsl.runtime_table",
+    "block": "rhapsody_parsl.inside.executor",
     "service": "rhapsody_parsl.service",
     "time_left": "rhapsody_parsl.block_end",
 }

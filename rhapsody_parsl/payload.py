@@ -78,8 +78,20 @@ def _parsls() -> Any:
 def _serialize(value: Any) -> bytes:
     if (parsls := _parsls()) is not None:
         return bytes(parsls.serialize(value, buffer_threshold=_NO_THRESHOLD))
-    dilled: bytes = dill.dumps(value)
-    return (_DILL_CALLABLE if callable(value) else _DILL) + dilled
+    return _of_callable(value) if callable(value) else _DILL + cast(bytes, dill.dumps(value))
+
+
+@functools.lru_cache
+def _of_callable_known(function: Any) -> bytes:
+    return _DILL_CALLABLE + cast(bytes, dill.dumps(function))
+
+
+def _of_callable(function: Any) -> bytes:
+    """Return a function as bytes; one that comes with each of many tasks is written once, as Parsl does."""
+    try:
+        return _of_callable_known(function)
+    except TypeError:  # not hashable
+        return _DILL_CALLABLE + cast(bytes, dill.dumps(function))
 
 
 def _deserialize(data: bytes) -> Any:

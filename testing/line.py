@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rhapsody_parsl.annotations.reruns import MOST_RERUNS
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Ended, Failed, Give, Instruction, Send
+from rhapsody_parsl.pilot.family import FIRST
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import (
     FromCore,
@@ -71,6 +73,7 @@ class Campaign:
         self.cancelled: set[int] = set()
         self.unasked: set[int] = set()
         self.seconds: dict[int, float] = {}
+        self.offspring: dict[int, tuple[list[TaskSpec], bool]] = {}
         self._quiet = False
         self._beat()
         self._start_block()
@@ -90,9 +93,17 @@ class Campaign:
                 if spec.policy.on_loss == "fail":
                     self.unasked.add(number)
                 self._at(when, self.dispatcher.submit, make_task(number, spec))
+                if self._chance(0.1):
+                    self.offspring[number] = self._some_specs(), self._chance(0.3)
                 if self._chance(0.05):
                     self._at(when + dice.choice([0.0, 0.5, 10.0]), self._cancel, number)
                 number += 1
+
+    def _some_specs(self) -> list[TaskSpec]:
+        """Return what a task submits by itself."""
+        dice = self.dice
+        kinds = [{**dice.choice(KINDS), "on_loss": dice.choice(["fail", "rerun"])} for _ in range(dice.randint(1, 4))]
+        return [make_spec(**kind) for kind in kinds]
 
     def _plan_trouble(self) -> None:
         troubles = [self._kill, self._signal, self._freeze, self._interrupt, self._retire, self._lose_node]
@@ -132,6 +143,7 @@ class Campaign:
         )
         self.all.append(pilot)
         pilot.block.seconds = self.seconds
+        pilot.block.offspring = self.offspring
         if not self._quiet:
             pilot.block.deadly = {n: self.dice.choice([1, 9]) for n in self.seconds if self._chance(0.02)}
 
@@ -236,6 +248,7 @@ class Campaign:
         self._at(self.clock.now + 200.0, self._see_that_a_block_works)
         everything = set(range(self.submitted))
         self._go_on(lambda: everything <= self.outcomes.keys() | self.cancelled and self.clock.now > LATEST)
+        self._go_on(lambda: all(pilot.gone or pilot.block.core.idle for pilot in self.pilots.values()))  # what lives on
         self._check_ends(everything)
 
     def _see_that_a_block_works(self) -> None:
@@ -259,7 +272,8 @@ class Campaign:
         total = self.dispatcher.blocks.totals().tasks
         told = (total.done + total.failed + total.lost, total.cancelled)
         assert told == (self.outcomes.total(), len(self.cancelled)), f"{total} were counted"
-        begun = Counter(number for pilot in self.all for number, times in pilot.block.started.items() for _ in times)
+        started = [item for pilot in self.all for item in pilot.block.started.items() if item[0] < FIRST]
+        begun = Counter(number for number, times in started for _ in times)
         twice = [number for number in self.unasked if begun[number] > 1]
         assert not twice, f"tasks {twice} began more than once, unasked"
         self._check_starts()
@@ -275,12 +289,17 @@ class Campaign:
             if not pilot.gone and self.dispatcher.blocks.get(pilot.number):
                 core = pilot.block.core
                 assert core.idle, f"block {pilot.number} still holds tasks"
+                family = core.family
+                left = family.parents or family._children or family._numbers or family.orphans or family._answers
+                assert not left, f"block {pilot.number} remembers tasks of tasks: {left}"
                 assert not core._outcomes._reruns, "a pilot remembers tasks that have ended"
 
     def _check_starts(self) -> None:
         """No task begins in a block that ends before the task must; one that stands behind a short one may be late."""
         for pilot in self.all:
             for number, times in pilot.block.started.items() if pilot.ends_at is not None else ():
+                if number >= FIRST:
+                    continue
                 left = (pilot.ends_at or 0.0) - max(times)
                 assert self.walltimes[number] <= left + LATE, f"task {number} began {left} s before its block ended"
 

@@ -10,6 +10,7 @@ from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.wire import door
 from rhapsody_parsl.wire import messages as m
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
@@ -45,6 +46,9 @@ GENUINE: list[m.Message] = [
     m.Failed("WorkerLost", ["a", 1]), Ask(1, b"q", True), Abort([1]), m.Rendezvous("h", 80),
     Examine(1, (2,)),
     Examined(1, (LaneReport(app="a", runtime="mpi", waiting=1, why="x"),), (TaskPlace(task=2, state="running"),)),
+    AskChild(1, 2, SPEC, True), ChildAnswer(1, SPEC, 9, "TooDeep", (1,)), CancelChildren([1, 2]),
+    m.SubmitChildren(1, [m.Task(1, SPEC, LARGE), m.Task(2, SPEC, b"a")], True),
+    m.ChildrenEnded([m.Result(1, 0, LARGE), m.Result(2, 0, b"b")]),
     Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
     door.TunnelOpen(1), door.TunnelData(1, b"GET /"), door.TunnelCredit(0, 9), door.TunnelEnd(1),
     door.DoorRoutes(1, [door.ModelRoutes("a", "b", [door.Route("a-0/1", "u")])], True),

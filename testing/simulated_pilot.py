@@ -119,7 +119,7 @@ class Pilot:
         if self._draining:
             if waiting := self.block.core.return_waiting():
                 self.say(Returned(0, waiting))
-            if not self.block.core.running:
+            if self.block.core.idle:
                 self.leave("drained")
 
     def lose_node(self, name: str) -> None:

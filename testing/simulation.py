@@ -70,6 +70,8 @@ class Simulation:
         begun_on: Nodes of the run in which a task last began.
         times: When what befell the tasks that have ended, by number.
         late: Tasks that were taken out because they would not end before the block.
+        offspring: Which tasks a task submits when it begins, and whether these live on when it ends.
+        answered: How often a process was told of the end of what it had submitted, by its number for that.
     """
 
     def __init__(
@@ -99,6 +101,9 @@ class Simulation:
         self.late: list[int] = []
         self.records: list[Any] = []
         self.times: dict[int, TaskTimes] = {}
+        self.offspring: dict[int, tuple[list[TaskSpec], bool]] = {}
+        self.answered: Counter[int] = Counter()
+        self._born = 0
         self._workers: dict[int, FakeWorker] = {}
         self._frozen_until = 0.0
 
@@ -152,6 +157,7 @@ class Simulation:
         self.core.tick(self.now)
 
     def _perform(self) -> None:
+        self.core.end_orphans(self.now)
         while instructions := self.core.take():
             for instruction in instructions:
                 self._follow(instruction)
@@ -163,6 +169,18 @@ class Simulation:
             assert result.id not in self.ended, f"task {result.id} ended twice"
             self.ended[result.id] = result
             self.ended_at[result.id] = self.now
+        for parent, answers in self.core.family.take_answers().items():
+            assert self.core.state_of(parent) != "unknown", f"{parent} has ended, and is told of {answers}"  # type: ignore[arg-type]  # a number here
+            self.answered.update(result.id for result in answers)
+            assert self.answered.most_common(1)[0][1] == 1, f"{self.answered} were told twice"
+        self.core.family.take_unread()
+
+    def _submit_from(self, parent: int) -> None:
+        """A task submits tasks."""
+        specs, keep = self.offspring[parent]
+        tasks = [make_task(self._born + number, spec) for number, spec in enumerate(specs)]
+        self._born += len(tasks)
+        self.core.adopt(parent, parent, tasks, keep, now=self.now)
 
     def _follow(self, instruction: Instruction) -> None:
         match instruction:
@@ -229,6 +247,8 @@ class Simulation:
         self.started.setdefault(task.id, []).append(self.now)
         self.begun_on[task.id] = [placed.node.name for placed in worker.run.placed]
         self.at(self.now + self.seconds.get(task.id, 1.0), lambda: self._finish(worker, task))
+        if task.id in self.offspring:
+            self.at(self.now, lambda: self._submit_from(task.id))
         if task.id in self.greedy:
             self.at(self.now + self.seconds.get(task.id, 1.0) / 2, lambda: self._exceed(worker, task))
 

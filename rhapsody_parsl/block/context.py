@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -135,6 +135,10 @@ class Events(Protocol):
         """The block's services changed: this is how all of them are."""
 
 
+def _ignore(_peer: Any, _message: Any) -> None:
+    """Nobody is there whom tasks could ask."""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime gets from the block.
 
@@ -151,6 +155,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         shared_folder: Folder for large results on this host, or "" when the driver does not see it.
         limits_memory: Whether runs are kept to the memory they lease.
         ends_at: Seconds since the epoch at which the block's job ends; None where nobody says.
+        parents: Told, with the `Peer`, what a task's process says of tasks that the task submits.
     """
 
     nodes: dict[str, Node]
@@ -165,6 +170,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     shared_folder: str = ""
     limits_memory: bool = True
     ends_at: float | None = None
+    parents: Callable[[Any, Any], None] = _ignore
 
     def noting(self, run: Run) -> list[str]:
         """Return what comes before a program: the memory watch of its host finds it, wherever it is started."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -10,10 +11,29 @@ from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import FromBackend, ToBackend, Work
-from rhapsody_parsl.wire.shared_memory import deliver
+from rhapsody_parsl.wire.messages import ChildrenEnded, FromBackend, FromParent, Result, ToBackend, ToParent, Work
+from rhapsody_parsl.wire.shared_memory import deliver, discard
 
-__all__ = ("Exchange",)
+__all__ = ("Exchange", "Peer")
+
+
+_OF_PARENTS = frozenset(get_args(FromParent))
+
+
+class Peer(NamedTuple):
+    """A process at the other end of an exchange.
+
+    Attributes:
+        exchange: The exchange.
+        name: The peer's.
+    """
+
+    exchange: "Exchange"
+    name: str
+
+    def send(self, message: ToParent) -> None:
+        """Send it something, if it is there."""
+        self.exchange.send(self.name, message)
 
 
 class Exchange:
@@ -41,7 +61,7 @@ class Exchange:
     def start(self) -> None:
         """Open it on all hosts; idempotent."""
         if self._near is None:
-            receive = self._receive_after if self._after else self._receive
+            receive = self._receive_after if self._after else self._take
             self._near = Hub(f"ipc://{self._context.folder}/{self._name}", receive)
             after = self._after._name if self._after else ""
             for host in self._context.hosts.values():
@@ -71,6 +91,8 @@ class Exchange:
                 message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
             else:
                 message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
+        elif host and isinstance(message, ChildrenEnded):
+            message = ChildrenEnded([_taken(result) for result in message.results])
         if host:
             host.send(self._name, peer, encode(message))
         elif self._near:
@@ -94,7 +116,7 @@ class Exchange:
     def _receive_after(self, peer: str, message: FromBackend) -> None:
         if self._after:
             self._after.drain()
-        self._receive(peer, message)
+        self._take(peer, message)
 
     def _receive_far(self, host: Host, peer: str, frames: list[bytes]) -> None:
         try:
@@ -103,4 +125,18 @@ class Exchange:
             host.hang_up(self._name, peer)
             return
         self._far[peer] = host
-        self._receive(peer, message)
+        self._take(peer, message)
+
+    def _take(self, peer: str, message: FromBackend) -> None:
+        """What a task's process says of tasks of its own is for the pilot, whoever has the process."""
+        if type(message) in _OF_PARENTS:
+            self._context.parents(Peer(self, peer), message)
+        else:
+            self._receive(peer, message)
+
+
+def _taken(result: Result) -> Result:
+    """Return a result for another host; its file here is gone then."""
+    sent = deliver(result, "")
+    discard(result)
+    return sent

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from rhapsody_parsl import __version__
-from rhapsody_parsl.cli import doctor, globus, init, inventory, logs, report, services, status, tasks, top
+from rhapsody_parsl.cli import doctor, globus, init, inventory, logs, mcp, report, services, status, tasks, top
 from rhapsody_parsl.errors import NoExecutor, RhapsodyError
 
 __all__ = ("main", "parser")
 
-_SUBCOMMANDS = (top, status, tasks, logs, services, report, doctor, inventory, init, globus)
+_SUBCOMMANDS = (top, status, tasks, logs, services, report, doctor, inventory, init, mcp, globus)
 _NO_EXECUTOR = 3
 """Exit status; argparse takes 2 for a line that is none of ours."""
 

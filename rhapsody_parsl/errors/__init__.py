@@ -16,6 +16,7 @@ from rhapsody_parsl.errors.blocks import (
     TooFewThreads,
     Unwritable,
 )
+from rhapsody_parsl.errors.children import NeedsItsParent, NoParent, TooDeep, TooManyChildren
 from rhapsody_parsl.errors.control import NoExecutor
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
 from rhapsody_parsl.errors.record import NoRecord
@@ -46,7 +47,9 @@ __all__ = (
     "LostTask",
     "MemoryExceeded",
     "MissingPackage",
+    "NeedsItsParent",
     "NoExecutor",
+    "NoParent",
     "NoRecord",
     "NodeLost",
     "PayloadError",
@@ -61,8 +64,10 @@ __all__ = (
     "ServiceNotReady",
     "ServiceRequestFailed",
     "TaskCancelled",
+    "TooDeep",
     "TooFewOpenFiles",
     "TooFewThreads",
+    "TooManyChildren",
     "UnroutableTask",
     "Unwritable",
     "WalltimeExceeded",

@@ -115,6 +115,8 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
             name or the script has set.
         metrics_port: Port of the driver's loopback where Prometheus finds `/metrics`; 0 takes a free one. Default:
             none.
+        max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
+        max_children: How many unfinished tasks of its own a task may have.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
         control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
@@ -155,6 +157,8 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         record: bool = True,
         telemetry: bool = False,
         metrics_port: int | None = None,
+        max_depth: int = 8,
+        max_children: int = 100_000,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers, self.control = label, request_workers, control
@@ -172,6 +176,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         self.ageing, self.enforce_memory, self.openai_wait = ageing, enforce_memory, openai_wait
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
+        self.max_depth, self.max_children = max_depth, max_children
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -193,6 +198,8 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
             request_workers=self.request_workers,
             openai_wait=self.openai_wait,
             metrics_port=self.metrics_port,
+            max_depth=self.max_depth,
+            max_children=self.max_children,
         )
         if self.telemetry:
             check_installed()
@@ -278,6 +285,8 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
             record=self.record or self.telemetry,
+            max_depth=self.max_depth,
+            max_children=self.max_children,
             walltime=walltime_of(self.provider),
             open_files=limits.raised(),
             openai_key=self.openai_key,

@@ -184,6 +184,6 @@ class Observed(Standalone):
 
         Returns:
             Dicts of `block`, `task` (lease number), `name`, `runtime`, `node`, `cores`, `gpus`, `start`, `end`,
-            `tasks`.
+            `tasks`, `parent` (number of the task that submitted the first of them, 0 for the driver).
         """
         return timeline(self._link.blocks, last) if self._link else []

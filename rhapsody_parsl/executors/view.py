@@ -43,6 +43,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
                 runtime=lease.runtime,
                 began=lease.began,
                 shares=tuple(ShareView(share.node, share.cores, share.gpus) for share in lease.shares),
+                parent=lease.parent,
             )
             for lease in list(block.leases.values())
         ),
@@ -72,7 +73,7 @@ def timeline(blocks: Blocks, last: int | None) -> list[dict[str, Any]]:
     return [
         {"block": block, "task": lease.lease, "name": lease.name, "runtime": lease.runtime, "node": share.node,
          "cores": list(share.cores), "gpus": list(share.gpus), "start": lease.began,
-         "end": lease.ended or time.time(), "tasks": lease.tasks}
+         "end": lease.ended or time.time(), "tasks": lease.tasks, "parent": lease.parent}
         for block, lease in deque(chain(blocks.record.leases(last), out), maxlen=last)
         for share in lease.shares
     ]  # fmt: skip

@@ -136,6 +136,10 @@ class Backlog:
         """Return the lanes in which tasks wait."""
         return [lane for shape in self.waiting() for lane in shape.lanes if len(lane)]
 
+    def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
+        """Take out some tasks."""
+        return [task for lane in self.lanes() for task in lane.take_if(of)]
+
     def sole(self) -> Lane | None:
         """Return the one lane in which tasks wait; None when there are several or none, or where they go matters."""
         found: Lane | None = None
@@ -260,6 +264,15 @@ class Backlog:
         """Return the lane of a spec that came before; None when it did not, or was forgotten."""
         known = self._specs.get(encoded)
         return known[0] if known else None
+
+    def lane_of(self, encoded: bytes) -> Lane:
+        """Return the lane of an encoded spec, made if need be.
+
+        Raises:
+            PayloadError: It is no spec.
+            UnroutableTask: No runtime takes it, or the whole block could not hold it.
+        """
+        return self._lane_of(encoded)[0]
 
     def _lane_of(self, encoded: bytes) -> Known:
         """Return the lane of a spec, the spec, of which that knows only a part, and what the policy is told of it."""

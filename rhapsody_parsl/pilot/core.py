@@ -3,15 +3,25 @@
 The shell calls a method for each event and then performs `take()`. Times are the caller's, of any one clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, NodeLost, RhapsodyError, WalltimeExceeded
+from rhapsody_parsl.errors import (
+    BackendFailed,
+    MemoryExceeded,
+    NodeLost,
+    NoParent,
+    RhapsodyError,
+    UnroutableTask,
+    WalltimeExceeded,
+)
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.examination import Examination
+from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.feeder import Feeder
 from rhapsody_parsl.pilot.instructions import CancelTasks, DiscardResults, Fit, Instruction, StartRuntime
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.last_starts import LastStarts
+from rhapsody_parsl.pilot.nesting import Limits, Nesting
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.router import Refuses
 from rhapsody_parsl.pilot.runs import Runs
@@ -26,6 +36,8 @@ from rhapsody_parsl.wire.times import TaskTimes
 
 __all__ = ("Core",)
 
+_PLENTY = Limits()
+
 
 class Core:
     """State machine over all tasks of a block.
@@ -38,9 +50,11 @@ class Core:
         scheduling: Orders the tasks that wait; default first come, first served.
         ends: When the block ends, on the caller's clock; None where nobody says.
         record: Whether the times of tasks are kept.
+        limits: How far tasks may submit tasks.
 
     Attributes:
         ledger: The block's.
+        family: Which task submitted which.
         tally: Counts the tasks that have ended here.
         examination: Looks at them for whoever asks.
     """
@@ -55,8 +69,9 @@ class Core:
         scheduling: Scheduling | None = None,
         ends: float | None = None,
         record: bool = True,
+        limits: Limits = _PLENTY,
     ) -> None:
-        self.ledger = runs.ledger
+        self.ledger, self.family = runs.ledger, Family()
         self._runs, self._runtimes = runs, runtimes
         self._starts = Starts()
         self._backlog = Backlog(runs.ledger, runtimes, default_runtime, windows, scheduling=scheduling or Fifo())
@@ -66,9 +81,13 @@ class Core:
         self._late: list[int] = []
         self._times = Times(record)
         self._feeder = Feeder(
-            runs, self._backlog, self._starts, self._home, times=self._times, last_starts=self._last_starts
+            runs, self._backlog, self._starts, self._home,
+            times=self._times, last_starts=self._last_starts, family=self.family,
+        )  # fmt: skip
+        self._outcomes = Outcomes(self._times, self.family)
+        self._nesting = Nesting(
+            self.family, runs.ledger, self._backlog, self._home, last_starts=self._last_starts, limits=limits
         )
-        self._outcomes = Outcomes(self._times)
         self.tally = self._outcomes.tally
         self.examination = Examination(self._backlog, runs, self._starts, self._home)
 
@@ -84,8 +103,15 @@ class Core:
         return self._outcomes.has_results or self._runs.lender.has_closed
 
     def take_results(self) -> tuple[list[Result], list[LeaseRecord], list[TaskTimes]]:
-        """Return results and closed leases since the last call, and the times of the results' tasks, in their order."""
-        return self._outcomes.take(), self._runs.lender.take_closed(), self._times.take()
+        """Return the driver's results and closed leases since the last call, and the times of the results' tasks.
+
+        The family has the other results. The times are in the order of the results; none are there when none are kept.
+        """
+        results, times = self._outcomes.take(), self._times.take()
+        if self.family.has_begun:
+            times = [each for each, result in zip(times, results, strict=False) if result.id not in self.family]
+            results = self.family.sort(results)
+        return results, self._runs.lender.take_closed(), times
 
     def take_late(self) -> list[int]:
         """Return the tasks that were taken out because they would not end before the block: they are the driver's."""
@@ -105,6 +131,11 @@ class Core:
     def idle(self) -> bool:
         """Whether there is no task."""
         return not self._home
+
+    @property
+    def only_parents(self) -> bool:
+        """Whether all tasks wait for tasks of their own: nothing else ends soon."""
+        return len(self._home) <= len(self.family.parents)
 
     @property
     def running(self) -> int:
@@ -149,6 +180,35 @@ class Core:
                 self._outcomes.failed(task.id, error, None)
         self._schedule(now)
 
+    # --- tasks of tasks -----------------------------------------------------------------------------------------
+
+    def admit(self, parent: int, spec: bytes, keep: bool, now: float) -> tuple[bytes, int]:
+        """A task asks whether it may submit such tasks; return their specification, and how many there may be.
+
+        Raises:
+            RhapsodyError: It may not. See `Nesting.admit`.
+        """
+        return self._nesting.admit(parent, spec, keep, now), self._nesting.limits.children
+
+    def adopt(self, parent: int, peer: Hashable, tasks: Sequence[Task], keep: bool, *, now: float) -> None:
+        """A task submits tasks; of one that does not run any more nobody wants them."""
+        try:
+            adopted, behind = self._nesting.adopt(parent, peer, tasks, keep=keep, now=now)
+        except NoParent:
+            return
+        if behind and isinstance(active := self._home[parent], ActiveRun):
+            self._runs.out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
+        self.submit(adopted, now)
+
+    def disown(self, peer: Hashable, numbers: Sequence[int], now: float) -> None:
+        """A process wants tasks no more that it has submitted."""
+        self.cancel(self.family.drop(peer, numbers), now)
+
+    def end_orphans(self, now: float) -> None:
+        """Cancel what tasks have submitted that have ended, and so on down."""
+        while orphans := self.family.take_orphans():
+            self.cancel(orphans, now)
+
     def cancel(self, tasks: Iterable[int], now: float) -> None:
         """The driver wants these no more; they are not reported."""
         for task in tasks:
@@ -163,8 +223,11 @@ class Core:
         self._schedule(now)
 
     def return_waiting(self) -> list[int]:
-        """The driver takes back what waits; return it."""
-        tasks = [task.id for task in self._backlog.take()]
+        """The driver takes back what waits, but for tasks of tasks, which are not its own; return it."""
+        if self.family.has_begun:
+            tasks = [task.id for task in self._backlog.take_if(lambda task: task.id not in self.family)]
+        else:
+            tasks = [task.id for task in self._backlog.take()]
         for task in tasks:
             del self._home[task]
             self._outcomes.forget(task)
@@ -338,6 +401,9 @@ class Core:
             home = self._home.pop(task)
             if isinstance(home, Lane):
                 late.setdefault(home, set()).add(task)
+            if task in self.family:
+                self._outcomes.failed(task, UnroutableTask("walltime", 0, "the block ends before"), None)
+                continue
             self._outcomes.forget(task)
             self._late.append(task)
         for lane, tasks in late.items():

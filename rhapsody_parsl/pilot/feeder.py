@@ -3,6 +3,7 @@
 from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.expected_ends import ExpectedEnds
+from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
@@ -29,6 +30,7 @@ class Feeder:
         home: Where each task is: it is kept up with what is given.
         times: When what befell the tasks.
         last_starts: Which tasks end before the block does; None where that never ends.
+        family: Which task submitted which.
 
     Attributes:
         alarms: When a run of those that were given something needs a look.
@@ -36,7 +38,7 @@ class Feeder:
         waits: What those wait for that wait.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         runs: Runs,
         backlog: Backlog,
@@ -45,9 +47,10 @@ class Feeder:
         *,
         times: Times,
         last_starts: LastStarts | None = None,
+        family: Family,
     ) -> None:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
-        self._times, self._last_starts = times, last_starts
+        self._times, self._last_starts, self._family = times, last_starts, family
         self._ledger = runs.ledger
         if backlog.ordering.backfill:
             runs.ends = ExpectedEnds(backlog.spec_of)
@@ -185,6 +188,8 @@ class Feeder:
     def _give(self, active: ActiveRun, tasks: list[Task], now: float) -> None:
         if not active.total or active.lane.mixed:
             self._runs.lender.begin(active, self._backlog.name_of(tasks[0], active.lane))
+        if self._family.has_begun:
+            self._runs.lender.note_parent(active, self._family.parent_of(tasks[0].id))
         for task in tasks:
             self._home[task.id] = active
         active.put(tasks)

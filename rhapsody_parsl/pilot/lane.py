@@ -94,6 +94,7 @@ class ActiveRun:
         ample: Whether it may hold more memory than its only task asks for.
         began: Wall-clock time at which it put its lease to use, for the record.
         name: Of the app whose task was the first since.
+        parent: Number of the task that submitted its tasks, 0 for the driver.
         total: Tasks given since.
         ended_by: Why tasks of it are being stopped, by their number.
         lost_with: Why all of it is being ended.
@@ -109,6 +110,7 @@ class ActiveRun:
         "lease",
         "lost_with",
         "name",
+        "parent",
         "recalled",
         "run",
         "timed",
@@ -123,7 +125,7 @@ class ActiveRun:
         self.lost_with: RhapsodyError | None = None
         self.ended_by: dict[int, EndedBy] = {}
         self.timed = -1
-        self.total = 0
+        self.total = self.parent = 0
         self.name = lane.spec.name
 
     def room(self, cores: int) -> int:
@@ -193,4 +195,4 @@ class ActiveRun:
         """Return the line of the ledger's history; for a run with a lease."""
         id_, shares = (self.lease.id, self.lease.shares) if self.lease else (0, ())
         name = f"{self.name} and others" if self.lane.mixed and self.total > 1 else self.name
-        return LeaseRecord(id_, self.lane.runtime, name, shares, self.began, ended, self.total)
+        return LeaseRecord(id_, self.lane.runtime, name, shares, self.began, ended, self.total, self.parent)

@@ -227,6 +227,11 @@ class Ledger:
             self._best[whole] = self._with_only(lasting, () if whole else self.away)
         return self._best[whole]
 
+    def at_best_beside(self, held: Iterable[Lease]) -> "Ledger":
+        """Return a ledger as it will be when every task is done but those that hold these; not to be changed."""
+        lasting = [lease for lease in self._leases.values() if lease.permanent]
+        return self._with_only([*lasting, *held], self.away)
+
     def beside_services(self) -> "Ledger":
         """Return the same with all that services hold now, which may last as long; not to be changed."""
         if self._beside is None:

@@ -80,11 +80,8 @@ class Lender:
         changed = self._ledger.refit(lease, memory) if lease else None
         if changed is None:
             return False
-        has = len(active.inflight)
-        if active.total:
-            active.total -= has
-            self._closed.append(active.record(self._clock()))
-        active.began, active.total, active.lease = self._clock(), has, changed
+        self._begin_anew(active)
+        active.lease = changed
         (placed,) = active.run.placed
         active.run.placed = (Placed(placed.node, changed.shares[0], placed.ranks),)
         return True
@@ -150,6 +147,20 @@ class Lender:
         if active.total and active.lease is not None:
             self._closed.append(active.record(self._clock()))
             active.total = 0
+
+    def note_parent(self, active: ActiveRun, parent: int) -> None:
+        """A run is given what this task has submitted, 0 for the driver: for the record its lease is another one."""
+        if parent != active.parent:
+            self._begin_anew(active)
+            active.parent = parent
+
+    def _begin_anew(self, active: ActiveRun) -> None:
+        """For the record what a run held ends now, and it goes on with another lease, and what is in flight."""
+        has = len(active.inflight)
+        if active.total:
+            active.total -= has
+            self._closed.append(active.record(self._clock()))
+        active.began, active.total = self._clock(), has
 
     def release(self, active: ActiveRun) -> None:
         """A run is over."""

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
+from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.wire.messages import FAILED, Result, failed
@@ -20,12 +21,14 @@ class Outcomes:
 
     Args:
         times: When what befell them.
+        family: Told of each task that ends, or starts anew.
 
     Attributes:
         tally: Counts those that have ended.
     """
 
-    def __init__(self, times: Times) -> None:
+    def __init__(self, times: Times, family: Family) -> None:
+        self._family = family
         self.tally = Tally()
         self._times = times
         self._results: list[Result] = []
@@ -80,6 +83,7 @@ class Outcomes:
             error: What befell the run.
             untouched: Tasks of it that had not begun.
         """
+        self._family.over(task)
         why = active.ended_by.get(task)
         if why == "cancelled":
             self.cancelled(task, active.lane)
@@ -107,5 +111,7 @@ class Outcomes:
         """A task leaves the block with no outcome."""
         self._times.forget(task)
         self._reruns.forget(task)
+        if self._family.parents:
+            self._family.over(task)
         if self._starts:
             self._starts.pop(task, None)

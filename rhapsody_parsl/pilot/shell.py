@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.config import BlockConfig, decode_service
 from rhapsody_parsl.door.keeper import Door
@@ -32,6 +33,8 @@ from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
+from rhapsody_parsl.pilot.nesting import Limits
+from rhapsody_parsl.pilot.parents import Parents
 from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
@@ -40,7 +43,7 @@ from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import to_wire
-from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
+from rhapsody_parsl.wire.messages import FromParent, FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
@@ -110,6 +113,7 @@ class Shell:
             shared_folder=block_folder(config.shared_folder, block),
             limits_memory=config.enforce_memory,
             ends_at=ends_at,
+            parents=self._hear_parent,
         )
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
@@ -123,8 +127,9 @@ class Shell:
         order = unpacked(config.scheduling, config.ageing)
         self.core = Core(
             runs, self._runtimes, config.default_runtime, windows,
-            scheduling=order, ends=ends, record=config.record,
+            scheduling=order, ends=ends, record=config.record, limits=Limits(config.max_depth, config.max_children),
         )  # fmt: skip
+        self._parents = Parents(self.core)
         self._set_windows(config.services)
         self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
@@ -258,6 +263,14 @@ class Shell:
         self.core.room_changed(time.monotonic())
         self.act()
 
+    # --- what tasks ask ------------------------------------------------------------------------------------------
+
+    def _hear_parent(self, peer: Peer, message: FromParent) -> None:
+        """A task's process says something of tasks that the task submits."""
+        if not self._leaving.begun:
+            self._parents.receive(peer, message)
+            self.act()
+
     # --- what hosts tell -----------------------------------------------------------------------------------------
 
     def _memory_exceeded(self, run: int, error: MemoryExceeded) -> None:
@@ -283,12 +296,14 @@ class Shell:
         there are no results, nobody waits for that end either.
         """
         self.reports.changed = True
+        if self.core.family.orphans:
+            self.core.end_orphans(time.monotonic())
         while instructions := self.core.take():
             for instruction in instructions if not self._leaving.begun else ():
                 self._perform(instruction)
         if self._flushing:
             return
-        if self.core.idle or not self.core.has_results:
+        if self.core.only_parents or not self.core.has_results:
             self._flush()
         else:
             self._flushing = True
@@ -336,6 +351,7 @@ class Shell:
     def _flush(self) -> None:
         self._flushing = False
         results, leases, times = self.core.take_results()
+        self._parents.tell()
         if results or leases:
             self._send(Results(results, leases, times, (time.time(), time.monotonic())))
         if late := self.core.take_late():
@@ -349,7 +365,7 @@ class Shell:
         if waiting := self.core.return_waiting():
             self._send(Returned(0, waiting))
         self._door.drain()
-        if not self.core.running and not self._door.busy:
+        if self.core.idle and not self._door.busy:
             self._leaving.begin("drained")
 
     def _arm_timer(self) -> None:

@@ -6,7 +6,18 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import Done, Message, Result, Results, SharedPayload, Submit, Task, Work
+from rhapsody_parsl.wire.messages import (
+    ChildrenEnded,
+    Done,
+    Message,
+    Result,
+    Results,
+    SharedPayload,
+    Submit,
+    SubmitChildren,
+    Task,
+    Work,
+)
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -17,7 +28,10 @@ M = TypeVar("M")
 _encoder = msgspec.msgpack.Encoder()
 
 
-_FIELDS: dict[type, str] = {Submit: "tasks", Work: "tasks", Results: "results", Done: "results"}
+_FIELDS: dict[type, str] = {
+    **dict.fromkeys((Submit, SubmitChildren, Work), "tasks"),
+    **dict.fromkeys((ChildrenEnded, Done, Results), "results"),
+}
 """The messages that carry payloads, and where."""
 
 

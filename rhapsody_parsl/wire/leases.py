@@ -15,7 +15,10 @@ class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class LeaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A line of the ledger's history; times are seconds since the epoch, `ended` is 0 while the lease runs."""
+    """A line of the ledger's history; times are seconds since the epoch, `ended` is 0 while the lease runs.
+
+    `parent` is the number of the task that submitted its first task; 0 for the driver.
+    """
 
     lease: int
     runtime: str
@@ -24,3 +27,4 @@ class LeaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     began: float
     ended: float
     tasks: int = 0
+    parent: int = 0

@@ -1,4 +1,4 @@
-"""Every message, but those for an engine and for a memory watch, which have a file of their own beside this one.
+"""Every message, but some for engines, memory watches and tasks of tasks, which have files of their own beside it.
 
 Two conversations use them: driver and pilot (over the link), pilot and the processes of a runtime (over a hub).
 A payload is the user's bytes; only the two ends open it.
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.examination import Examine, Examined
@@ -331,10 +332,29 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
+# --- pilot and the process of a task that submits tasks ----------------------------------------------------------
+
+
+class SubmitChildren(Tagged, frozen=True):
+    """A task submits these, whose numbers are its process's own; with `keep` they live on when it ends."""
+
+    parent: int
+    tasks: list[Task]
+    keep: bool = False
+
+
+class ChildrenEnded(Tagged, frozen=True):
+    """These ended, by the numbers of the process that they are for."""
+
+    results: list[Result]
+
+
+FromParent = AskChild | SubmitChildren | CancelChildren
+ToParent = ChildAnswer | ChildrenEnded
 ToCore = Submit | Cancel | Stop | Serve | Examine
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Goodbye
 ToPilot = ToCore | Tunnelled
 FromPilot = FromCore | Tunnelled
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | FromParent
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -33,12 +33,14 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
         runtime: Whose it is.
         began: Seconds since the epoch.
         shares: What it holds of each node.
+        parent: Number of the task that submitted its first task to its own block; 0 for the driver's.
     """
 
     name: str
     runtime: str
     began: float
     shares: tuple[ShareView, ...]
+    parent: int = 0
 
 
 class BlockView(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,9 @@ class _Interval(ctypes.Structure):
     _fields_ = [("every_s", ctypes.c_long), ("every_ns", ctypes.c_long), ("s", ctypes.c_long), ("ns", ctypes.c_long)]
 
 
+_AT_ONCE = _Interval(0, 0, 0, 1)
+
+
 class _Alarm:
     """Wakes a thread some time after it was set last, for one call to the kernel a setting (Linux's timerfd).
 
@@ -37,6 +40,10 @@ class _Alarm:
     def set(self) -> None:
         """Start anew."""
         _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(self._interval), None)
+
+    def go_off(self) -> None:
+        """Go off now."""
+        _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(_AT_ONCE), None)
 
     def wait(self) -> None:
         """Wait until it has gone off."""
@@ -94,6 +101,23 @@ class Inbox:
             self._listens = self._at_work
         while self._listens:
             self._hear()
+
+    def at_work_on(self) -> int:
+        """Return the number of the task that has begun, 0 while none has."""
+        begun = self._begun
+        return begun[1] if begun else 0
+
+    def listen_soon(self) -> None:
+        """See that the pilot is heard: a task that is at work has asked it something."""
+        if not self._listens:
+            self._alarm.go_off()
+
+    def hear_on_listener(self) -> bool:
+        """Wait for a message and take it in, on the listener's thread; False on any other."""
+        if not isinstance(threading.current_thread(), Listener):
+            return False
+        self._hear()
+        return True
 
     def begin(self, run: int, task: int) -> bool:
         """Claim a task; False when it was recalled meanwhile."""

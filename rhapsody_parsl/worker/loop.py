@@ -20,7 +20,9 @@ from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.mark import Mark, folder_of, made
 from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_below
 from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.child_messages import ChildAnswer
 from rhapsody_parsl.wire.messages import (
+    ChildrenEnded,
     Done,
     Failed,
     Quit,
@@ -35,6 +37,7 @@ from rhapsody_parsl.wire.messages import (
     failed,
 )
 from rhapsody_parsl.wire.shared_memory import deliver, opened
+from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
 from rhapsody_parsl.worker.memory import Before
@@ -131,6 +134,8 @@ class Ear:
                 self.inbox.put(work)
             case Recall() as recall:
                 return self._recall(recall)
+            case ChildAnswer() | ChildrenEnded():
+                line.take(message)
             case Quit():
                 return False
             case other:
@@ -219,7 +224,7 @@ def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
     began = time.perf_counter()
     read, write = os.pipe()
     command = [sys.executable, "-m", "rhapsody_parsl.worker.once", str(write)]
-    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON}
+    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON} | line.variable(task)
     child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True, env=env)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
@@ -284,6 +289,8 @@ def serve(
     spoke = Spoke(endpoint, name)
     outbox = Outbox(spoke)
     inbox = Ear(spoke, outbox, mark).inbox
+    line.Here.endpoint = endpoint
+    line.join(line.WorkerLine(spoke, inbox))
     Listener(inbox).start()  # a process limit may forbid it, and who is not complete is not ready
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
     runs = runner(inbox, outbox, Before(mark))

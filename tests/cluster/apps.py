@@ -15,12 +15,25 @@ from typing import Any
 
 import psutil
 
-from rhapsody_parsl import service
+from rhapsody_parsl import block, service
 
 
 def where() -> tuple[str, list[int]]:
     """Return host and affinity mask."""
     return os.uname().nodename, sorted(os.sched_getaffinity(0))
+
+
+def filled(size: int) -> tuple[str, bytes]:
+    """Return the host and so many bytes."""
+    return os.uname().nodename, bytes(size)
+
+
+def submit_to(hosts: list[str], size: int) -> list[tuple[str, int]]:
+    """Have bytes made on each of some hosts; return where each came from, and how many."""
+    with block() as here:
+        specs = [{"labels": [host]} for host in hosts]
+        made = [here.submit(filled, size, resource_specification=spec).result() for spec in specs]
+    return [(host, len(data)) for host, data in made]
 
 
 def die_at(number: int, deadly: int) -> int:

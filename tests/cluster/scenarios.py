@@ -88,6 +88,7 @@ def _spanning(nodes: int) -> dict[str, Any]:
 def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slurm", deadly: bool = False) -> None:
     """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all).
 
+    Then tasks on the second host, one in a fresh process, have large results made by tasks of their own on each host.
     With `deadly`, then a hundred short ones on another host than the pilot's, the fiftieth of which kills its worker;
     then one that breaks its worker's connection.
     """
@@ -98,6 +99,9 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
         futures = [executor.submit(apps.meet, {}, str(meeting), cores) for _ in range(cores)]
         tell("met", [future.result(PATIENCE) for future in futures])
         tell("seconds", round(time.monotonic() - began, 1))
+        for isolation in ("shared", "process"):
+            spec = {"labels": ["vn2"], "cores": 0, "isolation": isolation}
+            tell("inside", executor.submit(apps.submit_to, spec, ["vn1", "vn2", "vn3"], 300_000).result(PATIENCE))
         if deadly:
             for number in range(20):  # by then they are known to be short
                 executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50).result(PATIENCE)

@@ -69,6 +69,11 @@ def test_the_training_runs(tmp_path: Path) -> None:
     assert said.split("\n")[-2] == "2 ranks found y = 2.0 x + 1.0"
 
 
+def test_the_search_from_inside_the_block(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "inside.py"), folder=tmp_path)
+    assert said.split("\n")[-2] == "3.000"
+
+
 def test_the_async_apps_run(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
     assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"

@@ -24,7 +24,9 @@ OURS = "rhapsody_parsl"
 NEED_OTHERS = ("dragon.patches", "dragon.backend", "dragon.worker", "mpi.world.rank", "vllm.engine", "vllm.engine_host")
 """Modules of processes that have their runtime's packages, or are programs."""
 MEANT = {
+    "BlockExecutor": {"shutdown", "submit"},
     "BlockLife": {"_get_launch_command", "_last_poll_time", "_launch_block"},
+    "ChildFuture": {"cancel"},
     "RhapsodyEngine": {"_engine_ready", "_handle_task_exception", "_submit"},
     "RhapsodyExecutor": {"_executor_exception"},
     "ControlServer": {"run"},

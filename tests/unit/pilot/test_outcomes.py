@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from rhapsody_parsl.errors import BackendFailed, WalltimeExceeded, WorkerLost
+from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.lane import ActiveRun, EndedBy, Lane
 from rhapsody_parsl.pilot.outcomes import Outcomes
 from rhapsody_parsl.pilot.pool import Pool
@@ -40,7 +41,7 @@ def told(outcomes: Outcomes) -> list[str]:
     ],
 )
 def test_a_result_counts_by_why_its_task_ended(ended_by: EndedBy | None, kind: int, names: list[str]) -> None:
-    outcomes = Outcomes(Times())
+    outcomes = Outcomes(Times(), Family())
     assert outcomes.ended(make_run(ended_by), Result(1, kind, b"")) == bool(names)
     assert told(outcomes) == names
     total = Totals(done=names.count("ok"), failed=len(names) - names.count("ok"), cancelled=not names)
@@ -51,13 +52,13 @@ def test_a_result_counts_by_why_its_task_ended(ended_by: EndedBy | None, kind: i
     ("ended_by", "names"), [(None, ["WorkerLost"]), (WalltimeExceeded(5.0), ["WalltimeExceeded"]), ("cancelled", [])]
 )
 def test_a_lost_task_that_may_not_run_again_is_told_of(ended_by: EndedBy | None, names: list[str]) -> None:
-    outcomes = Outcomes(Times())
+    outcomes = Outcomes(Times(), Family())
     assert not outcomes.survives(make_run(ended_by), 1, LOST, ())
     assert told(outcomes) == names
 
 
 def test_a_lost_task_runs_again_three_times_and_as_often_as_it_had_not_begun() -> None:
-    outcomes, active = Outcomes(Times()), make_run(on_loss="rerun")
+    outcomes, active = Outcomes(Times(), Family()), make_run(on_loss="rerun")
     assert all(outcomes.survives(active, 1, LOST, ()) for _ in range(3))
     assert all(outcomes.survives(active, 1, LOST, [1]) for _ in range(9))
     assert not outcomes.survives(active, 1, LOST, ())
@@ -65,14 +66,14 @@ def test_a_lost_task_runs_again_three_times_and_as_often_as_it_had_not_begun() -
 
 
 def test_one_that_left_begins_to_count_anew() -> None:
-    outcomes, active = Outcomes(Times()), make_run(on_loss="rerun")
+    outcomes, active = Outcomes(Times(), Family()), make_run(on_loss="rerun")
     for _ in range(2):
         assert all(outcomes.survives(active, 1, LOST, ()) for _ in range(3))
         outcomes.forget(1)
 
 
 def test_a_task_whose_process_does_not_start_has_three_starts_and_a_result_forgets_them() -> None:
-    outcomes, active, failed = Outcomes(Times()), make_run(), BackendFailed("a worker", "no process more")
+    outcomes, active, failed = Outcomes(Times(), Family()), make_run(), BackendFailed("a worker", "no process more")
     for _ in range(2):
         assert all(outcomes.survives(active, 1, failed, [1]) for _ in range(2))
         outcomes.ended(active, Result(1, RESULT, b""))

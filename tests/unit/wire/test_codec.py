@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.wire import door, messages
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
@@ -110,6 +111,13 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     Abort: st.builds(Abort, ids), Pulse: st.just(Pulse()), m.Ready: st.builds(m.Ready, names, numbers, facts),
     m.Done: st.builds(m.Done, numbers, results), m.Returned: st.builds(m.Returned, numbers, ids),
     m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
+    AskChild: st.builds(AskChild, numbers, numbers, st.binary(), st.booleans()),
+    ChildAnswer: st.builds(
+        ChildAnswer, numbers, st.binary(), numbers, names, st.lists(plain, max_size=3).map(tuple)
+    ),
+    CancelChildren: st.builds(CancelChildren, ids),
+    m.SubmitChildren: st.builds(m.SubmitChildren, numbers, tasks, st.booleans()),
+    m.ChildrenEnded: st.builds(m.ChildrenEnded, results),
     m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),

@@ -8,7 +8,9 @@ import pytest
 from rhapsody_parsl.agents.words import FromAgent, Settings, ToAgent
 from rhapsody_parsl.wire.messages import Message
 
-FREE = dict.fromkeys(("Failed.facts", "Served.facts"), "the facts of an error, which its class names")
+FREE = dict.fromkeys(
+    ("ChildAnswer.facts", "Failed.facts", "Served.facts"), "the facts of an error, which its class names"
+)
 """Fields that may hold anything, and what they hold."""
 
 

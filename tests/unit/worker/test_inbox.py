@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -19,11 +20,18 @@ class Pilot:
     def __init__(self) -> None:
         self.sent: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.takers: list[str] = []
+        self.together = False
+        self._ears = threading.Lock()
         self.inbox = Inbox(self._hear)
         Listener(self.inbox).start()
 
     def _hear(self) -> None:
-        work = self.sent.get(timeout=20)
+        self.together |= not self._ears.acquire(blocking=False)
+        try:
+            work = self.sent.get(timeout=20)
+        finally:
+            with suppress(RuntimeError):  # two were here
+                self._ears.release()
         if work is None:
             threading.Event().wait()  # the listener, which would else fail in the middle of another test
             return
@@ -84,3 +92,25 @@ def test_all_work_is_done_in_order_whoever_receives(pilot: Pilot) -> None:
     sender.join()
     assert done == list(range(total))
     assert set(pilot.takers) == {threading.current_thread().name, "listener"}
+
+
+def test_who_asks_and_does_not_wait_here_is_heard_for_at_once(pilot: Pilot) -> None:
+    pilot.sent.put(work(0))
+    pilot.inbox.get()
+    pilot.inbox.listen_soon()
+    pilot.sent.put(work(1))
+    until(lambda: pilot.takers[1:] == ["listener"], 10)
+    assert not pilot.together
+    pilot.inbox.get()
+    for number in range(2, 50):
+        assert pilot.inbox.begin(number - 1, number - 1)
+        assert pilot.inbox.at_work_on() == number - 1
+        pilot.inbox.listen_soon()
+        pilot.inbox.end()
+        pilot.sent.put(work(number))
+        assert pilot.inbox.get().run == number
+    assert not pilot.together, "one hears at a time"
+
+
+def test_only_the_listener_hears_on_its_thread(pilot: Pilot) -> None:
+    assert not pilot.inbox.hear_on_listener()

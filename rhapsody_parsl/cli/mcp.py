@@ -1,0 +1,148 @@
+"""`rhapsody-parsl mcp SCRIPT`: the apps of a script as tools for agents, by the Model Context Protocol (MCP)."""
+
+import argparse
+import ast
+import asyncio
+import contextlib
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rhapsody_parsl.errors import InvalidTask, MissingPackage, RhapsodyError
+
+__all__ = ("add", "apps_of", "as_tool")
+
+_OF_PARSL = ("inputs", "outputs", "stdout", "stderr", "walltime", "parsl_resource_specification")
+"""Parameters that are Parsl's, and no model's to choose."""
+_EVERY = 1.0
+"""Seconds between two words of progress."""
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand's parser."""
+    serve = commands.add_parser("mcp", help="serve the apps of a script as tools for agents (MCP, standard streams)")
+    serve.add_argument("script", type=Path, help="defines apps, and `config`, a parsl.Config")
+    serve.add_argument("--name", default="rhapsody-parsl", help="what the server calls itself")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - it loads much
+    except ImportError as problem:
+        raise MissingPackage(problem.name or "mcp", "mcp", "here") from None
+    wire = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr), _loaded(arguments.script) as apps:
+        server: Any = MCPServer(arguments.name, log_level="WARNING")
+        for name, app in apps.items():
+            server.add_tool(as_tool(app), name=name, description=inspect.getdoc(app.func) or name)
+        with contextlib.redirect_stdout(wire):
+            asyncio.run(server.run_stdio_async())
+    return 0
+
+
+@contextlib.contextmanager
+def _loaded(script: Path) -> Iterator[dict[str, Any]]:
+    """Run a script and load its configuration for as long as the block lasts.
+
+    Yields:
+        Its apps, by name.
+
+    Raises:
+        RhapsodyError: It defines no app, or no `config`.
+    """
+    import parsl  # noqa: PLC0415 - a second, which the other subcommands need not wait for
+
+    found = run(script)
+    apps, config = apps_of(found), found.get("config")
+    if not apps:
+        raise RhapsodyError(f"{script} defines no app. Decorate a function with @python_app or @bash_app.")
+    if not isinstance(config, parsl.Config):
+        raise RhapsodyError(f"{script} defines no `config`. Write config = parsl.Config(executors=[...]) in it.")
+    with parsl.load(config):
+        yield apps
+
+
+def run(script: Path) -> dict[str, Any]:
+    """Return the names of a script that is run as `__main__`, but for what stands below `if __name__ == "__main__":`.
+
+    As in `__main__`, functions travel by value.
+
+    Raises:
+        InvalidTask: There is no such file.
+    """
+    if not script.is_file():
+        raise InvalidTask("script", str(script), "there is no such file", "Give the path of a Python script")
+    sys.path.insert(0, str(script.parent.absolute()))
+    tree = ast.parse(script.read_text(), str(script))
+    tree.body = [statement for statement in tree.body if not _is_guard(statement)]
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = str(script)
+    exec(compile(tree, str(script), "exec"), main.__dict__)  # noqa: S102 - the user's script, as Python runs it
+    return main.__dict__
+
+
+def _is_guard(statement: ast.stmt) -> bool:
+    """Whether it is `if __name__ == "__main__":`."""
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "__name__ == '__main__'"
+
+
+def apps_of(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the apps among the names of a module, but for those with a leading underscore."""
+    from parsl.app.app import AppBase  # noqa: PLC0415 - as above
+
+    return {name: app for name, app in names.items() if isinstance(app, AppBase) and not name.startswith("_")}
+
+
+def as_tool(app: Any) -> Callable[..., Any]:
+    """Return what the server calls for an app: a coroutine function with the app's parameters."""
+    from mcp.server.mcpserver import Context  # noqa: PLC0415 - it loads much
+
+    async def call(rhapsody_context: Any, **arguments: Any) -> Any:
+        return await _result(app(**arguments), rhapsody_context)
+
+    signature = inspect.signature(app.func, eval_str=True)
+    own = [
+        parameter.replace(kind=parameter.KEYWORD_ONLY)
+        for parameter in signature.parameters.values()
+        if parameter.name not in _OF_PARSL and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    ]
+    context = inspect.Parameter("rhapsody_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
+    call.__name__ = getattr(app.func, "__name__", "app")
+    call.__signature__ = signature.replace(parameters=[context, *own])  # type: ignore[attr-defined]  # read by inspect
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own)}
+    call.__annotations__["return"] = signature.return_annotation
+    return call
+
+
+async def _result(future: "Future[Any]", context: Any) -> Any:
+    """Await a call; tell the client how long it has taken, and stop the task when the client wants it no more."""
+    from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415 - it is loaded
+
+    began, waiting = time.monotonic(), asyncio.wrap_future(future)
+    try:
+        while not (await asyncio.wait([waiting], timeout=_EVERY))[0]:
+            await context.report_progress(round(time.monotonic() - began, 1), message=_state_of(future))
+        return waiting.result()
+    except asyncio.CancelledError:
+        _cancel(future)
+        raise
+    except Exception as problem:  # whatever the app raises is for the model to read
+        raise ToolError(f"{type(problem).__name__}: {problem}") from problem
+
+
+def _state_of(future: Any) -> str:
+    """Return what Parsl says of an app's future."""
+    return str(future.task_status()) if hasattr(future, "task_status") else "running"
+
+
+def _cancel(future: Any) -> None:
+    """Stop the task of an app: Parsl cancels none, the executor's own future does."""
+    inner = getattr(future, "task_record", {}).get("exec_fu")
+    if inner is not None:
+        inner.cancel()

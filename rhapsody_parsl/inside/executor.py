@@ -1,0 +1,104 @@
+"""`rhapsody_parsl.block()`: the block that a task runs in, as a `concurrent.futures.Executor`."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, wait
+from typing import Any
+
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.inside.client import client
+from rhapsody_parsl.inside.functions import asked
+
+__all__ = ("BlockExecutor", "block")
+
+
+def block(*, outlive: bool = False) -> "BlockExecutor":
+    """Return the block that this task runs in; tasks submitted there are answered by its pilot.
+
+    Args:
+        outlive: Whether they live on when this task finishes, fails or is cancelled; without it they are cancelled
+            then. Nobody gets their results.
+
+    Raises:
+        NoParent: No task of a `RhapsodyExecutor` runs in this process.
+    """
+    return BlockExecutor(outlive)
+
+
+class BlockExecutor(Executor):
+    """The block of the task that made it, until this finishes.
+
+    A future's callbacks run on the thread that hears the pilot. They may submit, but must not wait for a future.
+
+    Args:
+        outlive: See `block`.
+    """
+
+    def __init__(self, outlive: bool = False) -> None:
+        self._client, self._outlive = client(), outlive
+        self._parent = self._client.enter()
+        self._open: set[Future[Any]] = set()
+        self._lock = threading.Lock()
+        self._is_shut = False
+
+    def submit(  # type: ignore[override]  # one keyword more than the standard library's
+        self,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        resource_specification: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Future[Any]:
+        """Submit a call.
+
+        Args:
+            function: The function; its `@annotate` counts.
+            args: Positional arguments.
+            resource_specification: Overrides the annotation key by key.
+            kwargs: Keyword arguments.
+
+        Returns:
+            A future for the result; `cancel()` works on queued and running tasks.
+
+        Raises:
+            InvalidTask: The task can never run. `NeedsItsParent`: it would wait for what this task holds.
+            PayloadError: The function or an argument cannot be serialized.
+            TooDeep: Too many tasks are above it.
+            TooManyChildren: This task has too many that have not finished.
+            NoParent: This task has finished.
+            RhapsodyError: This executor was shut down.
+        """
+        if self._is_shut:
+            raise RhapsodyError("This executor was shut down. Call rhapsody_parsl.block() for another one.")
+        future = self._client.submit(
+            self._parent, asked(function, resource_specification), function,
+            args=args, kwargs=kwargs, keep=self._outlive,
+        )  # fmt: skip
+        with self._lock:
+            self._open.add(future)
+        future.add_done_callback(self._ended)
+        return future
+
+    def _ended(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._open.discard(future)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks.
+
+        Args:
+            wait: Whether to wait for those that were submitted here.
+            cancel_futures: Whether to cancel them, the running ones too.
+        """
+        self._is_shut = True
+        with self._lock:
+            left = list(self._open)
+        if cancel_futures:
+            for future in left:
+                future.cancel()
+        if wait:
+            _wait(left)
+
+
+_wait = wait
+"""`shutdown` has a parameter of this name."""

@@ -1,0 +1,136 @@
+"""Which task submitted which: numbers of the block's own, answers to their processes, and ends with their parents."""
+
+from collections.abc import Hashable, Sequence
+
+import msgspec
+
+from rhapsody_parsl.wire.messages import Result, Task
+
+__all__ = ("FIRST", "Family")
+
+FIRST = 1 << 48
+"""Numbers from here on are the block's; the driver counts its own from one."""
+
+
+class _Child(msgspec.Struct):
+    """A task that a task submitted.
+
+    Attributes:
+        parent: The number of that.
+        peer: Whom to answer.
+        number: How that calls it.
+        keep: Whether it lives on when its parent ends.
+        depth: How many tasks are above it.
+    """
+
+    parent: int
+    peer: Hashable
+    number: int
+    keep: bool
+    depth: int
+
+
+class Family:
+    """The tasks of a block that other tasks submitted, until their results have been taken.
+
+    Attributes:
+        parents: Tasks that have submitted some which have not ended, with these.
+        orphans: Tasks whose parent has ended, and that are to end with it.
+        unread: Results that nobody waits for.
+        has_begun: Whether a task has ever submitted one.
+    """
+
+    def __init__(self) -> None:
+        self.parents: dict[int, dict[int, None]] = {}
+        self.orphans: list[int] = []
+        self.unread: list[Result] = []
+        self._children: dict[int, _Child] = {}
+        self._numbers: dict[tuple[Hashable, int], int] = {}
+        self._answers: dict[Hashable, list[Result]] = {}
+        self._count = FIRST
+        self.has_begun = False
+
+    def __contains__(self, task: int) -> bool:
+        return task >= FIRST
+
+    def adopt(self, parent: int, peer: Hashable, tasks: Sequence[Task], keep: bool) -> list[Task]:
+        """Take in what a task has submitted; return it under numbers of ours."""
+        self.has_begun = True
+        depth, known, adopted = self.depth_of(parent) + 1, self.parents.setdefault(parent, {}), []
+        for task in tasks:
+            number, self._count = self._count, self._count + 1
+            self._children[number] = _Child(parent, peer, task.id, keep, depth)
+            self._numbers[peer, task.id] = number
+            known[number] = None
+            adopted.append(msgspec.structs.replace(task, id=number))
+        return adopted
+
+    def parent_of(self, task: int) -> int:
+        """Return the number of the task that submitted one; 0 for the driver's."""
+        child = self._children.get(task)
+        return child.parent if child else 0
+
+    def depth_of(self, task: int) -> int:
+        """Return how many tasks are above one."""
+        child = self._children.get(task)
+        return child.depth if child else 0
+
+    def children_of(self, parent: int) -> int:
+        """Return how many unfinished tasks a task has."""
+        return len(self.parents.get(parent, ()))
+
+    def over(self, parent: int) -> None:
+        """A task has ended, or is to start anew: those that it submitted are to end, or live on by themselves."""
+        for number in self.parents.pop(parent, ()):
+            child = self._children[number]
+            self._numbers.pop((child.peer, child.number), None)
+            if child.keep:
+                child.peer = None
+            else:
+                del self._children[number]
+                self.orphans.append(number)
+
+    def take_orphans(self) -> list[int]:
+        """Return the orphans since the last call."""
+        orphans, self.orphans = self.orphans, []
+        return orphans
+
+    def drop(self, peer: Hashable, numbers: Sequence[int]) -> list[int]:
+        """A process wants these no more; return our numbers of those that had not ended."""
+        dropped = [own for number in numbers if (own := self._numbers.pop((peer, number), 0))]
+        for own in dropped:
+            self._remove(own)
+        return dropped
+
+    def sort(self, results: Sequence[Result]) -> list[Result]:
+        """Return the driver's of some results; the others are kept for whoever submitted their tasks."""
+        for result in results:
+            if result.id >= FIRST:
+                self._answer(result)
+        return [result for result in results if result.id < FIRST]
+
+    def _answer(self, result: Result) -> None:
+        child = self._remove(result.id)
+        if child is None or child.peer is None:
+            self.unread.append(result)
+            return
+        del self._numbers[child.peer, child.number]
+        self._answers.setdefault(child.peer, []).append(msgspec.structs.replace(result, id=child.number))
+
+    def _remove(self, number: int) -> _Child | None:
+        child = self._children.pop(number, None)
+        if child and (others := self.parents.get(child.parent)):
+            others.pop(number, None)
+            if not others:
+                del self.parents[child.parent]
+        return child
+
+    def take_answers(self) -> dict[Hashable, list[Result]]:
+        """Return the results since the last call, by whom they are for."""
+        answers, self._answers = self._answers, {}
+        return answers
+
+    def take_unread(self) -> list[Result]:
+        """Return the results since the last call that nobody waits for: their files can go."""
+        unread, self.unread = self.unread, []
+        return unread

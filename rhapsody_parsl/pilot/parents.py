@@ -1,0 +1,57 @@
+"""What the processes of tasks ask about tasks of their own, and what they are answered."""
+
+import time
+
+from rhapsody_parsl.block.exchange import Peer
+from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
+from rhapsody_parsl.wire.failures import to_wire
+from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, SubmitChildren
+from rhapsody_parsl.wire.shared_memory import check_shared, discard
+
+__all__ = ("Parents",)
+
+
+class Parents:
+    """The shell between the core and tasks that submit tasks.
+
+    Args:
+        core: Decides.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def receive(self, peer: Peer, message: FromParent) -> None:
+        """A process says something about tasks of its own.
+
+        Raises:
+            MalformedFrame: A payload lies where none may.
+        """
+        now = time.monotonic()
+        match message:
+            case SubmitChildren(parent=parent, tasks=tasks, keep=keep):
+                check_shared(tasks, "")
+                self._core.adopt(parent, peer, tasks, keep, now=now)
+            case CancelChildren(tasks=numbers):
+                self._core.disown(peer, numbers, now)
+            case AskChild():
+                peer.send(self._answer(message, now))
+
+    def _answer(self, ask: AskChild, now: float) -> ChildAnswer:
+        try:
+            spec, most = self._core.admit(ask.parent, ask.spec, ask.keep, now)
+        except RhapsodyError as error:
+            name, facts = to_wire(error)
+            return ChildAnswer(ask.order, error=name, facts=tuple(facts))
+        return ChildAnswer(ask.order, spec, most)
+
+    def tell(self) -> None:
+        """Tell processes what has ended, and remove what nobody reads."""
+        family = self._core.family
+        for peer, results in family.take_answers().items():
+            if isinstance(peer, Peer):
+                peer.send(ChildrenEnded(results))
+        for result in family.take_unread():
+            discard(result)

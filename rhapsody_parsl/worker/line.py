@@ -1,0 +1,143 @@
+"""How a task's process speaks with the pilot about tasks of its own: over the line that its work came by.
+
+A fresh process has no such line. It opens one when its task first asks, by what a variable says.
+"""
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import FromParent, ToParent
+from rhapsody_parsl.worker.inbox import Inbox
+
+__all__ = ("VARIABLE", "Here", "Line", "WorkerLine", "join", "line", "take", "variable")
+
+VARIABLE = "RHAPSODY_TASK"
+"""Tells a fresh process its task's number, and where the pilot is."""
+
+
+class Line(Protocol):
+    """What the process of a task has of the pilot."""
+
+    def task(self) -> int:
+        """Return the number of the task at work, 0 while there is none."""
+
+    def send(self, message: FromParent) -> None:
+        """Say something; any thread may."""
+
+    def listen(self) -> None:
+        """See that answers are heard from now on, until the task has finished."""
+
+    def hear(self) -> bool:
+        """Wait for an answer and take it, on the thread that listens; False on any other."""
+
+
+class Here:
+    """That of this process.
+
+    Attributes:
+        line: None where there is none.
+        pid: Of the process that has it: a child that it forked has none.
+        heard: Takes the answers.
+        endpoint: Where the pilot is, or its agent on this host: the hub's.
+    """
+
+    line: Line | None = None
+    pid = 0
+    heard: Callable[[ToParent], None] | None = None
+    endpoint = ""
+
+
+def join(line: Line) -> None:
+    """This process has a line to the pilot."""
+    Here.line, Here.pid = line, os.getpid()
+
+
+def line() -> Line | None:
+    """Return the line of this process, None for one that no task runs in."""
+    if Here.pid != os.getpid() and (stated := os.environ.get(VARIABLE)):
+        join(_OwnLine(*json.loads(stated)))
+    return Here.line if Here.pid == os.getpid() else None
+
+
+def variable(task: int) -> dict[str, str]:
+    """Return what tells a fresh process of a task where the pilot is; nothing where this one does not know."""
+    return {VARIABLE: json.dumps([task, Here.endpoint])} if Here.endpoint else {}
+
+
+def take(message: ToParent) -> None:
+    """An answer has come; one that nobody waits for any more is passed over."""
+    if Here.heard is not None:
+        Here.heard(message)
+
+
+class WorkerLine:
+    """That of a resident process, which hears of its work over the same.
+
+    Args:
+        spoke: To the pilot.
+        inbox: Knows which task is at work, and who listens.
+    """
+
+    def __init__(self, spoke: Spoke, inbox: Inbox) -> None:
+        self._spoke, self._inbox = spoke, inbox
+
+    def task(self) -> int:
+        """Return the number of the task at work, 0 while there is none."""
+        return self._inbox.at_work_on()
+
+    def send(self, message: FromParent) -> None:
+        """Say something; any thread may."""
+        self._spoke.send(message)
+
+    def listen(self) -> None:
+        """See that answers are heard from now on, until the task has finished."""
+        self._inbox.listen_soon()
+
+    def hear(self) -> bool:
+        """Wait for an answer and take it, on the thread that listens; False on any other."""
+        return self._inbox.hear_on_listener()
+
+
+class _OwnLine:
+    """That of a fresh process, made when its task first asks.
+
+    Args:
+        task: The task's number.
+        endpoint: The hub's.
+    """
+
+    def __init__(self, task: int, endpoint: str) -> None:
+        self._task = task
+        self._spoke = Spoke(endpoint, f"task-{task}-{secrets.token_hex(4)}")
+        self._thread = threading.Thread(target=self._listen, name="answers of the pilot", daemon=True)
+        self._thread.start()
+
+    def task(self) -> int:
+        """Return the number of the task."""
+        return self._task
+
+    def send(self, message: FromParent) -> None:
+        """Say something; any thread may."""
+        self._spoke.send(message)
+
+    def listen(self) -> None:
+        """Do nothing: a thread listens."""
+
+    def hear(self) -> bool:
+        """Wait for an answer and take it, on the thread that listens; False on any other."""
+        return threading.current_thread() is self._thread and self._hear()
+
+    def _listen(self) -> None:
+        while self._hear():
+            pass
+
+    def _hear(self) -> bool:
+        message = self._spoke.receive()
+        if isinstance(message, ToParent):
+            take(message)
+        return message is not None

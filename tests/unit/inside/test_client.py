@@ -1,0 +1,129 @@
+"""A process's conversation with the pilot, with a line that the test answers."""
+
+from concurrent.futures import CancelledError
+from typing import Any
+
+import msgspec
+import pytest
+
+from rhapsody_parsl.errors import NoParent, TooDeep, TooManyChildren
+from rhapsody_parsl.inside.client import ChildFuture, Client
+from rhapsody_parsl.inside.functions import asked
+from rhapsody_parsl.payload import open_call, pack_result
+from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
+from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Result, SubmitChildren, failed
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+class FakeLine:
+    """Answers at once what is asked; runs what is submitted when told to."""
+
+    def __init__(self, **answer: Any) -> None:
+        self.now, self.answer = 7, {"most": 9, **answer}
+        self.sent: list[Any] = []
+        self.client = Client(self)
+
+    def task(self) -> int:
+        return self.now
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+        if isinstance(message, AskChild):
+            self.client.take(ChildAnswer(message.order, b"admitted", **self.answer))
+
+    def listen(self) -> None: ...
+
+    def hear(self) -> bool:
+        return False
+
+    def run(self) -> None:
+        for message in [one for one in self.sent if isinstance(one, SubmitChildren)]:
+            self.sent.remove(message)
+            self.client.take(ChildrenEnded([made(task.id, task.payload) for task in message.tasks]))
+
+    def submit(self, number: int = 1, *, parent: int = 7, keep: bool = False) -> ChildFuture:
+        spec = asked(double, None)
+        return self.client.submit(parent, spec, double, args=(number,), kwargs={}, keep=keep)
+
+    def kinds(self) -> list[str]:
+        return [type(message).__name__ for message in self.sent]
+
+
+def made(number: int, payload: Any) -> Result:
+    function, args, kwargs = open_call(payload)
+    return Result(number, RESULT, pack_result(function(*args, **kwargs)))
+
+
+def test_a_specification_is_asked_once_and_results_find_their_futures() -> None:
+    line = FakeLine()
+    futures = [line.submit(number) for number in range(3)]
+    assert line.kinds() == ["AskChild"] + 3 * ["SubmitChildren"]
+    line.run()
+    assert [future.result() for future in reversed(futures)] == [4, 2, 0]
+    last = line.submit(5)
+    line.run()
+    assert last.exception() is None
+    line.submit(5, keep=True)
+    assert line.kinds() == ["AskChild", "AskChild", "SubmitChildren"]
+    assert line.sent[-1].keep
+
+
+def test_a_refusal_is_the_pilots_error_and_is_asked_again() -> None:
+    line = FakeLine(error="TooDeep", facts=(3,))
+    for _ in range(2):
+        with pytest.raises(TooDeep, match="max_depth=3"):
+            line.submit()
+    assert line.kinds() == ["AskChild", "AskChild"]
+
+
+def test_the_number_is_bounded() -> None:
+    line = FakeLine(most=2)
+    line.submit(), line.submit()
+    with pytest.raises(TooManyChildren, match="max_children=2"):
+        line.submit()
+    line.run()
+    line.submit()
+
+
+def test_what_is_cancelled_is_told_once_and_its_result_is_nobodys() -> None:
+    line = FakeLine()
+    future = line.submit()
+    assert future.cancel()
+    assert future.cancel()
+    assert line.sent[-1] == CancelChildren([future.number])
+    assert line.kinds().count("CancelChildren") == 1
+    line.run()
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_an_error_of_ours_is_raised() -> None:
+    line = FakeLine()
+    future = line.submit()
+    line.client.take(ChildrenEnded([failed(future.number, TooDeep(1))]))
+    with pytest.raises(TooDeep):
+        future.result()
+
+
+def test_the_next_task_of_a_process_inherits_nothing() -> None:
+    line = FakeLine()
+    left = line.submit()
+    line.now = 8
+    line.submit(parent=8)
+    assert left.cancelled()
+    assert line.kinds() == ["AskChild", "SubmitChildren", "AskChild", "SubmitChildren"], "nobody is told"
+    with pytest.raises(NoParent):
+        line.submit(parent=7)
+    line.now = 0
+    with pytest.raises(NoParent):
+        line.submit(parent=8)
+
+
+def test_answers_that_nobody_waits_for_are_passed_over() -> None:
+    line = FakeLine()
+    line.client.take(ChildrenEnded([Result(99, RESULT, b"")]))
+    line.client.take(ChildAnswer(99))
+    assert msgspec.structs.asdict(ChildAnswer(99))["most"] == 0
