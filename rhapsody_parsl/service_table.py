@@ -53,8 +53,15 @@ def of_class(kind: type) -> ServiceRow:
 
 
 def of_tag(tag: str) -> ServiceRow:
-    """Return the row of a configuration that travels."""
-    return next(row for row in _ROWS if row.tag == tag)
+    """Return the row of a configuration that travels.
+
+    Raises:
+        ValueError: There is none of this tag.
+    """
+    for row in _ROWS:
+        if row.tag == tag:
+            return row
+    raise ValueError(f"no kind of service has the tag {tag!r}")
 
 
 def of_keys(keys: Collection[str]) -> ServiceRow:
