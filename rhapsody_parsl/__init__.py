@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.admission import InvalidSpecification
+    from rhapsody_parsl.executors.cancelling import cancel
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.executors.stream import Stream, stream
     from rhapsody_parsl.programs import Completed
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
@@ -41,10 +43,13 @@ __all__ = (
     "Service",
     "SharedBlock",
     "SharedBlockProvider",
+    "Stream",
     "Takes",
     "VLLMService",
     "annotate",
+    "cancel",
     "service",
+    "stream",
     "time_left",
 )
 
@@ -62,8 +67,11 @@ _HOMES = {
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",
+    "Stream": "rhapsody_parsl.executors.stream",
     "Takes": "rhapsody_parsl.runtime_table",
+    "cancel": "rhapsody_parsl.executors.cancelling",
     "service": "rhapsody_parsl.service",
+    "stream": "rhapsody_parsl.executors.stream",
     "time_left": "rhapsody_parsl.block_end",
 }
 

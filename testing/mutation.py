@@ -13,6 +13,7 @@ from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
+from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
 from testing.nodes import make_inventory
 
@@ -42,6 +43,7 @@ GENUINE: list[m.Message] = [
     m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
     m.Failed("WorkerLost", ["a", 1]), Ask(1, b"q", True), Abort([1]), m.Rendezvous("h", 80),
     Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
+    Pieces(3, [Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), More(1, 2, 3, True),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]
 

@@ -28,6 +28,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
+from rhapsody_parsl.wire.piece_messages import Piece
 from testing.clock import Clock
 from testing.nodes import make_spec, make_task
 
@@ -68,6 +69,7 @@ class Simulation:
         starts: Times at which workers were started.
         begun_on: Nodes of the run in which a task last began.
         late: Tasks that were taken out because they would not end before the block.
+        gave: Pieces of tasks, one at each beginning and one at each end, until somebody takes them.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Simulation:
         self.never_up_again = True
         self.starts: list[float] = []
         self.late: list[int] = []
+        self.gave: list[Piece] = []
         self.records: list[Any] = []
         self._workers: dict[int, FakeWorker] = {}
         self._frozen_until = 0.0
@@ -223,6 +226,7 @@ class Simulation:
             return
         task = worker.current = worker.queue.pop(0)
         self.started.setdefault(task.id, []).append(self.now)
+        self.gave.append(Piece(task.id, 0, b""))
         self.begun_on[task.id] = [placed.node.name for placed in worker.run.placed]
         self.at(self.now + self.seconds.get(task.id, 1.0), lambda: self._finish(worker, task))
         if task.id in self.greedy:
@@ -236,6 +240,7 @@ class Simulation:
             self._die(worker, "it was ended by signal 9")
             return
         worker.current = None
+        self.gave.append(Piece(task.id, 1, b""))
         self.core.done(worker.run.id, [Result(task.id, RESULT, b"", self.seconds.get(task.id, 1.0))], self.now)
         self._perform()
         if worker.current is None:

@@ -27,9 +27,11 @@ from rhapsody_parsl.errors.services import (
 from rhapsody_parsl.errors.tasks import (
     FolderUnusable,
     MemoryExceeded,
+    NoStream,
     PayloadError,
     RankFailed,
     RemoteError,
+    StreamRestarted,
     TaskCancelled,
     WalltimeExceeded,
 )
@@ -44,6 +46,7 @@ __all__ = (
     "LostTask",
     "MemoryExceeded",
     "MissingPackage",
+    "NoStream",
     "NodeLost",
     "PayloadError",
     "RankFailed",
@@ -56,6 +59,7 @@ __all__ = (
     "ServiceNotFound",
     "ServiceNotReady",
     "ServiceRequestFailed",
+    "StreamRestarted",
     "TaskCancelled",
     "TooFewOpenFiles",
     "TooFewThreads",

@@ -14,6 +14,7 @@ from rhapsody_parsl.errors import BlockExpired, BlockLost, RhapsodyError
 from rhapsody_parsl.executors.admission import InvalidSpecification, time_misfit
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
+    Came,
     Cut,
     Discard,
     Ended,
@@ -43,6 +44,7 @@ from rhapsody_parsl.wire.messages import (
     Stop,
     Task,
 )
+from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.states import Outcome
 
 __all__ = ("Dispatcher",)
@@ -123,6 +125,11 @@ class Dispatcher:
                 self._count(item, "cancelled")
         self._forget(task)
 
+    def say(self, more: More) -> None:
+        """Tell a task's process what was taken of its stream, wherever it is."""
+        if block := next((block for block in self.blocks if more.task in block.tasks), None):
+            self._out.append(Send(block, more))
+
     def _take_waiting(self, task: int) -> Task | None:
         for item in self._waiting:
             if item.id == task:
@@ -178,14 +185,14 @@ class Dispatcher:
                 self._end(block, results)
             case Returned(tasks=tasks):
                 self._take_back(block, [taken for task in tasks if (taken := block.take(task, block.heard))])
-            case Report(state=state, leases=leases):
-                block.report, block.leases = state, {lease.lease: lease for lease in leases}
+            case Pieces(pieces=pieces):
+                self._out.append(Came([piece for piece in pieces if piece.id in block.tasks]))
             case Hello():
                 self._welcome(block, message)
             case Served():
                 self.orders.answered(block, message)
-            case Holds(inventory=inventory):
-                block.inventory = inventory
+            case Report() | Holds():
+                _note(block, message)
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
 
@@ -325,6 +332,14 @@ class Dispatcher:
         if expired and policy.signal and policy.on_loss == "rerun":
             return True
         return self._reruns.allow(task.id, policy)
+
+
+def _note(block: Block, message: Report | Holds) -> None:
+    """A block says how it is."""
+    if isinstance(message, Holds):
+        block.inventory = message.inventory
+    else:
+        block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
 
 
 def _never_in_time(walltime: float) -> InvalidSpecification:

@@ -53,6 +53,7 @@ from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.shared_memory import SharedMemory
 from rhapsody_parsl.wire.totals import Tally
 
@@ -291,7 +292,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
                 del kwargs[SPEC_PARAMETER]
         payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
         number = next(self._task_ids)
-        future = TaskFuture(number, self._cancel_task)
+        future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future
         self._link.put(Task(number, admitted.encoded, payload, admitted.request))
         return future
@@ -315,7 +316,7 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         return len(self.tasks)
 
     def monitor_resources(self) -> bool:
-        """Whether Parsl's monitoring watches the process of each try: only one task at a time runs in a process."""
+        """Whether Parsl's monitoring watches the process of each try; coroutines side by side are counted together."""
         return True
 
     def _declared_cores(self) -> int:
@@ -326,6 +327,13 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
     def ended(self, result: Result) -> None:
         """Complete a future."""
         complete(self.tasks.pop(result.id, None), result)
+
+    def came(self, pieces: Sequence[Piece]) -> None:
+        """Put pieces where their readers take them."""
+        for piece in pieces:
+            future = self.tasks.get(piece.id)
+            if isinstance(future, TaskFuture):
+                future.tray.put(piece)
 
     def failed(self, task: object, error: Exception) -> None:
         """Complete a future with an error of ours or Parsl's."""
@@ -343,10 +351,18 @@ class RhapsodyExecutor(Observed, RepresentationMixin):
         for number in list(self.tasks):
             self.failed(number, BadStateException(self, exception))
 
-    def _cancel_task(self, task: int) -> None:
+    # --- what futures ask ----------------------------------------------------------------------------------------
+
+    def cancel_task(self, task: int) -> None:
+        """End a task, wherever it is."""
         self.tasks.pop(task, None)
         if self._link:
             self._link.cancel(task)
+
+    def say(self, more: More) -> None:
+        """Tell a task's process what was taken of its stream."""
+        if self._link:
+            self._link.say(more)
 
 
 # Parsl's `htex_auto_scale` scales in instances of this class only, since its `scale_in` takes `max_idletime`; so does

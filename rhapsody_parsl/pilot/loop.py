@@ -18,6 +18,7 @@ from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
+from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import check_shared
 
 __all__ = ("Pilot",)
@@ -117,6 +118,9 @@ class Pilot:
                 self._core.submit(tasks, now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
+            case More():
+                self._shell.streams.more(message)
+                return
             case Serve():
                 self._shell.serve(message)
             case Stop(drain=drain):

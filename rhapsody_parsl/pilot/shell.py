@@ -33,9 +33,11 @@ from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
+from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromPilot, Holds, Result, Results, Returned, Serve, Served
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
@@ -69,6 +71,7 @@ class Shell:
         core: Decides.
         context: What the runtimes know of the block.
         reports: What the driver is told of the block.
+        streams: Those of its tasks.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
 
@@ -87,6 +90,7 @@ class Shell:
     ) -> None:
         self._send, self._leaving = send, leaving
         self._background = Background(leaving)
+        self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
         self._timer: asyncio.TimerHandle | None = None
         windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
@@ -152,6 +156,8 @@ class Shell:
 
     def done(self, run: int, results: Sequence[Result]) -> None:
         """Tasks of a run ended."""
+        if self.streams:
+            self.streams.ended(run, {result.id for result in results})
         self.core.done(run, results, time.monotonic())
         self.act()
 
@@ -169,6 +175,10 @@ class Shell:
         self._limits.release(run, "stay")
         self.core.lost(run, error, untouched, time.monotonic())
         self.act()
+
+    def pieces(self, run: int, pieces: Sequence[Piece], more: Callable[[More], None]) -> None:
+        """Tasks of a run gave these."""
+        self.streams.pieces(run, pieces, more)
 
     def at_work(
         self,
@@ -257,9 +267,7 @@ class Shell:
             case Feed(runtime=name, run=run, tasks=tasks):
                 self._runtimes[name].run(run, tasks)
             case EndRun(runtime=name, run=run):
-                self._runtimes[name].end(run)
-                if run.spec.resources.memory:
-                    self._limits.release(run.id)
+                self._end(name, run)
             case Fit(run=run):
                 self._limits.adjust(run)
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
@@ -268,6 +276,14 @@ class Shell:
                 discard_results(self.context.shared_folder, ids)
             case StartRuntime() | Grant():
                 self._begin(instruction)
+
+    def _end(self, runtime: str, run: Run) -> None:
+        """Nothing works for a run any more."""
+        self._runtimes[runtime].end(run)
+        if self.streams:
+            self.streams.ended(run.id)
+        if run.spec.resources.memory:
+            self._limits.release(run.id)
 
     def _begin(self, instruction: StartRuntime | Grant) -> None:
         """Begin what lasts: a runtime, or a replica that has its lease."""

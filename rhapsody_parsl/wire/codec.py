@@ -7,6 +7,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.messages import Done, Message, Result, Results, SharedPayload, Submit, Task, Work
+from rhapsody_parsl.wire.piece_messages import Piece, Pieces
 
 __all__ = ("INLINE_LIMIT", "Codec", "MalformedFrame", "encode")
 
@@ -21,7 +22,9 @@ class MalformedFrame(RhapsodyError):  # noqa: N818 - named for what arrived
     """What arrived is no message of ours: a stranger sent it, or another version, or it was damaged."""
 
 
-_FIELDS: dict[type, str] = {Submit: "tasks", Work: "tasks", Results: "results", Done: "results"}
+_FIELDS: dict[type, str] = {
+    Submit: "tasks", Work: "tasks", Results: "results", Done: "results", Pieces: "pieces",
+}  # fmt: skip
 """The messages that carry payloads, and where."""
 
 
@@ -35,7 +38,7 @@ def encode(message: Message) -> list[bytes]:
     return [_encoder.encode(msgspec.structs.replace(message, **{field: items})), *blobs]
 
 
-def _any_large(items: Sequence[Task | Result]) -> bool:
+def _any_large(items: Sequence[Task | Result | Piece]) -> bool:
     for item in items:  # noqa: SIM110 - a generator would cost each message of a lone task half a microsecond
         if _is_large(item.payload):
             return True
@@ -85,7 +88,7 @@ class Codec(Generic[M]):
         return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
 
 
-def _any_missing(items: Sequence[Task | Result]) -> bool:
+def _any_missing(items: Sequence[Task | Result | Piece]) -> bool:
     for item in items:  # noqa: SIM110 - as above
         if type(item.payload) is int:
             return True

@@ -1,4 +1,4 @@
-"""Every message, but those for an engine and for a memory watch, which have a file of their own beside this one.
+"""Every message, but those of streams, for an engine and for a memory watch: they have files of their own beside this.
 
 Two conversations use them: driver and pilot (over the link), pilot and the processes of a runtime (over a hub).
 A payload is the user's bytes; only the two ends open it.
@@ -13,6 +13,7 @@ from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
+from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
@@ -170,7 +171,7 @@ class Goodbye(Tagged, frozen=True):
 
 # --- pilot to a worker or rank -----------------------------------------------------------------------------------
 
-Mode = Literal["call", "process", "prompt", "rank"]
+Mode = Literal["call", "process", "prompt", "rank", "together"]
 
 
 class Setting(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -317,8 +318,8 @@ class Rendezvous(Tagged, frozen=True):
     port: int
 
 
-ToPilot = Submit | Cancel | Stop | Serve
-FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous
+ToPilot = Submit | Cancel | Stop | Serve | More
+FromPilot = Hello | Results | Report | Returned | Served | Holds | Goodbye | Pieces
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | More
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pieces
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -29,7 +29,7 @@ MEANT = {
     "RhapsodyExecutor": {"_executor_exception"},
     "Link": {"run"},
     "Listener": {"run"},
-    "TaskFuture": {"cancel"},
+    "TaskFuture": {"add_done_callback", "cancel"},
     "_Sketcher": {"find_class"},
 }
 

@@ -21,6 +21,7 @@ from rhapsody_parsl.wire.messages import (
     ToPilot,
     Work,
 )
+from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState
 from rhapsody_parsl.wire.totals import Totals
@@ -71,7 +72,7 @@ reports = st.builds(
 facts = st.none() | st.builds(m.WorldFacts, numbers) | st.builds(m.ServiceFacts, names, names, numbers)
 ids = st.lists(numbers, max_size=4)
 env = st.dictionaries(names, names, max_size=3)
-modes = st.sampled_from(["call", "process", "prompt", "rank"])
+modes = st.sampled_from(["call", "process", "prompt", "rank", "together"])
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories), m.Results: st.builds(m.Results, results, leases),
@@ -90,7 +91,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
-    Exceeded: st.builds(Exceeded, numbers, numbers),
+    Exceeded: st.builds(Exceeded, numbers, numbers), More: st.builds(More, numbers, numbers, numbers, st.booleans()),
+    Pieces: st.builds(Pieces, numbers, st.lists(st.builds(Piece, numbers, numbers, payloads), max_size=3)),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]
 

@@ -22,6 +22,7 @@ from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.future import open_result
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
+from rhapsody_parsl.executors.tray import Tray
 from rhapsody_parsl.executors.view import describe_block
 from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.hosts.host import understood
@@ -33,7 +34,9 @@ from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, MalformedFrame, encode
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.session import Session
+from rhapsody_parsl.worker.flow import Flow
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
@@ -117,6 +120,12 @@ class Watcher:
         with contextlib.suppress(Exception):  # what opening raises becomes the task's error
             open_result(result)
 
+    def came(self, pieces: list[Piece]) -> None:
+        tray = Tray(1, lambda _: None)
+        for piece in pieces:
+            tray.put(piece)
+            assert tray.take() == piece.payload
+
     def failed(self, task: int, error: RhapsodyError) -> None:
         assert isinstance(error, BlockLost)
         assert str(error)
@@ -173,6 +182,7 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
     """Also tasks whose specification cannot be read: they fail, and nothing else."""
     core = Core(Runs(Ledger(make_nodes(2))), {"local": FakeRuntime()}, "local", {})
     codec: Codec[m.ToPilot] = Codec(m.ToPilot)
+    flow = Flow()
 
     def hear(frames: list[bytes]) -> None:
         match codec.decode(frames):
@@ -185,6 +195,8 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
             case m.Serve(service=service):
                 with contextlib.suppress(RhapsodyError, ValueError):
                     decode_service(service)
+            case More() as more:
+                flow.more(more)
         core.take()
         core.take_results()
 
