@@ -70,3 +70,11 @@ def test_the_training_runs(tmp_path: Path) -> None:
 def test_the_async_apps_run(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
     assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"
+
+
+def test_the_streams_run(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "streams.py"), folder=tmp_path)
+    assert said.splitlines()[-4:] == [
+        "stopped at 5 with result None", "farthest: [9, 10, 18, 10]", "a callback heard the last place: True",
+        "cancelled: True CancelledError",
+    ]  # fmt: skip
