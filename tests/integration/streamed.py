@@ -84,11 +84,12 @@ def unpicklable() -> Iterator[Any]:
     yield (each for each in (1,))
 
 
-def slowly(count: int, seconds: float) -> Iterator[float]:
-    """Give the times at which pieces were given."""
-    for _ in range(count):
-        yield time.time()
-        time.sleep(seconds)
+def when_read(file: str) -> Iterator[int]:
+    """Give the second piece once there is a file."""
+    yield 1
+    while not Path(file).exists():
+        time.sleep(0.01)
+    yield 2
 
 
 def after(seconds: float, value: int) -> int:

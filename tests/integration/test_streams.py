@@ -91,11 +91,14 @@ def test_each_form_of_an_app(form: str, block: RhapsodyExecutor) -> None:
     assert list(stream(app(streamed.FORMS[form])(5))) == [0, 1, 2, 3, 4]
 
 
-def test_pieces_leave_as_they_come(block: RhapsodyExecutor) -> None:
-    """The generator gives its second piece when it has been asked for that: so the first was on its way."""
-    pieces = stream(app(streamed.slowly)(2, 0.3))
-    first, second = next(pieces), next(pieces)
-    assert second - first >= 0.3
+@pytest.mark.parametrize("way", ["local", "local, fresh"])
+def test_pieces_leave_as_they_come(way: str, block: RhapsodyExecutor, tmp_path: Path) -> None:
+    """The second piece is given once the first was read."""
+    read = tmp_path / "read"
+    pieces = stream(block.submit(streamed.when_read, dict(WAYS[way]), str(read)))
+    assert next(pieces) == 1
+    read.touch()
+    assert list(pieces) == [2]
 
 
 def test_the_stream_ends_with_the_result_of_the_generator(block: RhapsodyExecutor) -> None:
