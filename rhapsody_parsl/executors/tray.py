@@ -11,7 +11,7 @@ __all__ = ("Tray",)
 
 log = logging.getLogger(__name__)
 
-_UNREAD = "task %d waits: nobody reads the %d pieces that it gave. Read them with rhapsody_parsl.stream(future)"
+_UNREAD = "nobody reads the pieces of task %d: after %d a generator waits. Read them with rhapsody_parsl.stream(future)"
 
 
 class Tray:

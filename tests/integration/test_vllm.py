@@ -123,7 +123,7 @@ def test_the_pieces_of_an_answer_are_the_answer(value: Any, service: str, execut
     future = asked(value, service, max_tokens=12, temperature=0, ignore_eos=True, stream=True)
     pieces = list(stream(future))
     assert "".join(pieces) == future.result() == whole
-    assert len(pieces) > 1
+    assert len(pieces) > 1 or not whole, "special tokens have no text"
 
 
 def test_an_answer_that_nobody_reads_ends_all_the_same(executor: RhapsodyExecutor) -> None:
