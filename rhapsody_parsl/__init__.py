@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.admission import InvalidSpecification
+    from rhapsody_parsl.executors.cancelling import cancel
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
+    from rhapsody_parsl.executors.stream import Stream, stream
     from rhapsody_parsl.inside.executor import block
     from rhapsody_parsl.programs import Completed
     from rhapsody_parsl.providers.allocation import AllocationProvider
@@ -54,13 +56,16 @@ __all__ = (
     "Service",
     "SharedBlock",
     "SharedBlockProvider",
+    "Stream",
     "Takes",
     "TracedTask",
     "VLLMService",
     "WaitingTask",
     "annotate",
     "block",
+    "cancel",
     "service",
+    "stream",
     "time_left",
 )
 
@@ -84,9 +89,12 @@ _HOMES = {
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
     "Service": "rhapsody_parsl.service",
     "TracedTask": "rhapsody_parsl.scheduling.trace",
+    "Stream": "rhapsody_parsl.executors.stream",
     "Takes": "rhapsody_parsl.runtime_table",
     "block": "rhapsody_parsl.inside.executor",
+    "cancel": "rhapsody_parsl.executors.cancelling",
     "service": "rhapsody_parsl.service",
+    "stream": "rhapsody_parsl.executors.stream",
     "time_left": "rhapsody_parsl.block_end",
 }
 

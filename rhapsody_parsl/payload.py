@@ -184,8 +184,12 @@ def pack_value(value: Any) -> bytes:
     return b"".join(_pieces_of(value))
 
 
-def pack_result(value: Any) -> bytes:
+def pack_result(value: Any, what: str = "result") -> bytes:
     """Return a task's result as bytes.
+
+    Args:
+        value: The result.
+        what: What else it is, for people.
 
     Raises:
         PayloadError: It cannot be pickled, which runs the user's code; the cause is what that raised.
@@ -193,11 +197,15 @@ def pack_result(value: Any) -> bytes:
     try:
         return pack_value(value)
     except BaseException as problem:
-        raise PayloadError("result", _not_packed(value, "result", problem)) from problem
+        raise PayloadError(what, _not_packed(value, what, problem)) from problem
 
 
-def open_result(data: bytes | memoryview) -> Any:
+def open_result(data: bytes | memoryview, what: str = "result") -> Any:
     """Return a task's result.
+
+    Args:
+        data: Its bytes.
+        what: What else it is, for people.
 
     Raises:
         PayloadError: It cannot be opened, which runs the user's code; the cause is what that raised.
@@ -207,7 +215,7 @@ def open_result(data: bytes | memoryview) -> Any:
     except BaseException as problem:
         found = sketch(_body(data))
         told = f"{said(problem)}; {found.text}" if found else said(problem)
-        raise PayloadError("result", told, _INSTALL_AT_DRIVER) from problem
+        raise PayloadError(what, told, _INSTALL_AT_DRIVER) from problem
 
 
 def _pieces_of(value: Any) -> list[Buffer]:

@@ -5,8 +5,10 @@
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
 the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
 `slow` takes a third of a second, and so does the end by `poison`. One that holds `grow` takes a gigabyte for a minute.
+A streamed answer comes character by character. One to `drip` never ends, and one to `spill` fails in the middle.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -18,6 +20,8 @@ from typing import Any
 COMMAND = (sys.executable, __file__, "{host}", "{port}", "{api_key}", "{model}")
 """For a service that is given its command."""
 MEMORY = Path(os.environ.get("FAKE_OPENAI_MEMORY", "died"))
+LEFT = MEMORY.with_suffix(".left")
+"""Is there once the reader of a streamed answer has hung up."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -47,6 +51,9 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def _complete(self, request: dict[str, Any]) -> None:
+        if request.get("stream"):
+            self._stream(request)
+            return
         if "messages" in request:
             message = {"role": "assistant", "content": request["messages"][-1]["content"][::-1]}
             self._reply(200, {"choices": [{"index": 0, "message": message}], "usage": {}})
@@ -68,6 +75,34 @@ class Handler(BaseHTTPRequestHandler):
             del held
         choices = [{"index": i, "text": prompt[::-1]} for i, prompt in enumerate(prompts)]
         self._reply(200, {"choices": choices, "usage": {"prompts": len(prompts)}})
+
+    def _stream(self, request: dict[str, Any]) -> None:
+        """Answer as OpenAI's servers do: an event for each piece, a line for each event."""
+        chat = "messages" in request
+        prompt = request["messages"][-1]["content"] if chat else request["prompt"]
+        if "die" in prompt and not MEMORY.exists():
+            MEMORY.touch()
+            prompt = "spill, " + prompt
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            for piece in itertools.cycle(prompt[::-1]) if "drip" in prompt else prompt[::-1]:
+                self._event({"choices": [{"delta": {"content": piece}} if chat else {"text": piece}]})
+                time.sleep(0.01 if "drip" in prompt else 0)
+        except (BrokenPipeError, ConnectionResetError):
+            LEFT.touch()
+            return
+        if "spill, " in prompt:
+            os._exit(3)
+        if "spill" in prompt:
+            self._event({"error": {"message": "it spilled"}})
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def _event(self, content: dict[str, Any]) -> None:
+        self.wfile.write(b"data: " + json.dumps(content).encode() + b"\n\n")
 
     def _reply(self, status: int, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()

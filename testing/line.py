@@ -19,13 +19,11 @@ from rhapsody_parsl.annotations.reruns import MOST_RERUNS
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
-from rhapsody_parsl.executors.instructions import Ended, Failed, Give, Instruction, Send
+from rhapsody_parsl.executors.instructions import Came, Ended, Failed, Give, Instruction, Send
 from rhapsody_parsl.pilot.family import FIRST
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.messages import (
-    FromCore,
-    Submit,
-)
+from rhapsody_parsl.wire.messages import RESULT, FromCore, Submit
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from testing.clock import Clock
 from testing.nodes import make_spec, make_task
 from testing.simulated_pilot import PERIOD, THRESHOLD, Pilot
@@ -38,6 +36,8 @@ LATEST = 500.0
 """Seconds after which what was cut or frozen has been told, and has left."""
 LATE = 0.1
 """Seconds that a task may stand behind another one in a worker before it is taken back."""
+PIECES = 2
+"""That each task gives."""
 MOST_STEPS = 50_000
 KINDS: list[dict[str, Any]] = [
     {}, {}, {"cores": 2}, {"priority": 3}, {"runtime": "mpi", "num_ranks": 2}, {"walltime": 5},
@@ -70,6 +70,7 @@ class Campaign:
         self.pilots: dict[str, Pilot] = {}
         self.all: list[Pilot] = []
         self.outcomes: Counter[int] = Counter()
+        self.read: Counter[int] = Counter()
         self.cancelled: set[int] = set()
         self.unasked: set[int] = set()
         self.seconds: dict[int, float] = {}
@@ -220,10 +221,23 @@ class Campaign:
             case Ended(results=results):
                 for result in results:
                     self._note(result.id)
+                    read = self.read[result.id]
+                    assert result.kind != RESULT or read == PIECES, f"task {result.id} ended after {read} pieces"
+            case Came(pieces=pieces):
+                self._read(pieces)
             case Failed(task=number):
                 self._note(number)
             case _:
                 pass
+
+    def _read(self, pieces: list[Piece]) -> None:
+        """Pieces come in order, those of a further try from the first; the reader says what it has taken."""
+        for piece in pieces:
+            over = self.outcomes[piece.id] or piece.id in self.cancelled
+            assert not over, f"a piece of task {piece.id} is told of after its end"
+            assert piece.number in {0, self.read[piece.id]}, f"piece {piece.number} of task {piece.id} is not the next"
+            self.read[piece.id] = piece.number + 1
+            self.dispatcher.say(More(piece.id, piece.number + 1, 0))
 
     def _note(self, number: int) -> None:
         self.outcomes[number] += 1

@@ -22,6 +22,7 @@ from rhapsody_parsl.wire.messages import (
     Submit,
     ToCore,
 )
+from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.session import Session
 from testing.clock import Clock
 from testing.network import Way
@@ -108,6 +109,9 @@ class Pilot:
         if self.gone or self.clock.now < self.frozen_until:
             return
         self.block._perform()
+        if self.block.gave:
+            self.say(Pieces(0, self.block.gave))
+            self.block.gave = []
         ended = [result for number, result in self.block.ended.items() if number not in self._reported]
         self._reported.update(result.id for result in ended)
         if ended or self.block.records:
@@ -141,6 +145,9 @@ class Pilot:
                 self.block.core.submit(tasks, self.clock.now)
             case Cancel(tasks=tasks):
                 self.block.core.cancel(tasks, self.clock.now)
+            case More(taken=taken):
+                assert taken, "a reader that has taken nothing has nothing to say"
+                return
             case Serve(order=order):
                 self.say(Served(order))
             case Examine(question=question):

@@ -28,6 +28,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
+from rhapsody_parsl.wire.piece_messages import Piece
 from rhapsody_parsl.wire.times import TaskTimes
 from testing.clock import Clock
 from testing.nodes import make_spec, make_task
@@ -72,6 +73,7 @@ class Simulation:
         late: Tasks that were taken out because they would not end before the block.
         offspring: Which tasks a task submits when it begins, and whether these live on when it ends.
         answered: How often a process was told of the end of what it had submitted, by its number for that.
+        gave: Pieces of tasks, one at each beginning and one at each end, until somebody takes them.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Simulation:
         self.never_up_again = True
         self.starts: list[float] = []
         self.late: list[int] = []
+        self.gave: list[Piece] = []
         self.records: list[Any] = []
         self.times: dict[int, TaskTimes] = {}
         self.offspring: dict[int, tuple[list[TaskSpec], bool]] = {}
@@ -245,6 +248,7 @@ class Simulation:
             return
         task = worker.current = worker.queue.pop(0)
         self.started.setdefault(task.id, []).append(self.now)
+        self.gave.append(Piece(task.id, 0, b""))
         self.begun_on[task.id] = [placed.node.name for placed in worker.run.placed]
         self.at(self.now + self.seconds.get(task.id, 1.0), lambda: self._finish(worker, task))
         if task.id in self.offspring:
@@ -260,6 +264,7 @@ class Simulation:
             self._die(worker, "it was ended by signal 9")
             return
         worker.current = None
+        self.gave.append(Piece(task.id, 1, b""))
         self.core.done(worker.run.id, [Result(task.id, RESULT, b"", self.seconds.get(task.id, 1.0))], self.now)
         self._perform()
         if worker.current is None:

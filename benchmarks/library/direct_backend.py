@@ -114,6 +114,9 @@ class DirectBackend:
         """No number counts then."""
         raise error
 
+    def pieces(self, run: int, pieces: object, more: object) -> None:
+        """There are none."""
+
     def at_work(self, run: Run, host: str, pids: Mapping[str, int], on_exceeded: object = None) -> None:
         """Nobody looks."""
 

@@ -37,6 +37,8 @@ ALIASES = {
 _MOST = 1 << 30
 """More of anything no block has; larger numbers do not travel."""
 
+_MOST_CONCURRENT = 10_000
+
 _MOST_AMOUNT = 1e9
 """GB, or seconds: beyond any node and any walltime, and sums of a million such are still exact."""
 
@@ -52,15 +54,15 @@ def _number(key: str, value: Any) -> float:
     return float(value) + 0.0  # -0.0 is 0.0
 
 
-def _count(key: str, value: Any, low: int) -> int:
+def _count(key: str, value: Any, low: int, high: int = _MOST) -> int:
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)  # MPIExecutor takes digits as text
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:
         raise InvalidTask(key, value, "a whole number is needed")
     if value < low:
         raise InvalidTask(key, value, f"the smallest is {low}")
-    if value > _MOST:
-        raise InvalidTask(key, value, f"no block has more than {_MOST}")
+    if value > high:
+        raise InvalidTask(key, value, f"no block has more than {_MOST}" if high == _MOST else f"the largest is {high}")
     return int(value)
 
 
@@ -164,6 +166,7 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "output": _choice(*get_args(Output)),
     "output_limit": check_output_limit,
     "check": _flag,
+    "concurrency": lambda key, value: _count(key, value, 1, _MOST_CONCURRENT),
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}

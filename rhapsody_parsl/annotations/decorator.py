@@ -134,6 +134,7 @@ class Policy(Part):
             program wrote and its exit code.
         output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
         check: With `output="text"`: False gives a `Completed` for an exit code other than zero, too; default True.
+        concurrency: For `async def` apps: how many calls one worker runs at once, on one lease; default 1.
     """
 
     priority: float | None = None
@@ -152,6 +153,7 @@ class Policy(Part):
     output: Output | None = None
     output_limit: int | None = None
     check: bool | None = None
+    concurrency: int | None = None
 
 
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:

@@ -38,6 +38,7 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         output: For a bash app: its exit code, or that with what its program wrote. The driver's, as the next two.
         output_limit: Bytes that are kept of each of the program's streams.
         check: Whether an exit code other than zero raises.
+        concurrency: How many of them a worker runs at once, on one event loop and one lease.
     """
 
     priority: float = 0.0
@@ -56,3 +57,4 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     output: Output = "code"
     output_limit: int = 65_536
     check: bool = True
+    concurrency: int = 1

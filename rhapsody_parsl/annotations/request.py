@@ -24,7 +24,8 @@ CHAT = frozenset({
 
 OTHER = frozenset({
     "cache_salt", "echo", "length_penalty", "model", "prompt", "return_token_ids", "return_tokens_as_token_ids",
-    "session_id", "suffix", "truncate_prompt_tokens", "truncation_side", "use_beam_search", "user", "vllm_xargs",
+    "session_id", "stream", "suffix", "truncate_prompt_tokens", "truncation_side", "use_beam_search", "user",
+    "vllm_xargs",
 })  # fmt: skip
 """Fields of a completion request beside the sampling ones."""
 

@@ -14,6 +14,7 @@ from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.wire.leases import Share
 from rhapsody_parsl.wire.messages import Result
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
@@ -104,6 +105,15 @@ class Events(Protocol):
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int] = ()) -> None:
         """A run is over: its tasks are lost with `error`, but for the untouched ones, which had not begun."""
+
+    def pieces(self, run: int, pieces: Sequence[Piece], more: Callable[[More], None]) -> None:
+        """Tasks of a run gave these before their end; may be told at any time.
+
+        Args:
+            run: The run's number.
+            pieces: In order, for each task.
+            more: Takes what the reader says, to the process that gave them.
+        """
 
     def at_work(
         self,

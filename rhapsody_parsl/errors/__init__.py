@@ -30,9 +30,11 @@ from rhapsody_parsl.errors.services import (
 from rhapsody_parsl.errors.tasks import (
     FolderUnusable,
     MemoryExceeded,
+    NoStream,
     PayloadError,
     RankFailed,
     RemoteError,
+    StreamRestarted,
     TaskCancelled,
     WalltimeExceeded,
 )
@@ -51,6 +53,7 @@ __all__ = (
     "NoExecutor",
     "NoParent",
     "NoRecord",
+    "NoStream",
     "NodeLost",
     "PayloadError",
     "RankFailed",
@@ -63,6 +66,7 @@ __all__ = (
     "ServiceNotFound",
     "ServiceNotReady",
     "ServiceRequestFailed",
+    "StreamRestarted",
     "TaskCancelled",
     "TooDeep",
     "TooFewOpenFiles",

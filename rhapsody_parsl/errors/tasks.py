@@ -8,9 +8,11 @@ from rhapsody_parsl.errors.base import RhapsodyError
 __all__ = (
     "FolderUnusable",
     "MemoryExceeded",
+    "NoStream",
     "PayloadError",
     "RankFailed",
     "RemoteError",
+    "StreamRestarted",
     "TaskCancelled",
     "WalltimeExceeded",
 )
@@ -50,6 +52,36 @@ class MemoryExceeded(RhapsodyError):
         return (
             f"The task held {peak:.3g} GB on {host}, more than its memory={limit:g} (GB), and was killed with all its "
             "processes. Ask for more memory, or set RhapsodyExecutor(enforce_memory=False) to count memory only."
+        )
+
+
+class NoStream(RhapsodyError):
+    """The app's call gives no pieces to read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+    def sentence(self) -> str:
+        """Say why, and what does."""
+        return (
+            f"The call has no stream: {self.args[0]}. Pass stream(...) the future of an app that is a generator "
+            "function, or of a request with VLLM(..., stream=True), on a RhapsodyExecutor."
+        )
+
+
+class StreamRestarted(RhapsodyError):
+    """A task that had given pieces was lost, or failed, and runs again from its start; the error has `pieces`."""
+
+    def __init__(self, pieces: int, why: str) -> None:
+        super().__init__(pieces, why)
+        self.pieces = pieces
+
+    def sentence(self) -> str:
+        """Say how many pieces were read of the try before, why it ended, and how to go on."""
+        pieces, why = self.args
+        return (
+            f"The task had given {pieces} pieces that were read when it failed: {why}. It runs again, from its first "
+            "piece: drop what was read, and call stream(future) again."
         )
 
 

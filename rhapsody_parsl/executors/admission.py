@@ -11,6 +11,7 @@ from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.policy import FIRST_HOST, PolicyValue
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.errors import InvalidTask, ServiceNotFound
+from rhapsody_parsl.executors.forms import check_form
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import Takes, position
@@ -26,7 +27,7 @@ _MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 _PLAIN = PolicyValue()
-_Key = tuple[str, bool, bool, bytes]
+_Key = tuple[str, tuple[bool, ...], bytes]
 
 
 def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
@@ -71,12 +72,14 @@ class Admitted(msgspec.Struct):
         spec: The spec.
         encoded: The same as bytes.
         request: Request parameters as bytes.
+        streams: Whether a service is to answer in pieces.
         fits: What a block said that can hold it; None before one was found.
     """
 
     spec: TaskSpec
     encoded: bytes
     request: bytes = b""
+    streams: bool = False
     fits: Inventory | None = None
 
 
@@ -140,7 +143,7 @@ class Admission:
             InvalidSpecification: It can never run.
         """
         layers = msgspec.msgpack.encode((facts.annotation, given))
-        key = (facts.name, facts.comm, facts.bash, layers)
+        key = (facts.name, (facts.comm, facts.bash, facts.pieces, facts.awaited, facts.timed), layers)
         known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
@@ -158,11 +161,12 @@ class Admission:
             spec, request = parse(merge(facts.annotation, given), facts.name, facts.comm, self._kinds)
             self._check_runtime(spec)
             self._check_walltime(spec.policy.walltime)
-            _check_output(spec, facts)
+            check_form(spec, request, facts)
             spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None
-        return Admitted(spec, encode_spec(_for_the_block(spec)), msgspec.msgpack.encode(request) if request else b"")
+        encoded = msgspec.msgpack.encode(request) if request else b""
+        return Admitted(spec, encode_spec(_for_the_block(spec)), encoded, streams=bool(request.get("stream")))
 
     def _check_runtime(self, spec: TaskSpec) -> None:
         self._check_service(spec.service)
@@ -253,12 +257,6 @@ def _check_span(service: ServiceConfig, nodes: int) -> None:
             f"a replica of service '{service.name}' would not fit into a block of {nodes}",
             "Raise the provider's nodes_per_block, or spread the engine over fewer",
         )
-
-
-def _check_output(spec: TaskSpec, facts: FunctionFacts) -> None:
-    if spec.policy.output == "text" and not facts.bash:
-        remedy = "In a Python app, use subprocess.run(..., capture_output=True) and return what you need"
-        raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
 
 
 def _for_the_block(spec: TaskSpec) -> TaskSpec:

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import (
+    Came,
     Cut,
     Discard,
     Ended,
@@ -26,6 +27,7 @@ from rhapsody_parsl.wire.door import Tunnelled
 from rhapsody_parsl.wire.examination import Examined
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Report, Result, Results, Served, Submit, Task
+from rhapsody_parsl.wire.piece_messages import Piece
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
 
 __all__ = ("Conversation", "Front", "Outcomes")
@@ -38,6 +40,9 @@ class Outcomes(Protocol):
 
     def ended(self, result: Result) -> None:
         """A task ended."""
+
+    def came(self, pieces: Sequence[Piece]) -> None:
+        """Tasks gave pieces."""
 
     def failed(self, task: int, error: RhapsodyError) -> None:
         """A task was lost."""
@@ -183,18 +188,26 @@ class Conversation:
         match instruction:
             case Give(block=block, tasks=tasks):
                 self._send(block, Submit([self._delivered(block, task) for task in tasks]))
-            case Ended(results=results):
-                for result in results:
-                    self._outcomes.ended(result)
+            case Ended() | Came() | Failed():
+                self._tell_of_tasks(instruction)
             case Discard(items=items):
                 for item in items:
                     discard(item)
             case Send(block=block, message=message):
                 self._send(block, message)
-            case Failed(task=task, error=error):
-                self._outcomes.failed(task, error)
             case _:
                 self._tell(instruction)
+
+    def _tell_of_tasks(self, about: Ended | Came | Failed) -> None:
+        """Tell those who wait for tasks."""
+        match about:
+            case Ended(results=results):
+                for result in results:
+                    self._outcomes.ended(result)
+            case Came(pieces=pieces):
+                self._outcomes.came(pieces)
+            case Failed(task=task, error=error):
+                self._outcomes.failed(task, error)
 
     def _tell(self, about: Joined | Left | Cut | Stranger) -> None:
         """Tell those who want to know of a block."""

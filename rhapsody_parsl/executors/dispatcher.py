@@ -14,6 +14,7 @@ from rhapsody_parsl.errors import BlockExpired, BlockLost, RhapsodyError
 from rhapsody_parsl.executors.admission import InvalidSpecification, time_misfit
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
+    Came,
     Cut,
     Discard,
     Ended,
@@ -46,6 +47,7 @@ from rhapsody_parsl.wire.messages import (
     Stop,
     Task,
 )
+from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.times import NEVER
 
@@ -128,6 +130,11 @@ class Dispatcher:
                 self._over("", item, "cancelled")
         self._forget(task)
 
+    def say(self, more: More) -> None:
+        """Tell a task's process what was taken of its stream, wherever it is."""
+        if block := next((block for block in self.blocks if more.task in block.tasks), None):
+            self._out.append(Send(block, more))
+
     def _take_waiting(self, task: int) -> Task | None:
         for item in self._waiting:
             if item.id == task:
@@ -186,17 +193,24 @@ class Dispatcher:
                 self._end(block, message)
             case Returned(tasks=tasks):
                 self._take_back(block, [taken for task in tasks if (taken := block.take(task, block.heard))])
-            case Report(state=state, leases=leases):
-                block.report, block.leases = state, {lease.lease: lease for lease in leases}
-                self.blocks.record.report(block.id, state, leases)
+            case Pieces(pieces=pieces):
+                self._out.append(Came([piece for piece in pieces if piece.id in block.tasks]))
             case Hello():
                 self._welcome(block, message)
             case Served() | Examined():
                 self._note_answer(block, message)
-            case Holds(inventory=inventory):
-                block.inventory = inventory
+            case Report() | Holds():
+                self._note(block, message)
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
+
+    def _note(self, block: Block, message: Report | Holds) -> None:
+        """A block says how it is."""
+        if isinstance(message, Holds):
+            block.inventory = message.inventory
+        else:
+            block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
+            self.blocks.record.report(block.id, message.state, message.leases)
 
     def _note_answer(self, block: Block, message: Served | Examined) -> None:
         if isinstance(message, Served):

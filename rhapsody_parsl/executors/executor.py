@@ -22,7 +22,7 @@ from parsl.utils import RepresentationMixin
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
-from rhapsody_parsl.config import BlockConfig, DragonRuntime, for_requests, write_config
+from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -45,7 +45,6 @@ from rhapsody_parsl.executors.observed import Observed
 from rhapsody_parsl.executors.openai import WithFrontDoor
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
-from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.scheduling.travel import packed
@@ -55,6 +54,7 @@ from rhapsody_parsl.telemetry.setting_up import check_installed
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import Result, Task
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.shared_memory import SharedMemory
 from rhapsody_parsl.wire.totals import Tally
 
@@ -240,7 +240,10 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
 
         def publish() -> None:
             with written(folder):
-                write_config(self._block_config(folder, addresses, token), folder / "block.json")
+                config = block_config(
+                    self, folder, addresses, token.word, scheduling=self._scheduling, shared_folder=self._shared.path
+                )
+                write_config(config, folder / "block.json")
 
         try:
             publish()
@@ -260,37 +263,6 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         several = getattr(self.provider, "max_blocks", 1) != 1
         return Blocks(
             several, drain_period, self._recorder(folder), Tally(self.default_runtime), drain_before=self.drain_before
-        )
-
-    def _block_config(self, folder: Path, addresses: Sequence[str], token: Token) -> BlockConfig:
-        return BlockConfig(
-            label=self.label,
-            addresses=tuple(addresses),
-            runtimes=self.offers,
-            services=self.services.configs,
-            default_runtime=self.default_runtime,
-            logs=str(folder),
-            certificates=str(folder / "certificates") if self.encrypted else "",
-            token=token.word,
-            nodes=self.declared_nodes or 0,
-            cores_per_node=self.cores_per_node or 0,
-            gpus_per_node=-1 if self.gpus_per_node is None else self.gpus_per_node,
-            memory_per_node=float(self.mem_per_node or 0),
-            node_launcher=self.node_launcher,
-            working_dir=self.working_dir or "",
-            heartbeat_period=self.heartbeat_period,
-            heartbeat_threshold=self.heartbeat_threshold,
-            ageing=self.ageing,
-            scheduling=self._scheduling,
-            shared_folder=self._shared.path,
-            enforce_memory=self.enforce_memory,
-            record=self.record or self.telemetry,
-            max_depth=self.max_depth,
-            max_children=self.max_children,
-            walltime=walltime_of(self.provider),
-            open_files=limits.raised(),
-            openai_key=self.openai_key,
-            openai_wait=self.openai_wait,
         )
 
     def submit(
@@ -331,7 +303,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
                 del kwargs[SPEC_PARAMETER]
         payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
         number = next(self._task_ids)
-        future = TaskFuture(number, self._cancel_task)
+        future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future
         self._link.put(Task(number, admitted.encoded, payload, admitted.request))
         return future
@@ -357,7 +329,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         return len(self.tasks)
 
     def monitor_resources(self) -> bool:
-        """Whether Parsl's monitoring watches the process of each try: only one task at a time runs in a process."""
+        """Whether Parsl's monitoring watches the process of each try; coroutines side by side are counted together."""
         return True
 
     def _declared_cores(self) -> int:
@@ -368,6 +340,13 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
     def ended(self, result: Result) -> None:
         """Complete a future."""
         complete(self.tasks.pop(result.id, None), result)
+
+    def came(self, pieces: Sequence[Piece]) -> None:
+        """Put pieces where their readers take them."""
+        for piece in pieces:
+            future = self.tasks.get(piece.id)
+            if isinstance(future, TaskFuture):
+                future.tray.put(piece)
 
     def failed(self, task: object, error: Exception) -> None:
         """Complete a future with an error of ours or Parsl's."""
@@ -385,10 +364,18 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
         for number in list(self.tasks):
             self.failed(number, BadStateException(self, exception))
 
-    def _cancel_task(self, task: int) -> None:
+    # --- what futures ask ----------------------------------------------------------------------------------------
+
+    def cancel_task(self, task: int) -> None:
+        """End a task, wherever it is."""
         self.tasks.pop(task, None)
         if self._link:
             self._link.cancel(task)
+
+    def say(self, more: More) -> None:
+        """Tell a task's process what was taken of its stream."""
+        if self._link:
+            self._link.say(more)
 
 
 # Parsl's `htex_auto_scale` scales in instances of this class only, since its `scale_in` takes `max_idletime`; so does

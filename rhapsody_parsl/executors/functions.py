@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from parsl.app.bash import remote_side_bash_executor
 from parsl.app.errors import wrap_error
+from parsl.app.python import timeout
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
@@ -20,6 +21,7 @@ from rhapsody_parsl.wording import clip
 __all__ = ("FunctionFacts", "as_sent", "bare", "facts_of")
 
 _MOST_LAYERS = 100
+_TIMED: Any = getattr(timeout(len, 1.0), "__code__", None)
 _WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
 
 
@@ -32,6 +34,9 @@ class FunctionFacts(msgspec.Struct, frozen=True):
         comm: Whether it has a `comm` parameter.
         takes_spec: Whether it accepts `parsl_resource_specification`, which Parsl passes on.
         bash: Whether it is a bash app's.
+        pieces: Whether it is a generator: it gives pieces before its end.
+        awaited: Whether it is a coroutine or an asynchronous generator.
+        timed: Whether Parsl is to hold it to a walltime.
     """
 
     name: str
@@ -39,6 +44,9 @@ class FunctionFacts(msgspec.Struct, frozen=True):
     comm: bool
     takes_spec: bool
     bash: bool = False
+    pieces: bool = False
+    awaited: bool = False
+    timed: bool = False
 
 
 _known: "weakref.WeakKeyDictionary[Any, FunctionFacts]" = weakref.WeakKeyDictionary()
@@ -91,7 +99,15 @@ def _look(function: Callable[..., Any]) -> FunctionFacts:
         comm="comm" in parameters and not bash,
         takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,
         bash=bash,
+        pieces=any(_is_one(layers[-1], kind) for kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)),
+        awaited=any(_is_one(layers[-1], kind) for kind in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)),
+        timed=any(getattr(each, "__code__", None) is _TIMED for each in layers),
     )
+
+
+def _is_one(function: Any, kind: Callable[[Any], bool]) -> bool:
+    """Whether a function, or an object that is called like one, is of a kind."""
+    return kind(function) or (not isinstance(function, type) and kind(getattr(type(function), "__call__", None)))  # noqa: B004 - the method itself
 
 
 def _layers(function: Any) -> Iterator[Any]:

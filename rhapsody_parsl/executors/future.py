@@ -2,27 +2,59 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from rhapsody_parsl import payload as payloads
 from rhapsody_parsl.errors import PayloadError
+from rhapsody_parsl.executors.launches import note_launch, tell_launch
+from rhapsody_parsl.executors.tray import Tray
 from rhapsody_parsl.raised.revival import revive
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
+from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import opened
 
 __all__ = ("TaskFuture", "complete", "fail", "open_result")
 
 
-class TaskFuture(Future[Any]):
-    """A task's future; `cancel` works on queued and on running tasks, whose processes end."""
+class Owner(Protocol):
+    """Who brings word of a task to where it is."""
 
-    def __init__(self, task: int, cancel: Callable[[int], None]) -> None:
+    def cancel_task(self, task: int) -> None:
+        """End a task."""
+
+    def say(self, more: More) -> None:
+        """Tell a task's process what the reader of its stream has taken."""
+
+
+class TaskFuture(Future[Any]):
+    """A task's future; `cancel` works on queued and on running tasks, whose processes end.
+
+    Args:
+        task: The task's number.
+        owner: The executor.
+        streams: Whether the task is known to give pieces.
+    """
+
+    def __init__(self, task: int, owner: Owner, streams: bool = False) -> None:
         super().__init__()
         self.parsl_executor_task_id = task
-        self._cancel_task = cancel
+        self._owner, self.streams = owner, streams
+
+    @property
+    def tray(self) -> Tray:
+        """Where its pieces lie."""
+        known: Tray | None = self.__dict__.get("_tray")
+        return known or self.__dict__.setdefault("_tray", Tray(self.parsl_executor_task_id, self._owner.say))
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Have this called at the end; Parsl asks for that when it has launched an app's task."""
+        record = note_launch(fn, self)
+        super().add_done_callback(fn)
+        if record is not None:
+            tell_launch(record)
 
     def cancel(self) -> bool:
         """Cancel the task, queued or running; True unless it has ended."""
@@ -31,7 +63,7 @@ class TaskFuture(Future[Any]):
         if not super().cancel():
             return False
         self.set_running_or_notify_cancel()  # else `concurrent.futures.wait` does not see it
-        self._cancel_task(self.parsl_executor_task_id)
+        self._owner.cancel_task(self.parsl_executor_task_id)
         return True
 
 

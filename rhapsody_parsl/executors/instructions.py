@@ -5,8 +5,9 @@ import msgspec
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.wire.messages import Message, Result, Task
+from rhapsody_parsl.wire.piece_messages import Piece
 
-__all__ = ("Cut", "Discard", "Ended", "Failed", "Give", "Instruction", "Joined", "Left", "Send", "Stranger")
+__all__ = ("Came", "Cut", "Discard", "Ended", "Failed", "Give", "Instruction", "Joined", "Left", "Send", "Stranger")
 
 
 class Give(msgspec.Struct, frozen=True):
@@ -27,6 +28,12 @@ class Ended(msgspec.Struct, frozen=True):
     """Tasks ended with these results."""
 
     results: list[Result]
+
+
+class Came(msgspec.Struct, frozen=True):
+    """Tasks that have not ended gave these pieces."""
+
+    pieces: list[Piece]
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -67,4 +74,4 @@ class Stranger(msgspec.Struct, frozen=True):
     number: str
 
 
-Instruction = Give | Send | Ended | Failed | Discard | Joined | Left | Cut | Stranger
+Instruction = Give | Send | Ended | Came | Failed | Discard | Joined | Left | Cut | Stranger

@@ -22,6 +22,7 @@ from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import Serve, Task
+from rhapsody_parsl.wire.piece_messages import More
 
 __all__ = ("Link",)
 
@@ -131,6 +132,10 @@ class Link(threading.Thread):
     def cancel(self, task: int) -> None:
         """End a task wherever it is."""
         self.call(lambda: self._dispatcher.cancel(task, time.monotonic()))
+
+    def say(self, more: More) -> None:
+        """Tell a task's process what was taken of its stream."""
+        self.call(lambda: self._say(more))
 
     def retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
         """Tell blocks to leave: an idle one at once, another when it has finished what it has begun.
@@ -315,6 +320,10 @@ class Link(threading.Thread):
     def _blocks_changed(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    def _say(self, more: More) -> None:
+        self._dispatcher.say(more)
+        self._conversation.perform()
 
     def _order(self, name: str, order: Serve) -> None:
         self._dispatcher.order(name, order)

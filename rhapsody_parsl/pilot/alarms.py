@@ -31,8 +31,11 @@ class Alarms:
             self._long.add(active)
 
     def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
-        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run."""
-        if not active.lane.window:
+        """Measure walltimes: of requests from now, of other tasks from the end of the one before them in their run.
+
+        Those that run side by side are measured from now, too.
+        """
+        if not (active.lane.window or active.lane.beside):
             given = list(islice(active.inflight.values(), 1))
             if not given or given[0].id == active.timed:
                 return

@@ -9,7 +9,6 @@ from rhapsody_parsl.errors import (
     BackendFailed,
     MemoryExceeded,
     NodeLost,
-    NoParent,
     RhapsodyError,
     UnroutableTask,
     WalltimeExceeded,
@@ -55,6 +54,7 @@ class Core:
     Attributes:
         ledger: The block's.
         family: Which task submitted which.
+        nesting: What a task may submit.
         tally: Counts the tasks that have ended here.
         examination: Looks at them for whoever asks.
     """
@@ -85,7 +85,7 @@ class Core:
             times=self._times, last_starts=self._last_starts, family=self.family,
         )  # fmt: skip
         self._outcomes = Outcomes(self._times, self.family)
-        self._nesting = Nesting(
+        self.nesting = Nesting(
             self.family, runs.ledger, self._backlog, self._home, last_starts=self._last_starts, limits=limits
         )
         self.tally = self._outcomes.tally
@@ -182,27 +182,12 @@ class Core:
 
     # --- tasks of tasks -----------------------------------------------------------------------------------------
 
-    def admit(self, parent: int, spec: bytes, keep: bool, now: float) -> tuple[bytes, int]:
-        """A task asks whether it may submit such tasks; return their specification, and how many there may be.
-
-        Raises:
-            RhapsodyError: It may not. See `Nesting.admit`.
-        """
-        return self._nesting.admit(parent, spec, keep, now), self._nesting.limits.children
-
     def adopt(self, parent: int, peer: Hashable, tasks: Sequence[Task], keep: bool, *, now: float) -> None:
         """A task submits tasks; of one that does not run any more nobody wants them."""
-        try:
-            adopted, behind = self._nesting.adopt(parent, peer, tasks, keep=keep, now=now)
-        except NoParent:
-            return
+        adopted, behind = self.nesting.adopt(parent, peer, tasks, keep=keep, now=now)
         if behind and isinstance(active := self._home[parent], ActiveRun):
             self._runs.out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))
         self.submit(adopted, now)
-
-    def disown(self, peer: Hashable, numbers: Sequence[int], now: float) -> None:
-        """A process wants tasks no more that it has submitted."""
-        self.cancel(self.family.drop(peer, numbers), now)
 
     def end_orphans(self, now: float) -> None:
         """Cancel what tasks have submitted that have ended, and so on down."""

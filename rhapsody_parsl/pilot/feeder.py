@@ -139,7 +139,8 @@ class Feeder:
     def _serve(self, lane: Lane, now: float) -> None:
         """Open runs while the block has room."""
         while len(lane) and (active := self._with_room(lane, now)):
-            self._feed(active, active.room(self._ledger.cores), now)
+            if not self._feed(active, active.room(self._ledger.cores), now):
+                break  # its lease cannot be made to suit the next one
         if len(lane) and lane.runs:
             self._backlog.behind[lane] = None
 
@@ -152,7 +153,14 @@ class Feeder:
                         self._feed(active, room, now)
 
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
-        """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none."""
+        """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none.
+
+        Tasks that run side by side fill the leases that are out before they take another.
+        """
+        if lane.beside:
+            out = (run for run in lane.runs.values() if run.room(self._ledger.cores) and self._allowed(run, now))
+            if (active := next(out, None)) is not None:
+                return active
         if not lane.window:
             lent = self._lend(lane, now)
             return self._runs.open(lane, *lent, now) if lent else None

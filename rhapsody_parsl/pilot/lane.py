@@ -32,6 +32,7 @@ class Lane(TaskQueue):
         runtime: Name of the runtime that takes them.
         shape: What else decides where they can start.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
+        beside: How many of its tasks a run runs side by side; 0 for one after the other, and for runs with a window.
         timed: Whether some may have a walltime.
         mixed: Whether they are of many apps.
         scattered: Whether they ask to be near many things.
@@ -43,13 +44,14 @@ class Lane(TaskQueue):
     """
 
     __slots__ = (
-        "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "took", "varied",
-        "window",
+        "beside", "durations", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed", "took",
+        "varied", "window",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, runtime: str, shape: Shape["Lane"]) -> None:
         super().__init__()
         self.spec, self.runtime, self.shape, self.window = spec, runtime, shape, shape.window
+        self.beside = spec.policy.concurrency if spec.policy.concurrency > 1 else 0
         self.timed = self.mixed = self.scattered = self.varied = False
         self.most = spec.resources.memory
         self.durations = Prefetch(least=2)
@@ -69,13 +71,13 @@ class Lane(TaskQueue):
     @property
     def prefetch(self) -> int:
         """How many tasks a run is to hold: enough short ones to hide the way to the worker, one long one."""
-        return self.window or self.durations.count
+        return self.window or self.beside or self.durations.count
 
     def portion(self, cores: int) -> int:
         """How many tasks to give at once: a fair part of the queue for each run that a block of `cores` can hold."""
         most = self.prefetch
-        if most == 1:
-            return 1
+        if most == 1 or self.beside:
+            return most
         resources = self.spec.resources
         each = max(1, resources.cores) * max(1, resources.num_ranks)
         return max(1, min(most, math.ceil(len(self) / (2 * max(1, cores // each)))))
@@ -136,7 +138,8 @@ class ActiveRun:
         lane, has = self.lane, len(self.inflight)
         if lane.window:
             return lane.shape.free_window
-        if self.recalled or self.lost_with or has > (most := lane.prefetch) // 2:
+        most = lane.prefetch
+        if self.recalled or self.lost_with or has > (most - 1 if lane.beside else most // 2):
             return 0
         return min(most - has, lane.portion(cores))
 
@@ -163,14 +166,14 @@ class ActiveRun:
         """Return the state of one of its tasks; a worker runs them in the order given, a service all at once."""
         if self.lost_with or task in self.ended_by:
             return "stopping"
-        if self.lane.window or task == next(iter(self.inflight)):
+        if self.lane.window or self.lane.beside or task == next(iter(self.inflight)):
             return "running"
         return "recalled" if self.recalled else "prefetched"
 
     @property
     def recallable(self) -> bool:
         """Whether something may wait behind a long task."""
-        return len(self.inflight) > 1 and not self.recalled and not self.lane.window
+        return len(self.inflight) > 1 and not (self.recalled or self.lane.window or self.lane.beside)
 
     @property
     def recall_at(self) -> float | None:

@@ -16,10 +16,11 @@ from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
+from rhapsody_parsl.wire.door import Tunnelled
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
+from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import check_shared
 
 __all__ = ("Pilot",)
@@ -123,14 +124,21 @@ class Pilot:
                 self._shell.serve(message)
             case Examine():
                 self._shell.examine(message)
-            case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
-                self._shell.tunnel.receive(message)
-                return
             case Stop(drain=drain):
                 self._shell.draining = drain
                 if not drain:
                     self.leave("the driver said stop")
+            case _:
+                self._pass_on(message)
+                return
         self._shell.act()
+
+    def _pass_on(self, message: More | Tunnelled) -> None:
+        """Some words are for who has a stream, of a task or to the front door: nothing is to be decided."""
+        if isinstance(message, More):
+            self._shell.streams.more(message)
+        else:
+            self._shell.tunnel.receive(message)
 
     async def _report(self) -> None:
         while True:

@@ -101,11 +101,11 @@ class Nesting:
 
         Returns:
             The tasks under numbers of the block's own, and those that its run is to give back: its worker stays on it.
-
-        Raises:
-            NoParent: The task does not run any more.
+            Nothing when the task does not run any more: then nobody wants them.
         """
-        active = self._run_of(parent)
+        active = self._home.get(parent)
+        if not isinstance(active, ActiveRun):
+            return [], []
         adopted = self._family.adopt(parent, peer, tasks, keep)
         behind = active.recall(now)
         active.recalled = True

@@ -35,17 +35,17 @@ class Parents:
                 check_shared(tasks, "")
                 self._core.adopt(parent, peer, tasks, keep, now=now)
             case CancelChildren(tasks=numbers):
-                self._core.disown(peer, numbers, now)
+                self._core.cancel(self._core.family.drop(peer, numbers), now)
             case AskChild():
                 peer.send(self._answer(message, now))
 
     def _answer(self, ask: AskChild, now: float) -> ChildAnswer:
         try:
-            spec, most = self._core.admit(ask.parent, ask.spec, ask.keep, now)
+            spec = self._core.nesting.admit(ask.parent, ask.spec, ask.keep, now)
         except RhapsodyError as error:
             name, facts = to_wire(error)
             return ChildAnswer(ask.order, error=name, facts=tuple(facts))
-        return ChildAnswer(ask.order, spec, most)
+        return ChildAnswer(ask.order, spec, self._core.nesting.limits.children)
 
     def tell(self) -> None:
         """Tell processes what has ended, and remove what nobody reads."""

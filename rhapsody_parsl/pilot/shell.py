@@ -38,12 +38,15 @@ from rhapsody_parsl.pilot.parents import Parents
 from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
+from rhapsody_parsl.pilot.streams import Streams
+from rhapsody_parsl.pilot.timer import Timer
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromParent, FromPilot, Holds, Result, Results, Returned, Serve, Served
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
@@ -78,6 +81,7 @@ class Shell:
         context: What the runtimes know of the block.
         reports: What the driver is told of the block.
         tunnel: From the driver to the front door.
+        streams: Those of its tasks.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
 
@@ -96,8 +100,9 @@ class Shell:
     ) -> None:
         self._send, self._leaving = send, leaving
         self._background = Background(leaving)
+        self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(self._tick)
         windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
         runs = Runs(Ledger(nodes), time.time)
         self.context = Context(
@@ -199,6 +204,8 @@ class Shell:
 
     def done(self, run: int, results: Sequence[Result]) -> None:
         """Tasks of a run ended."""
+        if self.streams:
+            self.streams.ended(run, {result.id for result in results})
         self.core.done(run, results, time.monotonic())
         self.act()
 
@@ -216,6 +223,10 @@ class Shell:
         self._limits.release(run, "stay")
         self.core.lost(run, error, untouched, time.monotonic())
         self.act()
+
+    def pieces(self, run: int, pieces: Sequence[Piece], more: Callable[[More], None]) -> None:
+        """Tasks of a run gave these."""
+        self.streams.pieces(run, pieces, more)
 
     def at_work(
         self,
@@ -314,9 +325,7 @@ class Shell:
             case Feed(runtime=name, run=run, tasks=tasks):
                 self._runtimes[name].run(run, tasks)
             case EndRun(runtime=name, run=run):
-                self._runtimes[name].end(run)
-                if run.spec.resources.memory:
-                    self._limits.release(run.id)
+                self._end(name, run)
             case Fit(run=run):
                 self._limits.adjust(run)
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
@@ -325,6 +334,14 @@ class Shell:
                 discard_results(self.context.shared_folder, ids)
             case StartRuntime() | Grant():
                 self._begin(instruction)
+
+    def _end(self, runtime: str, run: Run) -> None:
+        """Nothing works for a run any more."""
+        self._runtimes[runtime].end(run)
+        if self.streams:
+            self.streams.ended(run.id)
+        if run.spec.resources.memory:
+            self._limits.release(run.id)
 
     def _begin(self, instruction: StartRuntime | Grant) -> None:
         """Begin what lasts: a runtime, or a replica that has its lease."""
@@ -356,7 +373,7 @@ class Shell:
             self._send(Results(results, leases, times, (time.time(), time.monotonic())))
         if late := self.core.take_late():
             self._send(Returned(0, late))
-        self._arm_timer()
+        self._timer.arm(self.core.next_tick(time.monotonic()))
         if self.draining:
             self._drain()
 
@@ -368,20 +385,7 @@ class Shell:
         if self.core.idle and not self._door.busy:
             self._leaving.begin("drained")
 
-    def _arm_timer(self) -> None:
-        """Have `_tick` called when the core wants it, or before: most of what it waits for is over by then."""
-        seconds = self.core.next_tick(time.monotonic())
-        if seconds is None:
-            return
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._tick)
-
     def _tick(self) -> None:
-        self._timer = None
         self.core.tick(time.monotonic())
         self.act()
 

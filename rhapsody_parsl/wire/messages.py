@@ -1,4 +1,4 @@
-"""Every message, but some for engines, memory watches and tasks of tasks, which have files of their own beside it.
+"""Every message, but some for engines, memory watches, streams and tasks of tasks: they have files of their own here.
 
 Two conversations use them: driver and pilot (over the link), pilot and the processes of a runtime (over a hub).
 A payload is the user's bytes; only the two ends open it.
@@ -16,6 +16,7 @@ from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
+from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
@@ -185,7 +186,7 @@ class Goodbye(Tagged, frozen=True):
 
 # --- pilot to a worker or rank -----------------------------------------------------------------------------------
 
-Mode = Literal["call", "process", "prompt", "rank"]
+Mode = Literal["call", "process", "prompt", "rank", "together"]
 
 
 class Setting(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -351,10 +352,12 @@ class ChildrenEnded(Tagged, frozen=True):
 
 FromParent = AskChild | SubmitChildren | CancelChildren
 ToParent = ChildAnswer | ChildrenEnded
-ToCore = Submit | Cancel | Stop | Serve | Examine
-FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Goodbye
+ToCore = Submit | Cancel | Stop | Serve | Examine | More
+FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
 ToPilot = ToCore | Tunnelled
 FromPilot = FromCore | Tunnelled
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | FromParent
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent | More
+FromBackend = (
+    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromParent
+)
 Message = ToPilot | FromPilot | ToBackend | FromBackend

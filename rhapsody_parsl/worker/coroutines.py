@@ -1,4 +1,4 @@
-"""Awaits what `async def` apps return, on one event loop per process.
+"""Awaits what `async def` apps return and yield, on one event loop per process.
 
 The loop stays from one app to the next, so that a client kept in a module keeps its connections. What an app left
 running on it is cancelled, as `asyncio.run` does.
@@ -6,14 +6,19 @@ running on it is cancelled, as `asyncio.run` does.
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
+from rhapsody_parsl.payload import open_call
+from rhapsody_parsl.worker.flow import Flow
 from rhapsody_parsl.worker.footing import close_own, descriptors
+from rhapsody_parsl.worker.outlet import Outlet
 
-__all__ = ("awaited",)
+__all__ = ("awaited", "awaited_call", "drained_async", "is_timed")
 
+_TIMED = "timeout.<locals>.wrapper"
+"""What Parsl puts around a Python app with `walltime`: it sees how long a coroutine takes to be made."""
 _SETTLE = 1.0
 """Seconds for what is cancelled; what then still runs never does again, for the next app gets another loop."""
 
@@ -40,6 +45,62 @@ def awaited(coroutine: Coroutine[Any, Any, Any], seconds: float | None = None) -
     finally:
         if os.getpid() == own:  # else a child that the app forked, which shares the parent's selector
             _cancel_what_is_left(runner)
+
+
+async def awaited_call(payload: bytes | memoryview, outlet: Outlet) -> Any:
+    """Open a call that gives a coroutine or an asynchronous generator, and return what becomes of that.
+
+    Args:
+        payload: The call.
+        outlet: Where pieces go.
+
+    Raises:
+        BaseException: Whatever the call raises.
+    """
+    function, args, kwargs = open_call(payload)
+    value = function(*args, **kwargs)
+    if isinstance(value, AsyncGenerator):
+        return await drained_async(value, outlet)
+    seconds = kwargs.get("walltime") if is_timed(function) else None
+    return await (value if seconds is None else _within(value, seconds))
+
+
+async def drained_async(pieces: AsyncGenerator[Any, Any], outlet: Outlet) -> None:
+    """Send what an asynchronous generator yields, until its end or its reader's.
+
+    Args:
+        pieces: Not yet begun.
+        outlet: The task's.
+
+    Raises:
+        BaseException: Whatever it raises.
+        PayloadError: A piece cannot be pickled.
+    """
+    with outlet.opened() as flow:
+        try:
+            while flow.agree(await _room(flow)):
+                try:
+                    value = await anext(pieces)
+                except StopAsyncIteration:
+                    break
+                outlet.put(value, flow)
+        finally:
+            await pieces.aclose()
+        flow.over()
+
+
+async def _room(flow: Flow) -> bool:
+    """Wait for room, while the rest of the loop goes on; return whether more pieces are wanted."""
+    loop, word = asyncio.get_running_loop(), asyncio.Event()
+    while flow.on_word(lambda: loop.call_soon_threadsafe(word.set)):
+        await word.wait()
+        word.clear()
+    return not flow.stopped
+
+
+def is_timed(function: Callable[..., Any]) -> bool:
+    """Whether Parsl is to hold a function to the walltime among its arguments."""
+    return getattr(getattr(function, "__code__", None), "co_qualname", "") == _TIMED
 
 
 def _runner() -> asyncio.Runner:

@@ -5,7 +5,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 from rhapsody_parsl.hosts.mark import Mark
 from rhapsody_parsl.wire.messages import Work
@@ -50,6 +51,16 @@ class _Alarm:
         os.read(self._descriptor, 8)
 
 
+class Beside(Protocol):
+    """Who runs tasks side by side in the main thread."""
+
+    def look(self) -> None:
+        """There is work."""
+
+    def cancel(self, tasks: Collection[int]) -> None:
+        """Cancel these."""
+
+
 class Inbox:
     """Work not yet begun, shared by the two threads.
 
@@ -60,6 +71,9 @@ class Inbox:
     Args:
         hear: Waits for a message of the pilot and takes it in; called by one thread at a time.
         mark: Tells after our end which task we began last, for whoever wants to know.
+
+    Attributes:
+        beside: Who runs tasks side by side now; None for one after the other.
     """
 
     def __init__(self, hear: Callable[[], None], mark: Mark | None = None) -> None:
@@ -71,6 +85,7 @@ class Inbox:
         self._queue: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._alarm = _Alarm(_LONG)
         self._at_work = self._waits = self._listens = False
+        self.beside: Beside | None = None
 
     def put(self, work: Work) -> None:
         """Queue work."""
@@ -79,6 +94,15 @@ class Inbox:
             if self._waits:
                 self._waits = self._listens = False
             self._queue.put(work)
+        if beside := self.beside:
+            beside.look()
+
+    def get_nowait(self) -> Work | None:
+        """Return the next work if there is some; the main thread's, which runs tasks side by side."""
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
     def get(self) -> Work:
         """Wait for the next work; the main thread's."""
@@ -130,6 +154,12 @@ class Inbox:
                 return True
             return False
 
+    def begin_beside(self, run: int, task: int) -> bool:
+        """Claim a task that runs beside others: to kill it does not end the process; False as above."""
+        begun = self.begin(run, task)
+        self.end()
+        return begun
+
     def end(self) -> None:
         """The task that was begun has ended."""
         with self._lock:
@@ -146,7 +176,9 @@ class Inbox:
             taken = [task for task in wanted if (run, task) in self._pending]
             for task in taken:
                 del self._pending[run, task]
-            return taken, running
+        if kill and (beside := self.beside):
+            beside.cancel(tasks)
+        return taken, running
 
 
 class Listener(threading.Thread):

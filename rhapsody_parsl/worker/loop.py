@@ -5,26 +5,16 @@ that the task itself is to end, and that the pilot is gone.
 """
 
 import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
-from contextlib import suppress
-from typing import BinaryIO, Protocol, cast
+from functools import partial
+from typing import Protocol
 
-import msgspec
-
-from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.hosts.mark import Mark, folder_of, made
 from rhapsody_parsl.hosts.process_tree import adopt_orphans, end_below
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.child_messages import ChildAnswer
 from rhapsody_parsl.wire.messages import (
     ChildrenEnded,
-    Done,
-    Failed,
     Quit,
     Ready,
     Recall,
@@ -34,67 +24,18 @@ from rhapsody_parsl.wire.messages import (
     ToBackend,
     Work,
     WorldFacts,
-    failed,
 )
+from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import deliver, opened
 from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
 from rhapsody_parsl.worker.memory import Before
+from rhapsody_parsl.worker.outbox import Outbox
+from rhapsody_parsl.worker.outlet import Outlet
 from rhapsody_parsl.worker.task_environment import TaskEnvironment
 
-__all__ = ("Outbox", "Runner", "serve")
-
-_FLUSH_AFTER = 0.005
-_ANSWERS_OF_DRAGON = "DRAGON_GS_RET_QD"
-"""Names the one channel to this process and none below it: a second one that listens there waits for ever."""
-_LEAVE_WITHIN = 5.0
-"""Seconds for exit handlers and threads of a fresh process whose task is over."""
-
-
-class Outbox:
-    """Results not yet sent, shared by the two threads: many short tasks share a message, and none waits for a long one.
-
-    Args:
-        spoke: To the pilot.
-    """
-
-    def __init__(self, spoke: Spoke) -> None:
-        self._spoke = spoke
-        self._lock = threading.Lock()
-        self._run = 0
-        self._results: list[Result] = []
-        self._sealed = False
-        self._flushed = time.perf_counter()
-
-    def put(self, run: int, result: Result) -> None:
-        """Take a result; all of one batch are of one run."""
-        with self._lock:
-            if self._sealed:
-                return
-            self._run = run
-            self._results.append(result)
-        if time.perf_counter() - self._flushed > _FLUSH_AFTER:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what is there."""
-        with self._lock:
-            if self._results:
-                self._spoke.send(Done(self._run, self._results))
-                self._results = []
-            self._flushed = time.perf_counter()
-
-    def tell(self, message: Failed) -> None:
-        """Send what is there, then a word of our own."""
-        self.flush()
-        self._spoke.send(message)
-
-    def seal(self) -> None:
-        """Send what is there and take nothing more: a task whose processes are being killed must not report that."""
-        with self._lock:
-            self._sealed = True
-        self.flush()
+__all__ = ("Runner", "serve")
 
 
 class Ear:
@@ -136,6 +77,9 @@ class Ear:
                 return self._recall(recall)
             case ChildAnswer() | ChildrenEnded():
                 line.take(message)
+            case More(task=task) as more:
+                if flow := self._outbox.flows.get(task):
+                    flow.more(more)
             case Quit():
                 return False
             case other:
@@ -168,6 +112,9 @@ class Runner:
     def _run_work(self, work: Work) -> None:
         self._surroundings.suit(work)
         self._outbox.flush()
+        if work.mode == "together":
+            self._run_together(work)
+            return
         for task in work.tasks:
             if work.memory and self._before.note(work.run) > work.memory // 2:
                 self._leave()
@@ -181,6 +128,15 @@ class Runner:
                 if not self._surroundings.put_right(1.0 if is_last else result.seconds):
                     self._leave()
         self._outbox.flush()
+
+    def _run_together(self, work: Work) -> None:
+        """Run tasks side by side, with those that come meanwhile."""
+        from rhapsody_parsl.worker.together import Together  # noqa: PLC0415 - asyncio is paid for with the first such app
+
+        Together(self._inbox, self._outbox).run(work)
+        self._outbox.flush()
+        if not self._surroundings.put_right():
+            self._leave()
 
     def _leave(self) -> None:
         """Earlier tasks left too much here for those that have not begun: another worker takes them."""
@@ -206,56 +162,18 @@ class Runner:
 
     def _run_task(self, work: Work, task: Task) -> Result:
         payload = opened(task)
+        outlet = Outlet(task.id, partial(self._outbox.send_piece, work.run), self._outbox.flows)
         if work.mode == "process":
-            return run_in_fresh_process(task.id, payload)
+            from rhapsody_parsl.worker.fresh import run_in_fresh_process  # noqa: PLC0415 - few tasks want one
+
+            return run_in_fresh_process(task.id, payload, outlet)
         from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - dill is paid for with the first task
 
         if work.mode == "prompt":
             from rhapsody_parsl.worker.prompt import call_body  # noqa: PLC0415 - as above
 
             return call_body(task.id, payload, task.request)
-        return call(task.id, payload)
-
-
-def run_in_fresh_process(task: int, payload: bytes | memoryview) -> Result:
-    """Run one payload in a new Python process of its own session and return its result."""
-    from rhapsody_parsl.worker.user_code import end_leftovers  # noqa: PLC0415 - dill is paid for with the first task
-
-    began = time.perf_counter()
-    read, write = os.pipe()
-    command = [sys.executable, "-m", "rhapsody_parsl.worker.once", str(write)]
-    env = {name: value for name, value in os.environ.items() if name != _ANSWERS_OF_DRAGON} | line.variable(task)
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write,), start_new_session=True, env=env)
-    os.close(write)
-    with os.fdopen(read, "rb") as answer:
-        with suppress(BrokenPipeError), cast(BinaryIO, child.stdin) as question:
-            question.write(payload)
-        data = answer.read()  # before the end is waited for: a large result does not fit into the pipe
-    is_late = _is_late(child)
-    end_leftovers()
-    if (child.returncode and not is_late) or not data:
-        return failed(
-            task, WorkerLost(f"fresh process {child.pid} on {socket.gethostname()}", _ending(child.returncode))
-        )
-    result = msgspec.msgpack.decode(data, type=Result)
-    return msgspec.structs.replace(result, id=task, seconds=time.perf_counter() - began)
-
-
-def _is_late(child: "subprocess.Popen[bytes]") -> bool:
-    """Whether a process that has answered had to be killed: a thread that runs on keeps it from its end."""
-    try:
-        child.wait(_LEAVE_WITHIN)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-        return True
-    return False
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"it was ended by {signal.Signals(-code).name}"
-    return f"it left with exit code {code}"
+        return call(task.id, payload, outlet=outlet)
 
 
 class Runs(Protocol):

@@ -3,14 +3,17 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rhapsody_parsl.hosts.descendants import end_descendants, strays, wait_for
 from rhapsody_parsl.hosts.process_tree import has_children
 from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.programs import Unfinished
+
+if TYPE_CHECKING:
+    from rhapsody_parsl.worker.outlet import Outlet
 
 __all__ = ("end_leftovers", "run")
 
@@ -18,8 +21,9 @@ _SETTLE = 0.1
 """Seconds for what is just ending: `tee` at the end of its pipe writes its last lines."""
 _GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL: an MPI launcher then ends what it started on other hosts."""
-_TIMED = "timeout.<locals>.wrapper"
-"""What Parsl puts around a Python app with `walltime`: it sees how long a coroutine takes to be made."""
+
+
+_UNDER_WAY = (Coroutine, Generator, AsyncGenerator)
 
 
 class _Forked:
@@ -35,13 +39,14 @@ def _note_child() -> None:
 os.register_at_fork(after_in_child=_note_child)
 
 
-def run(payload: bytes | memoryview, **more: Any) -> Any:
+def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: Any) -> Any:
     """Open a call and make it; nothing that it started runs any more afterwards.
 
     A child that it forked never comes back from here: it exits as a program would.
 
     Args:
         payload: The call.
+        outlet: Where the pieces go if it gives a generator.
         more: Further keywords.
 
     Raises:
@@ -52,8 +57,8 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, **more})
-        if isinstance(value, Coroutine):
-            value = _awaited(value, function, kwargs)
+        if isinstance(value, _UNDER_WAY):
+            value = _finished(value, function, kwargs, outlet)
     except BaseException as raised:
         problem = raised
         raise
@@ -66,11 +71,17 @@ def run(payload: bytes | memoryview, **more: Any) -> Any:
     return value.finish() if isinstance(value, Unfinished) else value
 
 
-def _awaited(value: Coroutine[Any, Any, Any], function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
-    from rhapsody_parsl.worker.coroutines import awaited  # noqa: PLC0415 - asyncio is paid for with the first such app
+def _finished(value: Any, function: Callable[..., Any], kwargs: Mapping[str, Any], outlet: "Outlet | None") -> Any:
+    """Return what becomes of a call that has only begun."""
+    if isinstance(value, Generator):
+        from rhapsody_parsl.worker.outlet import drained  # noqa: PLC0415 - few tasks have pieces
 
-    is_timed = getattr(getattr(function, "__code__", None), "co_qualname", "") == _TIMED
-    return awaited(value, kwargs.get("walltime") if is_timed else None)
+        return drained(value, outlet) if outlet else value
+    from rhapsody_parsl.worker import coroutines  # noqa: PLC0415 - asyncio is paid for with the first such app
+
+    if isinstance(value, AsyncGenerator):
+        return coroutines.awaited(coroutines.drained_async(value, outlet)) if outlet else value
+    return coroutines.awaited(value, kwargs.get("walltime") if coroutines.is_timed(function) else None)
 
 
 def is_wrapper(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Result
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
@@ -55,6 +56,7 @@ class Recorder:
         told: What became of each task, in the order told.
         states: Each state of the runtime, with its detail, in order.
         reports: What was told of services, in order.
+        pieces_of: The pieces of each task.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,7 @@ class Recorder:
         self.told: dict[int, Told] = {}
         self.states: list[tuple[RuntimeState, str]] = []
         self.reports: list[list[ServiceReport]] = []
+        self.pieces_of: dict[int, list[Piece]] = {}
         self._open: dict[int, set[int]] = {}
         self._at_work: dict[int, list[AtWork]] = {}
         self._within = ""
@@ -148,6 +151,15 @@ class Recorder:
         for task in sorted(self.open_of(run)):
             self._tell(run, task, Told("untouched" if task in untouched else "lost", error))
         self._open.pop(run, None)
+
+    def pieces(self, run: int, pieces: Sequence[Piece], more: Callable[[More], None]) -> None:
+        """Hear of pieces of open tasks, and take them."""
+        self._hear("pieces", run)
+        for piece in pieces:
+            if piece.id in self.told or piece.number != len(kept := self.pieces_of.setdefault(piece.id, [])):
+                self.complain(f"piece {piece.number} of task {piece.id}, of which that is not the next")
+            kept.append(piece)
+            more(More(piece.id, len(kept), sum(len(each.payload) for each in kept)))  # type: ignore[arg-type,misc]  # bytes
 
     def at_work(
         self,

@@ -208,3 +208,7 @@ def seconds_left() -> float | None:
     from rhapsody_parsl import time_left
 
     return time_left()
+
+
+def where_and_word() -> tuple[str, str]:
+    return os.getcwd(), os.environ.get("WORD", "")

@@ -82,3 +82,11 @@ def test_the_async_apps_run(tmp_path: Path) -> None:
 def test_the_order_of_ones_own_runs(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "order" / "campaign.py"), folder=tmp_path)
     assert said.splitlines() == [*examples(ROOT / "docs" / "scheduling.md", "text")[1].splitlines()]
+
+
+def test_the_streams_run(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "streams.py"), folder=tmp_path)
+    assert said.splitlines()[-4:] == [
+        "stopped at 5 with result None", "farthest: [9, 10, 18, 10]", "a callback heard the last place: True",
+        "cancelled: True CancelledError",
+    ]  # fmt: skip

@@ -12,10 +12,11 @@ import pytest
 from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
-from rhapsody_parsl.errors import MissingPackage, ServiceFailed, ServiceRequestFailed
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService, cancel, stream
+from rhapsody_parsl.errors import MissingPackage, ServiceFailed, ServiceRequestFailed, StreamRestarted
 from testing import leaks
 from testing.fake_openai import COMMAND
+from testing.waiting import until
 
 MODEL = f"fake-{os.getpid()}"
 
@@ -51,6 +52,12 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     with leaks.watch(), parsl.load(config):
         assert asked("abc", "fake").result() == "cba"
         yield made
+
+
+@pytest.fixture
+def died(executor: RhapsodyExecutor) -> Path:
+    """Where the command remembers that it has died."""
+    return Path(executor.run_dir).parents[1] / "died"
 
 
 def _bare_python(folder: Path) -> Path:
@@ -121,6 +128,36 @@ def test_prompts_to_a_command_go_in_lists_and_only_the_one_at_fault_fails(execut
 def test_a_command_that_dies_is_started_again_and_asked_again(executor: RhapsodyExecutor) -> None:
     futures = [asked(f"die {i}", "fake") for i in range(3)]
     assert [future.result() for future in futures] == [f"die {i}"[::-1] for i in range(3)]
+
+
+def test_a_command_answers_in_pieces(executor: RhapsodyExecutor) -> None:
+    future = asked("abc", "fake", stream=True)
+    assert list(stream(future)) == ["c", "b", "a"]
+    assert future.result() == "cba"
+    assert "".join(stream(asked([{"role": "user", "content": "abc"}], "fake", stream=True))) == "cba"
+    with pytest.raises(ServiceRequestFailed, match="it spilled"):
+        list(stream(asked("spill", "fake", stream=True)))
+
+
+def test_a_command_whose_reader_leaves_is_hung_up_on(executor: RhapsodyExecutor, died: Path) -> None:
+    for leave in (lambda _, pieces: pieces.close(), lambda future, _: cancel(future)):
+        left = died.with_suffix(".left")
+        left.unlink(missing_ok=True)
+        future = asked("drip", "fake", stream=True)
+        pieces = stream(future)
+        assert next(pieces) == "p"
+        leave(future, pieces)
+        until(left.exists)
+
+
+def test_an_answer_whose_server_dies_begins_again(executor: RhapsodyExecutor, died: Path) -> None:
+    died.unlink(missing_ok=True)
+    future = asked("die xy", "fake", stream=True)
+    pieces = stream(future)
+    assert next(pieces) == "y"
+    with pytest.raises(StreamRestarted):
+        list(pieces)
+    assert "".join(stream(future)) == future.result() == "yx eid"
 
 
 def test_a_service_without_vllm_names_the_extra(executor: RhapsodyExecutor) -> None:

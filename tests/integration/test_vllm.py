@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from itertools import islice
 from typing import Any
 
 import parsl
 import psutil
 import pytest
 from parsl import Config, python_app
+from parsl.executors.errors import InvalidResourceSpecification
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMService, annotate
+from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMService, annotate, cancel, stream
 from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
+from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_llama
@@ -112,6 +116,43 @@ def test_sampling_parameters_that_only_the_engine_takes(executor: RhapsodyExecut
 # --- what goes wrong ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("service", ["tiny", "served"])
+@pytest.mark.parametrize("value", ["hello", [{"role": "user", "content": "hi"}]], ids=["prompt", "messages"])
+def test_the_pieces_of_an_answer_are_the_answer(value: Any, service: str, executor: RhapsodyExecutor) -> None:
+    whole = asked(value, service, max_tokens=12, temperature=0, ignore_eos=True).result()
+    future = asked(value, service, max_tokens=12, temperature=0, ignore_eos=True, stream=True)
+    pieces = list(stream(future))
+    assert "".join(pieces) == future.result() == whole
+    assert len(pieces) > 1 or not whole, "special tokens have no text"
+
+
+def test_an_answer_that_nobody_reads_ends_all_the_same(executor: RhapsodyExecutor) -> None:
+    future = asked("hello", max_tokens=200, ignore_eos=True, stream=True)
+    whole = future.result(60)
+    pieces = list(stream(future))
+    assert "".join(pieces) == whole
+    assert len(pieces) <= AHEAD + 1
+
+
+@pytest.mark.parametrize(
+    ("value", "parameters", "sentence"),
+    [
+        (["a", "b"], {}, "stream one prompt, with n=1"),
+        ("hello", {"temperature": -1}, "temperature"),
+        ("hello", {"n": 2}, "pieces of several answers would be mixed"),
+        ("hello", {"full": True}, "a whole response comes at once"),
+        ("hello", {"stream": 1}, "True or False is needed"),
+    ],
+)
+@pytest.mark.parametrize("service", ["tiny", "served"])
+def test_what_has_no_pieces(
+    value: Any, parameters: dict[str, Any], sentence: str, service: str, executor: RhapsodyExecutor
+) -> None:
+    future = asked(value, service, **{"stream": True, **parameters})
+    with pytest.raises((ServiceRequestFailed, InvalidResourceSpecification), match=sentence):
+        list(stream(future))
+
+
 def test_an_unknown_parameter_is_refused(executor: RhapsodyExecutor) -> None:
     with pytest.raises(Exception, match="max_token"):
         asked("hello", max_token=8).result()
@@ -179,7 +220,17 @@ def test_a_cancelled_request_is_aborted_in_the_engine(executor: RhapsodyExecutor
     assert running() == 0
     future = asked("hello", **LONG)
     wait_for(lambda: running() >= 1)
-    assert future.task_record["exec_fu"].cancel()
+    assert cancel(future)
+    wait_for(lambda: running() == 0)
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_a_reader_that_leaves_has_its_request_aborted(executor: RhapsodyExecutor) -> None:
+    assert running() == 0
+    future = asked("hello", stream=True, **LONG)
+    given = "".join(islice(stream(future), 3))
+    assert future.result(20).startswith(given), "the result is what came until then"
     wait_for(lambda: running() == 0)
 
 

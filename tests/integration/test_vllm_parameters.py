@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
 ]
 
-OURS = {"stream", "stream_options", "stream_interval", "request_id", "priority"}
+OURS = {"stream_options", "stream_interval", "request_id", "priority"}
 """Set by us, or by our own keys."""
 INSIDE = {
     "output_kind", "output_text_buffer_length", "prompt_logprob_start", "prompt_logprob_token_ids", "skip_clone",

@@ -34,7 +34,7 @@ MEANT = {
     "Listener": {"run"},
     "Pipe": {"connection_lost", "connection_made", "data_received", "pause_writing", "resume_writing"},
     "_Visitor": {"connection_lost", "connection_made"},
-    "TaskFuture": {"cancel"},
+    "TaskFuture": {"add_done_callback", "cancel"},
     "_Sketcher": {"find_class"},
 }
 

@@ -10,8 +10,8 @@ from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.process import log_tail
 from rhapsody_parsl.runtimes.dragon.partition import WORKERS, Partition, find_dragon
 from rhapsody_parsl.runtimes.protocol import Context, Run
-from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
-from rhapsody_parsl.wire.messages import Exited, FromBackend, Mode, Ready, Spawn, Task
+from rhapsody_parsl.runtimes.workers.pool import WorkerPool, mode_of, worker_lost
+from rhapsody_parsl.wire.messages import Exited, FromBackend, Ready, Spawn, Task
 
 __all__ = ("Dragon",)
 
@@ -78,8 +78,7 @@ class Dragon:
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed the run's worker."""
-        mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
-        self.pool.feed(run, tasks, mode, host=run.placed[0].node.host, env={})
+        self.pool.feed(run, tasks, mode_of(run.spec), host=run.placed[0].node.host, env={})
 
     def end(self, run: Run) -> None:
         """Free the run's worker."""

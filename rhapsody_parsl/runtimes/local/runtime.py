@@ -6,7 +6,8 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import LocalRuntime
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
-from rhapsody_parsl.wire.messages import Mode, Task
+from rhapsody_parsl.runtimes.workers.pool import mode_of
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Local",)
 
@@ -35,8 +36,7 @@ class Local:
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Feed a worker."""
-        mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
-        self._workers.feed(run, tasks, mode, {})
+        self._workers.feed(run, tasks, mode_of(run.spec), {})
 
     def end(self, run: Run) -> None:
         """Free the worker."""

@@ -6,7 +6,7 @@ import dataclasses
 import socket
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -28,7 +28,7 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments
 from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
-from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
+from rhapsody_parsl.runtimes.vllm.response import choice_text, delta_text, value_of
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.runtimes.vllm.usage import note_usage, usage_of
 from rhapsody_parsl.wording import nearest
@@ -164,28 +164,57 @@ class Engine:
         Raises:
             RequestError: vLLM refuses the request.
         """
-        try:
+        with self._complaints():
             response = await self._respond(request)
+        note_usage(usage_of({"usage": response.usage and response.usage.model_dump()}))
+        if full:
+            return response.model_dump(mode="json")
+        return value_of([_text(choice) for choice in response.choices], request)
+
+    async def stream(self, request: dict[str, Any]) -> AsyncIterator[str]:
+        """Yield the text of the answer as it comes; who leaves has it aborted.
+
+        Raises:
+            RequestError: vLLM refuses the request, or fails with it.
+        """
+        with self._complaints():
+            async with contextlib.aclosing(await self._respond({**request, "stream": True})) as events:
+                async for event in events:
+                    if text := delta_text(event.encode()):
+                        yield text
+
+    @contextlib.contextmanager
+    def _complaints(self) -> Iterator[None]:
+        """Tell what is raised as what it is: a request at fault, or the engine's end."""
+        try:
+            yield
+        except RequestError:
+            raise
         except EngineDeadError as problem:
             self._on_death(f"its engine died: {problem}")
             raise
         except ValidationError as problem:
             raise RequestError(describe(problem)) from problem
         except Exception as problem:
+            if self._engine.errored:
+                self._on_death(f"its engine died: {problem}")
             raise RequestError(str(problem) or type(problem).__name__) from problem
-        if isinstance(response, ErrorResponse):
-            raise RequestError(response.error.message)
-        note_usage(usage_of({"usage": response.usage and response.usage.model_dump()}))
-        if full:
-            return response.model_dump(mode="json")
-        return value_of([_text(choice) for choice in response.choices], request)
 
     async def _respond(self, request: dict[str, Any]) -> Any:
+        """Return vLLM's response, or the events of a streamed one.
+
+        Raises:
+            RequestError: vLLM refuses the request.
+        """
         if "messages" in request:
             _check_names(request, Chat, "messages")
-            return await self._chat.create_chat_completion(Chat(**request))
-        _check_names(request, Completion, "a prompt")
-        return await self._completion.create_completion(Completion(**request))
+            response = await self._chat.create_chat_completion(Chat(**request))
+        else:
+            _check_names(request, Completion, "a prompt")
+            response = await self._completion.create_completion(Completion(**request))
+        if isinstance(response, ErrorResponse):
+            raise RequestError(response.error.message)
+        return response
 
 
 def _text(choice: Any) -> str:

@@ -13,6 +13,7 @@ from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.runtimes.workers.prefetch import Prefetch
 from rhapsody_parsl.wire.messages import Result, Task
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
@@ -122,6 +123,9 @@ class PromptWorkers:
         if gone:
             self._on_lost(gone, error)
         self._feed()
+
+    def pieces(self, run: int, pieces: Sequence[Piece], more: Callable[[More], None]) -> None:
+        """Bodies have no pieces: what they return is one request."""
 
     def at_work(self, run: Run, host: str, pids: Mapping[str, int], on_exceeded: Any = None) -> None:
         """Request workers hold no lease, so nothing limits them."""

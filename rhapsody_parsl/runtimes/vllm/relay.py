@@ -3,14 +3,15 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, NoReturn
 
 import aiohttp
 import msgspec
 
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
-from rhapsody_parsl.runtimes.vllm.response import choice_text, value_of
+from rhapsody_parsl.runtimes.vllm.response import LAST, Refused, choice_text, delta_text, value_of
 from rhapsody_parsl.runtimes.vllm.usage import Usage, note_usage, usage_of
 
 __all__ = ("Relay", "in_lists")
@@ -91,6 +92,73 @@ class Relay:
             return response
         return value_of([choice_text(choice) for choice in _choices(response)], request)
 
+    async def stream(self, request: dict[str, Any]) -> AsyncIterator[str]:
+        """Yield the text of the answer as it comes; who leaves closes the connection, and the server aborts.
+
+        Raises:
+            RequestError: The server refuses the request, or fails with it.
+        """
+        for again in (True, False):  # as for other requests, as long as nothing came
+            try:
+                async with aclosing(self._texts(request)) as texts:
+                    async for text in texts:
+                        again = False  # noqa: PLW2901 - what was told cannot be asked again
+                        yield text
+            except aiohttp.ClientError as problem:
+                if not again:
+                    await self._lost(problem)
+            else:
+                return
+
+    async def _texts(self, request: dict[str, Any]) -> AsyncGenerator[str, None]:
+        async with self._posting({**request, "stream": True}) as response:
+            if response.status >= _REQUEST_AT_FAULT:
+                await self._refused(response.status, await response.read())
+            line = b""
+            async for line in response.content:
+                if line.strip() == LAST:
+                    return
+                try:
+                    text = delta_text(line)
+                except (Refused, ValueError) as problem:
+                    raise RequestError(str(problem)) from problem
+                if text:
+                    yield text
+            raise aiohttp.ClientPayloadError(f"the answer was cut off after {line[-100:]!r}")
+
+    @asynccontextmanager
+    async def _posting(self, request: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Have a request at the server; it counts as long as it is there."""
+        path = "chat/completions" if "messages" in request else "completions"
+        body = msgspec.json.encode({"model": self.model, **request})
+        headers = {"Content-Type": "application/json"}
+        self.under_way += 1
+        try:
+            async with self._session.post(f"{self.base_url}/{path}", data=body, headers=headers) as response:
+                yield response
+        finally:
+            self.under_way -= 1
+            self.answered += 1
+
+    async def _refused(self, status: int, content: bytes) -> NoReturn:
+        """The server refuses a request, unless it is about to end.
+
+        Raises:
+            RequestError: With its complaint.
+        """
+        if status >= _SERVER_AT_FAULT:
+            await self._see_it_end()
+        raise RequestError(_complaint(content) or f"HTTP status {status}")
+
+    async def _lost(self, problem: aiohttp.ClientError) -> NoReturn:
+        """A connection has ended, and the server may be about to.
+
+        Raises:
+            RequestError: It is not.
+        """
+        await self._see_it_end("gone" if isinstance(problem, aiohttp.ClientConnectorError) else "")
+        raise RequestError(f"{type(problem).__name__}: {problem}") from problem
+
     async def _gather(self, request: dict[str, Any]) -> str:
         """Wait for what else comes in this turn of the loop, and go with it."""
         loop = asyncio.get_running_loop()
@@ -131,30 +199,16 @@ class Relay:
             if not answer.done():
                 answer.set_result((text, usage_of(response, len(requests))))
 
-    async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self.under_way += 1
+    async def _post(self, request: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
         try:
-            return await self._post_counted(request)
-        finally:
-            self.under_way -= 1
-            self.answered += 1
-
-    async def _post_counted(self, request: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
-        path = "chat/completions" if "messages" in request else "completions"
-        body = msgspec.json.encode({"model": self.model, **request})
-        headers = {"Content-Type": "application/json"}
-        try:
-            async with self._session.post(f"{self.base_url}/{path}", data=body, headers=headers) as response:
+            async with self._posting(request) as response:
                 status, content = response.status, await response.read()
         except aiohttp.ClientError as problem:
             if again:  # a kept connection that the server had just closed; asking twice does no harm
-                return await self._post_counted(request, again=False)
-            await self._see_it_end("gone" if isinstance(problem, aiohttp.ClientConnectorError) else "")
-            raise RequestError(f"{type(problem).__name__}: {problem}") from problem
-        if status >= _SERVER_AT_FAULT:
-            await self._see_it_end()
+                return await self._post(request, again=False)
+            await self._lost(problem)
         if status >= _REQUEST_AT_FAULT:
-            raise RequestError(_complaint(content) or f"HTTP status {status}")
+            await self._refused(status, content)
         try:
             return msgspec.json.decode(content, type=dict[str, Any])
         except msgspec.DecodeError as problem:

@@ -17,9 +17,13 @@ from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import Done, FromBackend, Result, failed
+from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.wire.times import RequestTimes
 
 __all__ = ("RequestQueue",)
+
+
+Give = Callable[[int, Sequence[Piece], Callable[[More], None]], None]
 
 
 class RequestQueue:
@@ -29,13 +33,16 @@ class RequestQueue:
         service: The service.
         config: The user's.
         finish: Takes the results that requests end with here: `(request, result)`.
+        give: Takes pieces of answers, as `Events.pieces` does.
 
     Attributes:
         pending: How many requests of the service there are, from the moment the core gives them until they are done.
     """
 
-    def __init__(self, service: Service, config: VLLMService, finish: Callable[[Request, Result], None]) -> None:
-        self._service, self._finish = service, finish
+    def __init__(
+        self, service: Service, config: VLLMService, finish: Callable[[Request, Result], None], give: Give
+    ) -> None:
+        self._service, self._finish, self._give = service, finish, give
         self.pending = 0
         self._requests: dict[int, Request] = {}
         self._silence = config.stall_timeout
@@ -151,8 +158,19 @@ class RequestQueue:
                 pass
             case Done(results=results):
                 self.answered(replica, results)
+            case Pieces(pieces=pieces):
+                self._pass_on(replica, pieces)
             case _:
                 raise TypeError(f"a replica does not say {type(message).__name__}")
+
+    def _pass_on(self, replica: Replica, pieces: Sequence[Piece]) -> None:
+        """Parts of answers came, for each of which the replica hears what its reader has taken."""
+        by_run: dict[int, list[Piece]] = {}
+        for piece in pieces:
+            if request := self._requests.get(piece.id):
+                by_run.setdefault(request.run, []).append(piece)
+        for run, given in by_run.items():
+            self._give(run, given, replica.send)
 
     def _note_state(self, replica: Replica) -> None:
         if replica.state != "stopped":  # else it is gone

@@ -2,17 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from typing import Any, Protocol
 
 import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
+from rhapsody_parsl.runtimes.vllm.response import has_many_prompts
 from rhapsody_parsl.runtimes.vllm.usage import take_usage
 from rhapsody_parsl.services.conversation import Conversation
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
+from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.worker.call import pack
+from rhapsody_parsl.worker.flow import Flow
+from rhapsody_parsl.worker.outlet import Outlet
 
 __all__ = ("Answerer", "RequestError", "RequestServer")
 
@@ -34,6 +39,13 @@ class Answerer(Protocol):
             RequestError: The request is at fault.
         """
 
+    def stream(self, request: dict[str, Any]) -> AsyncIterator[str]:
+        """Yield the text of the answer as it comes; who leaves has it aborted.
+
+        Raises:
+            RequestError: The request is at fault.
+        """
+
 
 class RequestServer:
     """Has requests answered side by side; answers that end together go in one message.
@@ -48,6 +60,8 @@ class RequestServer:
         self._conversation, self._answerer, self._silence = conversation, answerer, silence
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._results: list[Result] = []
+        self._pieces: list[Piece] = []
+        self._flows: dict[int, Flow] = {}
         self._loop = asyncio.get_running_loop()
 
     async def serve(self, url: str, port: int, model: str) -> None:
@@ -76,6 +90,9 @@ class RequestServer:
                 for task in tasks:
                     if running := self._tasks.pop(task, None):
                         running.cancel()
+            case More(task=task):
+                if flow := self._flows.get(task):
+                    flow.more(message)
             case other:
                 raise TypeError(f"a replica does not understand {type(other).__name__}")
 
@@ -98,14 +115,48 @@ class RequestServer:
             self._send(result)
 
     async def _value(self, ask: Ask) -> Any:
-        return await self._answerer.answer(msgspec.msgpack.decode(ask.request), ask.full, ask.apart)
+        request = msgspec.msgpack.decode(ask.request)
+        if not request.pop("stream", False):
+            return await self._answerer.answer(request, ask.full, ask.apart)
+        if has_many_prompts(request) or (request.get("n") or 1) > 1:
+            raise RequestError("pieces of several answers would be mixed: stream one prompt, with n=1")
+        return await self._streamed(ask.task, request)
+
+    async def _streamed(self, task: int, request: dict[str, Any]) -> str:
+        """Send the answer in pieces and return all of it; a reader that is slow, or is none, has longer pieces."""
+        outlet, whole, held = Outlet(task, self._give, self._flows), "", ""
+        with outlet.opened() as flow:
+            async with aclosing(self._answerer.stream(request)) as texts:  # type: ignore[type-var]  # both are generators
+                async for text in texts:
+                    whole, held = whole + text, held + text
+                    if not flow.is_full:
+                        outlet.put(held, flow)
+                        held = ""
+                    if flow.stopped:
+                        return whole
+            if held:
+                outlet.put(held, flow)
+        return whole
+
+    def _give(self, piece: Piece) -> None:
+        """Send a piece, with the others of this turn of the loop."""
+        self._wake()
+        self._pieces.append(piece)
 
     def _send(self, result: Result) -> None:
         """Send with whatever else ends in this turn of the loop."""
+        self._wake()
         self._results.append(result)
-        if len(self._results) == 1:
+
+    def _wake(self) -> None:
+        if not (self._results or self._pieces):
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        """Send what there is, the pieces of an answer before its end."""
+        pieces, self._pieces = self._pieces, []
         results, self._results = self._results, []
-        self._conversation.spoke.send(Done(0, results))
+        if pieces:
+            self._conversation.spoke.send(Pieces(0, pieces))
+        if results:
+            self._conversation.spoke.send(Done(0, results))

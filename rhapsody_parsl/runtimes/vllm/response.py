@@ -3,7 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ("choice_text", "has_many_prompts", "value_of")
+import msgspec
+
+__all__ = ("LAST", "Refused", "choice_text", "delta_text", "has_many_prompts", "value_of")
+
+_EVENT = b"data:"
+LAST = b"data: [DONE]"
+"""The last line of a streamed answer; one that ends without it was cut off."""
+
+
+class Refused(Exception):  # noqa: N818 - named for what happened
+    """A streamed answer says that there is none; the text is the server's own complaint."""
 
 
 def has_many_prompts(request: Mapping[str, Any]) -> bool:
@@ -17,6 +27,25 @@ def choice_text(choice: Mapping[str, Any]) -> str:
     if "message" in choice:
         return choice["message"].get("content") or ""
     return choice.get("text") or ""
+
+
+def delta_text(event: bytes) -> str:
+    """Return the text that an event of a streamed answer brings, of a completion or chat; "" for none.
+
+    Args:
+        event: A line, `data:` and JSON.
+
+    Raises:
+        Refused: It brings an error.
+    """
+    name, _, content = event.strip().partition(_EVENT)
+    if name or not content or event.strip() == LAST:
+        return ""
+    chunk = msgspec.json.decode(content)
+    if error := chunk.get("error"):
+        raise Refused(str(error.get("message") or error) if isinstance(error, dict) else str(error))
+    choices = chunk.get("choices") or [{}]
+    return choice_text({"message": choices[0]["delta"]} if "delta" in choices[0] else choices[0])
 
 
 def value_of(texts: Sequence[str], request: Mapping[str, Any]) -> str | list[Any]:

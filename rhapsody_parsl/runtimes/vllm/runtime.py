@@ -56,7 +56,7 @@ class VLLM:
         """Return the queue of a model; it may have come since the block started."""
         service = self._services.get(name)
         if name not in self._queues and service and isinstance(service.kind, VLLMKind):
-            self._queues[name] = RequestQueue(service, service.kind.config, self._finish)
+            self._queues[name] = RequestQueue(service, service.kind.config, self._finish, self._context.events.pieces)
         return self._queues.get(name)
 
     async def start(self) -> None:

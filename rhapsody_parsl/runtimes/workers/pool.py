@@ -9,8 +9,10 @@ serves only runs with the GPUs of its first one, which may be none.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.block.setting import setting_of, variables_of
@@ -28,8 +30,16 @@ from rhapsody_parsl.wire.messages import (
     Task,
     Work,
 )
+from rhapsody_parsl.wire.piece_messages import More, Pieces
 
-__all__ = ("WorkerPool",)
+__all__ = ("WorkerPool", "mode_of")
+
+
+def mode_of(spec: TaskSpec) -> Mode:
+    """Return how a worker is to run a task that is one process."""
+    if spec.policy.isolation == "process":
+        return "process"
+    return "together" if spec.policy.concurrency > 1 else "call"
 
 
 class _Worker:
@@ -52,7 +62,12 @@ class _Worker:
         self.cores: tuple[int, ...] = ()
         self.environment: dict[str, str] = {}
         self.tasks: dict[int, None] = {}
-        self.waiting: list[Work | Recall | Quit] = []
+        self.waiting: list[Work | Recall | Quit | More] = []
+
+    def forget(self, tasks: Iterable[int]) -> None:
+        """It has these no more."""
+        for task in tasks:
+            self.tasks.pop(task, None)
 
 
 class WorkerPool:
@@ -116,14 +131,14 @@ class WorkerPool:
                 worker.pid = pid
                 self._up(worker)
             case Done(run=run, results=results):
-                for result in results:
-                    worker.tasks.pop(result.id, None)
+                worker.forget(result.id for result in results)
                 self._events.done(run, results)
             case Returned(run=run, tasks=tasks):
-                for task in tasks:
-                    worker.tasks.pop(task, None)
+                worker.forget(tasks)
                 if tasks:  # else its run may be over
                     self._events.returned(run, tasks)
+            case Pieces(run=run, pieces=pieces):
+                self._events.pieces(run, pieces, partial(self._send, worker))
             case _:
                 return False
         return True
@@ -175,6 +190,8 @@ class WorkerPool:
             last = self._last_begun(worker, begun)
             if last == NONE and not isinstance(error, BackendFailed):  # it never did anything
                 error = BackendFailed(f"Worker {name} on {worker.host}", *error.args[1:])
+            if worker.run.spec.policy.concurrency > 1 and last != NONE:
+                last = None  # they end in any order: the one that began last tells nothing of those that are left
             self._events.lost(worker.run.id, error, _not_begun(list(worker.tasks), last))
 
     def _last_begun(self, worker: _Worker, told: int | None) -> int | None:
@@ -251,7 +268,7 @@ class WorkerPool:
         for message in waiting:
             self._send(worker, message)
 
-    def _send(self, worker: _Worker, message: Work | Recall | Quit) -> None:
+    def _send(self, worker: _Worker, message: Work | Recall | Quit | More) -> None:
         if worker.up:
             self._exchange.send(worker.name, message)
         else:

@@ -102,3 +102,16 @@ def test_a_service_has_all_its_requests_at_once() -> None:
     active = ActiveRun(Run(1, spec), line, None, 0.0)
     active.put([make_task(number, spec) for number in range(3)])
     assert [active.state_of(number) for number in range(3)] == ["running"] * 3
+
+
+def test_those_that_run_side_by_side_fill_a_run_and_are_not_asked_back() -> None:
+    line = lane(concurrency=3)
+    tasks = put(line, *range(5), now=0.0)
+    active = ActiveRun(Run(1, line.spec), line, None, 0.0)
+    assert active.room(cores=64) == 3
+    active.put(tasks[:3])
+    assert active.room(cores=64) == 0
+    assert [active.state_of(task.id) for task in tasks[:3]] == ["running"] * 3
+    assert (active.recall_at, active.recall(1.0)) == (None, [])
+    active.pop(1)
+    assert active.room(cores=64) == 1, "a place is filled at once"

@@ -23,7 +23,7 @@ def block_with(parent: TaskSpec, children: list[TaskSpec], *, keep: bool = False
 
 def ask(block: Simulation, child: TaskSpec, parent: int = 1, *, keep: bool = False) -> type[RhapsodyError] | None:
     try:
-        block.core.admit(parent, encode_spec(child), keep, block.now)
+        block.core.nesting.admit(parent, encode_spec(child), keep, block.now)
     except RhapsodyError as error:
         return type(error)
     return None
@@ -176,7 +176,7 @@ def test_who_has_finished_submits_nothing() -> None:
 def test_a_task_for_a_runtime_of_the_first_host_goes_there() -> None:
     block = block_with(make_spec(cores=0), [])
     block.run(until=1.0)
-    spec, _ = block.core.admit(1, encode_spec(make_spec()), False, block.now)
+    spec = block.core.nesting.admit(1, encode_spec(make_spec()), False, block.now)
     assert decode_spec(spec) == make_spec()
 
 

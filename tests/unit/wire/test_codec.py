@@ -24,6 +24,7 @@ from rhapsody_parsl.wire.messages import (
     ToPilot,
     Work,
 )
+from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState, TaskState
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
@@ -87,7 +88,7 @@ places = st.builds(
     nodes=st.lists(names, max_size=2).map(tuple), worker=names,
 )  # fmt: skip
 env = st.dictionaries(names, names, max_size=3)
-modes = st.sampled_from(["call", "process", "prompt", "rank"])
+modes = st.sampled_from(["call", "process", "prompt", "rank", "together"])
 routes = st.lists(st.builds(door.Route, names, names), max_size=2)
 models = st.builds(door.ModelRoutes, names, names, routes, names)
 held = st.dictionaries(names, numbers, max_size=2)
@@ -121,7 +122,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
-    Exceeded: st.builds(Exceeded, numbers, numbers),
+    Exceeded: st.builds(Exceeded, numbers, numbers), More: st.builds(More, numbers, numbers, numbers, st.booleans()),
+    Pieces: st.builds(Pieces, numbers, st.lists(st.builds(Piece, numbers, numbers, payloads), max_size=3)),
     door.TunnelOpen: st.builds(door.TunnelOpen, numbers), door.TunnelEnd: st.builds(door.TunnelEnd, numbers),
     door.TunnelData: st.builds(door.TunnelData, numbers, payloads),
     door.TunnelCredit: st.builds(door.TunnelCredit, numbers, numbers),

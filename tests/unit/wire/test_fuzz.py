@@ -26,6 +26,7 @@ from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.future import open_result
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
+from rhapsody_parsl.executors.tray import Tray
 from rhapsody_parsl.executors.view import describe_block
 from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.pilot.core import Core
@@ -38,8 +39,10 @@ from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
 from rhapsody_parsl.wire.malformed import MalformedFrame
+from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.streams import Streams
+from rhapsody_parsl.worker.flow import Flow
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
@@ -123,6 +126,12 @@ class Watcher:
         with contextlib.suppress(Exception):  # what opening raises becomes the task's error
             open_result(result)
 
+    def came(self, pieces: list[Piece]) -> None:
+        tray = Tray(1, lambda _: None)
+        for piece in pieces:
+            tray.put(piece)
+            assert tray.take() == piece.payload
+
     def failed(self, task: int, error: RhapsodyError) -> None:
         assert isinstance(error, BlockLost)
         assert str(error)
@@ -181,7 +190,7 @@ def readable(service: bytes) -> None:
         decode_service(service)
 
 
-def hear(core: Core, streams: Streams, message: m.ToPilot) -> None:
+def hear(core: Core, streams: Streams, flow: Flow, message: m.ToPilot) -> None:
     """Do as a pilot does with a driver's message."""
     match message:
         case m.Submit(tasks=tasks):
@@ -197,6 +206,8 @@ def hear(core: Core, streams: Streams, message: m.ToPilot) -> None:
             core.examination.places(tasks, lambda *_: "")
         case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
             streams.receive(message)
+        case More():
+            flow.more(message)
     core.take()
     core.take_results()
 
@@ -205,11 +216,11 @@ def test_a_driver_that_sends_anything_is_heard_or_left(dice: random.Random) -> N
     """Also tasks whose specification cannot be read: they fail, and nothing else."""
     core = Core(Runs(Ledger(make_nodes(2))), {"local": FakeRuntime()}, "local", {})
     codec: Codec[m.ToPilot] = Codec(m.ToPilot)
-    streams = Streams(lambda _: None)
+    streams, flow = Streams(lambda _: None), Flow()
 
     for _ in range(FRAMES // 8):
         frames = mutated(dice)
-        taken(lambda frames=frames: hear(core, streams, codec.decode(frames)))  # type: ignore[misc]  # as above
+        taken(lambda frames=frames: hear(core, streams, flow, codec.decode(frames)))  # type: ignore[misc]  # as above
 
 
 def test_what_the_way_to_a_host_says_is_a_reason_or_nothing(dice: random.Random) -> None:

@@ -9,7 +9,8 @@ from rhapsody_parsl.runtimes.mpi.launch.prefix import environment
 from rhapsody_parsl.runtimes.mpi.rendezvous import meeting_place
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
-from rhapsody_parsl.wire.messages import Mode, Task
+from rhapsody_parsl.runtimes.workers.pool import mode_of
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Executables",)
 
@@ -41,9 +42,8 @@ class Executables:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Give tasks to a run's worker."""
         self._launched = True
-        mode: Mode = "process" if run.spec.policy.isolation == "process" else "call"
         lines = environment(self._launcher, run, self._context.folder, self._context.noting(run))
-        self._workers.feed(run, tasks, mode, {**lines, **meeting_place(self._context, run)})
+        self._workers.feed(run, tasks, mode_of(run.spec), {**lines, **meeting_place(self._context, run)})
         for host in {placed.node.host for placed in run.placed[1:]} if run.spec.resources.memory else ():
             self._context.events.at_work(run, host, {})  # ranks of a launch note themselves
 

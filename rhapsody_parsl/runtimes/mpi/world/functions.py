@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.block.gpus import shown_gpus
@@ -26,6 +27,7 @@ from rhapsody_parsl.runtimes.mpi.world.world import World
 from rhapsody_parsl.runtimes.mpi.world.worlds import Worlds
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.messages import RESULT, Done, Failed, FromBackend, Ready, Recall, Result, Returned, Task, Work
+from rhapsody_parsl.wire.piece_messages import Pieces
 
 __all__ = ("Functions",)
 
@@ -126,15 +128,19 @@ class Functions:
                 self._done(world, rank, run, results)
             case Ready():
                 world.arrived(rank, message)
-                if world.ready:
-                    for job in list(world.jobs.values()):
-                        self._advance(job)
+                self._advance_all(world)
             case Returned(run=run, tasks=tasks):
                 self._note_returned(world, rank, run, tasks)
+            case Pieces(run=run, pieces=pieces):
+                self._events.pieces(run, pieces, partial(self._exchange.send, peer))
             case Failed():
                 world.retire()
             case _:
                 return
+
+    def _advance_all(self, world: World) -> None:
+        for job in list(world.jobs.values()) if world.ready else ():
+            self._advance(job)
 
     def _note_returned(self, world: World, rank: int, run: int, tasks: Sequence[int]) -> None:
         job = world.jobs.get(run)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import mpi4py
@@ -22,6 +23,7 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import RankFailed  # noqa: E402 - as above
 from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402 - as above
 from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402 - as above
+from rhapsody_parsl.runtimes.mpi.world.steps import Steps  # noqa: E402 - as above
 from rhapsody_parsl.wire.messages import (  # noqa: E402 - as above
     RESULT,
     Failed,
@@ -34,12 +36,15 @@ from rhapsody_parsl.wire.messages import (  # noqa: E402 - as above
 )
 from rhapsody_parsl.wire.shared_memory import deliver, opened  # noqa: E402 - as above
 from rhapsody_parsl.worker.inbox import Inbox  # noqa: E402 - as above
-from rhapsody_parsl.worker.loop import Outbox, serve  # noqa: E402 - as above
+from rhapsody_parsl.worker.loop import serve  # noqa: E402 - as above
 from rhapsody_parsl.worker.memory import Before  # noqa: E402 - as above
+from rhapsody_parsl.worker.outbox import Outbox  # noqa: E402 - as above
+from rhapsody_parsl.worker.outlet import Outlet  # noqa: E402 - as above
 from rhapsody_parsl.worker.port import Port, tell_port  # noqa: E402 - as above
 from rhapsody_parsl.worker.setting import entered, left, made, unusable  # noqa: E402 - as above
 from rhapsody_parsl.worker.task_environment import TaskEnvironment  # noqa: E402 - as above
 
+_HOST = socket.gethostname()
 _MOST_GROUPS = 256
 _REST = 16
 """Tasks between the end of one and the end of its communicator."""
@@ -53,7 +58,6 @@ class Rank:
 
     def __init__(self, inbox: Inbox, outbox: Outbox, before: Before) -> None:
         self._inbox, self._outbox, self._before = inbox, outbox, before
-        self._host = socket.gethostname()
         self._surroundings = TaskEnvironment()
         self._port = Port()
         self._groups: dict[tuple[int, ...], MPI.Group] = {}
@@ -91,13 +95,19 @@ class Rank:
         comm.Bcast(told)
         if told[0]:
             tell_port(int.from_bytes(told[1:]))
-            result, folder = _called(work, task, comm, self._host)
+            result, folder = _called(work, task, comm, self._outlet(work, task, comm))
             self._port.used(result.seconds)
             self._report(work, task, result, folder)
             self._dispose(comm, result.kind == RESULT)
         else:
             self._inbox.end()
             self._dispose(comm, clean=True)
+
+    def _outlet(self, work: Work, task: Task, comm: MPI.Intracomm) -> Outlet:
+        """Return where a generator's pieces go: those of the first rank leave, the others' go nowhere."""
+        send = partial(self._outbox.send_piece, work.run) if comm.Get_rank() == 0 else None
+        steps = partial(Steps, partial(MPI.COMM_WORLD.Create_group, self._group(work.ranks)))
+        return Outlet(task.id, send, self._outbox.flows, steps)
 
     def _port_for(self, work: Work, comm: MPI.Intracomm) -> int:
         """Have the first rank of a gang keep a port; 0 for none."""
@@ -169,20 +179,20 @@ def _unpack(payload: bytes) -> object:
     return open_result(payload)
 
 
-def _called(work: Work, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
+def _called(work: Work, task: Task, comm: MPI.Intracomm, outlet: Outlet) -> tuple[Result, str]:
     """Run one payload, with a signal before the block ends, if the work has one; return the folder of its own, too."""
     if not work.signal:
-        return _call_where_wanted(work.setting, task, comm, host)
+        return _call_where_wanted(work.setting, task, comm, outlet)
     from rhapsody_parsl.worker.notice import Notice  # noqa: PLC0415 - few tasks want one
 
     with Notice(work):
-        return _call_where_wanted(work.setting, task, comm, host)
+        return _call_where_wanted(work.setting, task, comm, outlet)
 
 
-def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm, host: str) -> tuple[Result, str]:
+def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm, outlet: Outlet) -> tuple[Result, str]:
     """Run one payload where its run's tasks are to be."""
     if setting is None or not (setting.cwd or setting.sandboxes):
-        return _call(task, comm, host), ""
+        return _call(task, comm, outlet), ""
     folder = ""
     with ExitStack() as stack:
         try:
@@ -190,7 +200,7 @@ def _call_where_wanted(setting: Setting | None, task: Task, comm: MPI.Intracomm,
             stack.enter_context(entered(setting, folder))
         except OSError as problem:
             return unusable(setting, task, problem), folder
-        return _call(task, comm, host), folder
+        return _call(task, comm, outlet), folder
 
 
 def _common_folder(setting: Setting, task: Task, comm: MPI.Intracomm) -> str:
@@ -221,7 +231,7 @@ def _leave(group: MPI.Group, folder: str, result: Result) -> None:
     comm.Free()
 
 
-def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
+def _call(task: Task, comm: MPI.Intracomm, outlet: Outlet) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
     from rhapsody_parsl.worker.call import pack, raised  # noqa: PLC0415 - as above
     from rhapsody_parsl.worker.user_code import run  # noqa: PLC0415 - as above
@@ -229,11 +239,11 @@ def _call(task: Task, comm: MPI.Intracomm, host: str) -> Result:
     rank, size = comm.Get_rank(), comm.Get_size()
     began = time.perf_counter()
     try:
-        value = run(opened(task), comm=comm)
+        value = run(opened(task), outlet, comm=comm)
     except SystemExit as exit_:
-        return failed(task.id, RankFailed(rank, size, host, f"the function called sys.exit({exit_.code!r})"))
+        return failed(task.id, RankFailed(rank, size, _HOST, f"the function called sys.exit({exit_.code!r})"))
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
-        note = f"Raised by rank {rank} of {size} on {host}."
+        note = f"Raised by rank {rank} of {size} on {_HOST}."
         return raised(task.id, problem, time.perf_counter() - began, note)
     return pack(task.id, value, time.perf_counter() - began)
 

@@ -121,7 +121,7 @@ def test_an_answer_that_nobody_can_read_is_one_for_each_of_a_list() -> None:
     try_out(check)
 
 
-async def _senseless(request: Any) -> Any:
+async def _senseless(request: Any, again: bool = True) -> Any:
     return {"choices": [None]}
 
 

@@ -24,6 +24,7 @@ from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, ServiceFacts, ToBackend, failed
+from rhapsody_parsl.wire.piece_messages import Piece, Pieces
 from testing.leases import FakeLeases
 from testing.nodes import make_context
 
@@ -62,11 +63,11 @@ class Watched:
     """A service with replicas that are told to be ready."""
 
     def __init__(self, replicas: int = 2, limit: int = 2, **fields: Any) -> None:
-        self.finished: list[tuple[int, Result]] = []
+        self.finished, self.given = list[tuple[int, Result]](), list[Any]()
         self.changes = 0
         config = VLLMService("s", model="m", cores=0, replicas=replicas, requests_in_flight=limit, **fields)
         self.service = make_service(config, self._changed)
-        self.requests = RequestQueue(self.service, config, self._finish)
+        self.requests = RequestQueue(self.service, config, self._finish, lambda *told: self.given.append(told))
         self.held: list[list[int]] = [[] for _ in self.service.replicas]
         self.aborted: list[int] = []
         for index, replica in enumerate(self.service.replicas):
@@ -325,3 +326,11 @@ def test_the_root_cause_is_the_last_exception_that_says_something() -> None:
         "torch.OutOfMemoryError: none left"
     )
     assert root_cause("all is well\n  ValueError: quoted\n") == ""
+
+
+def test_parts_of_answers_go_to_those_who_still_want_them() -> None:
+    service = Watched()
+    service.put(1)
+    replica, pieces = service.service.replicas[0], [Piece(task, 0, b"a") for task in (1, 2, 1)]
+    service.requests.heard(replica, Pieces(0, pieces))
+    assert service.given == [(1, pieces[::2], replica.send)]

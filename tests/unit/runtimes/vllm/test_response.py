@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.runtimes.vllm.response import choice_text, has_many_prompts, value_of
+from rhapsody_parsl.runtimes.vllm.response import Refused, choice_text, delta_text, has_many_prompts, value_of
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,21 @@ def test_a_choice_without_text_is_empty() -> None:
     assert choice_text({"message": {"content": "b"}}) == "b"
     assert choice_text({"message": {"content": None, "tool_calls": [{}]}}) == ""
     assert choice_text({"text": None}) == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (b'data: {"choices": [{"text": "ab"}]}\n\n', "ab"), (b'data: {"choices": [{"delta": {"content": "c"}}]}', "c"),
+        (b'data: {"choices": [{"delta": {"role": "assistant"}}]}', ""), (b'data: {"choices": [], "usage": {}}', ""),
+        (b"data: [DONE]\n", ""), (b"\n", ""), (b": a comment", ""), (b"event: message", ""), (b"data:", ""),
+    ],
+)  # fmt: skip
+def test_what_an_event_of_a_streamed_answer_brings(event: bytes, text: str) -> None:
+    assert delta_text(event) == text
+
+
+@pytest.mark.parametrize("error", [b'{"message": "too long"}', b'"too long"'])
+def test_an_event_may_be_an_error(error: bytes) -> None:
+    with pytest.raises(Refused, match=r"^too long$"):
+        delta_text(b'data: {"error": ' + error + b"}")

@@ -1,0 +1,70 @@
+"""What a worker has to tell and has not sent: results, and pieces of streams."""
+
+import threading
+import time
+
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import Done, Failed, Result
+from rhapsody_parsl.wire.piece_messages import Piece, Pieces
+from rhapsody_parsl.worker.flow import Flow
+
+__all__ = ("Outbox",)
+
+_FLUSH_AFTER = 0.005
+
+
+class Outbox:
+    """Results not yet sent, shared by the two threads: many short tasks share a message, and none waits for a long one.
+
+    Pieces of streams are sent at once.
+
+    Args:
+        spoke: To the pilot.
+
+    Attributes:
+        flows: Of the tasks that give pieces now.
+    """
+
+    def __init__(self, spoke: Spoke) -> None:
+        self._spoke = spoke
+        self._lock = threading.Lock()
+        self._run = 0
+        self._results: list[Result] = []
+        self._sealed = False
+        self._flushed = time.perf_counter()
+        self.flows: dict[int, Flow] = {}
+
+    def put(self, run: int, result: Result) -> None:
+        """Take a result; all of one batch are of one run."""
+        with self._lock:
+            if self._sealed:
+                return
+            self._run = run
+            self._results.append(result)
+        if time.perf_counter() - self._flushed > _FLUSH_AFTER:
+            self.flush()
+
+    def send_piece(self, run: int, piece: Piece) -> None:
+        """Send a piece of a task's stream."""
+        with self._lock:
+            if not self._sealed:
+                self._spoke.send(Pieces(run, [piece]))
+
+    def flush(self) -> None:
+        """Send what is there."""
+        with self._lock:
+            if self._results:
+                self._spoke.send(Done(self._run, self._results))
+                self._results = []
+            self._flushed = time.perf_counter()
+
+    def tell(self, message: Failed) -> None:
+        """Send what is there, then a word of our own."""
+        self.flush()
+        self._spoke.send(message)
+
+    def seal(self) -> None:
+        """Send what is there and take nothing more: a task whose processes are being killed must not report that."""
+        with self._lock:
+            self._sealed = True
+        self.flush()

@@ -1,0 +1,144 @@
+"""Answers in pieces, as a replica's process sends them; what answers is a stand-in, and so is who is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from rhapsody_parsl.payload import open_value
+from rhapsody_parsl.runtimes.vllm.request_server import RequestError, RequestServer
+from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.messages import FAILED, Done, Message
+from rhapsody_parsl.wire.piece_messages import AHEAD, More, Pieces
+
+
+class Answerer:
+    """Answers with numbers, and notes that who reads them has left."""
+
+    def __init__(self, count: int, meanwhile: Callable[[int], None] = lambda number: None) -> None:
+        self.count, self.meanwhile = count, meanwhile
+        self.left = False
+
+    async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
+        return "at once"
+
+    async def stream(self, request: dict[str, Any]) -> AsyncIterator[str]:
+        try:
+            for number in range(self.count):
+                self.meanwhile(number)
+                await asyncio.sleep(0)
+                yield f"{number},"
+            if request.get("fails"):
+                raise RequestError("in the middle")
+        finally:
+            self.left = True
+
+
+class Trial:
+    """A server and what it says."""
+
+    def __init__(self, answerer: Answerer) -> None:
+        self.said: list[Message] = []
+        spoke = SimpleNamespace(send=self.said.append)
+        self.server = RequestServer(SimpleNamespace(spoke=spoke, service="s"), answerer, 60.0)  # type: ignore[arg-type]  # enough of it
+
+    def ask(self, **request: Any) -> None:
+        self.server._receive(Ask(1, msgspec.msgpack.encode({"prompt": "p", "stream": True, **request})))
+
+    async def over(self) -> None:
+        while tasks := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    @property
+    def pieces(self) -> list[str]:
+        messages = [message for message in self.said if isinstance(message, Pieces)]
+        return [open_value(piece.payload) for message in messages for piece in message.pieces]  # type: ignore[arg-type]  # bytes
+
+    @property
+    def result(self) -> Any:
+        (done,) = (message for message in self.said if isinstance(message, Done))
+        assert self.said[-1] is done, "pieces come before the end"
+        (result,) = done.results
+        return result
+
+
+def whole(count: int) -> str:
+    return "".join(f"{number}," for number in range(count))
+
+
+def test_pieces_are_the_answer_and_the_last_come_before_it() -> None:
+    async def run() -> None:
+        trial = Trial(Answerer(5))
+        trial.ask()
+        await trial.over()
+        assert trial.pieces == [f"{number}," for number in range(5)]
+        assert open_value(trial.result.payload) == whole(5)
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_takes_nothing_holds_up_nobody_and_has_longer_pieces() -> None:
+    async def run() -> None:
+        trial = Trial(Answerer(10 * AHEAD))
+        trial.ask()
+        await trial.over()
+        assert len(trial.pieces) == AHEAD + 1
+        assert "".join(trial.pieces) == open_value(trial.result.payload) == whole(10 * AHEAD)
+
+    asyncio.run(run())
+
+
+def test_a_reader_that_leaves_has_what_came() -> None:
+    async def run() -> None:
+        def leave(number: int) -> None:
+            if number == 3:
+                trial.server._receive(More(1, 2, 4, stop=True))
+
+        trial = Trial(answerer := Answerer(1000, leave))
+        trial.ask()
+        await trial.over()
+        assert answerer.left
+        assert open_value(trial.result.payload) == whole(4)
+
+    asyncio.run(run())
+
+
+def test_an_aborted_one_says_no_more() -> None:
+    async def run() -> None:
+        def abort(number: int) -> None:
+            if number == 3:
+                trial.server._receive(Abort([1]))
+
+        trial = Trial(answerer := Answerer(1000, abort))
+        trial.ask()
+        await trial.over()
+        assert answerer.left
+        assert not any(isinstance(message, Done) for message in trial.said)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("request_", [{"fails": True}, {"prompt": ["a", "b"]}, {"n": 2}])
+def test_a_failure_comes_after_the_pieces(request_: dict[str, Any]) -> None:
+    async def run() -> None:
+        trial = Trial(Answerer(2))
+        trial.ask(**request_)
+        await trial.over()
+        assert trial.result.kind == FAILED
+        assert len(trial.pieces) == (2 if "fails" in request_ else 0)
+
+    asyncio.run(run())
+
+
+def test_what_does_not_stream_comes_at_once() -> None:
+    async def run() -> None:
+        trial = Trial(Answerer(2))
+        trial.ask(stream=False)
+        await trial.over()
+        assert (trial.pieces, open_value(trial.result.payload)) == ([], "at once")
+
+    asyncio.run(run())
