@@ -26,6 +26,7 @@ from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
+from rhapsody_parsl.executors.block_config import block_config
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
     check_default,

@@ -103,9 +103,9 @@ class Core:
         return self._outcomes.has_results or self._runs.lender.has_closed
 
     def take_results(self) -> tuple[list[Result], list[LeaseRecord], list[TaskTimes]]:
-        """Return the driver's results and closed leases since the last call, and the times of the results' tasks.
+        """Return the driver's results, closed leases, and times of the results, in their order, since the last call.
 
-        The family has the other results. The times are in the order of the results; none are there when none are kept.
+        The family has the other results.
         """
         results, times = self._outcomes.take(), self._times.take()
         if self.family.has_begun:

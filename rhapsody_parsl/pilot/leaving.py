@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import time
+from collections.abc import Awaitable, Coroutine
 
-__all__ = ("Background", "Leaving")
+__all__ = ("Background", "Leaving", "watch")
 
 log = logging.getLogger(__name__)
 
@@ -62,3 +63,14 @@ class Background:
         if not task.cancelled() and (problem := task.exception()):
             log.error("%s broke", task.get_name(), exc_info=problem)
             self._leaving.begin(f"{task.get_name()} broke: {problem!r}")
+
+
+async def watch(what: str, end: Awaitable[None]) -> None:
+    """Wait for an end; tell how long it took, for whoever asks why a block was slow to leave."""
+    began = time.monotonic()
+    try:
+        await end
+    except (Exception, asyncio.CancelledError):  # the rest is to end all the same
+        log.exception("%s did not end cleanly", what)
+    else:
+        log.info("%s ended within %.1f s", what, time.monotonic() - began)

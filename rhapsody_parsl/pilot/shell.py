@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from rhapsody_parsl.pilot.instructions import (
     StartRuntime,
 )
 from rhapsody_parsl.pilot.inventory import inventory_of
-from rhapsody_parsl.pilot.leaving import Background, Leaving
+from rhapsody_parsl.pilot.leaving import Background, Leaving, watch
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.nesting import Limits
@@ -193,10 +193,10 @@ class Shell:
         self._background.cancel()
         stops = {f"runtime {name}": runtime.stop() for name, runtime in self._runtimes.items()}
         stops |= {"services": self._services.stop(), "front door": self._door.stop(), "tunnel": self.tunnel.stop()}
-        await asyncio.gather(*(_watch(what, stop) for what, stop in stops.items()))
-        await _watch("memory limits", self._limits.stop())
+        await asyncio.gather(*(watch(what, stop) for what, stop in stops.items()))
+        await watch("memory limits", self._limits.stop())
         hosts = self.context.hosts.values()
-        await asyncio.gather(*(_watch(f"host {host.name}", host.stop()) for host in hosts))
+        await asyncio.gather(*(watch(f"host {host.name}", host.stop()) for host in hosts))
         for listener in {host.listener for host in hosts}:
             listener.close()
 
@@ -388,17 +388,6 @@ class Shell:
     def _tick(self) -> None:
         self.core.tick(time.monotonic())
         self.act()
-
-
-async def _watch(what: str, end: Awaitable[None]) -> None:
-    """Wait for an end; tell how long it took, for whoever asks why a block was slow to leave."""
-    began = time.monotonic()
-    try:
-        await end
-    except (Exception, asyncio.CancelledError):  # the rest is to end all the same
-        log.exception("%s did not end cleanly", what)
-    else:
-        log.info("%s ended within %.1f s", what, time.monotonic() - began)
 
 
 def logs_of(config: BlockConfig, block: str) -> Path:
