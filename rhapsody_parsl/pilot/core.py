@@ -180,8 +180,6 @@ class Core:
                 self._outcomes.failed(task.id, error, None)
         self._schedule(now)
 
-    # --- tasks of tasks -----------------------------------------------------------------------------------------
-
     def adopt(self, parent: int, peer: Hashable, tasks: Sequence[Task], keep: bool, *, now: float) -> None:
         """A task submits tasks; of one that does not run any more nobody wants them."""
         adopted, behind = self.nesting.adopt(parent, peer, tasks, keep=keep, now=now)

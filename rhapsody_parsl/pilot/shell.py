@@ -103,7 +103,6 @@ class Shell:
         self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
         self._timer = Timer(self._tick)
-        windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
         runs = Runs(Ledger(nodes), time.time)
         self.context = Context(
             nodes={node.name: node for node in nodes},
@@ -122,25 +121,28 @@ class Shell:
         )
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
-        self._door = Door(
-            self.context, self._services, key=config.openai_key, wait=config.openai_wait, on_idle=self.act
-        )
+        key, wait = config.openai_key, config.openai_wait
+        self._door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
         self._services.stand_behind(self._door)
-        self.tunnel = Tunnel(send, lambda: self._door.port, config.openai_wait)
+        self.tunnel = Tunnel(send, lambda: self._door.port, wait)
         self._runtimes = build(config, self.context, self._services)
-        ends = None if ends_at is None else time.monotonic() + ends_at - time.time()
-        order = unpacked(config.scheduling, config.ageing)
-        self.core = Core(
-            runs, self._runtimes, config.default_runtime, windows,
-            scheduling=order, ends=ends, record=config.record, limits=Limits(config.max_depth, config.max_children),
-        )  # fmt: skip
-        self._parents = Parents(self.core)
+        self.core = self._core(config, runs)
+        self._parents, self.reports = Parents(self.core), Reports(self.core, self._runtimes)
         self._set_windows(config.services)
-        self.reports = Reports(self.core, self._runtimes)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed
         runs.for_services.lasting = False  # from here on tasks wait for what services may give back
         self._told, self._best = self.inventory(), self.core.ledger.at_best(whole=True)
+
+    def _core(self, config: BlockConfig, runs: Runs) -> Core:
+        at = self.context.ends_at
+        windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
+        return Core(
+            runs, self._runtimes, config.default_runtime, windows,
+            scheduling=unpacked(config.scheduling, config.ageing), record=config.record,
+            limits=Limits(config.max_depth, config.max_children),
+            ends=None if at is None else time.monotonic() + at - time.time(),
+        )  # fmt: skip
 
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
