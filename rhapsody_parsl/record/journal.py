@@ -27,7 +27,8 @@ _decoder = msgspec.msgpack.Decoder(list[Entry])
 class Journal:
     """Writes to a file; no caller ever waits for the disk, and none but a reader needs to.
 
-    Its thread starts with the first piece. Where the file cannot be written the log says so once.
+    Its thread starts with the first piece. Where it cannot start, or the file not be written, the log says so
+    once.
 
     Args:
         path: The file; it is made when it is first needed, and stays. None: nothing is written.
@@ -51,11 +52,21 @@ class Journal:
         if self._given - self._taken > _MOST_PENDING:
             self._complain("its file system does not answer")
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="rhapsody-record", daemon=True)
-            self._thread.start()
+        if self._thread is None and not self._start():
+            return
         self._given += weight
         self._queue.put((piece, weight))
+
+    def _start(self) -> bool:
+        """Start the thread; where there can be none more, that piece is lost, and the next one tries again."""
+        thread = threading.Thread(target=self._serve, name="rhapsody-record", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as problem:
+            self._complain(str(problem))
+            return False
+        self._thread = thread
+        return True
 
     def settle(self, timeout: float) -> None:
         """Wait until all that was put is in the file, `timeout` seconds at most."""

@@ -81,3 +81,20 @@ def test_a_file_system_that_does_not_answer_costs_the_record_and_no_memory_witho
     assert "does not answer" in caplog.text
     with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb"):
         made.close(10)
+
+
+def test_without_a_thread_more_a_piece_is_lost_and_the_next_one_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    kept = Journal(tmp_path / "record")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        kept.put(piece(1), 2)
+        kept.put(piece(2), 2)
+    assert [record.getMessage().count("can't start new thread") for record in caplog.records] == [1]
+    kept.put(piece(3), 2)
+    kept.close(5)
+    assert numbers(tmp_path / "record") == [3, 3]
