@@ -226,6 +226,7 @@ def finish(campaign: Campaign, result: fit.Melting, executor: RhapsodyExecutor) 
     console.print(report.ending(result, energy, words))
     console.print(f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}")
     console.print(f"What ran where and when, as a page: rhapsody-parsl report {out / 'runinfo'}")
+    console.print("A running one, live from another terminal: rhapsody-parsl top")
 
 
 def live(executor: RhapsodyExecutor, progress: Progress, console: Console) -> AbstractContextManager[Any]:
