@@ -26,7 +26,6 @@ from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
-from rhapsody_parsl.executors.block_config import block_config
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
     check_default,
@@ -42,10 +41,9 @@ from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
-from rhapsody_parsl.executors.observed import Observed
-from rhapsody_parsl.executors.openai import WithFrontDoor
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
+from rhapsody_parsl.executors.told import Told
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.scheduling.travel import packed
@@ -74,7 +72,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
+class RhapsodyExecutor(Told, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -241,10 +239,7 @@ class RhapsodyExecutor(Observed, WithFrontDoor, RepresentationMixin):
 
         def publish() -> None:
             with written(folder):
-                config = block_config(
-                    self, folder, addresses, token.word, scheduling=self._scheduling, shared_folder=self._shared.path
-                )
-                write_config(config, folder / "block.json")
+                write_config(self._block_config(folder, addresses, token.word), folder / "block.json")
 
         try:
             publish()
