@@ -28,23 +28,32 @@ class Pipe(asyncio.Protocol):
         self._visitor, self._streams, self._number = visitor, Streams(lambda _: None), 0
         self._transport: asyncio.Transport | None = None
         self._early: list[bytes] = []
-        self._full = self.lost = False
+        self._full = self._held = self.lost = False
         self._untaken = 0
 
     def join(self, streams: Streams, number: int) -> None:
         """Be the end of a stream from now on."""
         self._streams, self._number = streams, number
         streams.add(number, self)
+        self._held = False
         if self._transport:
             self._transport.resume_reading()
 
     def hold(self) -> None:
-        """Read nothing until it joins a stream."""
-        if self._transport:
+        """Read nothing until it joins a stream.
+
+        From the loop's next turn on: the first Pythons 3.11 begin to read after `connection_made`, paused or not.
+        """
+        self._held = True
+        asyncio.get_running_loop().call_soon(self._pause)
+
+    def _pause(self) -> None:
+        if self._held and self._transport:
             self._transport.pause_reading()
 
     def refuse(self, why: str) -> None:
         """Answer the client that nobody can answer, and hang up."""
+        self._held = False
         if self._transport and not self.lost:
             self._transport.resume_reading()  # or what it has sent makes the kernel reset the connection
             self._transport.write(unavailable(why))

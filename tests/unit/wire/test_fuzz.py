@@ -130,7 +130,7 @@ class Watcher:
         tray = Tray(1, lambda _: None)
         for piece in pieces:
             tray.put(piece)
-            assert tray.take() == piece.payload
+            assert tray.take() == (None if tray.lost else piece.payload), "what began again is nobody's until he knows"
 
     def failed(self, task: int, error: RhapsodyError) -> None:
         assert isinstance(error, BlockLost)
