@@ -1,5 +1,6 @@
 """Where the pieces of a task go that is a generator, and how far it may be ahead of their reader."""
 
+import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,9 +19,14 @@ class Outlet:
         send: Sends a piece to the pilot; None drops it, as those of all ranks but the first.
         flows: Those of this process, by task: the pilot's word for one goes there.
         make: Makes the flow.
+        stated: Whether pieces are those of generator functions alone, and not of a function that returns a generator:
+            what one rank of a gang returns says nothing of the others, and they go step by step.
+
+    Attributes:
+        stated: See above.
     """
 
-    __slots__ = ("_flows", "_make", "_send", "_task")
+    __slots__ = ("_flows", "_make", "_send", "_task", "stated")
 
     def __init__(
         self,
@@ -28,8 +34,18 @@ class Outlet:
         send: Callable[[Piece], None] | None,
         flows: dict[int, Flow],
         make: Callable[[], Flow] = Flow,
+        *,
+        stated: bool = False,
     ) -> None:
-        self._task, self._send, self._flows, self._make = task, send, flows, make
+        self._task, self._send, self._flows, self._make, self.stated = task, send, flows, make, stated
+
+    def takes(self, function: Callable[..., Any]) -> bool:
+        """Whether the generator that a function has returned is one whose pieces go here."""
+        if not self.stated:
+            return True
+        inner = inspect.unwrap(function)
+        kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        return any(kind(each) for kind in kinds for each in (inner, getattr(type(inner), "__call__", None)))  # noqa: B004 - the method itself
 
     @contextmanager
     def opened(self) -> Iterator[Flow]:

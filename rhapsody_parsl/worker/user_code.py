@@ -73,6 +73,8 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
 
 def _finished(value: Any, function: Callable[..., Any], kwargs: Mapping[str, Any], outlet: "Outlet | None") -> Any:
     """Return what becomes of a call that has only begun."""
+    if outlet and not outlet.takes(function):
+        outlet = None
     if isinstance(value, Generator):
         from rhapsody_parsl.worker.outlet import drained  # noqa: PLC0415 - few tasks have pieces
 

@@ -107,7 +107,7 @@ class Rank:
         """Return where a generator's pieces go: those of the first rank leave, the others' go nowhere."""
         send = partial(self._outbox.send_piece, work.run) if comm.Get_rank() == 0 else None
         steps = partial(Steps, partial(MPI.COMM_WORLD.Create_group, self._group(work.ranks)))
-        return Outlet(task.id, send, self._outbox.flows, steps)
+        return Outlet(task.id, send, self._outbox.flows, steps, stated=True)
 
     def _port_for(self, work: Work, comm: MPI.Intracomm) -> int:
         """Have the first rank of a gang keep a port; 0 for none."""
