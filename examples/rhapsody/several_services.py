@@ -25,7 +25,7 @@ def post(name, prompts):  # over HTTP, as any program of the block can
     for prompt in prompts:
         body = json.dumps({"model": model.model, "prompt": prompt, "max_tokens": 8, "temperature": 0}).encode()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {model.api_key}"}
-        request = urllib.request.Request(f"{model.url}/completions", body, headers)  # noqa: S310 - our own server
+        request = urllib.request.Request(f"{model.base_url}/completions", body, headers)  # noqa: S310 - our own server
         with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own server
             answers.append(json.load(answer)["choices"][0]["text"])
     return answers

@@ -13,11 +13,9 @@ from typing import Protocol
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import FromParent, ToParent
 from rhapsody_parsl.worker.inbox import Inbox
+from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
 
-__all__ = ("VARIABLE", "Here", "Line", "WorkerLine", "join", "line", "take", "variable")
-
-VARIABLE = "RHAPSODY_TASK"
-"""Tells a fresh process its task's number, and where the pilot is."""
+__all__ = ("Here", "Line", "WorkerLine", "join", "line", "take", "variable")
 
 
 class Line(Protocol):
@@ -59,7 +57,8 @@ def join(line: Line) -> None:
 
 def line() -> Line | None:
     """Return the line of this process, None for one that no task runs in."""
-    if Here.pid != os.getpid() and (stated := os.environ.get(VARIABLE)):
+    if OwnTask.stated and OwnTask.pid == os.getpid():
+        stated, OwnTask.stated = OwnTask.stated, ""
         join(_OwnLine(*json.loads(stated)))
     return Here.line if Here.pid == os.getpid() else None
 

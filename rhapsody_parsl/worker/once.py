@@ -17,6 +17,7 @@ from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.worker.flow import Flow
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.outlet import Outlet
+from rhapsody_parsl.worker.own_task import take_in
 
 __all__ = ("LENGTH", "main")
 
@@ -34,6 +35,7 @@ def main() -> None:
     from rhapsody_parsl.worker.setting import inherit  # noqa: PLC0415 - `prepare` comes before dill
 
     inherit()
+    take_in()
     own_descriptors()
     if call_file:
         _write(Path(answer), _called(payload))
