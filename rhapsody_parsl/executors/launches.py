@@ -2,14 +2,15 @@
 
 Parsl does that on a thread of its own, and tells nobody. But it asks each task's future for a callback, with its record
 of the app's call. So the future learns whose it is, before Parsl has written that down.
+
+Futures are used inside tasks, too, where nobody has loaded Parsl: then none is of an app.
 """
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
-
-from parsl.dataflow.futures import AppFuture
 
 __all__ = ("note_launch", "task_of", "tell_launch", "watch")
 
@@ -39,7 +40,14 @@ def tell_launch(record: int) -> None:
 
 def task_of(future: Future[Any]) -> Future[Any] | None:
     """Return the future of the task at work for an app's future; None before it is launched."""
-    return future.task_record["exec_fu"] if isinstance(future, AppFuture) else future
+    record = _record_of(future)
+    return future if record is None else record["exec_fu"]
+
+
+def _record_of(future: Future[Any]) -> dict[str, Any] | None:
+    """Return Parsl's record of the call that an app's future is of; None for other futures."""
+    kind: Any = getattr(sys.modules.get("parsl.dataflow.futures"), "AppFuture", ())
+    return future.task_record if isinstance(future, kind) else None
 
 
 def watch(future: Future[Any], tell: Callable[[], object]) -> None:
@@ -49,8 +57,8 @@ def watch(future: Future[Any], tell: Callable[[], object]) -> None:
         future: The app's, or a task's, which is launched already.
         tell: Takes nothing; on any thread.
     """
-    if isinstance(future, AppFuture):
-        record = id(future.task_record)
+    if (call := _record_of(future)) is not None:
+        record = id(call)
         _watched.setdefault(record, []).append(tell)
         future.add_done_callback(lambda _: _watched.pop(record, None))
     future.add_done_callback(lambda _: tell())
