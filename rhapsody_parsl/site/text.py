@@ -32,43 +32,44 @@ config = Config(
     ],$strategy
 )
 ''')
-_SLURM = Template("""\
+_JOB = """\
+                init_blocks=1,
+                max_blocks=1,
+                walltime="$walltime",
+                worker_init=$worker_init,
+                launcher=SimpleLauncher(),  # one pilot per block
+            )"""
+_SLURM = Template(
+    """\
 SlurmProvider(
                 account=$account,
                 partition=$queue,
                 nodes_per_block=$nodes,
 $gpus                exclusive=True,
                 scheduler_options="#SBATCH --no-kill",  # the job survives the loss of a node
-                init_blocks=1,
-                max_blocks=1,
-                walltime="$walltime",
-                worker_init=$worker_init,
-                launcher=SimpleLauncher(),  # one pilot per block
-            )""")
-_PBS = Template("""\
+"""
+    + _JOB
+)
+_PBS = Template(
+    """\
 PBSProProvider(
                 account=$account,
                 queue=$queue,
                 nodes_per_block=$nodes,
                 cpus_per_node=$cores,
                 scheduler_options="#PBS -l place=scatter",  # each of the nodes another host
-                init_blocks=1,
-                max_blocks=1,
-                walltime="$walltime",
-                worker_init=$worker_init,
-                launcher=SimpleLauncher(),  # one pilot per block
-            )""")
-_LSF = Template("""\
+"""
+    + _JOB
+)
+_LSF = Template(
+    """\
 LSFProvider(
                 project=$account,
                 queue=$queue,
                 nodes_per_block=$nodes,
-                init_blocks=1,
-                max_blocks=1,
-                walltime="$walltime",
-                worker_init=$worker_init,
-                launcher=SimpleLauncher(),  # one pilot per block
-            )""")
+"""
+    + _JOB
+)
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
