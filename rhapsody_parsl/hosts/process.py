@@ -162,6 +162,8 @@ class Backend:
         self._reason = ""
         self._unwatch: list[Callable[[], None]] = []
         self._stopping: asyncio.Task[None] | None = None
+        self._over = False  # to be ended, whether or not it has begun yet
+        self._starting = asyncio.Lock()
 
     @property
     def alive(self) -> bool:
@@ -179,7 +181,15 @@ class Backend:
         return self._process.begun if self._process else {}
 
     async def start(self) -> None:
-        """Start it; that it could not be started is told by `wait`, as any other end."""
+        """Start it; that it could not be started is told by `wait`, as any other end.
+
+        What was to end before starts no process; what is to end meanwhile ends as soon as there is one.
+        """
+        async with self._starting:
+            if not self._over:
+                await self._start()
+
+    async def _start(self) -> None:
         argv = [*self._options(), "--", *self._command]
         if self._host is None:
             try:
@@ -218,7 +228,7 @@ class Backend:
 
     def give_up(self, reason: str) -> None:
         """Begin to end it, for a reason that `wait` will return."""
-        self._reason = reason
+        self._reason, self._over = reason, True
         if self._stopping is None:
             self._stopping = asyncio.create_task(self.stop())
 
@@ -243,7 +253,9 @@ class Backend:
 
     async def stop(self) -> None:
         """End it and everything below it; returns when all is gone. Idempotent."""
-        process = self._process
+        self._over = True
+        async with self._starting:
+            process = self._process
         if process is None or process.returncode is not None:
             return
         process.release()

@@ -73,7 +73,6 @@ def family(place: Path, *words: str) -> Backend:
 def test_stop_ends_a_family_with_its_orphans(tmp_path: Path, words: tuple[str, ...]) -> None:
     async def story() -> None:
         backend = family(tmp_path, *words)
-        await backend.stop()  # not started yet: nothing
         await backend.start()
         living = await asyncio.to_thread(pids, tmp_path)
         assert backend.alive
@@ -275,6 +274,31 @@ def test_what_cannot_be_started_tells_it_as_its_end(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     backend = Backend(["true"], tmp_path / "log", files={str(tmp_path / "file" / "settings"): ""})
     assert ending(backend).startswith("it could not be started: ")
+
+
+@pytest.mark.parametrize("stops", [False, True])
+@pytest.mark.parametrize("when", ["before it begins", "while it begins"])
+def test_what_is_to_end_before_it_has_begun_does_end(tmp_path: Path, when: str, stops: bool) -> None:
+    """As when a task is cancelled whose process takes a moment to start."""
+
+    async def end() -> str:
+        backend = Backend(["sleep", "100"], tmp_path / "log", grace=0.3)
+        starting = asyncio.create_task(backend.start())
+        if when == "while it begins":
+            await asyncio.sleep(0)
+        assert not backend.alive
+        if stops:
+            await backend.stop()
+        else:
+            backend.give_up("it was cancelled")
+        await starting
+        async with asyncio.timeout(10):
+            return await backend.wait()
+
+    told = asyncio.run(end())
+    assert (
+        told.startswith(("it was never started", "it left", "it was ended by")) if stops else told == "it was cancelled"
+    )
 
 
 def test_a_log_without_room_costs_its_words_alone(tmp_path: Path) -> None:
