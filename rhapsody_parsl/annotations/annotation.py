@@ -7,7 +7,16 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, PolicyValue, Returns, Signal
+from rhapsody_parsl.annotations.policy import (
+    Isolation,
+    OnLoss,
+    Output,
+    Placement,
+    PolicyValue,
+    Returns,
+    Signal,
+    Unanswered,
+)
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
@@ -167,6 +176,7 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "output_limit": check_output_limit,
     "check": _flag,
     "concurrency": lambda key, value: _count(key, value, 1, _MOST_CONCURRENT),
+    "unanswered": _choice(*get_args(Unanswered)),
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}

@@ -159,6 +159,8 @@ class Policy(Part):
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
     """State where and how an app runs. Write it below `@python_app` or `@bash_app`, or on a function for `submit`.
 
+    A class is annotated as that of agents.
+
     The function stays an ordinary function. Other executors run it unchanged.
 
     Args:
@@ -166,11 +168,15 @@ def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
             later ones override earlier ones.
 
     Raises:
-        InvalidTask: A key, a value or a combination can never run, or the annotated object is no function.
+        InvalidTask: A key, a value or a combination can never run, or what is annotated is no function and no class.
     """
     spec = merge(*map(_keys_of, parts))
 
     def decorate(function: F) -> F:
+        if isinstance(function, type):
+            parse(spec, function.__name__)
+            setattr(function, ATTRIBUTE, spec)
+            return function
         if type(getattr(function, "__globals__", None)) is not dict:
             raise InvalidTask("annotate", function, "a function written in Python is needed", _BELOW)
         parse(spec, function.__name__, "comm" in inspect.signature(function).parameters)

@@ -15,7 +15,8 @@ from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
-from rhapsody_parsl.wire.messages import ChildrenEnded, SubmitChildren, Task, ToParent
+from rhapsody_parsl.wire.mail_messages import OpenMailbox
+from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, SubmitChildren, Task
 from rhapsody_parsl.wire.shared_memory import discard
 from rhapsody_parsl.worker.line import Here, Line, line
 
@@ -104,12 +105,26 @@ class Client:
         Raises:
             RhapsodyError: It may not, or can never run.
         """
+        return self.put(parent, asked, lambda: pack_call(function, args, kwargs), keep=keep)
+
+    def put(self, parent: int, asked: Asked, packed: Callable[[], bytes], *, keep: bool) -> ChildFuture:
+        """Submit a packed call for a task.
+
+        Args:
+            parent: The task.
+            asked: What the call asks for.
+            packed: Packs it, once it is admitted.
+            keep: Whether it lives on when the task ends.
+
+        Raises:
+            RhapsodyError: It may not, or can never run.
+        """
         if self.enter() != parent:
             raise NoParent("the task that asked for it has finished")
         admitted = self._admission(parent, asked, keep)
         if len(self._futures) >= admitted.most:
             raise TooManyChildren(admitted.most)
-        payload = pack_call(function, args, kwargs)
+        payload = packed()
         future = ChildFuture(next(self._numbers), self)
         self._futures[future.number] = future
         self._line.send(SubmitChildren(parent, [Task(future.number, admitted.spec, payload, asked.request)], keep))
@@ -125,7 +140,26 @@ class Client:
             known = self._admitted[asked.spec, keep] = _Admitted(answer.spec, answer.most)
         return known
 
-    def _ask(self, ask: AskChild) -> ChildAnswer:
+    def open_mailbox(self, name: str) -> str:
+        """Say that the task at work is an agent; return where its checkpoint is.
+
+        Args:
+            name: The agent's.
+
+        Raises:
+            NoParent: No task runs here.
+            RhapsodyError: Another agent has the name.
+        """
+        answer = self._ask(OpenMailbox(next(self._numbers), self.enter(), name))
+        if answer.error:
+            raise from_wire(answer.error, list(answer.facts))
+        return str(answer.facts[0])
+
+    def say(self, message: FromParent) -> None:
+        """Tell the pilot something that it does not answer."""
+        self._line.send(message)
+
+    def _ask(self, ask: AskChild | OpenMailbox) -> ChildAnswer:
         reply = self._orders[ask.order] = Future()
         self._line.send(ask)
         while not reply.done() and self._line.hear():  # a callback of a future runs on the thread that listens
@@ -137,7 +171,7 @@ class Client:
         if self._futures.pop(number, None) is not None:
             self._line.send(CancelChildren([number]))
 
-    def take(self, message: ToParent) -> None:
+    def take(self, message: ChildAnswer | ChildrenEnded) -> None:
         """An answer has come; on the thread that listens."""
         match message:
             case ChildAnswer(order=order):

@@ -5,8 +5,8 @@ from collections.abc import Hashable, Mapping, Sequence
 import msgspec
 
 from rhapsody_parsl.annotations.policy import FIRST_HOST
-from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_spec
-from rhapsody_parsl.errors import NeedsItsParent, NoParent, TooDeep, UnroutableTask
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TaskSpec, decode_spec, encode_spec
+from rhapsody_parsl.errors import AgentNameTaken, NeedsItsParent, NoParent, TooDeep, TooManyAgents, UnroutableTask
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.family import Family
@@ -25,10 +25,12 @@ class Limits(msgspec.Struct, frozen=True):
     Attributes:
         depth: How many tasks may be above one.
         children: How many unfinished tasks of its own a task may have.
+        agents: How many agents a block may have.
     """
 
     depth: int = 8
     children: int = 100_000
+    agents: int = 100
 
 
 class Nesting:
@@ -71,11 +73,15 @@ class Nesting:
             UnroutableTask: No runtime takes them, the whole block could not hold them, or there is not the time.
             NeedsItsParent: They would wait for what it holds.
             PayloadError: It is no specification.
+            AgentNameTaken: It is that of an agent, and another one has its name.
+            TooManyAgents: It is that of an agent, and there are as many as there may be.
         """
         self._run_of(parent)
-        if self._family.depth_of(parent) >= self.limits.depth:
-            raise TooDeep(self.limits.depth)
         spec = decode_spec(encoded)
+        if self._family.depth_of(parent) >= self.limits.depth and spec.runtime != MAILBOX:
+            raise TooDeep(self.limits.depth)
+        if spec.mailbox:
+            self._check_agent(spec.mailbox)
         runtime = self._backlog.lane_of(encoded).runtime
         confined = _confined(spec, runtime)
         if confined is not spec:
@@ -110,6 +116,52 @@ class Nesting:
         behind = active.recall(now)
         active.recalled = True
         return adopted, behind
+
+    # --- agents --------------------------------------------------------------------------------------------------
+
+    def _check_agent(self, name: str) -> None:
+        if self.host_of(name):
+            raise AgentNameTaken(name)
+        of_agents = [lane for lane in self._backlog.known_lanes() if lane.spec.mailbox]
+        if sum(len(lane) + len(lane.runs) for lane in of_agents) >= self.limits.agents:
+            raise TooManyAgents(self.limits.agents)
+
+    def host_of(self, agent: str) -> int:
+        """Return the number of the task of an agent, 0 when it has none here."""
+        for lane in self._backlog.known_lanes():
+            if lane.spec.mailbox == agent:
+                running = (task for active in lane.runs.values() for task in active.inflight)
+                if task := next(running, 0) or (lane.first.id if lane.first else 0):
+                    return task
+        return 0
+
+    def tasks(self) -> list[int]:
+        """Return the numbers of all tasks of the block."""
+        return list(self._home)
+
+    def is_here(self, task: int) -> bool:
+        """Whether a task has not ended."""
+        return task in self._home
+
+    def is_the_drivers(self, task: int) -> bool:
+        """Whether no task of the block has submitted this one."""
+        return task not in self._family
+
+    def watch(self, task: int) -> None:
+        """Have it noted when this task ends or starts anew."""
+        self._family.agents.add(task)
+
+    def proven(self, task: int) -> None:
+        """A task did well: earlier losses do not count against it any more."""
+        self._family.proven.add(task)
+
+    def fails_unanswered(self, task: int) -> bool:
+        """Whether a message fails at which the process of this agent was lost."""
+        home = self._home.get(task)
+        lane = home.lane if isinstance(home, ActiveRun) else home
+        return lane is not None and lane.spec.policy.unanswered == "fail"
+
+    # --- what a parent may ask ------------------------------------------------------------------------------------
 
     def _run_of(self, parent: int) -> ActiveRun:
         home = self._home.get(parent)
