@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE, Part
 from rhapsody_parsl.annotations.policy import Signal, Unanswered
+from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 
-__all__ = ("Agent", "annotation_of")
+__all__ = ("Agent", "annotation_of", "named")
 
 
 @spelled
@@ -40,3 +44,21 @@ class Agent(Part):
 def annotation_of(kind: type) -> dict[str, Any]:
     """Return what a class says of itself; one that is not annotated is an agent that takes no core."""
     return {**Agent().as_dict(), **getattr(kind, ATTRIBUTE, {})}
+
+
+def named(spec: TaskSpec, name: str) -> TaskSpec:
+    """Return the specification of an agent's task.
+
+    Args:
+        spec: What its annotation asks for.
+        name: The agent's.
+
+    Raises:
+        InvalidTask: No agent can live like this.
+    """
+    if spec.resources.is_mpi or spec.service:
+        raise InvalidTask("agent", spec.name, "it is one process", "Have its methods submit gangs and requests")
+    if spec.policy.isolation != "shared":
+        remedy = "Drop it: an agent has a worker of its own, for as long as it lives"
+        raise InvalidTask("isolation", spec.policy.isolation, "an agent is in a resident process", remedy)
+    return msgspec.structs.replace(spec, mailbox=name)

@@ -177,6 +177,7 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "check": _flag,
     "concurrency": lambda key, value: _count(key, value, 1, _MOST_CONCURRENT),
     "unanswered": _choice(*get_args(Unanswered)),
+    "lend": _flag,
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
@@ -247,6 +248,7 @@ def parse(
         policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
     )
     check_gpus_taken(spec, runtime, takes)
+    _check_lend(spec)
     if "notice" in own and "signal" not in own:
         raise InvalidTask("notice", own["notice"], "no signal is given", "Add signal='SIGUSR1'")
     if spec.policy.returns == "all" and not spec.comm:
@@ -254,6 +256,12 @@ def parse(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"
         )
     return spec, request
+
+
+def _check_lend(spec: TaskSpec) -> None:
+    if spec.policy.lend and (spec.resources.is_mpi or spec.service or spec.policy.placement == "exclusive"):
+        problem = "only a task that is one process, and shares its node, lends its cores"
+        raise InvalidTask("lend", True, problem, "Drop it")
 
 
 def check_gpus_taken(spec: TaskSpec, runtime: str, takes: Takes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal, Unanswered
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
@@ -135,6 +135,8 @@ class Policy(Part):
         output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
         check: With `output="text"`: False gives a `Completed` for an exit code other than zero, too; default True.
         concurrency: For `async def` apps: how many calls one worker runs at once, on one lease; default 1.
+        lend: True lets others have its cores while it waits for tasks of its own; it goes on when it has had its turn.
+        unanswered: Of an agent: `again` (default) or `fail`, the message at which its process was lost.
     """
 
     priority: float | None = None
@@ -154,6 +156,8 @@ class Policy(Part):
     output_limit: int | None = None
     check: bool | None = None
     concurrency: int | None = None
+    lend: bool | None = None
+    unanswered: Unanswered | None = None
 
 
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
@@ -175,7 +179,7 @@ def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         if isinstance(function, type):
             parse(spec, function.__name__)
-            setattr(function, ATTRIBUTE, spec)
+            _note_on_class(function, spec)
             return function
         if type(getattr(function, "__globals__", None)) is not dict:
             raise InvalidTask("annotate", function, "a function written in Python is needed", _BELOW)
@@ -183,6 +187,13 @@ def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
         return _accepting_spec(function, spec)
 
     return decorate
+
+
+def _note_on_class(kind: type, spec: dict[str, Any]) -> None:
+    try:
+        setattr(kind, ATTRIBUTE, spec)
+    except TypeError:
+        raise InvalidTask("annotate", kind, "a class written in Python is needed", _BELOW) from None
 
 
 def _keys_of(part: Any) -> Any:

@@ -41,6 +41,7 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         check: Whether an exit code other than zero raises.
         concurrency: How many of them a worker runs at once, on one event loop and one lease.
         unanswered: Of an agent: what becomes of the message at which its process was lost.
+        lend: Whether others have its cores while it waits for tasks of its own.
     """
 
     priority: float = 0.0
@@ -61,3 +62,4 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     check: bool = True
     concurrency: int = 1
     unanswered: Unanswered = "again"
+    lend: bool = False

@@ -6,10 +6,12 @@ from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.errors import PayloadError
 
-__all__ = ("MAILBOX", "TaskSpec", "decode_spec", "encode_spec")
+__all__ = ("MAILBOX", "TURN", "TaskSpec", "decode_spec", "encode_spec")
 
 MAILBOX = "mailbox"
 """The runtime of messages to agents: it is in each block, and users do not name it."""
+TURN = "turn"
+"""That of tasks that have lent their cores, and take their turn to have some again."""
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,9 +6,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from rhapsody_parsl.annotations.agent import annotation_of
+from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.task_spec import decode_spec, encode_spec
 from rhapsody_parsl.errors import AgentNameTaken, InvalidTask, NoAgent, RhapsodyError, TooManyAgents
 from rhapsody_parsl.executors.admission import Admission, read
@@ -119,7 +117,7 @@ class WithAgents(BlockLife):
         admitted = self._admission.admit(facts, read(given))
         if self._link:
             self._admission.check_fit(admitted, self._link.blocks.inventories())
-        return encode_spec(msgspec.structs.replace(decode_spec(admitted.encoded), mailbox=name)), admitted.spec
+        return encode_spec(named(decode_spec(admitted.encoded), name)), admitted.spec
 
     def _running_link(self) -> Link:
         if self._link is None or self._closed:

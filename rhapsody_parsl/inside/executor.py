@@ -145,7 +145,8 @@ class BlockExecutor(Executor):
             for future in left:
                 future.cancel()
         if wait:
-            _wait(left)
+            with self._client.waiting(left):
+                _wait(left)
 
 
 _wait = wait

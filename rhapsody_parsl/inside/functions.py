@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.annotations.agent import annotation_of
+from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.plain import plain_dict
@@ -84,7 +84,7 @@ def asked_for_agent(kind: type, name: str, specification: Mapping[str, Any] | No
     """
     given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
     spec, _ = parse(merge(annotation_of(kind), given), clip(kind.__name__))
-    return Asked(encode_spec(msgspec.structs.replace(spec, mailbox=name))), spec.policy.signal
+    return Asked(encode_spec(named(spec, name))), spec.policy.signal
 
 
 @functools.lru_cache(_MOST_KNOWN)

@@ -6,11 +6,13 @@ from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.mailboxes import Mailboxes
+from rhapsody_parsl.pilot.turns import Turns
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
 from rhapsody_parsl.wire.messages import Answered, ChildrenEnded, FromParent, SubmitChildren
 from rhapsody_parsl.wire.shared_memory import check_shared, discard
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 __all__ = ("Parents",)
 
@@ -21,10 +23,13 @@ class Parents:
     Args:
         core: Decides.
         mail: Has the messages for agents.
+        turns: Has the tasks that lend their cores.
     """
 
-    def __init__(self, core: Core, mail: Mailboxes) -> None:
-        self._core, self._mail = core, mail
+    def __init__(self, core: Core, mail: Mailboxes, turns: Turns) -> None:
+        self._core, self._mail, self._turns = core, mail, turns
+        mail.join(core)
+        turns.join(core)
 
     def receive(self, peer: Peer, message: FromParent) -> None:
         """A process says something about tasks of its own.
@@ -41,6 +46,10 @@ class Parents:
                 self._core.cancel(self._core.family.drop(peer, numbers), now)
             case AskChild():
                 peer.send(self._answer(message, now))
+            case LendCores(parent=parent):
+                self._turns.lend(parent)
+            case TakeCores():
+                self._turns.take(peer, message)
             case OpenMailbox() | Answered() | Rested():
                 self._hear_agent(peer, message)
 
@@ -64,7 +73,8 @@ class Parents:
             spec = self._core.nesting.admit(ask.parent, ask.spec, ask.keep, now)
         except RhapsodyError as error:
             return _refusal(ask.order, error)
-        return ChildAnswer(ask.order, spec, self._core.nesting.limits.children)
+        nesting = self._core.nesting
+        return ChildAnswer(ask.order, spec, nesting.limits.children, lends=nesting.lends(ask.parent))
 
     def tell(self) -> None:
         """Tell processes what has ended, and remove what nobody reads."""

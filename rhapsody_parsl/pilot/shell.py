@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
-from rhapsody_parsl.annotations.task_spec import MAILBOX
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TURN
 from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.config import BlockConfig, decode_service
@@ -42,6 +42,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.pilot.timer import Timer
+from rhapsody_parsl.pilot.turns import Turns
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.service_config import ServiceConfig
@@ -128,11 +129,10 @@ class Shell:
         self._services.stand_behind(self._door)
         self.tunnel = Tunnel(send, lambda: self._door.port, wait)
         runtimes = build(config, self.context, self._services)
-        self._mail = Mailboxes(self, partial(checkpoint_of, self.context.logs))
-        self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail}
+        self._mail, turns = Mailboxes(self, partial(checkpoint_of, self.context.logs)), Turns(self)
+        self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail, TURN: turns}
         self.core = self._core(config, runs)
-        self._mail.join(self.core)
-        self._parents, self.reports = Parents(self.core, self._mail), Reports(self.core, runtimes)
+        self._parents, self.reports = Parents(self.core, self._mail, turns), Reports(self.core, runtimes)
         self._set_windows(config.services)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed

@@ -22,6 +22,7 @@ from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -366,7 +367,7 @@ class Answered(Tagged, frozen=True):
     results: list[Result]
 
 
-FromParent = AskChild | SubmitChildren | CancelChildren | OpenMailbox | Answered | Rested
+FromParent = AskChild | SubmitChildren | CancelChildren | OpenMailbox | Answered | Rested | LendCores | TakeCores
 ToParent = ChildAnswer | ChildrenEnded | Deliver
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
