@@ -141,7 +141,7 @@ class WithAgents(BlockLife):
 
     def _stop_agents(self) -> None:
         """Have all agents stop, before their blocks do."""
-        futures = dict(self._agents)
+        futures = dict(self._agents) if self._link and len(self._link.blocks) else {}
         for name, future in futures.items():
             AgentHandle(name, self, future).stop()
         wait(futures.values(), _STOP_WITHIN)

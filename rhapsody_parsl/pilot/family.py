@@ -76,6 +76,11 @@ class Family:
         child = self._children.get(task)
         return child.parent if child else 0
 
+    def asker(self, task: int) -> tuple[int, Hashable, int] | None:
+        """Return the parent of a task, its process, and how that calls the task; None for one that nobody waits for."""
+        child = self._children.get(task)
+        return (child.parent, child.peer, child.number) if child and child.peer is not None else None
+
     def depth_of(self, task: int) -> int:
         """Return how many tasks are above one."""
         child = self._children.get(task)

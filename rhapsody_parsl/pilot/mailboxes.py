@@ -162,11 +162,11 @@ class Mailboxes:
     def _restart(self, box: _Box) -> None:
         """Keep for the next process what the last one has not answered, but not what it may have died of."""
         box.peer, box.told, box.rested = None, False, False
+        first = next(iter(box.sent), 0)
         box.held, box.sent = {**box.sent, **box.held}, {}
         self._nesting.watch(box.task)
-        if not box.held:
+        if not first:
             return
-        first = next(iter(box.held))
         losses = box.losses[first] = box.losses.get(first, 0) + 1
         if losses >= _MOST_LOSSES or self._nesting.fails_unanswered(box.task):
             run, _ = box.held.pop(first)
@@ -186,9 +186,11 @@ class Mailboxes:
         Returns:
             The tasks that are the driver's again, to go on in another block; none before all agents rest.
         """
+        if self.at_rest or not self._boxes:
+            return []
         boxes, left = self._boxes.values(), self._nesting.tasks()
         of_agents = {task for box in boxes for task in (box.task, *box.sent, *box.held)}
-        if self.at_rest or not left or not of_agents.issuperset(left):
+        if not of_agents.issuperset(left):
             return []
         for box in boxes:
             if box.peer and not box.told:

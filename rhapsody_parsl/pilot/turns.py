@@ -6,6 +6,7 @@ others, and holds a lease of its own. It ends when the task that it is for waits
 
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from rhapsody_parsl.annotations.task_spec import TURN, TaskSpec, encode_spec
 from rhapsody_parsl.block.exchange import Peer
@@ -34,8 +35,8 @@ class Turns:
 
     def __init__(self, events: Events) -> None:
         self._events, self._later = events, Deferred(events)
-        self._asked: dict[int, tuple[int, Peer, int]] = {}  # by the turn: its task, whom to answer, and to what
-        self._taken: dict[int, tuple[int, int]] = {}  # by the task: the run of its turn, and its turn
+        self._taken: dict[int, int] = {}  # by the task: its turn
+        self._at_work: dict[int, int] = {}  # by the turn: its run
         self._core: Core
 
     def join(self, core: Core) -> None:
@@ -47,9 +48,8 @@ class Turns:
 
     def lend(self, parent: int) -> None:
         """A task waits: others may have its cores."""
-        if taken := self._taken.pop(parent, None):
-            run, turn = taken
-            self._events.done(run, [_over(turn)])
+        if turn := self._taken.pop(parent, 0):
+            self._events.done(self._at_work.pop(turn), [_over(turn)])
         elif self._core.nesting.lend_cores(parent):
             self._core.room_changed(time.monotonic())
 
@@ -60,7 +60,6 @@ class Turns:
             peer.send(ChildAnswer(ask.order))
             return
         (turn,) = self._core.family.adopt(ask.parent, peer, [Task(ask.order, encode_spec(wants), b"")], keep=False)
-        self._asked[turn.id] = ask.parent, peer, ask.order
         self._core.submit([turn], time.monotonic())
 
     # --- a runtime -----------------------------------------------------------------------------------------------
@@ -78,10 +77,11 @@ class Turns:
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """It is the turn of a task; what is put behind it is given back."""
         first, *behind = tasks
-        if known := self._asked.pop(first.id, None):
+        self._at_work[first.id] = run.id
+        if known := self._core.family.asker(first.id):
             parent, peer, order = known
-            self._taken[parent] = run.id, first.id
-            peer.send(ChildAnswer(order, facts=run.placed[0].real_cores))
+            self._taken[parent] = first.id
+            cast(Peer, peer).send(ChildAnswer(order, facts=run.placed[0].real_cores))
         if behind:
             self._later.returned(run.id, [task.id for task in behind])
 
@@ -90,10 +90,9 @@ class Turns:
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
         """A task has ended with its turn."""
-        if kill:
-            ended = {turn: parent for parent, (_, turn) in self._taken.items() if turn in tasks}
-            for turn, parent in ended.items():
-                del self._taken[parent]
+        for turn in tasks if kill else ():
+            if self._at_work.pop(turn, None):
+                self._taken = {parent: taken for parent, taken in self._taken.items() if taken != turn}
                 self._later.done(run.id, [_over(turn)])
 
 

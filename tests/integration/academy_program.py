@@ -1,5 +1,6 @@
 """A program of a user of Academy: agents that act, ask each other, and shut down. It knows nothing of this package."""
 
+import asyncio
 from concurrent.futures import Executor
 from typing import Any
 
@@ -28,7 +29,7 @@ class Leader(Agent):
         self.others, self.looked = others, 0
 
     @loop
-    async def look(self, shutdown: Any) -> None:
+    async def look(self, shutdown: asyncio.Event) -> None:
         self.looked += 1
         await shutdown.wait()
 

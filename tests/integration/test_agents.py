@@ -1,7 +1,10 @@
 """Agents in a block: asked by the driver and by tasks, lost, started again, stopped, and moved to the next block."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from testing.waiting import until
 from tests.integration import counting
 
 TIMEOUT = 60
+COMMAND = [sys.executable, "-m", "rhapsody_parsl.cli.main"]
 MOST = 6
 WAYS: dict[str, dict[str, Any]] = {
     "local": {"runtime": "local"},
@@ -134,6 +138,11 @@ def test_agents_move_on_when_their_block_drains_and_stop_with_the_executor(
         agent = executor.start_agent(counting.Counter, 3)
         last = executor.start_agent(counting.Forgetful, str(tmp_path / "mark"))
         assert (agent.ask("add").result(TIMEOUT), last.ask("add").result(TIMEOUT)) == (4, 1)
+        shown = subprocess.run(
+            [*COMMAND, "tasks", "--list", "--json"], capture_output=True, check=True, timeout=TIMEOUT
+        )
+        assert [task["app"] for task in json.loads(shown.stdout)["tasks"]] == ["Counter", "Forgetful"]
+        assert "takes 0 core(s)" in str(executor.explain(counting.Counter))
         [first] = executor.drain()
         until(lambda: first not in [one.id for one in executor.view().blocks], TIMEOUT)
         assert (tmp_path / "mark").read_text() == "stopped at 1"

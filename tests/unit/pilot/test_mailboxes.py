@@ -115,6 +115,15 @@ def test_after_a_loss_all_is_delivered_again_but_twice_at_most_what_it_may_have_
     assert 4 not in block.ended, "losses at others do not count"
 
 
+def test_a_loss_before_a_message_was_delivered_is_not_its_fault() -> None:
+    block = Block()
+    block.post(1)
+    block.mail.over([AGENT])
+    block.mail.over([AGENT])
+    block.open()
+    assert (block.peer.sent, block.ended) == ([[1]], {})
+
+
 def test_a_message_may_fail_instead_and_those_that_had_not_begun_do_not() -> None:
     block = Block()
     block.fails = True

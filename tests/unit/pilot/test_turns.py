@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.annotations.task_spec import TURN, TaskSpec, encode_spec
-from rhapsody_parsl.errors import NeedsItsParent, RhapsodyError
+from rhapsody_parsl.errors import NeedsItsParent, RhapsodyError, WorkerLost
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.family import FIRST
 from rhapsody_parsl.pilot.instructions import CancelTasks, Feed, Instruction
@@ -35,9 +35,11 @@ class Block:
         parents: What each parent still waits for.
     """
 
-    def __init__(self, parents: int, children: int, rounds: int, *, cores: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, parents: int, children: int, rounds: int, *, cores: int = 1, seed: int = 0, seconds: float = 1.0
+    ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - the same again by its seed
-        self.now, self.ended = 0.0, list[int]()
+        self.seconds, self.now, self.ended = seconds, 0.0, list[int]()
         self.turns = Turns(self)  # type: ignore[arg-type]  # it is told of turns only
         runtimes: dict[str, Refuses] = {"local": FakeRuntime(), TURN: self.turns}
         self.core = Core(Runs(Ledger([make_node("n0", CORES, labels=("n0",))])), runtimes, "local", {})
@@ -120,7 +122,7 @@ class Block:
         run = self.at_work.pop(task)
         self.ended.append(task)
         parent = next((parent for parent, waits in self.waiting.items() if task in waits), 0)
-        self.core.done(run, [Result(task, RESULT, b"", 1.0)], self.now)
+        self.core.done(run, [Result(task, RESULT, b"", self.seconds)], self.now)
         self.core.take_results()
         self.act()
         if parent:
@@ -147,6 +149,47 @@ def test_all_finish_and_no_core_is_held_twice(parents: int, children: int, round
     assert len(block.ended) == parents * (1 + rounds * children)
     assert block.core.idle
     assert not block.core.ledger.leases
+    assert not block.turns._taken
+    assert not block.turns._at_work
+
+
+@pytest.mark.parametrize("when", ["it waits for its turn", "it has had its turn", "its turn comes"])
+def test_a_turn_ends_with_a_parent_that_is_lost(when: str) -> None:
+    asyncio.run(lost(when))
+
+
+async def lost(when: str) -> None:
+    block = Block(1, 1, 1)
+    block.submit_children(1)
+    block.core.submit([Task(number, encode_spec(make_spec()), b"") for number in (20, 21)], 0.0)
+    block.act()
+    (child,) = [task for task in block.at_work if task >= FIRST]
+    block.end(child)
+    if when == "it has had its turn":
+        block.end(20)
+        assert 1 in block.at_work
+    run = block.parent_runs[1]
+    block.at_work.pop(1, None)
+    if when == "its turn comes":
+        block.core.done(block.parent_runs[20], [Result(20, RESULT, b"", 1.0)], 0.0)
+        del block.at_work[20]
+    block.core.lost(run, WorkerLost("here", "killed"), (), 0.0)
+    block.act()
+    await asyncio.sleep(0)
+    block.act()
+    while block.at_work:
+        block.end(next(iter(block.at_work)))
+    assert block.core.idle
+    assert not block.core.ledger.leases
+    assert not block.turns._at_work
+    assert not block.turns._taken
+
+
+def test_a_run_that_has_lent_its_cores_gets_no_further_task() -> None:
+    block = Block(1, 1, 1, seconds=0.001)
+    asyncio.run(block.run())
+    block.core.submit([Task(50, encode_spec(block.spec), b"")], block.now)
+    assert sum(len(lease.shares[0].cores) for lease in block.core.ledger.leases) == 1
 
 
 def test_four_lending_parents_fill_no_block_of_two_cores() -> None:
