@@ -1,10 +1,14 @@
 """The agents that a driver starts, and its messages to them."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
+
+from parsl.executors.status_handling import BlockProviderExecutor
+from parsl.jobs.states import JobStatus
+from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.task_spec import decode_spec, encode_spec
@@ -24,12 +28,29 @@ _STOP_WITHIN = 5.0
 """Seconds for all agents to answer what they have and to stop, when the executor shuts down."""
 
 
+class _Known(NamedTuple):
+    """An agent that has not ended: its future, and the specification of messages to it."""
+
+    future: Future[Any]
+    message: bytes
+
+
 class WithAgents(BlockLife):
     """The part of the executor that starts agents and brings them messages."""
 
     max_agents: int
     _admission: Admission
     _task_ids: Iterator[int]
+
+    def __init__(
+        self,
+        provider: ExecutionProvider,
+        block_error_handler: bool | Callable[[BlockProviderExecutor, dict[str, JobStatus]], None],
+        launch_cmd: str,
+    ) -> None:
+        super().__init__(provider, block_error_handler, launch_cmd)
+        self._agents: dict[str, _Known] = {}
+        self._agents_lock = threading.Lock()
 
     def start_agent(
         self, kind: type, /, *args: Any, name: str = "", resource_specification: Mapping[str, Any] | None = None,
@@ -59,8 +80,8 @@ class WithAgents(BlockLife):
             self._check_agent(name)
             encoded, spec = self._spec_of_agent(kind, name, resource_specification)
             payload = pack_call(serve, (name, spec.policy.signal, kind, *args), kwargs)
-            future = self._agents[name] = TaskFuture(number, self)  # type: ignore[arg-type]  # it is the executor
-            self._messages[name] = message_spec(name, spec.policy.unanswered)
+            future = TaskFuture(number, self)  # type: ignore[arg-type]  # it is the executor
+            self._agents[name] = _Known(future, message_spec(name, spec.policy.unanswered))
         self._send_off(link, future, encoded, payload)
         future.add_done_callback(partial(self._agent_over, name))
         return AgentHandle(name, self, future)
@@ -71,9 +92,10 @@ class WithAgents(BlockLife):
         Raises:
             NoAgent: There is none, or it has ended.
         """
-        if name not in self._agents:
+        known = self._agents.get(name)
+        if known is None:
             raise NoAgent(name, f"there are {', '.join(self._agents) or 'none'}")
-        return AgentHandle(name, self, self._agents[name])
+        return AgentHandle(name, self, known.future)
 
     def post(self, name: str, payload: bytes, *, keep: bool) -> Future[Any]:
         """Send a message to an agent; see `AgentHandle`.
@@ -83,28 +105,11 @@ class WithAgents(BlockLife):
         """
         link = self._running_link()
         future = TaskFuture(next(self._task_ids), self)  # type: ignore[arg-type]  # it is the executor
-        if name in self._agents:
-            self._send_off(link, future, self._messages[name], payload)
+        if known := self._agents.get(name):
+            self._send_off(link, future, known.message, payload)
         else:
             future.set_exception(NoAgent(name, "it has ended, or was never started"))
         return future
-
-    @property
-    def _agents(self) -> dict[str, Future[Any]]:
-        """Return the futures of the agents that have not ended, by name."""
-        known: dict[str, Future[Any]] = self.__dict__.setdefault("_agents_by_name", {})
-        return known
-
-    @property
-    def _messages(self) -> dict[str, bytes]:
-        """Return the specification of messages to each agent."""
-        known: dict[str, bytes] = self.__dict__.setdefault("_messages_by_name", {})
-        return known
-
-    @property
-    def _agents_lock(self) -> threading.Lock:
-        lock: threading.Lock = self.__dict__.setdefault("_lock_of_agents", threading.Lock())
-        return lock
 
     def _check_agent(self, name: str) -> None:
         if name in self._agents:
@@ -135,13 +140,10 @@ class WithAgents(BlockLife):
         """An agent has ended: what still waits for it fails."""
         with self._agents_lock:
             self._agents.pop(name, None)
-            self._messages.pop(name, None)
         if self._link:
             self._link.agent_over(name)
 
     def _stop_agents(self) -> None:
         """Have all agents stop, before their blocks do."""
-        futures = dict(self._agents) if self._link and len(self._link.blocks) else {}
-        for name, future in futures.items():
-            AgentHandle(name, self, future).stop()
-        wait(futures.values(), _STOP_WITHIN)
+        there = dict(self._agents) if self._link and len(self._link.blocks) else {}
+        wait([AgentHandle(name, self, known.future).stop() for name, known in there.items()], _STOP_WITHIN)
