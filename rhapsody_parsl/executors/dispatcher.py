@@ -231,10 +231,8 @@ class Dispatcher:
 
     def _take_back(self, block: Block, tasks: list[Task]) -> None:
         """A block has not begun these: it was told to leave, or would end before they do."""
-        for task in reversed(tasks):
-            spec = self._spec_of(task)
-            self._mail.left(spec.mailbox)
-            walltime = spec.policy.walltime
+        for task in reversed([*tasks, *self._mail.follow(block, tasks, self._spec_of)]):
+            walltime = self._spec_of(task).policy.walltime
             if block.closing or not walltime or self._later.returned(block, task, walltime):
                 self._waiting.appendleft(task)
             else:

@@ -1,7 +1,10 @@
 """Which block has an agent, and the messages for agents that no block has: pure."""
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TaskSpec
+from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Mailbag", "take_out")
@@ -26,9 +29,19 @@ class Mailbag:
         self._over.discard(name)
         return list(self._held.pop(name, ()))
 
-    def left(self, name: str) -> None:
-        """No block has an agent any more."""
-        self._where.pop(name, None)
+    def follow(self, block: Block, tasks: Sequence[Task], spec_of: Callable[[Task], TaskSpec]) -> list[Task]:
+        """A block has returned tasks: if there are agents among them, return the messages that it still has for those.
+
+        Args:
+            block: It has them no more.
+            tasks: What it has returned.
+            spec_of: Returns the specification of a task.
+        """
+        agents = {name for task in tasks if (name := spec_of(task).mailbox)}
+        for name in agents:
+            self._where.pop(name, None)
+        theirs = [task for task in block.tasks.values() if _recipient(spec_of(task)) in agents] if agents else []
+        return [taken for task in theirs if (taken := block.take(task.id, block.heard))]
 
     def where(self, name: str) -> str:
         """Return the number of the block that has an agent, "" where none has."""
@@ -50,6 +63,10 @@ class Mailbag:
         self._over.add(name)
         self._where.pop(name, None)
         return list(self._held.pop(name, ()))
+
+
+def _recipient(spec: TaskSpec) -> str:
+    return spec.service if spec.runtime == MAILBOX else ""
 
 
 def take_out(tasks: deque[Task], number: int) -> Task | None:

@@ -11,8 +11,6 @@ def test_messages_wait_until_a_block_has_their_agent() -> None:
     assert bag.tasks == [ONE, TWO]
     assert bag.placed("a", "0") == [ONE]
     assert (bag.where("a"), bag.where("b")) == ("0", "")
-    bag.left("a")
-    assert bag.where("a") == ""
 
 
 def test_nobody_waits_for_an_agent_that_has_ended_until_there_is_another_of_its_name() -> None:
@@ -21,7 +19,6 @@ def test_nobody_waits_for_an_agent_that_has_ended_until_there_is_another_of_its_
     assert bag.over("a") == [ONE]
     assert not bag.hold("a", TWO)
     assert bag.placed("a", "1") == []
-    bag.left("a")
     assert bag.hold("a", TWO)
 
 
