@@ -1,16 +1,14 @@
 from typing import Any
 
-import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rhapsody_parsl.annotations.reruns import MOST_RERUNS
-from rhapsody_parsl.errors import BlockLost, NoAgent, WalltimeExceeded, WorkerLost
+from rhapsody_parsl.errors import BlockLost, WalltimeExceeded, WorkerLost
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.instructions import Cut, Discard, Ended, Failed, Give, Instruction, Joined, Left, Send
-from rhapsody_parsl.mail import message_spec
 from rhapsody_parsl.wire.messages import (
     RESULT,
     VERSION,
@@ -21,7 +19,6 @@ from rhapsody_parsl.wire.messages import (
     Results,
     Returned,
     Stop,
-    Task,
     failed,
 )
 from rhapsody_parsl.wire.totals import Tally, Totals
@@ -75,58 +72,6 @@ def test_one_that_fits_no_block_holds_nobody_up() -> None:
     assert given(dispatcher) == {"0": [1, 3]}
     joined(dispatcher, "1/a", cores=4)
     assert given(dispatcher) == {"1": [0, 2]}
-
-
-AGENT = msgspec.structs.replace(make_spec(cores=0, on_loss="rerun"), mailbox="a")
-
-
-def letter(number: int, name: str = "a") -> Task:
-    return Task(number, message_spec(name), b"")
-
-
-def test_messages_go_where_their_agent_is_and_wait_until_it_is_somewhere() -> None:
-    dispatcher = Dispatcher(Blocks(several=True), 120.0)
-    dispatcher.submit(letter(2))
-    dispatcher.give_out()
-    assert [task.id for task in dispatcher.waiting()] == [2]
-    joined(dispatcher)
-    joined(dispatcher, "1/a")
-    for task in (make_task(3, PLAIN), make_task(1, AGENT), letter(4), letter(5, "b")):
-        dispatcher.submit(task)
-    dispatcher.give_out()
-    found = given(dispatcher)
-    assert sorted(map(tuple, found.values())) in ([(1, 2, 4), (3,)], [(1, 2, 3, 4)])
-    assert [task.id for task in dispatcher.waiting()] == [5], "of somebody unknown"
-
-
-def test_messages_follow_their_agent_to_the_next_block_in_order() -> None:
-    dispatcher = Dispatcher(Blocks(several=True), 120.0)
-    first = joined(dispatcher)
-    for task in (make_task(1, AGENT), letter(2), letter(3), make_task(4, PLAIN), letter(5)):
-        dispatcher.submit(task)
-    dispatcher.give_out()
-    dispatcher.drain(["0"])
-    dispatcher.receive(first, Returned(0, [1, 2]))
-    dispatcher.submit(letter(6))
-    dispatcher.give_out()
-    assert given(dispatcher) == {"0": [1, 2, 3, 4, 5]}
-    joined(dispatcher, "1/a")
-    assert given(dispatcher) == {"1": [1, 2, 3, 5, 6]}
-    late = [Result(3, RESULT, b"")]
-    dispatcher.receive(first, Results(late))
-    assert [one for one in taken(dispatcher, Ended) if one.results] == [], "it is the next block's"
-
-
-def test_what_waits_for_an_agent_that_ends_fails_and_so_does_what_comes_later() -> None:
-    dispatcher = Dispatcher(Blocks(several=False), 120.0)
-    dispatcher.submit(letter(2))
-    dispatcher.give_out()
-    dispatcher.agent_over("a")
-    dispatcher.submit(letter(3))
-    dispatcher.give_out()
-    failures = [(one.task, type(one.error)) for one in taken(dispatcher, Failed) if isinstance(one, Failed)]
-    assert failures == [(2, NoAgent), (3, NoAgent)]
-    assert dispatcher.waiting() == []
 
 
 def test_what_a_block_returns_is_first_again() -> None:
