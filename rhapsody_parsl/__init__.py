@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rhapsody_parsl.annotations.agent import Agent
     from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
     from rhapsody_parsl.executors.stream import Stream, stream
     from rhapsody_parsl.inside.executor import block
+    from rhapsody_parsl.mail import AgentHandle
     from rhapsody_parsl.programs import Completed
     from rhapsody_parsl.providers.allocation import AllocationProvider
     from rhapsody_parsl.providers.shared_block import SharedBlock, SharedBlockProvider
@@ -35,6 +37,8 @@ __version__ = "0.1.0"
 __all__ = (
     "MPI",
     "VLLM",
+    "Agent",
+    "AgentHandle",
     "AllocationProvider",
     "CommandService",
     "Completed",
@@ -78,6 +82,8 @@ _HOMES = {
     **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     **dict.fromkeys(("Queue", "Scheduling", "WaitingTask"), "rhapsody_parsl.scheduling.protocol"),
+    "Agent": "rhapsody_parsl.annotations.agent",
+    "AgentHandle": "rhapsody_parsl.mail",
     "AllocationProvider": "rhapsody_parsl.providers.allocation",
     "Completed": "rhapsody_parsl.programs",
     "InvalidSpecification": "rhapsody_parsl.executors.admission",

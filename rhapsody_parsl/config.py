@@ -169,6 +169,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
         max_depth: How many tasks may be above one that a task submits.
         max_children: How many unfinished tasks of its own a task may have.
+        max_agents: How many agents tasks may have started at once in the block.
         walltime: Seconds that the provider asked for; 0 where it asked for none.
         record: Whether it tells the times of its tasks.
         open_files: The driver's soft limit, which it may have raised, and the one that it came with.
@@ -196,6 +197,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     enforce_memory: bool = True
     max_depth: int = 8
     max_children: int = 100_000
+    max_agents: int = 100
     walltime: float = 0.0
     record: bool = True
     open_files: tuple[int, int] = (0, 0)

@@ -7,7 +7,16 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, PolicyValue, Returns, Signal
+from rhapsody_parsl.annotations.policy import (
+    Isolation,
+    OnLoss,
+    Output,
+    Placement,
+    PolicyValue,
+    Returns,
+    Signal,
+    Unanswered,
+)
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
@@ -167,6 +176,8 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "output_limit": check_output_limit,
     "check": _flag,
     "concurrency": lambda key, value: _count(key, value, 1, _MOST_CONCURRENT),
+    "unanswered": _choice(*get_args(Unanswered)),
+    "lend": _flag,
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
@@ -237,6 +248,7 @@ def parse(
         policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
     )
     check_gpus_taken(spec, runtime, takes)
+    _check_lend(spec)
     if "notice" in own and "signal" not in own:
         raise InvalidTask("notice", own["notice"], "no signal is given", "Add signal='SIGUSR1'")
     if spec.policy.returns == "all" and not spec.comm:
@@ -244,6 +256,12 @@ def parse(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"
         )
     return spec, request
+
+
+def _check_lend(spec: TaskSpec) -> None:
+    if spec.policy.lend and (spec.resources.is_mpi or spec.service or spec.policy.placement == "exclusive"):
+        problem = "only a task that is one process, and shares its node, lends its cores"
+        raise InvalidTask("lend", True, problem, "Drop it")
 
 
 def check_gpus_taken(spec: TaskSpec, runtime: str, takes: Takes) -> None:

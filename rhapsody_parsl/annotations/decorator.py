@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal, Unanswered
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
@@ -135,6 +135,8 @@ class Policy(Part):
         output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
         check: With `output="text"`: False gives a `Completed` for an exit code other than zero, too; default True.
         concurrency: For `async def` apps: how many calls one worker runs at once, on one lease; default 1.
+        lend: True lets others have its cores while it waits for tasks of its own; it goes on when it has had its turn.
+        unanswered: Of an agent: `again` (default) or `fail`, the message at which its process was lost.
     """
 
     priority: float | None = None
@@ -154,10 +156,14 @@ class Policy(Part):
     output_limit: int | None = None
     check: bool | None = None
     concurrency: int | None = None
+    lend: bool | None = None
+    unanswered: Unanswered | None = None
 
 
 def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
     """State where and how an app runs. Write it below `@python_app` or `@bash_app`, or on a function for `submit`.
+
+    A class is annotated as that of agents.
 
     The function stays an ordinary function. Other executors run it unchanged.
 
@@ -166,17 +172,28 @@ def annotate(*parts: Part | Mapping[str, Any]) -> Callable[[F], F]:
             later ones override earlier ones.
 
     Raises:
-        InvalidTask: A key, a value or a combination can never run, or the annotated object is no function.
+        InvalidTask: A key, a value or a combination can never run, or what is annotated is no function and no class.
     """
     spec = merge(*map(_keys_of, parts))
 
     def decorate(function: F) -> F:
+        if isinstance(function, type):
+            parse(spec, function.__name__)
+            _note_on_class(function, spec)
+            return function
         if type(getattr(function, "__globals__", None)) is not dict:
             raise InvalidTask("annotate", function, "a function written in Python is needed", _BELOW)
         parse(spec, function.__name__, "comm" in inspect.signature(function).parameters)
         return _accepting_spec(function, spec)
 
     return decorate
+
+
+def _note_on_class(kind: type, spec: dict[str, Any]) -> None:
+    try:
+        setattr(kind, ATTRIBUTE, spec)
+    except TypeError:
+        raise InvalidTask("annotate", kind, "a class written in Python is needed", _BELOW) from None
 
 
 def _keys_of(part: Any) -> Any:

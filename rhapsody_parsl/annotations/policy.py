@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Output", "Placement", "PolicyValue", "Returns", "Signal")
+__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Output", "Placement", "PolicyValue", "Returns", "Signal", "Unanswered")
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
@@ -12,6 +12,7 @@ OnLoss = Literal["fail", "rerun"]
 Returns = Literal["root", "all"]
 Signal = Literal["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]
 Output = Literal["code", "text"]
+Unanswered = Literal["again", "fail"]
 
 FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
@@ -39,6 +40,8 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         output_limit: Bytes that are kept of each of the program's streams.
         check: Whether an exit code other than zero raises.
         concurrency: How many of them a worker runs at once, on one event loop and one lease.
+        unanswered: Of an agent: what becomes of the message at which its process was lost.
+        lend: Whether others have its cores while it waits for tasks of its own.
     """
 
     priority: float = 0.0
@@ -58,3 +61,5 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     output_limit: int = 65_536
     check: bool = True
     concurrency: int = 1
+    unanswered: Unanswered = "again"
+    lend: bool = False

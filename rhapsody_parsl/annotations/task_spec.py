@@ -6,7 +6,12 @@ from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.errors import PayloadError
 
-__all__ = ("TaskSpec", "decode_spec", "encode_spec")
+__all__ = ("MAILBOX", "TURN", "TaskSpec", "decode_spec", "encode_spec")
+
+MAILBOX = "mailbox"
+"""The runtime of messages to agents: it is in each block, and users do not name it."""
+TURN = "turn"
+"""That of tasks that have lent their cores, and take their turn to have some again."""
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,6 +25,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         full: Whether a request's whole response is wanted instead of its text.
         resources: What it takes.
         policy: How it is mapped.
+        mailbox: For an agent: its name, by which messages find it.
     """
 
     name: str = "task"
@@ -29,6 +35,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     full: bool = False
     resources: Resources = msgspec.field(default_factory=Resources)
     policy: PolicyValue = msgspec.field(default_factory=PolicyValue)
+    mailbox: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -11,7 +11,16 @@ from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import ChildrenEnded, FromBackend, FromParent, Result, ToBackend, ToParent, Work
+from rhapsody_parsl.wire.messages import (
+    ChildrenEnded,
+    Deliver,
+    FromBackend,
+    FromParent,
+    Result,
+    ToBackend,
+    ToParent,
+    Work,
+)
 from rhapsody_parsl.wire.shared_memory import deliver, discard
 
 __all__ = ("Exchange", "Peer")
@@ -86,7 +95,7 @@ class Exchange:
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Shared payloads stay on this host."""
         host = self._far.get(peer)
-        if isinstance(message, Work):
+        if isinstance(message, Work | Deliver):
             if host:
                 message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
             else:

@@ -6,6 +6,7 @@ task was running when its process, runtime or block died: a retry may help.
 All of them pickle, and all of them travel between processes as `(class name, facts)`: see `wire.failures`.
 """
 
+from rhapsody_parsl.errors.agents import AgentLost, AgentNameTaken, NoAgent, TooManyAgents
 from rhapsody_parsl.errors.base import InvalidTask, RhapsodyError, UnroutableTask
 from rhapsody_parsl.errors.blocks import (
     BackendFailed,
@@ -40,6 +41,8 @@ from rhapsody_parsl.errors.tasks import (
 )
 
 __all__ = (
+    "AgentLost",
+    "AgentNameTaken",
     "BackendFailed",
     "BlockExpired",
     "BlockLost",
@@ -50,6 +53,7 @@ __all__ = (
     "MemoryExceeded",
     "MissingPackage",
     "NeedsItsParent",
+    "NoAgent",
     "NoExecutor",
     "NoParent",
     "NoRecord",
@@ -71,6 +75,7 @@ __all__ = (
     "TooDeep",
     "TooFewOpenFiles",
     "TooFewThreads",
+    "TooManyAgents",
     "TooManyChildren",
     "UnroutableTask",
     "Unwritable",

@@ -169,6 +169,7 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "metrics_port": lambda name, value: check_range(name, value, 0, _MOST_PORT),
     "request_workers": lambda name, value: check_range(name, value, 1, MOST),
     "max_depth": lambda name, value: check_range(name, value, 0, MOST),
+    "max_agents": lambda name, value: check_range(name, value, 0, MOST),
     "max_children": lambda name, value: check_range(name, value, 1, LONGEST_TIME),
 }
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from rhapsody_parsl.annotations.reruns import Reruns
-from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
-from rhapsody_parsl.errors import BlockExpired, BlockLost, RhapsodyError
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TaskSpec
+from rhapsody_parsl.errors import BlockExpired, BlockLost, NoAgent, RhapsodyError
 from rhapsody_parsl.executors.admission import InvalidSpecification, time_misfit
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.instructions import (
@@ -27,9 +27,11 @@ from rhapsody_parsl.executors.instructions import (
     Stranger,
 )
 from rhapsody_parsl.executors.later import MOST_IDLE_RETURNS, Later
+from rhapsody_parsl.executors.mailbag import Mailbag, take_out
 from rhapsody_parsl.executors.peers import mismatch
 from rhapsody_parsl.executors.questions import Questions
 from rhapsody_parsl.executors.service_orders import ServiceOrders
+from rhapsody_parsl.executors.specs import Specs
 from rhapsody_parsl.record.entries import TaskEntry
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import (
@@ -54,7 +56,6 @@ from rhapsody_parsl.wire.times import NEVER
 __all__ = ("Dispatcher",)
 
 _BATCH = 512
-_MOST_SPECS = 4_000
 
 
 class Dispatcher:
@@ -73,9 +74,9 @@ class Dispatcher:
     def __init__(self, blocks: Blocks, threshold: float, clock: Callable[[], float] = time.time) -> None:
         self.blocks, self._threshold, self._clock = blocks, threshold, clock
         self.orders, self.questions = ServiceOrders(blocks), Questions(blocks)
-        self._specs: dict[bytes, TaskSpec] = {}
+        self._spec_of = Specs().of
         self._waiting: deque[Task] = deque()
-        self._later = Later()
+        self._later, self._mail = Later(), Mailbag()
         self._reruns = Reruns()
         self._gone: set[str] = set()
         self._out: list[Instruction] = []
@@ -102,20 +103,45 @@ class Dispatcher:
         while self._waiting and len(kept) <= _BATCH:
             task = self._waiting.popleft()
             spec = self._spec_of(task)
-            needs = spec.resources, spec.policy.labels, spec.policy.walltime
-            block = None if full and needs in full else self.blocks.choose(spec, now)
-            if block is not None:
-                block.give(task)
-                batches.setdefault(block.id, []).append(task)
-            elif spec.policy.walltime and self.blocks.have_too_little_time(spec.policy.walltime, now):
-                self._later.put(task)
-            else:
-                full.add(needs)
+            if spec.runtime == MAILBOX:
+                self._give_message(spec.service, task, batches)
+            elif not self._give(task, spec, batches, full=full, now=now):
                 kept.append(task)
         self._waiting.extendleft(reversed(kept))
         for id_, tasks in batches.items():
             if block := self.blocks.get(id_):
                 self._out += [Give(block, tasks[start : start + _BATCH]) for start in range(0, len(tasks), _BATCH)]
+
+    def _give(
+        self, task: Task, spec: TaskSpec, batches: dict[str, list[Task]], *, full: set[Hashable], now: float
+    ) -> bool:
+        """Give a task to a block; False when none can take it now."""
+        needs = spec.resources, spec.policy.labels, spec.policy.walltime
+        block = None if full and needs in full else self.blocks.choose(spec, now)
+        if block is not None:
+            block.give(task)
+            batches.setdefault(block.id, []).append(task)
+            if spec.mailbox:
+                self._waiting.extendleft(reversed(self._mail.placed(spec.mailbox, block.id)))
+        elif spec.policy.walltime and self.blocks.have_too_little_time(spec.policy.walltime, now):
+            self._later.put(task)
+        else:
+            full.add(needs)
+            return False
+        return True
+
+    def _give_message(self, agent: str, task: Task, batches: dict[str, list[Task]]) -> None:
+        """Give a message to the block that has its agent; until one has, it waits."""
+        if block := self.blocks.get(self._mail.where(agent)):
+            block.give(task)
+            batches.setdefault(block.id, []).append(task)
+        elif not self._mail.hold(agent, task):
+            self._refuse(task, NoAgent(agent, "it has ended"))
+
+    def agent_over(self, agent: str) -> None:
+        """An agent has ended: what waits for it fails."""
+        for task in self._mail.over(agent):
+            self._refuse(task, NoAgent(agent, "it has ended"))
 
     def cancel(self, task: int, now: float) -> None:
         """Nobody wants a task any more, wherever it is."""
@@ -125,7 +151,7 @@ class Dispatcher:
                 self._out += [Discard([taken]), Send(block, Cancel([task]))]
                 break
         else:
-            if item := self._later.take(task) or self._take_waiting(task):
+            if item := self._later.take(task) or self._mail.take(task) or take_out(self._waiting, task):
                 self._out.append(Discard([item]))  # its payload may lie where a block that returned it had it from
                 self._over("", item, "cancelled")
         self._forget(task)
@@ -134,13 +160,6 @@ class Dispatcher:
         """Tell a task's process what was taken of its stream, wherever it is."""
         if block := next((block for block in self.blocks if more.task in block.tasks), None):
             self._out.append(Send(block, more))
-
-    def _take_waiting(self, task: int) -> Task | None:
-        for item in self._waiting:
-            if item.id == task:
-                self._waiting.remove(item)
-                return item
-        return None
 
     def _over(self, block: str, task: Task, outcome: Outcome, error: RhapsodyError | None = None) -> None:
         """A task has ended with no result."""
@@ -151,14 +170,6 @@ class Dispatcher:
         """A task has ended: it is in no block and waits no more."""
         spec = self._spec_of(task)
         self.blocks.tally.note(outcome, spec.runtime, spec.service, app=spec.name)
-
-    def _spec_of(self, task: Task) -> TaskSpec:
-        spec = self._specs.get(task.spec)
-        if spec is None:
-            if len(self._specs) > _MOST_SPECS:
-                self._specs.clear()
-            spec = self._specs[task.spec] = decode_spec(task.spec)
-        return spec
 
     # --- what pilots say -----------------------------------------------------------------------------------------
 
@@ -220,7 +231,7 @@ class Dispatcher:
 
     def _take_back(self, block: Block, tasks: list[Task]) -> None:
         """A block has not begun these: it was told to leave, or would end before they do."""
-        for task in reversed(tasks):
+        for task in reversed([*tasks, *self._mail.follow(block, tasks, self._spec_of)]):
             walltime = self._spec_of(task).policy.walltime
             if block.closing or not walltime or self._later.returned(block, task, walltime):
                 self._waiting.appendleft(task)
@@ -285,7 +296,7 @@ class Dispatcher:
 
     def waiting(self) -> list[Task]:
         """Return the tasks that wait for a block."""
-        return [*self._waiting, *self._later.tasks]
+        return [*self._waiting, *self._later.tasks, *self._mail.tasks]
 
     # --- connections ---------------------------------------------------------------------------------------------
 

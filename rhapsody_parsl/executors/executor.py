@@ -23,9 +23,10 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
-from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
+from rhapsody_parsl.errors import BlockLost, InvalidTask, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
+from rhapsody_parsl.executors.agents import WithAgents
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
     check_default,
@@ -72,7 +73,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(Told, RepresentationMixin):
+class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -116,6 +117,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             none.
         max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
         max_children: How many unfinished tasks of its own a task may have.
+        max_agents: How many agents the executor may have at once, and a block of those that tasks start.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
         control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
@@ -158,6 +160,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         metrics_port: int | None = None,
         max_depth: int = 8,
         max_children: int = 100_000,
+        max_agents: int = 100,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers, self.control = label, request_workers, control
@@ -175,7 +178,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         self.ageing, self.enforce_memory, self.openai_wait = ageing, enforce_memory, openai_wait
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
-        self.max_depth, self.max_children = max_depth, max_children
+        self.max_depth, self.max_children, self.max_agents = max_depth, max_children, max_agents
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -199,6 +202,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             metrics_port=self.metrics_port,
             max_depth=self.max_depth,
             max_children=self.max_children,
+            max_agents=self.max_agents,
         )
         if self.telemetry:
             check_installed()
@@ -283,16 +287,13 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         """
         if self.bad_state_is_set:
             raise BadStateException(self, self.executor_exception)
-        if self._link is None or self._closed:
-            raise RhapsodyError(
-                f"Executor {self.label} is not running: start it before submit, or use it in a `with` block."
-            )
+        link = self._running_link()
         facts = facts_of(func)
         given = read(resource_specification)
         admitted = self._admission.admit(facts, given)
         if admitted.spec.service:
             self.services.check_running(admitted.spec.service)
-        self._admission.check_fit(admitted, self._link.blocks.inventories())
+        self._admission.check_fit(admitted, link.blocks.inventories())
         if SPEC_PARAMETER in kwargs:
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
@@ -301,7 +302,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         number = next(self._task_ids)
         future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future
-        self._link.put(Task(number, admitted.encoded, payload, admitted.request))
+        link.put(Task(number, admitted.encoded, payload, admitted.request))
         return future
 
     def shutdown(self) -> None:
@@ -309,6 +310,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         if self._closed or self._link is None:
             self._closed = True
             return
+        self._stop_agents()
         self._closed = True
         self._close_control()
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)

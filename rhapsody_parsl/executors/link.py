@@ -133,6 +133,10 @@ class Link(threading.Thread):
         """End a task wherever it is."""
         self.call(lambda: self._dispatcher.cancel(task, time.monotonic()))
 
+    def agent_over(self, name: str) -> None:
+        """An agent has ended: messages that wait for it fail."""
+        self.call(lambda: self._dispatcher.agent_over(name))
+
     def say(self, more: More) -> None:
         """Tell a task's process what was taken of its stream."""
         self.call(lambda: self._say(more))

@@ -27,6 +27,7 @@ class Told(Observed, WithFrontDoor):
     enforce_memory: bool
     max_depth: int
     max_children: int
+    max_agents: int
     openai_wait: int | float
     _scheduling: str
     _shared: SharedMemory
@@ -63,6 +64,7 @@ class Told(Observed, WithFrontDoor):
             record=self.record or self.telemetry,
             max_depth=self.max_depth,
             max_children=self.max_children,
+            max_agents=self.max_agents,
             walltime=walltime_of(self.provider),
             open_files=limits.raised(),
             openai_key=self.openai_key,

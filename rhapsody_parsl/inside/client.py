@@ -2,24 +2,30 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError, wait
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
 from rhapsody_parsl.errors import NoParent, TooManyChildren
 from rhapsody_parsl.executors.future import complete
+from rhapsody_parsl.hosts.process_tree import pin
 from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
-from rhapsody_parsl.wire.messages import ChildrenEnded, SubmitChildren, Task, ToParent
+from rhapsody_parsl.wire.mail_messages import OpenMailbox
+from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, SubmitChildren, Task
 from rhapsody_parsl.wire.shared_memory import discard
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.worker.line import Here, Line, line
 
 __all__ = ("ChildFuture", "Client", "client")
+
+_SOON = 0.01
+"""Seconds: who waits no longer keeps its cores, for to lend them costs others a millisecond."""
 
 
 class ChildFuture(Future[Any]):
@@ -29,6 +35,20 @@ class ChildFuture(Future[Any]):
         super().__init__()
         self.number = number
         self._client = client
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return what the task returns, once it has ended; see `concurrent.futures.Future`."""
+        if self._client.lends:
+            with self._client.waiting([self], timeout):
+                return super().result(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the task raises, once it has ended; see `concurrent.futures.Future`."""
+        if self._client.lends:
+            with self._client.waiting([self], timeout):
+                return super().exception(timeout)
+        return super().exception(timeout)
 
     def cancel(self) -> bool:
         """Cancel the task, queued or running; True unless it has ended."""
@@ -59,10 +79,13 @@ class Client:
 
     Args:
         line: To the pilot.
+
+    Attributes:
+        lends: Whether others have the cores of the task while it waits.
     """
 
     def __init__(self, line: Line) -> None:
-        self._line = line
+        self._line, self.lends = line, False
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._parent = 0
@@ -82,6 +105,7 @@ class Client:
         if parent != self._parent:
             with self._lock:
                 left, self._futures, self._admitted, self._parent = self._futures, {}, {}, parent
+                self.lends = False
             for future in left.values():
                 Future.cancel(future)
         self._line.listen()
@@ -104,12 +128,26 @@ class Client:
         Raises:
             RhapsodyError: It may not, or can never run.
         """
+        return self.put(parent, asked, lambda: pack_call(function, args, kwargs), keep=keep)
+
+    def put(self, parent: int, asked: Asked, packed: Callable[[], bytes], *, keep: bool) -> ChildFuture:
+        """Submit a packed call for a task.
+
+        Args:
+            parent: The task.
+            asked: What the call asks for.
+            packed: Packs it, once it is admitted.
+            keep: Whether it lives on when the task ends.
+
+        Raises:
+            RhapsodyError: It may not, or can never run.
+        """
         if self.enter() != parent:
             raise NoParent("the task that asked for it has finished")
         admitted = self._admission(parent, asked, keep)
         if len(self._futures) >= admitted.most:
             raise TooManyChildren(admitted.most)
-        payload = pack_call(function, args, kwargs)
+        payload = packed()
         future = ChildFuture(next(self._numbers), self)
         self._futures[future.number] = future
         self._line.send(SubmitChildren(parent, [Task(future.number, admitted.spec, payload, asked.request)], keep))
@@ -122,10 +160,51 @@ class Client:
             answer = self._ask(AskChild(next(self._numbers), parent, asked.spec, keep))
             if answer.error:
                 raise from_wire(answer.error, list(answer.facts))
+            self.lends = answer.lends
             known = self._admitted[asked.spec, keep] = _Admitted(answer.spec, answer.most)
         return known
 
-    def _ask(self, ask: AskChild) -> ChildAnswer:
+    def open_mailbox(self, name: str) -> str:
+        """Say that the task at work is an agent; return where its checkpoint is.
+
+        Args:
+            name: The agent's.
+
+        Raises:
+            NoParent: No task runs here.
+            RhapsodyError: Another agent has the name.
+        """
+        answer = self._ask(OpenMailbox(next(self._numbers), self.enter(), name))
+        if answer.error:
+            raise from_wire(answer.error, list(answer.facts))
+        return str(answer.facts[0])
+
+    @contextmanager
+    def waiting(self, futures: Collection[Future[Any]], timeout: float | None = None) -> Iterator[None]:
+        """Lend the task's cores while it waits for some futures, if that is not over soon.
+
+        Args:
+            futures: Of tasks of this process.
+            timeout: Seconds that it waits at most.
+        """
+        soon = _SOON if timeout is None else min(_SOON, timeout)
+        lends = self.lends and threading.current_thread() is threading.main_thread()
+        if not lends or not wait(futures, soon).not_done or self._line.task() != self._parent:
+            yield
+            return
+        self._line.send(LendCores(self._parent))
+        try:
+            yield
+        finally:
+            answer = self._ask(TakeCores(next(self._numbers), self._parent))
+            if answer.facts:
+                pin(tuple(answer.facts))
+
+    def say(self, message: FromParent) -> None:
+        """Tell the pilot something that it does not answer."""
+        self._line.send(message)
+
+    def _ask(self, ask: AskChild | OpenMailbox | TakeCores) -> ChildAnswer:
         reply = self._orders[ask.order] = Future()
         self._line.send(ask)
         while not reply.done() and self._line.hear():  # a callback of a future runs on the thread that listens
@@ -137,7 +216,7 @@ class Client:
         if self._futures.pop(number, None) is not None:
             self._line.send(CancelChildren([number]))
 
-    def take(self, message: ToParent) -> None:
+    def take(self, message: ChildAnswer | ChildrenEnded) -> None:
         """An answer has come; on the thread that listens."""
         match message:
             case ChildAnswer(order=order):
@@ -145,6 +224,8 @@ class Client:
                     reply.set_result(message)
             case ChildrenEnded(results=results):
                 for result in results:
+                    if turn := self._orders.pop(result.id, None):  # it can never come
+                        turn.set_result(ChildAnswer(result.id))
                     with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
                         complete(self._futures.pop(result.id, None), result)
                     discard(result)

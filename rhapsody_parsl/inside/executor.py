@@ -7,7 +7,9 @@ from typing import Any
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.inside.client import client
-from rhapsody_parsl.inside.functions import asked
+from rhapsody_parsl.inside.functions import asked, asked_for_agent, asked_for_message
+from rhapsody_parsl.mail import AgentHandle, serve
+from rhapsody_parsl.payload import pack_call
 
 __all__ = ("BlockExecutor", "block")
 
@@ -68,8 +70,7 @@ class BlockExecutor(Executor):
             NoParent: This task has finished.
             RhapsodyError: This executor was shut down.
         """
-        if self._is_shut:
-            raise RhapsodyError("This executor was shut down. Call rhapsody_parsl.block() for another one.")
+        self._check_open()
         future = self._client.submit(
             self._parent, asked(function, resource_specification), function,
             args=args, kwargs=kwargs, keep=self._outlive,
@@ -79,9 +80,56 @@ class BlockExecutor(Executor):
         future.add_done_callback(self._ended)
         return future
 
+    def start_agent(
+        self,
+        kind: type,
+        /,
+        *args: Any,
+        name: str,
+        resource_specification: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> AgentHandle:
+        """Start an agent: a task of this one's, which ends with it unless this executor is one of `outlive=True`.
+
+        Args:
+            kind: Its class; the `@annotate` of that counts.
+            args: Of its constructor.
+            name: By which other tasks of the block find it.
+            resource_specification: Overrides the annotation key by key.
+            kwargs: The same as `args`, by name.
+
+        Raises:
+            InvalidTask: It can never run.
+            AgentNameTaken: Another agent of the block has the name.
+            TooManyAgents: There are as many as there may be.
+            RhapsodyError: See `submit`.
+        """
+        self._check_open()
+        spec, signal = asked_for_agent(kind, name, resource_specification)
+        future = self._client.put(
+            self._parent, spec, lambda: pack_call(serve, (name, signal, kind, *args), kwargs), keep=self._outlive
+        )
+        return AgentHandle(name, self, future)
+
+    def agent(self, name: str) -> AgentHandle:
+        """Return the agent of this block that has a name; messages to one that is not there fail with `NoAgent`."""
+        return AgentHandle(name, self)
+
+    def post(self, name: str, payload: bytes, *, keep: bool) -> Future[Any]:
+        """Send a message to an agent; see `AgentHandle`.
+
+        Raises:
+            RhapsodyError: See `submit`.
+        """
+        return self._client.put(self._client.enter(), asked_for_message(name), lambda: payload, keep=keep)
+
     def _ended(self, future: Future[Any]) -> None:
         with self._lock:
             self._open.discard(future)
+
+    def _check_open(self) -> None:
+        if self._is_shut:
+            raise RhapsodyError("This executor was shut down. Call rhapsody_parsl.block() for another one.")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks.
@@ -97,7 +145,8 @@ class BlockExecutor(Executor):
             for future in left:
                 future.cancel()
         if wait:
-            _wait(left)
+            with self._client.waiting(left):
+                _wait(left)
 
 
 _wait = wait

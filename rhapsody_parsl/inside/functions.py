@@ -1,5 +1,6 @@
 """What a function says of itself that a task submits, and the specification that it asks for."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -7,14 +8,16 @@ from typing import Any
 
 import msgspec
 
+from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import encode_spec
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.mail import message_spec
 from rhapsody_parsl.wording import clip
 
-__all__ = ("Asked", "asked")
+__all__ = ("Asked", "asked", "asked_for_agent", "asked_for_message")
 
 _MOST_KNOWN = 1_000
 _MOST_LAYERS = 100
@@ -66,6 +69,28 @@ def _checked(merged: Mapping[str, Any], name: str, comm: bool) -> Asked:
         remedy = "Use subprocess.run(..., capture_output=True) and return what you need"
         raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
     return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
+
+
+def asked_for_agent(kind: type, name: str, specification: Mapping[str, Any] | None) -> tuple[Asked, str]:
+    """Return what an agent asks for, and the signal that announces the end of the block to it.
+
+    Args:
+        kind: Its class; the annotation of that counts.
+        name: Its name.
+        specification: Overrides the annotation key by key.
+
+    Raises:
+        InvalidTask: It can never run.
+    """
+    given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
+    spec, _ = parse(merge(annotation_of(kind), given), clip(kind.__name__))
+    return Asked(encode_spec(named(spec, name))), spec.policy.signal
+
+
+@functools.lru_cache(_MOST_KNOWN)
+def asked_for_message(name: str) -> Asked:
+    """Return what a message to an agent asks for."""
+    return Asked(message_spec(name))
 
 
 def _layers(function: Any) -> Iterator[Any]:

@@ -68,9 +68,9 @@ async def _run(path: Path, block: str, private: Path) -> None:
     from rhapsody_parsl.hosts.environment import put  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.discovery import discover  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.gc_tuning import tune  # noqa: PLC0415 - as above
+    from rhapsody_parsl.pilot.logs import logs_of  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.loop import Pilot  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.open_files import provide  # noqa: PLC0415 - as above
-    from rhapsody_parsl.pilot.shell import logs_of  # noqa: PLC0415 - as above
 
     config = read_config(path)
     limits.inherit(*config.open_files)

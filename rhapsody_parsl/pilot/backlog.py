@@ -136,6 +136,12 @@ class Backlog:
         """Return the lanes in which tasks wait."""
         return [lane for shape in self.waiting() for lane in shape.lanes if len(lane)]
 
+    def known_lanes(self) -> Iterator[Lane]:
+        """Yield all lanes, the empty ones too."""
+        for group in self._lanes.values():
+            for by_near in group.values():
+                yield from by_near.values()
+
     def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
         """Take out some tasks."""
         return [task for lane in self.lanes() for task in lane.take_if(of)]
@@ -352,13 +358,7 @@ class Backlog:
         """Forget specs that have not been seen for long: a campaign may make up a new one for every task."""
         if self._lane_count <= self._most_lanes:
             return
-        kept = {
-            lane
-            for group in self._lanes.values()
-            for by_near in group.values()
-            for lane in by_near.values()
-            if len(lane) or lane.runs
-        }
+        kept = {lane for lane in self.known_lanes() if len(lane) or lane.runs}
         self._lane_count = len(kept)
         self._most_lanes = max(_MOST_LANES, 2 * self._lane_count)
         used = {alike: _only(group, kept) for alike, group in self._lanes.items()}

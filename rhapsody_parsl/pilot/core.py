@@ -86,7 +86,7 @@ class Core:
         )  # fmt: skip
         self._outcomes = Outcomes(self._times, self.family)
         self.nesting = Nesting(
-            self.family, runs.ledger, self._backlog, self._home, last_starts=self._last_starts, limits=limits
+            self.family, runs, self._backlog, self._home, last_starts=self._last_starts, limits=limits
         )
         self.tally = self._outcomes.tally
         self.examination = Examination(self._backlog, runs, self._starts, self._home)

@@ -38,6 +38,9 @@ class Family:
         orphans: Tasks whose parent has ended, and that are to end with it.
         unread: Results that nobody waits for.
         has_begun: Whether a task has ever submitted one.
+        agents: Tasks of which is noted when they end, or are to start anew.
+        agents_over: Those that did.
+        proven: Tasks of agents that have done well since they started: earlier losses do not count any more.
     """
 
     def __init__(self) -> None:
@@ -49,6 +52,9 @@ class Family:
         self._answers: dict[Hashable, list[Result]] = {}
         self._count = FIRST
         self.has_begun = False
+        self.agents: set[int] = set()
+        self.agents_over: list[int] = []
+        self.proven: set[int] = set()
 
     def __contains__(self, task: int) -> bool:
         return task >= FIRST
@@ -70,6 +76,11 @@ class Family:
         child = self._children.get(task)
         return child.parent if child else 0
 
+    def asker(self, task: int) -> tuple[int, Hashable, int] | None:
+        """Return the parent of a task, its process, and how that calls the task; None for one that nobody waits for."""
+        child = self._children.get(task)
+        return (child.parent, child.peer, child.number) if child and child.peer is not None else None
+
     def depth_of(self, task: int) -> int:
         """Return how many tasks are above one."""
         child = self._children.get(task)
@@ -81,6 +92,10 @@ class Family:
 
     def over(self, parent: int) -> None:
         """A task has ended, or is to start anew: those that it submitted are to end, or live on by themselves."""
+        if parent in self.agents:
+            self.agents.discard(parent)
+            self.proven.discard(parent)
+            self.agents_over.append(parent)
         for number in self.parents.pop(parent, ()):
             child = self._children[number]
             self._numbers.pop((child.peer, child.number), None)
@@ -94,6 +109,11 @@ class Family:
         """Return the orphans since the last call."""
         orphans, self.orphans = self.orphans, []
         return orphans
+
+    def take_agents_over(self) -> list[int]:
+        """Return the tasks of agents that have ended, or are to start anew, since the last call."""
+        over, self.agents_over = self.agents_over, []
+        return over
 
     def drop(self, peer: Hashable, numbers: Sequence[int]) -> list[int]:
         """A process wants these no more; return our numbers of those that had not ended."""

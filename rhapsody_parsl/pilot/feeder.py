@@ -111,7 +111,7 @@ class Feeder:
                 self._runs.close(active)
         elif self._goes_on(active, now) or active.inflight:
             return
-        elif lane.prefetch > 1 and not active.ended_by and not active.lost_with and self._backlog.is_empty():
+        elif lane.prefetch > 1 and active.may_go_on and not active.lost_with and self._backlog.is_empty():
             self._runs.keep(active, now)
         else:
             self._runs.close(active)
@@ -120,7 +120,7 @@ class Feeder:
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if not len(lane) or lane.runtime not in self._starts.ready or active.ended_by or not self._allowed(active, now):
+        if not (len(lane) and active.may_go_on and lane.runtime in self._starts.ready and self._allowed(active, now)):
             return False
         return self._feed(active, active.room(self._ledger.cores), now) or bool(active.lost_with)
 

@@ -98,6 +98,7 @@ class ActiveRun:
         name: Of the app whose task was the first since.
         parent: Number of the task that submitted its tasks, 0 for the driver.
         total: Tasks given since.
+        lent: How many cores it has lent on, while its task waits; from then on it has none of its own.
         ended_by: Why tasks of it are being stopped, by their number.
         lost_with: Why all of it is being ended.
     """
@@ -110,6 +111,7 @@ class ActiveRun:
         "inflight",
         "lane",
         "lease",
+        "lent",
         "lost_with",
         "name",
         "parent",
@@ -127,7 +129,7 @@ class ActiveRun:
         self.lost_with: RhapsodyError | None = None
         self.ended_by: dict[int, EndedBy] = {}
         self.timed = -1
-        self.total = self.parent = 0
+        self.total = self.parent = self.lent = 0
         self.name = lane.spec.name
 
     def room(self, cores: int) -> int:
@@ -139,9 +141,14 @@ class ActiveRun:
         if lane.window:
             return lane.shape.free_window
         most = lane.prefetch
-        if self.recalled or self.lost_with or has > (most - 1 if lane.beside else most // 2):
+        if self.recalled or self.lost_with or self.lent or has > (most - 1 if lane.beside else most // 2):
             return 0
         return min(most - has, lane.portion(cores))
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it may have further tasks when those that it has are over."""
+        return not (self.ended_by or self.lent)
 
     def put(self, tasks: list[Task]) -> None:
         """It was given tasks."""

@@ -171,6 +171,26 @@ class Ledger:
         self._leases[lease.id] = changed
         return changed
 
+    def without_cores(self, lease: Lease) -> Lease:
+        """Have a lease of one node hold its cores no more.
+
+        Args:
+            lease: It goes out, and what is returned comes in its place.
+
+        Raises:
+            LedgerError: It is not out, or no lease of one node.
+        """
+        if self._leases.get(lease.id) is not lease or len(lease.shares) != 1:
+            raise LedgerError("a lease that is not out, or of several nodes, was to change", lease.borrower)
+        (share,) = lease.shares
+        account = self.accounts[share.node]
+        account.pool.hide(account)
+        account.take_back(Share(share.node, share.cores, (), 0.0), ())
+        self._note_freed(account)
+        shares = (Share(share.node, (), share.gpus, share.memory),)
+        changed = self._leases[lease.id] = msgspec.structs.replace(lease, shares=shares)
+        return changed
+
     def set_away(self, name: str, away: bool) -> None:
         """A node is lost, or is there again; what is lent of it stays lent until it is returned."""
         account = self.accounts[name]

@@ -86,6 +86,15 @@ class Lender:
         active.run.placed = (Placed(placed.node, changed.shares[0], placed.ranks),)
         return True
 
+    def lend_on(self, active: ActiveRun) -> None:
+        """Others may have the cores of a run, of one node; for the record it has another lease from now on."""
+        if active.lease is not None:
+            self._begin_anew(active)
+            active.lent = len(active.lease.shares[0].cores)
+            active.lease = self._ledger.without_cores(active.lease)
+            (placed,) = active.run.placed
+            active.run.placed = (Placed(placed.node, active.lease.shares[0], placed.ranks),)
+
     def lend_to_service(
         self, borrower: str, wants: TaskSpec, key: str, *, lasting: bool, rooms: Sequence[Room] | None = None
     ) -> tuple[Lease, tuple[Placed, ...]] | None:

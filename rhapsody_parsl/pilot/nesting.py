@@ -4,15 +4,17 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
-from rhapsody_parsl.annotations.policy import FIRST_HOST
-from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_spec
-from rhapsody_parsl.errors import NeedsItsParent, NoParent, TooDeep, UnroutableTask
+from rhapsody_parsl.annotations.policy import FIRST_HOST, PolicyValue
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TURN, TaskSpec, decode_spec, encode_spec
+from rhapsody_parsl.errors import AgentNameTaken, NeedsItsParent, NoParent, TooDeep, TooManyAgents, UnroutableTask
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.last_starts import LastStarts
-from rhapsody_parsl.pilot.ledger import Lease, Ledger
+from rhapsody_parsl.pilot.ledger import Lease
+from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtime_table import find
 from rhapsody_parsl.wire.messages import Task
 
@@ -25,10 +27,12 @@ class Limits(msgspec.Struct, frozen=True):
     Attributes:
         depth: How many tasks may be above one.
         children: How many unfinished tasks of its own a task may have.
+        agents: How many agents a block may have.
     """
 
     depth: int = 8
     children: int = 100_000
+    agents: int = 100
 
 
 class Nesting:
@@ -36,7 +40,7 @@ class Nesting:
 
     Args:
         family: Who submitted whom.
-        ledger: The block's.
+        runs: The block's.
         backlog: Who waits.
         home: Where each task is.
         last_starts: Which tasks end before the block does; None where that never ends.
@@ -46,14 +50,15 @@ class Nesting:
     def __init__(
         self,
         family: Family,
-        ledger: Ledger,
+        runs: Runs,
         backlog: Backlog,
         home: Mapping[int, Lane | ActiveRun],
         *,
         last_starts: LastStarts | None,
         limits: Limits,
     ) -> None:
-        self._family, self._ledger, self._backlog, self._home = family, ledger, backlog, home
+        self._family, self._ledger, self._backlog, self._home = family, runs.ledger, backlog, home
+        self._lender = runs.lender
         self._last_starts, self.limits = last_starts, limits
 
     def admit(self, parent: int, encoded: bytes, keep: bool, now: float) -> bytes:
@@ -71,11 +76,15 @@ class Nesting:
             UnroutableTask: No runtime takes them, the whole block could not hold them, or there is not the time.
             NeedsItsParent: They would wait for what it holds.
             PayloadError: It is no specification.
+            AgentNameTaken: It is that of an agent, and another one has its name.
+            TooManyAgents: It is that of an agent, and there are as many as there may be.
         """
         self._run_of(parent)
-        if self._family.depth_of(parent) >= self.limits.depth:
-            raise TooDeep(self.limits.depth)
         spec = decode_spec(encoded)
+        if self._family.depth_of(parent) >= self.limits.depth and spec.runtime != MAILBOX:
+            raise TooDeep(self.limits.depth)
+        if spec.mailbox:
+            self._check_agent(spec.mailbox)
         runtime = self._backlog.lane_of(encoded).runtime
         confined = _confined(spec, runtime)
         if confined is not spec:
@@ -111,6 +120,76 @@ class Nesting:
         active.recalled = True
         return adopted, behind
 
+    # --- agents --------------------------------------------------------------------------------------------------
+
+    def _check_agent(self, name: str) -> None:
+        if self.host_of(name):
+            raise AgentNameTaken(name)
+        of_agents = [lane for lane in self._backlog.known_lanes() if lane.spec.mailbox]
+        if sum(len(lane) + len(lane.runs) for lane in of_agents) >= self.limits.agents:
+            raise TooManyAgents(self.limits.agents)
+
+    def host_of(self, agent: str) -> int:
+        """Return the number of the task of an agent, 0 when it has none here."""
+        for lane in self._backlog.known_lanes():
+            if lane.spec.mailbox == agent:
+                running = (task for active in lane.runs.values() for task in active.inflight)
+                if task := next(running, 0) or (lane.first.id if lane.first else 0):
+                    return task
+        return 0
+
+    def tasks(self) -> list[int]:
+        """Return the numbers of all tasks of the block."""
+        return list(self._home)
+
+    def is_here(self, task: int) -> bool:
+        """Whether a task has not ended."""
+        return task in self._home
+
+    def is_the_drivers(self, task: int) -> bool:
+        """Whether no task of the block has submitted this one."""
+        return task not in self._family
+
+    def watch(self, task: int) -> None:
+        """Have it noted when this task ends or starts anew."""
+        self._family.agents.add(task)
+
+    def proven(self, task: int) -> None:
+        """A task did well: earlier losses do not count against it any more."""
+        self._family.proven.add(task)
+
+    def fails_unanswered(self, task: int) -> bool:
+        """Whether a message fails at which the process of this agent was lost."""
+        home = self._home.get(task)
+        lane = home.lane if isinstance(home, ActiveRun) else home
+        return lane is not None and lane.spec.policy.unanswered == "fail"
+
+    # --- who lends ------------------------------------------------------------------------------------------------
+
+    def lends(self, parent: int) -> bool:
+        """Whether a task lends its cores while it waits."""
+        return self._run_of(parent).lane.spec.policy.lend
+
+    def lend_cores(self, parent: int) -> bool:
+        """A task waits: others may have its cores; return whether it had some."""
+        home = self._home.get(parent)
+        if not isinstance(home, ActiveRun) or home.lent or home.lease is None or not home.lane.spec.policy.lend:
+            return False
+        if home.lease.shares[0].cores:
+            self._lender.lend_on(home)
+        return bool(home.lent)
+
+    def turn_of(self, parent: int) -> TaskSpec | None:
+        """Return what a task asks for that needs its cores again; None for one that has lent none."""
+        home = self._home.get(parent)
+        if not isinstance(home, ActiveRun) or not home.lent:
+            return None
+        spec, node = home.lane.spec, home.run.placed[0].node.name
+        policy = PolicyValue(priority=spec.policy.priority, labels=(node,))
+        return TaskSpec(name=spec.name, runtime=TURN, resources=Resources(cores=home.lent), policy=policy)
+
+    # --- what a parent may ask ------------------------------------------------------------------------------------
+
     def _run_of(self, parent: int) -> ActiveRun:
         home = self._home.get(parent)
         if not isinstance(home, ActiveRun):
@@ -134,7 +213,7 @@ class Nesting:
         while parent:
             home = self._home.get(parent)
             if isinstance(home, ActiveRun) and home.lease is not None:
-                held.append(home.lease)
+                held.append(_while_it_waits(home.lease) if home.lane.spec.policy.lend else home.lease)
             parent = self._family.parent_of(parent)
         return held
 
@@ -146,6 +225,11 @@ def _confined(spec: TaskSpec, runtime: str) -> TaskSpec:
         return spec
     policy = msgspec.structs.replace(spec.policy, labels=(*spec.policy.labels, FIRST_HOST))
     return msgspec.structs.replace(spec, policy=policy)
+
+
+def _while_it_waits(lease: Lease) -> Lease:
+    shares = tuple(msgspec.structs.replace(share, cores=()) for share in lease.shares)
+    return msgspec.structs.replace(lease, shares=shares)
 
 
 def _needs_parent(spec: TaskSpec) -> NeedsItsParent:

@@ -83,6 +83,8 @@ class Outcomes:
             error: What befell the run.
             untouched: Tasks of it that had not begun.
         """
+        if task in self._family.proven:
+            self._reruns.forget(task)
         self._family.over(task)
         why = active.ended_by.get(task)
         if why == "cancelled":
@@ -111,7 +113,7 @@ class Outcomes:
         """A task leaves the block with no outcome."""
         self._times.forget(task)
         self._reruns.forget(task)
-        if self._family.parents:
+        if self._family.parents or self._family.agents:
             self._family.over(task)
         if self._starts:
             self._starts.pop(task, None)

@@ -5,10 +5,14 @@ import time
 from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.mailboxes import Mailboxes
+from rhapsody_parsl.pilot.turns import Turns
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import to_wire
-from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, SubmitChildren
+from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
+from rhapsody_parsl.wire.messages import Answered, ChildrenEnded, FromParent, SubmitChildren
 from rhapsody_parsl.wire.shared_memory import check_shared, discard
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 __all__ = ("Parents",)
 
@@ -18,10 +22,14 @@ class Parents:
 
     Args:
         core: Decides.
+        mail: Has the messages for agents.
+        turns: Has the tasks that lend their cores.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, mail: Mailboxes, turns: Turns) -> None:
+        self._core, self._mail, self._turns = core, mail, turns
+        mail.join(core)
+        turns.join(core)
 
     def receive(self, peer: Peer, message: FromParent) -> None:
         """A process says something about tasks of its own.
@@ -38,14 +46,35 @@ class Parents:
                 self._core.cancel(self._core.family.drop(peer, numbers), now)
             case AskChild():
                 peer.send(self._answer(message, now))
+            case LendCores(parent=parent):
+                self._turns.lend(parent)
+            case TakeCores():
+                self._turns.take(peer, message)
+            case OpenMailbox() | Answered() | Rested():
+                self._hear_agent(peer, message)
+
+    def _hear_agent(self, peer: Peer, message: OpenMailbox | Answered | Rested) -> None:
+        match message:
+            case OpenMailbox(name=name, order=order):
+                try:
+                    place = self._mail.open(peer, message)
+                except RhapsodyError as error:
+                    peer.send(_refusal(order, error))
+                    return
+                peer.send(ChildAnswer(order, facts=(str(place),)))
+                self._mail.opened(name)
+            case Answered(name=name, results=results):
+                self._mail.answered(peer, name, results)
+            case Rested(name=name):
+                self._mail.rested(peer, name)
 
     def _answer(self, ask: AskChild, now: float) -> ChildAnswer:
         try:
             spec = self._core.nesting.admit(ask.parent, ask.spec, ask.keep, now)
         except RhapsodyError as error:
-            name, facts = to_wire(error)
-            return ChildAnswer(ask.order, error=name, facts=tuple(facts))
-        return ChildAnswer(ask.order, spec, self._core.nesting.limits.children)
+            return _refusal(ask.order, error)
+        nesting = self._core.nesting
+        return ChildAnswer(ask.order, spec, nesting.limits.children, lends=nesting.lends(ask.parent))
 
     def tell(self) -> None:
         """Tell processes what has ended, and remove what nobody reads."""
@@ -55,3 +84,8 @@ class Parents:
                 peer.send(ChildrenEnded(results))
         for result in family.take_unread():
             discard(result)
+
+
+def _refusal(order: int, error: RhapsodyError) -> ChildAnswer:
+    name, facts = to_wire(error)
+    return ChildAnswer(order, error=name, facts=tuple(facts))

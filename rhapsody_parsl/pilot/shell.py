@@ -1,7 +1,6 @@
 """The shell around the core: what runtimes and hosts tell goes in, and what the core decides is performed."""
 
 import asyncio
-import contextlib
 import logging
 import sys
 import time
@@ -10,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TURN
 from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.config import BlockConfig, decode_service
@@ -32,6 +32,8 @@ from rhapsody_parsl.pilot.instructions import (
 from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.pilot.leaving import Background, Leaving, watch
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.logs import checkpoint_of, logs_of
+from rhapsody_parsl.pilot.mailboxes import Mailboxes
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.nesting import Limits
 from rhapsody_parsl.pilot.parents import Parents
@@ -40,7 +42,8 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.pilot.timer import Timer
-from rhapsody_parsl.runtimes.protocol import Context, Node, Run
+from rhapsody_parsl.pilot.turns import Turns
+from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wire.examination import Examine, Examined
@@ -51,7 +54,7 @@ from rhapsody_parsl.wire.reports import Inventory, ServiceReport
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
 
-__all__ = ("Shell", "logs_of")
+__all__ = ("Shell",)
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +128,11 @@ class Shell:
         self._door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
         self._services.stand_behind(self._door)
         self.tunnel = Tunnel(send, lambda: self._door.port, wait)
-        self._runtimes = build(config, self.context, self._services)
+        runtimes = build(config, self.context, self._services)
+        self._mail, turns = Mailboxes(self, partial(checkpoint_of, self.context.logs)), Turns(self)
+        self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail, TURN: turns}
         self.core = self._core(config, runs)
-        self._parents, self.reports = Parents(self.core), Reports(self.core, self._runtimes)
+        self._parents, self.reports = Parents(self.core, self._mail, turns), Reports(self.core, runtimes)
         self._set_windows(config.services)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed
@@ -136,11 +141,11 @@ class Shell:
 
     def _core(self, config: BlockConfig, runs: Runs) -> Core:
         at = self.context.ends_at
-        windows = {runtime.name: runtime.window for runtime in config.runtimes if runtime.window}
+        windows = {MAILBOX: sys.maxsize, **{each.name: each.window for each in config.runtimes if each.window}}
         return Core(
             runs, self._runtimes, config.default_runtime, windows,
             scheduling=unpacked(config.scheduling, config.ageing), record=config.record,
-            limits=Limits(config.max_depth, config.max_children),
+            limits=Limits(config.max_depth, config.max_children, config.max_agents),
             ends=None if at is None else time.monotonic() + at - time.time(),
         )  # fmt: skip
 
@@ -311,6 +316,8 @@ class Shell:
         self.reports.changed = True
         if self.core.family.orphans:
             self.core.end_orphans(time.monotonic())
+        if self.core.family.agents_over:
+            self._mail.over(self.core.family.take_agents_over())
         while instructions := self.core.take():
             for instruction in instructions if not self._leaving.begun else ():
                 self._perform(instruction)
@@ -381,20 +388,12 @@ class Shell:
 
     def _drain(self) -> None:
         """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
-        if waiting := self.core.return_waiting():
+        if waiting := self.core.return_waiting() + self._mail.leave():
             self._send(Returned(0, waiting))
         self._door.drain()
-        if self.core.idle and not self._door.busy:
+        if (self.core.idle or self._mail.at_rest) and not self._door.busy:
             self._leaving.begin("drained")
 
     def _tick(self) -> None:
         self.core.tick(time.monotonic())
         self.act()
-
-
-def logs_of(config: BlockConfig, block: str) -> Path:
-    """Return the folder of a block's logs, made if need be; all hosts see it."""
-    logs = Path(config.logs) / f"block-{block}"
-    with contextlib.suppress(OSError):  # no room there costs the logs only; a task that prints is told
-        logs.mkdir(parents=True, exist_ok=True)
-    return logs

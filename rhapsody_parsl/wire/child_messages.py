@@ -31,7 +31,8 @@ class ChildAnswer(Tagged, frozen=True):
         spec: The specification as the block wants it.
         most: How many of its tasks may be unfinished at once.
         error: The error's name, or "".
-        facts: The error's.
+        facts: The error's, or what else was asked for.
+        lends: Whether the task lends its cores while it waits.
     """
 
     order: int
@@ -39,6 +40,7 @@ class ChildAnswer(Tagged, frozen=True):
     most: int = 0
     error: str = ""
     facts: tuple[Any, ...] = ()
+    lends: bool = False
 
 
 class CancelChildren(Tagged, frozen=True):

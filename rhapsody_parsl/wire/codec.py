@@ -7,7 +7,9 @@ import msgspec
 
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import (
+    Answered,
     ChildrenEnded,
+    Deliver,
     Done,
     Message,
     Result,
@@ -30,8 +32,8 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 _FIELDS: dict[type, str] = {
-    **dict.fromkeys((Submit, SubmitChildren, Work), "tasks"),
-    **dict.fromkeys((ChildrenEnded, Done, Results), "results"),
+    **dict.fromkeys((Deliver, Submit, SubmitChildren, Work), "tasks"),
+    **dict.fromkeys((Answered, ChildrenEnded, Done, Results), "results"),
     Pieces: "pieces",
 }
 """The messages that carry payloads, and where."""

@@ -15,12 +15,14 @@ from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -350,8 +352,23 @@ class ChildrenEnded(Tagged, frozen=True):
     results: list[Result]
 
 
-FromParent = AskChild | SubmitChildren | CancelChildren
-ToParent = ChildAnswer | ChildrenEnded
+class Deliver(Tagged, frozen=True):
+    """Messages for the agent of a process, in order; with `rest` it is to write its checkpoint, and gets no more."""
+
+    tasks: list[Task]
+    shared_folder: str = ""
+    rest: bool = False
+
+
+class Answered(Tagged, frozen=True):
+    """What an agent answers to messages."""
+
+    name: str
+    results: list[Result]
+
+
+FromParent = AskChild | SubmitChildren | CancelChildren | OpenMailbox | Answered | Rested | LendCores | TakeCores
+ToParent = ChildAnswer | ChildrenEnded | Deliver
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
 ToPilot = ToCore | Tunnelled

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.messages import FromParent, ToParent
+from rhapsody_parsl.wire.child_messages import ChildAnswer
+from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, ToParent
 from rhapsody_parsl.worker.inbox import Inbox
 from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
 
@@ -41,12 +42,14 @@ class Here:
         line: None where there is none.
         pid: Of the process that has it: a child that it forked has none.
         heard: Takes the answers.
+        delivered: Takes the messages for an agent; None where there is none.
         endpoint: Where the pilot is, or its agent on this host: the hub's.
     """
 
     line: Line | None = None
     pid = 0
-    heard: Callable[[ToParent], None] | None = None
+    heard: Callable[[ChildAnswer | ChildrenEnded], None] | None = None
+    delivered: Callable[[Deliver], None] | None = None
     endpoint = ""
 
 
@@ -70,7 +73,10 @@ def variable(task: int) -> dict[str, str]:
 
 def take(message: ToParent) -> None:
     """An answer has come; one that nobody waits for any more is passed over."""
-    if Here.heard is not None:
+    if isinstance(message, Deliver):
+        if Here.delivered is not None:
+            Here.delivered(message)
+    elif Here.heard is not None:
         Here.heard(message)
 
 

@@ -15,6 +15,7 @@ from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.child_messages import ChildAnswer
 from rhapsody_parsl.wire.messages import (
     ChildrenEnded,
+    Deliver,
     Quit,
     Ready,
     Recall,
@@ -75,7 +76,7 @@ class Ear:
                 self.inbox.put(work)
             case Recall() as recall:
                 return self._recall(recall)
-            case ChildAnswer() | ChildrenEnded():
+            case ChildAnswer() | ChildrenEnded() | Deliver():
                 line.take(message)
             case More(task=task) as more:
                 if flow := self._outbox.flows.get(task):

@@ -14,18 +14,21 @@ def report(line: str) -> None:
 def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -> None:
     """Six functions at once on three nodes of two cores: each has a core of its own, by its real affinity mask.
 
-    Tasks on the second host submit tasks to each. On another host than the pilot's a killed worker costs no task that
-    had not begun, and one whose connection breaks is lost, with its task.
+    Tasks on the second host submit tasks to each. An agent on the third one is asked from both, and lost. On another
+    host than the pilot's a killed worker costs no task that had not begun. One whose connection breaks is lost, and its
+    task too.
     """
     with Driver(cluster, "functions", runtimes=[runtime], deadly=True) as driver:
         met = driver.hear("met")
         report(f"{runtime}: six functions together on three nodes {driver.hear('seconds')} s after submit")
         inside = [driver.hear("inside") for _ in range(2)]
+        answers = driver.hear("agent")
         lost = driver.hear("lost")
         assert driver.hear("cut") == "WorkerLost"
         assert driver.hear("next") == "vn2"
     assert sorted((host, *mask) for host, mask in met) == [(f"vn{n}", core) for n in (1, 2, 3) for core in (0, 1)]
     assert inside == 2 * [[[host, 300_000] for host in ("vn1", "vn2", "vn3")]]
+    assert answers == [1, 2, 3, 300_000, 3, 5]
     assert lost[-1] == 50
     assert len(lost) < 50  # those before it whose results were on their way
 

@@ -20,6 +20,21 @@ def squares(count: int) -> int:
         return sum(here.map(square, range(count)))
 
 
+def squares_slowly(count: int) -> tuple[int, list[set[int]]]:
+    """Return their sum, and the cores of this process before and after."""
+    before, here = os.sched_getaffinity(0), block()
+    futures = [here.submit(slow_square, number) for number in range(count)]
+    found = sum(future.result() for future in futures)
+    with block() as again:
+        again.submit(slow_square, 2)
+    return found, [before, os.sched_getaffinity(0)]
+
+
+def slow_square(number: int) -> int:
+    time.sleep(0.05)
+    return number * number
+
+
 def round_trips(count: int) -> list[float]:
     """Return the seconds that each of so many tasks takes there and back."""
     here, taken = block(), []

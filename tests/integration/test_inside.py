@@ -70,6 +70,16 @@ def test_a_task_submits_and_waits(way: dict[str, Any], block: RhapsodyExecutor) 
     assert block.submit(parents.large, way, 1 << 20).result(TIMEOUT) == 6 << 20
 
 
+def test_parents_that_lend_their_cores_starve_no_children(block: RhapsodyExecutor) -> None:
+    lends = {"runtime": "local", "cores": 1, "lend": True}
+    futures = [block.submit(parents.squares_slowly, lends, 4) for _ in range(4)]
+    for future in futures:
+        found, (before, after) = future.result(TIMEOUT)
+        assert found == 14
+        assert len(before) == len(after), "it has as many cores again"
+    assert block.submit(parents.square, {"cores": 2}, 3).result(TIMEOUT) == 9, "all cores are back"
+
+
 @pytest.mark.mpi
 def test_each_rank_submits(block: RhapsodyExecutor) -> None:
     results = block.submit(parents.on_ranks, {"num_ranks": 2, "returns": "all"}).result(TIMEOUT)

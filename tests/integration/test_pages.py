@@ -74,6 +74,11 @@ def test_the_search_from_inside_the_block(tmp_path: Path) -> None:
     assert said.split("\n")[-2] == "3.000"
 
 
+def test_the_agent_with_a_mailbox(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "mailbox_agent.py"), folder=tmp_path)
+    assert said.split("\n")[-2] == "40 points tried, the best at 3.0"
+
+
 def test_the_async_apps_run(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
     assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"

@@ -59,5 +59,5 @@ def test_an_unknown_kind_from_a_newer_peer_keeps_its_facts() -> None:
 
 def test_two_kinds() -> None:
     lost = {kind.__name__ for kind in KINDS if issubclass(kind, LostTask)}
-    assert lost == {"LostTask", "WorkerLost", "RuntimeLost", "NodeLost", "BlockLost", "BlockExpired"}
+    assert lost == {"AgentLost", "LostTask", "WorkerLost", "RuntimeLost", "NodeLost", "BlockLost", "BlockExpired"}
     assert all(str(make(kind)) for kind in KINDS)

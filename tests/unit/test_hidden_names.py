@@ -26,7 +26,7 @@ NEED_OTHERS = ("dragon.patches", "dragon.backend", "dragon.worker", "mpi.world.r
 MEANT = {
     "BlockExecutor": {"shutdown", "submit"},
     "BlockLife": {"_get_launch_command", "_last_poll_time", "_launch_block"},
-    "ChildFuture": {"cancel"},
+    "ChildFuture": {"cancel", "exception", "result"},
     "RhapsodyEngine": {"_engine_ready", "_handle_task_exception", "_submit"},
     "RhapsodyExecutor": {"_executor_exception"},
     "ControlServer": {"run"},

@@ -152,5 +152,7 @@ def test_annotated_apps_run_on_other_executors(kind: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("given", [max, int, functools.partial(print), None, "x", python_app(len)])
 def test_only_functions_are_annotated(given: Any) -> None:
-    with pytest.raises(InvalidTask, match=r"a function written in Python is needed\. Write it below @python_app"):
+    with pytest.raises(
+        InvalidTask, match=r"a (function|class) written in Python is needed\. Write it below @python_app"
+    ):
         annotate({"cores": 1})(given)

@@ -1,6 +1,6 @@
 """A process's conversation with the pilot, with a line that the test answers."""
 
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from rhapsody_parsl.inside.functions import asked
 from rhapsody_parsl.payload import open_call, pack_result
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Result, SubmitChildren, failed
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 
 def double(number: int) -> int:
@@ -33,6 +34,10 @@ class FakeLine:
         self.sent.append(message)
         if isinstance(message, AskChild):
             self.client.take(ChildAnswer(message.order, b"admitted", **self.answer))
+        elif isinstance(message, LendCores):
+            self.run()
+        elif isinstance(message, TakeCores):
+            self.client.take(ChildAnswer(message.order))
 
     def listen(self) -> None: ...
 
@@ -127,3 +132,42 @@ def test_answers_that_nobody_waits_for_are_passed_over() -> None:
     line.client.take(ChildrenEnded([Result(99, RESULT, b"")]))
     line.client.take(ChildAnswer(99))
     assert msgspec.structs.asdict(ChildAnswer(99))["most"] == 0
+
+
+def test_who_lends_does_so_only_while_it_waits_for_long() -> None:
+    line = FakeLine(lends=True)
+    assert line.submit(4).result() == 8
+    assert line.kinds() == ["AskChild", "LendCores", "TakeCores"]
+    done = line.submit(5)
+    line.run()
+    assert (done.result(), done.exception()) == (10, None)
+    assert line.kinds() == ["AskChild", "LendCores", "TakeCores"], "it is there already"
+    left = line.submit(6)
+    with ThreadPoolExecutor(1) as another, pytest.raises(TimeoutError):
+        another.submit(left.result, 0.02).result()
+    assert line.kinds().count("LendCores") == 1, "the task's main thread computes"
+
+
+def test_who_gives_up_waiting_has_its_turn_first() -> None:
+    line = FakeLine(lends=True)
+    future = line.submit()
+    line.run = list  # type: ignore[assignment, method-assign]  # its child never ends
+    with pytest.raises(TimeoutError):
+        future.result(0.02)
+    assert line.kinds()[-2:] == ["LendCores", "TakeCores"]
+
+
+def test_a_turn_that_can_never_come_is_none() -> None:
+    line = FakeLine(lends=True)
+    line.submit(1)
+    orders: list[int] = []
+
+    def send(message: Any) -> None:
+        if isinstance(message, TakeCores):
+            orders.append(message.order)
+            line.client.take(ChildrenEnded([failed(message.order, TooDeep(1))]))
+
+    line.send = send  # type: ignore[method-assign]  # its pilot refuses
+    with line.client.waiting([Future()]):
+        pass
+    assert len(orders) == 1

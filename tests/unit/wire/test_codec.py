@@ -10,6 +10,7 @@ from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
+from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.messages import (
@@ -29,6 +30,7 @@ from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, Runti
 from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState, TaskState
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 from rhapsody_parsl.wire.totals import Totals
+from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 m = messages
 numbers = st.integers(0, 2**63 - 1)
@@ -114,11 +116,14 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
     AskChild: st.builds(AskChild, numbers, numbers, st.binary(), st.booleans()),
     ChildAnswer: st.builds(
-        ChildAnswer, numbers, st.binary(), numbers, names, st.lists(plain, max_size=3).map(tuple)
+        ChildAnswer, numbers, st.binary(), numbers, names, st.lists(plain, max_size=3).map(tuple), st.booleans()
     ),
+    LendCores: st.builds(LendCores, numbers), TakeCores: st.builds(TakeCores, numbers, numbers),
     CancelChildren: st.builds(CancelChildren, ids),
     m.SubmitChildren: st.builds(m.SubmitChildren, numbers, tasks, st.booleans()),
     m.ChildrenEnded: st.builds(m.ChildrenEnded, results),
+    m.Deliver: st.builds(m.Deliver, tasks, names, st.booleans()), m.Answered: st.builds(m.Answered, names, results),
+    OpenMailbox: st.builds(OpenMailbox, numbers, numbers, names), Rested: st.builds(Rested, names),
     m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
