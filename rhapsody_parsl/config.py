@@ -158,7 +158,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         gpus_per_node: Declared GPUs of each node, or -1 for what is there.
         memory_per_node: Declared GB of each node, or 0 for what is there.
         node_launcher: How a process is started on another host of the block: `auto`, `srun`, `ssh`, `pals`, `flux`,
-            `pbs_attach`, or a command with `{host}` in it.
+            `pbs_attach`, `pbsdsh`, `blaunch`, `jsrun`, or a command with `{host}` or `{hosts}` in it.
         working_dir: Where tasks run; "" is where the block starts.
         heartbeat_period: Seconds between heartbeats on a silent link.
         heartbeat_threshold: Seconds of silence after which the other end counts as lost, the driver or a node. A
@@ -167,6 +167,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         scheduling: The order of waiting tasks, as `scheduling.travel` packs it.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
+        stage_environment: Whether Python's environment is to be on the disk of each host.
+        max_launches: How many launches of MPI programs may run at once; 0 for any number.
         max_depth: How many tasks may be above one that a task submits.
         max_children: How many unfinished tasks of its own a task may have.
         max_agents: How many agents tasks may have started at once in the block.
@@ -195,6 +197,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     scheduling: str = "fifo"
     shared_folder: str = ""
     enforce_memory: bool = True
+    stage_environment: bool = False
+    max_launches: int = 0
     max_depth: int = 8
     max_children: int = 100_000
     max_agents: int = 100

@@ -1,23 +1,27 @@
 """Where the node agents of a block come in: one port, and one connection of each."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 
 import msgspec
 
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.words import FromAgent, Settings
+from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 from rhapsody_parsl.wire.tcp_listener import TcpListener
 
-__all__ = ("HELLO_WITHIN", "AgentListener")
+__all__ = ("AgentListener",)
 
 HELLO_WITHIN = 60.0
 """Seconds that an agent may take to come."""
+_UNPACK_WITHIN = 600.0
+"""Seconds that it may take longer where it unpacks an environment before."""
 
 
 class AgentListener:
@@ -29,13 +33,17 @@ class AgentListener:
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which an agent counts as lost.
         bind: Where to listen.
+
+    Attributes:
+        hello_within: Seconds that an agent may take to come.
     """
 
     def __init__(
         self, address: str, hosts: int, *, period: float, threshold: float, bind: str = "tcp://0.0.0.0"
     ) -> None:
         self._address, self._period, self._threshold = address, period, threshold
-        self._keys = Keys.fresh()
+        self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
+        self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
         self._listener = TcpListener(
@@ -44,7 +52,7 @@ class AgentListener:
 
     def expect(
         self, host: str, receive: Callable[[FromAgent, list[bytes]], None], lost: Callable[[str], None]
-    ) -> tuple[Line[FromAgent], bytes]:
+    ) -> tuple[Line[FromAgent], str]:
         """Expect an agent.
 
         Args:
@@ -53,7 +61,7 @@ class AgentListener:
             lost: Called once, with the reason, when it is gone for good.
 
         Returns:
-            The line to it, and what it is to be told on its standard input.
+            The line to it, and its name, with which it is to come.
         """
         name = f"{host}/{next(self._numbers)}"
         line: Line[FromAgent] = Line(
@@ -63,9 +71,18 @@ class AgentListener:
             lost=lost,
             period=self._period,
             threshold=self._threshold,
-            grace=HELLO_WITHIN,
+            grace=self.hello_within,
         )
         self._lines[name] = line
+        return line, name
+
+    def settings(self, names: Mapping[str, str]) -> bytes:
+        """Return the line that agents are told first.
+
+        Args:
+            names: The name of each, by its host.
+        """
+        host, name = next(iter(names.items())) if len(names) == 1 else ("", "")
         server, client = self._keys.server, self._keys.client
         settings = Settings(
             address=f"tcp://{self._address}:{self._listener.port}",
@@ -75,8 +92,11 @@ class AgentListener:
             period=self._period,
             threshold=self._threshold,
             path=sys.path,
+            python=sys.executable if self._archive else "",
+            archive=self._archive,
+            names={} if name else dict(names),
         )
-        return line, msgspec.json.encode(settings) + b"\n"
+        return msgspec.json.encode(settings) + b"\n"
 
     def dismiss(self, line: Line[FromAgent]) -> None:
         """Hear an agent no more; it is told so when it speaks again."""

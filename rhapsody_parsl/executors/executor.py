@@ -105,7 +105,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
         node_launcher: How a block of several hosts starts processes on the other hosts: `auto`, `srun`, `ssh`, `pals`,
-            `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
+            `flux`, `pbs_attach`, `pbsdsh`, `blaunch`, `jsrun`, or a command of your own with `{host}` or `{hosts}`.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         scheduling: The order of waiting tasks: `fifo`, `fair`, `easy`, or an object of yours with a method `claim`.
@@ -115,6 +115,10 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             name or the script has set.
         metrics_port: Port of the driver's loopback where Prometheus finds `/metrics`; 0 takes a free one. Default:
             none.
+        stage_environment: Pack Python's environment once, unpack it on the local disk of each host, and run all of the
+            block's processes from there; removed when the block stops.
+        max_launches: How many launches of MPI programs may run at once in a block; further ones wait in the pilot.
+            Default: any number.
         max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
         max_children: How many unfinished tasks of its own a task may have.
         max_agents: How many agents the executor may have at once, and a block of those that tasks start.
@@ -158,6 +162,8 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         record: bool = True,
         telemetry: bool = False,
         metrics_port: int | None = None,
+        stage_environment: bool = False,
+        max_launches: int | None = None,
         max_depth: int = 8,
         max_children: int = 100_000,
         max_agents: int = 100,
@@ -179,6 +185,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
         self.max_depth, self.max_children, self.max_agents = max_depth, max_children, max_agents
+        self.max_launches, self.stage_environment = max_launches, stage_environment
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -200,6 +207,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             request_workers=self.request_workers,
             openai_wait=self.openai_wait,
             metrics_port=self.metrics_port,
+            max_launches=self.max_launches,
             max_depth=self.max_depth,
             max_children=self.max_children,
             max_agents=self.max_agents,

@@ -128,6 +128,24 @@ def _far_agent(executor: RhapsodyExecutor) -> list[Any]:
     return answers
 
 
+def staged(folder: Path, environment: str) -> None:
+    """Where a task on each host finds its Python, when the block stages an environment that has little."""
+
+    def places() -> list[str]:  # it travels whole
+        import json
+        import shutil
+        import sys
+
+        import msgspec
+
+        return [sys.executable, sys.prefix, json.__file__, msgspec.__file__, shutil.which("python") or ""]
+
+    options = {"executor": {"stage_environment": True}, "variables": f"PATH={environment}/bin:$PATH"}
+    with block(folder, ["local"], options=options) as executor:
+        found = [executor.submit(places, {"labels": [name]}) for name in ("vn1", "vn2", "vn3")]
+        tell("places", [future.result(PATIENCE) for future in found])
+
+
 def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None:
     """A worker on each of many declared cores of each node, all at once."""
     options = {"executor": {"cores_per_node": cores, "heartbeat_threshold": 30}, "variables": variables}
