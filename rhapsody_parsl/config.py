@@ -158,7 +158,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         gpus_per_node: Declared GPUs of each node, or -1 for what is there.
         memory_per_node: Declared GB of each node, or 0 for what is there.
         node_launcher: How a process is started on another host of the block: `auto`, `srun`, `ssh`, `pals`, `flux`,
-            `pbs_attach`, or a command with `{host}` in it.
+            `pbs_attach`, `pbsdsh`, `blaunch`, `jsrun`, or a command with `{host}` or `{hosts}` in it.
         working_dir: Where tasks run; "" is where the block starts.
         heartbeat_period: Seconds between heartbeats on a silent link.
         heartbeat_threshold: Seconds of silence after which the other end counts as lost, the driver or a node. A

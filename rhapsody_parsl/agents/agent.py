@@ -5,6 +5,7 @@ when that does, or when the pilot is silent for too long: it is gone, or cannot 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from rhapsody_parsl.agents.words import (
     HangUp,
     Hello,
     Kill,
+    Leave,
     Open,
     Relayed,
     Release,
@@ -138,10 +140,9 @@ class NodeAgent:
                 self._relay.tell(exchange, peer, frames)
             case Start():
                 self._processes.start(order)
-            case Release(number=number):
-                self._processes.release(number)
-            case Kill(number=number):
-                self._processes.kill(number)
+            case Release(number=number) | Kill(number=number):
+                end = self._processes.kill if isinstance(order, Kill) else self._processes.release
+                end(number)
             case HangUp(exchange=exchange, peer=peer):
                 self._relay.hang_up(exchange, peer)
             case Open(exchange=exchange, after=after):
@@ -149,6 +150,8 @@ class NodeAgent:
             case Environment(variables=variables):
                 self._processes.environment = environment.on_host(variables, os.environ)
                 environment.put(self._folder, self._processes.environment)
+            case Leave():
+                self.leave("the pilot has no more use for it")
 
 
 async def _serve(settings: Settings, folder: str, held: int) -> None:
@@ -160,8 +163,9 @@ async def _serve(settings: Settings, folder: str, held: int) -> None:
         reason = await agent.serve(probe.facts(os.environ))
     finally:
         agent.close()
-    line = json.dumps({"no": reason})
-    os.write(1, f"{line}\n".encode())  # whoever still hears it, has heard no hello
+    line = json.dumps({"host": settings.host, "no": reason})
+    with contextlib.suppress(OSError):  # nobody may hear it any more
+        os.write(1, f"{line}\n".encode())
 
 
 def main(arguments: list[str]) -> None:

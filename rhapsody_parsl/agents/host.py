@@ -3,15 +3,14 @@
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from rhapsody_parsl.agents import node_agent
-from rhapsody_parsl.agents.carrier import Carrier
+from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import HELLO_WITHIN, AgentListener
+from rhapsody_parsl.agents.starter import Carry, Starter
 from rhapsody_parsl.agents.words import (
     Begun,
     Ended,
@@ -20,12 +19,13 @@ from rhapsody_parsl.agents.words import (
     HangUp,
     Hello,
     Kill,
+    Leave,
     Open,
     Relayed,
     Release,
     Start,
 )
-from rhapsody_parsl.cluster.node_launcher import NodeLauncher, environment
+from rhapsody_parsl.cluster.node_launcher import environment
 from rhapsody_parsl.hosts.probe import HostFacts
 
 __all__ = ("Host", "RemoteProcess")
@@ -82,10 +82,8 @@ class Host:
 
     Args:
         name: As the batch system calls it.
-        node_launcher: How to start a process on it.
-        folder: The private folder on its own disk.
-        log: File for what the node agent and the way to it complain of.
-        listener: Where its agent comes in.
+        starter: Brings its agent there.
+        listener: Where the agent comes in.
         on_change: Called with its name and why when it is lost, with its name and "" when it is back.
 
     Attributes:
@@ -98,15 +96,13 @@ class Host:
         self,
         name: str,
         *,
-        node_launcher: NodeLauncher,
-        folder: Path,
-        log: Path,
+        starter: Starter,
         listener: AgentListener,
         on_change: Callable[[str, str], None],
     ) -> None:
         self.name, self._on_change = name, on_change
-        self._node_launcher, self._folder, self._log, self.listener = node_launcher, folder, log, listener
-        self._carrier: Carrier | None = None
+        self._starter, self.listener = starter, listener
+        self._carrier: Carried | None = None
         self._line: Line[FromAgent] | None = None
         self._exchanges: dict[str, Heard] = {}
         self._opened: list[Open] = []
@@ -123,7 +119,7 @@ class Host:
     @property
     def node_launcher(self) -> str:
         """How it is reached."""
-        return self._node_launcher.kind
+        return self._starter.kind
 
     @property
     def up(self) -> bool:
@@ -135,8 +131,11 @@ class Host:
         await self._is_up.wait()
 
     async def start(self) -> bool:
-        """Start the node agent; False, with `problem` set, when it does not answer. Later ends and returns are told."""
-        ok = await self._start_agent()
+        """Start the node agent; False, with `problem` set, when it does not answer. Later ends and returns are told.
+
+        Hosts that are started at the same time come by one step of the batch system, where it has such.
+        """
+        ok = await self._start_agent(together=True)
         self._life = asyncio.create_task(self._live(ok), name=f"watch {self.name}")
         return ok
 
@@ -147,6 +146,9 @@ class Host:
             await asyncio.gather(self._life, return_exceptions=True)
             self._life = None
         self._is_up.clear()
+        self._tell(Leave())
+        if self._line:
+            self._line.flush()
         carrier = self._part()
         if carrier:
             await carrier.stop()
@@ -214,56 +216,68 @@ class Host:
 
     async def _live(self, up: bool) -> None:
         """Wait for the end of the node agent; when it is lost say so, and try to be there again."""
-        pause = _FIRST_PAUSE
+        pause, lost = _FIRST_PAUSE, None
         while True:
             if up:
                 pause = _FIRST_PAUSE
                 await self._gone.wait()
-                await self._lost()
+                lost = await self._lost()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            up = await self._start_agent()
+            up = await self._start_agent(together=bool(lost and lost.failed))  # a step that ended loses all its hosts
+            lost = None
             if up:
                 self._on_change(self.name, "")
 
-    async def _start_agent(self) -> bool:
-        """Start a node agent and wait for its first word."""
+    async def _start_agent(self, together: bool) -> bool:
+        """Start a node agent; alone, unless the batch system can start it with others and that does not fail."""
+        if together and self._starter.in_steps:
+            failed = await self._try(self._starter.together)
+            if self.up or not failed:
+                return self.up
+        async with self._starter.turn:
+            await self._try(self._starter.alone)
+        return self.up
+
+    async def _try(self, carry: Carry) -> bool:
+        """Start a node agent and wait for its first word; return whether another way may do better."""
         self.problem, self._gone = "", asyncio.Event()
-        self._line, first = self.listener.expect(self.name, self._hear, self._end)
+        self._line, name = self.listener.expect(self.name, self._hear, self._end)
         try:
-            self._carrier = await Carrier.start(self._argv(), self._log, first)
+            self._carrier = carried = await carry(self.name, name)
         except OSError as problem:
             self.problem = str(problem)
             self._part()
-            return False
-        self._ear = asyncio.create_task(self._listen(self._carrier), name=f"carrier of {self.name}")
+            return True
+        self._ear = asyncio.create_task(self._listen(carried), name=f"carrier of {self.name}")
         waits = [asyncio.create_task(event.wait()) for event in (self._is_up, self._gone)]
         try:
             await asyncio.wait(waits, timeout=HELLO_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._part()
+            await carried.stop()  # it may be there already
+            raise
         finally:
             for wait in waits:
                 wait.cancel()
+            carried.told()
             if not self.up and (carrier := self._part()):
                 await carrier.kill()
         if not self.up:
             self.problem = self.problem or f"no answer within {HELLO_WITHIN:g} s"
-        return self.up
+        return carried.failed
 
-    def _argv(self) -> list[str]:
-        command = [sys.executable, "-I", "-S", node_agent.__file__, str(self._folder)]
-        return self._node_launcher.argv(self.name, command)
-
-    async def _listen(self, carrier: Carrier) -> None:
+    async def _listen(self, carrier: Carried) -> None:
         """Note the end of what carries the agent."""
         no = await carrier.over()
         if carrier is self._carrier:
-            self._end(no or ("its connection ended" if self.up else f"the way to it ended; see {self._log}"))
+            self._end(no or ("its connection ended" if self.up else f"the way to it ended; see {carrier.log}"))
 
     def _end(self, problem: str) -> None:
         self.problem = self.problem or problem
         self._gone.set()
 
-    def _part(self) -> Carrier | None:
+    def _part(self) -> Carried | None:
         """Have no agent any more; return what carried it."""
         if self._line:
             self.listener.dismiss(self._line)
@@ -291,7 +305,8 @@ class Host:
         for word in self._opened:
             self._tell(word)
 
-    async def _lost(self) -> None:
+    async def _lost(self) -> Carried | None:
+        """Tell that it is lost; return what carried its agent."""
         self._is_up.clear()
         carrier = self._part()
         log.warning("host %s is lost: %s", self.name, self.problem)
@@ -304,7 +319,8 @@ class Host:
             on_loss(f"host {self.name} was lost: {self.problem}")
         if carrier:
             await carrier.kill()
+        return carrier
 
-    def _tell(self, word: Open | HangUp | Environment | Start | Release | Kill) -> None:
+    def _tell(self, word: Open | HangUp | Environment | Start | Release | Kill | Leave) -> None:
         if self._line:
             self._line.send(word)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 
 import msgspec
@@ -44,7 +44,7 @@ class AgentListener:
 
     def expect(
         self, host: str, receive: Callable[[FromAgent, list[bytes]], None], lost: Callable[[str], None]
-    ) -> tuple[Line[FromAgent], bytes]:
+    ) -> tuple[Line[FromAgent], str]:
         """Expect an agent.
 
         Args:
@@ -53,7 +53,7 @@ class AgentListener:
             lost: Called once, with the reason, when it is gone for good.
 
         Returns:
-            The line to it, and what it is to be told on its standard input.
+            The line to it, and its name, with which it is to come.
         """
         name = f"{host}/{next(self._numbers)}"
         line: Line[FromAgent] = Line(
@@ -66,6 +66,15 @@ class AgentListener:
             grace=HELLO_WITHIN,
         )
         self._lines[name] = line
+        return line, name
+
+    def settings(self, names: Mapping[str, str]) -> bytes:
+        """Return the line that agents are told first.
+
+        Args:
+            names: The name of each, by its host.
+        """
+        host, name = next(iter(names.items())) if len(names) == 1 else ("", "")
         server, client = self._keys.server, self._keys.client
         settings = Settings(
             address=f"tcp://{self._address}:{self._listener.port}",
@@ -75,8 +84,9 @@ class AgentListener:
             period=self._period,
             threshold=self._threshold,
             path=sys.path,
+            names={} if name else dict(names),
         )
-        return line, msgspec.json.encode(settings) + b"\n"
+        return msgspec.json.encode(settings) + b"\n"
 
     def dismiss(self, line: Line[FromAgent]) -> None:
         """Hear an agent no more; it is told so when it speaks again."""

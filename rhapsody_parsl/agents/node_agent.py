@@ -2,7 +2,9 @@
 
 Standard library only; run as a script, `python -I -S`. Its standard input is the lifeline: first a line with what the
 agent is to know, later its end, which is the pilot's. Whatever carries it (srun, ssh, ...) may end with it or before.
-Its standard output has one line, if any: why the agent cannot be there, or leaves.
+What has no standard input to copy to many (pbsdsh, ...) leaves the line in a file that only we can read. The agent then
+learns of the pilot's end by the silence on its connection. The line may be for many: each finds its own host in it.
+Its standard output says why the agent cannot be there, or leaves, and that nothing is left of it.
 """
 
 import argparse
@@ -27,8 +29,12 @@ _GRACE = 15.0
 _AGENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "agent.py")
 
 
-def _first_line() -> str:
-    """Return what the agent is to know; "" when the pilot is gone before."""
+def _first_line(file: "str | None") -> str:
+    """Return what the agent is to know; "" when the pilot is gone before, or wants it no more."""
+    if file:
+        with contextlib.suppress(FileNotFoundError), open(file) as told:
+            return told.read()
+        return ""
     data = b""
     while not data.endswith(b"\n"):
         more = os.read(0, 1 << 16)
@@ -64,12 +70,12 @@ def _start(private: str, held: int) -> "subprocess.Popen[bytes]":
     )
 
 
-def _stand_over(private: str, held: int) -> None:
+def _stand_over(private: str, held: int, lifeline: bool) -> None:
     """Return when the agent is gone; it is told to leave when the pilot is, or what carries us."""
     carrier = _carrier()
     process = _start(private, held)
     poller = select.poll()
-    for descriptor in (0, os.pidfd_open(process.pid), *carrier):
+    for descriptor in (*([0] if lifeline else []), os.pidfd_open(process.pid), *carrier):
         poller.register(descriptor, select.POLLIN)
     while (0, select.POLLIN) in poller.poll() and os.read(0, 64):
         pass  # nothing more is said there
@@ -78,26 +84,61 @@ def _stand_over(private: str, held: int) -> None:
         process.wait(_GRACE)
 
 
+def _our_host(names: "dict[str, str]") -> str:
+    """Return which of the hosts is this one, by the batch system's names for them; "" when none is."""
+    import socket  # noqa: PLC0415 - one of many needs it, and not one that comes alone
+
+    from rhapsody_parsl.cluster.names import our_names, ours  # noqa: PLC0415 - as above
+
+    return next(iter(ours(names, our_names(os.environ, socket.gethostname()))), "")
+
+
+def _say(host: str, no: str = "", **facts: bool) -> None:
+    line = json.dumps({"host": host, "no": no, **facts})
+    with contextlib.suppress(OSError):  # nobody may hear it any more
+        os.write(1, f"{line}\n".encode())
+
+
 def main() -> None:
     """Have an agent here until it or the pilot is gone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=guard.PLAIN)
     parser.add_argument("folder", help="private, on this host's own disk")
-    private = parser.parse_args().folder
+    parser.add_argument("--told", help="where the first line is, if no standard input comes here")
+    options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # our standard input tells us when to leave
+        signal.signal(number, signal.SIG_IGN)  # our lifeline tells us when to leave
+    if line := _first_line(options.told):
+        settings = _ours(json.loads(line))
+        if settings["host"]:
+            _serve(options.folder, settings, lifeline=not options.told)
+        else:
+            _say("", f"{os.uname().nodename} is none of the block's other hosts, or cannot tell which")
+
+
+def _ours(settings: "dict[str, object]") -> "dict[str, object]":
+    """Return what is said to us, of what is said to many."""
+    names = settings.pop("names")
+    if not isinstance(names, dict) or not names:
+        return settings
+    host = _our_host(names)
+    return {**settings, "host": host, "name": names.get(host, "")}
+
+
+def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> None:
+    """Have an agent in a private folder, which is made and removed."""
+    host = str(settings["host"])
     try:
         made_place = folder.take(private)
     except OSError as problem:
-        no = json.dumps({"no": f"{problem}; set TMPDIR to a folder that every host has"})
-        os.write(1, f"{no}\n".encode())
+        _say(host, f"{problem}; set TMPDIR to a folder that every host has", left=True)
         return
     guard.adopt_orphans()
     folder.sweep(private)
     held = folder.hold(private)
-    if line := _first_line():
-        folder.write_private(os.path.join(private, "agent"), line)
-        _stand_over(private, held)
+    folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
+    _stand_over(private, held, lifeline)
     _leave_nothing(private, held, made_place)
+    _say(host, left=True)
 
 
 def _leave_nothing(private: str, held: int, made_place: bool) -> None:

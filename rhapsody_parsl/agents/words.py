@@ -12,6 +12,7 @@ __all__ = (
     "HangUp",
     "Hello",
     "Kill",
+    "Leave",
     "Open",
     "Relayed",
     "Release",
@@ -22,7 +23,7 @@ __all__ = (
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What a node agent is told first, on its standard input; it holds secrets.
+    """What a node agent is told first; it holds secrets.
 
     Attributes:
         address: Of the pilot.
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which the other end counts as lost.
         path: Where Python's modules are.
+        names: Where many are told the same: the name of each, by its host. `name` and `host` are "" then.
     """
 
     address: str
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True):
     period: float
     threshold: float
     path: list[str]
+    names: dict[str, str] = {}
 
 
 class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
@@ -120,6 +123,10 @@ class Kill(msgspec.Struct, tag="kill", array_like=True, frozen=True):
     number: int
 
 
+class Leave(msgspec.Struct, tag="leave", array_like=True, frozen=True):
+    """Leave, with all that was started."""
+
+
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     """A node agent's first word: what its host offers."""
 
@@ -148,5 +155,5 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     begun: dict[str, int] = {}
 
 
-ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill
+ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | Leave
 FromAgent = Relayed | Hello | Begun | Ended

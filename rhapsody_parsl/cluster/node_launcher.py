@@ -1,12 +1,14 @@
-"""How a process is started on another host of the block: which launchers there are, and the argv of each.
+"""How processes are started on the block's other hosts: which launchers there are, and the argv of each.
 
 Pure, but that Flux is asked for its hosts.
 """
 
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,17 +20,53 @@ from rhapsody_parsl.wording import nearest
 
 __all__ = ("NodeLauncher", "Unreachable", "check_node_launcher", "detect")
 
-_WAYS: dict[str, tuple[str, ...]] = {
-    "srun": (
-        "srun", "--overlap", "--nodes=1", "--ntasks=1", "--nodelist={host}", "--cpu-bind=none", "--mpi=none",
-        "--export=ALL", "--unbuffered", "--quiet",
+_SRUN = ("srun", "--overlap", "--cpu-bind=none", "--mpi=none", "--export=ALL", "--quiet")
+_ONE_BLAUNCH = ("blaunch", "{host}")
+
+
+class _Way(NamedTuple):
+    """The arguments for one host, and those of one step for many, where there is such a step.
+
+    No way binds: a process is to see all that is ours on the host. `by_file` is said of what copies its standard input
+    to none or one of its processes only.
+    """
+
+    one: tuple[str, ...]
+    step: tuple[str, ...] = ()
+    by_file: bool = False
+
+
+_WAYS: dict[str, _Way] = {
+    "srun": _Way(
+        (*_SRUN, "--nodes=1", "--ntasks=1", "--nodelist={host}", "--unbuffered"),
+        (
+            *_SRUN, "--nodes={count}", "--ntasks={count}", "--ntasks-per-node=1", "--nodelist={hosts}", "--input=all",
+            "--no-kill", "--kill-on-bad-exit=0", "--wait=0",
+        ),
     ),
-    "ssh": ("ssh", "-T", "-x", "-a", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "{host}"),
-    "pals": ("mpiexec", "--hosts", "{host}", "-n", "1", "--ppn", "1", "--cpu-bind", "none"),
-    "flux": ("flux", "exec", "--quiet", "--rank={rank}"),
+    "ssh": _Way(("ssh", "-T", "-x", "-a", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "{host}")),
+    "pals": _Way(
+        ("mpiexec", "--hosts", "{host}", "-n", "1", "--ppn", "1", "--cpu-bind", "none"),
+        (
+            "mpiexec", "--hosts", "{hosts}", "-n", "{count}", "--ppn", "1", "--cpu-bind", "none",
+            "--no-abort-on-failure",
+        ),
+        by_file=True,
+    ),
+    "flux": _Way(("flux", "exec", "--quiet", "--rank={rank}"), ("flux", "exec", "--quiet", "--rank={rank}")),
+    "pbsdsh": _Way(("pbs_tmrsh", "{host}"), ("pbsdsh", "--"), by_file=True),
+    "blaunch": _Way(_ONE_BLAUNCH, ("blaunch", "-z", "{hosts by spaces}"), by_file=True),
+    "jsrun": _Way(
+        _ONE_BLAUNCH,
+        (
+            "jsrun", "--nrs={count}", "--rs_per_host=1", "--tasks_per_rs=1", "--cpu_per_rs=ALL_CPUS",
+            "--gpu_per_rs=ALL_GPUS", "--bind=none",
+        ),
+        by_file=True,
+    ),
 }  # fmt: skip
-"""`--overlap`: the pilot's own step holds the cores; Flux's `exec` takes none, where `run` would wait for some.
-No way binds: a process is to see all that is ours on the host."""
+"""`--overlap`: the pilot's own step holds the cores; Flux's `exec` takes none, where `run` would wait for some. A step
+outlives its processes and the nodes it loses: each process that is lost is started again alone."""
 
 _OPTIONS_OF_SRUN = (
     *OF_A_STEP, "SRUN_", "SLURM_CPU_", "SLURM_CPUS_PER_", "SLURM_MEM_", "SLURM_GPU", "SLURM_TRES_", "SLURM_HINT",
@@ -49,6 +87,8 @@ some of them, a user's profile others; they contradict each other and the step t
 _ATTACH = "pbs_attach"
 """By ssh into a PBS job: its MoM then accounts for, confines (cgroup hook) and ends what we start there."""
 
+_HOST = re.compile(r"\{hosts?\}")
+
 Which = Callable[[str], str | None]
 Hosts = Callable[[], Sequence[str]]
 
@@ -60,22 +100,26 @@ class Unreachable(RhapsodyError):  # noqa: N818 - named for what happened
         """Name the ways and the setting."""
         return (
             f"{self.args[0]}. Ways to start a process on another host are {', '.join((*_WAYS, _ATTACH))}, or a command "
-            "of your own with {host} in it: RhapsodyExecutor(node_launcher=...)."
+            "of your own with {host} or {hosts} in it: RhapsodyExecutor(node_launcher=...)."
         )
 
 
 class NodeLauncher(msgspec.Struct, frozen=True):
-    """One way to start a process on a host.
+    """One way to start a process on a host, or on many.
 
     Attributes:
-        kind: `srun`, `ssh`, `pals`, `flux`, or `own` for a command of the user's.
-        start: Its arguments; `{host}` and `{rank}` are filled in.
+        kind: Its name, or `own` for a command of the user's.
+        one: Its arguments for one host; `{host}` and `{rank}` are filled in.
+        step: Those of one step for many hosts; `{hosts}`, `{count}` and `{rank}` are filled in. () where there is none.
+        by_file: Whether a process started so cannot be told anything on its standard input.
         within: Words that start the command there.
         brokers: The hosts of Flux's ranks.
     """
 
     kind: str
-    start: tuple[str, ...]
+    one: tuple[str, ...]
+    step: tuple[str, ...] = ()
+    by_file: bool = False
     within: tuple[str, ...] = ()
     brokers: tuple[str, ...] = ()
 
@@ -85,29 +129,52 @@ class NodeLauncher(msgspec.Struct, frozen=True):
         Raises:
             Unreachable: Flux has no broker there.
         """
-        rank = self._rank(host) if self.brokers else ""
-        argv = [word.replace("{host}", host).replace("{rank}", rank) for word in self.start]
+        return self._filled(self.one, [host], command)
+
+    def step_argv(self, hosts: Sequence[str], command: Sequence[str]) -> list[str]:
+        """Return the argv that runs a command once on each of some hosts, in one step.
+
+        Raises:
+            Unreachable: Flux has no broker on one of them.
+        """
+        return self._filled(self.step, hosts, command)
+
+    def _filled(self, words: Sequence[str], hosts: Sequence[str], command: Sequence[str]) -> list[str]:
+        facts = {
+            "{host}": hosts[0],
+            "{hosts}": ",".join(hosts),
+            "{hosts by spaces}": " ".join(hosts),
+            "{count}": str(len(hosts)),
+            "{rank}": ",".join(map(str, sorted(map(self._rank, hosts)))) if self.brokers else "",
+        }
+        argv = [_filled(word, facts) for word in words]
         command = [*self.within, *command]
-        if "ssh" in Path(self.start[0]).name:
+        if "ssh" in Path(words[0]).name:
             return [*argv, f"exec {shlex.join(command)}"]  # ssh joins what it is given, and a shell reads it
         return [*argv, *command]
 
-    def _rank(self, host: str) -> str:
+    def _rank(self, host: str) -> int:
         ranks = (rank for rank, name in enumerate(self.brokers) if is_host(name, host))
         if (rank := next(ranks, None)) is None:
             raise Unreachable(f"Flux has no broker on {host}, but on {', '.join(dict.fromkeys(self.brokers))}")
-        return str(rank)
+        return rank
+
+
+def _filled(word: str, facts: Mapping[str, str]) -> str:
+    for mark, fact in facts.items():
+        word = word.replace(mark, fact)
+    return word
 
 
 def check_node_launcher(wanted: str) -> None:
     """Check a `node_launcher` as far as that is possible anywhere.
 
     Raises:
-        InvalidTask: It is no known way, and no command with `{host}` in it.
+        InvalidTask: It is no known way, and no command with `{host}` or `{hosts}` in it.
     """
     ways = ("auto", *_WAYS, _ATTACH)
-    if "{host}" not in wanted and wanted not in ways:
-        known = f"known are {', '.join(ways)}, or a command of your own with {{host}} in it"
+    if not _HOST.search(wanted) and wanted not in ways:
+        known = f"known are {', '.join(ways)}, or a command of your own with {{host}} or {{hosts}} in it"
         raise InvalidTask("node_launcher", wanted, known, nearest(wanted, ways))
     try:
         shlex.split(wanted)
@@ -126,7 +193,7 @@ def detect(
     """Return the way to the block's other hosts.
 
     Args:
-        wanted: `auto`, a way's name, or a command with `{host}` in it.
+        wanted: `auto`, a way's name, or a command with `{host}` or `{hosts}` in it.
         env: Where the batch system's variables are.
         which: Finds programs.
         brokers: Asks for the hosts of Flux's ranks.
@@ -135,20 +202,41 @@ def detect(
         Unreachable: The way that is wanted does not exist here, or there is none.
         InventoryUnknown: Flux does not answer.
     """
-    if "{host}" in wanted:
-        return NodeLauncher("own", tuple(shlex.split(wanted)))
+    if _HOST.search(wanted):
+        return _own(tuple(shlex.split(wanted)))
     if wanted == _ATTACH:
         return msgspec.structs.replace(detect("ssh", env, which), within=_attaching(env, which))
     kind = _kind(env, which) if wanted == "auto" else wanted
     if kind not in _WAYS:
         raise Unreachable(f"node_launcher={wanted!r} is no way to another host")
-    program, *rest = _WAYS[kind]
-    found = which(program)
-    if found is None:
-        raise Unreachable(f"The block has several hosts, and '{program}' is not on the PATH of the first")
+    way = _WAYS[kind]
+    one = (_found(way.one[0], which), *way.one[1:])
     if kind == "flux":
-        return NodeLauncher(kind, _flux(found, rest, env), brokers=tuple(brokers()))
-    return NodeLauncher(kind, (found, *rest))
+        words = _flux(one[0], one[1:], env)
+        return NodeLauncher(kind, words, words, brokers=tuple(brokers()))
+    step = (_found(way.step[0], which), *way.step[1:]) if way.step and _is_once(kind, env) else ()
+    return NodeLauncher(kind, one, step, way.by_file)
+
+
+def _own(words: tuple[str, ...]) -> NodeLauncher:
+    """A command with `{hosts}` in it is a step, and with one of them in their place it is the way to that one."""
+    if "{hosts}" not in " ".join(words):
+        return NodeLauncher("own", words)
+    return NodeLauncher("own", tuple(word.replace("{hosts}", "{host}") for word in words), words, by_file=True)
+
+
+def _found(program: str, which: Which) -> str:
+    if found := which(program):
+        return found
+    raise Unreachable(f"The block has several hosts, and '{program}' is not on the PATH of the first")
+
+
+def _is_once(kind: str, env: Mapping[str, str]) -> bool:
+    """Whether a step has one process for each host: `pbsdsh` has one for each line of the job's file."""
+    if kind != "pbsdsh":
+        return True
+    lines = Path(env["PBS_NODEFILE"]).read_text().split() if env.get("PBS_NODEFILE") else []
+    return len(lines) == len(set(lines))
 
 
 def _flux(program: str, rest: Sequence[str], env: Mapping[str, str]) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         gpus_per_node: Declared GPUs of a node. Default: what is there.
         mem_per_node: Declared GB of a node. Default: what is there.
         node_launcher: How a block of several hosts starts processes on the other hosts: `auto`, `srun`, `ssh`, `pals`,
-            `flux`, `pbs_attach`, or a command of your own with `{host}` in it.
+            `flux`, `pbs_attach`, `pbsdsh`, `blaunch`, `jsrun`, or a command of your own with `{host}` or `{hosts}`.
         declared_nodes: Declared number of nodes, all on one host. Default: what the batch system says.
         ageing: Seconds of waiting that weigh as much as one step of priority.
         scheduling: The order of waiting tasks: `fifo`, `fair`, `easy`, or an object of yours with a method `claim`.

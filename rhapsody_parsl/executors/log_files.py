@@ -42,7 +42,7 @@ class LogFiles:
         if not of_node:
             raise RhapsodyError(self._unknown(name, blocks))
         pilots = [str(path) for id_ in of_node if (path := self._folder / f"block-{id_}.log").exists()]
-        return Files(of=f"node {name}", files=(*pilots, *self._matching(rf"node-agent-{re.escape(name)}\.log")))
+        return Files(of=f"node {name}", files=(*pilots, *self._matching(rf"node-agent(s|-{re.escape(name)})\.log")))
 
     def of_task(self, task: int, block: str, place: TaskPlace) -> Files:
         """Return the logs of a task that is in a block.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.listener import AgentListener
+from rhapsody_parsl.agents.starter import Starter
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.names import is_known
@@ -26,8 +27,6 @@ __all__ = ("discover",)
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 64
-"""Hosts whose agents start at once: each takes a process of the launcher's here."""
 _UNEQUAL_GPUS = (
     "The job's hosts show different numbers of GPUs. If they are alike, ask Slurm for GPUs by number, as with "
     "SlurmProvider(gpus_per_node=...): a job without that shows none in the steps that reach its other hosts"
@@ -69,11 +68,6 @@ async def discover(
     return make_nodes(config, listed, facts, named), hosts
 
 
-async def _start(host: Host, turn: asyncio.Semaphore) -> None:
-    async with turn:
-        await host.start()
-
-
 async def _named(listed: Sequence[Listed]) -> bool:
     """Whether the network knows hosts by the batch system's names; where none answers, to learn that takes long."""
     return len(listed) == 1 or await asyncio.to_thread(is_known, listed[0].name)
@@ -95,30 +89,19 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     node_launcher = detect(config.node_launcher, environment)
     period, threshold = config.heartbeat_period, config.heartbeat_threshold
     listener = AgentListener(address, len(listed), period=period, threshold=threshold)
-    hosts = [
-        Host(
-            each.name,
-            node_launcher=node_launcher,
-            folder=folder,
-            log=logs / f"node-agent-{each.name}.log",
-            listener=listener,
-            on_change=changes.tell,
-        )
-        for each in listed
-    ]
+    starter = Starter(node_launcher, folder, logs, listener, hosts=len(listed))
+    hosts = [Host(each.name, starter=starter, listener=listener, on_change=changes.tell) for each in listed]
     began = time.monotonic()
-    turn = asyncio.Semaphore(_AT_ONCE)
-    await asyncio.gather(*(_start(host, turn) for host in hosts))
-    up = sum(host.up for host in hosts)
-    log.info(
-        "%d of %d other hosts reached (%s) in %.2f s", up, len(hosts), node_launcher.kind, time.monotonic() - began
-    )
-    for host in hosts:
-        if not host.up:
-            log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
-    await asyncio.gather(*(host.stop() for host in hosts if not host.up))
-    if not any(host.up for host in hosts):
+    await asyncio.gather(*(host.start() for host in hosts))
+    took, kind = time.monotonic() - began, node_launcher.kind
+    known = {host.name: host for host in hosts if host.facts}  # one that was lost meanwhile comes back
+    log.info("%d of %d other hosts reached (%s) in %.2f s", len(known), len(hosts), kind, took)
+    silent = [host for host in hosts if not host.facts]
+    for host in silent:
+        log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
+    await asyncio.gather(*(host.stop() for host in silent))
+    if not known:
         listener.close()
         problems = "; ".join(f"{host.name}: {host.problem}" for host in hosts)
-        raise RhapsodyError(f"None of the block's other hosts answers ({node_launcher.kind}): {problems}")
-    return {host.name: host for host in hosts if host.up}
+        raise RhapsodyError(f"None of the block's other hosts answers ({kind}): {problems}")
+    return known

@@ -24,7 +24,7 @@ from rhapsody_parsl.hosts.process import Backend
 from testing import leaks
 from testing.processes import below
 from testing.waiting import alive, until, until_gone
-from tests.unit.agents.there import host_at, node_agents, sleeper, with_host
+from tests.unit.agents.there import LOG, host_at, node_agents, sleeper, with_host
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_a_jobs_own_folder_for_temporary_files_may_be_on_the_first_host_only(fol
         if tasks_leave:
             (jobs / "result").touch()
 
-    with_host(jobs / "private", story, log=folder.parent / "node-agent.log")
+    with_host(jobs / "private", story, log=folder.parent / LOG)
     assert list(folder.parent.rglob("pbs.7.server/*")) == ([jobs / "result"] if tasks_leave else [])
     assert jobs.exists() == tasks_leave
 
@@ -237,7 +237,7 @@ def test_a_process_that_spans_a_lost_host_ends(folder: Path) -> None:
 
 def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
     async def run() -> None:
-        log = folder.parent / "log"
+        log = folder.parent / LOG
         host = host_at(folder, log, ("sh", "-c", "echo no such host >&2; exit 1"))
         assert not await host.start()
         assert host.problem == f"the way to it ended; see {log}"

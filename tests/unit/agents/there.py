@@ -9,11 +9,13 @@ import psutil
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.listener import AgentListener
+from rhapsody_parsl.agents.starter import Starter
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.hosts.process import Backend
 from testing.processes import below
 from testing.waiting import until
 
+LOG = "node-agent-other.log"
 SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
 
 
@@ -25,9 +27,9 @@ def host_at(
     address: str = "127.0.0.1",
     on_change: Callable[[str, str], None] = lambda _host, _problem: None,
 ) -> Host:
-    launcher = NodeLauncher("own", way)
     listener = AgentListener(address, 1, period=0.1, threshold=threshold, bind="tcp://127.0.0.1")
-    return Host("other", node_launcher=launcher, folder=folder, log=log, listener=listener, on_change=on_change)
+    starter = Starter(NodeLauncher("own", way), folder, log.parent, listener)
+    return Host("other", starter=starter, listener=listener, on_change=on_change)
 
 
 def with_host(
@@ -38,7 +40,7 @@ def with_host(
     log: Path | None = None,
     on_change: Callable[[str, str], None] = lambda _host, _problem: None,
 ) -> None:
-    log = log or folder.parent / "node-agent.log"
+    log = log or folder.parent / LOG
 
     async def run() -> None:
         host = host_at(folder, log, way, threshold, on_change=on_change)

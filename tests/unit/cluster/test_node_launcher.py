@@ -38,6 +38,10 @@ def test_the_mpiexec_of_pals_is_told_by_where_it_lives(tmp_path: Path) -> None:
     assert reach.argv("n7", ["a", "b"])[1:] == [
         "--hosts", "n7", "-n", "1", "--ppn", "1", "--cpu-bind", "none", "a", "b",
     ]  # fmt: skip
+    assert reach.step_argv(["n7", "n8"], ["a", "b"])[1:] == [
+        "--hosts", "n7,n8", "-n", "2", "--ppn", "1", "--cpu-bind", "none", "--no-abort-on-failure", "a", "b",
+    ]  # fmt: skip
+    assert reach.by_file, "it copies its standard input to the first process alone"
 
 
 def test_the_words_of_each_way() -> None:
@@ -46,11 +50,62 @@ def test_the_words_of_each_way() -> None:
     def words(way: str) -> str:
         return " ".join(detect(way, {}, ALL).argv("n7", command))  # type: ignore[arg-type]  # as above
 
-    assert words("srun").startswith("/usr/bin/srun --overlap --nodes=1 --ntasks=1 --nodelist=n7 --cpu-bind=none ")
+    assert words("srun").startswith("/usr/bin/srun --overlap --cpu-bind=none --mpi=none --export=ALL ")
+    assert " --nodes=1 --ntasks=1 --nodelist=n7 " in words("srun")
     assert words("srun").endswith("python -c print('a b')")
     assert words("ssh").endswith("""n7 exec python -c 'print('"'"'a b'"'"')'""")
     assert words("ssh -p 2222 {host}") == """ssh -p 2222 n7 exec python -c 'print('"'"'a b'"'"')'"""
     assert words("blaunch -z {host}") == "blaunch -z n7 python -c print('a b')"
+
+
+PBS = {"PBS_JOBID": "7"}
+
+
+@pytest.mark.parametrize(("way", "words", "by_file"), [
+    ("srun", "/usr/bin/srun --overlap --cpu-bind=none --mpi=none --export=ALL --quiet --nodes=2 --ntasks=2 "
+     "--ntasks-per-node=1 --nodelist=n7,n8 --input=all --no-kill --kill-on-bad-exit=0 --wait=0 python x", False),
+    ("pbsdsh", "/usr/bin/pbsdsh -- python x", True),
+    ("blaunch", "/usr/bin/blaunch -z n7 n8 python x", True),
+    ("jsrun", "/usr/bin/jsrun --nrs=2 --rs_per_host=1 --tasks_per_rs=1 --cpu_per_rs=ALL_CPUS --gpu_per_rs=ALL_GPUS "
+     "--bind=none python x", True),
+    ("clush -w {hosts}", "clush -w n7,n8 python x", True),
+])  # fmt: skip
+def test_the_words_of_one_step_for_many(way: str, words: str, by_file: bool) -> None:
+    launcher = detect(way, {}, lambda name: f"/usr/bin/{name}")
+    assert launcher.by_file == by_file
+    argv = launcher.step_argv(["n7", "n8"], ["python", "x"])
+    assert " ".join(argv) == words
+    assert ("n7 n8" in argv) == (way == "blaunch"), "their names are one word"
+
+
+@pytest.mark.parametrize(("way", "words"), [
+    ("pbsdsh", "/usr/bin/pbs_tmrsh n7 python x"),
+    ("blaunch", "/usr/bin/blaunch n7 python x"),
+    ("jsrun", "/usr/bin/blaunch n7 python x"),
+    ("clush -w {hosts}", "clush -w n7 python x"),
+])  # fmt: skip
+def test_one_of_a_step_is_started_again_alone(way: str, words: str) -> None:
+    launcher = detect(way, {}, lambda name: f"/usr/bin/{name}")
+    assert " ".join(launcher.argv("n7", ["python", "x"])) == words
+
+
+@pytest.mark.parametrize("way", ["ssh", "pbs_attach", "rsh {host}"])
+def test_what_reaches_one_host_has_no_step(way: str) -> None:
+    assert not detect(way, PBS, which("ssh", "pbs_attach")).step  # type: ignore[arg-type]  # as above
+
+
+def test_pbsdsh_starts_a_process_for_each_line_of_the_jobs_file(tmp_path: Path) -> None:
+    """So it is no step for a job that has a host on several lines."""
+    lines = tmp_path / "nodes"
+    for text, step in (("n1\nn2\n", True), ("n1\nn1\nn2\n", False)):
+        lines.write_text(text)
+        launcher = detect("pbsdsh", {**PBS, "PBS_NODEFILE": str(lines)}, lambda name: name)
+        assert bool(launcher.step) == step
+
+
+def test_a_step_of_flux_names_the_ranks_of_its_brokers() -> None:
+    launcher = detect("flux", {}, ALL, lambda: THREE)  # type: ignore[arg-type]  # as above
+    assert launcher.step_argv(["vn3", "vn2"], ["a"])[3:6] == ["exec", "--quiet", "--rank=1,2"]
 
 
 def flux(host: str, **env: str) -> list[str]:

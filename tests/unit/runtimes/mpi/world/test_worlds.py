@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.starter import Starter
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
@@ -43,15 +44,8 @@ class Block:
         program.write_text("#!/bin/sh\nexec sleep 100\n")
         program.chmod(0o700)
         here = make_context(folder, None, *NODES.values())
-        launcher, log = NodeLauncher("own", ("env",)), folder / "log"
-        other = Host(
-            "elsewhere",
-            node_launcher=launcher,
-            folder=folder,
-            log=log,
-            listener=NOBODY,
-            on_change=lambda *_: None,
-        )
+        starter = Starter(NodeLauncher("own", ("env",)), folder, folder, NOBODY)
+        other = Host("elsewhere", starter=starter, listener=NOBODY, on_change=lambda *_: None)
         several = make_context(folder, None, *NODES.values(), hosts={other.name: other})
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
