@@ -1,70 +1,31 @@
-"""A block of emulated hosts as a benchmark has it: the real driver, the real pilot, and the process of all hosts."""
+"""A block of emulated hosts as a benchmark has it: the real driver, the real pilot, and what is all of the hosts."""
 
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-from benchmarks.library import sides
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
+from benchmarks.library import sides
 from rhapsody_parsl import LocalRuntime, MPIRuntime, RhapsodyExecutor
 from testing.processes import processes_of, spent
 from testing.waiting import until
 
-__all__ = ("LABEL", "Block", "Hosts", "emulated")
+__all__ = ("LABEL", "Block", "emulated")
 
 LABEL = "emulated"
 """Carried by all hosts but the pilot's own, where a worker would be a process."""
-_CARRY = Path(__file__).with_name("carry.sh")
+_ROOT = Path(__file__).parents[3]
+_MODULE = "benchmarks.library.emulation.process"
 _START_WITHIN = 300.0
-
-
-class Hosts:
-    """The process of all emulated hosts.
-
-    Args:
-        folder: Private; has the hosts' named pipes then.
-        count: How many.
-        cores: Of each.
-        gpus: Of each.
-
-    Attributes:
-        names: Theirs.
-        pid: Of the process.
-    """
-
-    def __init__(self, folder: Path, count: int, cores: int, gpus: int) -> None:
-        self.names = [f"n{number:05}" for number in range(1, count + 1)]
-        for name in self.names:
-            os.mkfifo(folder / name)
-        words = [sys.executable, "-m", "benchmarks.library.emulation.process", str(folder), str(cores), str(gpus)]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.pid = self._process.pid
-        self._answer()
-
-    def tell(self, **order: Any) -> None:
-        """Give an order; returns when it is carried out."""
-        pipe = cast(IO[bytes], self._process.stdin)
-        pipe.write(json.dumps(order).encode() + b"\n")
-        pipe.flush()
-        self._answer()
-
-    def close(self) -> None:
-        """Have no hosts any more."""
-        self._process.communicate()
-
-    def _answer(self) -> None:
-        if not cast(IO[bytes], self._process.stdout).readline():
-            raise RuntimeError("the process of the emulated hosts has exited")
 
 
 class Block:
@@ -72,18 +33,30 @@ class Block:
 
     Args:
         executor: Its executor.
-        hosts: Its hosts.
+        folder: Where its hosts take orders.
+        names: Those of its hosts.
         ready: Seconds from the start to the pilot's first word.
 
     Attributes:
         executor: As given.
-        hosts: As given.
+        names: As given.
         ready: As given.
+        pilot: Its process id.
     """
 
-    def __init__(self, executor: RhapsodyExecutor, hosts: Hosts, ready: float) -> None:
-        self.executor, self.hosts, self.ready = executor, hosts, ready
+    def __init__(self, executor: RhapsodyExecutor, folder: Path, names: Sequence[str], ready: float) -> None:
+        self.executor, self._folder, self.names, self.ready = executor, folder, names, ready
         (self._pilot,) = processes_of("rhapsody_parsl.pilot")
+        self.pilot = self._pilot.pid
+        self._hosts = [process.pid for process in processes_of(_MODULE)]
+
+    def tell(self, **order: Any) -> None:
+        """Give the hosts an order; returns when it is carried out."""
+        for path in self._folder.iterdir():
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(path))
+                line.sendall(json.dumps(order).encode() + b"\n")
+                line.recv(1)
 
     @property
     def resident(self) -> int:
@@ -97,8 +70,8 @@ class Block:
 
     def spent(self) -> dict[str, float]:
         """Return the seconds of CPU so far, by process."""
-        pids = {"driver": os.getpid(), "pilot": self._pilot.pid, "hosts": self.hosts.pid}
-        return {name: spent(pid)[0] for name, pid in pids.items()}
+        hosts = sum(spent(pid)[0] for pid in self._hosts)
+        return {"driver": spent(os.getpid())[0], "pilot": spent(self.pilot)[0], "hosts": hosts}
 
     def tasks(self) -> dict[str, int]:
         """Return how many tasks there are in each state, as of the last report."""
@@ -123,34 +96,23 @@ def emulated(count: int, cores: int = 64, gpus: int = 4, **options: Any) -> Iter
         gpus: Of each.
         options: More of the executor.
     """
+    names = [f"n{number:05}" for number in range(1, count + 1)]
     with tempfile.TemporaryDirectory(prefix="scale-") as place:
-        folder = Path(place) / "hosts"
+        folder = Path(place) / "orders"
         folder.mkdir()
-        hosts = Hosts(folder, count, cores, gpus)
-        try:
-            listed = _listed(Path(place) / "hostfile", hosts.names, cores)
-            executor = RhapsodyExecutor(
-                "scale",
-                _provider(count + 1, listed),
-                runtimes=[LocalRuntime(), MPIRuntime()],
-                default_runtime="local",
-                node_launcher=f"/bin/sh {_CARRY} {folder}/{{host}}",
-                **options,
-            )
-            began = time.perf_counter()
-            with sides.load(executor, place):
-                until(executor.connected_blocks, _START_WITHIN)
-                yield Block(executor, hosts, time.perf_counter() - began)
-        finally:
-            hosts.close()
-
-
-def _provider(nodes: int, listed: Path) -> LocalProvider:
-    """Return what starts one pilot, on this host, in a job of so many nodes."""
-    init = f"export RHAPSODY_HOSTFILE={listed}"
-    return LocalProvider(
-        nodes_per_block=nodes, init_blocks=1, max_blocks=1, worker_init=init, launcher=SimpleLauncher()
-    )
+        words = ["env", f"PYTHONPATH={_ROOT}", sys.executable, "-m", _MODULE, folder, cores, gpus, "{hosts}"]
+        executor = RhapsodyExecutor(
+            "scale",
+            _provider(_listed(Path(place) / "hostfile", names, cores), count + 1),
+            runtimes=[LocalRuntime(), MPIRuntime()],
+            default_runtime="local",
+            node_launcher=" ".join(map(str, words)),
+            **options,
+        )
+        began = time.perf_counter()
+        with sides.load(executor, place):
+            until(executor.connected_blocks, _START_WITHIN)
+            yield Block(executor, folder, names, time.perf_counter() - began)
 
 
 def _listed(file: Path, names: Sequence[str], cores: int) -> Path:
@@ -158,3 +120,11 @@ def _listed(file: Path, names: Sequence[str], cores: int) -> Path:
     lines = [f"{socket.gethostname()} slots=1", *(f"{name} slots={cores} labels={LABEL}" for name in names)]
     file.write_text("\n".join(lines))
     return file
+
+
+def _provider(listed: Path, nodes: int) -> LocalProvider:
+    """Return what starts one pilot, on this host, in a job of so many nodes."""
+    init = f"export RHAPSODY_HOSTFILE={listed}"
+    return LocalProvider(
+        nodes_per_block=nodes, init_blocks=1, max_blocks=1, worker_init=init, launcher=SimpleLauncher()
+    )

@@ -39,13 +39,13 @@ def lone(block: Block, trips: int = 300) -> Numbers:
 
 def fill(block: Block, cores: int) -> Numbers:
     """Have a task at work on each core, and so a worker; measure how long that takes, and what the pilot holds then."""
-    count = cores * len(block.hosts.names)
-    block.hosts.tell(held=True)
+    count = cores * len(block.names)
+    block.tell(held=True)
     began = time.perf_counter()
     futures = _submit(block, [_SINGLE] * count)
     until(lambda: block.tasks()["running"] == count, WITHIN)
     numbers = {"workers": count, "fill_s": time.perf_counter() - began, "full_mb": block.resident / 1e6}
-    block.hosts.tell(held=False)
+    block.tell(held=False)
     _check(futures)
     return numbers
 
@@ -61,7 +61,7 @@ def rate(block: Block, count: int, prefix: str = "", specs: Sequence[dict[str, A
 
 def mixed(block: Block, count: int, cores: int, seed: int = 1) -> Numbers:
     """Measure the same of gangs, of one to half of the nodes, among single cores and quarters of GPUs."""
-    return rate(block, count, "mixed_", list(_load(count, len(block.hosts.names), cores, seed)))
+    return rate(block, count, "mixed_", list(_load(count, len(block.names), cores, seed)))
 
 
 def _load(count: int, nodes: int, cores: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -89,19 +89,18 @@ def through_faults(block: Block, count: int, *, mean: float, killed: int, cut: i
     Raises:
         ValueError: Something was lost elsewhere than on the killed hosts, or a host did not come back.
     """
-    hosts = block.hosts
-    hosts.tell(mean=mean)
+    block.tell(mean=mean)
     futures = _submit(block, [_SINGLE] * count)
     until(lambda: _ended(futures) > count // 4, WITHIN)
-    of_killed, of_cut = hosts.names[:killed], hosts.names[killed : killed + cut]
-    hosts.tell(kill=of_killed, cut=of_cut, seconds=seconds)
+    of_killed, of_cut = block.names[:killed], block.names[killed : killed + cut]
+    block.tell(kill=of_killed, cut=of_cut, seconds=seconds)
     wait(futures, WITHIN)
     lost = [error for future in futures if (error := future.exception(0.0))]
     elsewhere = [error for error in lost if not isinstance(error, NodeLost) or error.args[0] not in of_killed]
     if elsewhere:
         raise ValueError(f"{len(elsewhere)} tasks were lost elsewhere than on killed hosts: {elsewhere[0]}")
     until(lambda: not block.lost_nodes(), WITHIN)
-    hosts.tell(mean=0.0)
+    block.tell(mean=0.0)
     return {"faults_tasks": count, "killed": killed, "cut": cut, "lost": len(lost)}
 
 
