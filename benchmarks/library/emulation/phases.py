@@ -75,41 +75,39 @@ def _load(count: int, nodes: int, cores: int, seed: int) -> Iterator[dict[str, A
             yield _SHARE if dice.random() < _HALF else _SINGLE
 
 
-def through_faults(block: Block, count: int, *, mean: float, killed: int, cut: int, seconds: float) -> Numbers:
-    """Kill some hosts and cut others off in the middle of a load; return what was lost, and where.
+def through_faults(
+    block: Block, cores: int, *, killed: int, cut: int, seconds: float = 10.0, mean: float = 5.0
+) -> Numbers:
+    """Kill some hosts and cut others off while all are at work; return what was lost.
 
     Args:
         block: The block.
-        count: Tasks.
-        mean: Seconds that they take.
+        cores: Of each host; each has two tasks to run, one after the other.
         killed: How many hosts are killed.
         cut: How many are cut off.
         seconds: For how long.
+        mean: Seconds that a task takes.
 
     Raises:
-        ValueError: Something was lost elsewhere than on the killed hosts, or a host did not come back.
+        ValueError: Something was lost elsewhere than on the killed hosts.
     """
-    block.tell(mean=mean)
-    futures = _submit(block, [_SINGLE] * count)
-    until(lambda: _ended(futures) > count // 4, WITHIN)
+    count = cores * len(block.names)
+    block.tell(mean=mean, held=True)
+    futures = _submit(block, [_SINGLE] * 2 * count)
+    until(lambda: block.tasks()["running"] == count, WITHIN)
     of_killed, of_cut = block.names[:killed], block.names[killed : killed + cut]
-    block.tell(kill=of_killed, cut=of_cut, seconds=seconds)
+    block.tell(held=False, kill=of_killed, cut=of_cut, seconds=seconds)
     wait(futures, WITHIN)
     lost = [error for future in futures if (error := future.exception(0.0))]
-    elsewhere = [error for error in lost if not isinstance(error, NodeLost) or error.args[0] not in of_killed]
-    if elsewhere:
+    if elsewhere := [error for error in lost if not isinstance(error, NodeLost) or error.args[0] not in of_killed]:
         raise ValueError(f"{len(elsewhere)} tasks were lost elsewhere than on killed hosts: {elsewhere[0]}")
     until(lambda: not block.lost_nodes(), WITHIN)
     block.tell(mean=0.0)
-    return {"faults_tasks": count, "killed": killed, "cut": cut, "lost": len(lost)}
+    return {"faults_tasks": 2 * count, "killed": killed, "cut": cut, "lost": len(lost)}
 
 
 def _submit(block: Block, specs: Sequence[dict[str, Any]]) -> Futures:
     return [block.executor.submit(nothing, spec) for spec in specs]
-
-
-def _ended(futures: Futures) -> int:
-    return sum(future.done() for future in futures)
 
 
 def _check(futures: Futures) -> None:

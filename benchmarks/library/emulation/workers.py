@@ -32,7 +32,7 @@ _codec: Codec[ToBackend] = Codec(ToBackend)
 
 
 class Delay:
-    """How long tasks take: exponentially distributed, so that a long one and many short ones meet everywhere.
+    """How long tasks take: evenly distributed, from nothing to twice the mean.
 
     Args:
         seed: Of the dice.
@@ -47,7 +47,7 @@ class Delay:
 
     def draw(self) -> float:
         """Return the seconds of a task."""
-        return self._dice.expovariate(1 / self.mean) if self.mean else 0.0
+        return self._dice.uniform(0.0, 2 * self.mean)
 
 
 class _Worker:
