@@ -27,6 +27,7 @@ COLUMNS = {
     "idle_mb": ("pilot, MB", "{:,.0f}"),
     "full_mb": ("with a task on each core", "{:,.0f}"),
     "files": ("its open files", "{:,.0f}"),
+    "idle_percent": ("its CPU when idle, %", "{:.1f}"),
     "fill_s": ("all cores at work, s", "{:.1f}"),
     "lone_ms": ("lone task, ms", "{:.2f}"),
     "per_s": ("no-op tasks/s", "{:,.0f}"),
@@ -49,7 +50,7 @@ def measure(_kind: str, _folder: str, nodes: int, cores: int, tasks: int, turns:
         numbers: sides.Numbers = {
             "nodes": nodes, "ready_s": block.ready, "idle_mb": block.resident / 1e6, "files": block.descriptors,
         }  # fmt: skip
-        numbers |= phases.lone(block)
+        numbers |= phases.idle(block) | phases.lone(block)
         numbers |= phases.fill(block, cores)
         taken = [phases.rate(block, tasks) | phases.mixed(block, tasks, cores) for _ in range(turns)]
         numbers |= {key: statistics.median(turn[key] for turn in taken) for key in taken[0]}
@@ -66,7 +67,7 @@ def on_paper(rows: Sequence[sides.Numbers], nodes: int) -> sides.Numbers:
     """Return what a larger block takes, on the line through the two largest; of what grows with the nodes."""
     small, large = rows[-2:]
     part = (nodes - large["nodes"]) / (large["nodes"] - small["nodes"])
-    grows = ("ready_s", "idle_mb", "full_mb", "files", "fill_s")
+    grows = ("ready_s", "idle_mb", "full_mb", "files", "idle_percent", "fill_s")
     return {"nodes": nodes, **{key: large[key] + part * (large[key] - small[key]) for key in grows}}
 
 

@@ -116,7 +116,7 @@ class Host:
 
     # --- processes and what they say -----------------------------------------------------------------------------
 
-    def start_process(
+    def start_process(  # noqa: PLR0913 - what a process is started with
         self,
         argv: Sequence[str],
         *,

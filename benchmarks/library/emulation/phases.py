@@ -2,6 +2,7 @@
 
 import random
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -11,7 +12,7 @@ from benchmarks.library.emulation.block import LABEL, Block
 from rhapsody_parsl.errors import NodeLost
 from testing.waiting import until
 
-__all__ = ("fill", "lone", "mixed", "rate", "through_faults")
+__all__ = ("fill", "idle", "lone", "mixed", "rate", "through_faults")
 
 Numbers = dict[str, float]
 Futures = Sequence[Future[Any]]
@@ -25,6 +26,13 @@ _HALF = 0.5
 
 def nothing() -> None:
     """Do nothing; what comes back was never run."""
+
+
+def idle(block: Block, seconds: float = 6.0) -> Numbers:
+    """Measure the share of a core, in percent, that a block takes in which nothing happens."""
+    before = block.spent()
+    threading.Event().wait(seconds)
+    return {"idle_percent": (block.spent()["pilot"] - before["pilot"]) / seconds * 100}
 
 
 def lone(block: Block, trips: int = 300) -> Numbers:
