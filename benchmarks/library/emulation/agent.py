@@ -10,7 +10,6 @@ from rhapsody_parsl.agents.agent import NodeAgent
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.agents.words import Environment, Settings, ToAgent
-from rhapsody_parsl.wire import tcp_connection
 
 __all__ = ("EmulatedAgent", "share_threads")
 
@@ -26,7 +25,7 @@ def share_threads() -> None:
     """Have all connections of this process share two threads of ZeroMQ's: a thousand hosts would have two thousand."""
     shared = _Shared()
     shared.set(zmq.MAX_SOCKETS, shared.get(zmq.SOCKET_LIMIT))
-    tcp_connection.zmq.Context = lambda: shared  # type: ignore[assignment, misc, return-value]  # of this process alone
+    zmq.Context = lambda: shared  # type: ignore[assignment, misc]  # a connection makes its own; of this process alone
 
 
 class EmulatedAgent(NodeAgent):

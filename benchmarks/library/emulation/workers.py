@@ -75,6 +75,8 @@ class _Worker:
                 return self._recall(run, wanted, kill)
             case Quit():
                 return False
+            case _:
+                pass
         return True
 
     def stop(self) -> None:

@@ -6,7 +6,6 @@ import pytest
 from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.hosts.changes import HostChanges
-from rhapsody_parsl.pilot import loop
 from rhapsody_parsl.pilot.loop import Pilot
 from rhapsody_parsl.wire.messages import FAILED, FromPilot, Goodbye, Results, Submit
 from testing.nodes import make_node, make_spec, make_task
@@ -56,8 +55,8 @@ def test_a_report_that_takes_long_is_made_seldom(tmp_path: Path, monkeypatch: py
         pilot = Pilot(config, "0", tmp_path / "own", nodes=[make_node("n0", 4)], hosts={}, changes=HostChanges())
         monkeypatch.setattr(pilot._shell.reports, "make", make)
         monkeypatch.setattr(pilot, "_send", lambda _: None)
-        monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
-        monkeypatch.setattr(loop.asyncio, "sleep", rest)
+        monkeypatch.setattr("rhapsody_parsl.pilot.loop.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("rhapsody_parsl.pilot.loop.asyncio.sleep", rest)
         pilot._shell.reports.changed = True
         with pytest.raises(asyncio.CancelledError):
             await pilot._report()
