@@ -88,7 +88,7 @@ class Simulation:
         default = options.pop("default", next(iter(self.runtimes)))
         self.failing: dict[str, RhapsodyError] = options.pop("failing", {})
         windows = options.pop("windows", {})
-        self.under_way = Runs(Ledger(nodes), lambda: self.now)
+        self.under_way = Runs(Ledger(nodes), lambda: self.now, options.pop("max_launches", 0))
         self.core = Core(self.under_way, self.runtimes, default, windows, **options)
         self.seconds: dict[int, float] = {}
         self.deadly: dict[int, int] = {}

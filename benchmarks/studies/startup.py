@@ -33,6 +33,8 @@ Said = dict[str, Any]
 OTHER = "other"
 _WAY = 'mount -t tmpfs none "$TMPDIR" && exec "$@"'
 """How the second host comes to a private folder of its own."""
+_STAGE = "STARTUP_STAGED"
+"""Set in the processes that run a block, when it is to stage the environment."""
 _PACKAGE = str(Path(__file__).parents[2])
 _COLUMNS = ("", "opened", "in the environment", "looked at", "not found", "CPU, s", "until the task, s")
 
@@ -60,8 +62,9 @@ def run_block(kind: str, folder: Path) -> Said:
     way = f"env HOSTNAME={{host}} {' '.join(unshare)} sh -c '{_WAY}' sh"
     runtime = LocalRuntime() if kind == "local" else DragonRuntime(startup_timeout=200)
     executor = RhapsodyExecutor(
-        "x", provider=AllocationProvider(), runtimes=[runtime], address="127.0.0.1", node_launcher=way
-    )
+        "x", provider=AllocationProvider(), runtimes=[runtime], address="127.0.0.1", node_launcher=way,
+        stage_environment=bool(os.environ.get(_STAGE)),
+    )  # fmt: skip
     with sides.load(executor, str(folder / "runinfo")):
         futures = [executor.submit(first_task, {}, str(seen)) for _ in names]
         until(lambda: len(list(folder.glob("seen.*"))) == len(names) or any(each.done() for each in futures), 300)
@@ -157,12 +160,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="the first block only")
+    parser.add_argument("--staged", action="store_true", help="with `stage_environment`, which makes it node-local")
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"))
     arguments = parser.parse_args()
     if arguments.one:
         kind, folder = arguments.one
         print(json.dumps(run_block(kind, Path(folder))))
         return
+    if arguments.staged:
+        os.environ[_STAGE] = "yes"
     if not shutil.which("strace"):
         raise SystemExit("strace is not on the PATH, and counts the files: install it (apt-get install strace)")
     table = []

@@ -12,7 +12,7 @@ import msgspec
 
 from rhapsody_parsl.agents import node_agent
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher, environment
-from rhapsody_parsl.hosts import limits
+from rhapsody_parsl.hosts import limits, staging
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("LEAVE_WITHIN", "Carried", "Carrier", "Said")
@@ -95,7 +95,8 @@ class Carrier:
             Unreachable: There is no way to one of the hosts.
         """
         limits.check_room()
-        command = [sys.executable, "-I", "-S", node_agent.__file__, str(folder)]
+        python, script = (staging.original(path, os.environ) for path in (sys.executable, node_agent.__file__))
+        command = [python, "-I", "-S", script, str(folder)]
         file = log.absolute().with_suffix(f".{os.urandom(4).hex()}") if launcher.by_file else None
         if file:
             write_private(str(file), first.decode())

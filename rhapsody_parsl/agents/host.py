@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.line import Line
-from rhapsody_parsl.agents.listener import HELLO_WITHIN, AgentListener
+from rhapsody_parsl.agents.listener import AgentListener
 from rhapsody_parsl.agents.remote_process import RemoteProcess
 from rhapsody_parsl.agents.starter import Carry, Starter
 from rhapsody_parsl.agents.words import (
@@ -215,7 +215,7 @@ class Host:
         self._ear = asyncio.create_task(self._listen(carried), name=f"carrier of {self.name}")
         waits = [asyncio.create_task(event.wait()) for event in (self._is_up, self._gone)]
         try:
-            await asyncio.wait(waits, timeout=HELLO_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=self.listener.hello_within, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._part()
             await carried.stop()  # it may be there already
@@ -227,7 +227,7 @@ class Host:
             if not self.up and (carrier := self._part()):
                 await carrier.kill()
         if not self.up:
-            self.problem = self.problem or f"no answer within {HELLO_WITHIN:g} s"
+            self.problem = self.problem or f"no answer within {self.listener.hello_within:g} s"
         return carried.failed
 
     async def _listen(self, carrier: Carried) -> None:

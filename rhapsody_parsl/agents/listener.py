@@ -1,6 +1,7 @@
 """Where the node agents of a block come in: one port, and one connection of each."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -9,15 +10,18 @@ import msgspec
 
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.words import FromAgent, Settings
+from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.tcp import MOST_SILENT
 from rhapsody_parsl.wire.tcp_listener import TcpListener
 
-__all__ = ("HELLO_WITHIN", "AgentListener")
+__all__ = ("AgentListener",)
 
 HELLO_WITHIN = 60.0
 """Seconds that an agent may take to come."""
+_UNPACK_WITHIN = 600.0
+"""Seconds that it may take longer where it unpacks an environment before."""
 
 
 class AgentListener:
@@ -29,13 +33,17 @@ class AgentListener:
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which an agent counts as lost.
         bind: Where to listen.
+
+    Attributes:
+        hello_within: Seconds that an agent may take to come.
     """
 
     def __init__(
         self, address: str, hosts: int, *, period: float, threshold: float, bind: str = "tcp://0.0.0.0"
     ) -> None:
         self._address, self._period, self._threshold = address, period, threshold
-        self._keys = Keys.fresh()
+        self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
+        self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
         self._listener = TcpListener(
@@ -63,7 +71,7 @@ class AgentListener:
             lost=lost,
             period=self._period,
             threshold=self._threshold,
-            grace=HELLO_WITHIN,
+            grace=self.hello_within,
         )
         self._lines[name] = line
         return line, name
@@ -84,6 +92,8 @@ class AgentListener:
             period=self._period,
             threshold=self._threshold,
             path=sys.path,
+            python=sys.executable if self._archive else "",
+            archive=self._archive,
             names={} if name else dict(names),
         )
         return msgspec.json.encode(settings) + b"\n"

@@ -58,10 +58,19 @@ def _in_agent() -> None:
     guard.leave_with_parent()
 
 
-def _start(private: str, held: int) -> "subprocess.Popen[bytes]":
+def _staged(private: str, archive: str, python: str) -> "tuple[str, str]":
+    """Return the interpreter and the script of the agent, once its environment is here if it is to be."""
+    if not archive:
+        return sys.executable, _AGENT
+    from rhapsody_parsl.hosts import staging  # noqa: PLC0415 - few blocks want it
+
+    return python, staging.there(_AGENT, staging.unpack(archive, private))
+
+
+def _start(private: str, held: int, command: "list[str]") -> "subprocess.Popen[bytes]":
     """Start the agent; it leaves when we are killed."""
     limits.allow(_MOST_FILES)
-    argv = [sys.executable, "-I", "-S", _AGENT, private, *map(str, (held, *limits.raised()))]
+    argv = [*command, private, *map(str, (held, *limits.raised()))]
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -70,10 +79,10 @@ def _start(private: str, held: int) -> "subprocess.Popen[bytes]":
     )
 
 
-def _stand_over(private: str, held: int, lifeline: bool) -> None:
+def _stand_over(private: str, held: int, command: "list[str]", lifeline: bool) -> None:
     """Return when the agent is gone; it is told to leave when the pilot is, or what carries us."""
     carrier = _carrier()
-    process = _start(private, held)
+    process = _start(private, held, command)
     poller = select.poll()
     for descriptor in (*([0] if lifeline else []), os.pidfd_open(process.pid), *carrier):
         poller.register(descriptor, select.POLLIN)
@@ -136,7 +145,11 @@ def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> No
     folder.sweep(private)
     held = folder.hold(private)
     folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
-    _stand_over(private, held, lifeline)
+    try:
+        python, agent = _staged(private, str(settings["archive"]), str(settings["python"]))
+        _stand_over(private, held, [python, "-I", "-S", agent], lifeline)
+    except OSError as problem:
+        _say(host, f"the environment could not be staged: {problem}")
     _leave_nothing(private, held, made_place)
     _say(host, left=True)
 

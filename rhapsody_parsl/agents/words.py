@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True):
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which the other end counts as lost.
         path: Where Python's modules are.
+        python: The interpreter of the agent; "" is that of what stands over it.
+        archive: What that is to unpack before, see `staging`; "" is nothing.
         names: Where many are told the same: the name of each, by its host. `name` and `host` are "" then.
     """
 
@@ -43,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
     period: float
     threshold: float
     path: list[str]
+    python: str = ""
+    archive: str = ""
     names: dict[str, str] = {}
 
 

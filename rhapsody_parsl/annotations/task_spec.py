@@ -30,6 +30,11 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resources: Resources = msgspec.field(default_factory=Resources)
     policy: PolicyValue = msgspec.field(default_factory=PolicyValue)
 
+    @property
+    def launches(self) -> bool:
+        """Whether each of its tasks launches ranks of its own, where others use a standing world."""
+        return self.resources.is_mpi and not (self.comm and self.policy.isolation != "process")
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(TaskSpec)

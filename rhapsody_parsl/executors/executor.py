@@ -114,6 +114,10 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             name or the script has set.
         metrics_port: Port of the driver's loopback where Prometheus finds `/metrics`; 0 takes a free one. Default:
             none.
+        stage_environment: Pack Python's environment once, unpack it on the local disk of each host, and run all of the
+            block's processes from there; removed when the block stops.
+        max_launches: How many launches of MPI programs may run at once in a block; further ones wait in the pilot.
+            Default: any number.
         max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
         max_children: How many unfinished tasks of its own a task may have.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
@@ -156,6 +160,8 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         record: bool = True,
         telemetry: bool = False,
         metrics_port: int | None = None,
+        stage_environment: bool = False,
+        max_launches: int | None = None,
         max_depth: int = 8,
         max_children: int = 100_000,
     ) -> None:
@@ -175,7 +181,8 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         self.ageing, self.enforce_memory, self.openai_wait = ageing, enforce_memory, openai_wait
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
-        self.max_depth, self.max_children = max_depth, max_children
+        self.max_launches, self.max_depth, self.max_children = max_launches, max_depth, max_children
+        self.stage_environment = stage_environment
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -197,6 +204,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             request_workers=self.request_workers,
             openai_wait=self.openai_wait,
             metrics_port=self.metrics_port,
+            max_launches=self.max_launches,
             max_depth=self.max_depth,
             max_children=self.max_children,
         )

@@ -25,6 +25,8 @@ class Told(Observed, WithFrontDoor):
     heartbeat_period: int | float
     heartbeat_threshold: int | float
     enforce_memory: bool
+    stage_environment: bool
+    max_launches: int | None
     max_depth: int
     max_children: int
     openai_wait: int | float
@@ -61,6 +63,8 @@ class Told(Observed, WithFrontDoor):
             shared_folder=self._shared.path,
             enforce_memory=self.enforce_memory,
             record=self.record or self.telemetry,
+            stage_environment=self.stage_environment,
+            max_launches=self.max_launches or 0,
             max_depth=self.max_depth,
             max_children=self.max_children,
             walltime=walltime_of(self.provider),

@@ -47,7 +47,8 @@ _FINAL = (InvalidTask, MissingPackage, PayloadError, RankFailed, RemoteError, Se
 _EXECUTOR_KEYS = (
     "address", "ageing", "block_error_handler", "cores_per_node", "declared_nodes", "default_runtime",
     "drain_before", "drain_period", "encrypted", "gpus_per_node", "heartbeat_period", "heartbeat_threshold",
-    "launch_cmd", "max_children", "max_depth", "mem_per_node", "request_workers", "scheduling",
+    "launch_cmd", "max_children", "max_depth", "max_launches", "mem_per_node", "request_workers", "scheduling",
+    "stage_environment",
 )  # fmt: skip
 _BASE_KEYS: dict[str, Any] = {
     "allowed_serializers": list | None, "max_retries_on_system_failure": int, "working_dir": str | None,

@@ -11,10 +11,11 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rhapsody_parsl.config import read_config
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.hosts import folder, guard, leftovers, limits
+from rhapsody_parsl.hosts import folder, guard, leftovers, limits, staging
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
@@ -51,14 +52,31 @@ def _serve(config: Path, block: str, private: str) -> None:
 def _become_guard(config: Path) -> None:
     os.environ[_FOLDER] = private = folder.make_for_sockets()
     folder.sweep(private)
-    command = [sys.executable, "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
+    told = json.loads(config.read_bytes())  # without the import of any runtime
+    command = [_python(told, private), "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
     held = folder.hold(private)
     os.set_inheritable(held, True)  # across the exec; the guard takes it from there
     options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
-    if shared_folder := json.loads(config.read_bytes())["shared_folder"]:  # without the import of any runtime
+    if shared_folder := told["shared_folder"]:
         options += ["--sweep", glob.escape(shared_folder)]  # does nothing while the driver lives, who holds it
     argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell
+
+
+def _python(told: dict[str, Any], private: str) -> str:
+    """Return the Python of the block: that which we run, or what is staged of it on this host's disk."""
+    if not told["stage_environment"]:
+        return sys.executable
+    archive = os.path.join(told["logs"], "environment.tar")
+    try:
+        staging.pack(archive)
+        return staging.enter(archive, staging.unpack(archive, private), os.environ)
+    except OSError as problem:
+        leftovers.remove_folder(private)
+        sys.exit(
+            f"The environment {sys.prefix} could not be staged: {problem}. RhapsodyExecutor(stage_environment=True) "
+            f"needs room for it in the run directory, and in TMPDIR of each host ({os.path.dirname(private)})."
+        )
 
 
 async def _run(path: Path, block: str, private: Path) -> None:

@@ -14,6 +14,7 @@ from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.lateness import PATIENCE, Lateness, by_order
+from rhapsody_parsl.pilot.launches import Launches
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
 from rhapsody_parsl.pilot.pool import Pool
@@ -80,7 +81,9 @@ class Backlog:
         self._groups = Groups()
         self._claims: Ranking[LaneShape] = Ranking(by_order)  # of all who wait for nodes
         self._requests: Ranking[LaneShape] = Ranking(by_order)
+        self._launching: Ranking[LaneShape] = Ranking(by_order)
         self.lateness: Lateness[Lane] = Lateness()
+        self.launches = Launches()
         self.behind: dict[Lane, None] = {}
         self.joined = 0
 
@@ -192,6 +195,8 @@ class Backlog:
             self._requests.add(shape)
             return
         self._claims.add(shape)
+        if lane.launches:
+            self._launching.add(shape)
         self.lateness.watch(shape)
         self._groups.add(shape)
 
@@ -257,6 +262,11 @@ class Backlog:
         """Whether somebody with an older claim would have room on a node, if so much more of it were free."""
         front = self._claims.front()
         return front is not None and front[0] < order and self._groups.waits_before(order, account, back, ready)
+
+    def launches_before(self, lane: Lane) -> bool:
+        """Whether somebody who launches has an older claim than a lane, and waits because there are enough launches."""
+        front, order = self._launching.front() if self.launches.is_full else None, lane.order
+        return front is not None and order is not None and front[0] < order
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 
@@ -331,8 +341,9 @@ class Backlog:
         window = self._windows.get(runtime, 0)
         if window:
             window = self._service_windows.get(spec.service, window)
-        key = shape_key(alike, runtime, window)
-        shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window, self._ledger.open)
+        gate = self.launches.gate(alike, runtime)
+        key = shape_key(alike, gate, window)
+        shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window, self._ledger.open, gate=gate)
         self._check(spec, alike, shape)
         self._shapes[key] = shape
         policy = msgspec.structs.replace(alike.policy, near=near)

@@ -55,6 +55,8 @@ class Feeder:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
         self._times, self._last_starts, self._family = times, last_starts, family
         self._ledger = runs.ledger
+        backlog.launches = starts.launches = runs.launches
+        runs.launches.watch(starts.ready)
         if backlog.ordering.backfill:
             runs.ends = ExpectedEnds(backlog.spec_of)
         self._reservations = Reservations(runs.ledger, backlog, starts.ready, runs.ends)
@@ -129,6 +131,8 @@ class Feeder:
 
     def _allowed(self, active: ActiveRun, now: float) -> bool:
         """Whether nobody with a better claim waits for what a run holds."""
+        if active.lane.launches and self._backlog.launches_before(active.lane):
+            return False
         return not self._runs.for_services.wants(active.run) and self._reservations.allow(active, now)
 
     def _use_idle_leases(self, now: float) -> None:
@@ -182,6 +186,8 @@ class Feeder:
             if (active := next(out, None)) is not None:
                 return active
         if not lane.window:
+            if lane.launches and self._runs.launches.is_full:
+                return None
             lent = self._lend(lane, now)
             return self._runs.open(lane, *lent, now) if lent else None
         if lane.shape.free_window <= 0:

@@ -86,7 +86,7 @@ class Groups:
 
     def add(self, shape: Shape[Lane]) -> None:
         """Tasks of a shape wait, or its first claim may be an older one."""
-        key = (shape.demand.key, shape.runtime)
+        key = (shape.demand.key, shape.gate)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(shape.room)
@@ -109,13 +109,12 @@ class Groups:
 
     def fitting_in(self, pool: Pool, ready: Collection[str]) -> Iterator[Shape[Lane]]:
         """Yield shapes that may find room on nodes of a pool beside the open ones, of runtimes that are ready."""
-        for (_, runtime), group in list(self._groups.items()):
-            if runtime in ready and pool.parts.occupied >> group.room.demand.least:
+        for (_, gate), group in list(self._groups.items()):
+            if gate in ready and pool.parts.occupied >> group.room.demand.least:
                 yield from group.fitting_in(pool)
 
     def waits_before(self, order: float, account: Account, back: Part, ready: Collection[str]) -> bool:
         """Whether somebody with an older claim would have room on a node, if so much more of it were free."""
         return any(
-            runtime in ready and group.waits_before(order, account, back)
-            for (_, runtime), group in self._groups.items()
+            gate in ready and group.waits_before(order, account, back) for (_, gate), group in self._groups.items()
         )

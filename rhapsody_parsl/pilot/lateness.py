@@ -19,7 +19,7 @@ class Lateness(Generic[L]):
 
     def __init__(self) -> None:
         self._fresh: Ranking[Shape[L]] = Ranking(_by_age)
-        self._late: dict[str, Ranking[Shape[L]]] = {}  # by runtime
+        self._late: dict[str, Ranking[Shape[L]]] = {}  # by what has to be ready
 
     def watch(self, shape: Shape[L]) -> None:
         """Tasks of a shape wait, or it has no nodes kept free any more: it may be late, now or later."""
@@ -34,12 +34,12 @@ class Lateness(Generic[L]):
         """
         while (front := self._fresh.front()) and now - front[0] > PATIENCE:
             self._fresh.pop()
-            self._late.setdefault(front[1].runtime, Ranking(by_order)).add(front[1])
-        fronts = [self._late_of(runtime, now) for runtime in self._late if runtime in ready]
+            self._late.setdefault(front[1].gate, Ranking(by_order)).add(front[1])
+        fronts = [self._late_of(gate, now) for gate in self._late if gate in ready]
         return min(filter(None, fronts), key=lambda shape: shape.order or 0.0, default=None)
 
-    def _late_of(self, runtime: str, now: float) -> Shape[L] | None:
-        late = self._late[runtime]
+    def _late_of(self, gate: str, now: float) -> Shape[L] | None:
+        late = self._late[gate]
         while (shape := late.first()) is not None and not self.is_late(shape, now):
             late.pop()
             self._fresh.add(shape)
@@ -51,7 +51,7 @@ class Lateness(Generic[L]):
 
     def take(self, shape: Shape[L]) -> None:
         """The shape that `first` returned has nodes kept free."""
-        self._late[shape.runtime].pop()
+        self._late[shape.gate].pop()
 
     def is_late(self, shape: Shape[L], now: float) -> bool:
         """Whether a task of a shape has waited for long."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
@@ -35,8 +36,8 @@ _REST = 20
 class Pilot:
     """One block's pilot.
 
-    Closing runs in this order: (1) take no more tasks, (2) stop what runs in the block, see `Shell`, (3) say goodbye,
-    (4) close the link, (5) remove the private folder.
+    Closing runs in this order: (1) take no more tasks, (2) stop what runs in the block, see `Shell`, (3) remove a
+    staged environment, (4) say goodbye, (5) close the link, (6) remove the private folder.
 
     Args:
         config: The block's.
@@ -157,6 +158,8 @@ class Pilot:
         begun = self._core.begun()
         self._background.cancel()
         await self._shell.close()
+        if self._config.stage_environment:  # takes a while, and the job may be ended once we have said goodbye
+            await asyncio.to_thread(staging.remove, str(self._folder))
         self._send(Goodbye(reason, begun))
         if self._link:
             self._link.close()

@@ -12,7 +12,7 @@ from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.last_starts import LastStarts
-from rhapsody_parsl.pilot.ledger import Lease, Ledger
+from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.runtime_table import find
 from rhapsody_parsl.wire.messages import Task
 
@@ -83,8 +83,8 @@ class Nesting:
             self._backlog.lane_of(encoded)
         self._check_time(spec, now)
         takes_lease = not self._backlog.lane_of(encoded).window
-        if takes_lease and not keep and self._is_held_above(confined, parent):
-            raise _needs_parent(confined)
+        if takes_lease and not keep:
+            self._check_above(self._backlog.lane_of(encoded), confined, parent)
         return encoded
 
     def adopt(
@@ -122,21 +122,31 @@ class Nesting:
         if walltime and self._last_starts and not self._last_starts.allow(walltime, now):
             raise UnroutableTask("walltime", walltime, "the block ends before", "Lower it")
 
+    def _check_above(self, lane: Lane, spec: TaskSpec, parent: int) -> None:
+        """Refuse tasks that can only have what those above them hold, who wait for them."""
+        most = self._backlog.launches.most
+        if lane.launches and sum(run.lane.launches for run in self._runs_above(parent)) >= most:
+            raise NeedsItsParent(
+                "max_launches", most, f"the tasks above '{spec.name}' are as many launches as there may be at once",
+                "Raise RhapsodyExecutor(max_launches=...), or submit with block(outlive=True) and do not wait",
+            )  # fmt: skip
+        if self._is_held_above(spec, parent):
+            raise _needs_parent(spec)
+
     def _is_held_above(self, spec: TaskSpec, parent: int) -> bool:
         """Whether what a task asks for can be had only from the tasks above it."""
         if scheduler.place(spec, self._ledger) is not None:
             return False
-        held = self._leases_above(parent)
+        held = [run.lease for run in self._runs_above(parent) if run.lease is not None]
         return bool(held) and scheduler.place(spec, self._ledger.at_best_beside(held)) is None
 
-    def _leases_above(self, parent: int) -> list[Lease]:
-        held = []
+    def _runs_above(self, parent: int) -> list[ActiveRun]:
+        runs = []
         while parent:
-            home = self._home.get(parent)
-            if isinstance(home, ActiveRun) and home.lease is not None:
-                held.append(home.lease)
+            if isinstance(home := self._home.get(parent), ActiveRun):
+                runs.append(home)
             parent = self._family.parent_of(parent)
-        return held
+        return runs
 
 
 def _confined(spec: TaskSpec, runtime: str) -> TaskSpec:

@@ -49,6 +49,8 @@ class Reasons:
             return f"runtime {runtime} is {_with_detail(*self._state_of(runtime))}"
         if not self._starts.may(runtime, self._now):
             return f"a process of runtime {runtime} did not start; it is tried again in a moment"
+        if lane.launches and self._starts.launches.is_full:
+            return f"{self._starts.launches.most} launches run, as many as may at once (max_launches)"
         return self._why_request(lane) if lane.window else self._room.missing(wants)
 
     def _why_request(self, lane: Lane) -> str:

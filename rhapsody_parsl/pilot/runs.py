@@ -6,6 +6,7 @@ from rhapsody_parsl.pilot.expected_ends import ExpectedEnds
 from rhapsody_parsl.pilot.idle_leases import IdleLeases
 from rhapsody_parsl.pilot.instructions import CancelTasks, EndRun, Instruction
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.launches import Launches
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.service_leases import ServiceLeases
@@ -21,20 +22,22 @@ class Runs:
     Args:
         ledger: The block's, nothing lent yet.
         clock: Seconds since the epoch, for the record of leases.
+        most_launches: How many runs may launch at once; 0 for any number.
 
     Attributes:
         ledger: Counts what the leases hold.
         lender: Lends it.
         for_services: Lends it to services.
         idle: Runs with a lease and no task.
+        launches: Counts those that launch.
         ends: When each run is expected to end; None where nobody asks.
         out: Instructions that nobody has taken yet, of the core too.
     """
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = lambda: 0.0, most_launches: int = 0) -> None:
         self.ledger = ledger
         self.lender = Lender(ledger, clock)
-        self.idle = IdleLeases()
+        self.idle, self.launches = IdleLeases(), Launches(most_launches)
         self.ends: ExpectedEnds | None = None
         self.out: list[Instruction] = []
         self._runs: dict[int, ActiveRun] = {}
@@ -61,6 +64,7 @@ class Runs:
         self._count += 1
         active = ActiveRun(Run(self._count, lane.spec, placed), lane, lease, now)
         self._runs[active.run.id] = lane.runs[active.run.id] = active
+        self.launches.opened(lane)
         if self.ends:
             self.ends.opened(active)
         return active
@@ -76,6 +80,7 @@ class Runs:
         if not active.total:
             self.idle.discard(active)
         self.lender.release(active)
+        self.launches.closed(active.lane)
         if self.ends:
             self.ends.closed(active)
         self.out.append(EndRun(active.lane.runtime, active.run))

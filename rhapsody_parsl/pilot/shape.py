@@ -42,10 +42,12 @@ class Shape(Generic[L]):
         runtime: Name of their runtime.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
         pool: The block's open nodes.
+        gate: What has to be ready before its tasks start, see `launches`; default the runtime.
 
     Attributes:
         spec: See above.
         runtime: See above.
+        gate: See above.
         window: See above.
         given: For such runs: tasks with the runtime.
         fits: The block at its best, as it was when all of this shape were last seen to fit; None before.
@@ -57,10 +59,11 @@ class Shape(Generic[L]):
     """
 
     __slots__ = (
-        "_pool", "by_age", "demand", "fits", "given", "lanes", "room", "runtime", "spec", "waits_for", "window",
+        "_pool", "by_age", "demand", "fits", "gate", "given", "lanes", "room", "runtime", "spec", "waits_for", "window",
     )  # fmt: skip
 
-    def __init__(self, spec: TaskSpec, runtime: str, window: int, pool: Pool) -> None:
+    def __init__(self, spec: TaskSpec, runtime: str, window: int, pool: Pool, *, gate: str = "") -> None:
+        self.gate = gate or runtime
         self.spec, self.runtime, self.window, self._pool = spec, runtime, window, pool
         self.given = 0
         self.fits: Ledger | None = None
@@ -134,10 +137,10 @@ def memory_class(memory: float) -> float:
     return math.ldexp(math.ceil(fraction * _STEPS) / _STEPS, octave)
 
 
-def shape_key(spec: TaskSpec, runtime: str, window: int) -> Hashable:
+def shape_key(spec: TaskSpec, gate: str, window: int) -> Hashable:
     """Return what specs of one shape have in common."""
     if window:
-        return runtime, spec.service
+        return gate, spec.service
     policy = spec.policy
     resources = msgspec.structs.replace(spec.resources, launcher_options="")
-    return runtime, resources, policy.placement, policy.labels
+    return gate, resources, policy.placement, policy.labels

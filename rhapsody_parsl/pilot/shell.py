@@ -103,7 +103,7 @@ class Shell:
         self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
         self._timer = Timer(self._tick)
-        runs = Runs(Ledger(nodes), time.time)
+        runs = Runs(Ledger(nodes), time.time, config.max_launches)
         self.context = Context(
             nodes={node.name: node for node in nodes},
             head=nodes[0].name,

@@ -9,6 +9,8 @@ nothing of the runtime is at work, all that waits for it fails too, instead of e
 import math
 from collections.abc import Collection, Iterable
 
+from rhapsody_parsl.pilot.launches import Launches
+
 __all__ = ("Starts",)
 
 _MOST_ROUNDS = 3
@@ -36,13 +38,15 @@ class Starts:
     """What runtimes are ready, and the rows of failures; a row ends with the first task that a process of theirs ends.
 
     Attributes:
-        ready: Names of the runtimes that can take tasks.
+        ready: Names of the runtimes that can take tasks, and of the gates that are open.
+        launches: The block's: they have the gates.
     """
 
     def __init__(self) -> None:
         self.ready: set[str] = set()
         self._starting: set[str] = set()
         self._rows: dict[str, _Row] = {}
+        self.launches = Launches()
 
     def want(self, runtime: str) -> bool:
         """Somebody waits for a runtime; return whether it is to be started."""
@@ -55,6 +59,7 @@ class Starts:
         """A runtime's own start is over: it is ready, or the next who waits has it started again."""
         self._starting.discard(runtime)
         (self.ready.add if ready else self.ready.discard)(runtime)
+        self.launches.review()
 
     def startable(self, now: float) -> Collection[str]:
         """Return the runtimes whose processes may be started now."""
@@ -84,7 +89,8 @@ class Starts:
 
     def may(self, runtime: str, now: float) -> bool:
         """Whether a process may be started now."""
-        return runtime not in self._rows or now >= self._rows[runtime].due
+        row = self._rows.get(self.launches.runtime_of(runtime))
+        return row is None or now >= row.due
 
     def gives_up(self, runtime: str, at_work_since: Iterable[float]) -> bool:
         """Whether nobody is to wait any more; whoever comes then has all rounds again.

@@ -31,7 +31,7 @@ def in_turn(rankings: Sequence[Ranking[Shape[Lane]]], ready: Collection[str]) ->
             if front is None or (place and not front[1].has_room):
                 continue
             key, shape = front
-            if shape in passed or shape.runtime not in ready:
+            if shape in passed or shape.gate not in ready:
                 aside.append((place, shape))
                 rankings[place].pop()
             elif key == order:

@@ -40,6 +40,8 @@ class Waits:
     def _cause(self, shape: LaneShape) -> WaitedFor:
         if shape.runtime not in self._ready:
             return "runtime"
+        if shape.gate not in self._ready:
+            return "launches"
         if shape.window:
             return "service"
         if self._reservations.turns_away(shape):

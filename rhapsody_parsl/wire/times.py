@@ -7,13 +7,13 @@ import msgspec
 __all__ = ("NEVER", "WAITS", "RequestTimes", "TaskTimes", "WaitedFor")
 
 WaitedFor = Literal[
-    "nothing", "cores", "gpus", "memory", "nodes", "labels", "reservation", "order", "runtime", "service",
+    "nothing", "cores", "gpus", "memory", "nodes", "labels", "reservation", "order", "runtime", "service", "launches",
 ]  # fmt: skip
 """What a task waited for in its block.
 
 `nodes`: whole ones, or as many as a gang needs; `labels`: a node that carries them. `reservation`: there was room on
 nodes that are kept for others. `order`: there was room, and others came first. `runtime`: it was starting. `service`:
-it was not ready, or had enough requests. `nothing`: it started at once.
+it was not ready, or had enough requests. `launches`: as many ran as may at once. `nothing`: it started at once.
 """
 
 WAITS: tuple[WaitedFor, ...] = get_args(WaitedFor)

@@ -112,6 +112,24 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
 
 
+def staged(folder: Path, environment: str) -> None:
+    """Where a task on each host finds its Python, when the block stages an environment that has little."""
+
+    def places() -> list[str]:  # it travels whole
+        import json
+        import shutil
+        import sys
+
+        import msgspec
+
+        return [sys.executable, sys.prefix, json.__file__, msgspec.__file__, shutil.which("python") or ""]
+
+    options = {"executor": {"stage_environment": True}, "variables": f"PATH={environment}/bin:$PATH"}
+    with block(folder, ["local"], options=options) as executor:
+        found = [executor.submit(places, {"labels": [name]}) for name in ("vn1", "vn2", "vn3")]
+        tell("places", [future.result(PATIENCE) for future in found])
+
+
 def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None:
     """A worker on each of many declared cores of each node, all at once."""
     options = {"executor": {"cores_per_node": cores, "heartbeat_threshold": 30}, "variables": variables}

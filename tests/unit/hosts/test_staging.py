@@ -1,0 +1,94 @@
+"""A virtual environment that is packed, unpacked elsewhere, and runs from there alone."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.hosts import staging
+
+PACK = (
+    "import sys; sys.path.insert(0, sys.argv[2]); from rhapsody_parsl.hosts import staging; staging.pack(sys.argv[1])"
+)
+ASK = "import sys, json, ours; print(json.dumps([sys.prefix, sys.base_prefix, ours.__file__, json.__file__]))"
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with a module and a script of its own."""
+    folder = tmp_path_factory.mktemp("shared") / "env"
+    venv.create(folder, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "ours.py").write_text("")
+    (script := folder / "bin" / "ask").write_text(f"#!{folder}/bin/python\n{ASK}\n")
+    script.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(environment: Path) -> Path:
+    path = environment.parent / "environment.tar"
+    subprocess.run([environment / "bin/python", "-I", "-c", PACK, path, ROOT], check=True, timeout=60)
+    return path
+
+
+def run(*command: object) -> list[str]:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=60)
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_it_runs_from_where_it_is_unpacked_with_all_that_it_uses(
+    environment: Path, archive: Path, tmp_path: Path
+) -> None:
+    moved = staging.unpack(str(archive), str(tmp_path))
+    assert moved[str(environment)] == f"{tmp_path}/staged/env"
+    staged = tmp_path / "staged" / "env" / "bin"
+    for found in (run(staged / "python", "-I", "-c", ASK), run(staged / "ask")):
+        assert found[0] == f"{tmp_path}/staged/env"
+        base = f"{tmp_path}/staged/base" if len(moved) == 2 else sys.base_prefix
+        assert all(path.startswith(start) for path, start in zip(found, (found[0], base, found[0], base), strict=True))
+    shared = (environment / "bin" / "ask").read_text()
+    assert shared.startswith(f"#!{environment}/"), "the shared one is as it was"
+
+
+def test_it_is_packed_once(environment: Path, archive: Path) -> None:
+    before = archive.stat().st_mtime_ns
+    subprocess.run([environment / "bin/python", "-I", "-c", PACK, archive, ROOT], check=True, timeout=60)
+    assert archive.stat().st_mtime_ns == before
+    assert [path.name for path in archive.parent.iterdir() if "tar" in path.name] == ["environment.tar"]
+
+
+def test_processes_find_it_by_their_environment() -> None:
+    env = str(Path(sys.executable).parents[1])
+    found = {"PATH": f"{env}/bin:/usr/bin", "VIRTUAL_ENV": env, "HOME": env, "PYTHONPATH": "/elsewhere"}
+    python = staging.enter("/shared/environment.tar", {env: "/local/env"}, found)
+    assert python == f"/local/env/bin/{os.path.basename(sys.executable)}"
+    assert found["PATH"] == "/local/env/bin:/usr/bin"
+    assert (found["VIRTUAL_ENV"], found["PYTHONPATH"], found["HOME"]) == ("/local/env", "/elsewhere", env)
+    assert staging.archive_of(found) == "/shared/environment.tar"
+    assert staging.original(python, found) == sys.executable
+    assert staging.original("/elsewhere/x.py", found) == "/elsewhere/x.py"
+
+
+def test_without_it_nothing_is_elsewhere() -> None:
+    assert staging.archive_of({}) == ""
+    assert staging.original("/a", {}) == "/a"
+
+
+def test_of_folders_within_each_other_the_inner_one_counts() -> None:
+    moved = {"/opt/conda": "/l/base", "/opt/conda/envs/x": "/l/env"}
+    assert staging.there("/opt/conda/envs/x/bin/python", moved) == "/l/env/bin/python"
+    assert staging.there("/opt/conda/bin/python", moved) == "/l/base/bin/python"
+    assert staging.there("/opt/conda2", moved) == "/opt/conda2"
+
+
+def test_an_archive_that_is_none_is_told(tmp_path: Path) -> None:
+    (bad := tmp_path / "environment.tar").write_text("x" * 2000)
+    with pytest.raises(OSError, match=r"environment.tar cannot be unpacked"):
+        staging.unpack(str(bad), str(tmp_path))
