@@ -38,6 +38,7 @@ from rhapsody_parsl.agents.words import (
     ToAgent,
 )
 from rhapsody_parsl.hosts import environment, guard, leftovers, limits, probe
+from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 
@@ -85,9 +86,13 @@ class NodeAgent:
             patience=_PATIENCE * settings.threshold,
         )
 
-    async def serve(self) -> str:
-        """Do as told until the pilot is gone; return why we leave."""
-        self._line.send(Hello(probe.facts(os.environ)))
+    async def serve(self, facts: HostFacts) -> str:
+        """Do as told until the pilot is gone; return why we leave.
+
+        Args:
+            facts: What the host offers.
+        """
+        self._line.send(Hello(facts))
         reason = await self._over
         return reason if self._met else f"{self._settings.address}, where the pilot listens, was not reached: {reason}"
 
@@ -155,7 +160,7 @@ async def _serve(settings: Settings, folder: str, held: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, agent.leave, f"it was told to leave ({signal.Signals(number).name})")
     try:
-        reason = await agent.serve()
+        reason = await agent.serve(probe.facts(os.environ))
     finally:
         agent.close()
     line = json.dumps({"host": settings.host, "no": reason})

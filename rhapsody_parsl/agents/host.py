@@ -5,11 +5,11 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import AgentListener
+from rhapsody_parsl.agents.remote_process import RemoteProcess
 from rhapsody_parsl.agents.starter import Carry, Starter
 from rhapsody_parsl.agents.words import (
     Begun,
@@ -28,7 +28,7 @@ from rhapsody_parsl.agents.words import (
 from rhapsody_parsl.cluster.node_launcher import environment
 from rhapsody_parsl.hosts.probe import HostFacts
 
-__all__ = ("Host", "RemoteProcess")
+__all__ = ("Host",)
 
 log = logging.getLogger(__name__)
 
@@ -36,45 +36,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 Heard = Callable[[str, list[bytes]], None]
 """Takes the name of a process of the host, and the frames of what it says."""
-
-
-class RemoteProcess:
-    """A guarded process on another host; `reason` says why when its end is not its own.
-
-    Attributes:
-        returncode: None while it lives.
-        reason: Why it ended, when that is no exit code of its own.
-        begun: The task that each worker that ended with it began last.
-        waits: Whether it is still to be started, after others.
-    """
-
-    def __init__(self, tell: Callable[[Literal["release", "kill"]], None]) -> None:
-        self._tell = tell
-        self._over = asyncio.Event()
-        self.returncode: int | None = None
-        self.reason = ""
-        self.begun: dict[str, int] = {}
-        self.waits = True
-
-    async def wait(self) -> int:
-        """Wait for its end and return the exit code of its guard."""
-        await self._over.wait()
-        return self.returncode or 0
-
-    def release(self) -> None:
-        """Have the guard end it and all below it."""
-        self._tell("release")
-
-    def kill(self) -> None:
-        """Kill its guard."""
-        self._tell("kill")
-
-    def ended(self, code: int, reason: str = "", begun: Mapping[str, int] | None = None) -> None:
-        """Note its end."""
-        self.waits = False
-        if self.returncode is None:
-            self.returncode, self.reason, self.begun = code, reason, dict(begun or {})
-            self._over.set()
 
 
 class Host:
@@ -155,7 +116,7 @@ class Host:
 
     # --- processes and what they say -----------------------------------------------------------------------------
 
-    def start_process(
+    def start_process(  # noqa: PLR0913 - what a process is started with
         self,
         argv: Sequence[str],
         *,
@@ -164,6 +125,7 @@ class Host:
         files: Mapping[str, str],
         marks: str = "",
         name: str = "",
+        on_end: Callable[[RemoteProcess], None] | None = None,
     ) -> RemoteProcess:
         """Start a guarded process there.
 
@@ -174,10 +136,11 @@ class Host:
             files: Private files written before.
             marks: Files there that tell what workers began last (see `mark`), a pattern.
             name: What it will call itself on an exchange when it is up; "" for one that is to be started at once.
+            on_end: Called with the process when it has ended, in a turn of the loop of its own.
         """
         self._count += 1
         number = self._count
-        process = RemoteProcess(lambda what: self._tell(Release(number) if what == "release" else Kill(number)))
+        process = RemoteProcess(number, self._tell, name, on_end)
         if not self.up:
             process.ended(1, f"its host {self.name} is lost: {self.problem}")
             return process

@@ -52,6 +52,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     def real(self, cores: Sequence[int]) -> tuple[int, ...]:
         """Return the real cores under declared ones, sorted, each once."""
+        if len(cores) == 1:  # as of each rank of a gang, which may have thousands
+            return (self.real_cores[cores[0]],)
         return tuple(sorted({self.real_cores[core] for core in cores}))
 
 

@@ -16,7 +16,9 @@ from rhapsody_parsl.hosts import guard, limits
 from rhapsody_parsl.hosts.ending import Cause, cause_of, from_shell, how_ended
 from rhapsody_parsl.hosts.folder import write_private
 
-__all__ = ("Backend", "Elsewhere", "asked", "log_tail", "start_child", "sweep_memory")
+__all__ = (
+    "Backend", "Elsewhere", "asked", "guard_options", "log_tail", "of_guard", "start_child", "stopped", "sweep_memory",
+)  # fmt: skip
 
 _KILL_WITHIN = 5.0
 
@@ -205,7 +207,7 @@ class Backend:
         self._unwatch = [host.watch(self.give_up) for host in self._spans]
 
     def _options(self) -> list[str]:
-        options = ["--lifeline", "--grace", str(self._grace), "--patience", str(self._patience)]
+        options = guard_options(self._grace, self._patience)
         if self._cores:
             options += ["--cores", ",".join(map(str, sorted(set(self._cores))))]
         if self._nice:
@@ -240,9 +242,7 @@ class Backend:
         code = await process.wait()
         for forget in self._unwatch:
             forget()
-        if reason := self._reason or process.reason:
-            return reason
-        return f"its guard {how_ended(code)}" if code < 0 else f"it {how_ended(from_shell(code))}"
+        return self._reason or process.reason or of_guard(code)
 
     @property
     def cause(self) -> Cause:
@@ -258,15 +258,7 @@ class Backend:
             process = self._process
         if process is None or process.returncode is not None:
             return
-        process.release()
-        try:
-            async with asyncio.timeout(self._grace + 5):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            with contextlib.suppress(TimeoutError):  # a host that answers no more is soon told to be lost
-                async with asyncio.timeout(_KILL_WITHIN):
-                    await process.wait()
+        await stopped(process, self._grace)
 
     async def sweep_spanned(self) -> None:
         """Remove the memory it left on all hosts it spanned, this one included, once it has ended."""
@@ -276,6 +268,39 @@ class Backend:
     def log_tail(self, limit: int = 1500) -> str:
         """Return the end of its log."""
         return log_tail(self.log, limit)
+
+
+def guard_options(grace: float, patience: float = 0.0) -> list[str]:
+    """Return the options of a guard whose lifeline is ours.
+
+    Args:
+        grace: Seconds between SIGTERM and SIGKILL.
+        patience: Seconds to wait for another process that uses what is to be removed.
+    """
+    return ["--lifeline", "--grace", str(grace), "--patience", str(patience)]
+
+
+def of_guard(code: int) -> str:
+    """Return how a process ended, for people, by the exit code of its guard."""
+    return f"its guard {how_ended(code)}" if code < 0 else f"it {how_ended(from_shell(code))}"
+
+
+async def stopped(process: _Process, grace: float) -> None:
+    """Have a guard end its process; returns when both are gone, or cannot be heard.
+
+    Args:
+        process: The guard.
+        grace: As it was told.
+    """
+    process.release()
+    try:
+        async with asyncio.timeout(grace + 5):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        with contextlib.suppress(TimeoutError):  # a host that answers no more is soon told to be lost
+            async with asyncio.timeout(_KILL_WITHIN):
+                await process.wait()
 
 
 async def start_child(

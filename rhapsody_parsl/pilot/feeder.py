@@ -19,6 +19,9 @@ from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Feeder",)
 
+_LOOKS = 64
+"""Runs that a turn may look at, on average, for room behind what they have."""
+
 
 class Feeder:
     """Gives runs the tasks that wait.
@@ -149,12 +152,29 @@ class Feeder:
             self._backlog.behind[lane] = None
 
     def _put_behind(self, now: float) -> None:
-        """Put short tasks behind those that run."""
+        """Put short tasks behind those that run.
+
+        A run that ends a task is fed then. So the look at all of them, which may be tens of thousands, can wait: it
+        costs so many looks per turn, and one for each that is fed, in the long run.
+        """
         for lane in self._backlog.lanes_behind():
             if lane.runtime in self._starts.ready and not lane.window:
-                for active in lane.runs.values():
-                    if len(lane) and (room := active.room(self._ledger.cores)) and self._allowed(active, now):
-                        self._feed(active, room, now)
+                if lane.rest:
+                    lane.rest -= 1
+                else:
+                    looks, fed = self._feed_runs(lane, now)
+                    lane.rest = max(0, looks // _LOOKS - fed)
+
+    def _feed_runs(self, lane: Lane, now: float) -> tuple[int, int]:
+        """Give tasks to the runs with room; return how many were looked at, and how many had some."""
+        looks = fed = 0
+        for active in lane.runs.values():
+            if not len(lane):
+                break
+            looks += 1
+            if (room := active.room(self._ledger.cores)) and self._allowed(active, now):
+                fed += self._feed(active, room, now)
+        return looks, fed
 
     def _with_room(self, lane: Lane, now: float) -> ActiveRun | None:
         """Return a run of a lane with room for a task, a new one where it takes a lease; None when there is none.

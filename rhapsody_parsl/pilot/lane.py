@@ -42,11 +42,12 @@ class Lane(TaskQueue):
         durations: Of its tasks, and what follows from them.
         took: The same for backfill, where that is wanted.
         runs: The runs under way.
+        rest: Turns in which nobody looks whether its runs have room for what waits: the last looks were for little.
     """
 
     __slots__ = (
-        "beside", "durations", "launches", "mixed", "most", "runs", "runtime", "scattered", "shape", "spec", "timed",
-        "took", "varied", "window",
+        "beside", "durations", "launches", "mixed", "most", "rest", "runs", "runtime", "scattered", "shape", "spec",
+        "timed", "took", "varied", "window",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, runtime: str, shape: Shape["Lane"]) -> None:
@@ -59,6 +60,7 @@ class Lane(TaskQueue):
         self.durations = Prefetch(least=2)
         self.took = Took()
         self.runs: dict[int, ActiveRun] = {}
+        self.rest = 0
 
     def put_back(self, tasks: Iterable[tuple[Task, float]], arrival: float) -> None:
         """Join the queue again, each in front of those with its claim, in the order given."""

@@ -29,6 +29,8 @@ __all__ = ("Pilot",)
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY = 0.5
+_REST = 20
+"""Times as long as a report took to make, until the next one: it has a line for each lease that is out."""
 
 
 class Pilot:
@@ -142,10 +144,13 @@ class Pilot:
             self._shell.tunnel.receive(message)
 
     async def _report(self) -> None:
+        took = 0.0
         while True:
-            await asyncio.sleep(_REPORT_EVERY)
+            await asyncio.sleep(max(_REPORT_EVERY, _REST * took))
+            began = time.monotonic()
             if self._shell.reports.changed:
                 self._send(self._shell.reports.make())
+            took = time.monotonic() - began
 
     async def _close(self) -> None:
         reason = self._leaving.reason

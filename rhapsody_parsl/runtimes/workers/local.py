@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.remote_process import RemoteProcess
 from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import STARTUP_TIMEOUT
 from rhapsody_parsl.hosts.descendants import end_session
 from rhapsody_parsl.hosts.ending import how_ended
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.pace import Pace
-from rhapsody_parsl.hosts.process import Backend, log_tail, start_child
+from rhapsody_parsl.hosts.process import guard_options, log_tail, of_guard, start_child, stopped
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
 from rhapsody_parsl.wire.messages import FromBackend, Mode, Ready, Task
@@ -36,7 +37,7 @@ class LocalWorkers:
         self._context = context
         self._exchange = Exchange(context, f"{owner}-workers", self._receive)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._remote: dict[str, Backend] = {}
+        self._remote: dict[str, RemoteProcess] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._pace = Pace()
         self._stopping = False
@@ -69,7 +70,7 @@ class LocalWorkers:
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.kill()
-        await asyncio.gather(*(backend.stop() for backend in self._remote.values()))
+        await asyncio.gather(*(stopped(process, _GRACE) for process in self._remote.values()))
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._exchange.stop()
 
@@ -80,7 +81,7 @@ class LocalWorkers:
 
     def _spawn(self, name: str, host: str) -> None:
         if remote := self._context.host(host):
-            self._watch(self._run_remote(name, remote), name)
+            self._start_remote(name, remote)
         else:
             self._pace.start(name, lambda: self._watch(self._run_worker(name, host), name))
 
@@ -107,19 +108,24 @@ class LocalWorkers:
         self._pace.over(name)
         self._ended(name, host, f"it {how_ended(code)}")
 
-    async def _run_remote(self, name: str, host: Host) -> None:
-        """Start one worker on another host and report its end."""
-        marks = mark_of(str(self._context.folder), name)
-        command = self._command(name)
-        backend = self._remote[name] = Backend(
-            command, self._log_of(name), host=host, grace=_GRACE, marks=marks, name=name
+    def _start_remote(self, name: str, host: Host) -> None:
+        """Start one worker on another host. There are too many of these for a task, or a guard of ours, over each."""
+        self._remote[name] = host.start_process(
+            [*guard_options(_GRACE), "--", *self._command(name)],
+            env={},
+            log=self._log_of(name),
+            files={},
+            marks=mark_of(str(self._context.folder), name),
+            name=name,
+            on_end=self._remote_ended,
         )
-        await backend.start()
-        if self._stopping:
-            await backend.stop()
-        reason = await backend.wait()
+
+    def _remote_ended(self, process: RemoteProcess) -> None:
+        """Report the end of a worker on another host."""
+        name = process.name
         del self._remote[name]
-        self._ended(name, host.name, reason, backend.begun.get(name))
+        reason = process.reason or of_guard(process.returncode or 0)
+        self._ended(name, self.pool.host_of(name), reason, process.begun.get(name))
 
     def _command(self, name: str) -> list[str]:
         return [self._context.python, "-m", "rhapsody_parsl.worker", self._exchange.endpoint, name]
@@ -137,8 +143,8 @@ class LocalWorkers:
         if process := self._processes.get(name):
             with suppress(ProcessLookupError):
                 process.kill()
-        elif backend := self._remote.get(name):
-            backend.give_up("it was not ready in time")
+        elif remote := self._remote.get(name):
+            self._watch(stopped(remote, _GRACE), name)
         return log_tail(self._log_of(name))
 
     def _log_of(self, name: str) -> Path:

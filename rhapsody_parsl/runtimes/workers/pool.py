@@ -285,6 +285,7 @@ def _not_begun(held: list[int], last: int | None) -> list[int]:
 def _disarm(worker: _Worker) -> None:
     if worker.late:
         worker.late.cancel()
+        worker.late = None
 
 
 def _meet(one: str, other: str) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from rhapsody_parsl.agents.host import Host, RemoteProcess
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.relay import Relay
+from rhapsody_parsl.agents.remote_process import RemoteProcess
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort

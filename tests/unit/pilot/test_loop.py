@@ -33,3 +33,33 @@ def test_what_has_ended_is_told_before_the_goodbye(tmp_path: Path, monkeypatch: 
     assert isinstance(results, Results)
     assert [(result.id, result.kind) for result in results.results] == [(1, FAILED)]
     assert goodbye == Goodbye("it was told to by a signal", [])
+
+
+def test_a_report_that_takes_long_is_made_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a line for each lease that is out: sixty thousand of them would take all of the pilot's time."""
+    config = BlockConfig(
+        label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs")
+    )
+    clock, pauses = [0.0], list[float]()
+
+    async def rest(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+        if len(pauses) > 2:
+            raise asyncio.CancelledError
+
+    def make() -> None:
+        clock[0] += 0.2
+
+    async def live() -> None:
+        pilot = Pilot(config, "0", tmp_path / "own", nodes=[make_node("n0", 4)], hosts={}, changes=HostChanges())
+        monkeypatch.setattr(pilot._shell.reports, "make", make)
+        monkeypatch.setattr(pilot, "_send", lambda _: None)
+        monkeypatch.setattr("rhapsody_parsl.pilot.loop.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("rhapsody_parsl.pilot.loop.asyncio.sleep", rest)
+        pilot._shell.reports.changed = True
+        with pytest.raises(asyncio.CancelledError):
+            await pilot._report()
+
+    asyncio.run(live())
+    assert pauses == pytest.approx([0.5, 4.0, 4.0])

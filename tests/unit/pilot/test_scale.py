@@ -11,6 +11,7 @@ import pytest
 from benchmarks.studies.decisions import Block, Load
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.core import Core
+from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire.messages import Task
@@ -62,6 +63,26 @@ def test_a_wide_gang_is_given_its_nodes() -> None:
         gang.tick(10.0 + turn)
     report(f"\na gang of {NODES} nodes waiting: {(time.perf_counter() - began) / 3:.2f} s a decision")
     assert gang.queued == 1
+
+
+def test_what_comes_does_not_look_at_all_runs_for_room_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand runs are at long tasks, and a thousand tasks of the same app come one by one."""
+    core, looks, room = block(16), itertools.count(), ActiveRun.room
+    drive(core, many(make_spec(), 2048), 0.0001)  # so that they count as short
+    core.submit([make_task(number, make_spec()) for number in range(10_000, 11_024)], 1.0)
+    core.take()
+    for active in core._runs:
+        active.recalled = True
+
+    def look(active: ActiveRun, cores: int) -> int:
+        next(looks)
+        return room(active, cores)
+
+    monkeypatch.setattr(ActiveRun, "room", look)
+    for number in range(1000):
+        core.submit([make_task(20_000 + number, make_spec())], 1.01)
+    assert core.queued == 1000
+    assert next(looks) < 100 * 1000
 
 
 def calls(kind: Callable[[int], dict[str, Any]], count: int) -> float:

@@ -1,0 +1,59 @@
+"""The product's agent over workers that are objects; it can be cut off, or killed."""
+
+import asyncio
+from typing import Any, cast
+
+import zmq
+
+from benchmarks.library.emulation.workers import Delay, Workers
+from rhapsody_parsl.agents.agent import NodeAgent
+from rhapsody_parsl.agents.processes import Processes
+from rhapsody_parsl.agents.relay import Relay
+from rhapsody_parsl.agents.words import Environment, Settings, ToAgent
+
+__all__ = ("EmulatedAgent", "share_threads")
+
+
+class _Shared(zmq.Context[Any]):
+    """A context of ZeroMQ's that no connection may end, for others use it too."""
+
+    def term(self) -> None:
+        """Leave it."""
+
+
+def share_threads() -> None:
+    """Have all connections of this process share two threads of ZeroMQ's: a thousand hosts would have two thousand."""
+    shared = _Shared()
+    shared.set(zmq.MAX_SOCKETS, shared.get(zmq.SOCKET_LIMIT))
+    zmq.Context = lambda: shared  # type: ignore[assignment, misc]  # a connection makes its own; of this process alone
+
+
+class EmulatedAgent(NodeAgent):
+    """The agent of one host; it puts nothing into the private folder: the pilot's has the same name here.
+
+    Args:
+        settings: From the pilot.
+        delay: How long tasks take.
+
+    Attributes:
+        workers: Those of the host.
+    """
+
+    def __init__(self, settings: Settings, delay: Delay) -> None:
+        super().__init__(settings, "", -1)
+        self.workers = Workers(self._tell, self._say, settings.host, delay)
+        self._processes, self._relay = cast(Processes, self.workers), cast(Relay, self.workers)
+
+    def cut(self, seconds: float) -> None:
+        """End the connection, and let no other one be made for a while."""
+        socket, address = self._connection._socket, self._settings.address
+        socket.disconnect(address)
+        asyncio.get_running_loop().call_later(seconds, self._connect, socket, address)
+
+    def _connect(self, socket: "zmq.Socket[bytes]", address: str) -> None:
+        if not socket.closed:
+            socket.connect(address)
+
+    def _do(self, order: ToAgent, frames: list[bytes]) -> None:
+        if not isinstance(order, Environment):
+            super()._do(order, frames)
