@@ -1,8 +1,7 @@
 """What a function says of itself that a task submits, and the specification that it asks for."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,12 +11,12 @@ from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import encode_spec
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.function_kinds import layers
 from rhapsody_parsl.wording import clip
 
 __all__ = ("Asked", "asked")
 
 _MOST_KNOWN = 1_000
-_MOST_LAYERS = 100
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -45,11 +44,11 @@ def asked(function: Callable[..., Any], specification: Mapping[str, Any] | None)
     Raises:
         InvalidTask: It can never run.
     """
-    layers = list(_layers(function))
-    inner = layers[-1]
+    found = list(layers(function))
+    inner = found[-1]
     name = clip(str(getattr(inner, "__name__", type(inner).__name__)))
     given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
-    annotation: dict[str, Any] = next(filter(None, (getattr(each, ATTRIBUTE, None) for each in layers)), {})
+    annotation: dict[str, Any] = next(filter(None, (getattr(each, ATTRIBUTE, None) for each in found)), {})
     comm = _takes_comm(inner)
     key = (name, comm, msgspec.msgpack.encode((annotation, given)))
     known = _known.get(key)
@@ -66,18 +65,6 @@ def _checked(merged: Mapping[str, Any], name: str, comm: bool) -> Asked:
         remedy = "Use subprocess.run(..., capture_output=True) and return what you need"
         raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
     return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
-
-
-def _layers(function: Any) -> Iterator[Any]:
-    """Peel wrappers and partials off a function."""
-    for _ in range(_MOST_LAYERS):
-        yield function
-        if isinstance(function, partial):
-            function = function.func
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        else:
-            return
 
 
 def _takes_comm(function: Any) -> bool:
