@@ -12,6 +12,8 @@ __all__ = ("about", "chosen", "function_of", "is_app", "is_bash", "name_of")
 
 _NOT_CHOSEN = {"comm", "inputs", "outputs", "stdout", "stderr", "walltime", "parsl_resource_specification"}
 """Parameters that are Parsl's or the runtime's, and no model's to choose."""
+_OF_BASH = int | dict[str, Any]
+"""What a bash app gives, whose function returns a command line: an exit code, or what its program wrote."""
 _OF_ANY_NAME = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -58,8 +60,8 @@ def chosen(app: Any) -> inspect.Signature:
         for name, each in signature.parameters.items()
         if name not in _NOT_CHOSEN and each.kind not in _OF_ANY_NAME
     ]
-    given = signature.empty if is_bash(app) else hints.get("return", signature.return_annotation)
-    return signature.replace(parameters=parameters, return_annotation=given)  # a bash app's function gives its program
+    given = _OF_BASH if is_bash(app) else hints.get("return", signature.return_annotation)
+    return signature.replace(parameters=parameters, return_annotation=given)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
