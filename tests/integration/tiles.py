@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[Any]
 
 
 def root(tile: Matrix) -> Matrix:
@@ -18,7 +18,8 @@ def divided(tile: Matrix, lower: Matrix) -> Matrix:
 
 
 def less(tile: Matrix, left: Matrix, right: Matrix) -> Matrix:
-    return tile - left @ right.T
+    difference: Matrix = tile - left @ right.T
+    return difference
 
 
 def trace(matrix: Matrix) -> float:
