@@ -11,24 +11,29 @@ import msgspec
 
 from rhapsody_parsl.errors import NoParent, TooManyChildren
 from rhapsody_parsl.executors.future import complete
+from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import ChildrenEnded, SubmitChildren, Task, ToParent
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More
 from rhapsody_parsl.wire.shared_memory import discard
 from rhapsody_parsl.worker.line import Here, Line, line
 
 __all__ = ("ChildFuture", "Client", "client")
 
 
-class ChildFuture(Future[Any]):
+class ChildFuture(Streamed):
     """The future of a task that a task submitted; `cancel` works on queued and on running tasks."""
 
-    def __init__(self, number: int, client: "Client") -> None:
+    def __init__(self, number: int, client: "Client", streams: bool) -> None:
         super().__init__()
         self.number = number
-        self._client = client
+        self._client, self.streams = client, streams
+
+    def _new_tray(self) -> Tray:
+        return Tray(self.number, self._client.say)
 
     def cancel(self) -> bool:
         """Cancel the task, queued or running; True unless it has ended."""
@@ -110,7 +115,7 @@ class Client:
         if len(self._futures) >= admitted.most:
             raise TooManyChildren(admitted.most)
         payload = pack_call(function, args, kwargs)
-        future = ChildFuture(next(self._numbers), self)
+        future = ChildFuture(next(self._numbers), self, asked.streams)
         self._futures[future.number] = future
         self._line.send(SubmitChildren(parent, [Task(future.number, admitted.spec, payload, asked.request)], keep))
         return future
@@ -137,9 +142,17 @@ class Client:
         if self._futures.pop(number, None) is not None:
             self._line.send(CancelChildren([number]))
 
+    def say(self, more: More) -> None:
+        """Tell a task's process what the reader of its stream has taken."""
+        self._line.send(ChildMore(more.task, more.taken, more.size, more.stop))
+
     def take(self, message: ToParent) -> None:
         """An answer has come; on the thread that listens."""
         match message:
+            case ChildPieces(pieces=pieces):
+                for piece in pieces:
+                    if future := self._futures.get(piece.id):
+                        future.tray.put(piece)
             case ChildAnswer(order=order):
                 if reply := self._orders.pop(order, None):
                     reply.set_result(message)

@@ -100,7 +100,6 @@ class Shell:
     ) -> None:
         self._send, self._leaving = send, leaving
         self._background = Background(leaving)
-        self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
         self._timer = Timer(self._tick)
         runs = Runs(Ledger(nodes), time.time)
@@ -127,7 +126,8 @@ class Shell:
         self.tunnel = Tunnel(send, lambda: self._door.port, wait)
         self._runtimes = build(config, self.context, self._services)
         self.core = self._core(config, runs)
-        self._parents, self.reports = Parents(self.core), Reports(self.core, self._runtimes)
+        self.streams = Streams(send, self.core.family)
+        self._parents, self.reports = Parents(self.core, self.streams), Reports(self.core, self._runtimes)
         self._set_windows(config.services)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed

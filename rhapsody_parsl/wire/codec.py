@@ -18,7 +18,7 @@ from rhapsody_parsl.wire.messages import (
     Task,
     Work,
 )
-from rhapsody_parsl.wire.piece_messages import Piece, Pieces
+from rhapsody_parsl.wire.piece_messages import ChildPieces, Piece, Pieces
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -32,7 +32,7 @@ _encoder = msgspec.msgpack.Encoder()
 _FIELDS: dict[type, str] = {
     **dict.fromkeys((Submit, SubmitChildren, Work), "tasks"),
     **dict.fromkeys((ChildrenEnded, Done, Results), "results"),
-    Pieces: "pieces",
+    **dict.fromkeys((ChildPieces, Pieces), "pieces"),
 }
 """The messages that carry payloads, and where."""
 

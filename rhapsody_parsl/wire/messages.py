@@ -16,7 +16,7 @@ from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
-from rhapsody_parsl.wire.piece_messages import More, Pieces
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
@@ -350,8 +350,8 @@ class ChildrenEnded(Tagged, frozen=True):
     results: list[Result]
 
 
-FromParent = AskChild | SubmitChildren | CancelChildren
-ToParent = ChildAnswer | ChildrenEnded
+FromParent = AskChild | SubmitChildren | CancelChildren | ChildMore
+ToParent = ChildAnswer | ChildrenEnded | ChildPieces
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
 ToPilot = ToCore | Tunnelled
