@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rhapsody_parsl.annotations.agent import Agent
     from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
+    from rhapsody_parsl.apps_as_tools.langgraph import node, tool
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
     from rhapsody_parsl.executors.admission import InvalidSpecification
@@ -68,9 +69,11 @@ __all__ = (
     "annotate",
     "block",
     "cancel",
+    "node",
     "service",
     "stream",
     "time_left",
+    "tool",
 )
 
 _CONFIG = "rhapsody_parsl.config"
@@ -80,6 +83,7 @@ _HOMES = {
     **dict.fromkeys(("DragonRuntime", "LocalRuntime", "MPIRuntime"), _CONFIG),
     **dict.fromkeys(("CommandService", "VLLMService"), "rhapsody_parsl.service_config"),
     **dict.fromkeys(("MPI", "VLLM", "Dragon", "Part", "Policy", "annotate"), _DECORATOR),
+    **dict.fromkeys(("node", "tool"), "rhapsody_parsl.apps_as_tools.langgraph"),
     **dict.fromkeys(("SharedBlock", "SharedBlockProvider"), _SHARED_BLOCK),
     **dict.fromkeys(("Queue", "Scheduling", "WaitingTask"), "rhapsody_parsl.scheduling.protocol"),
     "Agent": "rhapsody_parsl.annotations.agent",

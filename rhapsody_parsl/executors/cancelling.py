@@ -4,9 +4,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from parsl.dataflow.futures import AppFuture
-
-from rhapsody_parsl.executors.launches import task_of, watch
+from rhapsody_parsl.executors.launches import record_of, task_of, watch
 
 __all__ = ("cancel",)
 
@@ -23,11 +21,11 @@ def cancel(future: Future[Any]) -> bool:
     Returns:
         Whether it will end by this: False when it has ended, or runs on an executor that cancels nothing.
     """
-    if not isinstance(future, AppFuture):
+    record = record_of(future)
+    if record is None:
         return future.cancel()
     if future.done():
         return False
-    record = future.task_record
     record["fail_cost"] = max(record["fail_cost"], record["dfk"].config.retries + 1)
     if task_of(future) is None:
         watch(future, partial(_cancel_task, future))  # it may be launched in this moment

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
@@ -15,12 +15,12 @@ from parsl.app.python import timeout
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.function_kinds import gives_coroutine, gives_pieces, layers
 from rhapsody_parsl.programs import Captured
 from rhapsody_parsl.wording import clip
 
 __all__ = ("FunctionFacts", "as_sent", "bare", "facts_of")
 
-_MOST_LAYERS = 100
 _TIMED: Any = getattr(timeout(len, 1.0), "__code__", None)
 _WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
 
@@ -87,42 +87,27 @@ def as_sent(function: Callable[..., Any], policy: PolicyValue) -> Callable[..., 
 
 
 def _look(function: Callable[..., Any]) -> FunctionFacts:
-    layers = list(_layers(function))
-    annotations = (getattr(each, ATTRIBUTE, None) for each in layers)
-    annotation: dict[str, Any] = next((found for found in annotations if type(found) is dict), {})
-    parameters = _parameters(layers[-1])
+    found = list(layers(function, _carried))
+    annotations = (getattr(each, ATTRIBUTE, None) for each in found)
+    annotation: dict[str, Any] = next((said for said in annotations if type(said) is dict), {})
+    parameters = _parameters(found[-1])
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    annotated, bash = bool(annotation), any(map(_is_bash, layers))
+    annotated, bash = bool(annotation), any(map(_is_bash, found))
     return FunctionFacts(
-        name=clip(str(getattr(layers[-1], "__name__", type(layers[-1]).__name__))),
+        name=clip(str(getattr(found[-1], "__name__", type(found[-1]).__name__))),
         annotation=annotation,
         comm="comm" in parameters and not bash,
         takes_spec=annotated or keywords or SPEC_PARAMETER in parameters,
         bash=bash,
-        pieces=any(_is_one(layers[-1], kind) for kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)),
-        awaited=any(_is_one(layers[-1], kind) for kind in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)),
-        timed=any(getattr(each, "__code__", None) is _TIMED for each in layers),
+        pieces=gives_pieces(found[-1]),
+        awaited=gives_coroutine(found[-1]),
+        timed=any(getattr(each, "__code__", None) is _TIMED for each in found),
     )
 
 
-def _is_one(function: Any, kind: Callable[[Any], bool]) -> bool:
-    """Whether a function, or an object that is called like one, is of a kind."""
-    return kind(function) or (not isinstance(function, type) and kind(getattr(type(function), "__call__", None)))  # noqa: B004 - the method itself
-
-
-def _layers(function: Any) -> Iterator[Any]:
-    """Peel Parsl's wrappers: `functools.wraps` layers, and the partial in which a bash app carries its function.
-
-    An object that answers to every name is wrapped without an end.
-    """
-    for _ in range(_MOST_LAYERS):
-        yield function
-        if hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        elif isinstance(function, functools.partial):
-            function = function.args[0] if _is_bash(function) else function.func
-        else:
-            return
+def _carried(layer: Any) -> Any:
+    """Return the function that a partial carries; a bash app's is its first argument."""
+    return layer.args[0] if _is_bash(layer) else layer.func
 
 
 def _is_bash(layer: Any) -> bool:

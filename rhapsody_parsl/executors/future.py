@@ -9,7 +9,7 @@ import msgspec
 from rhapsody_parsl import payload as payloads
 from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.executors.launches import note_launch, tell_launch
-from rhapsody_parsl.executors.tray import Tray
+from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.raised.revival import revive
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
@@ -29,7 +29,7 @@ class Owner(Protocol):
         """Tell a task's process what the reader of its stream has taken."""
 
 
-class TaskFuture(Future[Any]):
+class TaskFuture(Streamed):
     """A task's future; `cancel` works on queued and on running tasks, whose processes end.
 
     Args:
@@ -43,11 +43,8 @@ class TaskFuture(Future[Any]):
         self.parsl_executor_task_id = task
         self._owner, self.streams = owner, streams
 
-    @property
-    def tray(self) -> Tray:
-        """Where its pieces lie."""
-        known: Tray | None = self.__dict__.get("_tray")
-        return known or self.__dict__.setdefault("_tray", Tray(self.parsl_executor_task_id, self._owner.say))
+    def _new_tray(self) -> Tray:
+        return Tray(self.parsl_executor_task_id, self._owner.say)
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """Have this called at the end; Parsl asks for that when it has launched an app's task."""

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-__all__ = ("note_launch", "task_of", "tell_launch", "watch")
+__all__ = ("note_launch", "record_of", "task_of", "tell_launch", "watch")
 
 _watched: dict[int, list[Callable[[], object]]] = {}
 
@@ -40,11 +40,11 @@ def tell_launch(record: int) -> None:
 
 def task_of(future: Future[Any]) -> Future[Any] | None:
     """Return the future of the task at work for an app's future; None before it is launched."""
-    record = _record_of(future)
+    record = record_of(future)
     return future if record is None else record["exec_fu"]
 
 
-def _record_of(future: Future[Any]) -> dict[str, Any] | None:
+def record_of(future: Future[Any]) -> dict[str, Any] | None:
     """Return Parsl's record of the call that an app's future is of; None for other futures."""
     kind: Any = getattr(sys.modules.get("parsl.dataflow.futures"), "AppFuture", ())
     return future.task_record if isinstance(future, kind) else None
@@ -57,7 +57,7 @@ def watch(future: Future[Any], tell: Callable[[], object]) -> None:
         future: The app's, or a task's, which is launched already.
         tell: Takes nothing; on any thread.
     """
-    if (call := _record_of(future)) is not None:
+    if (call := record_of(future)) is not None:
         record = id(call)
         _watched.setdefault(record, []).append(tell)
         future.add_done_callback(lambda _: _watched.pop(record, None))

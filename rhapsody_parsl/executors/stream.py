@@ -1,4 +1,4 @@
-"""`stream`: the pieces of an app that is a generator, as they come, at the driver."""
+"""`stream`: the pieces of an app that is a generator, as they come: at the driver, or in the task that submitted it."""
 
 import asyncio
 import logging
@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from rhapsody_parsl.errors import NoStream, StreamRestarted
-from rhapsody_parsl.executors.future import TaskFuture
 from rhapsody_parsl.executors.launches import task_of, watch
+from rhapsody_parsl.executors.tray import Streamed
 from rhapsody_parsl.payload import open_result
 from rhapsody_parsl.telling import said
 
@@ -144,7 +144,7 @@ class Stream:
         task = task_of(self._future)
         if task is not self._task:
             self._follow(task)
-        if not isinstance(task, TaskFuture):
+        if not isinstance(task, Streamed):
             self._look_elsewhere(task)
             return None
         ended = task.done()
@@ -160,7 +160,7 @@ class Stream:
         """Read the task that is at work now; the one before it has failed."""
         given, before = self._given, self._task
         self._task, self._given = None, 0
-        if isinstance(task, TaskFuture):
+        if isinstance(task, Streamed):
             if task.tray.read:
                 self._leave()
                 raise NoStream("somebody else reads it: a stream has one reader")
@@ -186,7 +186,7 @@ class Stream:
             self._leave()
             raise NoStream("it runs on another executor")
 
-    def _end(self, task: TaskFuture) -> None:
+    def _end(self, task: Streamed) -> None:
         """All pieces of a task that has ended are taken: end as it did, once Parsl does not try again."""
         error = CancelledError() if task.cancelled() else task.exception()
         if error is not None and not self._future.done():
@@ -203,7 +203,7 @@ class Stream:
         """Read no more; the tray is free for another reader."""
         self._over = True
         self._word.tell = None
-        if isinstance(self._task, TaskFuture):
+        if isinstance(self._task, Streamed):
             self._task.tray.release()
 
     # --- a callback ----------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def stream(future: Future[Any], callback: Callable[[Any], object] | None = None)
 def _close(future: Future[Any]) -> None:
     """Have the task that is at work for an app's future give no more."""
     task = task_of(future)
-    if isinstance(task, TaskFuture):
+    if isinstance(task, Streamed):
         task.tray.close()
 
 

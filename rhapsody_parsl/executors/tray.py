@@ -1,13 +1,15 @@
-"""The pieces of one task that have come and that nobody has taken yet, at the driver."""
+"""The pieces of one task that have come and that nobody has taken yet, where they are read."""
 
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
 from rhapsody_parsl.wire.piece_messages import AHEAD, AHEAD_BYTES, More, Piece
 
-__all__ = ("Tray",)
+__all__ = ("Streamed", "Tray")
 
 log = logging.getLogger(__name__)
 
@@ -94,3 +96,22 @@ class Tray:
     def release(self) -> None:
         """Nobody reads any more; the next reader has what is there."""
         self._wake, self.read, self.lost = None, False, 0
+
+
+class Streamed(Future[Any]):
+    """The future of a task that may give pieces.
+
+    Attributes:
+        streams: Whether it is known to give some.
+    """
+
+    streams: bool
+
+    @property
+    def tray(self) -> Tray:
+        """Where they lie; made when one comes, or somebody wants to read."""
+        known: Tray | None = self.__dict__.get("_tray")
+        return known or self.__dict__.setdefault("_tray", self._new_tray())
+
+    def _new_tray(self) -> Tray:
+        raise NotImplementedError

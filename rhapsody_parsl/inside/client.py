@@ -11,6 +11,7 @@ import msgspec
 
 from rhapsody_parsl.errors import NoParent, TooManyChildren
 from rhapsody_parsl.executors.future import complete
+from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.hosts.process_tree import pin
 from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.payload import pack_call
@@ -18,6 +19,7 @@ from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAn
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.mail_messages import OpenMailbox
 from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, SubmitChildren, Task
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More
 from rhapsody_parsl.wire.shared_memory import discard
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.worker.line import Here, Line, line
@@ -28,13 +30,16 @@ _SOON = 0.01
 """Seconds: who waits no longer keeps its cores, for to lend them costs others a millisecond."""
 
 
-class ChildFuture(Future[Any]):
+class ChildFuture(Streamed):
     """The future of a task that a task submitted; `cancel` works on queued and on running tasks."""
 
-    def __init__(self, number: int, client: "Client") -> None:
+    def __init__(self, number: int, client: "Client", streams: bool) -> None:
         super().__init__()
         self.number = number
-        self._client = client
+        self._client, self.streams = client, streams
+
+    def _new_tray(self) -> Tray:
+        return Tray(self.number, self._client.ask_more)
 
     def result(self, timeout: float | None = None) -> Any:
         """Return what the task returns, once it has ended; see `concurrent.futures.Future`."""
@@ -148,7 +153,7 @@ class Client:
         if len(self._futures) >= admitted.most:
             raise TooManyChildren(admitted.most)
         payload = packed()
-        future = ChildFuture(next(self._numbers), self)
+        future = ChildFuture(next(self._numbers), self, asked.streams)
         self._futures[future.number] = future
         self._line.send(SubmitChildren(parent, [Task(future.number, admitted.spec, payload, asked.request)], keep))
         return future
@@ -216,9 +221,15 @@ class Client:
         if self._futures.pop(number, None) is not None:
             self._line.send(CancelChildren([number]))
 
-    def take(self, message: ChildAnswer | ChildrenEnded) -> None:
+    def ask_more(self, more: More) -> None:
+        """Tell a task's process what the reader of its stream has taken."""
+        self._line.send(ChildMore(more.task, more.taken, more.size, more.stop))
+
+    def take(self, message: ChildAnswer | ChildrenEnded | ChildPieces) -> None:
         """An answer has come; on the thread that listens."""
         match message:
+            case ChildPieces():
+                self._take_pieces(message)
             case ChildAnswer(order=order):
                 if reply := self._orders.pop(order, None):
                     reply.set_result(message)
@@ -229,6 +240,11 @@ class Client:
                     with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
                         complete(self._futures.pop(result.id, None), result)
                     discard(result)
+
+    def _take_pieces(self, message: ChildPieces) -> None:
+        for piece in message.pieces:
+            if future := self._futures.get(piece.id):
+                future.tray.put(piece)
 
 
 class _Own:

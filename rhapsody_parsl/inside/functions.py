@@ -2,8 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,13 +13,14 @@ from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import encode_spec
 from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.function_kinds import gives_pieces, layers
 from rhapsody_parsl.mail import message_spec
 from rhapsody_parsl.wording import clip
 
 __all__ = ("Asked", "asked", "asked_for_agent", "asked_for_message")
 
 _MOST_KNOWN = 1_000
-_MOST_LAYERS = 100
+_PIECES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -29,13 +29,15 @@ class Asked(msgspec.Struct, frozen=True):
     Attributes:
         spec: Encoded.
         request: Encoded request parameters, b"" for most tasks.
+        streams: Whether the call gives pieces.
     """
 
     spec: bytes
     request: bytes = b""
+    streams: bool = False
 
 
-_known: dict[tuple[str, bool, bytes], Asked] = {}
+_known: dict[tuple[str, bool, bool, bytes], Asked] = {}
 
 
 def asked(function: Callable[..., Any], specification: Mapping[str, Any] | None) -> Asked:
@@ -48,27 +50,29 @@ def asked(function: Callable[..., Any], specification: Mapping[str, Any] | None)
     Raises:
         InvalidTask: It can never run.
     """
-    layers = list(_layers(function))
-    inner = layers[-1]
+    found = list(layers(function))
+    inner = found[-1]
     name = clip(str(getattr(inner, "__name__", type(inner).__name__)))
     given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
-    annotation: dict[str, Any] = next(filter(None, (getattr(each, ATTRIBUTE, None) for each in layers)), {})
+    annotation: dict[str, Any] = next(filter(None, (getattr(each, ATTRIBUTE, None) for each in found)), {})
     comm = _takes_comm(inner)
-    key = (name, comm, msgspec.msgpack.encode((annotation, given)))
+    streams = _gives_pieces(inner)
+    key = (name, comm, streams, msgspec.msgpack.encode((annotation, given)))
     known = _known.get(key)
     if known is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        known = _known[key] = _checked(merge(annotation, given), name, comm)
+        known = _known[key] = _checked(merge(annotation, given), name, comm, streams)
     return known
 
 
-def _checked(merged: Mapping[str, Any], name: str, comm: bool) -> Asked:
+def _checked(merged: Mapping[str, Any], name: str, comm: bool, streams: bool) -> Asked:
     spec, request = parse(merged, name, comm)
     if spec.policy.output == "text":
         remedy = "Use subprocess.run(..., capture_output=True) and return what you need"
         raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
-    return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"")
+    streams = streams or request.get("stream") is True
+    return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"", streams)
 
 
 def asked_for_agent(kind: type, name: str, specification: Mapping[str, Any] | None) -> tuple[Asked, str]:
@@ -93,16 +97,9 @@ def asked_for_message(name: str) -> Asked:
     return Asked(message_spec(name))
 
 
-def _layers(function: Any) -> Iterator[Any]:
-    """Peel wrappers and partials off a function."""
-    for _ in range(_MOST_LAYERS):
-        yield function
-        if isinstance(function, partial):
-            function = function.func
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        else:
-            return
+def _gives_pieces(function: Any) -> bool:
+    code = getattr(function, "__code__", None)  # as each call asks, by its flags
+    return gives_pieces(function) if code is None else bool(code.co_flags & _PIECES)
 
 
 def _takes_comm(function: Any) -> bool:

@@ -36,6 +36,7 @@ class Family:
     Attributes:
         parents: Tasks that have submitted some which have not ended, with these.
         orphans: Tasks whose parent has ended, and that are to end with it.
+        released: Tasks whose parent has ended, and that live on.
         unread: Results that nobody waits for.
         has_begun: Whether a task has ever submitted one.
         agents: Tasks of which is noted when they end, or are to start anew.
@@ -46,6 +47,7 @@ class Family:
     def __init__(self) -> None:
         self.parents: dict[int, dict[int, None]] = {}
         self.orphans: list[int] = []
+        self.released: list[int] = []
         self.unread: list[Result] = []
         self._children: dict[int, _Child] = {}
         self._numbers: dict[tuple[Hashable, int], int] = {}
@@ -86,6 +88,15 @@ class Family:
         child = self._children.get(task)
         return child.depth if child else 0
 
+    def reader_of(self, task: int) -> tuple[Hashable, int]:
+        """Return whom to give the pieces of one, and how that calls it; None where nobody waits for it."""
+        child = self._children.get(task)
+        return (child.peer, child.number) if child else (None, 0)
+
+    def number_of(self, peer: Hashable, number: int) -> int:
+        """Return our number of a task that a process calls by its own; 0 for one that has ended."""
+        return self._numbers.get((peer, number), 0)
+
     def children_of(self, parent: int) -> int:
         """Return how many unfinished tasks a task has."""
         return len(self.parents.get(parent, ()))
@@ -101,6 +112,7 @@ class Family:
             self._numbers.pop((child.peer, child.number), None)
             if child.keep:
                 child.peer = None
+                self.released.append(number)
             else:
                 del self._children[number]
                 self.orphans.append(number)
@@ -114,6 +126,11 @@ class Family:
         """Return the tasks of agents that have ended, or are to start anew, since the last call."""
         over, self.agents_over = self.agents_over, []
         return over
+
+    def take_released(self) -> list[int]:
+        """Return those that live on, since the last call."""
+        released, self.released = self.released, []
+        return released
 
     def drop(self, peer: Hashable, numbers: Sequence[int]) -> list[int]:
         """A process wants these no more; return our numbers of those that had not ended."""

@@ -6,11 +6,13 @@ from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.mailboxes import Mailboxes
+from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.pilot.turns import Turns
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
 from rhapsody_parsl.wire.messages import Answered, ChildrenEnded, FromParent, SubmitChildren
+from rhapsody_parsl.wire.piece_messages import ChildMore
 from rhapsody_parsl.wire.shared_memory import check_shared, discard
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
@@ -22,12 +24,13 @@ class Parents:
 
     Args:
         core: Decides.
+        streams: What such tasks give and their readers say passes through these.
         mail: Has the messages for agents.
         turns: Has the tasks that lend their cores.
     """
 
-    def __init__(self, core: Core, mail: Mailboxes, turns: Turns) -> None:
-        self._core, self._mail, self._turns = core, mail, turns
+    def __init__(self, core: Core, streams: Streams, mail: Mailboxes, turns: Turns) -> None:
+        self._core, self._streams, self._mail, self._turns = core, streams, mail, turns
         mail.join(core)
         turns.join(core)
 
@@ -46,6 +49,8 @@ class Parents:
                 self._core.cancel(self._core.family.drop(peer, numbers), now)
             case AskChild():
                 peer.send(self._answer(message, now))
+            case ChildMore():
+                self._streams.child_more(peer, message)
             case LendCores(parent=parent):
                 self._turns.lend(parent)
             case TakeCores():
@@ -79,6 +84,7 @@ class Parents:
     def tell(self) -> None:
         """Tell processes what has ended, and remove what nobody reads."""
         family = self._core.family
+        self._streams.go_on(family.take_released())
         for peer, results in family.take_answers().items():
             if isinstance(peer, Peer):
                 peer.send(ChildrenEnded(results))

@@ -103,7 +103,6 @@ class Shell:
     ) -> None:
         self._send, self._leaving = send, leaving
         self._background = Background(leaving)
-        self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
         self._timer = Timer(self._tick)
         runs = Runs(Ledger(nodes), time.time, config.max_launches)
@@ -132,7 +131,9 @@ class Shell:
         self._mail, turns = Mailboxes(self, partial(checkpoint_of, self.context.logs)), Turns(self)
         self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail, TURN: turns}
         self.core = self._core(config, runs)
-        self._parents, self.reports = Parents(self.core, self._mail, turns), Reports(self.core, runtimes)
+        self.streams = Streams(send, self.core.family)
+        self._parents = Parents(self.core, self.streams, self._mail, turns)
+        self.reports = Reports(self.core, runtimes)
         self._set_windows(config.services)
         changes.listen(self._host_changed)
         runs.for_services.on_change = self._room_changed

@@ -20,7 +20,7 @@ from rhapsody_parsl.wire.messages import (
     Task,
     Work,
 )
-from rhapsody_parsl.wire.piece_messages import Piece, Pieces
+from rhapsody_parsl.wire.piece_messages import ChildPieces, Piece, Pieces
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -34,7 +34,7 @@ _encoder = msgspec.msgpack.Encoder()
 _FIELDS: dict[type, str] = {
     **dict.fromkeys((Deliver, Submit, SubmitChildren, Work), "tasks"),
     **dict.fromkeys((Answered, ChildrenEnded, Done, Results), "results"),
-    Pieces: "pieces",
+    **dict.fromkeys((ChildPieces, Pieces), "pieces"),
 }
 """The messages that carry payloads, and where."""
 

@@ -17,7 +17,7 @@ from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
-from rhapsody_parsl.wire.piece_messages import More, Pieces
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
@@ -367,8 +367,10 @@ class Answered(Tagged, frozen=True):
     results: list[Result]
 
 
-FromParent = AskChild | SubmitChildren | CancelChildren | OpenMailbox | Answered | Rested | LendCores | TakeCores
-ToParent = ChildAnswer | ChildrenEnded | Deliver
+FromParent = (
+    AskChild | SubmitChildren | CancelChildren | ChildMore | OpenMailbox | Answered | Rested | LendCores | TakeCores
+)
+ToParent = ChildAnswer | ChildrenEnded | ChildPieces | Deliver
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
 ToPilot = ToCore | Tunnelled

@@ -7,7 +7,7 @@ import msgspec
 
 from rhapsody_parsl.wire.tagged import Tagged
 
-__all__ = ("AHEAD", "AHEAD_BYTES", "More", "Piece", "Pieces")
+__all__ = ("AHEAD", "AHEAD_BYTES", "ChildMore", "ChildPieces", "More", "Piece", "Pieces")
 
 AHEAD, AHEAD_BYTES = 32, 4 * 1024 * 1024
 """Pieces, and their bytes, that a reader has not taken; then the producer waits. Two pieces may be of any size.
@@ -33,6 +33,21 @@ class Pieces(Tagged, frozen=True):
 
 class More(Tagged, frozen=True):
     """A reader has taken so many pieces of a task, of so many bytes together; with `stop` it wants no more."""
+
+    task: int
+    taken: int
+    size: int
+    stop: bool = False
+
+
+class ChildPieces(Tagged, frozen=True):
+    """Tasks that a task submitted gave these; they are told by the numbers of the process that has submitted them."""
+
+    pieces: list[Piece]
+
+
+class ChildMore(Tagged, frozen=True):
+    """The same as `More`, of the process that has submitted the task, by its number."""
 
     task: int
     taken: int

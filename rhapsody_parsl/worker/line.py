@@ -13,6 +13,7 @@ from typing import Protocol
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.child_messages import ChildAnswer
 from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, ToParent
+from rhapsody_parsl.wire.piece_messages import ChildPieces
 from rhapsody_parsl.worker.inbox import Inbox
 from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
 
@@ -48,7 +49,7 @@ class Here:
 
     line: Line | None = None
     pid = 0
-    heard: Callable[[ChildAnswer | ChildrenEnded], None] | None = None
+    heard: Callable[[ChildAnswer | ChildrenEnded | ChildPieces], None] | None = None
     delivered: Callable[[Deliver], None] | None = None
     endpoint = ""
 

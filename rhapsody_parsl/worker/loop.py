@@ -26,7 +26,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
     WorldFacts,
 )
-from rhapsody_parsl.wire.piece_messages import More
+from rhapsody_parsl.wire.piece_messages import ChildPieces, More
 from rhapsody_parsl.wire.shared_memory import deliver, opened
 from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
@@ -76,7 +76,7 @@ class Ear:
                 self.inbox.put(work)
             case Recall() as recall:
                 return self._recall(recall)
-            case ChildAnswer() | ChildrenEnded() | Deliver():
+            case ChildAnswer() | ChildrenEnded() | ChildPieces() | Deliver():
                 line.take(message)
             case More(task=task) as more:
                 if flow := self._outbox.flows.get(task):

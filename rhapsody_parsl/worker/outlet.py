@@ -1,10 +1,10 @@
 """Where the pieces of a task go that is a generator, and how far it may be ahead of their reader."""
 
-import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rhapsody_parsl.function_kinds import gives_pieces
 from rhapsody_parsl.wire.piece_messages import Piece
 from rhapsody_parsl.worker.flow import Flow
 
@@ -41,11 +41,7 @@ class Outlet:
 
     def takes(self, function: Callable[..., Any]) -> bool:
         """Whether the generator that a function has returned is one whose pieces go here."""
-        if not self.stated:
-            return True
-        inner = inspect.unwrap(function)
-        kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-        return any(kind(each) for kind in kinds for each in (inner, getattr(type(inner), "__call__", None)))  # noqa: B004 - the method itself
+        return not self.stated or gives_pieces(function)
 
     @contextmanager
     def opened(self) -> Iterator[Flow]:

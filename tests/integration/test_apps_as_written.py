@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from parsl import Config, bash_app, python_app
 from parsl.app.errors import AppTimeout, BashExitFailure
 from parsl.executors.errors import InvalidResourceSpecification
 
-from rhapsody_parsl import Completed, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor
+from rhapsody_parsl import Completed, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService, stream
 from rhapsody_parsl.errors import WalltimeExceeded
+from testing.fake_openai import COMMAND
 from tests.integration import apps, written
 
 TIMEOUT = 60
@@ -35,7 +37,10 @@ TEXT = {"output": "text"}
 def block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
     """A block of all runtimes; each starts with the first test that wants it."""
     runtimes = [LocalRuntime(), DragonRuntime(), MPIRuntime()]
-    executor = RhapsodyExecutor(label="all", runtimes=runtimes, default_runtime="local", cores_per_node=2)
+    model = VLLMService("assistant", model="m", cores=0, server="command", executable=COMMAND)
+    executor = RhapsodyExecutor(
+        label="all", runtimes=runtimes, services=[model], default_runtime="local", cores_per_node=2
+    )
     folder = str(tmp_path_factory.mktemp("written"))
     with parsl.load(Config(executors=[executor], run_dir=folder, initialize_logging=False, strategy="none")):
         yield executor
@@ -54,6 +59,31 @@ def test_async_def(way: dict[str, Any], block: RhapsodyExecutor) -> None:
 @pytest.mark.parametrize("form", written.FORMS)
 def test_what_parsl_takes_for_an_app_works(form: str, block: RhapsodyExecutor) -> None:
     assert python_app(written.FORMS[form])(21).result(TIMEOUT) == 42
+
+
+@pytest.mark.parametrize("form", sorted(set(written.FORMS) - {"builtin"}))  # it makes no text
+def test_what_parsl_takes_for_an_app_is_the_body_of_a_request(form: str, block: RhapsodyExecutor) -> None:
+    body = python_app(written.FORMS[form])
+    assert body("ab", parsl_resource_specification={"service": "assistant"}).result(TIMEOUT) == "baba"  # reversed
+
+
+def test_bodies_of_requests_have_variables_and_folders_of_their_own(block: RhapsodyExecutor, tmp_path: Path) -> None:
+    body = python_app(written.surroundings)
+    wanted: list[dict[str, Any]] = [{}, {"env": {"MESH": "fine"}, "cwd": str(tmp_path)}, {"sandbox": True}]
+    futures = [body(parsl_resource_specification={"service": "assistant", **keys}) for keys in wanted * 3]
+    plain, changed, apart = ({future.result(TIMEOUT)[::-1] for future in futures[kind::3]} for kind in range(3))
+    assert plain == {f"None {os.getcwd()} None"}
+    assert changed == {f"fine {tmp_path} None"}
+    folders = [set(said.split()[1:]) for said in apart]
+    assert [len(folder) for folder in folders] == [1, 1, 1]  # it stands in it, and three have three
+    assert not any(Path(name).exists() for folder in folders for name in folder)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("form", written.GENERATORS)
+def test_generators_under_whatever_is_around_them_on_ranks(form: str, block: RhapsodyExecutor) -> None:
+    future = block.submit(written.GENERATORS[form], {"num_ranks": 2}, 3)
+    assert [*stream(future), future.result(TIMEOUT)] == [0, 1, 2, 3]
 
 
 @pytest.mark.mpi

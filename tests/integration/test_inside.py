@@ -18,7 +18,7 @@ from rhapsody_parsl.errors import NoParent, WorkerLost
 from rhapsody_parsl.inside.executor import block as block_of_this_task
 from testing.fake_openai import COMMAND
 from testing.waiting import until
-from tests.integration import parents
+from tests.integration import parents, readers
 
 TIMEOUT = 60
 WAYS: dict[str, dict[str, Any]] = {
@@ -158,7 +158,7 @@ def test_people_see_whose_child_a_task_is(block: RhapsodyExecutor, folder: Path)
 DRIVER = """
 import sys, time
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
-from tests.integration import parents
+from tests.integration import parents, readers
 
 with RhapsodyExecutor(label="gone", runtimes=[LocalRuntime()], cores_per_node=2) as executor:
     executor.submit(parents.waits, {"cores": 0}, sys.argv[1], 2)
@@ -173,3 +173,27 @@ def test_nothing_is_left_when_the_driver_is_killed(folder: Path) -> None:
         finally:
             driver.kill()
     until(lambda: all(map(gone, [*pids(folder), int((folder / "parent").read_text())])), TIMEOUT)
+
+
+@pytest.mark.parametrize("way", EACH_WAY)
+def test_a_task_reads_the_pieces_of_its_tasks(way: dict[str, Any], block: RhapsodyExecutor) -> None:
+    child = {key: way[key] for key in ("runtime", "isolation") if key in way}
+    assert block.submit(readers.reads, way, child).result(TIMEOUT) == [True, readers.MANY, True, 8 << 20]
+
+
+@pytest.mark.mpi
+def test_pieces_of_a_gang_and_of_a_model_in_a_task(block: RhapsodyExecutor) -> None:
+    assert block.submit(readers.awaits, FREE).result(TIMEOUT) == sum(range(readers.MANY))
+    assert block.submit(readers.on_ranks, FREE).result(TIMEOUT) == list(range(40))
+    assert block.submit(readers.asks, FREE, "stressed").result(TIMEOUT) == ("desserts", "desserts")
+
+
+def test_a_stream_in_a_task_ends_as_its_task_does(block: RhapsodyExecutor, tmp_path: Path) -> None:
+    said = block.submit(readers.others, FREE, str(tmp_path)).result(TIMEOUT)
+    assert said == [None, True, "no stream", 2, 1, 2, "well"]
+
+
+def test_a_generator_that_nobody_can_read_any_more_goes_on(block: RhapsodyExecutor, tmp_path: Path) -> None:
+    mark = tmp_path / "written"
+    block.submit(readers.leaves_one, FREE, str(mark)).result(TIMEOUT)
+    until(mark.exists, 30)

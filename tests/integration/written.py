@@ -3,8 +3,10 @@
 import asyncio
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
+
+from rhapsody_parsl import annotate
 
 
 async def doubled(number: int, comm: Any = None) -> int:
@@ -14,6 +16,21 @@ async def doubled(number: int, comm: Any = None) -> int:
 
 def plainly(number: int, comm: Any = None) -> int:
     return 2 * number
+
+
+def counted(number: int, comm: Any = None) -> Generator[int, None, int]:
+    yield from range(number)
+    return number
+
+
+class Counter:
+    def __call__(self, number: int, comm: Any = None) -> Generator[int, None, int]:
+        yield from range(number)
+        return number
+
+
+def surroundings() -> str:
+    return f"{os.environ.get('MESH')} {os.getcwd()} {os.environ.get('RHAPSODY_SANDBOX')}"
 
 
 async def fails(comm: Any = None) -> None:
@@ -62,4 +79,10 @@ FORMS: dict[str, Callable[..., Any]] = {
     "static method": Doubler.static,
     "lambda": lambda number: 2 * number,
     "builtin": (2).__mul__,
+}
+
+GENERATORS: dict[str, Callable[..., Any]] = {
+    "function": counted,
+    "partial of annotated": functools.partial(annotate({"priority": 1})(counted)),
+    "callable object": Counter(),
 }

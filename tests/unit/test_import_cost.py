@@ -31,6 +31,8 @@ def loaded(statement: str) -> set[str]:
     ("import rhapsody_parsl.worker.loop, rhapsody_parsl.worker.call", HEAVY | {"asyncio", "ssl", "zmq"}),
     ("import rhapsody_parsl.worker.once, rhapsody_parsl.worker.prompt", HEAVY | {"asyncio", "zmq"}),
     ("from rhapsody_parsl import block, service, time_left", HEAVY | {"asyncio", "zmq"}),  # a task pays for these
+    ("from rhapsody_parsl import cancel, stream", HEAVY),  # as for these
+    ("from rhapsody_parsl import node, tool", HEAVY | {"langchain_core"}),  # so may a task that is an agent
     ("import rhapsody_parsl.hosts.guard", HEAVY | {"asyncio", "msgspec", "psutil", "shutil", "zmq"}),
     ("import rhapsody_parsl.executors.executor", HEAVY - {"parsl"}),
     ("import rhapsody_parsl.cli.main", HEAVY | {"globus_compute_endpoint", "zmq"}),

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
 
 import msgspec
 
+from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError
@@ -20,17 +22,33 @@ from rhapsody_parsl.wire.states import RuntimeState
 __all__ = ("PromptWorkers",)
 
 
+class _Body(NamedTuple):
+    """A body, and where it runs.
+
+    Attributes:
+        task: Its task.
+        setting: Its variables, its working directory, and whether it has a folder of its own.
+    """
+
+    task: Task
+    setting: PolicyValue
+
+
 class _Slot:
-    """A request worker's place: a run, and the tasks it was given.
+    """A request worker's place: a number, as that of a run, and the bodies it was given.
 
     Attributes:
         dropped: Those of the tasks that are to end, and with them the worker; the place gets no others then.
     """
 
     def __init__(self, number: int) -> None:
-        self.run = Run(number, TaskSpec(name="requests", runtime="vllm"))
-        self.tasks: dict[int, Task] = {}
+        self.number = number
+        self.bodies: dict[int, _Body] = {}
         self.dropped: set[int] = set()
+
+    def run(self, setting: PolicyValue | None = None) -> Run:
+        """Return it as a run, whose tasks are where the setting says."""
+        return Run(self.number, TaskSpec(name="requests", runtime="vllm", policy=setting or PolicyValue()))
 
 
 class PromptWorkers:
@@ -55,7 +73,7 @@ class PromptWorkers:
         self._count = 0
         for _ in range(workers):
             self._open_slot()
-        self._waiting: dict[int, Task] = {}
+        self._waiting: dict[int, _Body] = {}
         self._durations = Prefetch(least=1)
         private = msgspec.structs.replace(context, events=self)
         self._workers = LocalWorkers(private, "vllm")
@@ -69,9 +87,15 @@ class PromptWorkers:
         """End the workers; idempotent."""
         await self._workers.stop()
 
-    def put(self, tasks: Sequence[Task]) -> None:
-        """Run these."""
-        self._waiting.update((task.id, task) for task in tasks)
+    def put(self, tasks: Sequence[Task], policy: PolicyValue) -> None:
+        """Run these.
+
+        Args:
+            tasks: Of one specification.
+            policy: Its own.
+        """
+        setting = PolicyValue(env=policy.env, cwd=policy.cwd, sandbox=policy.sandbox)
+        self._waiting.update((task.id, _Body(task, setting)) for task in tasks)
         self._feed()
 
     def drop(self, task: int) -> None:
@@ -79,16 +103,16 @@ class PromptWorkers:
         if self._waiting.pop(task, None) is not None:
             return
         for slot in list(self._slots.values()):
-            if task in slot.tasks:
+            if task in slot.bodies:
                 self._drop_from(slot, task)
 
     def _drop_from(self, slot: _Slot, task: int) -> None:
         slot.dropped.add(task)
         if len(slot.dropped) == 1:
-            others = [other for other in slot.tasks if other != task]
-            self._workers.pool.cancel(slot.run, others, kill=False)  # not to be lost with the worker
+            others = [other for other in slot.bodies if other != task]
+            self._workers.pool.cancel(slot.run(), others, kill=False)  # not to be lost with the worker
             self._open_slot()
-        self._workers.pool.cancel(slot.run, [task], kill=True)
+        self._workers.pool.cancel(slot.run(), [task], kill=True)
 
     # --- what the workers tell (the `Events` protocol; runs are slots) -------------------------------------------
 
@@ -96,7 +120,7 @@ class PromptWorkers:
         """Bodies ended."""
         slot = self._slots[run]
         for result in results:
-            slot.tasks.pop(result.id, None)
+            slot.bodies.pop(result.id, None)
             self._durations.learn(result.seconds)
         self._close_if_over(slot)
         self._on_results(results)
@@ -105,7 +129,7 @@ class PromptWorkers:
     def returned(self, run: int, tasks: Sequence[int]) -> None:
         """A worker had not begun these."""
         slot = self._slots[run]
-        returned = {task: slot.tasks.pop(task) for task in tasks if task in slot.tasks}
+        returned = {task: slot.bodies.pop(task) for task in tasks if task in slot.bodies}
         self._put_back(slot, returned)
         self._close_if_over(slot)
         self._feed()
@@ -115,9 +139,9 @@ class PromptWorkers:
         slot = self._slots[run]
         if isinstance(error, BackendFailed):
             untouched = ()  # a request worker that does not start is no reason to start others without an end
-        gone = [task for task in slot.tasks if task not in untouched and task not in slot.dropped]
-        self._put_back(slot, {number: task for number, task in slot.tasks.items() if number in untouched})
-        slot.tasks.clear()
+        gone = [task for task in slot.bodies if task not in untouched and task not in slot.dropped]
+        self._put_back(slot, {number: body for number, body in slot.bodies.items() if number in untouched})
+        slot.bodies.clear()
         if slot.dropped:
             del self._slots[run]
         if gone:
@@ -147,12 +171,12 @@ class PromptWorkers:
 
     def _close_if_over(self, slot: _Slot) -> None:
         """The task that was dropped ended before its worker could: the worker is free for another place."""
-        if slot.dropped and not slot.tasks:
-            del self._slots[slot.run.id]
-            self._workers.pool.end(slot.run)
+        if slot.dropped and not slot.bodies:
+            del self._slots[slot.number]
+            self._workers.pool.end(slot.run())
 
-    def _put_back(self, slot: _Slot, tasks: dict[int, Task]) -> None:
-        wanted = {number: task for number, task in tasks.items() if number not in slot.dropped}
+    def _put_back(self, slot: _Slot, bodies: dict[int, _Body]) -> None:
+        wanted = {number: body for number, body in bodies.items() if number not in slot.dropped}
         self._waiting = {**wanted, **self._waiting}
 
     # --- feeding -------------------------------------------------------------------------------------------------
@@ -161,12 +185,22 @@ class PromptWorkers:
         """Give each worker that runs low a fair part of what waits."""
         most = self._durations.count
         usable = [slot for slot in self._slots.values() if not slot.dropped]
-        for slot in sorted(usable, key=lambda slot: len(slot.tasks)):
+        for slot in sorted(usable, key=lambda slot: len(slot.bodies)):
             if not self._waiting:
                 return
-            if len(slot.tasks) > most // 2:
+            if len(slot.bodies) > most // 2:
                 continue
-            count = min(most - len(slot.tasks), math.ceil(len(self._waiting) / len(usable)))
-            tasks = [self._waiting.pop(task) for task in list(self._waiting)[:count]]
-            slot.tasks.update((task.id, task) for task in tasks)
-            self._workers.feed(slot.run, tasks, "prompt", self._environment)
+            count = min(most - len(slot.bodies), math.ceil(len(self._waiting) / len(usable)))
+            bodies = self._first(count)
+            slot.bodies.update((body.task.id, body) for body in bodies)
+            run, tasks = slot.run(bodies[0].setting), [body.task for body in bodies]
+            self._workers.feed(run, tasks, "prompt", self._environment)
+
+    def _first(self, most: int) -> list[_Body]:
+        """Take the first that wait, as long as they run in one setting."""
+        setting = next(iter(self._waiting.values())).setting
+        alike = takewhile(lambda body: body.setting == setting, self._waiting.values())
+        taken = list(islice(alike, most))
+        for body in taken:
+            del self._waiting[body.task.id]
+        return taken

@@ -74,7 +74,7 @@ class VLLM:
             for task in tasks:
                 self._finish(self._requests[task.id], failed(task.id, error))
         else:
-            self._prompts.put(tasks)
+            self._prompts.put(tasks, spec.policy)
 
     def end(self, run: Run) -> None:
         """Nothing worked for this run alone."""

@@ -1,17 +1,21 @@
 """A process's conversation with the pilot, with a line that the test answers."""
 
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
+from rhapsody_parsl import annotate, stream
 from rhapsody_parsl.errors import NoParent, TooDeep, TooManyChildren
 from rhapsody_parsl.inside.client import ChildFuture, Client
 from rhapsody_parsl.inside.functions import asked
 from rhapsody_parsl.payload import open_call, pack_result
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Result, SubmitChildren, failed
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, Piece
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 
 
@@ -171,3 +175,32 @@ def test_a_turn_that_can_never_come_is_none() -> None:
     with line.client.waiting([Future()]):
         pass
     assert len(orders) == 1
+
+
+def test_pieces_find_their_futures_and_the_reader_is_heard() -> None:
+    line = FakeLine()
+    future = line.submit()
+    pieces = stream(future)
+    line.client.take(ChildPieces([Piece(future.number, 0, pack_result("a")), Piece(99, 0, pack_result("b"))]))
+    assert next(pieces) == "a"
+    pieces.close()
+    assert line.sent[-1] == ChildMore(future.number, 1, len(pack_result("a")), stop=True)
+    assert len(future.tray) == 0
+
+
+def test_whether_a_call_gives_pieces_is_known_when_it_is_submitted() -> None:
+    class Counter:
+        def __call__(self) -> Iterator[int]:
+            yield 1
+
+    def counted() -> Iterator[int]:
+        yield 1
+
+    functions: list[Any] = [
+        double,
+        counted,
+        partial(counted),
+        Counter(),
+        annotate({"service": "m", "stream": True})(double),
+    ]
+    assert [asked(function, None).streams for function in functions] == [False, True, True, True, True]

@@ -25,7 +25,7 @@ from rhapsody_parsl.wire.messages import (
     ToPilot,
     Work,
 )
-from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
+from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More, Piece, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, NodeFacts, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState, TaskState
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
@@ -128,6 +128,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
     Exceeded: st.builds(Exceeded, numbers, numbers), More: st.builds(More, numbers, numbers, numbers, st.booleans()),
+    ChildMore: st.builds(ChildMore, numbers, numbers, numbers, st.booleans()),
+    ChildPieces: st.builds(ChildPieces, st.lists(st.builds(Piece, numbers, numbers, payloads), max_size=3)),
     Pieces: st.builds(Pieces, numbers, st.lists(st.builds(Piece, numbers, numbers, payloads), max_size=3)),
     door.TunnelOpen: st.builds(door.TunnelOpen, numbers), door.TunnelEnd: st.builds(door.TunnelEnd, numbers),
     door.TunnelData: st.builds(door.TunnelData, numbers, payloads),

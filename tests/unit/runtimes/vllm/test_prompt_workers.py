@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.runtimes.vllm import prompt_workers
@@ -20,6 +21,7 @@ class FakeWorkers:
 
     def __init__(self, context: Context, owner: str) -> None:
         self.fed: list[tuple[int, list[int]]] = []
+        self.settings: list[PolicyValue] = []
         self.cancelled: list[tuple[int, list[int], bool]] = []
         self.ended: list[int] = []
         self.pool = self
@@ -27,6 +29,7 @@ class FakeWorkers:
     def feed(self, run: Run, tasks: Sequence[Task], mode: str, env: dict[str, str]) -> None:
         assert mode == "prompt"
         self.fed.append((run.id, [task.id for task in tasks]))
+        self.settings.append(run.spec.policy)
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
         self.cancelled.append((run.id, list(tasks), kill))
@@ -54,7 +57,10 @@ class Bench:
         self.lost += tasks
 
     def put(self, *tasks: int) -> None:
-        self.prompts.put([Task(task, b"", b"") for task in tasks])
+        self.put_in(PolicyValue(), *tasks)
+
+    def put_in(self, policy: PolicyValue, *tasks: int) -> None:
+        self.prompts.put([Task(task, b"", b"") for task in tasks], policy)
 
     def done(self, run: int, *tasks: int, seconds: float = 1e-4) -> None:
         self.prompts.done(run, [Result(task, PROMPT, b"", seconds) for task in tasks])
@@ -79,6 +85,20 @@ def test_long_bodies_do_not_wait_behind_each_other() -> None:
     bench.put(1, 2, 3)
     bench.done(1, 1, seconds=2.0)
     assert bench.workers.fed == [(1, [1]), (1, [2])]
+
+
+def test_bodies_of_different_settings_travel_apart() -> None:
+    bench = Bench(1)
+    bench.put(1)
+    bench.put_in(PolicyValue(env=(("MESH", "fine"),), priority=2), 2, 3)
+    bench.put_in(PolicyValue(env=(("MESH", "fine"),), priority=3), 4)
+    bench.put_in(PolicyValue(sandbox=True), 5)
+    for number in range(1, 6):
+        bench.done(1, number)
+    assert bench.workers.fed == [(1, [1]), (1, [2, 3, 4]), (1, [5])]
+    assert [(policy.env, policy.sandbox) for policy in bench.workers.settings] == [
+        ((), False), ((("MESH", "fine"),), False), ((), True)
+    ]  # fmt: skip
 
 
 def test_a_dropped_body_that_waits_is_forgotten() -> None:

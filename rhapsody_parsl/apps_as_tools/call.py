@@ -1,0 +1,96 @@
+"""An agent's call of an app: it is made where there is a block, waited for, and stopped when nobody wants it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from rhapsody_parsl.apps_as_tools.signature import function_of, is_app, is_bash
+from rhapsody_parsl.executors.cancelling import cancel
+from rhapsody_parsl.inside.executor import block
+from rhapsody_parsl.programs import Completed
+from rhapsody_parsl.telling import notes_of, said
+from rhapsody_parsl.worker.line import line
+
+__all__ = ("Call", "outcome", "told", "value_of")
+
+_EVERY = 1.0
+"""Seconds between two words of progress."""
+
+
+class Call:
+    """Calls an app, or a function as one: inside a task the task's block runs it, elsewhere the loaded executors.
+
+    Args:
+        app: An app of Parsl's or a function, annotated or not.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Submit a call."""
+        if line() is not None and not is_bash(self._app):
+            return block().submit(function_of(self._app), *args, **kwargs)
+        if not is_app(self._app):
+            from parsl import python_app  # noqa: PLC0415 - a task that has a block need not load it
+
+            self._app = python_app(self._app)
+        future: Future[Any] = self._app(*args, **kwargs)
+        return future
+
+
+async def outcome(future: "Future[Any]", tell: Callable[[float], Awaitable[None]] | None = None) -> Any:
+    """Wait for a call and return its value; stop the task when the one who waits is cancelled.
+
+    Args:
+        future: The call's.
+        tell: Awaited every second with the seconds that it has taken.
+
+    Raises:
+        BaseException: Whatever the call raises.
+    """
+    began, ended = time.monotonic(), _ended(future)
+    try:
+        while not future.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY if tell else None):
+                    await ended.wait()
+                    break
+            if tell:
+                await tell(round(time.monotonic() - began, 1))
+    except asyncio.CancelledError:
+        cancel(future)
+        raise
+    return value_of(future)
+
+
+def _ended(future: "Future[Any]") -> asyncio.Event:
+    """Return what is set, on this loop, when a future is done."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits
+            loop.call_soon_threadsafe(event.set)
+
+    future.add_done_callback(tell)
+    return event
+
+
+def value_of(future: "Future[Any]") -> Any:
+    """Wait for a call and return its value; what a program wrote as a dict.
+
+    Raises:
+        BaseException: Whatever the call raises.
+    """
+    value = future.result()
+    return msgspec.structs.asdict(value) if isinstance(value, Completed) else value
+
+
+def told(problem: BaseException) -> str:
+    """Return what a call raised, for a model to read: its notes have the last words of programs."""
+    return "\n".join([said(problem), *notes_of(problem)])
