@@ -29,12 +29,21 @@ class AgentListener:
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which an agent counts as lost.
         bind: Where to listen.
+        use_every: Seconds between two words of an agent on how much its host works; 0 wants none.
     """
 
     def __init__(
-        self, address: str, hosts: int, *, period: float, threshold: float, bind: str = "tcp://0.0.0.0"
+        self,
+        address: str,
+        hosts: int,
+        *,
+        period: float,
+        threshold: float,
+        bind: str = "tcp://0.0.0.0",
+        use_every: float = 0.0,
     ) -> None:
         self._address, self._period, self._threshold = address, period, threshold
+        self._use_every = use_every
         self._keys = Keys.fresh()
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
@@ -75,6 +84,7 @@ class AgentListener:
             period=self._period,
             threshold=self._threshold,
             path=sys.path,
+            use_every=self._use_every,
         )
         return line, msgspec.json.encode(settings) + b"\n"
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from rhapsody_parsl.hosts.probe import HostFacts
+from rhapsody_parsl.hosts.use import HostUse
 
 __all__ = (
     "Begun",
@@ -18,6 +19,7 @@ __all__ = (
     "Settings",
     "Start",
     "ToAgent",
+    "Uses",
 )
 
 
@@ -32,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which the other end counts as lost.
         path: Where Python's modules are.
+        use_every: Seconds between two words on how much the host works; 0 wants none.
     """
 
     address: str
@@ -41,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True):
     period: float
     threshold: float
     path: list[str]
+    use_every: float = 0.0
 
 
 class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
@@ -148,5 +152,11 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     begun: dict[str, int] = {}
 
 
+class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
+    """How much the host works; said again when that has changed."""
+
+    use: HostUse
+
+
 ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill
-FromAgent = Relayed | Hello | Begun | Ended
+FromAgent = Relayed | Hello | Begun | Ended | Uses

@@ -13,6 +13,7 @@ from rhapsody_parsl.errors import NoParent, TooManyChildren
 from rhapsody_parsl.executors.future import complete
 from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.trace_context import entered
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import ChildrenEnded, SubmitChildren, Task, ToParent
@@ -109,7 +110,7 @@ class Client:
         admitted = self._admission(parent, asked, keep)
         if len(self._futures) >= admitted.most:
             raise TooManyChildren(admitted.most)
-        payload = pack_call(function, args, kwargs)
+        payload = pack_call(function, args, kwargs, entered())
         future = ChildFuture(next(self._numbers), self)
         self._futures[future.number] = future
         self._line.send(SubmitChildren(parent, [Task(future.number, admitted.spec, payload, asked.request)], keep))

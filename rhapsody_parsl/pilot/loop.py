@@ -14,6 +14,7 @@ from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.shell import Shell
+from rhapsody_parsl.pilot.use import BlockUse
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.door import Tunnelled
@@ -73,6 +74,7 @@ class Pilot:
             leaving=self._leaving,
         )
         self._core = self._shell.core
+        self._use = BlockUse(nodes, hosts, self._send) if config.record else None
 
     async def run(self) -> None:
         """Serve the driver until told to leave or the driver is gone."""
@@ -80,6 +82,8 @@ class Pilot:
             await self._connect()
             self._shell.start()
             self._background.spawn(self._report(), "report")
+            if self._use:
+                self._background.spawn(self._use.serve(), "use of the nodes")
             await self._leaving.wait()
         finally:
             await self._close()
@@ -151,6 +155,8 @@ class Pilot:
         log.info("leaving: %s", reason)
         begun = self._core.begun()
         self._background.cancel()
+        if self._use:
+            self._use.close()
         await self._shell.close()
         self._send(Goodbye(reason, begun))
         if self._link:

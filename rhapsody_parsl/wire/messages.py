@@ -21,6 +21,7 @@ from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
+from rhapsody_parsl.wire.use import Used
 
 VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -353,7 +354,7 @@ class ChildrenEnded(Tagged, frozen=True):
 FromParent = AskChild | SubmitChildren | CancelChildren
 ToParent = ChildAnswer | ChildrenEnded
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
-FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
+FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | Goodbye
 ToPilot = ToCore | Tunnelled
 FromPilot = FromCore | Tunnelled
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent | More

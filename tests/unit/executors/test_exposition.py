@@ -1,6 +1,7 @@
 from rhapsody_parsl.executors.exposition import exposition
 from rhapsody_parsl.wire.reports import NodeFacts, TaskCounts
 from rhapsody_parsl.wire.totals import ExecutorTotals, Totals
+from rhapsody_parsl.wire.use import GpuUse, NodeUse
 from rhapsody_parsl.wire.views import BlockView, ExecutorView, LeaseView, ShareView
 
 
@@ -10,6 +11,7 @@ def test_the_state_of_an_executor_as_prometheus_reads_it() -> None:
         id="0", state="connected", nodes=(NodeFacts(name="n0", cores=4, gpus=1.0),), cores=4,
         tasks=TaskCounts(queued=3, running=1), runtimes={}, services=(), lost_nodes=(), leases=(lease, lease),
         waits={"cores": 3}, ends_at=None,
+        use={"n0": NodeUse(cpu=0.25, memory=16.0, gpus=(GpuUse(busy=0.5, memory=70.5),))},
     )  # fmt: skip
     totals = ExecutorTotals(Totals(done=2), {"mpi": Totals(done=12_345_678, lost=1)}, {})
     text = exposition(ExecutorView(label='a "lab"', outstanding=4, totals=totals, blocks=(block,)))
@@ -20,6 +22,10 @@ def test_the_state_of_an_executor_as_prometheus_reads_it() -> None:
         'rhapsody_block_waits{block="0",waits_for="cores"} 3',
         'rhapsody_node_units_leased{block="0",node="n0",unit="core",runtime="mpi"} 4',
         'rhapsody_node_units_leased{block="0",node="n0",unit="gpu",runtime="mpi"} 2',
+        'rhapsody_node_cpu_ratio{block="0",node="n0"} 0.25',
+        'rhapsody_node_memory_used_bytes{block="0",node="n0"} 16000000000',
+        'rhapsody_gpu_busy_ratio{block="0",node="n0",gpu="0"} 0.5',
+        'rhapsody_gpu_memory_used_bytes{block="0",node="n0",gpu="0"} 70500000000',
     ):
         assert line.replace("{", r'{executor="a \"lab\"",') in lines
     assert lines.count("# TYPE rhapsody_block_tasks gauge") == 1

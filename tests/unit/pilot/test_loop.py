@@ -33,3 +33,19 @@ def test_what_has_ended_is_told_before_the_goodbye(tmp_path: Path, monkeypatch: 
     assert isinstance(results, Results)
     assert [(result.id, result.kind) for result in results.results] == [(1, FAILED)]
     assert goodbye == Goodbye("it was told to by a signal", [])
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_nobody_looks_at_the_nodes_where_no_record_is_wanted(tmp_path: Path, record: bool) -> None:
+    config = BlockConfig(
+        label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs"),
+        record=record,
+    )  # fmt: skip
+
+    async def live() -> None:
+        pilot = Pilot(config, "0", tmp_path / "own", nodes=[make_node("n0", 4)], hosts={}, changes=HostChanges())
+        assert (pilot._use is not None) is record
+        pilot.leave("it was told to")
+        await pilot._close()
+
+    asyncio.run(live())
