@@ -56,6 +56,9 @@ class Observed(Standalone):
             from rhapsody_parsl.telemetry.setting_up import set_up  # noqa: PLC0415 - only who wants it pays for it
 
             set_up()
+            from rhapsody_parsl.telemetry.parsl_context import carry  # noqa: PLC0415 - as above
+
+            carry()
             from rhapsody_parsl.telemetry.telemetry import Telemetry  # noqa: PLC0415 - as above
 
             self._spans = Telemetry(self.label)
