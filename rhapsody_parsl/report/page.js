@@ -305,7 +305,7 @@ function watchUse() {
 
 const CHARTS = [
   ["cores", "Cores in use", "cores"], ["gpus", "GPUs in use", "GPUs"],
-  ["ended", "Tasks that ended", "tasks per second"], ["waiting", "Tasks that waited, by what they waited for", "tasks"],
+  ["running", "Tasks that ran", "tasks"], ["ended", "Tasks that ended", "tasks per second"], ["waiting", "Tasks that waited, by what they waited for", "tasks"],
 ];
 
 function drawChart(canvas, name, label) {

@@ -38,6 +38,7 @@ def data_of(run: RunRecord) -> dict[str, Any]:
         "cores": series.Series(
             series.in_use(run, bins, lambda share: len(share.cores)), series.capacity(run, bins)
         ).as_data(),
+        "running": series.Series(series.running(run, bins), []).as_data(),
         "ended": series.Series(series.ended(run, bins), []).as_data(),
         "waiting": series.Series(series.waiting(run, bins), []).as_data(),
     }
