@@ -4,7 +4,8 @@ It stays until the next task of the process enters its own: with telemetry each 
 """
 
 import os
-from importlib.util import find_spec
+from collections.abc import Callable
+from functools import cache
 
 __all__ = ("VARIABLE", "enter", "entered")
 
@@ -26,9 +27,20 @@ def entered() -> str:
 def enter(traceparent: str) -> None:
     """Be in a span; where OpenTelemetry is not installed, only what is started is told of it."""
     _Here.trace = os.environ[VARIABLE] = traceparent
-    if find_spec("opentelemetry") is None:
-        return
-    from opentelemetry.context import Context, attach  # noqa: PLC0415 - only with telemetry
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - as above
+    _attacher()(traceparent)
 
-    attach(TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context()))
+
+@cache
+def _attacher() -> Callable[[str], None]:
+    """Return what makes a span OpenTelemetry's current one."""
+    try:
+        from opentelemetry.context import Context, attach  # noqa: PLC0415 - only with telemetry
+        from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - as above
+    except ImportError:
+        return lambda _: None
+    reader = tracecontext.TraceContextTextMapPropagator()
+
+    def make_current(traceparent: str) -> None:
+        attach(reader.extract({"traceparent": traceparent}, Context()))
+
+    return make_current

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -38,3 +39,10 @@ def test_a_call_without_a_span_costs_nothing_and_loads_nothing() -> None:
     code = TASK + "assert 'opentelemetry' not in sys.modules"
     said = subprocess.run([sys.executable, "-c", code, call.hex()], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "0"
+
+
+def test_without_opentelemetry_what_is_started_is_told_all_the_same() -> None:
+    call = pack_call(os.getenv, ("TRACEPARENT",), {}, TRACE)
+    code = "import sys; sys.modules['opentelemetry'] = None" + TASK
+    said = subprocess.run([sys.executable, "-c", code, call.hex()], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == TRACE
