@@ -226,7 +226,7 @@ def finish(campaign: Campaign, result: fit.Melting, executor: RhapsodyExecutor) 
     console.print(report.ending(result, energy, words))
     console.print(f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}")
     console.print(f"What ran where and when, as a page: rhapsody-parsl report {out / 'runinfo'}")
-    console.print("A running one, live from another terminal: rhapsody-parsl top")
+    console.print(f"A running one, live from another terminal: rhapsody-parsl top {out / 'runinfo'}")
 
 
 def live(executor: RhapsodyExecutor, progress: Progress, console: Console) -> AbstractContextManager[Any]:
@@ -245,6 +245,7 @@ def run(options: Options, console: Console) -> None:
     )  # fmt: skip
     progress = Progress()
     campaign = Campaign(options, progress, console)
+    console.print(f"Live, from another terminal: rhapsody-parsl top {options.out / 'runinfo'}")
     with parsl.load(config), deaf_once_interrupted():
         with live(executor, progress, console):
             result = campaign.run()

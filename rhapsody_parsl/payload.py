@@ -20,6 +20,7 @@ import dill
 from rhapsody_parsl.contents import sketch, what_stays
 from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.telling import described, said
+from rhapsody_parsl.trace_context import enter
 
 __all__ = ("HEADER", "open_call", "open_result", "open_value", "pack_call", "pack_result", "pack_value", "pickled")
 
@@ -110,8 +111,14 @@ def _callable(data: bytes) -> Any:
     return dill.loads(data[len(_DILL_CALLABLE) :])
 
 
-def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], trace: str = "") -> bytes:
     """Return a call as bytes, which Parsl's `unpack_apply_message` opens too.
+
+    Args:
+        function: What is called.
+        args: With what.
+        kwargs: See there.
+        trace: The span that the call belongs to, as a `traceparent`; "" for none. It makes a fourth part.
 
     Raises:
         PayloadError: A part cannot be pickled.
@@ -121,6 +128,8 @@ def pack_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
         parts: list[list[Buffer]] = [[_serialize(function)]]
         for part, value in (("arguments", args), ("keyword arguments", kwargs)):  # noqa: B007 - to be told
             parts.append(_pieces_of(value))
+        if trace:
+            parts.append(_pieces_of(trace))
     except Exception as problem:
         raise PayloadError("function or arguments", _not_packed(value, part, problem), _PLAIN_DATA) from problem
     return b"".join(piece for each in parts for piece in (b"%d\n" % sum(map(len, each)), *each))
@@ -131,7 +140,7 @@ def _not_packed(value: Any, name: str, problem: BaseException) -> str:
 
 
 def open_call(payload: bytes | memoryview) -> Call:
-    """Return function, positional and keyword arguments of a call.
+    """Return function, positional and keyword arguments of a call, and be in its span where it has one.
 
     Raises:
         PayloadError: A part cannot be opened, which runs the user's code; the cause is what that raised.
@@ -143,9 +152,11 @@ def open_call(payload: bytes | memoryview) -> Call:
             start, at = end + 1, end + 1 + int(payload[at:end])
             parts.append(view[start:at])
             opened.append(open_value(parts[-1]))
-        function, args, kwargs = opened
+        function, args, kwargs, *trace = opened
     except BaseException as problem:
         raise _not_opened(parts, opened, problem) from problem
+    if trace:
+        enter(trace[0])
     return function, args, kwargs
 
 

@@ -7,6 +7,7 @@ from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from rhapsody_parsl.wire.times import WAITS, RequestTimes, TaskTimes
+from rhapsody_parsl.wire.use import GpuUse, NodeUse, Used
 from testing.nodes import make_inventory, make_spec, make_task
 
 BEGAN, PILOT = 1_000_000.0, 500.0
@@ -30,6 +31,11 @@ class MadeUp:
         """Go on to so many seconds after the beginning."""
         self.now = BEGAN + seconds
         return self
+
+    def worked(self, seconds: float, cpu: float, gpu: float, node: str = "n0") -> None:
+        """A node told how much it had worked in the second before."""
+        use = NodeUse(cpu=cpu, memory=cpu * 10, gpus=(GpuUse(busy=gpu, memory=5.0),))
+        self.at(seconds).recorder.used("0", Used({node: use}, 1.0))
 
     def ran(  # noqa: PLR0913 - as many facts, most of them as usual
         self,

@@ -19,6 +19,7 @@ if __name__ == "__main__":  # a script in isolated mode finds nothing; the pilot
 import msgspec
 import zmq  # noqa: F401 - said here, for it has to be found
 
+from rhapsody_parsl.agents.gauge import Gauge
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
@@ -73,6 +74,7 @@ class NodeAgent:
             crowd=self._hold,
         )
         self._relay = Relay(folder, self._say)
+        self._gauge: Gauge | None = None
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
         self._connection = AsyncTcpConnection(
@@ -93,6 +95,8 @@ class NodeAgent:
             facts: What the host offers.
         """
         self._line.send(Hello(facts))
+        if self._settings.use_every:
+            self._gauge = Gauge(facts, self._settings.use_every, self._line.send)
         reason = await self._over
         return reason if self._met else f"{self._settings.address}, where the pilot listens, was not reached: {reason}"
 
@@ -103,6 +107,8 @@ class NodeAgent:
 
     def close(self) -> None:
         """Stop all that runs here."""
+        if self._gauge:
+            self._gauge.close()
         self._line.close()
         self._relay.close()
         self._processes.close()

@@ -24,9 +24,11 @@ from rhapsody_parsl.agents.words import (
     Relayed,
     Release,
     Start,
+    Uses,
 )
 from rhapsody_parsl.cluster.node_launcher import environment
 from rhapsody_parsl.hosts.probe import HostFacts
+from rhapsody_parsl.hosts.use import HostUse
 
 __all__ = ("Host",)
 
@@ -49,6 +51,7 @@ class Host:
 
     Attributes:
         facts: What it offers, as its agent said last.
+        use: How much it works, as its agent said last; nothing while it is lost.
         problem: Why it is not up.
         listener: As given.
     """
@@ -72,6 +75,7 @@ class Host:
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
         self.facts: HostFacts | None = None
+        self.use = HostUse()
         self.problem = ""
         self._is_up = asyncio.Event()
         self._gone = asyncio.Event()
@@ -258,19 +262,24 @@ class Host:
             case Begun(number=number):
                 if process := self._processes.get(number):
                     process.waits = False
-            case Hello(facts=facts):
-                self._greet(facts)
+            case Uses() | Hello():
+                self._learn(word)
 
-    def _greet(self, facts: HostFacts) -> None:
-        self.facts = facts
+    def _learn(self, word: Uses | Hello) -> None:
+        """Note how much it works; with its first word it is up."""
+        if isinstance(word, Uses):
+            self.use = word.use
+            return
+        self.facts = word.facts
         self._is_up.set()
         self._tell(Environment(environment(os.environ)))
-        for word in self._opened:
-            self._tell(word)
+        for opened in self._opened:
+            self._tell(opened)
 
     async def _lost(self) -> Carried | None:
         """Tell that it is lost; return what carried its agent."""
         self._is_up.clear()
+        self.use = HostUse()
         carrier = self._part()
         log.warning("host %s is lost: %s", self.name, self.problem)
         self._on_change(self.name, self.problem)

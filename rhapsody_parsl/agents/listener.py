@@ -33,15 +33,24 @@ class AgentListener:
         period: Seconds between heartbeats.
         threshold: Seconds of silence after which an agent counts as lost.
         bind: Where to listen.
+        use_every: Seconds between two words of an agent on how much its host works; 0 wants none.
 
     Attributes:
         hello_within: Seconds that an agent may take to come.
     """
 
     def __init__(
-        self, address: str, hosts: int, *, period: float, threshold: float, bind: str = "tcp://0.0.0.0"
+        self,
+        address: str,
+        hosts: int,
+        *,
+        period: float,
+        threshold: float,
+        bind: str = "tcp://0.0.0.0",
+        use_every: float = 0.0,
     ) -> None:
         self._address, self._period, self._threshold = address, period, threshold
+        self._use_every = use_every
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
         self._lines: dict[str, Line[FromAgent]] = {}
@@ -95,6 +104,7 @@ class AgentListener:
             python=sys.executable if self._archive else "",
             archive=self._archive,
             names={} if name else dict(names),
+            use_every=self._use_every,
         )
         return msgspec.json.encode(settings) + b"\n"
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from rhapsody_parsl.hosts.probe import HostFacts
+from rhapsody_parsl.hosts.use import HostUse
 
 __all__ = (
     "Begun",
@@ -19,6 +20,7 @@ __all__ = (
     "Settings",
     "Start",
     "ToAgent",
+    "Uses",
 )
 
 
@@ -36,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
         python: The interpreter of the agent; "" is that of what stands over it.
         archive: What that is to unpack before, see `staging`; "" is nothing.
         names: Where many are told the same: the name of each, by its host. `name` and `host` are "" then.
+        use_every: Seconds between two words on how much the host works; 0 wants none.
     """
 
     address: str
@@ -48,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     python: str = ""
     archive: str = ""
     names: dict[str, str] = {}
+    use_every: float = 0.0
 
 
 class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
@@ -159,5 +163,11 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     begun: dict[str, int] = {}
 
 
+class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
+    """How much the host works; said again when that has changed."""
+
+    use: HostUse
+
+
 ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | Leave
-FromAgent = Relayed | Hello | Begun | Ended
+FromAgent = Relayed | Hello | Begun | Ended | Uses

@@ -47,30 +47,42 @@ def bar(title: str, held: Mapping[str, int], there: int, width: int) -> Text:
 
 
 def nodes_picture(uses: Sequence[NodeUse], width: int) -> list[Text]:
-    """Return a character per node, as high as its cores are lent, or how many nodes are how much in use."""
-    cells = width - _TITLE
+    """Return a character per node, as high as its cores are lent, and one as high as they work.
+
+    Of a block that is too large for that: how many nodes are how much in use.
+    """
     if len(uses) < 2:  # noqa: PLR2004 - of one node the bars tell all
         return []
-    if len(uses) > _MOST_NODE_LINES * cells:
-        return [_classes(uses)]
-    lines = [Text.assemble(*map(_cell, uses[start : start + cells])) for start in range(0, len(uses), cells)]
-    titles = ["nodes", *([""] * (len(lines) - 1))]
+    lent = [None if use.lost else use.lent / use.cores if use.cores else 0.0 for use in uses]
+    lines = _picture("nodes", lent, width)
+    if any(use.cpu is not None for use in uses):
+        lines += _picture("CPU", [None if use.lost else use.cpu or 0.0 for use in uses], width)
+    return lines
+
+
+def _picture(title: str, shares: Sequence[float | None], width: int) -> list[Text]:
+    """Return a character per node; None is one that is lost."""
+    cells = width - _TITLE
+    if len(shares) > _MOST_NODE_LINES * cells:
+        return [_classes(title, shares)]
+    lines = [Text.assemble(*map(_cell, shares[start : start + cells])) for start in range(0, len(shares), cells)]
+    titles = [title, *([""] * (len(lines) - 1))]
     return [Text(f"{title:{_TITLE}}").append_text(line) for title, line in zip(titles, lines, strict=True)]
 
 
-def _cell(use: NodeUse) -> tuple[str, str]:
-    if use.lost:
+def _cell(share: float | None) -> tuple[str, str]:
+    if share is None:
         return "x", "red"
-    if not use.lent:
+    if not share:
         return "·", "dim"
-    return _LEVELS[max(1, round(use.lent / use.cores * _HIGHEST))], "green"
+    return _LEVELS[max(1, round(share * _HIGHEST))], "green"
 
 
-def _classes(uses: Sequence[NodeUse]) -> Text:
-    shares = [use.lent / use.cores if use.cores else 0.0 for use in uses if not use.lost]
+def _classes(title: str, all_shares: Sequence[float | None]) -> Text:
+    shares = [share for share in all_shares if share is not None]
     counts, below = list[str](), -1.0
     for name, upto in _CLASSES:
         counts.append(f"{sum(below < share <= upto for share in shares):,} {name}")
         below = upto
-    lost = sum(use.lost for use in uses)
-    return Text(f"{'nodes':{_TITLE}}{', '.join(counts)}" + (f", {lost} lost" if lost else ""))
+    lost = len(all_shares) - len(shares)
+    return Text(f"{title:{_TITLE}}{', '.join(counts)}" + (f", {lost} lost" if lost else ""))

@@ -18,6 +18,7 @@ __all__ = (
     "nodes_of",
     "serves",
     "total",
+    "work",
 )
 
 SERVICES = "services"
@@ -45,6 +46,7 @@ class NodeUse(NamedTuple):
         lent: How many of them are lent.
         gpus: How many GPUs are lent.
         lost: Whether it is lost.
+        cpu: Part of the time that its cores work, 0 to 1; None where nobody says.
     """
 
     name: str
@@ -52,6 +54,7 @@ class NodeUse(NamedTuple):
     lent: int
     gpus: int
     lost: bool
+    cpu: float | None = None
 
 
 def holder(lease: LeaseView) -> str:
@@ -100,10 +103,27 @@ def node_uses(blocks: Iterable[BlockView]) -> list[NodeUse]:
                 cores[node.name],
                 len(gpus.get(node.name, ())),
                 node.name in block.lost_nodes,
+                block.use[node.name].cpu if node.name in block.use else None,
             )
             for node in block.nodes
         ]
     return uses
+
+
+def work(blocks: Iterable[BlockView]) -> str:
+    """Return how much the nodes of all blocks work, as a sentence; "" where nobody says."""
+    told = [
+        (node.cores or 1, block.use[node.name]) for block in blocks for node in block.nodes if node.name in block.use
+    ]
+    if not told:
+        return ""
+    cores = sum(count for count, _ in told)
+    cpu = sum(count * use.cpu for count, use in told) / cores
+    parts = [f"CPU {cpu:.0%}", f"memory {sum(use.memory for _, use in told):,.1f} GB"]
+    if gpus := [gpu for _, use in told for gpu in use.gpus]:
+        parts.append(f"GPU {sum(gpu.busy for gpu in gpus) / len(gpus):.0%} of {len(gpus):,}")
+        parts.append(f"GPU memory {sum(gpu.memory for gpu in gpus):,.1f} GB")
+    return ", ".join(parts)
 
 
 def nodes_of(blocks: Iterable[BlockView]) -> tuple[int, int]:

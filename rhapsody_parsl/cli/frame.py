@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rhapsody_parsl.cli.bars import bar, nodes_picture, sparkline
-from rhapsody_parsl.cli.figures import duration, lent_to, node_uses, nodes_of, serves, total
+from rhapsody_parsl.cli.figures import duration, lent_to, node_uses, nodes_of, serves, total, work
 from rhapsody_parsl.cli.history import History
 from rhapsody_parsl.cli.tables import blocks_table, runtimes_table, services_table
 from rhapsody_parsl.cli.task_tables import apps_table, queues, waits_table
@@ -122,8 +122,10 @@ def _head(run: RunView, history: History, width: int) -> list[Text]:
 
 
 def _bars(run: RunView, width: int) -> list[Text]:
-    """Return a bar of all cores and one of all GPUs, in the colours of who holds them."""
+    """Return a bar of all cores and one of all GPUs, in the colours of who holds them, and how much they work."""
     held, has = lent_to(run.view.blocks), [total(block) for block in run.view.blocks]
     cores, gpus = sum(each.cores for each in has), sum(each.gpus for each in has)
     bars = [bar("cores", {name: out.cores for name, out in held.items()}, cores, width)] if cores else []
-    return bars + ([bar("GPUs", {name: out.gpus for name, out in held.items()}, gpus, width)] if gpus else [])
+    bars += [bar("GPUs", {name: out.gpus for name, out in held.items()}, gpus, width)] if gpus else []
+    worked = work(run.view.blocks)
+    return [*bars, Text(f"work   {worked}", no_wrap=True, overflow="ellipsis")] if worked else bars

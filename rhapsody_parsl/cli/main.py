@@ -33,13 +33,13 @@ def main(line: Sequence[str] | None = None) -> int:
     """Run a command line; default that of the process.
 
     Returns:
-        The exit status: 1 for one of our errors, which is printed as its sentence; 3 when no executor is reached.
+        The exit status: 1 for one of our errors, printed as its sentence and its page; 3 when no executor is reached.
     """
     arguments = parser().parse_args(line)
     try:
         return int(arguments.run(arguments))
     except RhapsodyError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - to the person at the terminal
+        print(error, *error.__notes__, sep="\n", file=sys.stderr)  # noqa: T201 - to the person at the terminal
         return _NO_EXECUTOR if isinstance(error, NoExecutor) else 1
 
 

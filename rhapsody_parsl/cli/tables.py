@@ -7,7 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rhapsody_parsl.cli.figures import duration, lent, lent_to, nodes_of, serves, total
+from rhapsody_parsl.cli.figures import duration, lent, lent_to, nodes_of, serves, total, work
 from rhapsody_parsl.control.messages import RunView
 from rhapsody_parsl.wire.states import SHOWN_FIRST
 from rhapsody_parsl.wire.views import BlockView, ServiceStatus
@@ -76,6 +76,8 @@ def heading(run: RunView) -> Text:
         f"blocks  {len(view.blocks)} connected, {pending} pending; {nodes:,} nodes"
         + (f", {lost} lost" if lost else ""),
     ]
+    if worked := work(view.blocks):
+        lines.append(f"work    {worked}")
     return Text("\n".join(lines))
 
 

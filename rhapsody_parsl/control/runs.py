@@ -1,7 +1,7 @@
 """Which running executor a person means: by the run's folder or number, else the newest one below `runinfo`."""
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,14 +30,16 @@ def find(run: str | None, label: str | None = None, runs: Path = _RUNS) -> Found
     """Return the executor that a person means.
 
     Args:
-        run: Folder of a run or of an executor in it, or the run's number; None for the newest that listens.
+        run: Folder of a run or of an executor in it, the run's number, or a folder of runs, of which the newest that
+            listens is meant; None for the newest of all.
         label: The executor's name; None where the run has only one.
         runs: Where runs are looked for.
 
     Raises:
         NoExecutor: There is none, or there are several.
     """
-    folders = _runs_in(runs) if run is None else [_folder_of(run, runs)]
+    folder = runs if run is None else _folder_of(run, runs)
+    folders = _runs_in(folder) or [folder]
     elsewhere: list[Found] = []
     for folder in folders:
         there = [found for found in _announced(folder) if label in (None, found.place.label)]
@@ -47,7 +49,7 @@ def find(run: str | None, label: str | None = None, runs: Path = _RUNS) -> Found
         elsewhere += [found for found in there if found not in here]
     if elsewhere:
         return elsewhere[0]  # the client says on which host it is
-    raise _none(run, label, runs, folders)
+    raise _none(run, label, runs)
 
 
 def _runs_in(runs: Path) -> list[Path]:
@@ -75,11 +77,11 @@ def _only(alive: list[Found], folder: Path) -> Found:
     return alive[0]
 
 
-def _none(run: str | None, label: str | None, runs: Path, folders: Iterable[Path]) -> NoExecutor:
+def _none(run: str | None, label: str | None, runs: Path) -> NoExecutor:
     called = f"executor {label}" if label else "executor"
     if run is None:
         return NoExecutor(
-            f"No running {called} is found below {runs.absolute()} ({len(list(folders))} runs are there)",
+            f"No running {called} is found below {runs.absolute()} ({len(_runs_in(runs))} runs are there)",
             "Go where the script was started, or give the run's folder: rhapsody-parsl status /path/to/runinfo/000",
         )
     if not (folder := _folder_of(run, runs)).is_dir():

@@ -1,14 +1,24 @@
 """What all errors have in common, and a request that can never run."""
 
-from typing import Any
+from typing import Any, Self
 
+from rhapsody_parsl.errors.pages import note_of
 from rhapsody_parsl.wording import clip, shown, tellable
 
 __all__ = ("InvalidTask", "RhapsodyError", "UnroutableTask")
 
 
 class RhapsodyError(Exception):
-    """Base class of all errors of this package; `args` are the facts, `str()` is the sentence."""
+    """Base class of all errors of this package; `args` are the facts, `str()` is the sentence.
+
+    Each has a note that names its page of the documentation: Python shows it with the traceback.
+    """
+
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        """Make one, with its note; what comes out of a pickle has the notes that went in."""
+        error = super().__new__(cls, *args)
+        error.add_note(note_of(cls))
+        return error
 
     def __str__(self) -> str:
         """Return the sentence; subclasses override `sentence`."""

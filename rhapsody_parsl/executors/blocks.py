@@ -14,6 +14,7 @@ from rhapsody_parsl.wire.messages import Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.totals import ExecutorTotals, Tally
+from rhapsody_parsl.wire.use import NodeUse
 
 __all__ = ("Block", "Blocks")
 
@@ -39,6 +40,7 @@ class Block:
         bytes: Size of their payloads, wherever they lie.
         report: How it was when it last said; nothing has happened there before it did.
         leases: Those that were out then and have not ended since, by number.
+        use: How much its nodes worked when they last said, by name.
         began: Monotonic time of its first word.
         heard: Monotonic time of its last word.
         idle_since: Monotonic time at which its last task ended, or of its first word.
@@ -61,6 +63,7 @@ class Block:
         self.bytes = 0
         self.report = BlockReport()
         self.leases: dict[int, LeaseRecord] = {}
+        self.use: dict[str, NodeUse] = {}
         self.began = self.heard = self.idle_since = now
         self.served = 0
         self.visitors: Sized = ()

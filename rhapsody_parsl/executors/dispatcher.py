@@ -52,6 +52,7 @@ from rhapsody_parsl.wire.messages import (
 from rhapsody_parsl.wire.piece_messages import More, Pieces
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.times import NEVER
+from rhapsody_parsl.wire.use import Used
 
 __all__ = ("Dispatcher",)
 
@@ -210,15 +211,18 @@ class Dispatcher:
                 self._welcome(block, message)
             case Served() | Examined():
                 self._note_answer(block, message)
-            case Report() | Holds():
+            case Report() | Holds() | Used():
                 self._note(block, message)
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
 
-    def _note(self, block: Block, message: Report | Holds) -> None:
+    def _note(self, block: Block, message: Report | Holds | Used) -> None:
         """A block says how it is."""
         if isinstance(message, Holds):
             block.inventory = message.inventory
+        elif isinstance(message, Used):
+            block.use = {**block.use, **message.nodes}  # another one: other threads look at it
+            self.blocks.record.used(block.id, message)
         else:
             block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
             self.blocks.record.report(block.id, message.state, message.leases)

@@ -306,7 +306,8 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
+        trace = self._spans.begin(facts.name) if self._spans else ""
+        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs, trace)
         number = next(self._task_ids)
         future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future

@@ -6,6 +6,8 @@ from rhapsody_parsl.wire.views import BlockView, ExecutorView
 
 __all__ = ("exposition",)
 
+_GB = 1e9
+
 Sample = tuple[str, Mapping[str, str], float]
 
 _METRICS = {
@@ -17,6 +19,10 @@ _METRICS = {
     "rhapsody_block_waits": ("gauge", "Tasks of a block by what they wait for."),
     "rhapsody_node_units": ("gauge", "Cores and GPUs that a node has for tasks."),
     "rhapsody_node_units_leased": ("gauge", "Cores and GPUs of a node that are leased, by runtime."),
+    "rhapsody_node_cpu_ratio": ("gauge", "Part of the time that the cores of a node worked, 0 to 1."),
+    "rhapsody_node_memory_used_bytes": ("gauge", "Memory of a node that is used."),
+    "rhapsody_gpu_busy_ratio": ("gauge", "Part of the time that a GPU worked, 0 to 1."),
+    "rhapsody_gpu_memory_used_bytes": ("gauge", "Memory of a GPU that is used."),
     "rhapsody_service_replicas": ("gauge", "Replicas of a service: wanted, or ready."),
 }
 
@@ -66,6 +72,7 @@ def _of_block(block: BlockView) -> Iterator[Sample]:
         for unit, has in (("core", float(node.cores)), ("gpu", node.gpus)):
             yield "rhapsody_node_units", {**of, "node": node.name, "unit": unit}, has
     yield from _leased(block, of)
+    yield from _used(block, of)
     for service in block.services:
         facts = {**of, "service": service.name}
         yield "rhapsody_service_replicas", {**facts, "count": "wanted"}, service.replicas
@@ -81,3 +88,13 @@ def _leased(block: BlockView, of: Mapping[str, str]) -> Iterator[Sample]:
                 sums[key] = sums.get(key, 0) + len(ids)
     for (node, unit, runtime), count in sums.items():
         yield "rhapsody_node_units_leased", {**of, "node": node, "unit": unit, "runtime": runtime}, count
+
+
+def _used(block: BlockView, of: Mapping[str, str]) -> Iterator[Sample]:
+    for name, use in block.use.items():
+        node = {**of, "node": name}
+        yield "rhapsody_node_cpu_ratio", node, use.cpu
+        yield "rhapsody_node_memory_used_bytes", node, use.memory * _GB
+        for number, gpu in enumerate(use.gpus):
+            yield "rhapsody_gpu_busy_ratio", {**node, "gpu": str(number)}, gpu.busy
+            yield "rhapsody_gpu_memory_used_bytes", {**node, "gpu": str(number)}, gpu.memory * _GB

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rhapsody_parsl.control.server import ControlServer
 from rhapsody_parsl.executors.admission import Admission
@@ -23,6 +23,9 @@ from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.scheduling.forecast import Forecast
 from rhapsody_parsl.scheduling.trace import TracedTask
 from rhapsody_parsl.wire.views import ExecutorView
+
+if TYPE_CHECKING:
+    from rhapsody_parsl.telemetry.telemetry import Telemetry
 
 __all__ = ("Observed",)
 
@@ -45,21 +48,24 @@ class Observed(Standalone):
     metrics_port: int | None
     _admission: Admission
     _metrics: MetricsPort | None = None
+    _spans: "Telemetry | None" = None
 
     def _recorder(self, folder: Path) -> Recorder:
         """Return what notes the run."""
-        listener = None
         if self.telemetry:
             from rhapsody_parsl.telemetry.setting_up import set_up  # noqa: PLC0415 - only who wants it pays for it
 
             set_up()
+            from rhapsody_parsl.telemetry.parsl_context import carry  # noqa: PLC0415 - as above
+
+            carry()
             from rhapsody_parsl.telemetry.telemetry import Telemetry  # noqa: PLC0415 - as above
 
-            listener = Telemetry(self.label)
+            self._spans = Telemetry(self.label)
         path = folder / NAME if self.record else None
         package = version("rhapsody-parsl")
         return Recorder(
-            path, label=self.label, package=package, default_runtime=self.default_runtime, listener=listener
+            path, label=self.label, package=package, default_runtime=self.default_runtime, listener=self._spans
         )
 
     def _open_metrics(self) -> None:

@@ -48,6 +48,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
             for lease in list(block.leases.values())
         ),
         waits=report.waits,
+        use=block.use,
         ends_at=inventory.ends_at if inventory else None,
     )
 

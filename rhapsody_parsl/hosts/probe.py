@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rhapsody_parsl.cluster import names
 
-__all__ = ("HostFacts", "facts", "our_cores", "our_gpus", "our_memory", "read_list")
+__all__ = ("HostFacts", "devices", "facts", "our_cores", "our_gpus", "our_memory", "read_list", "read_text")
 
 GB = 1e9
 _ROOT = Path("/")
@@ -87,7 +87,7 @@ def our_memory() -> float:
 def our_domains(cores: Sequence[int], root: Path = _ROOT) -> list[list[int]]:
     """Return our cores of each NUMA domain that has any, in the kernel's order; all in one where it does not say."""
     nodes = (root / "sys/devices/system/node").glob("node[0-9]*")
-    lists = [read_list(_read(node / "cpulist")) for node in sorted(nodes, key=lambda node: int(node.name[4:]))]
+    lists = [read_list(read_text(node / "cpulist")) for node in sorted(nodes, key=lambda node: int(node.name[4:]))]
     ours = [sorted(set(listed) & set(cores)) for listed in lists]
     return [domain for domain in ours if domain] or [list(cores)]
 
@@ -106,17 +106,17 @@ def our_gpus(environment: Mapping[str, str], root: Path = _ROOT) -> tuple[str, l
                     item for item in re.split(r"[,\s]+", environment[variable]) if item not in ("", "-1", "NoDevFiles")
                 ]
     for vendor in _VISIBLE:
-        if devices := _devices(vendor, root):
-            return vendor, [str(number) for number in range(len(devices))]
+        if found := devices(vendor, root):
+            return vendor, [str(number) for number in range(len(found))]
     return "", []
 
 
 def near_gpu(vendor: str, gpu: str, cores: Sequence[int], root: Path = _ROOT) -> list[int]:
     """Return those of our cores that the kernel calls local to a GPU; [] when it does not say, or not which it is."""
     number = gpu.partition(".")[0]
-    for position, device in enumerate(_devices(vendor, root)):
+    for position, device in enumerate(devices(vendor, root)):
         if number == str(position) or (number.startswith("GPU-") and _uuid(device, root).startswith(number)):
-            return sorted(set(read_list(_read(device / "local_cpulist"))) & set(cores))
+            return sorted(set(read_list(read_text(device / "local_cpulist"))) & set(cores))
     return []
 
 
@@ -129,7 +129,7 @@ def read_list(text: str) -> list[int]:
     return found
 
 
-def _devices(vendor: str, root: Path) -> list[Path]:
+def devices(vendor: str, root: Path) -> list[Path]:
     """Return the PCI devices of a vendor's GPUs, in the order in which its software numbers them by default."""
     pci = root / "sys/bus/pci/devices"
     if vendor == "nvidia":
@@ -139,20 +139,20 @@ def _devices(vendor: str, root: Path) -> list[Path]:
     return [
         d
         for d in sorted(pci.glob("*"))
-        if (_read(d / "vendor"), _read(d / "class")) == ("0x8086", _INTEL_COMPUTE_CLASS)
+        if (read_text(d / "vendor"), read_text(d / "class")) == ("0x8086", _INTEL_COMPUTE_CLASS)
     ]
 
 
 def _uuid(device: Path, root: Path) -> str:
     """Return the name that an Nvidia GPU has beside its number."""
-    lines = _read(root / "proc/driver/nvidia/gpus" / device.name / "information").splitlines()
+    lines = read_text(root / "proc/driver/nvidia/gpus" / device.name / "information").splitlines()
     return next((line.split()[-1] for line in lines if line.startswith("GPU UUID:")), "")
 
 
 def _amd(root: Path, pci: Path) -> list[Path]:
     nodes = [path.parent for path in (root / "sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")]
-    gpus = [node for node in nodes if _read(node / "gpu_id") not in ("", "0")]
-    return [pci / _pci_name(_read(node / "properties")) for node in sorted(gpus, key=lambda node: int(node.name))]
+    gpus = [node for node in nodes if read_text(node / "gpu_id") not in ("", "0")]
+    return [pci / _pci_name(read_text(node / "properties")) for node in sorted(gpus, key=lambda node: int(node.name))]
 
 
 def _pci_name(properties: str) -> str:
@@ -162,7 +162,8 @@ def _pci_name(properties: str) -> str:
     return f"{domain:04x}:{place >> 8:02x}:{place >> 3 & 31:02x}.{place & 7:x}"
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return what a small file says; "" where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

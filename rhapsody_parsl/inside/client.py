@@ -15,6 +15,7 @@ from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.hosts.process_tree import pin
 from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.trace_context import entered
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.mail_messages import OpenMailbox
@@ -133,7 +134,7 @@ class Client:
         Raises:
             RhapsodyError: It may not, or can never run.
         """
-        return self.put(parent, asked, lambda: pack_call(function, args, kwargs), keep=keep)
+        return self.put(parent, asked, lambda: pack_call(function, args, kwargs, entered()), keep=keep)
 
     def put(self, parent: int, asked: Asked, packed: Callable[[], bytes], *, keep: bool) -> ChildFuture:
         """Submit a packed call for a task.

@@ -19,6 +19,7 @@ from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.hosts.changes import HostChanges
+from rhapsody_parsl.hosts.use import every
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes.protocol import Node
@@ -88,7 +89,8 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     provide(len(listed))
     node_launcher = detect(config.node_launcher, environment)
     period, threshold = config.heartbeat_period, config.heartbeat_threshold
-    listener = AgentListener(address, len(listed), period=period, threshold=threshold)
+    use_every = every(len(listed)) if config.record else 0.0
+    listener = AgentListener(address, len(listed), period=period, threshold=threshold, use_every=use_every)
     starter = Starter(node_launcher, folder, logs, listener, hosts=len(listed))
     hosts = [Host(each.name, starter=starter, listener=listener, on_change=changes.tell) for each in listed]
     began = time.monotonic()

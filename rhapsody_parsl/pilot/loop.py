@@ -15,6 +15,7 @@ from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.shell import Shell
+from rhapsody_parsl.pilot.use import BlockUse
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.door import Tunnelled
@@ -76,6 +77,7 @@ class Pilot:
             leaving=self._leaving,
         )
         self._core = self._shell.core
+        self._use = BlockUse(nodes, hosts, self._send) if config.record else None
 
     async def run(self) -> None:
         """Serve the driver until told to leave or the driver is gone."""
@@ -83,6 +85,8 @@ class Pilot:
             await self._connect()
             self._shell.start()
             self._background.spawn(self._report(), "report")
+            if self._use:
+                self._background.spawn(self._use.serve(), "use of the nodes")
             await self._leaving.wait()
         finally:
             await self._close()
@@ -157,6 +161,8 @@ class Pilot:
         log.info("leaving: %s", reason)
         begun = self._core.begun()
         self._background.cancel()
+        if self._use:
+            self._use.close()
         await self._shell.close()
         if self._config.stage_environment:  # takes a while, and the job may be ended once we have said goodbye
             await asyncio.to_thread(staging.remove, str(self._folder))

@@ -5,6 +5,8 @@ own. `read` opens such a file, also of a run that goes on, or that was killed.
 """
 
 from rhapsody_parsl.record.reading import find, read
-from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord
+from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord, UseRecord
 
-__all__ = ("BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "find", "read")
+__all__ = (
+    "BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "UseRecord", "find", "read",
+)  # fmt: skip

@@ -13,7 +13,7 @@ from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 
 __all__ = (
     "FORMAT", "OUTCOMES", "BlockJoined", "BlockLeft", "BlockState", "Closed", "Ended", "Entry", "Failure", "LeasesOut",
-    "NodeHas", "Note", "Opened", "ServiceState", "Spec", "TaskEntry",
+    "NodeHas", "NodeUsed", "NodesUsed", "Note", "Opened", "ServiceState", "Spec", "TaskEntry",
 )  # fmt: skip
 
 FORMAT = 1
@@ -157,6 +157,30 @@ class LeasesOut(Note, frozen=True, tag=8):
     leases: list[LeaseRecord]
 
 
+class NodeUsed(msgspec.Struct, array_like=True, frozen=True):
+    """How much a node works from now on.
+
+    Attributes:
+        node: Its place in the block's `BlockJoined`.
+        cpu: Part of the time that its cores worked.
+        memory: GB that are used.
+        gpus: For each GPU the part of the time that it worked, and GB of its memory.
+    """
+
+    node: int
+    cpu: float
+    memory: float
+    gpus: tuple[tuple[float, float], ...] = ()
+
+
+class NodesUsed(Note, frozen=True, tag=10):
+    """How much nodes of a block work; one that is not named works as before."""
+
+    block: str
+    at: float
+    nodes: list[NodeUsed]
+
+
 class Closed(Note, frozen=True, tag=9):
     """The executor was shut down: the last entry, which a run that was killed has not."""
 
@@ -164,4 +188,16 @@ class Closed(Note, frozen=True, tag=9):
     unfinished: int
 
 
-Entry = Opened | Spec | Failure | BlockJoined | BlockLeft | BlockState | ServiceState | Ended | LeasesOut | Closed
+Entry = (
+    Opened
+    | Spec
+    | Failure
+    | BlockJoined
+    | BlockLeft
+    | BlockState
+    | ServiceState
+    | Ended
+    | LeasesOut
+    | NodesUsed
+    | Closed
+)

@@ -17,13 +17,14 @@ from rhapsody_parsl.record.entries import (
     Entry,
     Failure,
     LeasesOut,
+    NodesUsed,
     Opened,
     ServiceState,
     Spec,
     TaskEntry,
 )
 from rhapsody_parsl.record.journal import entries
-from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord
+from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord, UseRecord
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.times import WAITS
 
@@ -128,6 +129,9 @@ class _Reader:
                 self._blocks[block].left, self._blocks[block].reason = at, reason
             case BlockState():
                 self.run.samples.append(Sample(*msgspec.structs.astuple(entry)))
+            case NodesUsed(block=block, at=at, nodes=nodes) if block in self._blocks:
+                names = [node.name for node in self._blocks[block].nodes]
+                self.run.use += [UseRecord(block, at, names[n.node], n.cpu, n.memory, n.gpus) for n in nodes]
             case LeasesOut(block=block, leases=leases) if block in self._blocks:
                 self._out.update(((id(self._blocks[block]), lease.lease), lease) for lease in leases)
             case _:

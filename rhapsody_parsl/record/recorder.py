@@ -21,6 +21,8 @@ from rhapsody_parsl.record.entries import (
     Entry,
     LeasesOut,
     NodeHas,
+    NodesUsed,
+    NodeUsed,
     Opened,
     ServiceState,
     Spec,
@@ -33,6 +35,7 @@ from rhapsody_parsl.wire.messages import RAISED, RESULT, Result, Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, ServiceReport
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.times import NEVER, TaskTimes
+from rhapsody_parsl.wire.use import Used
 
 __all__ = ("Listener", "Recorder")
 
@@ -100,6 +103,7 @@ class Recorder:
         self._failures = Failures(self._put)
         self._services: dict[tuple[str, str], tuple[str, int, int, str]] = {}
         self._told: dict[str, float] = {}
+        self._places: dict[str, dict[str, int]] = {}
         self._out: set[tuple[str, int]] = set()
         self._weight, self._left_at = 0, clock()
         self._entries: list[Entry] = []
@@ -182,11 +186,13 @@ class Recorder:
     def joined(self, block: str, inventory: Inventory) -> None:
         """A block is there."""
         nodes = tuple(NodeHas(node.name, node.cores, node.gpus) for node in inventory.nodes)
+        self._places[block] = {node.name: place for place, node in enumerate(nodes)}
         self._put(BlockJoined(block, self._clock(), nodes, inventory.cores))
 
     def left(self, block: str, reason: str) -> None:
         """A block is gone."""
         self._told.pop(block, None)
+        self._places.pop(block, None)
         self._services = {key: facts for key, facts in self._services.items() if key[0] != block}
         self._out = {key for key in self._out if key[0] != block}
         self._put(BlockLeft(block, self._clock(), reason))
@@ -203,6 +209,18 @@ class Recorder:
             self._put(BlockState(block, now, state.tasks.queued, state.tasks.running, state.waits))
             self._note_out(block, leases, now)
         self.flush(_AFTER)
+
+    def used(self, block: str, used: Used) -> None:
+        """Nodes of a block told how much they work."""
+        if self._journal:
+            places = self._places.get(block, {})
+            told = [
+                NodeUsed(places[name], use.cpu, use.memory, tuple((gpu.busy, gpu.memory) for gpu in use.gpus))
+                for name, use in used.nodes.items()
+                if name in places
+            ]
+            self._put(NodesUsed(block, self._clock() - used.seconds, told))
+            self.flush(_AFTER)
 
     def _note_service(self, block: str, service: ServiceReport, now: float) -> None:
         facts = (service.state, service.ready, service.replicas, service.node)

@@ -8,7 +8,7 @@ from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.times import RequestTimes, WaitedFor
 
-__all__ = ("BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord")
+__all__ = ("BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "UseRecord")
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -115,6 +115,26 @@ class Sample(msgspec.Struct, frozen=True):
     waits: dict[str, int]
 
 
+class UseRecord(msgspec.Struct, frozen=True):
+    """How much a node works, from a moment until the next one of the node.
+
+    Attributes:
+        block: The block's number.
+        at: When.
+        node: The node's name.
+        cpu: Part of the time that its cores worked, 0 to 1.
+        memory: GB of the host's memory that were used.
+        gpus: For each GPU the part of the time that it worked, and GB of its memory.
+    """
+
+    block: str
+    at: float
+    node: str
+    cpu: float
+    memory: float
+    gpus: tuple[tuple[float, float], ...]
+
+
 class ServiceMoment(msgspec.Struct, frozen=True):
     """A service of a block, from a moment on.
 
@@ -151,6 +171,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
         blocks: In the order in which they came.
         samples: Every two seconds.
         services: Whenever one changed.
+        use: Of each node, every two seconds or more, when it has changed.
     """
 
     label: str = ""
@@ -163,3 +184,4 @@ class RunRecord(msgspec.Struct, kw_only=True):
     blocks: list[BlockRecord] = msgspec.field(default_factory=list)
     samples: list[Sample] = msgspec.field(default_factory=list)
     services: list[ServiceMoment] = msgspec.field(default_factory=list)
+    use: list[UseRecord] = msgspec.field(default_factory=list)

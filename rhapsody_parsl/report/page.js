@@ -195,7 +195,7 @@ function at(event) {
 
 let asked = false;
 function redraw() {
-  if (!asked) requestAnimationFrame(() => { asked = false; drawTimeline(); });
+  if (!asked) requestAnimationFrame(() => { asked = false; drawTimeline(); drawUse(); });
   asked = true;
 }
 
@@ -252,11 +252,60 @@ function tell(place, tip, canvas) {
   tip.style.top = `${place.y + 14}px`;
 }
 
+// --- how much nodes work ---------------------------------------------------------------------------------------------
+
+const use = data.use, SHADES = { CPU: [42, 111, 151], GPU: [58, 125, 68] };
+const useRow = Math.max(2, Math.min(14, 420 / Math.max(1, use.rows.length))), useHeight = useRow * use.rows.length;
+const levels = Uint8Array.from(atob(use.values), (letter) => letter.charCodeAt(0));
+
+function useSheet() { // a point for each row and part of the time, drawn once: zooming only stretches it
+  const image = new ImageData(use.bins, use.rows.length), canvas = make("canvas");
+  [canvas.width, canvas.height] = [use.bins, use.rows.length];
+  levels.forEach((level, i) => {
+    const shade = SHADES[use.rows[Math.floor(i / use.bins)][1].slice(0, 3)];
+    image.data.set([...shade, level > use.full ? 0 : 14 + 241 * level / use.full], 4 * i);
+  });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+const usePicture = use.rows.length ? useSheet() : null;
+
+function drawUse() {
+  if (!usePicture) return;
+  const [pen, width] = sheet(byId("use"), useHeight + AXIS), perSecond = use.bins / all.to;
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(usePicture, view.from * perSecond, 0, (view.to - view.from) * perSecond, use.rows.length,
+    LEFT, 0, width - LEFT - 8, useHeight);
+  pen.textAlign = "right";
+  pen.fillStyle = colour("--ink");
+  let last = -100;
+  use.rows.forEach(([node, kind], i) => {
+    const y = Math.max(12, (i + 0.5) * useRow + 4), title = `${node} ${kind}`;
+    if (y - last > 11) {
+      pen.fillText(title.length > 25 ? title.slice(0, 24) + "…" : title, LEFT - 6, y);
+      last = y;
+    }
+  });
+  timeAxis(pen, LEFT, width - 8, useHeight, view.from, view.to, "time since the executor started");
+}
+
+function watchUse() {
+  const canvas = byId("use");
+  byId("use-part").hidden = !usePicture;
+  canvas.addEventListener("pointermove", (event) => {
+    const box = canvas.getBoundingClientRect(), part = (event.clientX - box.left - LEFT) / (box.width - LEFT - 8);
+    const bin = Math.floor((view.from + part * (view.to - view.from)) / all.to * use.bins);
+    const row = Math.floor((event.clientY - box.top) / useRow), level = levels[row * use.bins + bin];
+    const inside = part >= 0 && bin < use.bins && row < use.rows.length && level <= use.full;
+    canvas.title = inside ? `${use.rows[row].join(" ")}: ${Math.round(100 * level / use.full)} %` : "";
+  });
+}
+
 // --- charts ----------------------------------------------------------------------------------------------------------
 
 const CHARTS = [
   ["cores", "Cores in use", "cores"], ["gpus", "GPUs in use", "GPUs"],
-  ["ended", "Tasks that ended", "tasks per second"], ["waiting", "Tasks that waited, by what they waited for", "tasks"],
+  ["running", "Tasks that ran", "tasks"], ["ended", "Tasks that ended", "tasks per second"], ["waiting", "Tasks that waited, by what they waited for", "tasks"],
 ];
 
 function drawChart(canvas, name, label) {
@@ -329,8 +378,9 @@ const TABLES = [
   ["failures", "What returned no value", ""],
   ["slowest", "The longest tasks", ""],
   ["blocks", "Blocks", "Seconds since the executor started."],
+  ["nodes", "Nodes", "By the operating system: programs that are not of the run count, too."],
 ];
-const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "why", "block"]);
+const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "why", "block", "node"]);
 
 function showTable(name, title, note) {
   const rows = data.tables[name];
@@ -365,7 +415,8 @@ function textual(key, value) { return TEXT.has(key) && typeof value === "string"
 
 for (const facts of TABLES) showTable(...facts);
 watchTimeline();
-function drawAll() { drawTimeline(); showCharts(); }
+watchUse();
+function drawAll() { drawTimeline(); drawUse(); showCharts(); }
 drawAll();
 window.addEventListener("resize", drawAll);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

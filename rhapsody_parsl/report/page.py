@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.record.run import RunRecord
-from rhapsody_parsl.report import series, tables
+from rhapsody_parsl.report import series, tables, use
 from rhapsody_parsl.report.bars import Timeline, timeline
 
 __all__ = ("page",)
@@ -38,6 +38,7 @@ def data_of(run: RunRecord) -> dict[str, Any]:
         "cores": series.Series(
             series.in_use(run, bins, lambda share: len(share.cores)), series.capacity(run, bins)
         ).as_data(),
+        "running": series.Series(series.running(run, bins), []).as_data(),
         "ended": series.Series(series.ended(run, bins), []).as_data(),
         "waiting": series.Series(series.waiting(run, bins), []).as_data(),
     }
@@ -51,10 +52,11 @@ def data_of(run: RunRecord) -> dict[str, Any]:
         "summary": tables.summary(run),
         "charts": charts,
         "timeline": _packed(timeline(run), run),
+        "use": use.strips(run),
         "tables": {
             "apps": tables.apps(run), "steps": tables.steps(run), "causes": tables.causes(run),
             "services": tables.services(run), "failures": tables.failures(run), "slowest": tables.slowest(run),
-            "blocks": tables.blocks(run),
+            "blocks": tables.blocks(run), "nodes": use.nodes(run),
         },
         "states": [[each.at - run.began, each.block, each.name, each.state, each.ready, each.replicas]
                    for each in run.services],

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rhapsody_parsl.record.run import RunRecord
 from rhapsody_parsl.wire.leases import Share
 
-__all__ = ("Bins", "Series", "capacity", "ended", "in_use", "waiting")
+__all__ = ("Bins", "Series", "capacity", "ended", "in_use", "running", "waiting")
 
 BINS = 240
 
@@ -90,6 +90,15 @@ def capacity(run: RunRecord, bins: Bins, gpus: bool = False) -> list[float]:
         has = sum(node.gpus for node in block.nodes) if gpus else block.cores
         bins.spread(line, block.joined, block.left or run.ended, has)
     return line
+
+
+def running(run: RunRecord, bins: Bins) -> dict[str, list[float]]:
+    """Return how many tasks ran side by side, by runtime; those that hold no core count, too."""
+    layers: defaultdict[str, list[float]] = defaultdict(bins.empty)
+    for task in run.tasks:
+        if task.started:
+            bins.spread(layers[task.runtime], task.started, task.ended, 1)
+    return dict(layers)
 
 
 def ended(run: RunRecord, bins: Bins) -> dict[str, list[float]]:

@@ -29,6 +29,9 @@ def _events(run: RunRecord) -> Iterator[Event]:
     for sample in run.samples:
         counts, at = {"waiting": sample.queued, "running": sample.running}, _us(sample.at - run.began)
         yield {"ph": "C", "name": f"tasks of block {sample.block}", "pid": 0, "ts": at, "args": counts}
+    for use in run.use:
+        facts = {"CPU %": 100 * use.cpu, **{f"GPU {n} %": 100 * busy for n, (busy, _) in enumerate(use.gpus)}}
+        yield {"ph": "C", "name": f"use of {use.node}", "pid": 0, "ts": _us(use.at - run.began), "args": facts}
 
 
 def _names(process: int, rows: Rows) -> Iterator[Event]:

@@ -1,15 +1,18 @@
 """Tells OpenTelemetry of tasks and blocks."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from opentelemetry import context, metrics, trace
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 
-from rhapsody_parsl.record.entries import BlockState, Ended, Entry, Failure, Spec
+from rhapsody_parsl.record.entries import BlockJoined, BlockState, Ended, Entry, Failure, NodesUsed, Spec
 from rhapsody_parsl.record.reading import Heard, task_of
 from rhapsody_parsl.record.run import TaskRecord
+from rhapsody_parsl.telemetry.node_meters import NodeMeters
 
 __all__ = ("Telemetry",)
 
@@ -25,12 +28,17 @@ class Telemetry:
         label: The executor's.
         tracers: Where spans go; default the script's provider.
         meters: Where metrics go; default the script's provider.
+        clock: Seconds since the epoch.
     """
 
     def __init__(
-        self, label: str, tracers: trace.TracerProvider | None = None, meters: metrics.MeterProvider | None = None
+        self,
+        label: str,
+        tracers: trace.TracerProvider | None = None,
+        meters: metrics.MeterProvider | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._label = label
+        self._label, self._clock = label, clock
         self._providers = tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()
         self._tracer = self._providers[0].get_tracer(_NAME)
         meter = self._providers[1].get_meter(_NAME)
@@ -40,13 +48,26 @@ class Telemetry:
         self._tokens = meter.create_counter("rhapsody.request.tokens", "{token}", "Tokens that services answered")
         self._queued = meter.create_gauge("rhapsody.block.waiting", "{task}", "Tasks that wait in a block")
         self._running = meter.create_gauge("rhapsody.block.running", "{task}", "Tasks that are with a runtime")
-        self._parents: dict[int, Context] = {}
+        self._nodes = NodeMeters(meter)
+        self._begun = threading.local()
+        self._spans: dict[int, Span] = {}
         self._specs: dict[int, Spec] = {}
         self._failures: dict[int, Failure] = {}
 
+    def begin(self, app: str) -> str:
+        """Begin the span of the task that this thread submits next, below the one it is in; return its `traceparent`.
+
+        Args:
+            app: Name of the task's app.
+        """
+        span = self._begun.span = self._span(app, self._clock(), None)
+        of = span.get_span_context()
+        return f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
+
     def submitted(self, task: int) -> None:
-        """Remember in which span a task was submitted."""
-        self._parents[task] = context.get_current()
+        """Note whose span it is that was begun; of a task that has none, one begins now."""
+        span = self._begun.__dict__.pop("span", None)
+        self._spans[task] = span or self._span("task", self._clock(), None)
 
     def take(self, piece: Sequence[Entry]) -> None:
         """Tell what the entries say."""
@@ -60,6 +81,8 @@ class Telemetry:
                     where = {"executor": self._label, "block": block}
                     self._queued.set(queued, where)
                     self._running.set(running, where)
+                case BlockJoined() | NodesUsed():
+                    self._nodes.take(self._label, entry)
                 case Ended(tasks=tasks):
                     for each in tasks:
                         failure = self._failures.get(each.failure, _NO_FAILURE)
@@ -74,7 +97,7 @@ class Telemetry:
                 getattr(provider, "force_flush", bool)()
 
     def _tell(self, task: TaskRecord) -> None:
-        parent = self._parents.pop(task.task, None)
+        span = self._spans.pop(task.task, None) or self._span(task.app, task.heard, None)
         kind: Attributes = {"executor": self._label, "app": task.app, "runtime": task.runtime}
         self._ended.add(1, {**kind, "outcome": task.outcome})
         if task.started:
@@ -82,15 +105,16 @@ class Telemetry:
             self._ran.record(task.seconds, kind)
         if task.request and task.request.tokens:
             self._tokens.add(task.request.tokens, {"executor": self._label, "service": task.service})
-        self._trace(task, parent, kind)
+        self._trace(task, span, kind)
 
-    def _trace(self, task: TaskRecord, parent: Context | None, kind: Attributes) -> None:
+    def _trace(self, task: TaskRecord, span: Span, kind: Attributes) -> None:
         facts: Attributes = {
             **kind, "task": task.task, "block": task.block, "service": task.service, "outcome": task.outcome,
             "waited_for": task.waited_for, "tries": task.tries,
         }  # fmt: skip
-        span = self._span(task.app, task.submitted or task.heard, parent, facts)
-        inside = trace.set_span_in_context(span, parent)
+        span.update_name(task.app)
+        span.set_attributes(facts)
+        inside = trace.set_span_in_context(span)
         steps = {
             "wait": (task.submitted, task.started or task.ended),
             "run": (task.started, task.ended),
@@ -98,13 +122,14 @@ class Telemetry:
         }
         for name, (start, end) in steps.items():
             if start:
-                self._span(name, start, inside, {}).end(_ns(end))
+                self._span(name, start, inside).end(_ns(end))
         if task.outcome != "done":
             span.set_status(Status(StatusCode.ERROR, f"{task.failure or task.outcome}: {task.words}"))
         span.end(_ns(task.heard))
 
-    def _span(self, name: str, start: float, parent: Context | None, facts: Attributes) -> Span:
-        return self._tracer.start_span(name, parent, attributes=facts, start_time=_ns(start))
+    def _span(self, name: str, start: float, parent: Context | None) -> Span:
+        """Begin a span, below the current one when no other is named."""
+        return self._tracer.start_span(name, parent, start_time=_ns(start))
 
 
 def _ns(seconds: float) -> int:

@@ -23,6 +23,7 @@ from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
+from rhapsody_parsl.wire.use import Used
 
 VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -372,7 +373,7 @@ FromParent = (
 )
 ToParent = ChildAnswer | ChildrenEnded | ChildPieces | Deliver
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
-FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
+FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | Goodbye
 ToPilot = ToCore | Tunnelled
 FromPilot = FromCore | Tunnelled
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent | More

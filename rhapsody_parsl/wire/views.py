@@ -7,6 +7,7 @@ import msgspec
 from rhapsody_parsl.wire.reports import NodeFacts, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.states import ServiceState
 from rhapsody_parsl.wire.totals import ExecutorTotals
+from rhapsody_parsl.wire.use import NodeUse
 
 __all__ = ("BlockState", "BlockView", "ExecutorView", "LeaseView", "ServiceStatus", "ShareView")
 
@@ -58,6 +59,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
         leases: Those that are out.
         waits: How many of its tasks wait for what: see `wire.times.WaitedFor`.
         ends_at: Seconds since the epoch at which its job ends; None where nobody says, and before its pilot said hello.
+        use: How much its nodes work, by name; nothing with `record=False`.
     """
 
     id: str
@@ -71,6 +73,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
     leases: tuple[LeaseView, ...]
     waits: dict[str, int]
     ends_at: float | None
+    use: dict[str, NodeUse] = {}
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):

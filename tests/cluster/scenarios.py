@@ -154,6 +154,14 @@ def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None
         futures = [executor.submit(apps.started, {}) for _ in range(nodes * cores)]
         tell("started", [future.result(2 * PATIENCE) for future in futures])
         tell("seconds", round(time.monotonic() - began, 1))
+        until(lambda: len(_working(executor)) == nodes, 60)
+        tell("working", _working(executor))
+
+
+def _working(executor: RhapsodyExecutor) -> list[str]:
+    """Return the nodes that have told how much they work."""
+    (there,) = executor.view().blocks
+    return sorted(name for name, use in there.use.items() if use.memory)
 
 
 def cut(folder: Path, threshold: float, way: str = "slurm") -> None:

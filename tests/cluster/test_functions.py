@@ -47,6 +47,7 @@ def test_of_many_workers_few_start_at_once_on_each_host(cluster: Cluster) -> Non
     """Else a host that is busy with the starts of hundreds answers nobody, and is lost."""
     with Driver(cluster, "crowd", cores=30) as driver:
         found = driver.hear("started", 240)
+        assert driver.hear("working", 90) == ["vn1", "vn2", "vn3"], "the pilot's host and those of node agents"
     for name in ("vn1", "vn2", "vn3"):
         starts = [(began, up) for host, began, up in found if host == name]
         assert len(starts) == 30

@@ -11,6 +11,7 @@ import pytest
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, record
 from rhapsody_parsl.errors import NoRecord
+from testing import dashboard
 from testing.processes import below
 from testing.waiting import until
 from tests.integration import apps
@@ -41,10 +42,17 @@ def test_a_run_tells_of_each_task_when_where_and_how() -> None:
         assert [nap.exception(TIMEOUT) for nap in naps] == [None, None]
         gone = executor.submit(apps.nap, {}, 60)
         assert gone.cancel()
+        assert until(lambda: executor.snapshot()["blocks"][0]["use"], 20)
         assert executor._metrics is not None
         with urllib.request.urlopen(f"http://127.0.0.1:{executor._metrics.port}/metrics", timeout=10) as answer:
-            assert b'rhapsody_tasks_ended_total{executor="lab",runtime="local",outcome="done"}' in answer.read()
+            text = answer.read()
+        assert b'rhapsody_tasks_ended_total{executor="lab",runtime="local",outcome="done"}' in text
+        assert dashboard.metrics() - dashboard.exposed(text.decode()) == set()
+        assert b'rhapsody_node_cpu_ratio{executor="lab",block="0",node="' in text
     run = record.read("runinfo")
+    assert [(use.node, use.memory > 0, 0 <= use.cpu <= 1) for use in run.use[:1]] == [
+        (run.blocks[0].nodes[0].name, True, True)
+    ]
     told = {task.task: task for task in run.tasks}
     assert (run.complete, run.unfinished, run.label, sorted(told)) == (True, 0, "lab", [1, 2, 3, 4, 5, 6])
     ends = {number: (task.outcome, task.failure) for number, task in told.items()}

@@ -1,5 +1,9 @@
 import inspect
 import pickle
+import re
+import tomllib
+from copy import copy
+from pathlib import Path
 from typing import Any
 
 import dill
@@ -7,10 +11,12 @@ import msgspec
 import pytest
 
 from rhapsody_parsl import errors
-from rhapsody_parsl.errors import InvalidTask, LostTask, RhapsodyError
+from rhapsody_parsl.errors import InvalidTask, LostTask, RhapsodyError, pages
+from rhapsody_parsl.errors.pages import PAGES
 from rhapsody_parsl.executors.admission import InvalidSpecification
 from rhapsody_parsl.wire.failures import from_wire, to_wire
 
+DOCS = Path(__file__).parents[2] / "docs"
 KINDS: list[Any] = [kind for name in errors.__all__ if inspect.isclass(kind := getattr(errors, name))]
 
 
@@ -61,3 +67,39 @@ def test_two_kinds() -> None:
     lost = {kind.__name__ for kind in KINDS if issubclass(kind, LostTask)}
     assert lost == {"AgentLost", "LostTask", "WorkerLost", "RuntimeLost", "NodeLost", "BlockLost", "BlockExpired"}
     assert all(str(make(kind)) for kind in KINDS)
+
+
+def sections(page: str) -> set[str]:
+    """Return the names of a page's sections, as the site makes them."""
+    titles = re.findall(r"^#+ (.+)$", (DOCS / page).read_text(), re.MULTILINE)
+    return {"", *(re.sub(r"[^\w\s-]", "", title).strip().lower().replace(" ", "-") for title in titles)}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, InvalidSpecification])
+def test_each_names_a_page_that_is_there(kind: type[RhapsodyError]) -> None:
+    (note,) = make(kind).__notes__
+    page, _, section = re.sub(r".* docs/", "", note).partition("#")
+    assert section in sections(page)
+
+
+def test_the_table_of_pages_names_errors_and_has_more_than_one_page() -> None:
+    assert PAGES.keys() <= {kind.__name__ for kind in [*KINDS, InvalidSpecification]}
+    assert len(set(PAGES.values())) > 20
+
+
+def test_the_site_is_the_projects(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
+    assert project.get("urls", {}).get("Documentation", "") == pages.SITE
+    monkeypatch.setattr(pages, "SITE", "https://x.org/")
+    assert pages.note_of(errors.NodeLost) == "See https://x.org/clusters/#a-lost-node"
+    assert pages.note_of(errors.BlockExpired) == "See https://x.org/block_end/"
+
+
+def test_the_note_is_there_once_however_the_error_travels() -> None:
+    error = errors.NodeLost("n1", "power")
+    assert len(pickle.loads(pickle.dumps(error)).__notes__) == 1
+    assert len(copy(error).__notes__) == 1
+    assert from_wire(*to_wire(error)).__notes__ == error.__notes__
+    error.add_note("and more")
+    assert pickle.loads(pickle.dumps(error)).__notes__ == error.__notes__
+    assert str(error) == error.sentence(), "the message is as before"

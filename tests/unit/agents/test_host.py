@@ -260,3 +260,17 @@ def test_a_greeting_on_the_way_is_passed_over(folder: Path) -> None:
         assert host.facts.cores
 
     with_host(folder, story, way=("sh", "-c", 'echo "Welcome to {host}"; exec "$@"', "sh"))
+
+
+def test_how_much_a_host_works_is_told_until_it_is_lost(folder: Path) -> None:
+    async def story(host: Host) -> None:
+        async with asyncio.timeout(20):
+            while not host.use.memory:
+                await asyncio.sleep(0.01)
+            node_agents()[1].kill()
+            while host.use.memory:
+                await asyncio.sleep(0.01)
+            while not host.use.memory:  # it is there again
+                await asyncio.sleep(0.01)
+
+    with_host(folder, story, use_every=0.05)

@@ -19,31 +19,33 @@ LOG = "node-agent-other.log"
 SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
 
 
-def host_at(
+def host_at(  # noqa: PLR0913 - as many facts, most of them as usual
     folder: Path,
     log: Path,
     way: tuple[str, ...] = ("env",),
     threshold: float = 5.0,
     address: str = "127.0.0.1",
     on_change: Callable[[str, str], None] = lambda _host, _problem: None,
+    use_every: float = 0.0,
 ) -> Host:
-    listener = AgentListener(address, 1, period=0.1, threshold=threshold, bind="tcp://127.0.0.1")
+    listener = AgentListener(address, 1, period=0.1, threshold=threshold, bind="tcp://127.0.0.1", use_every=use_every)
     starter = Starter(NodeLauncher("own", way), folder, log.parent, listener)
     return Host("other", starter=starter, listener=listener, on_change=on_change)
 
 
-def with_host(
+def with_host(  # noqa: PLR0913 - as above
     folder: Path,
     story: Callable[[Host], Awaitable[None]],
     threshold: float = 5.0,
     way: tuple[str, ...] = ("env",),
     log: Path | None = None,
     on_change: Callable[[str, str], None] = lambda _host, _problem: None,
+    use_every: float = 0.0,
 ) -> None:
     log = log or folder.parent / LOG
 
     async def run() -> None:
-        host = host_at(folder, log, way, threshold, on_change=on_change)
+        host = host_at(folder, log, way, threshold, on_change=on_change, use_every=use_every)
         assert await host.start(), (host.problem, log.read_text())
         try:
             await story(host)

@@ -12,6 +12,7 @@ from rhapsody_parsl.cli.tables import console_of
 from rhapsody_parsl.control.messages import AppTasks, RunFacts, RunView, TaskTable, Wait
 from rhapsody_parsl.wire.reports import NodeFacts, RuntimeReport, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.totals import ExecutorTotals, Totals
+from rhapsody_parsl.wire.use import GpuUse, NodeUse
 from rhapsody_parsl.wire.views import BlockView, ExecutorView, LeaseView, ShareView
 
 FACTS = RunFacts(label="x", host="login", pid=1, folder=f"/{'long/' * 20}runinfo/000/x", version="1", began=0.0)
@@ -30,6 +31,8 @@ def run_of(nodes: int, cores: int = 8) -> RunView:
         id="0", state="connected", nodes=tuple(NodeFacts(name=name, cores=cores, gpus=1) for name in names),
         cores=nodes * cores, tasks=TaskCounts(queued=7, running=5), runtimes={"mpi": RuntimeReport(state="ready")},
         services=(LLM,), lost_nodes=tuple(names[1:2]), leases=(*held, served), waits={}, ends_at=90.0,
+        use={name: NodeUse(cpu=number % 2 / 2, memory=2.0, gpus=(GpuUse(busy=0.75, memory=10.0),))
+             for number, name in enumerate(names)},
     )  # fmt: skip
     view = ExecutorView(label="x", outstanding=15, totals=ExecutorTotals(Totals(done=1234567)), blocks=(block,))
     return RunView(run=FACTS, view=view, undelivered=3, jobs={"1": "pending"}, now=60.0)
@@ -64,7 +67,8 @@ def test_what_is_on_it() -> None:
     lines = "\n".join(drawn(4, 1, Size(100, 50)))
     for part in (
         "x on login, up 1:00", "15 outstanding: 10 wait, 5 with a runtime  10.0/s", "1,234,567 done",
-        "1 connected, 1 pending; 4 nodes, 1 lost", "17/32  mpi 16  services 1", "nodes  █x·▁", "3/4", "30 s",
+        "1 connected, 1 pending; 4 nodes, 1 lost", "17/32  mpi 16  services 1", "nodes  █x·▁", "CPU    ·x·▄", "3/4",
+        "30 s", "work   CPU 25%, memory 8.0 GB, GPU 75% of 4, GPU memory 40.0 GB",
         "block 3 did not answer in time",
     ):  # fmt: skip
         assert part in lines, part

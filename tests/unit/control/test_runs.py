@@ -46,6 +46,10 @@ def test_by_number_and_by_folder(runs: Path, run: str) -> None:
     assert find(run.format(runs=runs), runs=runs).place.label == "a"
 
 
+def test_of_a_folder_of_runs_the_newest_that_runs(runs: Path, tmp_path: Path) -> None:
+    assert find(str(runs), runs=tmp_path / "elsewhere").place.label == "d"
+
+
 def test_of_several_in_a_run_one_is_named(runs: Path) -> None:
     with pytest.raises(NoExecutor, match=r"has 2 executors: b, c. Name one: --executor LABEL"):
         find("2", runs=runs)

@@ -1,18 +1,31 @@
+import pytest
+
 from rhapsody_parsl.executors.exposition import exposition
-from rhapsody_parsl.wire.reports import NodeFacts, TaskCounts
+from rhapsody_parsl.wire.reports import NodeFacts, ServiceReport, TaskCounts
 from rhapsody_parsl.wire.totals import ExecutorTotals, Totals
+from rhapsody_parsl.wire.use import GpuUse, NodeUse
 from rhapsody_parsl.wire.views import BlockView, ExecutorView, LeaseView, ShareView
+from testing import dashboard
+
+LLM = ServiceReport(
+    name="llm", state="ready", replicas=2, ready=1, cores=2, gpus=1, node="n", url="", model="", since=0, detail=""
+)  # fmt: skip
 
 
-def test_the_state_of_an_executor_as_prometheus_reads_it() -> None:
+@pytest.fixture
+def text() -> str:
     lease = LeaseView(name="app", runtime="mpi", began=1.0, shares=(ShareView("n0", (0, 1), (3,)),))
     block = BlockView(
         id="0", state="connected", nodes=(NodeFacts(name="n0", cores=4, gpus=1.0),), cores=4,
-        tasks=TaskCounts(queued=3, running=1), runtimes={}, services=(), lost_nodes=(), leases=(lease, lease),
+        tasks=TaskCounts(queued=3, running=1), runtimes={}, services=(LLM,), lost_nodes=(), leases=(lease, lease),
         waits={"cores": 3}, ends_at=None,
+        use={"n0": NodeUse(cpu=0.25, memory=16.0, gpus=(GpuUse(busy=0.5, memory=70.5),))},
     )  # fmt: skip
-    totals = ExecutorTotals(Totals(done=2), {"mpi": Totals(done=12_345_678, lost=1)}, {})
-    text = exposition(ExecutorView(label='a "lab"', outstanding=4, totals=totals, blocks=(block,)))
+    totals = ExecutorTotals(Totals(done=2), {"mpi": Totals(done=12_345_678, lost=1)}, {"llm": Totals(done=1)})
+    return exposition(ExecutorView(label='a "lab"', outstanding=4, totals=totals, blocks=(block,)))
+
+
+def test_the_state_of_an_executor_as_prometheus_reads_it(text: str) -> None:
     lines = text.splitlines()
     assert r'rhapsody_tasks_outstanding{executor="a \"lab\""} 4' in lines
     for line in (
@@ -20,7 +33,20 @@ def test_the_state_of_an_executor_as_prometheus_reads_it() -> None:
         'rhapsody_block_waits{block="0",waits_for="cores"} 3',
         'rhapsody_node_units_leased{block="0",node="n0",unit="core",runtime="mpi"} 4',
         'rhapsody_node_units_leased{block="0",node="n0",unit="gpu",runtime="mpi"} 2',
+        'rhapsody_node_cpu_ratio{block="0",node="n0"} 0.25',
+        'rhapsody_node_memory_used_bytes{block="0",node="n0"} 16000000000',
+        'rhapsody_gpu_busy_ratio{block="0",node="n0",gpu="0"} 0.5',
+        'rhapsody_gpu_memory_used_bytes{block="0",node="n0",gpu="0"} 70500000000',
     ):
         assert line.replace("{", r'{executor="a \"lab\"",') in lines
     assert lines.count("# TYPE rhapsody_block_tasks gauge") == 1
     assert text.endswith("\n")
+
+
+def test_the_dashboard_names_no_label_that_its_metric_has_not(text: str) -> None:
+    queries = dashboard.queries()
+    assert len(queries) > 15
+    for metrics, labels in queries:
+        assert metrics
+        for metric in metrics:
+            assert labels <= dashboard.labels_of(text, metric), metric

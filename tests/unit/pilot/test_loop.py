@@ -63,3 +63,19 @@ def test_a_report_that_takes_long_is_made_seldom(tmp_path: Path, monkeypatch: py
 
     asyncio.run(live())
     assert pauses == pytest.approx([0.5, 4.0, 4.0])
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_nobody_looks_at_the_nodes_where_no_record_is_wanted(tmp_path: Path, record: bool) -> None:
+    config = BlockConfig(
+        label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs"),
+        record=record,
+    )  # fmt: skip
+
+    async def live() -> None:
+        pilot = Pilot(config, "0", tmp_path / "own", nodes=[make_node("n0", 4)], hosts={}, changes=HostChanges())
+        assert (pilot._use is not None) is record
+        pilot.leave("it was told to")
+        await pilot._close()
+
+    asyncio.run(live())

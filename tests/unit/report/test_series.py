@@ -28,6 +28,8 @@ def test_cores_work_queues_and_ends_add_up(tmp_path: Path) -> None:
     cores = series.in_use(run, bins, lambda share: len(share.cores))["local"]
     assert cores == pytest.approx([0, 0, 2, 2, 1, 1, 1, 1, 0, 0], abs=1e-6)
     assert series.capacity(run, bins) == pytest.approx([8] * 10)
+    ran = series.running(run, bins)["local"]
+    assert ran == pytest.approx([0, 0, 1, 1, 1, 1, 1, 1, 0, 0], abs=1e-6)
     assert sum(series.ended(run, bins)["local"]) * bins.width == pytest.approx(2)
     waited = series.waiting(run, bins)
     assert {name: pytest.approx(sum(values), abs=1e-6) for name, values in waited.items()} == {

@@ -13,6 +13,7 @@ from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.telemetry.telemetry import Telemetry
 from rhapsody_parsl.wire.messages import failed
 from rhapsody_parsl.wire.reports import BlockReport, TaskCounts
+from testing.nodes import make_inventory
 from testing.runs import BEGAN, MadeUp
 
 
@@ -26,7 +27,9 @@ class Told:
         self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
         self.run = MadeUp(None)
         self.run.recorder = Recorder(
-            label="lab", listener=Telemetry("lab", self.tracers, self.meters), clock=lambda: self.run.now
+            label="lab",
+            listener=Telemetry("lab", self.tracers, self.meters, lambda: self.run.now),
+            clock=lambda: self.run.now,
         )
 
     def spans(self) -> dict[str, Any]:
@@ -67,7 +70,31 @@ def test_a_failure_is_an_error_in_its_words_and_nothing_is_kept_of_a_task_that_e
     told.run.recorder.close()
     assert told.spans()["bad"].status.description == f"WorkerLost: {lost}"
     assert told.run.recorder._listener is not None
-    assert told.run.recorder._listener._parents == {}  # type: ignore[attr-defined]  # of this listener
+    assert told.run.recorder._listener._spans == {}  # type: ignore[attr-defined]  # of this listener
+
+
+def test_a_task_is_told_its_span_before_that_ends(told: Told) -> None:
+    spans: Any = told.run.recorder._listener
+    with told.tracers.get_tracer("script").start_as_current_span("campaign") as campaign:
+        traceparent = spans.begin("simulate")
+        told.run.ran(1, 1.0, 2.0, name="simulate")
+    told.run.recorder.close()
+    task, of = told.spans()["simulate"], campaign.get_span_context()
+    assert traceparent == f"00-{of.trace_id:032x}-{task.context.span_id:016x}-{of.trace_flags:02x}"
+    assert of.trace_flags.sampled
+    assert task.parent.span_id == of.span_id
+    assert len(told.exporter.get_finished_spans()) == 5, "one for the task, its three steps, the campaign"
+
+
+def test_how_much_nodes_work_is_told_by_node_and_gpu(told: Told) -> None:
+    told.run.recorder.joined("0", make_inventory({"name": "n0", "gpus": 1}))
+    told.run.worked(3.0, cpu=0.5, gpu=0.25)
+    told.run.recorder.close()
+    metrics = told.metrics()
+    (busy,) = metrics["rhapsody.gpu.busy"]
+    assert (busy.value, dict(busy.attributes)) == (0.25, {"executor": "lab", "block": "0", "node": "n0", "gpu": 0})
+    values = [metrics[f"rhapsody.{name}"][0].value for name in ("node.cpu", "node.memory", "gpu.memory")]
+    assert values == [0.5, 5e9, 5e9]
 
 
 def test_metrics_count_what_ended_and_what_waits(told: Told) -> None:

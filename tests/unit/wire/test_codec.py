@@ -31,6 +31,7 @@ from rhapsody_parsl.wire.states import Outcome, RuntimeState, ServiceState, Task
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 from rhapsody_parsl.wire.totals import Totals
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
+from rhapsody_parsl.wire.use import GpuUse, NodeUse, Used
 
 m = messages
 numbers = st.integers(0, 2**63 - 1)
@@ -89,6 +90,12 @@ places = st.builds(
     TaskPlace, task=numbers, state=st.sampled_from(get_args(TaskState)), app=names, runtime=names,
     nodes=st.lists(names, max_size=2).map(tuple), worker=names,
 )  # fmt: skip
+uses = st.dictionaries(
+    names,
+    st.builds(NodeUse, cpu=seconds, memory=seconds, gpus=st.lists(
+        st.builds(GpuUse, busy=seconds, memory=seconds), max_size=2).map(tuple)),
+    max_size=2,
+)  # fmt: skip
 env = st.dictionaries(names, names, max_size=3)
 modes = st.sampled_from(["call", "process", "prompt", "rank", "together"])
 routes = st.lists(st.builds(door.Route, names, names), max_size=2)
@@ -106,7 +113,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     Examined: st.builds(
         Examined, numbers, st.lists(lanes, max_size=2).map(tuple), st.lists(places, max_size=2).map(tuple)
     ),
-    m.Goodbye: st.builds(m.Goodbye, names, ids),
+    m.Goodbye: st.builds(m.Goodbye, names, ids), Used: st.builds(Used, uses, seconds),
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Kill: st.builds(m.Kill, names),
