@@ -18,21 +18,25 @@ from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
-from testing.tiny_llama import Size, write_tiny_llama
+from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
 from tests.integration.asking import asked
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 
 ENGINE = {"max_model_len": 8192}
+VECTORS = {"max_model_len": 512, "runner": "pooling", "convert": "embed"}
 
 
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
     folder = tmp_path_factory.mktemp("vllm")
     model = str(write_tiny_llama(folder / "model", Size(context=8192)))
+    poet = write_tiny_adapter(folder / "poet", seed=1)
+    write_tiny_adapter(folder / "adapters" / "late", seed=2)
     services = [
-        VLLMService("tiny", model=model, cores=0, engine_args=ENGINE),
+        VLLMService("tiny", model=model, cores=0, engine_args=ENGINE, adapters={"poet": str(poet)}),
         VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command"),
+        VLLMService("vectors", model=model, cores=0, engine_args=VECTORS, adapters=str(folder / "adapters")),
     ]
     made = RhapsodyExecutor(
         label="vllm",
@@ -44,7 +48,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
     with leaks.watch(), parsl.load(config):
         # What a service keeps in shared memory is to be there before the first test, and gone with the block.
-        assert all(isinstance(asked("hello", service).result(), str) for service in ("tiny", "served"))
+        first = [asked("hello", service) for service in ("tiny", "served")]
+        assert asked("hello", "vectors", ask="embed").result()
+        assert all(isinstance(future.result(), str) for future in first)
         yield made
 
 
@@ -111,6 +117,44 @@ def test_sampling_parameters_that_only_the_engine_takes(executor: RhapsodyExecut
     ).result()
     assert response["choices"][0]["text"] == ""
     assert len(response["choices"][0]["token_ids"]) == 4
+
+
+def test_an_embedding_is_a_list_of_floats_and_a_score_a_float(executor: RhapsodyExecutor) -> None:
+    one = asked("hello", "vectors", ask="embed").result()
+    both = asked(["hello", "you"], "vectors", ask="embed").result()
+    assert len(one) == 64
+    assert sum(number**2 for number in one) == pytest.approx(1, abs=1e-3)
+    assert both[0] == pytest.approx(one, abs=1e-3)
+    assert both[1] != both[0]
+    same, other = asked(("hello", ["hello", "quite another"]), "vectors", ask="score").result()
+    assert same == pytest.approx(1, abs=1e-3)
+    assert other < 0.99
+    assert asked(("hello", "hello"), "vectors", ask="score").result() == pytest.approx(same, abs=1e-3)
+    full = asked({"input": "hello"}, "vectors", full=True).result()
+    assert full["usage"]["prompt_tokens"] == 5
+
+
+def test_what_a_model_does_not_give_is_said_with_the_key(executor: RhapsodyExecutor) -> None:
+    assert "ask it with ask='embed'" in str(problem("hello", "vectors"))
+    assert "takes no request with an input (ask='embed')" in str(problem("hello", ask="embed"))
+    assert "'max_tokens' is no parameter of a request with an input" in str(
+        problem("hello", "vectors", ask="embed", max_tokens=3)
+    )
+    assert "allowed are text, embed, score" in str(problem("hello", ask="embedding"))
+
+
+def test_an_adapter_is_asked_by_its_name(executor: RhapsodyExecutor) -> None:
+    plain, poet = (asked("hello", model=name, max_tokens=8, temperature=0).result() for name in ("tiny", "poet"))
+    assert plain != poet == asked("hello", model="poet", max_tokens=8, temperature=0).result()
+    with executor.openai_client(timeout=60) as client:
+        same = client.completions.create(model="poet", prompt="hello", max_tokens=8, temperature=0)
+    assert same.choices[0].text == poet
+    assert "`late` does not exist" in str(problem("hello", model="late"))
+
+
+def test_an_adapter_of_a_folder_is_loaded_when_it_is_asked(executor: RhapsodyExecutor) -> None:
+    plain, late = (asked("hello", "vectors", ask="embed", model=name).result() for name in ("vectors", "late"))
+    assert plain != pytest.approx(late, abs=1e-2)
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------
@@ -325,12 +369,12 @@ def test_the_openai_package_reaches_the_engines_through_the_front_door(executor:
 def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:
     (block,) = executor.snapshot()["blocks"]
     states = {service["name"]: service["state"] for service in block["services"]}
-    assert states == {"tiny": "ready", "served": "ready"}
+    assert states == {"tiny": "ready", "served": "ready", "vectors": "ready"}
     assert "api_key" not in str(block)
 
 
 def test_a_worker_that_is_alone_has_no_process_of_its_own(executor: RhapsodyExecutor) -> None:
-    assert len(below("VLLM::EngineCore")) == 2
+    assert len(below("VLLM::EngineCore")) == 3
     assert not below("VLLM::Worker")
 
 
