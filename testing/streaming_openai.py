@@ -75,8 +75,8 @@ class Engine:
             await self._prefill(text)
             if asked.get("stream"):
                 return await self._stream(request, asked)
-            await asyncio.sleep(self.token * asked.get("max_tokens", 1))
-            return web.json_response(self._chunk(request, "tok " * asked.get("max_tokens", 1), stream=False))
+            await asyncio.sleep(self.token * _tokens(asked))
+            return web.json_response(self._chunk(request, "tok " * _tokens(asked), stream=False))
 
     async def _prefill(self, text: str) -> None:
         unread, before = 0, 0
@@ -93,7 +93,7 @@ class Engine:
     async def _stream(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for _ in range(asked.get("max_tokens", 1)):
+        for _ in range(_tokens(asked)):
             await asyncio.sleep(self.token)
             chunk = self._chunk(request, "tok " * asked.get("wide", 1), stream=True)
             await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
@@ -108,6 +108,10 @@ class Engine:
         said = {"role": "assistant", "content": text}
         choice = {"index": 0, "finish_reason": None, "delta" if stream else "message": said}
         return {**common, "object": f"chat.completion{'.chunk' if stream else ''}", "choices": [choice]}
+
+
+def _tokens(asked: dict[str, Any]) -> int:
+    return int(asked.get("max_completion_tokens") or asked.get("max_tokens", 1))
 
 
 async def start(engine: Engine, host: str, port: int) -> web.AppRunner:

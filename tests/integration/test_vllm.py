@@ -19,7 +19,8 @@ from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
-from tests.integration.asking import asked
+from testing.waiting import until
+from tests.integration.asking import asked, running
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 
@@ -61,9 +62,7 @@ def nothing_left_behind() -> None:
 
 def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseException:
     """Return the error of a request."""
-    error = asked(value, service, **parameters).exception()
-    assert isinstance(error, BaseException)
-    return error
+    return asked(value, service, **parameters).exception()  # type: ignore[no-any-return]  # the caller looks
 
 
 # --- what an app gets --------------------------------------------------------------------------------------------
@@ -243,46 +242,29 @@ def test_a_body_that_kills_its_worker_loses_no_other_task(executor: RhapsodyExec
 LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
 
 
-def running() -> float:
-    """Return how many requests the engine says it runs."""
-
-    @python_app
-    def metrics() -> str:
-        import urllib.request
-
-        from rhapsody_parsl import service
-
-        url = service("tiny").url.replace("/v1", "/metrics")
-        with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
-            return str(answer.read().decode())
-
-    lines = metrics().result().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running{"))
-
-
 def test_a_cancelled_request_is_aborted_in_the_engine(executor: RhapsodyExecutor) -> None:
-    assert running() == 0
+    assert running(executor) == 0
     future = asked("hello", **LONG)
-    wait_for(lambda: running() >= 1)
+    until(lambda: running(executor) >= 1)
     assert cancel(future)
-    wait_for(lambda: running() == 0)
+    until(lambda: running(executor) == 0)
     with pytest.raises(CancelledError):
         future.result()
 
 
 def test_a_reader_that_leaves_has_its_request_aborted(executor: RhapsodyExecutor) -> None:
-    assert running() == 0
+    assert running(executor) == 0
     future = asked("hello", stream=True, **LONG)
     given = "".join(islice(stream(future), 3))
     assert future.result(20).startswith(given), "the result is what came until then"
-    wait_for(lambda: running() == 0)
+    until(lambda: running(executor) == 0)
 
 
 def test_walltime_ends_a_request(executor: RhapsodyExecutor) -> None:
     began = time.monotonic()
     assert isinstance(problem("hello", walltime=1, **LONG), WalltimeExceeded)
     assert time.monotonic() - began < 10
-    wait_for(lambda: running() == 0)
+    until(lambda: running(executor) == 0)
 
 
 def test_walltime_ends_a_body(executor: RhapsodyExecutor) -> None:
@@ -295,13 +277,6 @@ def test_walltime_ends_a_body(executor: RhapsodyExecutor) -> None:
         return "late"
 
     assert isinstance(sleepy().exception(), WalltimeExceeded)
-
-
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 # --- for everyone else -------------------------------------------------------------------------------------------
@@ -359,11 +334,24 @@ def test_the_openai_package_reaches_the_engines_through_the_front_door(executor:
         )
         stream = client.completions.create(model="tiny", stream=True, **{**greedy, "max_tokens": 6000})
         next(iter(stream))
-        wait_for(lambda: running() == 1)
+        until(lambda: running(executor) == 1)
         gone = time.monotonic()
         stream.close()
-        wait_for(lambda: running() == 0)
-        assert time.monotonic() - gone < 3, "a task of ours asks the engine, which takes a moment, too"
+        until(lambda: running(executor) == 0)
+        assert time.monotonic() - gone < 1
+
+
+def test_a_chat_streams_from_the_engine_through_the_front_door_as_it_is_made(executor: RhapsodyExecutor) -> None:
+    asked: Any = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "extra_body": {"ignore_eos": True}}
+    with executor.openai_client(timeout=60) as client:
+        pieces, under_way = "", 0
+        with client.chat.completions.create(stream=True, max_tokens=400, **asked) as stream:
+            for piece in stream:
+                if pieces and not under_way:
+                    under_way = int(running(executor))
+                pieces += piece.choices[0].delta.content or ""
+        assert under_way == 1, "the first piece was here before the last was made"
+        assert len(pieces) > 100
 
 
 def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:
@@ -397,7 +385,7 @@ def test_vllm_serve_answers_too(executor: RhapsodyExecutor) -> None:
 
 def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: RhapsodyExecutor) -> None:
     futures = [asked(f"hello {i}", max_tokens=2000, ignore_eos=True) for i in range(4)]
-    wait_for(lambda: running() >= 1)
+    until(lambda: running(executor) >= 1)
     engine_of("tiny").kill()
     assert all(isinstance(future.result(), str) for future in futures)
     assert isinstance(asked("hello", max_tokens=2).result(), str)
