@@ -168,10 +168,10 @@ def test_errors_are_those_of_openai(executor: RhapsodyExecutor, client: openai.O
 
 
 def test_a_further_key_has_limits_and_can_be_removed(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
-    key = executor.openai_keys.add("ann", requests_per_minute=2)
+    key = executor.openai_keys.add("carol", requests_per_minute=2)
     hers = client.with_options(api_key=key)
     assert said(hers) == said(hers) == "tok tok tok "
-    with pytest.raises(openai.RateLimitError, match="Key 'ann' has asked 2 times within a minute") as caught:
+    with pytest.raises(openai.RateLimitError, match="Key 'carol' has asked 2 times within a minute") as caught:
         said(hers)
     assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 60
     assert said(client) == "tok tok tok ", "others are not concerned"
@@ -251,7 +251,7 @@ def test_the_examples_of_the_page_run(executor: RhapsodyExecutor) -> None:
     assert names["text"] == names["words"] == "tok "
     assert (names["url"], names["key"]) == (executor.openai_url(), executor.openai_key)
     assert names.get("said", "tok ") == "tok "
-    assert list(executor.openai_keys) == ["ann"], "of another test; the page's is removed"
+    assert "ann" not in executor.openai_keys
     names["client"].close()
 
 
