@@ -175,7 +175,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
 
     cores: int = -1
     engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
-    adapters: dict[str, str] | str = ""
+    adapters: dict[str, str] | str = msgspec.field(default_factory=dict)
     executable: str | tuple[str, ...] = ""
     server: Literal["hosted", "command"] = "hosted"
     requests_in_flight: int = 256

@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -186,4 +185,4 @@ def report(runs: dict[str, list[Measured]], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

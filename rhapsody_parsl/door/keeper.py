@@ -211,4 +211,6 @@ def _routes_of(service: Service) -> ModelRoutes:
         for replica in service.replicas
         if replica.state == "ready" and not replica.leaving
     ]
-    return ModelRoutes(service.name, service.secret, routes, str(service.refusal or ""))
+    given = getattr(service.kind.config, "adapters", "")
+    by_request = bool(given) and isinstance(given, str)
+    return ModelRoutes(service.name, service.secret, routes, str(service.refusal or ""), by_request)

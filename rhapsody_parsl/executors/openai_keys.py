@@ -42,7 +42,7 @@ class OpenAIKeys:
             InvalidTask: The name or a limit is none.
             RhapsodyError: The name has a key.
         """
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name if type(name) is str else ""):
             raise InvalidTask("openai_keys.add(name)", name, "letters, digits, - and _ only, and 100 at most")
         for limit, value in (("requests_per_minute", requests_per_minute), ("concurrency", concurrency)):
             check_range(f"openai_keys.add({limit})", value, 0, MOST)

@@ -110,12 +110,14 @@ class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
         secret: The key of its replicas.
         routes: The replicas that take requests.
         refusal: Why nobody need wait for a replica, "" while one may come.
+        adapters: Whether its replicas load adapters that nobody has named before.
     """
 
     service: str
     secret: str
     routes: list[Route]
     refusal: str = ""
+    adapters: bool = False
 
 
 class DoorRoutes(Tagged, frozen=True):

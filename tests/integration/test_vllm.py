@@ -65,9 +65,6 @@ def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseExcepti
     return asked(value, service, **parameters).exception()  # type: ignore[no-any-return]  # the caller looks
 
 
-# --- what an app gets --------------------------------------------------------------------------------------------
-
-
 def test_a_prompt_gives_a_text(executor: RhapsodyExecutor) -> None:
     first = asked("hello", max_tokens=8, temperature=0).result()
     assert isinstance(first, str)
@@ -154,6 +151,10 @@ def test_an_adapter_is_asked_by_its_name(executor: RhapsodyExecutor) -> None:
 def test_an_adapter_of_a_folder_is_loaded_when_it_is_asked(executor: RhapsodyExecutor) -> None:
     plain, late = (asked("hello", "vectors", ask="embed", model=name).result() for name in ("vectors", "late"))
     assert plain != pytest.approx(late, abs=1e-2)
+    with executor.openai_client(timeout=60) as client:
+        for name, same in (("late", late), ("vectors", plain)):
+            (one,) = client.embeddings.create(model=name, input="hello", encoding_format="float").data
+            assert one.embedding == pytest.approx(same, abs=1e-3)
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------
@@ -177,16 +178,13 @@ def test_an_answer_that_nobody_reads_ends_all_the_same(executor: RhapsodyExecuto
     assert len(pieces) <= AHEAD + 1
 
 
-@pytest.mark.parametrize(
-    ("value", "parameters", "sentence"),
-    [
-        (["a", "b"], {}, "stream one prompt, with n=1"),
-        ("hello", {"temperature": -1}, "temperature"),
-        ("hello", {"n": 2}, "pieces of several answers would be mixed"),
-        ("hello", {"full": True}, "a whole response comes at once"),
-        ("hello", {"stream": 1}, "True or False is needed"),
-    ],
-)
+@pytest.mark.parametrize(("value", "parameters", "sentence"), [
+    (["a", "b"], {}, "stream one prompt, with n=1"),
+    ("hello", {"temperature": -1}, "temperature"),
+    ("hello", {"n": 2}, "pieces of several answers would be mixed"),
+    ("hello", {"full": True}, "a whole response comes at once"),
+    ("hello", {"stream": 1}, "True or False is needed"),
+])  # fmt: skip
 @pytest.mark.parametrize("service", ["tiny", "served"])
 def test_what_has_no_pieces(
     value: Any, parameters: dict[str, Any], sentence: str, service: str, executor: RhapsodyExecutor
