@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -48,8 +49,8 @@ class Engine:
         if request.method == "GET":
             return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
         asked = await request.json()
-        if asked.get("model") != self.model:
-            return web.json_response({"error": {"message": f"no model {asked.get('model')}"}}, status=404)
+        if aside := self._aside(request, asked):
+            return aside
         self.counts["running"] += 1
         try:
             response = await self._work(request, asked)
@@ -60,6 +61,17 @@ class Engine:
             self.counts["running"] -= 1
         self.counts["done"] += 1
         return response
+
+    def _aside(self, request: web.Request, asked: dict[str, Any]) -> web.Response | None:
+        """Answer what is no work: for another model, or what tokens a prompt has, of which a router may ask."""
+        if asked.get("model") != self.model:
+            return web.json_response({"error": {"message": f"no model {asked.get('model')}"}}, status=404)
+        if not request.path.endswith("/render"):
+            return None
+        text = json.dumps(asked.get("messages") or asked.get("prompt"))
+        tokens = [zlib.crc32(text[start : start + 4].encode()) % 50_000 for start in range(0, len(text), 4)]
+        told = {"request_id": "x", "token_ids": tokens, "model": self.model, "sampling_params": {}}
+        return web.json_response(told if "chat" in request.path else [told])
 
     async def _work(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         if request.path == "/v1/embeddings":

@@ -32,12 +32,13 @@ VECTORS = {"max_model_len": 512, "runner": "pooling", "convert": "embed"}
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
     folder = tmp_path_factory.mktemp("vllm")
     model = str(write_tiny_llama(folder / "model", Size(context=8192)))
-    poet = write_tiny_adapter(folder / "poet", seed=1)
+    poet = str(write_tiny_adapter(folder / "poet", seed=1))
     write_tiny_adapter(folder / "adapters" / "late", seed=2)
+    vectors = VECTORS | {"lora_modules": [f"poet={poet}"]}
     services = [
-        VLLMService("tiny", model=model, cores=0, engine_args=ENGINE, adapters={"poet": str(poet)}),
-        VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command"),
-        VLLMService("vectors", model=model, cores=0, engine_args=VECTORS, adapters=str(folder / "adapters")),
+        VLLMService("tiny", model=model, cores=0, engine_args=ENGINE),
+        VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command", adapters={"poet": poet}),
+        VLLMService("vectors", model=model, cores=0, adapters=str(folder / "adapters"), engine_args=vectors),
     ]
     made = RhapsodyExecutor(
         label="vllm",
@@ -140,24 +141,23 @@ def test_what_a_model_does_not_give_is_said_with_the_key(executor: RhapsodyExecu
 
 
 def test_an_adapter_is_asked_by_its_name(executor: RhapsodyExecutor) -> None:
-    plain, poet = (asked("hello", model=name, max_tokens=8, temperature=0).result() for name in ("tiny", "poet"))
-    assert plain != poet == asked("hello", model="poet", max_tokens=8, temperature=0).result()
+    greedy: dict[str, Any] = {"service": "served", "max_tokens": 8, "temperature": 0}
+    plain, poet = (asked("hello", model=name, **greedy).result() for name in ("served", "poet"))
+    assert plain != poet == asked("hello", model="poet", **greedy).result()
     with executor.openai_client(timeout=60) as client:
         same = client.completions.create(model="poet", prompt="hello", max_tokens=8, temperature=0)
     assert same.choices[0].text == poet
-    assert "`late` does not exist" in str(problem("hello", model="late"))
+    assert "`late` does not exist" in str(problem("hello", "served", model="late"))
 
 
 def test_an_adapter_of_a_folder_is_loaded_when_it_is_asked(executor: RhapsodyExecutor) -> None:
-    plain, late = (asked("hello", "vectors", ask="embed", model=name).result() for name in ("vectors", "late"))
-    assert plain != pytest.approx(late, abs=1e-2)
+    names = ("vectors", "poet", "late")
+    plain, poet, late = (asked("hello", "vectors", ask="embed", model=name).result() for name in names)
+    assert all(one != pytest.approx(other, abs=1e-2) for one, other in ((plain, poet), (plain, late), (poet, late)))
     with executor.openai_client(timeout=60) as client:
         for name, same in (("late", late), ("vectors", plain)):
             (one,) = client.embeddings.create(model=name, input="hello", encoding_format="float").data
             assert one.embedding == pytest.approx(same, abs=1e-3)
-
-
-# --- what goes wrong ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("service", ["tiny", "served"])
@@ -355,7 +355,7 @@ def test_a_chat_streams_from_the_engine_through_the_front_door_as_it_is_made(exe
 def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:
     (block,) = executor.snapshot()["blocks"]
     states = {service["name"]: service["state"] for service in block["services"]}
-    assert states == {"tiny": "ready", "served": "ready", "vectors": "ready"}
+    assert states == dict.fromkeys(("tiny", "served", "vectors"), "ready")
     assert "api_key" not in str(block)
 
 
