@@ -50,13 +50,14 @@ def _texts(value: Any) -> str | list[str] | None:
 
 
 def _to_complete(value: Any) -> dict[str, Any] | None:
-    if texts := _texts(value):
+    texts = _texts(value)
+    if texts is not None:
         return {"prompt": texts}
     if isinstance(value, (list, tuple)) and value:
         messages = list(value)
         if all(isinstance(item, Mapping) and "role" in item for item in messages):
             return {"messages": [dict(item) for item in messages]}
-    return {"prompt": value} if isinstance(value, str) else None
+    return None
 
 
 def _to_embed(value: Any) -> dict[str, Any] | None:
