@@ -3,21 +3,20 @@
 - *MPI*: LAMMPS runs of crystal and liquid in contact, each launched on its ranks; and the fit, one
   Python function on all ranks of a standing MPI world.
 - *Dragon*: the analysis of each trajectory, as soon as it is there.
-- *vLLM*: SmolLM2-135M on a service that starts while the first runs go. It picks the next
-  temperature from a few inside the bracket that the numbers have set, and puts the result in
-  words. The numbers decide; it only steers, and the result stays true whatever it says.
+- *vLLM*: SmolLM2-135M on a service that starts while the first runs go. An agent asks it at the
+  block's front door, with the `openai` package. It picks the next temperature from a few inside the
+  bracket that the numbers have set, and puts the result in words. The numbers decide; it only
+  steers, and the result stays true whatever it says.
 
 Run `python examples/melting_point.py --help`.
 """
 
 # ruff: noqa: PLC0415 - an app imports what it needs where it runs, as Parsl asks
 import signal
-import socket
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,13 @@ from rich.console import Console
 from rich.live import Live
 
 from melting import fit, literature, pictures, prompts, report
+from melting.agent import Agent
 from melting.analysis import Row
 from melting.lammps_input import Box
 from melting.live_view import Progress, view_of
 from melting.options import Options, read_options
 from rhapsody_parsl import (
     MPI,
-    VLLM,
     DragonRuntime,
     MPIRuntime,
     Policy,
@@ -48,6 +47,8 @@ from rhapsody_parsl import (
 HERE = Path(__file__).resolve().parent
 SERVICE = "assistant"
 INTERRUPTED = 130
+PATIENCE = 900.0
+"""Seconds that the agent waits while the model loads."""
 
 
 @bash_app
@@ -82,13 +83,6 @@ def fit_together(rows: list[Row], comm: Any = None) -> fit.Melting:
     return from_rows(rows, comm)
 
 
-@python_app
-@annotate(VLLM(SERVICE, max_tokens=8, temperature=0.0), Policy(priority=1))
-def advise(question: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Ask the model; what is returned here goes to the service, the app's result is the answer."""
-    return question
-
-
 def provider(options: Options) -> ExecutionProvider:
     """Return the provider of the one block, which finds this Python and this folder's modules."""
     python = Path(sys.executable).parent
@@ -110,8 +104,9 @@ def block(options: Options) -> RhapsodyExecutor:
         service = VLLMService(SERVICE, model=str(options.model), cores=0, engine_args=engine)
         services.append(service)
     return RhapsodyExecutor(
-        label="rhapsody", provider=provider(options), runtimes=[DragonRuntime(), MPIRuntime()], services=services
-    )
+        label="rhapsody", provider=provider(options), runtimes=[DragonRuntime(), MPIRuntime()], services=services,
+        openai_wait=PATIENCE,
+    )  # fmt: skip
 
 
 class Campaign:
@@ -121,16 +116,16 @@ class Campaign:
         options: What the user asked for.
         progress: What the live view shows of the campaign.
         rows: One of each analysed run.
-        asked: When the model answered, for the timeline.
+        agent: Asks the model, None without one.
         console: Where lines go that stay.
     """
 
-    def __init__(self, options: Options, progress: Progress, console: Console) -> None:
+    def __init__(self, options: Options, progress: Progress, console: Console, agent: Agent | None) -> None:
         self.options = options
         self.progress = progress
         self.console = console
+        self.agent = agent
         self.rows: list[Row] = []
-        self.asked: list[pictures.Record] = []
 
     def run(self) -> fit.Melting:
         """Simulate, narrow the bracket round by round, and return the last fit."""
@@ -150,17 +145,10 @@ class Campaign:
 
     def summary(self, result: fit.Melting) -> str:
         """Return the model's two sentences."""
-        if self.options.model is None:
+        if self.agent is None:
             return ""
         self.progress.stage = "two sentences from the model"
-        return self._ask(prompts.summary(self.rows, result), prompts.TWO_SENTENCES)
-
-    def _ask(self, question: list[dict[str, str]], spec: dict[str, Any]) -> str:
-        """Ask the model; its service holds no counted core, so the timeline has our own note of when it answered."""
-        began = time.time()
-        answer: str = advise(question, parsl_resource_specification=spec).result()
-        self.asked.append(("vllm", "advise", socket.gethostname(), None, began, time.time()))
-        return answer
+        return self.agent.ask(prompts.summary(self.rows, result), prompts.TWO_SENTENCES)
 
     def _simulate(self, temperatures: Sequence[float], stage: str) -> None:
         self.progress.stage = stage
@@ -202,11 +190,11 @@ class Campaign:
         low, high = fit.bracket(temperatures, [row.growth for row in self.rows])
         allowed = prompts.choices(low, high, temperatures)
         self.progress.estimate = f"between {low:.3f} and {high:.3f}"
-        if self.options.model is None:
+        if self.agent is None:
             return prompts.believed("", allowed)
         self.progress.stage = f"round {number}: asking the model"
         question = prompts.next_temperature(self.rows, allowed)
-        answer = self._ask(question, prompts.structured(allowed))
+        answer = self.agent.ask(question, prompts.structured(allowed))
         chosen = prompts.believed(answer, allowed)
         self.console.print(
             f"Round {number}: it melts between {low:.3f} and {high:.3f}; of {', '.join(allowed)} "
@@ -219,9 +207,10 @@ def finish(campaign: Campaign, result: fit.Melting, executor: RhapsodyExecutor) 
     """Write the pictures and the numbers, and print the result beside the literature."""
     out, console, rows = campaign.options.out, campaign.console, campaign.rows
     words, energy = campaign.summary(result), campaign.by_energy()
+    asked = campaign.agent.asked if campaign.agent else []
     report.save(out / "result.json", rows, result, words)
     pictures.melting_curve(out / "melting_curve.png", rows, result, literature.SAME_POTENTIAL)
-    pictures.timeline(out / "timeline.png", report.records(executor.timeline()) + campaign.asked)
+    pictures.timeline(out / "timeline.png", report.records(executor.timeline()) + asked)
     console.print(report.table(rows))
     console.print(report.ending(result, energy, words))
     console.print(f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}")
@@ -244,9 +233,12 @@ def run(options: Options, console: Console) -> None:
         initialize_logging=False,
     )  # fmt: skip
     progress = Progress()
-    campaign = Campaign(options, progress, console)
     console.print(f"Live, from another terminal: rhapsody-parsl top {options.out / 'runinfo'}")
-    with parsl.load(config), deaf_once_interrupted():
+    with parsl.load(config), deaf_once_interrupted(), ExitStack() as stack:
+        agent = None
+        if options.model is not None:
+            agent = Agent(stack.enter_context(executor.openai_client(timeout=PATIENCE)), SERVICE)
+        campaign = Campaign(options, progress, console, agent)
         with live(executor, progress, console):
             result = campaign.run()
         finish(campaign, result, executor)

@@ -155,6 +155,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ... Without any
             parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes;
             without GPUs it is tensor parallel over its nodes.
+        adapters: LoRA adapters: folders by name, loaded with the engine; or a folder with one folder per adapter, each
+            loaded with the first request for it. Requests name one with `model="<name>"`.
         env: Variables for the service's process.
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
@@ -173,6 +175,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
 
     cores: int = -1
     engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
+    adapters: dict[str, str] | str = msgspec.field(default_factory=dict)
     executable: str | tuple[str, ...] = ""
     server: Literal["hosted", "command"] = "hosted"
     requests_in_flight: int = 256

@@ -5,6 +5,7 @@
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
 the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
 `slow` takes a third of a second, and so does the end by `poison`. One that holds `grow` takes a gigabyte for a minute.
+The embedding of a text is its length, and so is the score of a document.
 A streamed answer comes character by character. One to `drip` never ends, and one to `spill` fails in the middle.
 """
 
@@ -39,7 +40,8 @@ class Handler(BaseHTTPRequestHandler):
         """Complete."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._allowed():
-            self._complete(request)
+            answer = self._measure if "input" in request or "queries" in request else self._complete
+            answer(request)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
         """Say nothing."""
@@ -49,6 +51,12 @@ class Handler(BaseHTTPRequestHandler):
             return True
         self._reply(401, {"error": {"message": "no key"}})
         return False
+
+    def _measure(self, request: dict[str, Any]) -> None:
+        texts = request.get("input") or request["documents"]
+        lengths = [len(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        data = [{"index": i, "embedding": [length], "score": length} for i, length in enumerate(lengths)]
+        self._reply(200, {"data": data, "usage": {}})
 
     def _complete(self, request: dict[str, Any]) -> None:
         if request.get("stream"):

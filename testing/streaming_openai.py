@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -48,8 +49,8 @@ class Engine:
         if request.method == "GET":
             return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
         asked = await request.json()
-        if asked.get("model") != self.model:
-            return web.json_response({"error": {"message": f"no model {asked.get('model')}"}}, status=404)
+        if aside := self._aside(request, asked):
+            return aside
         self.counts["running"] += 1
         try:
             response = await self._work(request, asked)
@@ -60,6 +61,17 @@ class Engine:
             self.counts["running"] -= 1
         self.counts["done"] += 1
         return response
+
+    def _aside(self, request: web.Request, asked: dict[str, Any]) -> web.Response | None:
+        """Answer what is no work: for another model, or what tokens a prompt has, of which a router may ask."""
+        if asked.get("model") != self.model:
+            return web.json_response({"error": {"message": f"no model {asked.get('model')}"}}, status=404)
+        if not request.path.endswith("/render"):
+            return None
+        text = json.dumps(asked.get("messages") or asked.get("prompt"))
+        tokens = [zlib.crc32(text[start : start + 4].encode()) % 50_000 for start in range(0, len(text), 4)]
+        told = {"request_id": "x", "token_ids": tokens, "model": self.model, "sampling_params": {}}
+        return web.json_response(told if "chat" in request.path else [told])
 
     async def _work(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         if request.path == "/v1/embeddings":
@@ -75,8 +87,8 @@ class Engine:
             await self._prefill(text)
             if asked.get("stream"):
                 return await self._stream(request, asked)
-            await asyncio.sleep(self.token * asked.get("max_tokens", 1))
-            return web.json_response(self._chunk(request, "tok " * asked.get("max_tokens", 1), stream=False))
+            await asyncio.sleep(self.token * _tokens(asked))
+            return web.json_response(self._chunk(request, "tok " * _tokens(asked), stream=False))
 
     async def _prefill(self, text: str) -> None:
         unread, before = 0, 0
@@ -93,7 +105,7 @@ class Engine:
     async def _stream(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for _ in range(asked.get("max_tokens", 1)):
+        for _ in range(_tokens(asked)):
             await asyncio.sleep(self.token)
             chunk = self._chunk(request, "tok " * asked.get("wide", 1), stream=True)
             await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
@@ -108,6 +120,10 @@ class Engine:
         said = {"role": "assistant", "content": text}
         choice = {"index": 0, "finish_reason": None, "delta" if stream else "message": said}
         return {**common, "object": f"chat.completion{'.chunk' if stream else ''}", "choices": [choice]}
+
+
+def _tokens(asked: dict[str, Any]) -> int:
+    return int(asked.get("max_completion_tokens") or asked.get("max_tokens", 1))
 
 
 async def start(engine: Engine, host: str, port: int) -> web.AppRunner:

@@ -60,6 +60,22 @@ def write_tiny_llama(folder: Path, size: Size | None = None, seed: int = 0) -> P
     return folder
 
 
+def write_tiny_adapter(folder: Path, size: Size | None = None, seed: int = 1, rank: int = 8) -> Path:
+    """Write a random LoRA adapter for such a model to a folder and return it; it changes every answer."""
+    size, random = size or Size(), np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": ["q_proj", "v_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(content))
+    tensors: Tensors = {}
+    for layer in range(size.layers):
+        for part, width in (("q_proj", size.hidden), ("v_proj", size.hidden // 2)):
+            name = f"base_model.model.model.layers.{layer}.self_attn.{part}"
+            tensors[f"{name}.lora_A.weight"] = random.normal(0, 1, (rank, size.hidden)).astype(np.float32)
+            tensors[f"{name}.lora_B.weight"] = random.normal(0, 1, (width, rank)).astype(np.float32)
+    save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+    return folder
+
+
 def _tokenizer(size: Size) -> Tokenizer:
     tokens = [*SPECIALS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     # Each id must decode to something printable; "\u0120" is the byte-level space.

@@ -17,7 +17,7 @@ from rhapsody_parsl.annotations.policy import (
     Signal,
     Unanswered,
 )
-from rhapsody_parsl.annotations.request import PARAMETERS
+from rhapsody_parsl.annotations.request import ASK, PARAMETERS, check_wanted
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
 from rhapsody_parsl.annotations.task_spec import TaskSpec
@@ -294,11 +294,11 @@ def _takes_of(runtime: str) -> Takes:
 
 def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: str, takes: Takes) -> None:
     asks_service = takes.requests and ("service" in own or not (takes.single or takes.ranks))
-    known = set(_OWN) | set(ALIASES) | {"policy"} | (PARAMETERS if asks_service else set())
+    known = set(_OWN) | set(ALIASES) | {"policy"} | (PARAMETERS | {ASK} if asks_service else set())
     for key, value in request.items():
         if key in known:
             continue
-        if key in PARAMETERS:
+        if key in PARAMETERS or key == ASK:
             raise InvalidTask(key, value, "a request parameter needs a service", "Add service='<name>'")
         raise InvalidTask(str(key), value, "unknown key", nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}")
     if asks_service and not own.get("service"):
@@ -306,6 +306,7 @@ def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: 
     if not asks_service and "service" in own:
         instead = f"Drop runtime, or use '{first_that_takes('requests', ())}'"
         raise InvalidTask("service", own["service"], f"runtime '{runtime}' asks no service", instead)
+    check_wanted(request)
 
 
 def _resources(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:

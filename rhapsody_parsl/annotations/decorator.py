@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal, Unanswered
+from rhapsody_parsl.annotations.request import ASK, Wanted
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
@@ -92,7 +93,9 @@ class VLLM(Part):
 
     Args:
         service: The service's name.
-        full: Return the whole response (a dict with `choices` and `usage`) instead of the text.
+        ask: What the model gives: `text` (default); `embed`, a list of floats for each text that the body returns; or
+            `score`, a float for each document, where the body returns a query and its documents.
+        full: Return the whole response (a dict with `choices` or `data`, and `usage`) instead.
         request: Any request parameter of vLLM's API: `max_tokens`, `temperature`, `structured_outputs`, ...
     """
 
@@ -100,10 +103,10 @@ class VLLM(Part):
 
     runtime: ClassVar[str] = "vllm"
 
-    def __init__(self, service: str, *, full: bool | None = None, **request: Any) -> None:
+    def __init__(self, service: str, *, ask: Wanted | None = None, full: bool | None = None, **request: Any) -> None:
         self._keys = {"runtime": self.runtime, "service": service, **request}
-        if full is not None:
-            self._keys["full"] = full
+        said = {ASK: ask, "full": full}
+        self._keys |= {name: value for name, value in said.items() if value is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys of `parsl_resource_specification` that this part stands for."""

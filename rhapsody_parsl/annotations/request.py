@@ -1,8 +1,26 @@
 """The request parameters a model service takes: vLLM's own names, known here without vLLM.
 
 `tests/integration/test_vllm_parameters.py` holds this list against the installed vLLM.
-Source: `vllm.SamplingParams`, `CompletionRequest` and `ChatCompletionRequest` of vLLM 0.32.
+Source: `vllm.SamplingParams`, `CompletionRequest`, `ChatCompletionRequest`, `EmbeddingCompletionRequest` and
+`ScoreQueriesDocumentsRequest` of vLLM 0.32.
 """
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from rhapsody_parsl.errors import InvalidTask
+from rhapsody_parsl.wording import nearest
+
+__all__ = ("ASK", "CHAT", "CONTENTS", "OTHER", "PARAMETERS", "POOLING", "SAMPLING", "Wanted", "check_wanted")
+
+Wanted = Literal["text", "embed", "score"]
+"""What a model is asked for."""
+
+ASK = "ask"
+"""The key that says it; it is ours, and no engine sees it."""
+
+CONTENTS = ("prompt", "messages", "input", "queries")
+"""One of these is in every request; the last two ask for an embedding, and for scores."""
 
 SAMPLING = frozenset({
     "allowed_token_ids", "bad_words", "detokenize", "extra_args", "flat_logprobs", "frequency_penalty", "ignore_eos",
@@ -29,5 +47,25 @@ OTHER = frozenset({
 })  # fmt: skip
 """Fields of a completion request beside the sampling ones."""
 
-PARAMETERS = SAMPLING | CHAT | OTHER
-"""Every name accepted beside `service` (and `full`, which is ours)."""
+POOLING = frozenset({
+    "dimensions", "documents", "input", "instruction", "max_tokens_per_doc", "max_tokens_per_query", "padding",
+    "queries", "use_activation",
+})  # fmt: skip
+"""Fields of a request for embeddings or scores beside those."""
+
+PARAMETERS = SAMPLING | CHAT | OTHER | POOLING
+"""Every name of the engine's that is accepted beside `service`, `full` and `ask`, which are ours."""
+
+
+def check_wanted(request: Mapping[str, Any]) -> None:
+    """Check what a model is asked for.
+
+    Args:
+        request: The parameters that were given.
+
+    Raises:
+        InvalidTask: It is nothing that a model gives.
+    """
+    wanted, allowed = request.get(ASK, "text"), get_args(Wanted)
+    if wanted not in allowed:
+        raise InvalidTask(ASK, wanted, f"allowed are {', '.join(allowed)}", nearest(wanted, allowed))

@@ -15,7 +15,7 @@ from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.channel import Hub
-from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, ModelRoutes, Route
+from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, ModelRoutes, Route
 from rhapsody_parsl.wire.messages import FromBackend, Ready
 
 __all__ = ("Door",)
@@ -54,6 +54,7 @@ class Door:
         self._heard = self._closing = False
         self._version = 0
         self._visits = DoorVisits(0, {}, {})
+        self._keys = DoorKeys([])
 
     # --- for the services (`services.front.Front`) ---------------------------------------------------------------
 
@@ -93,6 +94,12 @@ class Door:
         """Whether requests are here."""
         unsure = self._closing and self._heard and self._visits.version < self._version
         return bool(unsure or self._visits.held or self._visits.waiting)
+
+    def take_keys(self, keys: DoorKeys) -> None:
+        """These keys are taken from now on, beside the block's own."""
+        self._keys = keys
+        if self._hub and self._heard:
+            self._hub.send(self._peer, keys)
 
     def drain(self) -> None:
         """The block is about to leave: clients are to come by another connection, which leads elsewhere."""
@@ -170,6 +177,8 @@ class Door:
             case Ready():
                 log.info("the front door is open: %s", self.address()["base_url"])
                 self._heard = True
+                if self._keys.keys:
+                    self.take_keys(self._keys)
                 self._tell()
             case DoorVisits():
                 self._visits = message
@@ -202,4 +211,6 @@ def _routes_of(service: Service) -> ModelRoutes:
         for replica in service.replicas
         if replica.state == "ready" and not replica.leaving
     ]
-    return ModelRoutes(service.name, service.secret, routes, str(service.refusal or ""))
+    given = getattr(service.kind.config, "adapters", "")
+    by_request = bool(given) and isinstance(given, str)
+    return ModelRoutes(service.name, service.secret, routes, str(service.refusal or ""), by_request)

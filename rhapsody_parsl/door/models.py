@@ -22,23 +22,25 @@ class Model:
         router: Its replicas.
         listed: What they say of their models, by the names that they know; adapters, too.
         refusal: Why nobody need wait for a replica, or "".
+        adapters: Whether its replicas load adapters that nobody has named before.
         waiting: How many requests wait for one.
     """
 
     def __init__(self, service: str) -> None:
-        self.service, self.secret, self.refusal = service, "", ""
+        self.service, self.secret, self.refusal, self.adapters = service, "", "", False
         self.router = Router()
         self.listed: dict[str, Any] = {}
         self.waiting = 0
 
     def update(self, told: ModelRoutes) -> None:
         """The pilot told how it is."""
-        self.secret, self.refusal = told.secret, told.refusal
+        self.secret, self.refusal, self.adapters = told.secret, told.refusal, told.adapters
         self.router.update(told.routes)
 
     def known_as(self, name: str) -> str:
         """Return what its replicas call what a request asks for: they may not know the service's name."""
-        return name if name in self.listed or not self.listed else next(iter(self.listed))
+        as_it_is = name in self.listed or not self.listed or (self.adapters and name != self.service)
+        return name if as_it_is else next(iter(self.listed))
 
 
 class Models:
@@ -91,6 +93,11 @@ class Models:
             raise Refusal(400, f"'model' is needed: one of {self._names()}")
         found = self._models.get(name)
         return found or next((model for model in self._models.values() if name in model.listed), None)
+
+    def guessed(self) -> Model | None:
+        """Return whom to ask for a name that nobody has: the only model that loads adapters by request, or None."""
+        loading = [model for model in self._models.values() if model.adapters]
+        return loading[0] if len(loading) == 1 else None
 
     def unknown(self, name: str) -> Refusal:
         """Return the answer to who asks for a model that is not there."""

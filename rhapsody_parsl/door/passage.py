@@ -143,7 +143,7 @@ class Passage:
         model = self._models.find(asked.get("model"))
         if model is None:
             await asyncio.gather(*map(self.learn, self._models))  # an adapter that was loaded meanwhile
-            model = self._models.find(asked["model"])
+            model = self._models.find(asked["model"]) or self._models.guessed()
         if model is None:
             raise self._models.unknown(str(asked["model"])[:200])
         if model.refusal:

@@ -7,12 +7,13 @@ from pathlib import Path
 from aiohttp import web
 
 from rhapsody_parsl.door.counters import Counters
+from rhapsody_parsl.door.keys import Keys
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.server import Server
 from rhapsody_parsl.door.settings import DoorSettings
 from rhapsody_parsl.services.conversation import Conversation, bind
-from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits
+from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits
 from rhapsody_parsl.wire.messages import ServiceFacts, ToBackend
 
 __all__ = ("main",)
@@ -33,7 +34,7 @@ class _Process:
 
     def __init__(self, settings: DoorSettings) -> None:
         self._settings, self._conversation = settings, Conversation(settings)
-        self._models, self._counters = Models(), Counters()
+        self._models, self._counters, self._keys = Models(), Counters(), Keys(settings.secret)
         self._passage = Passage(self._models, self._counters, settings.wait, self._changed)
         self._due: asyncio.TimerHandle | None = None
         self._learning: set[asyncio.Task[None]] = set()
@@ -41,7 +42,7 @@ class _Process:
     async def run(self) -> None:
         """Serve until told to leave."""
         settings = self._settings
-        app = Server(self._models, self._passage, self._counters, settings.secret).application()
+        app = Server(self._models, self._passage, self._counters, self._keys).application()
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE)
         await runner.setup()
         listener = bind(settings.host, settings.port)
@@ -50,6 +51,9 @@ class _Process:
         await self._conversation.serve(ServiceFacts(f"http://{settings.public_host}:{port}/v1", "", port), self._hear)
 
     def _hear(self, message: ToBackend) -> None:
+        if isinstance(message, DoorKeys):
+            self._keys.update(message.keys)
+            self._models.wake()
         if isinstance(message, DoorRoutes):
             self._models.update(message)
             self._tell()

@@ -8,7 +8,13 @@ __all__ = ("RETRY_AFTER", "Refusal", "error_event", "error_of")
 
 RETRY_AFTER = 5
 """Seconds that a client is told to wait."""
-_TYPES = {401: "authentication_error", 404: "not_found_error", 502: "server_error", 503: "service_unavailable"}
+_TYPES = {
+    401: "authentication_error",
+    404: "not_found_error",
+    429: "requests",
+    502: "server_error",
+    503: "service_unavailable",
+}
 
 
 class Refusal(Exception):  # noqa: N818 - named for what it is; it never leaves the door's process
@@ -18,16 +24,18 @@ class Refusal(Exception):  # noqa: N818 - named for what it is; it never leaves 
         status: HTTP's.
         message: For people.
         code: For programs.
+        retry_after: Seconds that the client is told to wait; 0 says nothing, or `RETRY_AFTER` with status 503.
 
     Attributes:
         status: See above.
         headers: Of the answer.
     """
 
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+    def __init__(self, status: int, message: str, code: str | None = None, *, retry_after: int = 0) -> None:
         super().__init__(message)
         self.status, self._message, self._code = status, message, code
-        self.headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}  # noqa: PLR2004 - HTTP's number
+        seconds = retry_after or (RETRY_AFTER if status == 503 else 0)  # noqa: PLR2004 - HTTP's number
+        self.headers = {"Retry-After": str(seconds)} if seconds else {}
 
     @property
     def content(self) -> dict[str, Any]:

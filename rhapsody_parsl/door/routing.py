@@ -2,7 +2,7 @@
 
 The one with the least to do, but for two wishes. A session stays with its replica. And a prompt goes to a replica that
 has read its beginning before, for that part of the work is in its cache. To wait there must not cost more than it
-saves: a replica that has `AFFINITY` requests more than the least, or half more, is passed over.
+saves: a replica that has `AFFINITY` requests more than the least, and more than twice as many, is passed over.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from rhapsody_parsl.wire.door import Route
 
 __all__ = ("AFFINITY", "Router", "Seat")
 
-AFFINITY = 8
+AFFINITY = 32
 """How many requests more than the least a replica may have, and still get one for its cache."""
 _MOST_PREFIXES = 1 << 16
 _MOST_SESSIONS = 1 << 14
@@ -99,7 +99,7 @@ class Router:
         readers = [there[name] for name in self._read_most(prefix) if name in there]
         if readers:
             reader = min(readers, key=_held)
-            if reader.held - least.held < max(self._affinity, least.held // 2):
+            if reader.held - least.held < max(self._affinity, least.held):
                 return reader
         return least
 

@@ -1,6 +1,6 @@
 """The door's HTTP: who may ask, what there is to ask, and in which shape a refusal comes."""
 
-import hmac
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from rhapsody_parsl.door.counters import Counters
+from rhapsody_parsl.door.keys import Holder, Keys
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.refusal import Refusal, error_of
@@ -21,6 +22,8 @@ PASSED = (
 )  # fmt: skip
 """What is passed on to replicas."""
 _OPEN = ("/health", "/metrics")
+_MOMENT = 0.25
+"""Seconds."""
 _LARGEST = 256 << 20
 """Bytes of a request: images travel in it."""
 
@@ -34,12 +37,11 @@ class Server:
         models: Those of the block.
         passage: Passes requests on.
         counters: For `/metrics`.
-        key: That every request shows, but those for `/health` and `/metrics`.
+        keys: Of which every request shows one, but those for `/health` and `/metrics`.
     """
 
-    def __init__(self, models: Models, passage: Passage, counters: Counters, key: str) -> None:
-        self._models, self._passage, self._counters = models, passage, counters
-        self._wanted = f"Bearer {key}".encode()
+    def __init__(self, models: Models, passage: Passage, counters: Counters, keys: Keys) -> None:
+        self._models, self._passage, self._counters, self._keys = models, passage, counters, keys
 
     def application(self) -> web.Application:
         """Return it as aiohttp serves it."""
@@ -56,18 +58,33 @@ class Server:
     async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Ask for the key, and give a refusal its shape."""
         try:
-            self._check(request)
-            return await handler(request)
+            if request.path in _OPEN:
+                return await handler(request)
+            holder = await self._holder_of(request)
+            if request.path not in PASSED:
+                return await handler(request)
+            with holder.asking(time.monotonic()):
+                return await handler(request)
         except Refusal as refusal:
             return _json(refusal.content, refusal.status, refusal.headers)
         except web.HTTPException as problem:
             text = f"{request.method} {request.path[:200]}: {problem.reason}"
             return _json(error_of(problem.status, text), problem.status)
 
-    def _check(self, request: web.Request) -> None:
-        shown = request.headers.get("Authorization", "").encode(errors="replace")
-        if request.path not in _OPEN and not hmac.compare_digest(shown, self._wanted):
+    async def _holder_of(self, request: web.Request) -> Holder:
+        """Return who shows a key.
+
+        Raises:
+            Refusal: A stranger.
+        """
+        shown = request.headers.get("Authorization", "")
+        holder = self._keys.holder(shown)
+        if holder is None and shown:  # a key may come here a moment after its owner has it
+            await self._models.change(_MOMENT)
+            holder = self._keys.holder(shown)
+        if holder is None:
             raise Refusal(401, "The key is missing or wrong: send 'Authorization: Bearer KEY'", "invalid_api_key")
+        return holder
 
     async def _health(self, request: web.Request) -> web.Response:
         ready = sum(model.router.first() is not None for model in self._models)

@@ -10,11 +10,11 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.admission import misfit
 from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.wire.leases import LeaseRecord
-from rhapsody_parsl.wire.messages import Task
+from rhapsody_parsl.wire.messages import Holds, Report, Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.totals import ExecutorTotals, Tally
-from rhapsody_parsl.wire.use import NodeUse
+from rhapsody_parsl.wire.use import NodeUse, Used
 
 __all__ = ("Block", "Blocks")
 
@@ -190,6 +190,17 @@ class Blocks:
         if (lasts := inventory.lasts) is not None:
             before = _share(lasts, _BEFORE) if self._drain_before is None else min(self._drain_before, lasts / 2)
             self._drain(block, now + lasts - before)
+
+    def note(self, block: Block, message: Report | Holds | Used) -> None:
+        """A block says how it is."""
+        if isinstance(message, Holds):
+            block.inventory = message.inventory
+        elif isinstance(message, Used):
+            block.use = {**block.use, **message.nodes}  # another one: other threads look at it
+            self.record.used(block.id, message)
+        else:
+            block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
+            self.record.report(block.id, message.state, message.leases)
 
     def _drain(self, block: Block, at: float) -> None:
         block.drain_at = min(block.drain_at, at)

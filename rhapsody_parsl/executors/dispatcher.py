@@ -212,20 +212,9 @@ class Dispatcher:
             case Served() | Examined():
                 self._note_answer(block, message)
             case Report() | Holds() | Used():
-                self._note(block, message)
+                self.blocks.note(block, message)
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))
-
-    def _note(self, block: Block, message: Report | Holds | Used) -> None:
-        """A block says how it is."""
-        if isinstance(message, Holds):
-            block.inventory = message.inventory
-        elif isinstance(message, Used):
-            block.use = {**block.use, **message.nodes}  # another one: other threads look at it
-            self.blocks.record.used(block.id, message)
-        else:
-            block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
-            self.blocks.record.report(block.id, message.state, message.leases)
 
     def _note_answer(self, block: Block, message: Served | Examined) -> None:
         if isinstance(message, Served):

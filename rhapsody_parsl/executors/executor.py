@@ -42,6 +42,7 @@ from rhapsody_parsl.executors.functions import as_sent, facts_of
 from rhapsody_parsl.executors.future import TaskFuture, complete, fail
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.openai_keys import OpenAIKeys
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
 from rhapsody_parsl.executors.told import Told
@@ -187,6 +188,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         self.max_depth, self.max_children, self.max_agents = max_depth, max_children, max_agents
         self.max_launches, self.stage_environment = max_launches, stage_environment
         self._admission = self._check(served)
+        self.openai_keys = OpenAIKeys()
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
 
@@ -262,6 +264,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             self._link = None
             raise
         self.services.begin(self._link, folder, publish)
+        self.openai_keys.begin(self._link)
         self._link.start()
         self._open_control(folder, self._link)
         self._start_first()

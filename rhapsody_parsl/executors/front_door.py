@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
-from rhapsody_parsl.wire.door import Tunnelled, TunnelOpen
+from rhapsody_parsl.wire.door import DoorKey, DoorKeys, Tunnelled, TunnelOpen
 from rhapsody_parsl.wire.pipe import Pipe
 from rhapsody_parsl.wire.streams import Streams
 
@@ -20,7 +20,7 @@ _HANG_UP_AFTER = 5.0
 
 
 class FrontDoor:
-    """All on the link's loop, but `joined` and `left`, which may be called by any thread.
+    """All on the link's loop, but `take_keys`, `joined` and `left`, which may be called by any thread.
 
     Args:
         loop: The link's.
@@ -33,7 +33,7 @@ class FrontDoor:
         self,
         loop: asyncio.AbstractEventLoop,
         blocks: Blocks,
-        send: Callable[[Block, Tunnelled], None],
+        send: Callable[[Block, Tunnelled | DoorKeys], None],
         wait: float,
     ) -> None:
         self._loop, self._blocks, self._send, self._wait = loop, blocks, send, wait
@@ -42,6 +42,7 @@ class FrontDoor:
         self._waiting: dict[_Visitor, asyncio.TimerHandle] = {}
         self._visitors: set[_Visitor] = set()
         self._streams = 0
+        self._keys: list[DoorKey] = []
 
     async def open(self, port: int) -> int:
         """Listen, on a free port where it is 0; return on which. Idempotent.
@@ -68,6 +69,15 @@ class FrontDoor:
         """A block is there."""
         self._loop.call_soon_threadsafe(self._serve_waiting)
 
+    def take_keys(self, keys: list[DoorKey]) -> None:
+        """Blocks take these keys from now on, beside the executor's own."""
+        self._keys = keys
+        self._loop.call_soon_threadsafe(self._tell_keys)
+
+    def _tell_keys(self) -> None:
+        for block in self._there():
+            self._send(block, DoorKeys(self._keys))
+
     def left(self, block: Block) -> None:
         """A block is gone, and so are the connections that led to it."""
         self._loop.call_soon_threadsafe(self._end, block)
@@ -85,6 +95,8 @@ class FrontDoor:
             line.end_all()
 
     def _serve_waiting(self) -> None:
+        for block in self._there():
+            self._welcome(block)
         for visitor, timer in list(self._waiting.items()):
             if self._connect(visitor):
                 timer.cancel()
@@ -107,17 +119,26 @@ class FrontDoor:
 
     def _connect(self, visitor: "_Visitor") -> bool:
         """Lead a client to the block with the fewest streams; return whether there is one."""
-        there = [block for block in self._blocks if block.inventory and not block.closing]
+        there = self._there()
         if not there:
             return False
         for block in there:
-            if block not in self._lines:
-                self._lines[block] = block.visitors = self._line(block)
+            self._welcome(block)
         block = min(there, key=lambda block: len(self._lines[block]))
         self._streams += 1
         self._send(block, TunnelOpen(self._streams))
         visitor.join(self._lines[block], self._streams)
         return True
+
+    def _there(self) -> list[Block]:
+        return [block for block in self._blocks if block.inventory and not block.closing]
+
+    def _welcome(self, block: Block) -> None:
+        """Tell a new block the keys, before anything comes that shows one."""
+        if block not in self._lines:
+            self._lines[block] = block.visitors = self._line(block)
+            if self._keys:
+                self._send(block, DoorKeys(self._keys))
 
     def _line(self, block: Block) -> Streams:
         return Streams(lambda message: self._send(block, message))

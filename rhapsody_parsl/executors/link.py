@@ -17,7 +17,7 @@ from rhapsody_parsl.executors.conversation import Conversation, Outcomes
 from rhapsody_parsl.executors.dispatcher import Dispatcher
 from rhapsody_parsl.executors.front_door import FrontDoor
 from rhapsody_parsl.executors.listeners import Listeners
-from rhapsody_parsl.wire.door import Tunnelled
+from rhapsody_parsl.wire.door import DoorKey, DoorKeys, Tunnelled
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
@@ -224,6 +224,11 @@ class Link(threading.Thread):
         """
         return asyncio.run_coroutine_threadsafe(self._front.open(port), self._loop).result(_ANSWER_TIMEOUT)
 
+    def take_keys(self, keys: list[DoorKey]) -> None:
+        """Front doors take these keys from now on, beside the executor's own."""
+        if not self._loop.is_closed():
+            self._front.take_keys(keys)
+
     def close(self) -> None:
         """End the thread and close the listeners; idempotent."""
         self._stopping = True
@@ -316,7 +321,7 @@ class Link(threading.Thread):
     def _ask_all(self) -> None:
         self._conversation.ask_all()
 
-    def _tell(self, block: Block, message: Tunnelled) -> None:
+    def _tell(self, block: Block, message: Tunnelled | DoorKeys) -> None:
         """Send something of a connection to a block; called by the loop, outside of our lock."""
         with self._lock:
             self._conversation.tell(block, message)

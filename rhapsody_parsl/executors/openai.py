@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.front_door import HOST
+from rhapsody_parsl.executors.openai_keys import OpenAIKeys
 from rhapsody_parsl.executors.services import ExecutorServices
 from rhapsody_parsl.executors.standalone import Standalone
 
@@ -18,6 +19,8 @@ class WithFrontDoor(Standalone):
     """The part of the executor by which others than its apps ask its models."""
 
     services: ExecutorServices
+    openai_keys: OpenAIKeys
+    """Further keys, for people and programs, with limits."""
     _openai_key = ""
 
     @property

@@ -18,7 +18,7 @@ from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.pilot.use import BlockUse
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.curve import Keys
-from rhapsody_parsl.wire.door import Tunnelled
+from rhapsody_parsl.wire.door import DoorKeys, Tunnelled
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
@@ -140,10 +140,12 @@ class Pilot:
                 return
         self._shell.act()
 
-    def _pass_on(self, message: More | Tunnelled) -> None:
-        """Some words are for who has a stream, of a task or to the front door: nothing is to be decided."""
+    def _pass_on(self, message: More | Tunnelled | DoorKeys) -> None:
+        """Some words are for the front door, or who has a stream, of a task or to it: nothing is to be decided."""
         if isinstance(message, More):
             self._shell.streams.more(message)
+        elif isinstance(message, DoorKeys):
+            self._shell.door.take_keys(message)
         else:
             self._shell.tunnel.receive(message)
 

@@ -83,7 +83,7 @@ class Shell:
         core: Decides.
         context: What the runtimes know of the block.
         reports: What the driver is told of the block.
-        tunnel: From the driver to the front door.
+        door, tunnel: The front door, and the way there from the driver.
         streams: Those of its tasks.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
@@ -124,9 +124,9 @@ class Shell:
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
         key, wait = config.openai_key, config.openai_wait
-        self._door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
-        self._services.stand_behind(self._door)
-        self.tunnel = Tunnel(send, lambda: self._door.port, wait)
+        self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
+        self._services.stand_behind(self.door)
+        self.tunnel = Tunnel(send, lambda: self.door.port, wait)
         runtimes = build(config, self.context, self._services)
         self._mail, turns = Mailboxes(self, partial(checkpoint_of, self.context.logs)), Turns(self)
         self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail, TURN: turns}
@@ -200,7 +200,7 @@ class Shell:
         """Stop all that runs in the block; returns when nothing is left."""
         self._background.cancel()
         stops = {f"runtime {name}": runtime.stop() for name, runtime in self._runtimes.items()}
-        stops |= {"services": self._services.stop(), "front door": self._door.stop(), "tunnel": self.tunnel.stop()}
+        stops |= {"services": self._services.stop(), "front door": self.door.stop(), "tunnel": self.tunnel.stop()}
         await asyncio.gather(*(watch(what, stop) for what, stop in stops.items()))
         await watch("memory limits", self._limits.stop())
         hosts = self.context.hosts.values()
@@ -391,8 +391,8 @@ class Shell:
         """Give back what has not begun, also what workers gave back meanwhile; leave when the rest has ended."""
         if waiting := self.core.return_waiting() + self._mail.leave():
             self._send(Returned(0, waiting))
-        self._door.drain()
-        if (self.core.idle or self._mail.at_rest) and not self._door.busy:
+        self.door.drain()
+        if (self.core.idle or self._mail.at_rest) and not self.door.busy:
             self._leaving.begin("drained")
 
     def _tick(self) -> None:

@@ -3,11 +3,15 @@
 A connection to the driver's address is a stream of the link. Its number is the driver's, and is used once.
 """
 
+import hashlib
+
 import msgspec
 
 from rhapsody_parsl.wire.tagged import Tagged
 
 __all__ = (
+    "DoorKey",
+    "DoorKeys",
     "DoorRoutes",
     "DoorVisits",
     "ModelRoutes",
@@ -17,6 +21,7 @@ __all__ = (
     "TunnelEnd",
     "TunnelOpen",
     "Tunnelled",
+    "hash_of",
 )
 
 
@@ -52,6 +57,36 @@ class TunnelEnd(Tagged, frozen=True):
 Tunnelled = TunnelOpen | TunnelData | TunnelCredit | TunnelEnd
 
 
+# --- driver to pilot, and pilot to the door ----------------------------------------------------------------------
+
+
+class DoorKey(msgspec.Struct, array_like=True, frozen=True):
+    """A key that the door takes beside the block's own.
+
+    Attributes:
+        name: Of who has it.
+        hash: Of the key, see `hash_of`.
+        requests_per_minute: How many requests may begin within a minute; 0 is any number.
+        concurrency: How many may be under way at once; 0 is any number.
+    """
+
+    name: str
+    hash: str
+    requests_per_minute: int = 0
+    concurrency: int = 0
+
+
+class DoorKeys(Tagged, frozen=True):
+    """The keys that the door takes beside the block's own, all of them."""
+
+    keys: list[DoorKey]
+
+
+def hash_of(key: str) -> str:
+    """Return what is kept and told of a key; keys are long and random, so that nobody can find one from it."""
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()
+
+
 # --- pilot to the door -------------------------------------------------------------------------------------------
 
 
@@ -75,12 +110,14 @@ class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
         secret: The key of its replicas.
         routes: The replicas that take requests.
         refusal: Why nobody need wait for a replica, "" while one may come.
+        adapters: Whether its replicas load adapters that nobody has named before.
     """
 
     service: str
     secret: str
     routes: list[Route]
     refusal: str = ""
+    adapters: bool = False
 
 
 class DoorRoutes(Tagged, frozen=True):

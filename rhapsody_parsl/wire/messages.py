@@ -10,7 +10,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
-from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Tunnelled
+from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
@@ -374,9 +374,11 @@ FromParent = (
 ToParent = ChildAnswer | ChildrenEnded | ChildPieces | Deliver
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | Goodbye
-ToPilot = ToCore | Tunnelled
+ToPilot = ToCore | Tunnelled | DoorKeys
 FromPilot = FromCore | Tunnelled
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent | More
+ToBackend = (
+    Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | DoorKeys | ToParent | More
+)
 FromBackend = (
     Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromParent
 )

@@ -29,20 +29,24 @@ CHECKS = {
     "docs/runtimes/mpi.md": "open('hello.txt').read().count('Hello, World!') == 2",
     "docs/services.md": "url == f'tcp://{host}:{port}' and not secret",
     # The stand-in for the model answers with the prompt reversed.
-    "docs/runtimes/vllm.md": "answer[::-1] == 'Propose the next temperature after: 0.7 is liquid' and model == 'm'",
+    "docs/runtimes/vllm.md": (
+        "answer[::-1] == 'Propose the next temperature after: 0.7 is liquid' and model == 'm'"
+        " and vectors == [[8], [10]] and scores == [8, 10]"
+    ),
 }
 """What holds after a page, beside what it prints."""
 _NAMES = sys.modules["__main__"].__dict__
 
 
 def loaded(folder: str) -> Any:
-    """Load an executor with all runtimes, and servers that take the place of the pages' model and cache."""
-    model = VLLMService("assistant", model="m", cores=0, server="command", executable=COMMAND)
+    """Load an executor with all runtimes, and servers that take the place of the pages' models and cache."""
+    names = ("assistant", "encoder")
+    models = [VLLMService(name, model="m", cores=0, server="command", executable=COMMAND) for name in names]
     cache = CommandService("cache", (sys.executable, "-m", "http.server", "--bind", "{host}", "{port}"), cores=0)
     executor = RhapsodyExecutor(
         label="pages",
         runtimes=[DragonRuntime(), MPIRuntime(), LocalRuntime()],
-        services=[model, cache],
+        services=[*models, cache],
         cores_per_node=2,
     )
     return parsl.load(Config(executors=[executor], run_dir=folder, initialize_logging=False))

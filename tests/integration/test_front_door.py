@@ -3,6 +3,7 @@
 The engines are stand-ins that stream. `RHAPSODY_KILLS=200` makes a campaign of the kills that are few here.
 """
 
+import importlib.util
 import os
 import random
 import shutil
@@ -143,6 +144,20 @@ def test_a_stream_comes_token_by_token(client: openai.OpenAI) -> None:
     assert came[0] < came[-1] / 2
 
 
+def test_langchain_asks_streams_and_embeds(executor: RhapsodyExecutor) -> None:
+    langchain_openai = pytest.importorskip("langchain_openai")
+    told: dict[str, Any] = {"base_url": executor.openai_url(), "api_key": executor.openai_key, "max_retries": 0}
+    chat = langchain_openai.ChatOpenAI(model="assistant", max_completion_tokens=30, **told)
+    assert chat.invoke("hello").content == "tok " * 30
+    pieces = [piece.content for piece in chat.stream("hello")]
+    assert "".join(map(str, pieces)) == "tok " * 30
+    assert len(pieces) >= 30
+    vectors = langchain_openai.OpenAIEmbeddings(model="assistant", check_embedding_ctx_length=False, **told)
+    assert vectors.embed_query("hello") == [0.5, 0.25]
+    with pytest.raises(openai.NotFoundError, match="'no' does not exist in this block"):
+        langchain_openai.ChatOpenAI(model="no", **told).invoke("hello")
+
+
 def test_errors_are_those_of_openai(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="'no' does not exist in this block"):
         said(client, "no")
@@ -150,6 +165,33 @@ def test_errors_are_those_of_openai(executor: RhapsodyExecutor, client: openai.O
         client.completions.create(model="assistant", prompt="refuse")
     with pytest.raises(openai.AuthenticationError, match="key is missing or wrong"):
         said(executor.openai_client().with_options(api_key="wrong"))
+
+
+def test_a_further_key_has_limits_and_can_be_removed(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
+    key = executor.openai_keys.add("carol", requests_per_minute=2)
+    hers = client.with_options(api_key=key)
+    assert said(hers) == said(hers) == "tok tok tok "
+    with pytest.raises(openai.RateLimitError, match="Key 'carol' has asked 2 times within a minute") as caught:
+        said(hers)
+    assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 60
+    assert said(client) == "tok tok tok ", "others are not concerned"
+    bob = client.with_options(api_key=executor.openai_keys.add("bob"))
+    (door,) = processes_of(DOOR)
+    door.kill()
+    assert said(bob.with_options(max_retries=3)) == "tok tok tok ", "a door that comes back knows the keys"
+    executor.openai_keys.remove("bob")
+    until(lambda: is_stranger(bob))
+    texts = [path.read_text(errors="replace") for path in Path(executor.run_dir).rglob("*") if path.is_file()]
+    assert texts
+    assert not any(key in text for text in texts)
+
+
+def is_stranger(client: openai.OpenAI) -> bool:
+    try:
+        said(client)
+    except openai.AuthenticationError:
+        return True
+    return False
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -199,6 +241,8 @@ def test_a_slow_reader_holds_up_no_other_and_no_task(executor: RhapsodyExecutor,
 def test_the_examples_of_the_page_run(executor: RhapsodyExecutor) -> None:
     names: dict[str, Any] = {}
     for number, example in enumerate(examples(ROOT / "docs" / "front_door.md")):
+        if "langchain" in example and importlib.util.find_spec("langchain_openai") is None:
+            continue
         own: dict[str, Any] = (
             {"executor": executor} if "executor" in example else {}
         )  # a task's function takes all along
@@ -206,6 +250,8 @@ def test_the_examples_of_the_page_run(executor: RhapsodyExecutor) -> None:
         names |= own
     assert names["text"] == names["words"] == "tok "
     assert (names["url"], names["key"]) == (executor.openai_url(), executor.openai_key)
+    assert names.get("said", "tok ") == "tok "
+    assert "ann" not in executor.openai_keys
     names["client"].close()
 
 

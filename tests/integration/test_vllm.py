@@ -18,21 +18,27 @@ from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
-from testing.tiny_llama import Size, write_tiny_llama
-from tests.integration.asking import asked
+from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
+from testing.waiting import until
+from tests.integration.asking import asked, running
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 
 ENGINE = {"max_model_len": 8192}
+VECTORS = {"max_model_len": 512, "runner": "pooling", "convert": "embed"}
 
 
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
     folder = tmp_path_factory.mktemp("vllm")
     model = str(write_tiny_llama(folder / "model", Size(context=8192)))
+    poet = str(write_tiny_adapter(folder / "poet", seed=1))
+    write_tiny_adapter(folder / "adapters" / "late", seed=2)
+    vectors = VECTORS | {"lora_modules": [f"poet={poet}"]}
     services = [
         VLLMService("tiny", model=model, cores=0, engine_args=ENGINE),
-        VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command"),
+        VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command", adapters={"poet": poet}),
+        VLLMService("vectors", model=model, cores=0, adapters=str(folder / "adapters"), engine_args=vectors),
     ]
     made = RhapsodyExecutor(
         label="vllm",
@@ -44,7 +50,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
     with leaks.watch(), parsl.load(config):
         # What a service keeps in shared memory is to be there before the first test, and gone with the block.
-        assert all(isinstance(asked("hello", service).result(), str) for service in ("tiny", "served"))
+        first = [asked("hello", service) for service in ("tiny", "served")]
+        assert asked("hello", "vectors", ask="embed").result()
+        assert all(isinstance(future.result(), str) for future in first)
         yield made
 
 
@@ -55,12 +63,7 @@ def nothing_left_behind() -> None:
 
 def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseException:
     """Return the error of a request."""
-    error = asked(value, service, **parameters).exception()
-    assert isinstance(error, BaseException)
-    return error
-
-
-# --- what an app gets --------------------------------------------------------------------------------------------
+    return asked(value, service, **parameters).exception()  # type: ignore[no-any-return]  # the caller looks
 
 
 def test_a_prompt_gives_a_text(executor: RhapsodyExecutor) -> None:
@@ -113,7 +116,48 @@ def test_sampling_parameters_that_only_the_engine_takes(executor: RhapsodyExecut
     assert len(response["choices"][0]["token_ids"]) == 4
 
 
-# --- what goes wrong ---------------------------------------------------------------------------------------------
+def test_an_embedding_is_a_list_of_floats_and_a_score_a_float(executor: RhapsodyExecutor) -> None:
+    one = asked("hello", "vectors", ask="embed").result()
+    both = asked(["hello", "you"], "vectors", ask="embed").result()
+    assert len(one) == 64
+    assert sum(number**2 for number in one) == pytest.approx(1, abs=1e-3)
+    assert both[0] == pytest.approx(one, abs=1e-3)
+    assert both[1] != both[0]
+    same, other = asked(("hello", ["hello", "quite another"]), "vectors", ask="score").result()
+    assert same == pytest.approx(1, abs=1e-3)
+    assert other < 0.99
+    assert asked(("hello", "hello"), "vectors", ask="score").result() == pytest.approx(same, abs=1e-3)
+    full = asked({"input": "hello"}, "vectors", full=True).result()
+    assert full["usage"]["prompt_tokens"] == 5
+
+
+def test_what_a_model_does_not_give_is_said_with_the_key(executor: RhapsodyExecutor) -> None:
+    assert "ask it with ask='embed'" in str(problem("hello", "vectors"))
+    assert "takes no request with an input (ask='embed')" in str(problem("hello", ask="embed"))
+    assert "'max_tokens' is no parameter of a request with an input" in str(
+        problem("hello", "vectors", ask="embed", max_tokens=3)
+    )
+    assert "allowed are text, embed, score" in str(problem("hello", ask="embedding"))
+
+
+def test_an_adapter_is_asked_by_its_name(executor: RhapsodyExecutor) -> None:
+    greedy: dict[str, Any] = {"service": "served", "max_tokens": 8, "temperature": 0}
+    plain, poet = (asked("hello", model=name, **greedy).result() for name in ("served", "poet"))
+    assert plain != poet == asked("hello", model="poet", **greedy).result()
+    with executor.openai_client(timeout=60) as client:
+        same = client.completions.create(model="poet", prompt="hello", max_tokens=8, temperature=0)
+    assert same.choices[0].text == poet
+    assert "`late` does not exist" in str(problem("hello", "served", model="late"))
+
+
+def test_an_adapter_of_a_folder_is_loaded_when_it_is_asked(executor: RhapsodyExecutor) -> None:
+    names = ("vectors", "poet", "late")
+    plain, poet, late = (asked("hello", "vectors", ask="embed", model=name).result() for name in names)
+    assert all(one != pytest.approx(other, abs=1e-2) for one, other in ((plain, poet), (plain, late), (poet, late)))
+    with executor.openai_client(timeout=60) as client:
+        for name, same in (("late", late), ("vectors", plain)):
+            (one,) = client.embeddings.create(model=name, input="hello", encoding_format="float").data
+            assert one.embedding == pytest.approx(same, abs=1e-3)
 
 
 @pytest.mark.parametrize("service", ["tiny", "served"])
@@ -134,16 +178,13 @@ def test_an_answer_that_nobody_reads_ends_all_the_same(executor: RhapsodyExecuto
     assert len(pieces) <= AHEAD + 1
 
 
-@pytest.mark.parametrize(
-    ("value", "parameters", "sentence"),
-    [
-        (["a", "b"], {}, "stream one prompt, with n=1"),
-        ("hello", {"temperature": -1}, "temperature"),
-        ("hello", {"n": 2}, "pieces of several answers would be mixed"),
-        ("hello", {"full": True}, "a whole response comes at once"),
-        ("hello", {"stream": 1}, "True or False is needed"),
-    ],
-)
+@pytest.mark.parametrize(("value", "parameters", "sentence"), [
+    (["a", "b"], {}, "stream one prompt, with n=1"),
+    ("hello", {"temperature": -1}, "temperature"),
+    ("hello", {"n": 2}, "pieces of several answers would be mixed"),
+    ("hello", {"full": True}, "a whole response comes at once"),
+    ("hello", {"stream": 1}, "True or False is needed"),
+])  # fmt: skip
 @pytest.mark.parametrize("service", ["tiny", "served"])
 def test_what_has_no_pieces(
     value: Any, parameters: dict[str, Any], sentence: str, service: str, executor: RhapsodyExecutor
@@ -199,46 +240,29 @@ def test_a_body_that_kills_its_worker_loses_no_other_task(executor: RhapsodyExec
 LONG: dict[str, Any] = {"max_tokens": 6000, "ignore_eos": True}
 
 
-def running() -> float:
-    """Return how many requests the engine says it runs."""
-
-    @python_app
-    def metrics() -> str:
-        import urllib.request
-
-        from rhapsody_parsl import service
-
-        url = service("tiny").url.replace("/v1", "/metrics")
-        with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own service
-            return str(answer.read().decode())
-
-    lines = metrics().result().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running{"))
-
-
 def test_a_cancelled_request_is_aborted_in_the_engine(executor: RhapsodyExecutor) -> None:
-    assert running() == 0
+    assert running(executor) == 0
     future = asked("hello", **LONG)
-    wait_for(lambda: running() >= 1)
+    until(lambda: running(executor) >= 1)
     assert cancel(future)
-    wait_for(lambda: running() == 0)
+    until(lambda: running(executor) == 0)
     with pytest.raises(CancelledError):
         future.result()
 
 
 def test_a_reader_that_leaves_has_its_request_aborted(executor: RhapsodyExecutor) -> None:
-    assert running() == 0
+    assert running(executor) == 0
     future = asked("hello", stream=True, **LONG)
     given = "".join(islice(stream(future), 3))
     assert future.result(20).startswith(given), "the result is what came until then"
-    wait_for(lambda: running() == 0)
+    until(lambda: running(executor) == 0)
 
 
 def test_walltime_ends_a_request(executor: RhapsodyExecutor) -> None:
     began = time.monotonic()
     assert isinstance(problem("hello", walltime=1, **LONG), WalltimeExceeded)
     assert time.monotonic() - began < 10
-    wait_for(lambda: running() == 0)
+    until(lambda: running(executor) == 0)
 
 
 def test_walltime_ends_a_body(executor: RhapsodyExecutor) -> None:
@@ -251,13 +275,6 @@ def test_walltime_ends_a_body(executor: RhapsodyExecutor) -> None:
         return "late"
 
     assert isinstance(sleepy().exception(), WalltimeExceeded)
-
-
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 # --- for everyone else -------------------------------------------------------------------------------------------
@@ -315,22 +332,35 @@ def test_the_openai_package_reaches_the_engines_through_the_front_door(executor:
         )
         stream = client.completions.create(model="tiny", stream=True, **{**greedy, "max_tokens": 6000})
         next(iter(stream))
-        wait_for(lambda: running() == 1)
+        until(lambda: running(executor) == 1)
         gone = time.monotonic()
         stream.close()
-        wait_for(lambda: running() == 0)
-        assert time.monotonic() - gone < 3, "a task of ours asks the engine, which takes a moment, too"
+        until(lambda: running(executor) == 0)
+        assert time.monotonic() - gone < 1
+
+
+def test_a_chat_streams_from_the_engine_through_the_front_door_as_it_is_made(executor: RhapsodyExecutor) -> None:
+    asked: Any = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "extra_body": {"ignore_eos": True}}
+    with executor.openai_client(timeout=60) as client:
+        pieces, under_way = "", 0
+        with client.chat.completions.create(stream=True, max_tokens=400, **asked) as stream:
+            for piece in stream:
+                if pieces and not under_way:
+                    under_way = int(running(executor))
+                pieces += piece.choices[0].delta.content or ""
+        assert under_way == 1, "the first piece was here before the last was made"
+        assert len(pieces) > 100
 
 
 def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:
     (block,) = executor.snapshot()["blocks"]
     states = {service["name"]: service["state"] for service in block["services"]}
-    assert states == {"tiny": "ready", "served": "ready"}
+    assert states == dict.fromkeys(("tiny", "served", "vectors"), "ready")
     assert "api_key" not in str(block)
 
 
 def test_a_worker_that_is_alone_has_no_process_of_its_own(executor: RhapsodyExecutor) -> None:
-    assert len(below("VLLM::EngineCore")) == 2
+    assert len(below("VLLM::EngineCore")) == 3
     assert not below("VLLM::Worker")
 
 
@@ -353,7 +383,7 @@ def test_vllm_serve_answers_too(executor: RhapsodyExecutor) -> None:
 
 def test_an_engine_that_is_killed_is_started_again_and_asked_again(executor: RhapsodyExecutor) -> None:
     futures = [asked(f"hello {i}", max_tokens=2000, ignore_eos=True) for i in range(4)]
-    wait_for(lambda: running() >= 1)
+    until(lambda: running(executor) >= 1)
     engine_of("tiny").kill()
     assert all(isinstance(future.result(), str) for future in futures)
     assert isinstance(asked("hello", max_tokens=2).result(), str)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.annotations.request import CHAT, OTHER, PARAMETERS, SAMPLING
+from rhapsody_parsl.annotations.request import CHAT, OTHER, PARAMETERS, POOLING, SAMPLING
 
 pytestmark = [
     pytest.mark.vllm,
@@ -46,7 +46,19 @@ def test_every_name_we_take_is_one_of_vllms(vllm_fields: tuple[set[str], set[str
     assert sampling >= SAMPLING
     assert chat >= CHAT
     assert completion >= OTHER - {"echo", "length_penalty"} - chat
-    assert sampling | completion | chat >= PARAMETERS
+    assert sampling | completion | chat | pooling_fields() >= PARAMETERS
+
+
+def pooling_fields() -> set[str]:
+    from vllm.entrypoints.pooling.embed.protocol import EmbeddingCompletionRequest
+    from vllm.entrypoints.pooling.scoring.protocol import ScoreQueriesDocumentsRequest
+
+    return fields_of(EmbeddingCompletionRequest) | fields_of(ScoreQueriesDocumentsRequest)
+
+
+def test_every_name_of_a_pooling_request_is_taken_or_left_out_on_purpose() -> None:
+    assert pooling_fields() >= POOLING
+    assert pooling_fields() - PARAMETERS - OURS == {"encoding_format", "embed_dtype", "endianness"}, "floats, always"
 
 
 def test_every_name_of_vllms_is_taken_or_left_out_on_purpose(vllm_fields: tuple[set[str], set[str], set[str]]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.claims import coupling, heterogeneity
 from benchmarks.library import block, machine, opened, sides, stamps, traces
-from benchmarks.studies import path, startup
+from benchmarks.studies import day, path, startup
 
 
 @pytest.mark.parametrize("share", heterogeneity.LEVELS)
@@ -260,3 +260,22 @@ def test_without_strace_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SystemExit, match="apt-get install strace"):
         startup.main()
+
+
+def test_a_day_of_requests_drops_none_and_holds_fewer_gpus_than_the_most() -> None:
+    grown, fixed = day.Replay(1, 64, hours=0.5).run(), day.Replay(64, 64, hours=0.5).run()
+    assert grown.asked == fixed.asked == grown.answered == fixed.answered > 10_000
+    assert grown.gpu_hours < 0.9 * fixed.gpu_hours
+    assert 1 < grown.peak <= 70
+    assert max(fixed.waited) == 0 < max(grown.waited)
+
+
+def test_a_replica_that_would_leave_with_requests_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(replay: day.Replay, count: int) -> None:
+        for replica in replay._staying()[:count]:
+            replay._end(replica.name)
+        replay._ready(None)
+
+    monkeypatch.setattr(day.Replay, "_leave", hasty)
+    with pytest.raises(ValueError, match="a replica left with a request"):
+        day.Replay(1, 16, hours=2).run()

@@ -1,7 +1,8 @@
 """Models as a kind of service, and the runtime that puts requests to them.
 
 Replicas, restarts and leases are those of every service (`rhapsody_parsl.services`); `kind` says what is a model's own.
-`preflight` finds out in a second what would fail in a minute; `settings` is what both halves know of one start.
+`preflight` finds out in a second what would fail in a minute; `adapters` says what an engine is told of LoRA;
+`settings` is what both halves know of one start.
 
 A request goes: `runtime` (from the core) -> `prompt_workers` (the app's body runs in a request worker and returns a
 prompt) -> `request_queue` (asks `dispatch` which replica takes it) -> over a socket to the replica's own half:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import msgspec
 import uvicorn
 from pydantic import ValidationError
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -17,7 +18,12 @@ from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+from vllm.entrypoints.pooling.embed.protocol import EmbeddingCompletionRequest
+from vllm.entrypoints.pooling.scoring.protocol import ScoreQueriesDocumentsRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.lora.request import LoRARequest
+from vllm.lora.resolver import LoRAResolver, LoRAResolverRegistry
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -25,10 +31,11 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.loggers import StatLoggerBase
 
+from rhapsody_parsl.runtimes.vllm.adapters import adapter_in
 from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments
 from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
-from rhapsody_parsl.runtimes.vllm.response import choice_text, delta_text, value_of
+from rhapsody_parsl.runtimes.vllm.response import choice_text, delta_text, is_for_text, pooled, value_of
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.runtimes.vllm.usage import note_usage, usage_of
 from rhapsody_parsl.wording import nearest
@@ -72,6 +79,9 @@ class Chat(_EngineOnly, ChatCompletionRequest):  # type: ignore[misc]  # as abov
     flat_logprobs: bool | None = None
 
 
+Embedding, Scores = EmbeddingCompletionRequest, ScoreQueriesDocumentsRequest
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that leaves signals alone."""
 
@@ -93,6 +103,18 @@ class _Steps(StatLoggerBase):  # type: ignore[misc]  # vLLM is not read by mypy
         """Say nothing."""
 
 
+class _Adapters(LoRAResolver):  # type: ignore[misc]  # vLLM is not read by mypy
+    """Finds the adapter that a request names in a folder of adapters."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    async def resolve_lora(self, base_model_name: str, lora_name: str) -> LoRARequest | None:
+        found = adapter_in(self._folder, lora_name)
+        # vLLM gives it a number of its own.
+        return LoRARequest(lora_name=lora_name, lora_int_id=1, lora_path=str(found)) if found else None
+
+
 class Engine:
     """The engine; open it with `open`.
 
@@ -108,8 +130,10 @@ class Engine:
 
     def __init__(self, engine: AsyncLLM, app: Any, progress: Progress, on_death: Callable[[str], None]) -> None:
         self._engine, self._app, self._progress, self._on_death = engine, app, progress, on_death
-        self._completion: Any = app.state.openai_serving_completion
-        self._chat: Any = app.state.openai_serving_chat
+        self._completion: Any = getattr(app.state, "openai_serving_completion", None)
+        self._chat: Any = getattr(app.state, "openai_serving_chat", None)
+        self._embedding: Any = getattr(app.state, "serving_embedding", None)
+        self._scores: Any = getattr(app.state, "serving_scores", None)
         self.model: str = app.state.openai_serving_models.base_model_paths[0].name
 
     @classmethod
@@ -117,7 +141,7 @@ class Engine:
         """Load the model.
 
         Raises:
-            ValueError: An engine argument that vLLM does not know, or a model that does not generate text.
+            ValueError: An engine argument that vLLM does not know, or a model that nobody can ask anything.
         """
         arguments, options = read_arguments(settings, port)
         progress = Progress(settings.service.stall_timeout, time.monotonic())
@@ -125,19 +149,25 @@ class Engine:
             arguments, usage_context=_AS_SERVER, stat_loggers=[lambda config, index: _Steps(progress)]
         )
         tasks = await engine.get_supported_tasks()
-        if "generate" not in tasks:
-            raise ValueError(f"the model does not generate text, it is for {', '.join(tasks)}")
+        if isinstance(adapters := settings.service.adapters, str) and adapters:
+            LoRAResolverRegistry.register_resolver("rhapsody_parsl", _Adapters(adapters))
         app = build_app(options, tasks, engine.model_config)
         await init_app_state(engine, app.state, options, tasks)
-        return cls(engine, app, progress, on_death)
+        opened = cls(engine, app, progress, on_death)
+        if not any((opened._completion, opened._embedding, opened._scores)):
+            raise ValueError(f"the model gives no text, embeddings or scores; it is for {', '.join(tasks)}")
+        return opened
 
     async def first_token(self) -> None:
-        """Have one real token generated.
+        """Have one real token generated, or an embedding or a score made.
 
         Raises:
             ValueError: None came.
         """
         await self._engine.check_health()
+        if not self._completion:
+            await self.answer({"input": "Hello"} if self._embedding else {"queries": "a", "documents": "b"}, full=True)
+            return
         without_tokenizer = {"prompt": [1], "detokenize": False}
         prompt = without_tokenizer if self._engine.model_config.skip_tokenizer_init else {"prompt": "Hello"}
         response = await self.answer({**prompt, "max_tokens": 1}, full=True)
@@ -164,12 +194,32 @@ class Engine:
         Raises:
             RequestError: vLLM refuses the request.
         """
+        if not is_for_text(request):
+            return await self._pool(request, full)
         with self._complaints():
             response = await self._respond(request)
         note_usage(usage_of({"usage": response.usage and response.usage.model_dump()}))
         if full:
             return response.model_dump(mode="json")
         return value_of([_text(choice) for choice in response.choices], request)
+
+    async def _pool(self, request: dict[str, Any], full: bool) -> Any:
+        """Return embeddings or scores.
+
+        Raises:
+            RequestError: vLLM refuses the request.
+        """
+        embeds = "input" in request
+        kind, serving = (Embedding, self._embedding) if embeds else (Scores, self._scores)
+        what = "an input" if embeds else "queries"
+        if serving is None:
+            raise RequestError(f"the model takes no request with {what} (ask='{'embed' if embeds else 'score'}')")
+        _check_names(request, kind, what)
+        with self._complaints():
+            response = await serving(kind(**request))
+        answer = msgspec.json.decode(response.body)
+        note_usage(usage_of(answer))
+        return answer if full else pooled(answer, request)
 
     async def stream(self, request: dict[str, Any]) -> AsyncIterator[str]:
         """Yield the text of the answer as it comes; who leaves has it aborted.
@@ -206,6 +256,8 @@ class Engine:
         Raises:
             RequestError: vLLM refuses the request.
         """
+        if not self._completion:
+            raise RequestError(f"the model gives no text; ask it with ask='{'embed' if self._embedding else 'score'}'")
         if "messages" in request:
             _check_names(request, Chat, "messages")
             response = await self._chat.create_chat_completion(Chat(**request))
@@ -263,5 +315,12 @@ def read_arguments(settings: EngineSettings, port: int) -> tuple[AsyncEngineArgs
         setattr(options, name, value)
     for name in names:
         setattr(options, name, getattr(arguments, name))
+    options.lora_modules = [_adapter(one) for one in options.lora_modules or ()] or None
     options.host, options.port, options.api_key = settings.host, port, [settings.secret]
     return arguments, options
+
+
+def _adapter(given: Any) -> Any:
+    """Return an adapter as vLLM has it, of `name=path` as its command line has it."""
+    name, equals, path = given.partition("=") if isinstance(given, str) else ("", "", "")
+    return LoRAModulePath(name=name, path=path) if equals else given

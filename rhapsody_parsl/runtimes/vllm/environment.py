@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rhapsody_parsl.block.context import Context, Placed
 from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.runtimes.vllm.adapters import adapter_environment
 from rhapsody_parsl.service_config import VLLMService
 
 __all__ = ("process_environment", "thread_groups")
@@ -49,7 +50,7 @@ def process_environment(
             env["TORCH_COMPILE_DISABLE"] = "1"
         if node.gpus:
             env |= dict.fromkeys(("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"), "")
-    return env | service.env
+    return env | adapter_environment(service) | service.env
 
 
 def _preloads_openmp(service: VLLMService) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from rhapsody_parsl.runtimes.vllm.adapters import adapter_arguments
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.wire.messages import Rendezvous
@@ -47,9 +48,9 @@ def opened(settings: EngineSettings, tell: Callable[[Rendezvous], None], port: i
 
 
 def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
-    """Return the user's engine arguments, and with them those that place this process among its engine's nodes."""
+    """Return the user's engine arguments and adapters, and what places this process among its engine's nodes."""
     service, rank, place = settings.service, settings.rank, settings.rendezvous
-    given = dict(service.engine_args)
+    given = adapter_arguments(service) | service.engine_args
     if place is None:
         return given
     if not service.data_parallel:

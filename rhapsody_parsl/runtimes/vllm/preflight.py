@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rhapsody_parsl.errors import MissingPackage, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.process import asked
+from rhapsody_parsl.runtimes.vllm.adapters import check_adapters
 from rhapsody_parsl.service_config import VLLMService
 
 __all__ = ("check", "command_argv", "interpreter", "resolve_model")
@@ -30,9 +31,10 @@ async def check(service: VLLMService, python: str) -> None:
 
     Raises:
         MissingPackage: Its environment lacks vLLM, or what our half of it needs.
-        ServiceFailed: The model, the interpreter or the command is not there.
+        ServiceFailed: The model, an adapter, the interpreter or the command is not there.
     """
     resolve_model(service)
+    check_adapters(service)
     if service.server == "command" and service.executable:
         _check_command(service)
     else:
@@ -78,10 +80,10 @@ def _check_command(service: VLLMService) -> None:
     program = command_argv(service)[0]
     if shutil.which(program) is None:
         raise ServiceFailed(service.name, f"executable={program!r}: no such program on the block")
-    if service.engine_args:
-        raise ServiceFailed(
-            service.name, "engine_args are for vLLM; with a command of your own, write them into the command"
-        )
+    for name in ("engine_args", "adapters"):
+        if getattr(service, name):
+            text = f"{name} are for vLLM; with a command of your own, write them into the command"
+            raise ServiceFailed(service.name, text)
 
 
 async def _check_packages(service: VLLMService, python: str) -> None:

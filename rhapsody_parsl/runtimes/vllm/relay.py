@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
-from rhapsody_parsl.runtimes.vllm.response import LAST, Refused, choice_text, delta_text, value_of
+from rhapsody_parsl.runtimes.vllm.response import LAST, Refused, choice_text, delta_text, is_for_text, pooled, value_of
 from rhapsody_parsl.runtimes.vllm.usage import Usage, note_usage, usage_of
 
 __all__ = ("Relay", "in_lists")
@@ -24,6 +24,14 @@ _LAST_BREATH = 2.0
 _LOOK_EVERY, _LOOKS = 0.2, 5
 _HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
 _TOKENS = re.compile(r"^vllm:\w*tokens_\w*\{.*\} \S+$", re.MULTILINE)
+_PATHS = {"messages": "chat/completions", "input": "embeddings", "queries": "score"}
+_FIRST: tuple[dict[str, Any], ...] = (
+    {"prompt": "Hello", "max_tokens": 1},
+    {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1},
+    {"input": "Hello"},
+    {"queries": "Hello", "documents": "Hello"},
+)
+"""What a server is asked that has just started, until it answers one: we do not know what its model is for."""
 _Answer = asyncio.Future[tuple[str, Usage]]
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
@@ -68,15 +76,16 @@ class Relay:
         return True
 
     async def first_token(self) -> str:
-        """Have one real token generated; return what the server said instead, or ""."""
-        try:
-            await self.answer({"prompt": "Hello", "max_tokens": 1}, full=True)
-        except RequestError:
+        """Have one real token generated, or an embedding or score made; return what the server said instead, or ""."""
+        complaint = ""
+        for request in _FIRST:
             try:
-                await self.answer({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}, full=True)
+                await self.answer(dict(request), full=True)
             except RequestError as problem:
-                return f"it does not generate: {problem}"
-        return ""
+                complaint = complaint or f"it does not generate: {problem}"
+            else:
+                return ""
+        return complaint
 
     async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
         """Return the app's value; `apart` keeps the prompt out of lists.
@@ -90,6 +99,8 @@ class Relay:
         note_usage(usage_of(response))
         if full:
             return response
+        if not is_for_text(request):
+            return pooled(response, request)
         return value_of([choice_text(choice) for choice in _choices(response)], request)
 
     async def stream(self, request: dict[str, Any]) -> AsyncIterator[str]:
@@ -129,7 +140,7 @@ class Relay:
     @asynccontextmanager
     async def _posting(self, request: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         """Have a request at the server; it counts as long as it is there."""
-        path = "chat/completions" if "messages" in request else "completions"
+        path = next((path for name, path in _PATHS.items() if name in request), "completions")
         body = msgspec.json.encode({"model": self.model, **request})
         headers = {"Content-Type": "application/json"}
         self.under_way += 1

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
-from rhapsody_parsl.runtimes.vllm.response import has_many_prompts
+from rhapsody_parsl.runtimes.vllm.response import has_many_prompts, is_for_text
 from rhapsody_parsl.runtimes.vllm.usage import take_usage
 from rhapsody_parsl.services.conversation import Conversation
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
@@ -118,6 +118,8 @@ class RequestServer:
         request = msgspec.msgpack.decode(ask.request)
         if not request.pop("stream", False):
             return await self._answerer.answer(request, ask.full, ask.apart)
+        if not is_for_text(request):
+            raise RequestError("an embedding or a score comes at once: drop stream=True")
         if has_many_prompts(request) or (request.get("n") or 1) > 1:
             raise RequestError("pieces of several answers would be mixed: stream one prompt, with n=1")
         return await self._streamed(ask.task, request)

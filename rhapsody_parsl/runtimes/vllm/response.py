@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ("LAST", "Refused", "choice_text", "delta_text", "has_many_prompts", "value_of")
+__all__ = ("LAST", "Refused", "choice_text", "delta_text", "has_many_prompts", "is_for_text", "pooled", "value_of")
 
 _EVENT = b"data:"
 LAST = b"data: [DONE]"
@@ -14,6 +14,31 @@ LAST = b"data: [DONE]"
 
 class Refused(Exception):  # noqa: N818 - named for what happened
     """A streamed answer says that there is none; the text is the server's own complaint."""
+
+
+def is_for_text(request: Mapping[str, Any]) -> bool:
+    """Whether a request asks for text; else it asks for embeddings or scores, and `pooled` reads the answer."""
+    return "input" not in request and "queries" not in request
+
+
+def pooled(response: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
+    """Return the app's value of a request for embeddings or scores.
+
+    Args:
+        response: The model's.
+        request: What was asked.
+
+    Returns:
+        A list of floats for a text, and a float for a pair; a list of them for several texts or documents.
+    """
+    data = sorted(response.get("data") or [], key=lambda entry: entry.get("index") or 0)
+    if "input" in request:
+        asked, values = request["input"], [entry["embedding"] for entry in data]
+        several = not isinstance(asked, str) and not isinstance(asked[0], int)
+    else:
+        values = [entry["score"] for entry in data]
+        several = any(not isinstance(request.get(name), str) for name in ("queries", "documents"))
+    return values if several else values[0]
 
 
 def has_many_prompts(request: Mapping[str, Any]) -> bool:

@@ -53,6 +53,7 @@ def test_var_keywords_stay_last() -> None:
     (Dragon(), {"runtime": "dragon"}),
     (MPI(ranks=2, gpus_per_rank=0.5), {"runtime": "mpi", "ranks": 2, "gpus_per_rank": 0.5}),
     (VLLM("llm", max_tokens=5, full=True), {"runtime": "vllm", "service": "llm", "max_tokens": 5, "full": True}),
+    (VLLM("encoder", ask="embed"), {"runtime": "vllm", "service": "encoder", "ask": "embed"}),
     (Policy(labels=("a",)), {"labels": ("a",)}),
 ])  # fmt: skip
 def test_parts_are_dicts(part: Any, keys: dict[str, Any]) -> None:

@@ -22,6 +22,17 @@ def test_a_model_is_found_by_its_service_and_by_what_its_replicas_call_it() -> N
     assert [entry["id"] for entry in made.catalogue()] == ["a", "b", "llama", "adapter"]
 
 
+def test_a_name_that_nobody_has_is_for_the_only_model_that_loads_adapters_by_request() -> None:
+    made = models("a", "b")
+    a, b = made
+    assert made.guessed() is None
+    b.adapters, b.listed = True, {"llama": {"id": "llama"}}
+    assert made.guessed() is b
+    assert (b.known_as("late"), b.known_as("b"), b.known_as("llama")) == ("late", "llama", "llama")
+    a.adapters = True
+    assert made.guessed() is None, "whose is it?"
+
+
 def test_a_request_may_leave_out_the_only_model() -> None:
     made = models("a")
     assert made.find(None) is next(iter(made))

@@ -8,7 +8,7 @@ import pytest
 from rhapsody_parsl.door.tunnel import Tunnel
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.front_door import FrontDoor
-from rhapsody_parsl.wire.door import TunnelData, Tunnelled
+from rhapsody_parsl.wire.door import DoorKey, DoorKeys, TunnelData, Tunnelled
 from rhapsody_parsl.wire.streams import WINDOW
 from testing.nodes import make_inventory
 
@@ -21,6 +21,7 @@ class Joined:
     Attributes:
         closed: How many connections the doors saw end.
         told: What the blocks' pilots sent.
+        keys: Which keys the blocks were told.
     """
 
     def __init__(self, wait: float = 30.0) -> None:
@@ -30,9 +31,12 @@ class Joined:
         self.servers: list[asyncio.Server] = []
         self.closed = asyncio.Semaphore(0)
         self.told: list[Tunnelled] = []
+        self.keys: list[tuple[Block, list[DoorKey]]] = []
 
-    def _to_pilot(self, block: Block, message: Tunnelled) -> None:
-        if tunnel := self.tunnels.get(block):
+    def _to_pilot(self, block: Block, message: Tunnelled | DoorKeys) -> None:
+        if isinstance(message, DoorKeys):
+            self.keys.append((block, message.keys))
+        elif tunnel := self.tunnels.get(block):
             self.loop.call_soon(tunnel.receive, message)
 
     async def block(self, number: str, talk: Callable[..., Awaitable[None]] | None) -> Block:
@@ -119,6 +123,26 @@ def test_bytes_go_to_the_blocks_door_and_back() -> None:
         assert await reader.readexactly(len(large)) == large
         writer.close()
         await joined.closed.acquire()
+
+    within(test)
+
+
+def test_blocks_are_told_the_keys_that_there_are_and_each_change() -> None:
+    async def test(joined: Joined) -> None:
+        key = DoorKey("ann", "hash", 60)
+        first = await joined.block("0", echo)
+        await asyncio.sleep(0)
+        assert not joined.keys, "there are none"
+        joined.front.take_keys([key])
+        while not joined.keys:
+            await asyncio.sleep(0)
+        second = await joined.block("1", echo)
+        while len(joined.keys) < 2:
+            await asyncio.sleep(0)
+        joined.front.take_keys([])
+        while len(joined.keys) < 4:
+            await asyncio.sleep(0)
+        assert joined.keys == [(first, [key]), (second, [key]), (first, []), (second, [])]
 
     within(test)
 

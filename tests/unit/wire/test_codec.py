@@ -100,6 +100,7 @@ env = st.dictionaries(names, names, max_size=3)
 modes = st.sampled_from(["call", "process", "prompt", "rank", "together"])
 routes = st.lists(st.builds(door.Route, names, names), max_size=2)
 models = st.builds(door.ModelRoutes, names, names, routes, names)
+keys = st.builds(door.DoorKey, names, names, numbers, numbers)
 held = st.dictionaries(names, numbers, max_size=2)
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
@@ -141,6 +142,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.TunnelOpen: st.builds(door.TunnelOpen, numbers), door.TunnelEnd: st.builds(door.TunnelEnd, numbers),
     door.TunnelData: st.builds(door.TunnelData, numbers, payloads),
     door.TunnelCredit: st.builds(door.TunnelCredit, numbers, numbers),
+    door.DoorKeys: st.builds(door.DoorKeys, st.lists(keys, max_size=2)),
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
     door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held),
 }  # fmt: skip

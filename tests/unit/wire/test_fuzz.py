@@ -21,6 +21,7 @@ from rhapsody_parsl.agents import words as w
 from rhapsody_parsl.agents.carrier import understood
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.config import decode_service
+from rhapsody_parsl.door.keys import Keys
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.executors.future import open_result
@@ -34,7 +35,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.door import TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
+from rhapsody_parsl.wire.door import DoorKeys, Tunnelled
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
@@ -190,6 +191,17 @@ def readable(service: bytes) -> None:
         decode_service(service)
 
 
+def pass_on(streams: Streams, flow: Flow, message: More | Tunnelled | DoorKeys) -> None:
+    """Do as a pilot does with what is for others."""
+    match message:
+        case DoorKeys(keys=keys):
+            Keys("own").update(keys)
+        case More():
+            flow.more(message)
+        case _:
+            streams.receive(message)
+
+
 def hear(core: Core, streams: Streams, flow: Flow, message: m.ToPilot) -> None:
     """Do as a pilot does with a driver's message."""
     match message:
@@ -204,10 +216,8 @@ def hear(core: Core, streams: Streams, flow: Flow, message: m.ToPilot) -> None:
         case Examine(tasks=tasks):
             core.examination.lanes(lambda _: ("ready", ""), (), 0.0)
             core.examination.places(tasks, lambda *_: "")
-        case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
-            streams.receive(message)
-        case More():
-            flow.more(message)
+        case _:
+            pass_on(streams, flow, message)
     core.take()
     core.take_results()
 

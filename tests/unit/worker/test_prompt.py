@@ -33,13 +33,40 @@ def test_anything_else_is_refused(value: Any) -> None:
 
 @pytest.mark.parametrize(("value", "problem"), [
     ({"prompt": "x", "max_tokenz": 1}, "unknown request parameter 'max_tokenz'"),
-    ({"max_tokens": 1}, "needs either 'prompt' or 'messages'"),
-    ({"prompt": "x", "messages": MESSAGES}, "needs either 'prompt' or 'messages'"),
+    ({"max_tokens": 1}, "needs one of 'prompt', 'messages', 'input', 'queries'"),
+    ({"prompt": "x", "messages": MESSAGES}, "needs one of 'prompt', 'messages'"),
+    ({"prompt": "x", "ask": "embed"}, "unknown request parameter 'ask'"),
     ({3: 1, "prompt": "x"}, "unknown request parameter"),
 ])  # fmt: skip
 def test_a_wrong_request_dict_is_refused(value: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         as_request(value, {})
+
+
+@pytest.mark.parametrize(("ask", "value", "request_"), [
+    ("embed", "hi", {"input": "hi"}),
+    ("embed", ("a", "b"), {"input": ["a", "b"]}),
+    ("embed", {"input": [1, 2], "dimensions": 8}, {"input": [1, 2], "dimensions": 8}),
+    ("score", ("q", ["a", "b"]), {"queries": "q", "documents": ["a", "b"]}),
+    ("score", ["q", "a"], {"queries": "q", "documents": "a"}),
+    ("score", (["q", "r"], ("a", "b")), {"queries": ["q", "r"], "documents": ["a", "b"]}),
+    ("text", "hi", {"prompt": "hi"}),
+])  # fmt: skip
+def test_what_is_asked_for_decides_what_a_value_means(ask: str, value: Any, request_: dict[str, Any]) -> None:
+    assert as_request(value, {"ask": ask, "user": "me"}) == {"user": "me", **request_}
+
+
+@pytest.mark.parametrize(("ask", "value", "problem"), [
+    ("embed", MESSAGES, "must return a text or a non-empty list of texts"),
+    ("embed", [], "a non-empty list of texts"),
+    ("score", "hi", "must return a query and a list of documents"),
+    ("score", ("q", []), "a query and a list of documents"),
+    ("score", ("q", "a", "b"), "a query and a list of documents"),
+    ("score", ("q", 3), "a query and a list of documents"),
+])  # fmt: skip
+def test_a_value_that_is_not_for_what_is_asked_is_refused(ask: str, value: Any, problem: str) -> None:
+    with pytest.raises(TypeError, match=problem):
+        as_request(value, {"ask": ask})
 
 
 class HostileRequest(dict[str, Any]):

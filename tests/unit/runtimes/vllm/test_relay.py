@@ -23,6 +23,8 @@ class Server:
         """Listen; return the base URL."""
         app = web.Application()
         app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/v1/embeddings", self._embed)
+        app.router.add_post("/v1/score", self._score)
         app.router.add_get("/health", self._tell_health)
         app.router.add_get("/metrics", self._tell_metrics)
         self._runner = web.AppRunner(app)
@@ -41,6 +43,13 @@ class Server:
         texts = prompt if isinstance(prompt, list) else [prompt]
         choices = [{"index": n, "text": text[::-1]} for n, text in enumerate(texts)]
         return web.json_response({"choices": choices, "message": "in trouble"}, status=self.status)
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        texts = (await request.json())["input"]
+        return web.json_response({"data": [{"index": n, "embedding": [len(text)]} for n, text in enumerate(texts)]})
+
+    async def _score(self, request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"index": 0, "score": 0.5}]})
 
     async def _tell_metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=self.metrics)
@@ -73,6 +82,23 @@ def test_prompts_that_come_together_go_in_a_list_but_not_those_that_are_to_be_ap
             answers = await asyncio.gather(*(relay.answer(request, full=False, apart=apart) for request in requests))
             assert answers == ["ba", "dc"]
             assert sorted(server.prompts) == sent
+
+    try_out(check)
+
+
+def test_embeddings_and_scores_have_addresses_of_their_own() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        assert await relay.answer({"input": ["a", "bcd"]}, full=False) == [[1], [3]]
+        assert await relay.answer({"queries": "a", "documents": "b"}, full=False) == 0.5
+        assert not server.prompts
+
+    try_out(check)
+
+
+def test_a_server_whose_model_only_embeds_is_ready_too() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        server.status = 400
+        assert await relay.first_token() == ""
 
     try_out(check)
 

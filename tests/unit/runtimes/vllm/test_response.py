@@ -2,7 +2,15 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.runtimes.vllm.response import Refused, choice_text, delta_text, has_many_prompts, value_of
+from rhapsody_parsl.runtimes.vllm.response import (
+    Refused,
+    choice_text,
+    delta_text,
+    has_many_prompts,
+    is_for_text,
+    pooled,
+    value_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,24 @@ def test_many_prompts_are_texts_or_lists_of_tokens() -> None:
     assert not has_many_prompts({"prompt": "a"})
     assert not has_many_prompts({"prompt": []})
     assert not has_many_prompts({"messages": [{}]})
+
+
+@pytest.mark.parametrize(
+    ("request_", "value"),
+    [
+        ({"input": "x"}, [1.0]),
+        ({"input": [5, 6]}, [1.0]),
+        ({"input": ["x", "y"]}, [[1.0], [2.0]]),
+        ({"input": [[5], [6]]}, [[1.0], [2.0]]),
+        ({"queries": "x", "documents": "a"}, 0.5),
+        ({"queries": "x", "documents": ["a", "b"]}, [0.5, 0.25]),
+        ({"queries": ["x", "y"], "documents": "a"}, [0.5, 0.25]),
+    ],
+)
+def test_embeddings_and_scores_have_the_shape_of_the_request(request_: dict[str, Any], value: Any) -> None:
+    one, two = {"index": 0, "embedding": [1.0], "score": 0.5}, {"index": 1, "embedding": [2.0], "score": 0.25}
+    assert not is_for_text(request_)
+    assert pooled({"data": [two, one]}, request_) == value
 
 
 def test_a_choice_without_text_is_empty() -> None:
