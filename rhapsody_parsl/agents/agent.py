@@ -28,6 +28,7 @@ from rhapsody_parsl.agents.words import (
     HangUp,
     Hello,
     Kill,
+    Left,
     Open,
     Relayed,
     Release,
@@ -69,7 +70,7 @@ class NodeAgent:
             threshold=settings.threshold,
             crowd=self._hold,
         )
-        self._relay = Relay(folder, self._say)
+        self._relay = Relay(folder, self._say, lambda exchange, peer: self._line.send(Left(exchange, peer)))
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
         self._connection = AsyncTcpConnection(
@@ -139,8 +140,8 @@ class NodeAgent:
                 self._processes.kill(number)
             case HangUp(exchange=exchange, peer=peer):
                 self._relay.hang_up(exchange, peer)
-            case Open(exchange=exchange, after=after):
-                self._relay.open(exchange, after)
+            case Open(exchange=exchange, after=after, tells_left=tells_left):
+                self._relay.open(exchange, after, tells_left=tells_left)
             case Environment(variables=variables):
                 self._processes.environment = environment.on_host(variables, os.environ)
                 environment.put(self._folder, self._processes.environment)

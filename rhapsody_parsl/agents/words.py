@@ -12,6 +12,7 @@ __all__ = (
     "HangUp",
     "Hello",
     "Kill",
+    "Left",
     "Open",
     "Relayed",
     "Release",
@@ -65,10 +66,12 @@ class Open(msgspec.Struct, tag="open", array_like=True, frozen=True):
     Attributes:
         exchange: Its name.
         after: Another one: what is said here comes after all that was said there.
+        tells_left: Whether to say which processes have left.
     """
 
     exchange: str
     after: str = ""
+    tells_left: bool = False
 
 
 class HangUp(msgspec.Struct, tag="hang up", array_like=True, frozen=True):
@@ -148,5 +151,12 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     begun: dict[str, int] = {}
 
 
+class Left(msgspec.Struct, tag="left", array_like=True, frozen=True):
+    """A process speaks no more; all it said came before."""
+
+    exchange: str
+    peer: str
+
+
 ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill
-FromAgent = Relayed | Hello | Begun | Ended
+FromAgent = Relayed | Hello | Begun | Ended | Left

@@ -122,6 +122,13 @@ def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
     return [(host, json.loads(mask)) for host, mask in (line.split(";") for line in out.splitlines() if line)]
 
 
+def launch_lines(program: str) -> list[list[str]]:
+    """Start a program of the shell's on all ranks; return the words of each line that it says."""
+    words = [*os.environ["PARSL_MPI_PREFIX"].split(), "/bin/sh", "-c", program]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return [line.split() for line in said.splitlines()]
+
+
 def grow_on_last(gigabytes: float, comm: Any = None) -> int:
     """Hold so much on the last rank, little on the others, for a while."""
     held = bytearray(int(gigabytes * 1e9) if comm.rank == comm.size - 1 else 1000)
