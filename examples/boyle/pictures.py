@@ -120,7 +120,7 @@ def timeline(path: Path, spans: Iterable[Span]) -> None:
     axes = figure.add_subplot()
     for row, (name, (_, colour)) in enumerate(ROWS.items()):
         bars = [(start - began, end - start) for of, start, end in known if of == name]
-        axes.broken_barh(bars, (row - 0.38, 0.76), facecolor=colour, edgecolor="white", linewidth=0.6)
+        axes.broken_barh(bars, (row - 0.38, 0.76), facecolor=colour, edgecolor=colour, linewidth=0.6)
     axes.set_yticks(range(len(ROWS)), [what for what, _ in ROWS.values()])
     axes.autoscale_view()
     _clean(axes, "What the agent had done in its block", "seconds since the first task", "")
