@@ -247,11 +247,15 @@ def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str 
                 future = executor.submit(call, spec, str(meeting), spec.get("num_ranks", 6))
                 error = future.exception(PATIENCE)
                 tell(f"{name} {shape}", str(error) if error else future.result())
+        spec = {"groups": [{"ranks": 2, "env": {"PART": "one"}}, {"ranks": 3}]}
+        programs = ["sleep 0.5; echo $RANK $PART $(hostname)", "sleep 0.5; echo $RANK another $(hostname)"]
+        told = executor.submit(apps.launch_lines, spec, *programs)
+        tell("groups", str(told.exception(PATIENCE) or "") or told.result())
 
 
 def training(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
     """What torch reads on each rank of an uneven gang; a training over three nodes; one that loses its second rank."""
-    program = f"echo {' '.join(f'${name}' for name in trained.VARIABLES)} $(hostname)"
+    program = f"sleep 0.5; echo {' '.join(f'${name}' for name in trained.VARIABLES)} $(hostname)"
     with block(folder, ["mpi"], way=way, options={"mpi": mpi}) as executor:
         uneven, even = {"num_ranks": 5}, {"num_nodes": 3, "ranks_per_node": 1}
         tell("function", executor.submit(trained.rendezvous, {**uneven, "returns": "all"}).result(PATIENCE))
