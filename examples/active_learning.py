@@ -107,7 +107,7 @@ def say_result(outcome: Outcome) -> None:
     print(f"For comparison     {exact.boyle_temperature(cut=50):.3f}           the same integral without a cut")
     print(f"                   {exact.FULL_BOYLE:.2f}            as printed in {exact.FULL_SOURCE}")
     if picks := outcome.picks:
-        print(f"SmolLM2-135M picked {len(picks)} of the measurements, {picks.count(0)} times what the numbers like best")
+        print(f"SmolLM2-135M picked {len(picks)} of the measurements, {picks.count(0)} times the numbers' best")
 
 
 def finish(out: Path, outcome: Outcome, executor: RhapsodyExecutor) -> None:
