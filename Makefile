@@ -13,13 +13,16 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/claims/[a-z]*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs unit package unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
+.PHONY: help demo campaign test check docs unit package unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a language model
 	$(BIN)/python examples/melting_point.py
+
+campaign: env model ## active learning: an agent in the block, LAMMPS, training on ranks, screening, a language model
+	$(BIN)/python examples/active_learning.py
 
 test: check docs unit package integration test-globus test-cluster parsl-suite ## everything that CI runs
 
@@ -86,6 +89,6 @@ format: env ## let ruff format and fix
 
 clean: ## remove what was made here, the environment included
 	[ ! -e $(VENV)/pyvenv.cfg ] || rm -rf $(VENV) $(VENV).lock
-	rm -rf build benchmark-output melting_point runinfo .hypothesis .*_cache
+	rm -rf build benchmark-output melting_point boyle_temperature runinfo .hypothesis .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -prune -exec rm -rf {} +

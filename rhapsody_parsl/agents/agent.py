@@ -31,6 +31,7 @@ from rhapsody_parsl.agents.words import (
     Hello,
     Kill,
     Leave,
+    Left,
     Open,
     Relayed,
     Release,
@@ -73,7 +74,7 @@ class NodeAgent:
             threshold=settings.threshold,
             crowd=self._hold,
         )
-        self._relay = Relay(folder, self._say)
+        self._relay = Relay(folder, self._say, lambda exchange, peer: self._line.send(Left(exchange, peer)))
         self._gauge: Gauge | None = None
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
@@ -151,8 +152,8 @@ class NodeAgent:
                 end(number)
             case HangUp(exchange=exchange, peer=peer):
                 self._relay.hang_up(exchange, peer)
-            case Open(exchange=exchange, after=after):
-                self._relay.open(exchange, after)
+            case Open(exchange=exchange, after=after, tells_left=tells_left):
+                self._relay.open(exchange, after, tells_left=tells_left)
             case Environment(variables=variables):
                 self._processes.environment = environment.on_host(variables, os.environ)
                 environment.put(self._folder, self._processes.environment)

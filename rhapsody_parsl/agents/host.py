@@ -20,6 +20,7 @@ from rhapsody_parsl.agents.words import (
     Hello,
     Kill,
     Leave,
+    Left,
     Open,
     Relayed,
     Release,
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 Heard = Callable[[str, list[bytes]], None]
-"""Takes the name of a process of the host, and the frames of what it says."""
+"""Takes the name of a process of the host, and the frames of what it says; none when it has left."""
 
 
 class Host:
@@ -157,16 +158,17 @@ class Host:
         self._losses.append(on_loss)
         return lambda: self._losses.remove(on_loss) if on_loss in self._losses else None
 
-    def open(self, exchange: str, heard: Heard, after: str = "") -> None:
+    def open(self, exchange: str, heard: Heard, after: str = "", *, tells_left: bool = False) -> None:
         """Let processes there speak on an exchange, also after a loss; idempotent.
 
         Args:
             exchange: Its name.
             heard: Takes what they say.
             after: Another exchange: what is said here comes after all that was said there.
+            tells_left: Whether `heard` gets no frames when a process speaks no more, after all that it said.
         """
         if exchange not in self._exchanges:
-            self._opened.append(Open(exchange, after))
+            self._opened.append(Open(exchange, after, tells_left))
             self._tell(self._opened[-1])
         self._exchanges[exchange] = heard
 
@@ -253,7 +255,7 @@ class Host:
 
     def _hear(self, word: FromAgent, frames: list[bytes]) -> None:
         match word:
-            case Relayed(exchange=exchange, peer=peer):
+            case Relayed(exchange=exchange, peer=peer) | Left(exchange=exchange, peer=peer):
                 if heard := self._exchanges.get(exchange):
                     heard(peer, frames)
             case Ended(number=number, code=code, why=why, begun=begun):

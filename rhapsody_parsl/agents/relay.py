@@ -16,18 +16,22 @@ class Relay:
     Args:
         folder: The private one.
         say: Called with exchange, peer and frames of each message of a process.
+        left: Called with exchange and peer when a process speaks no more, where that is to be told.
     """
 
-    def __init__(self, folder: str, say: Callable[[str, str, list[bytes]], None]) -> None:
-        self._folder, self._say = folder, say
+    def __init__(
+        self, folder: str, say: Callable[[str, str, list[bytes]], None], left: Callable[[str, str], None]
+    ) -> None:
+        self._folder, self._say, self._left = folder, say, left
         self._exchanges: dict[str, StreamListener] = {}
 
-    def open(self, exchange: str, after: str = "") -> None:
+    def open(self, exchange: str, after: str = "", *, tells_left: bool = False) -> None:
         """Let processes speak there; idempotent.
 
         Args:
             exchange: Its name.
             after: Another one: what is said here comes after all that was said there.
+            tells_left: Whether to tell of processes that leave.
 
         Raises:
             OSError: The socket cannot be made.
@@ -35,7 +39,8 @@ class Relay:
         if exchange not in self._exchanges:
             path = os.path.join(self._folder, exchange)
             say = partial(self._say_after, after, exchange) if after else partial(self._say, exchange)
-            self._exchanges[exchange] = StreamListener(path, say, asyncio.get_running_loop())
+            ended = partial(self._left, exchange) if tells_left else None
+            self._exchanges[exchange] = StreamListener(path, say, asyncio.get_running_loop(), ended=ended)
 
     def tell(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
         """Send a message to a process; one that is gone gets nothing."""

@@ -14,6 +14,7 @@ __all__ = (
     "Hello",
     "Kill",
     "Leave",
+    "Left",
     "Open",
     "Relayed",
     "Release",
@@ -76,10 +77,12 @@ class Open(msgspec.Struct, tag="open", array_like=True, frozen=True):
     Attributes:
         exchange: Its name.
         after: Another one: what is said here comes after all that was said there.
+        tells_left: Whether to say which processes have left.
     """
 
     exchange: str
     after: str = ""
+    tells_left: bool = False
 
 
 class HangUp(msgspec.Struct, tag="hang up", array_like=True, frozen=True):
@@ -163,6 +166,13 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     begun: dict[str, int] = {}
 
 
+class Left(msgspec.Struct, tag="left", array_like=True, frozen=True):
+    """A process speaks no more; all it said came before."""
+
+    exchange: str
+    peer: str
+
+
 class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
     """How much the host works; said again when that has changed."""
 
@@ -170,4 +180,4 @@ class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
 
 
 ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | Leave
-FromAgent = Relayed | Hello | Begun | Ended | Uses
+FromAgent = Relayed | Hello | Begun | Ended | Left | Uses

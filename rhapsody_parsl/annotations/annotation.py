@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
+from rhapsody_parsl.annotations.groups import check_groups, counted
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.policy import (
@@ -157,6 +158,7 @@ _RESOURCES: dict[str, Callable[[str, Any], Any]] = {
     "cores_per_rank": lambda key, value: _count(key, value, 1),
     "gpus_per_rank": _gpus,
     "launcher_options": _words,
+    "groups": check_groups,
 }
 _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "priority": _priority,
@@ -181,8 +183,8 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
 _OWN = {**_ROUTING, **_RESOURCES, **_POLICY}
-_RANK_KEYS = ("num_nodes", "num_ranks", "ranks_per_node", "cores_per_rank", "gpus_per_rank", "launcher_options")
-_GANG_KEYS = ("num_nodes", "num_ranks", "ranks_per_node")
+_GANG_KEYS = ("num_nodes", "num_ranks", "ranks_per_node", "groups")
+_RANK_KEYS = (*_GANG_KEYS, "cores_per_rank", "gpus_per_rank", "launcher_options")
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,6 +257,9 @@ def parse(
         raise InvalidTask(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"
         )
+    if spec.comm and (groups := spec.resources.groups):
+        instead = "Write an app without `comm`, which starts them: $PARSL_MPI_PREFIX one : another"
+        raise InvalidTask("groups", len(groups), "a function runs alike on every rank; groups are of programs", instead)
     return spec, request
 
 
@@ -318,7 +323,7 @@ def _resources(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:
             raise InvalidTask(key, own[key], "an MPI task counts by rank", f"Use {instead}")
     if not any(key in own for key in _GANG_KEYS):
         own["num_ranks"] = 1
-    return Resources(**_complete_gang(own))
+    return Resources(**_complete_gang(counted(own)))
 
 
 def _single(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:

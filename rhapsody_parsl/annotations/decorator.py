@@ -3,7 +3,7 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -75,6 +75,8 @@ class MPI(Part):
         gpus_per_rank: GPUs of each rank: whole, or a share below 1; default 0.
         memory: GB to lease on each node, and the task's limit there; default 0, neither counted nor limited.
         launcher_options: Words added to the launcher's command line.
+        groups: Groups of ranks with a program each: dicts with `ranks`, and maybe `env` (variables of that group) and
+            `gpus` (False: its ranks see none). The programs stand in the app: `$PARSL_MPI_PREFIX one : another`.
     """
 
     runtime: ClassVar[str] = "mpi"
@@ -85,6 +87,7 @@ class MPI(Part):
     gpus_per_rank: float | None = None
     memory: float | None = None
     launcher_options: str | None = None
+    groups: Sequence[Mapping[str, Any]] | None = None
 
 
 @spelled

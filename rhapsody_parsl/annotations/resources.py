@@ -2,6 +2,8 @@
 
 import msgspec
 
+from rhapsody_parsl.annotations.groups import RankGroup
+
 __all__ = ("Part", "Resources")
 
 
@@ -18,6 +20,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cores_per_rank: Cores of each rank.
         gpus_per_rank: GPUs of each rank: whole, or a share below 1.
         launcher_options: Words added to the MPI launcher's command line, unread.
+        groups: Groups of these ranks, which have a program each; () when all have the same.
     """
 
     cores: int = 1
@@ -29,6 +32,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cores_per_rank: int = 1
     gpus_per_rank: float = 0.0
     launcher_options: str = ""
+    groups: tuple[RankGroup, ...] = ()
 
     @property
     def is_mpi(self) -> bool:

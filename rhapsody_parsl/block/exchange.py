@@ -53,6 +53,7 @@ class Exchange:
         name: Of the socket.
         receive: Called with peer and message for each message that arrives.
         after: Another one: what is said here comes after all that was said there on the same host.
+        left: Called with each peer on another host that speaks no more; of those here their runtime knows.
     """
 
     def __init__(
@@ -60,9 +61,12 @@ class Exchange:
         context: Context,
         name: str,
         receive: Callable[[str, FromBackend], None],
+        *,
         after: "Exchange | None" = None,
+        left: Callable[[str], None] | None = None,
     ) -> None:
         self._context, self._name, self._receive, self._after = context, name, receive, after
+        self._left = left
         self._codec: Codec[FromBackend] = Codec(FromBackend)
         self._near: Hub | None = None
         self._far: dict[str, Host] = {}
@@ -74,7 +78,7 @@ class Exchange:
             self._near = Hub(f"ipc://{self._context.folder}/{self._name}", receive)
             after = self._after._name if self._after else ""
             for host in self._context.hosts.values():
-                host.open(self._name, partial(self._receive_far, host), after)
+                host.open(self._name, partial(self._receive_far, host), after, tells_left=self._left is not None)
 
     @property
     def folder(self) -> str:
@@ -128,6 +132,9 @@ class Exchange:
         self._take(peer, message)
 
     def _receive_far(self, host: Host, peer: str, frames: list[bytes]) -> None:
+        if self._left and not frames:
+            self._left(peer)
+            return
         try:
             message = self._codec.decode(frames)
         except MalformedFrame:

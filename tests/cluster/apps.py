@@ -122,6 +122,17 @@ def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
     return [(host, json.loads(mask)) for host, mask in (line.split(";") for line in out.splitlines() if line)]
 
 
+def launch_lines(*programs: str) -> list[list[str]]:
+    """Start a program of the shell's on all ranks, or one per group; return the words of each line that they say.
+
+    They take half a second: MPICH's launcher may die of one that exits at once.
+    """
+    parts = [word for program in programs for word in (":", "/bin/sh", "-c", program)]
+    words = [*os.environ["PARSL_MPI_PREFIX"].split(), *parts[1:]]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return [line.split() for line in said.splitlines()]
+
+
 def grow_on_last(gigabytes: float, comm: Any = None) -> int:
     """Hold so much on the last rank, little on the others, for a while."""
     held = bytearray(int(gigabytes * 1e9) if comm.rank == comm.size - 1 else 1000)

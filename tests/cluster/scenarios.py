@@ -31,6 +31,7 @@ from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps
 from tests.integration import counting, parents
+from tests.integration import training as trained
 
 RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime}
 ENGINE = {"max_model_len": 512}
@@ -288,6 +289,23 @@ def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str 
                 future = executor.submit(call, spec, str(meeting), spec.get("num_ranks", 6))
                 error = future.exception(PATIENCE)
                 tell(f"{name} {shape}", str(error) if error else future.result())
+        parts: dict[str, Any] = {"groups": [{"ranks": 2, "env": {"PART": "one"}}, {"ranks": 3}]}
+        programs = ["sleep 0.5; echo $RANK $PART $(hostname)", "sleep 0.5; echo $RANK another $(hostname)"]
+        told = executor.submit(apps.launch_lines, parts, *programs)
+        tell("groups", str(told.exception(PATIENCE) or "") or told.result())
+
+
+def training(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:
+    """What torch reads on each rank of an uneven gang; a training over three nodes; one that loses its second rank."""
+    program = f"sleep 0.5; echo {' '.join(f'${name}' for name in trained.VARIABLES)} $(hostname)"
+    with block(folder, ["mpi"], way=way, options={"mpi": mpi}) as executor:
+        uneven, even = {"num_ranks": 5}, {"num_nodes": 3, "ranks_per_node": 1}
+        tell("function", executor.submit(trained.rendezvous, {**uneven, "returns": "all"}).result(PATIENCE))
+        tell("launch", executor.submit(apps.launch_lines, uneven, program).result(PATIENCE))
+        tell("trained", executor.submit(trained.step, even).result(PATIENCE))
+        error = executor.submit(trained.endless, even, str(folder), 1).exception(PATIENCE)
+        since = time.time() - float((folder / "died").read_text())
+        tell("killed", [type(error).__name__, str(error), since])
 
 
 def beside(folder: Path, way: str, blocks: int, variables: str = "") -> None:

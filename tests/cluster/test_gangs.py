@@ -45,6 +45,9 @@ def check_apart_and_even(driver: Driver) -> None:
             assert len(set(places)) == ranks, (kind, shape, met)
             counts = Counter(host for host, _ in met)
             assert sorted(counts.values()) == ([2, 2, 2] if shape == "even" else [1, 2, 2]), met
+    said = sorted(driver.hear("groups"))
+    assert [line[:2] for line in said] == [["0", "one"], ["1", "one"], *([str(rank), "another"] for rank in (2, 3, 4))]
+    assert sorted(Counter(host for *_, host in said).values()) == [1, 2, 2]
 
 
 def test_ranks_that_come_up_alone_are_refused(cluster: Cluster) -> None:

@@ -72,6 +72,35 @@ def test_launch_of_a_real_program(program: Path, tmp_path: Path) -> None:
     assert [(rank, size, threads) for rank, size, _, threads in said] == [(0, 2, "2"), (1, 2, "2")]
 
 
+GROUPED = """
+import json, os, sys
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+me = (comm.rank, comm.Get_attr(MPI.APPNUM), sys.argv[1], os.environ.get("PART"), os.environ["RANK"])
+everyone = comm.gather(me)
+if comm.rank == 0:
+    print(json.dumps(everyone))
+"""
+
+
+@pytest.mark.usefixtures("block")
+def test_several_programs_are_one_gang(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(GROUPED)
+
+    @bash_app
+    @annotate(MPI(groups=[{"ranks": 2, "env": {"PART": "the ocean"}}, {"ranks": 1}]), Policy(output="text"))
+    def coupled(program: str) -> str:
+        import sys
+
+        run = f"{sys.executable} {program}"
+        return f"$PARSL_MPI_PREFIX {run} 'two words' : {run} other"
+
+    said = json.loads(coupled(str(tmp_path / "program.py")).result(TIMEOUT).stdout)
+    assert said == [
+        [0, 0, "two words", "the ocean", "0"], [1, 0, "two words", "the ocean", "1"], [2, 1, "other", None, "2"],
+    ]  # fmt: skip
+
+
 @pytest.mark.usefixtures("block")
 def test_variables_of_a_launch_are_for_it_alone() -> None:
     def names() -> dict[str, str]:

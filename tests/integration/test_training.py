@@ -3,12 +3,14 @@
 import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from parsl import bash_app
 
 from rhapsody_parsl import RhapsodyExecutor
+from rhapsody_parsl.errors import WorkerLost
 from tests.integration import apps, training
 from tests.integration.gangs import loaded
 
@@ -41,6 +43,26 @@ def test_programs_train_one_model_together(block: RhapsodyExecutor) -> None:
     pytest.importorskip("torch")
     wanted = block.submit(training.step, RANKS).result(TIMEOUT)
     assert _text(f"$PARSL_MPI_PREFIX {PROGRAM}").stdout == f"{wanted}\n"
+
+
+def test_torchrun_as_a_program_meets_where_the_gang_does(block: RhapsodyExecutor, tmp_path: Path) -> None:
+    """The line is the recipe of the page: one `torchrun` per node, which starts the ranks of its node."""
+    pytest.importorskip("torch")
+    line = (
+        "$PARSL_MPI_PREFIX torchrun --nnodes=$PARSL_NUM_NODES --nproc-per-node=$OMP_NUM_THREADS --rdzv-backend=c10d "
+        f"--rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT --log-dir={tmp_path} {shlex.quote(training.__file__)}"
+    )
+    said = _text(line, num_ranks=1, cores_per_rank=2)
+    assert said.stdout.startswith("[2, "), said.stderr
+
+
+def test_a_rank_that_dies_is_named_whatever_the_others_raise_then(block: RhapsodyExecutor, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "go").touch()
+    error = block.submit(training.endless, RANKS, str(tmp_path), 1).exception(TIMEOUT)
+    assert isinstance(error, WorkerLost)
+    assert "(rank 1 of 2 of 'endless')" in str(error)
+    assert block.submit(training.rendezvous, RANKS).result(TIMEOUT)[0] == "0"
 
 
 def test_each_task_has_a_port_of_its_own_that_is_kept(block: RhapsodyExecutor) -> None:

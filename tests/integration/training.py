@@ -1,9 +1,15 @@
 """A training step over a gang, as a function on ranks and as a program: `python training.py`."""
 
 import os
+import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+VARIABLES = (
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT",
+)  # fmt: skip
 
 
 def step(comm: Any = None) -> list[float]:
@@ -37,6 +43,25 @@ def _trained(rank: int) -> list[float]:
         loss.backward()
         optimizer.step()
     return [parameter.item() for parameter in model.parameters()]
+
+
+def endless(folder: str, deadly: int, comm: Any = None) -> None:
+    """Train until a file is there; then one rank notes the time, and dies of SIGKILL."""
+    import torch
+    from torch import distributed, nn
+
+    distributed.init_process_group("gloo")
+    model = nn.parallel.DistributedDataParallel(nn.Linear(1, 1))
+    while True:
+        if distributed.get_rank() == deadly and Path(folder, "go").exists():
+            Path(folder, "died").write_text(str(time.time()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        model(torch.ones(1, 1)).sum().backward()
+
+
+def rendezvous(comm: Any = None) -> list[str]:
+    """Return what torch reads, and the host."""
+    return [*(os.environ[name] for name in VARIABLES), os.uname().nodename]
 
 
 def port(comm: Any = None) -> int:

@@ -141,7 +141,8 @@ def test_what_is_said_after_others_comes_after_all_they_said(tmp_path: Path) -> 
 
     async def run() -> None:
         said: list[str] = []
-        relay = Relay(str(tmp_path), lambda exchange, peer, frames: said.append(f"{exchange}: {frames[0].decode()}"))
+        say = lambda exchange, peer, frames: said.append(f"{exchange}: {frames[0].decode()}")  # noqa: E731 - short
+        relay = Relay(str(tmp_path), say, lambda exchange, peer: said.append(f"{peer} left"))
         relay.open("workers")
         relay.open("heads", after="workers")
         head = StreamConnection(str(tmp_path / "heads"), "head")
@@ -161,6 +162,30 @@ def test_what_is_said_after_others_comes_after_all_they_said(tmp_path: Path) -> 
         relay.close()
 
     asyncio.run(run())
+
+
+def test_who_leaves_is_told_after_all_it_said_where_that_is_asked_for(folder: Path) -> None:
+    heard: list[tuple[str, int]] = []
+
+    async def story(host: Host) -> None:
+        host.open("asked", lambda peer, frames: heard.append((peer, len(frames))), tells_left=True)
+        speaker = Speaker(host, folder)  # of one that does not ask
+        await speaker.backend.start()
+        await speaker.until_said(0)
+        talker = StreamConnection(str(folder / "asked"), "talker")
+        for _ in range(3):
+            talker.send([b"word"])
+        talker.close()
+        async with asyncio.timeout(20):
+            while ("talker", 0) not in heard:
+                await asyncio.sleep(0.01)
+        assert heard == [("talker", 1)] * 3 + [("talker", 0)]
+        speaker.tell(Quit())
+        await speaker.until_said(0, 99)
+        await speaker.backend.wait()
+        assert speaker.said == [0, 99]
+
+    with_host(folder, story)
 
 
 def test_a_word_of_an_exit_overtakes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from rhapsody_parsl.errors import InvalidTask
 
 RANKS = {"runtime": "mpi"}
 OWN = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "num_ranks", "ranks_per_node",
-       "cores_per_rank", "gpus_per_rank", "launcher_options", "priority", "placement", "near", "labels", "isolation",
-       "walltime", "on_loss", "returns", "signal", "notice",
+       "cores_per_rank", "gpus_per_rank", "launcher_options", "groups", "priority", "placement", "near", "labels",
+       "isolation", "walltime", "on_loss", "returns", "signal", "notice",
        "env", "cwd", "sandbox", "output", "output_limit", "check"]  # fmt: skip
 
 

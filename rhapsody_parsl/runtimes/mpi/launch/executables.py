@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 from rhapsody_parsl.config import MPIRuntime
+from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.hosts.process import sweep_memory
+from rhapsody_parsl.runtimes.deferred import Deferred
+from rhapsody_parsl.runtimes.mpi.launch.groups import TELLS_NO_RANK
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.launch.prefix import environment
 from rhapsody_parsl.runtimes.mpi.rendezvous import meeting_place
@@ -27,6 +30,7 @@ class Executables:
     def __init__(self, config: MPIRuntime, context: Context, launcher: Launcher) -> None:
         self._context, self._launcher = context, launcher
         self._workers = LocalWorkers(context, "mpi", config.startup_timeout)
+        self._deferred = Deferred(context.events)
         self._launched = False
 
     def start(self) -> None:
@@ -41,6 +45,10 @@ class Executables:
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:
         """Give tasks to a run's worker."""
+        if run.spec.resources.groups and self._launcher.kind in TELLS_NO_RANK:
+            reason = f"launcher '{self._launcher.kind}' tells no rank its number, and groups need it"
+            self._deferred.lost(run.id, RuntimeUnavailable("mpi", reason))
+            return
         self._launched = True
         lines = environment(self._launcher, run, self._context.folder, self._context.noting(run))
         self._workers.feed(run, tasks, mode_of(run.spec), {**lines, **meeting_place(self._context, run)})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rhapsody_parsl.block.gpus import GPU_VARIABLE
+from rhapsody_parsl.runtimes.mpi.launch.groups import plan_of, prefix
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, places_of
 from rhapsody_parsl.runtimes.mpi.launch.preparation import forwarding, preparing
 from rhapsody_parsl.runtimes.protocol import Run
@@ -47,8 +48,13 @@ def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = (
     places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, [*shlex.split(options), *forwarding(launcher, local)])
-    own = shlex.join([*line, *noting, *preparing(launcher, places), *launcher.binding(places, local, gpu_variable)])
-    prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own}
+    before = [*noting, *preparing(launcher, places), *launcher.binding(places, local, gpu_variable)]
+    several = {}
+    if groups := run.spec.resources.groups:
+        plan = plan_of(launcher, groups, places, line=line, before=before, gpu_variable=gpu_variable)
+        several, line, before = {"PARSL_MPI_GROUPS": plan}, prefix(launcher), []
+    own = shlex.join([*line, *before])
+    prefixes = {**_as_parsl(hosts, ranks, per_node, options), "PARSL_MPI_PREFIX": own, **several}
     prefixes[_OWN.get(launcher.kind, "PARSL_MPIEXEC_PREFIX")] = own
     return {
         **prefixes,

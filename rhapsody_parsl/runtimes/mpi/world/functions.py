@@ -51,7 +51,7 @@ class Functions:
     def __init__(self, config: MPIRuntime, context: Context, launcher: Launcher) -> None:
         self._context, self._events, self._launcher = context, context.events, launcher
         self._deferred = Deferred(context.events)
-        self._exchange = Exchange(context, "mpi-ranks", self._receive)
+        self._exchange = Exchange(context, "mpi-ranks", self._receive, left=self._rank_left)
         self._worlds = Worlds(config, context, launcher=launcher, exchange=self._exchange, on_end=self._world_ended)
         self._jobs: dict[int, Job] = {}
         self._causes: dict[int, RhapsodyError] = {}
@@ -137,6 +137,11 @@ class Functions:
                 world.retire()
             case _:
                 return
+
+    def _rank_left(self, peer: str) -> None:
+        if known := self._worlds.of_peer.get(peer):
+            world, rank = known
+            world.note_gone(rank)
 
     def _advance_all(self, world: World) -> None:
         for job in list(world.jobs.values()) if world.ready else ():
@@ -265,6 +270,8 @@ class Functions:
         for job, blame in zip(jobs, blames, strict=True):
             run = job.run.id
             cause = self._causes.pop(run, None) or blame
+            if world.lost_rank_of(job):
+                job.disregard_failures()
             if world.ready:
                 begun = 1 if job.ending else job.begun(marks.get(world.peers[rank]) for rank in job.ranks)
                 self._conclude(job, _as_start(cause) if set(marks.values()) == {NONE} else cause, begun)

@@ -126,6 +126,11 @@ class Job:
         """The ranks will not run these; return those that were with them."""
         return [task for task in tasks if self._sent.pop(task, None)]
 
+    def disregard_failures(self) -> None:
+        """A rank ended, and what the others raised since is no answer of the task."""
+        for sent in self._sent.values():
+            sent.failure = None
+
     def leave_world(self) -> list[Result]:
         """The ranks are gone: return the failure they left; what was behind it had not begun and waits again."""
         self.ending = False

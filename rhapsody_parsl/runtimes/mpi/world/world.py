@@ -76,12 +76,23 @@ class World:
         try:
             watch = os.pidfd_open(message.pid)
         except ProcessLookupError:
-            self._note_gone(rank)
+            self.note_gone(rank)
             return
         except OSError:  # no descriptor left: that it ended its launcher tells, though not that it was the first
             return
         self._pids[rank], self._watched[rank] = message.pid, watch
         self._loop.add_reader(watch, self._rank_ended, rank)
+
+    def note_gone(self, rank: int) -> None:
+        """A rank has ended. Those of the loop's first turn are the cause; the launcher ends the others after them."""
+        self.retired = True
+        if not self._all_noted and self._stop is None:
+            self._gone.add(rank)
+            self._loop.call_soon(self._close_note)
+
+    def lost_rank_of(self, job: Job) -> bool:
+        """Whether a rank of a run ended before all others; what its other ranks raised then, they raised for that."""
+        return not self._gone.isdisjoint(job.ranks)
 
     def processes_of(self, job: Job) -> dict[str, dict[str, int]]:
         """Return the process ids of a run's ranks, which are there, by host and by their names on the exchange."""
@@ -184,14 +195,7 @@ class World:
     def _rank_ended(self, rank: int) -> None:
         self._unwatch(rank)
         self._pids.pop(rank, None)
-        self._note_gone(rank)
-
-    def _note_gone(self, rank: int) -> None:
-        """Those that end in the first turn of the loop are the cause; the launcher ends the rest after them."""
-        self.retired = True
-        if not self._all_noted and self._stop is None:
-            self._gone.add(rank)
-            self._loop.call_soon(self._close_note)
+        self.note_gone(rank)
 
     def _close_note(self) -> None:
         self._all_noted = True

@@ -115,6 +115,16 @@ def test_a_lost_world_leaves_no_failure() -> None:
     assert job.open == [1, 2, 3]
 
 
+def test_what_ranks_raise_of_a_rank_that_died_is_no_failure_of_the_task() -> None:
+    job = job_of_two()
+    job.send()
+    job.report(3, [said(1, b"connection closed by peer", RAISED)])
+    job.disregard_failures()
+    assert job.stuck == 0
+    assert job.leave_world() == []
+    assert job.open == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("last", "begun"), [([1, 1], 1), ([1, 2], 2), ([99, 2], 2), ([99, -1], 0), ([1, None], 3), ([3, 3], 3)]
 )

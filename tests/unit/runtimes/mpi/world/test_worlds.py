@@ -107,3 +107,21 @@ def test_a_world_that_is_given_up_while_it_starts_ends(tmp_path: Path) -> None:
         assert block.ended == [world]
 
     in_block(tmp_path, story)
+
+
+def test_the_rank_that_is_gone_first_is_named_and_those_after_it_are_not(tmp_path: Path) -> None:
+    """Of ranks on other hosts their agents tell; a launcher that kills the rest then is no cause."""
+
+    async def story(block: Block) -> None:
+        world = block.begin(0, 1)
+        (job,) = world.jobs.values()
+        assert not world.lost_rank_of(job)
+        world.ready = True
+        world.note_gone(1)
+        await asyncio.sleep(0)
+        world.note_gone(0)
+        assert world.retired
+        assert world.lost_rank_of(job)
+        assert "(rank 1 of 2 of" in str(world.blame(job))
+
+    in_block(tmp_path, story)
