@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.annotations.decorator import MPI, VLLM, Dragon, Part, Policy, annotate
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
+    from rhapsody_parsl.data.reference import Ref
     from rhapsody_parsl.executors.admission import InvalidSpecification
     from rhapsody_parsl.executors.cancelling import cancel
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
@@ -50,6 +51,7 @@ __all__ = (
     "Part",
     "Policy",
     "Queue",
+    "Ref",
     "RhapsodyExecutor",
     "RuntimeConfig",
     "Scheduling",
@@ -87,6 +89,7 @@ _HOMES = {
     "Forecast": "rhapsody_parsl.scheduling.forecast",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
+    "Ref": "rhapsody_parsl.data.reference",
     "Service": "rhapsody_parsl.service",
     "TracedTask": "rhapsody_parsl.scheduling.trace",
     "Stream": "rhapsody_parsl.executors.stream",

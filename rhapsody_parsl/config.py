@@ -167,6 +167,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         scheduling: The order of waiting tasks, as `scheduling.travel` packs it.
         shared_folder: The driver's folder for large payloads, of use to those who see it; "" when there is none.
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
+        values: Where this host keeps values by reference: the executor's token, a folder on disk, and the most bytes
+            in `shared_folder`.
         max_depth: How many tasks may be above one that a task submits.
         max_children: How many unfinished tasks of its own a task may have.
         walltime: Seconds that the provider asked for; 0 where it asked for none.
@@ -194,6 +196,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     scheduling: str = "fifo"
     shared_folder: str = ""
     enforce_memory: bool = True
+    values: tuple[str, str, int] = ("", "", 0)
     max_depth: int = 8
     max_children: int = 100_000
     walltime: float = 0.0

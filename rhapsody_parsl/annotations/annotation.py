@@ -7,7 +7,17 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.limits import check_gpus
 from rhapsody_parsl.annotations.plain import plain_dict
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, PolicyValue, Returns, Signal
+from rhapsody_parsl.annotations.policy import (
+    Isolation,
+    OnLoss,
+    Output,
+    Placement,
+    PolicyValue,
+    ResultWay,
+    Returns,
+    Signal,
+)
+from rhapsody_parsl.annotations.references import check_reference, check_size
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
@@ -166,6 +176,8 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "output": _choice(*get_args(Output)),
     "output_limit": check_output_limit,
     "check": _flag,
+    "result": _choice(*get_args(ResultWay)),
+    "reference_above": check_size,
     "concurrency": lambda key, value: _count(key, value, 1, _MOST_CONCURRENT),
 }
 _ROUTING: dict[str, Callable[[str, Any], Any]] = {"runtime": _runtime, "service": _text, "full": _flag}
@@ -239,6 +251,7 @@ def parse(
     check_gpus_taken(spec, runtime, takes)
     if "notice" in own and "signal" not in own:
         raise InvalidTask("notice", own["notice"], "no signal is given", "Add signal='SIGUSR1'")
+    check_reference(spec, given=own.keys())
     if spec.policy.returns == "all" and not spec.comm:
         raise InvalidTask(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"

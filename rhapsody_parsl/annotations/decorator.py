@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal
+from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, ResultWay, Returns, Signal
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
 from rhapsody_parsl.wording import name_of_class
@@ -134,6 +134,9 @@ class Policy(Part):
             program wrote and its exit code.
         output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
         check: With `output="text"`: False gives a `Completed` for an exit code other than zero, too; default True.
+        result: `value` (default) travels to the driver. With `reference` it stays in the block, and the future gives a
+            `Ref`.
+        reference_above: With `result="reference"`: a smaller result travels as a value; a size such as "10 MB".
         concurrency: For `async def` apps: how many calls one worker runs at once, on one lease; default 1.
     """
 
@@ -153,6 +156,8 @@ class Policy(Part):
     output: Output | None = None
     output_limit: int | None = None
     check: bool | None = None
+    result: ResultWay | None = None
+    reference_above: int | str | None = None
     concurrency: int | None = None
 
 

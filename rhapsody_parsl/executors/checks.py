@@ -168,6 +168,7 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "openai_wait": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
     "metrics_port": lambda name, value: check_range(name, value, 0, _MOST_PORT),
     "request_workers": lambda name, value: check_range(name, value, 1, MOST),
+    "reference_memory": lambda name, value: check_range(name, value, 0, _MOST_MEMORY),
     "max_depth": lambda name, value: check_range(name, value, 0, MOST),
     "max_children": lambda name, value: check_range(name, value, 1, LONGEST_TIME),
 }

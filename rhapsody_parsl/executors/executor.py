@@ -23,6 +23,7 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
+from rhapsody_parsl.data.reference import packed as packed_references
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -43,7 +44,7 @@ from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
-from rhapsody_parsl.executors.told import Told
+from rhapsody_parsl.executors.with_references import WithReferences
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.scheduling.travel import packed
@@ -72,7 +73,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(Told, RepresentationMixin):
+class RhapsodyExecutor(WithReferences, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -116,6 +117,8 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             none.
         max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
         max_children: How many unfinished tasks of its own a task may have.
+        reference_memory: GB of each host's shared memory for values that are kept by reference; what was used longest
+            ago goes to the disk, in `TMPDIR`. Default: a quarter of it.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
         control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
@@ -158,6 +161,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         metrics_port: int | None = None,
         max_depth: int = 8,
         max_children: int = 100_000,
+        reference_memory: int | float | None = None,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers, self.control = label, request_workers, control
@@ -175,7 +179,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         self.ageing, self.enforce_memory, self.openai_wait = ageing, enforce_memory, openai_wait
         self.scheduling, self._scheduling = scheduling, packed(scheduling)
         self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
-        self.max_depth, self.max_children = max_depth, max_children
+        self.max_depth, self.max_children, self.reference_memory = max_depth, max_children, reference_memory
         self._admission = self._check(served)
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
         self._task_ids = itertools.count(1)
@@ -199,6 +203,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             metrics_port=self.metrics_port,
             max_depth=self.max_depth,
             max_children=self.max_children,
+            reference_memory=self.reference_memory,
         )
         if self.telemetry:
             check_installed()
@@ -228,6 +233,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             proof = Keys.create(folder / "certificates") if self.encrypted else token
         where = listening(self.address, self.provider)
         self._shared = SharedMemory()
+        self._open_values()
         self._link = Link(
             where.address, self, self._blocks(folder), local=where.beside, proof=proof, token=token,
             period=self.heartbeat_period, threshold=self.heartbeat_threshold, shared_folder=self._shared.path,
@@ -246,7 +252,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             self._open_metrics()
         except (InvalidTask, Unwritable):
             self._link.abandon()
-            self._shared.close()
+            self._close_values()
             self._link = None
             raise
         self.services.begin(self._link, folder, publish)
@@ -278,6 +284,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         Raises:
             InvalidSpecification: The task can never run; a subclass of Parsl's `InvalidResourceSpecification`.
             PayloadError: The function or an argument cannot be serialized.
+            DataLost: The value of a reference among the arguments is gone.
             BadStateException: The executor has failed for good.
             RhapsodyError: The executor is not running.
         """
@@ -297,10 +304,14 @@ class RhapsodyExecutor(Told, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs)
+        policy = admitted.spec.policy
+        payload = pack_call(as_sent(func, policy), args, kwargs)
+        refs = self._check_references() if packed_references.refs else ()
         number = next(self._task_ids)
         future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future
+        if refs or policy.result == "reference":
+            self._note_references(future, number, refs, policy)
         self._link.put(Task(number, admitted.encoded, payload, admitted.request))
         return future
 
@@ -314,7 +325,7 @@ class RhapsodyExecutor(Told, RepresentationMixin):
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
         self._close_observers()
-        self._shared.close()
+        self._close_values()
         self._cancel_rest()
         for number in list(self.tasks):
             self.failed(number, BlockLost("of the executor", "the executor was shut down"))

@@ -55,8 +55,9 @@ def _become_guard(config: Path) -> None:
     held = folder.hold(private)
     os.set_inheritable(held, True)  # across the exec; the guard takes it from there
     options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
-    if shared_folder := json.loads(config.read_bytes())["shared_folder"]:  # without the import of any runtime
-        options += ["--sweep", glob.escape(shared_folder)]  # does nothing while the driver lives, who holds it
+    stated = json.loads(config.read_bytes())  # without the import of any runtime
+    for drivers in filter(None, (stated["shared_folder"], stated["values"][1])):
+        options += ["--sweep", glob.escape(drivers)]  # does nothing while the driver lives, who holds it
     argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell
 

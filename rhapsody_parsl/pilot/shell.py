@@ -40,6 +40,7 @@ from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.pilot.timer import Timer
+from rhapsody_parsl.pilot.values import Values
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.service_config import ServiceConfig
@@ -48,7 +49,6 @@ from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromParent, FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
-from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
 
 __all__ = ("Shell", "logs_of")
@@ -102,7 +102,7 @@ class Shell:
         self._background = Background(leaving)
         self.streams = Streams(send)
         self.draining = self._flushing = self._rescheduling = False
-        self._timer = Timer(self._tick)
+        self._timer, self._values = Timer(self._tick), Values(config, block, folder)
         runs = Runs(Ledger(nodes), time.time)
         self.context = Context(
             nodes={node.name: node for node in nodes},
@@ -114,7 +114,7 @@ class Shell:
             events=self,
             hosts=dict(hosts),
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
-            shared_folder=block_folder(config.shared_folder, block),
+            shared_folder=self._values.shared_folder,
             limits_memory=config.enforce_memory,
             ends_at=ends_at,
             parents=self._hear_parent,
@@ -333,7 +333,7 @@ class Shell:
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):
-                discard_results(self.context.shared_folder, ids)
+                self._values.discard(ids)
             case StartRuntime() | Grant():
                 self._begin(instruction)
 

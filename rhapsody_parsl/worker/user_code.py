@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapp
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from rhapsody_parsl.data.reference import Here
 from rhapsody_parsl.hosts.descendants import end_descendants, strays, wait_for
 from rhapsody_parsl.hosts.process_tree import has_children
 from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.programs import Unfinished
+from rhapsody_parsl.worker import references
 
 if TYPE_CHECKING:
     from rhapsody_parsl.worker.outlet import Outlet
@@ -37,6 +39,9 @@ def _note_child() -> None:
 
 
 os.register_at_fork(after_in_child=_note_child)
+
+
+Here.opens = references.opened  # what opens calls is in this process
 
 
 def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: Any) -> Any:

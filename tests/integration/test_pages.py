@@ -74,6 +74,11 @@ def test_the_search_from_inside_the_block(tmp_path: Path) -> None:
     assert said.split("\n")[-2] == "3.000"
 
 
+def test_the_state_that_stays_in_the_block(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "references.py"), folder=tmp_path)
+    assert [line.split(",")[0] for line in said.splitlines()] == ["<Ref 3", "mean 0.50"]
+
+
 def test_the_async_apps_run(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
     assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"

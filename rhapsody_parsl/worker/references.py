@@ -1,0 +1,76 @@
+"""References in the process of a task: what it takes becomes the value, and what it gives stays on its host."""
+
+import os
+from typing import Any
+
+from rhapsody_parsl.data.packing import opened as opened_file
+from rhapsody_parsl.data.packing import packed
+from rhapsody_parsl.data.reference import Left
+from rhapsody_parsl.data.staying import Stays
+from rhapsody_parsl.errors import DataLost, PayloadError
+from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.hosts.mark import folder_of
+from rhapsody_parsl.worker.line import Here
+from rhapsody_parsl.worker.own_task import OwnTask
+
+__all__ = ("left", "opened")
+
+_OF_THE_BLOCK = 1 << 48
+"""Numbers of tasks from here on are a block's own; the driver's are of all blocks."""
+
+
+class _Host:
+    """Where values lie on this host; read when the first is wanted.
+
+    Attributes:
+        place: None where none do.
+        files: There.
+    """
+
+    place: Place | None = None
+    files: DataFiles | None = None
+
+
+def _files() -> DataFiles | None:
+    if _Host.files is None and (endpoint := Here.endpoint or OwnTask.endpoint):
+        _Host.place = Place.told(folder_of(endpoint))
+        _Host.files = _Host.place and DataFiles(_Host.place)
+    return _Host.files
+
+
+def opened(token: str, key: str, size: int, label: str) -> Any:
+    """Return the value of a reference.
+
+    Raises:
+        DataLost: It is not there.
+        Exception: Whatever unpickling raises.
+    """
+    files = _files()
+    if files is None or _Host.place is None or _Host.place.token != token:
+        raise DataLost(label or key, size, f"it is kept where host {os.uname().nodename} does not see it")
+    try:
+        return opened_file(files.open(key))
+    except FileNotFoundError:
+        reason = f"it is not on host {os.uname().nodename} any more: it was deleted, or nobody held it"
+        raise DataLost(label or key, size, reason) from None
+
+
+def left(task: int, stays: Stays) -> Any:
+    """Leave a task's result on this host; return what travels instead: the result itself where it is to.
+
+    Raises:
+        PayloadError: It cannot be serialized, or there is no room for it.
+    """
+    files, place = _files(), _Host.place
+    if files is None or place is None:
+        return stays.value
+    try:
+        pieces = packed(stays.value)
+        if sum(map(len, pieces)) <= stays.above:
+            return stays.value
+        number = task or OwnTask.number
+        key = f"{place.writer}-{number}" if number >= _OF_THE_BLOCK else str(number)
+        size = files.write(key, pieces, str(number))
+    except Exception as problem:
+        raise PayloadError("result", f"{type(problem).__name__}: {problem}") from problem
+    return Left(place.token, key, size)
