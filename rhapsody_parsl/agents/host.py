@@ -14,16 +14,19 @@ from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import HELLO_WITHIN, AgentListener
 from rhapsody_parsl.agents.words import (
     Begun,
+    DropValues,
     Ended,
     Environment,
     FromAgent,
     HangUp,
     Hello,
+    KeepValues,
     Kill,
     Open,
     Relayed,
     Release,
     Start,
+    ToAgent,
 )
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher, environment
 from rhapsody_parsl.hosts.probe import HostFacts
@@ -110,6 +113,7 @@ class Host:
         self._line: Line[FromAgent] | None = None
         self._exchanges: dict[str, Heard] = {}
         self._opened: list[Open] = []
+        self._keep: KeepValues | None = None
         self._processes: dict[int, RemoteProcess] = {}
         self._count = 0
         self._life: asyncio.Task[None] | None = None
@@ -210,6 +214,15 @@ class Host:
         """Hear a process no more: what it said was no message."""
         self._tell(HangUp(exchange, peer))
 
+    def keep_values(self, keep: KeepValues) -> None:
+        """Let processes there keep values by reference, also after a loss."""
+        self._keep = keep
+        self._tell(keep)
+
+    def drop_values(self, keys: Sequence[str]) -> None:
+        """Remove values there."""
+        self._tell(DropValues(list(keys)))
+
     # --- its life ------------------------------------------------------------------------------------------------
 
     async def _live(self, up: bool) -> None:
@@ -288,6 +301,8 @@ class Host:
         self.facts = facts
         self._is_up.set()
         self._tell(Environment(environment(os.environ)))
+        if self._keep:
+            self._tell(self._keep)
         for word in self._opened:
             self._tell(word)
 
@@ -305,6 +320,6 @@ class Host:
         if carrier:
             await carrier.kill()
 
-    def _tell(self, word: Open | HangUp | Environment | Start | Release | Kill) -> None:
+    def _tell(self, word: ToAgent) -> None:
         if self._line:
             self._line.send(word)

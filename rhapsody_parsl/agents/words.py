@@ -6,11 +6,13 @@ from rhapsody_parsl.hosts.probe import HostFacts
 
 __all__ = (
     "Begun",
+    "DropValues",
     "Ended",
     "Environment",
     "FromAgent",
     "HangUp",
     "Hello",
+    "KeepValues",
     "Kill",
     "Open",
     "Relayed",
@@ -120,6 +122,21 @@ class Kill(msgspec.Struct, tag="kill", array_like=True, frozen=True):
     number: int
 
 
+class KeepValues(msgspec.Struct, tag="keep values", array_like=True, frozen=True):
+    """Let processes here keep values by reference: see `hosts.data_place.open_place`."""
+
+    token: str
+    writer: str
+    wish: int
+    where: str
+
+
+class DropValues(msgspec.Struct, tag="drop values", array_like=True, frozen=True):
+    """Nobody needs these values any more."""
+
+    keys: list[str]
+
+
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     """A node agent's first word: what its host offers."""
 
@@ -148,5 +165,5 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
     begun: dict[str, int] = {}
 
 
-ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill
+ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | KeepValues | DropValues
 FromAgent = Relayed | Hello | Begun | Ended

@@ -7,12 +7,35 @@ is the value. Anywhere else it cannot be opened.
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from rhapsody_parsl.errors import DataLost
 from rhapsody_parsl.payload import Carried
 
-__all__ = ("Here", "Left", "Owner", "Ref", "packed")
+__all__ = ("Facts", "Here", "Left", "Owner", "Ref", "packed")
+
+
+class Facts(NamedTuple):
+    """What travels of a reference.
+
+    Attributes:
+        token: Of its executor.
+        key: Of the value.
+        size: Of its file, in bytes.
+        label: The user's name for it, or "".
+        where: The block that the driver has to ask for it; "" where it sees the value itself.
+    """
+
+    token: str
+    key: str
+    size: int
+    label: str = ""
+    where: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.label or self.key
 
 
 class Owner(Protocol):
@@ -36,7 +59,7 @@ class Owner(Protocol):
     def released(self, key: str) -> None:
         """A handle is gone; called at any time, on any thread."""
 
-    def arrived(self, key: str, size: int, label: str) -> "Ref":
+    def arrived(self, facts: Facts) -> "Ref":
         """Return a handle of a value that a task has left in the block."""
 
 
@@ -45,11 +68,11 @@ class Here:
 
     Attributes:
         owners: Its executors, by token.
-        opens: In the process of a task: returns the value of token, key, size and label.
+        opens: In the process of a task: returns the value.
     """
 
     owners: ClassVar["weakref.WeakValueDictionary[str, Owner]"] = weakref.WeakValueDictionary()
-    opens: ClassVar[Callable[[str, str, int, str], Any] | None] = None
+    opens: ClassVar[Callable[[Facts], Any] | None] = None
 
 
 class _Packed(threading.local):
@@ -130,28 +153,27 @@ class Left(Carried):
     """What travels to the driver of a value that a task has left in the block: a `Ref` there.
 
     Args:
-        token: Of the executor.
-        key: Of the value.
-        size: In bytes.
+        facts: Of the value.
     """
 
     __slots__ = ("_facts",)
 
-    def __init__(self, token: str, key: str, size: int) -> None:
-        self._facts = (token, key, size, "")
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return unpacked, self._facts
+        return unpacked, tuple(self._facts)
 
 
-def unpacked(token: str, key: str, size: int, label: str) -> Any:
+def unpacked(*told: Any) -> Any:
     """Return what a reference becomes here.
 
     Raises:
         DataLost: It can become nothing here, or the value is gone.
     """
-    if owner := Here.owners.get(token):
-        return owner.arrived(key, size, label)
+    facts = Facts(*told)
+    if owner := Here.owners.get(facts.token):
+        return owner.arrived(facts)
     if Here.opens is None:
-        raise DataLost(label or key, size, "no task of its executor runs in this process")
-    return Here.opens(token, key, size, label)
+        raise DataLost(facts.name, facts.size, "no task of its executor runs in this process")
+    return Here.opens(facts)

@@ -16,6 +16,7 @@ from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.references import References
 from rhapsody_parsl.executors.told import Told
 from rhapsody_parsl.hosts.probe import GB
+from rhapsody_parsl.wire.messages import FromValues, ToValues
 
 __all__ = ("WithReferences",)
 
@@ -68,8 +69,21 @@ class WithReferences(Told):
         return self._values
 
     def _open_values(self) -> None:
-        memory = self.reference_memory
-        self._values = References(self._shared.path, None if memory is None else round(memory * GB))
+        self._values = References(self._shared.path, self._wish, self._say_of_values)
+
+    @property
+    def _wish(self) -> int:
+        """The most bytes of values in each host's memory, as the user says; negative for no word."""
+        return -1 if self.reference_memory is None else round(self.reference_memory * GB)
+
+    def _say_of_values(self, block: str, message: ToValues) -> None:
+        if self._link is not None:
+            self._link.tell_of_values(block, message)
+
+    def valued(self, block: Block, message: FromValues) -> None:
+        """A block says something of values kept by reference."""
+        if self._values is not None:
+            self._values.told(block.id, message)
 
     def _close_values(self) -> None:
         if self._values is not None:
@@ -79,7 +93,7 @@ class WithReferences(Told):
     def _block_config(self, folder: Path, addresses: Sequence[str], token: str) -> BlockConfig:
         config = super()._block_config(folder, addresses, token)
         place = self._running_values().place
-        return msgspec.structs.replace(config, values=(place.token, place.disk, place.budget))
+        return msgspec.structs.replace(config, values=(place.token, place.disk, self._wish))
 
     def _check_references(self) -> list[Ref]:
         """Return the references among the arguments that this thread has packed.

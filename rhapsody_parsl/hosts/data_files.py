@@ -35,6 +35,9 @@ class Place(NamedTuple):
         disk: A folder on disk.
         writer: Name of the folder in each of these where what is not yet whole lies.
         budget: The most bytes in memory.
+        where: The block that the driver has to ask for these values; "" where it sees them itself.
+        role: `driver` where the driver's memory is this one. `pilot` where the pilot's is: what is not here may be
+            asked for. `host` on another host of the block: what is left here is to be sent to the pilot, too.
     """
 
     token: str
@@ -42,6 +45,8 @@ class Place(NamedTuple):
     disk: str
     writer: str
     budget: int
+    where: str = ""
+    role: str = "driver"
 
     def tell(self, folder: str) -> None:
         """Tell the processes of a host, by a file in its private folder."""
@@ -118,11 +123,38 @@ class DataFiles:
                 return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         raise FileNotFoundError(key)
 
+    @contextlib.contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Wait until no other process of the host is at this for a value."""
+        path = os.path.join(self._roots[-1], self._place.writer, f"0.{key}.lock")
+        with open(path, "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)  # who opens it anew finds the value there
+
+    def has(self, key: str) -> bool:
+        """Whether a value is here."""
+        return any(os.path.exists(self._path(root, key)) for root in self._roots)
+
     def drop(self, key: str) -> None:
         """Remove a value; idempotent. Who has mapped it keeps what it sees."""
         for root in self._roots:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path(root, key))
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove values, and what is not whole of them."""
+        for root in self._roots:
+            drafts = os.path.join(root, self._place.writer)
+            for name in os.listdir(drafts):
+                if name.partition(".")[0] in keys:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(drafts, name))
+        for key in keys:
+            self.drop(key)
 
     def in_memory(self) -> int:
         """Return how many bytes lie in memory."""

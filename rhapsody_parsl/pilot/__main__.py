@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rhapsody_parsl.config import read_config
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.hosts import folder, guard, leftovers, limits
+from rhapsody_parsl.hosts import data_place, folder, guard, leftovers, limits
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
@@ -55,6 +55,7 @@ def _become_guard(config: Path) -> None:
     held = folder.hold(private)
     os.set_inheritable(held, True)  # across the exec; the guard takes it from there
     options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
+    options += ["--sweep", glob.escape(data_place.memory_of(private))]
     stated = json.loads(config.read_bytes())  # without the import of any runtime
     for drivers in filter(None, (stated["shared_folder"], stated["values"][1])):
         options += ["--sweep", glob.escape(drivers)]  # does nothing while the driver lives, who holds it

@@ -19,9 +19,21 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.door import Tunnelled
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
-from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
+from rhapsody_parsl.wire.messages import (
+    VERSION,
+    Cancel,
+    FromPilot,
+    Goodbye,
+    Hello,
+    Serve,
+    Stop,
+    Submit,
+    ToPilot,
+    ToValues,
+)
 from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import check_shared
+from rhapsody_parsl.wire.value_messages import DropValues, ValuesCame, WantValue
 
 __all__ = ("Pilot",)
 
@@ -133,10 +145,12 @@ class Pilot:
                 return
         self._shell.act()
 
-    def _pass_on(self, message: More | Tunnelled) -> None:
-        """Some words are for who has a stream, of a task or to the front door: nothing is to be decided."""
+    def _pass_on(self, message: More | Tunnelled | ToValues) -> None:
+        """Some words are for who has a stream, of a task or to the front door, or values: nothing is to be decided."""
         if isinstance(message, More):
             self._shell.streams.more(message)
+        elif isinstance(message, WantValue | ValuesCame | DropValues):
+            self._shell.values.told(message)
         else:
             self._shell.tunnel.receive(message)
 
@@ -152,6 +166,7 @@ class Pilot:
         begun = self._core.begun()
         self._background.cancel()
         await self._shell.close()
+        self._shell.values.close()
         self._send(Goodbye(reason, begun))
         if self._link:
             self._link.close()

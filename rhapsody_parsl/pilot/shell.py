@@ -82,6 +82,7 @@ class Shell:
         reports: What the driver is told of the block.
         tunnel: From the driver to the front door.
         streams: Those of its tasks.
+        values: Those kept by reference.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
 
@@ -99,10 +100,9 @@ class Shell:
         leaving: Leaving,
     ) -> None:
         self._send, self._leaving = send, leaving
-        self._background = Background(leaving)
-        self.streams = Streams(send)
+        self._background, self.streams = Background(leaving), Streams(send)
         self.draining = self._flushing = self._rescheduling = False
-        self._timer, self._values = Timer(self._tick), Values(config, block, folder)
+        self._timer, self.values = Timer(self._tick), Values(config, block, folder, hosts=hosts.values(), send=send)
         runs = Runs(Ledger(nodes), time.time)
         self.context = Context(
             nodes={node.name: node for node in nodes},
@@ -114,10 +114,10 @@ class Shell:
             events=self,
             hosts=dict(hosts),
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
-            shared_folder=self._values.shared_folder,
+            shared_folder=self.values.shared_folder,
             limits_memory=config.enforce_memory,
             ends_at=ends_at,
-            parents=self._hear_parent,
+            parents=partial(self.values.hear, self._hear_parent),
         )
         self._limits = MemoryLimits(self.context)
         self._services = build_services(config, self.context, runs.for_services)
@@ -333,7 +333,7 @@ class Shell:
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):
-                self._values.discard(ids)
+                self.values.discard(ids)
             case StartRuntime() | Grant():
                 self._begin(instruction)
 

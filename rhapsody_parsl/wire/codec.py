@@ -19,6 +19,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 from rhapsody_parsl.wire.piece_messages import Piece, Pieces
+from rhapsody_parsl.wire.value_messages import Copied, ValueHere, ValueLeft, ValuesCame
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -33,6 +34,7 @@ _FIELDS: dict[type, str] = {
     **dict.fromkeys((Submit, SubmitChildren, Work), "tasks"),
     **dict.fromkeys((ChildrenEnded, Done, Results), "results"),
     Pieces: "pieces",
+    **dict.fromkeys((ValueHere, ValueLeft, ValuesCame), "copies"),
 }
 """The messages that carry payloads, and where."""
 
@@ -47,7 +49,7 @@ def encode(message: Message) -> list[bytes]:
     return [_encoder.encode(msgspec.structs.replace(message, **{field: items})), *blobs]
 
 
-def _any_large(items: Sequence[Task | Result | Piece]) -> bool:
+def _any_large(items: Sequence[Task | Result | Piece | Copied]) -> bool:
     for item in items:  # noqa: SIM110 - a generator would cost each message of a lone task half a microsecond
         if _is_large(item.payload):
             return True
@@ -97,7 +99,7 @@ class Codec(Generic[M]):
         return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
 
 
-def _any_missing(items: Sequence[Task | Result | Piece]) -> bool:
+def _any_missing(items: Sequence[Task | Result | Piece | Copied]) -> bool:
     for item in items:  # noqa: SIM110 - as above
         if type(item.payload) is int:
             return True

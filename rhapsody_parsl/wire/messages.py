@@ -21,6 +21,7 @@ from rhapsody_parsl.wire.reports import BlockReport, Inventory
 from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
+from rhapsody_parsl.wire.value_messages import AskValue, DropValues, ValueHere, ValueLeft, ValuesCame, WantValue
 
 VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -352,12 +353,16 @@ class ChildrenEnded(Tagged, frozen=True):
 
 FromParent = AskChild | SubmitChildren | CancelChildren
 ToParent = ChildAnswer | ChildrenEnded
+OfValues = AskValue | ValueLeft
+"""What the process of a task says of values; as of its tasks, whichever runtime has the process."""
+FromTask = FromParent | OfValues
+ToTask = ToParent | ValueHere
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
+ToValues = WantValue | ValuesCame | DropValues
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Goodbye
-ToPilot = ToCore | Tunnelled
-FromPilot = FromCore | Tunnelled
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToParent | More
-FromBackend = (
-    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromParent
-)
+FromValues = WantValue | ValuesCame
+ToPilot = ToCore | Tunnelled | ToValues
+FromPilot = FromCore | Tunnelled | FromValues
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | ToTask | More
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromTask
 Message = ToPilot | FromPilot | ToBackend | FromBackend

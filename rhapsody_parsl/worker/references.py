@@ -5,7 +5,7 @@ from typing import Any
 
 from rhapsody_parsl.data.packing import opened as opened_file
 from rhapsody_parsl.data.packing import packed
-from rhapsody_parsl.data.reference import Left
+from rhapsody_parsl.data.reference import Facts, Left
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
@@ -38,7 +38,7 @@ def _files() -> DataFiles | None:
     return _Host.files
 
 
-def opened(token: str, key: str, size: int, label: str) -> Any:
+def opened(facts: Facts) -> Any:
     """Return the value of a reference.
 
     Raises:
@@ -46,13 +46,18 @@ def opened(token: str, key: str, size: int, label: str) -> Any:
         Exception: Whatever unpickling raises.
     """
     files = _files()
-    if files is None or _Host.place is None or _Host.place.token != token:
-        raise DataLost(label or key, size, f"it is kept where host {os.uname().nodename} does not see it")
+    if files is None or _Host.place is None or _Host.place.token != facts.token:
+        raise DataLost(facts.name, facts.size, f"it is kept where host {os.uname().nodename} does not see it")
     try:
-        return opened_file(files.open(key))
+        file = files.open(facts.key)
     except FileNotFoundError:
-        reason = f"it is not on host {os.uname().nodename} any more: it was deleted, or nobody held it"
-        raise DataLost(label or key, size, reason) from None
+        if _Host.place.role == "driver":
+            reason = f"it is not on host {os.uname().nodename} any more: it was deleted, or nobody held it"
+            raise DataLost(facts.name, facts.size, reason) from None
+        from rhapsody_parsl.worker.distant import brought  # noqa: PLC0415 - few tasks lack a value
+
+        file = brought(files, facts)
+    return opened_file(file)
 
 
 def left(task: int, stays: Stays) -> Any:
@@ -71,6 +76,10 @@ def left(task: int, stays: Stays) -> Any:
         number = task or OwnTask.number
         key = f"{place.writer}-{number}" if number >= _OF_THE_BLOCK else str(number)
         size = files.write(key, pieces, str(number))
+        if place.role == "host":
+            from rhapsody_parsl.worker.distant import sent  # noqa: PLC0415 - as above
+
+            sent(key, pieces)
     except Exception as problem:
         raise PayloadError("result", f"{type(problem).__name__}: {problem}") from problem
-    return Left(place.token, key, size)
+    return Left(Facts(place.token, key, size, "", place.where))

@@ -29,7 +29,7 @@ from testing.fake_openai import COMMAND
 from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
-from tests.cluster import apps
+from tests.cluster import apps, kept_values
 
 RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime}
 ENGINE = {"max_model_len": 512}
@@ -110,6 +110,13 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             cut = executor.submit(apps.hang_up, {"labels": ["vn2"]}, PATIENCE)
             tell("cut", type(cut.exception(PATIENCE / 2)).__name__)
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
+
+
+def references(folder: Path, way: str = "slurm", loses: bool = False) -> None:
+    """Values by reference over three hosts."""
+    with block(folder, ["local"], way=way) as executor:
+        for event, value in kept_values.told(executor, folder, loses, PATIENCE):
+            tell(event, value)
 
 
 def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.data.reference import Here, Left, Ref, packed
+from rhapsody_parsl.data.reference import Facts, Here, Left, Ref, packed
 from rhapsody_parsl.errors import DataLost
 from rhapsody_parsl.payload import open_call, pack_call, pack_value
 
@@ -29,8 +29,8 @@ class Keeper:
     def released(self, key: str) -> None:
         self.gone.append(key)
 
-    def arrived(self, key: str, size: int, label: str) -> Ref:
-        return Ref(self, key, size, label)
+    def arrived(self, facts: Facts) -> Ref:
+        return Ref(self, facts.key, facts.size, facts.label)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_at_its_executor_it_is_a_reference_again(keeper: Keeper) -> None:
     again = pickle.loads(pickle.dumps(ref))
     assert (type(again), again.key, again.size, again.name) == (Ref, "7", 100, "model")
     assert again.result() == "value of 7"
-    left = pickle.loads(pickle.dumps(Left("ours", "9", 5)))
+    left = pickle.loads(pickle.dumps(Left(Facts("ours", "9", 5))))
     assert repr(left) == "<Ref 9, 5 bytes>"
 
 
@@ -56,9 +56,9 @@ def test_in_a_task_it_is_the_value_wherever_it_lies(keeper: Keeper, monkeypatch:
     ref = Ref(keeper, "7", 100)
     payload = pack_call(print, (ref, [ref]), {"given": {"a": (ref,)}})
     del Here.owners["ours"]
-    monkeypatch.setattr(Here, "opens", lambda token, key, size, label: (token, key, size, label))
+    monkeypatch.setattr(Here, "opens", lambda facts: facts)
     _, args, kwargs = open_call(payload)
-    value = ("ours", "7", 100, "")
+    value = Facts("ours", "7", 100)
     assert (args, kwargs) == ((value, [value]), {"given": {"a": (value,)}})
 
 

@@ -11,20 +11,29 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.data.reference import Here, Left, Ref
-from rhapsody_parsl.errors import DataLost, InvalidTask, PayloadError, Unwritable
+from rhapsody_parsl.data.packing import packed
+from rhapsody_parsl.data.reference import Facts, Here, Left, Ref
+from rhapsody_parsl.errors import DataLost, InvalidTask, PayloadError, RhapsodyError, Unwritable
 from rhapsody_parsl.executors import references as module
 from rhapsody_parsl.executors.references import References
 from rhapsody_parsl.payload import open_value, pack_value
+from rhapsody_parsl.wire.messages import ToValues
+from rhapsody_parsl.wire.value_messages import Copied, DropValues, ValuesCame, WantValue
+from testing.waiting import until
 
 
 @pytest.fixture
 def values(tmp_path: Path) -> Iterator[References]:
-    made = References(str(tmp_path), 1_000_000)
+    made = References(str(tmp_path), 1_000_000, lambda block, message: SAID.append((block, message)))
+    SAID.clear()
     yield made
     made.close()
     made.close()
     assert not os.path.exists(made.place.disk)
+
+
+SAID: list[tuple[str, ToValues]] = []
+"""What blocks are told."""
 
 
 def iter_of_nothing() -> Iterator[int]:
@@ -68,7 +77,7 @@ def test_what_a_task_leaves_that_fails_goes(values: References, cancelled: bool)
 
 def test_what_a_task_has_left_is_a_handle_here(values: References) -> None:
     Path(values.place.memory, "data", "7").touch()
-    ref = open_value(pack_value(Left(values.token, "7", 5)))
+    ref = open_value(pack_value(Left(Facts(values.token, "7", 5))))
     assert (type(ref), ref.size, len(values.all())) == (Ref, 5, 1)
     del ref
     assert lying(values) == []
@@ -144,3 +153,84 @@ def test_what_a_lost_block_had_half_written_goes(values: References) -> None:
     values.left("0")
     values.left("../driver")
     assert sorted(name for name in os.listdir(values.place.disk) if not name.startswith(".")) == ["data", "driver"]
+
+
+def left_in(values: References, block: str) -> Ref:
+    """Return what a task has left in a block that does not see this host."""
+    ref = open_value(pack_value(Left(Facts(values.token, "7", 5, "", block))))
+    assert isinstance(ref, Ref)
+    values._link_thread = 0  # what has opened it is another thread
+    return ref
+
+
+def content(value: Any) -> bytes:
+    return b"".join(packed(value))
+
+
+@pytest.mark.parametrize("end", ["came", "gone", "lost", "closed"])
+def test_a_value_of_another_host_is_asked_for_once(values: References, end: str) -> None:
+    ref, found, problems = left_in(values, "3"), list[Any](), list[str]()
+
+    def look() -> None:
+        try:
+            found.append(ref.result())
+        except DataLost as problem:
+            problems.append(problem.args[2])
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(values._wanted._waiting.get("7", ())) == 3, 5)
+    match end:
+        case "came":
+            values.told("3", ValuesCame([Copied("7", content([1, 2]))], []))
+        case "gone":
+            values.told("3", ValuesCame([], ["7"]))
+        case "lost":
+            values.left("3")
+        case _:
+            values.close()
+    for thread in threads:
+        thread.join(5)
+    assert [("3", WantValue("7"))] == SAID
+    assert found == ([[1, 2]] * 3 if end == "came" else [])
+    assert len(set(problems)) == (end != "came")
+
+
+def test_a_value_of_a_block_that_is_gone_is_lost(values: References) -> None:
+    ref = left_in(values, "3")
+    values.left("3")
+    with pytest.raises(DataLost, match="block 3 has stopped"):
+        ref.result()
+
+
+def test_a_callback_does_not_wait_for_itself(values: References) -> None:
+    ref = left_in(values, "3")
+    values._link_thread = threading.get_ident()
+    with pytest.raises(RhapsodyError, match="callback"):
+        ref.result()
+
+
+def test_a_block_gets_what_lies_here_or_in_another(values: References) -> None:
+    here, there = values.put(1), left_in(values, "3")
+    values.told("4", WantValue(here.key))
+    values.told("4", WantValue(there.key))
+    values.told("4", WantValue("none"))
+    values.told("3", ValuesCame([Copied(there.key, content(2))], []))
+    assert [
+        ("4", ValuesCame([Copied(here.key, content(1))], [])),
+        ("3", WantValue(there.key)),
+        ("4", ValuesCame([], ["none"])),
+        ("4", ValuesCame([Copied(there.key, content(2))], [])),
+    ] == SAID  # fmt: skip
+
+
+def test_blocks_are_told_what_nobody_needs(values: References) -> None:
+    ref = values.put(1)
+    key = ref.key
+    del ref
+    assert [("", DropValues([key]))] == SAID
+    future: Future[Any] = Future()
+    values.expected(future, 7)
+    future.cancel()
+    assert SAID[1:] == [("", DropValues(["7"], unfinished=True))]

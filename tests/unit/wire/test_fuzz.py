@@ -42,6 +42,7 @@ from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.streams import Streams
+from rhapsody_parsl.wire.value_messages import DropValues, ValuesCame, WantValue
 from rhapsody_parsl.worker.flow import Flow
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes
@@ -190,6 +191,16 @@ def readable(service: bytes) -> None:
         decode_service(service)
 
 
+def pass_on(streams: Streams, flow: Flow, message: Any) -> None:
+    match message:
+        case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
+            streams.receive(message)
+        case More():
+            flow.more(message)
+        case _:
+            assert isinstance(message, WantValue | ValuesCame | DropValues)
+
+
 def hear(core: Core, streams: Streams, flow: Flow, message: m.ToPilot) -> None:
     """Do as a pilot does with a driver's message."""
     match message:
@@ -204,10 +215,8 @@ def hear(core: Core, streams: Streams, flow: Flow, message: m.ToPilot) -> None:
         case Examine(tasks=tasks):
             core.examination.lanes(lambda _: ("ready", ""), (), 0.0)
             core.examination.places(tasks, lambda *_: "")
-        case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
-            streams.receive(message)
-        case More():
-            flow.more(message)
+        case _:
+            pass_on(streams, flow, message)
     core.take()
     core.take_results()
 

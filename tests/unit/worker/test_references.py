@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rhapsody_parsl.data.reference import Facts, Left
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError
 from rhapsody_parsl.executors.future import open_result
@@ -35,7 +36,7 @@ def test_a_result_is_left_and_the_value_found(files: DataFiles, tmp_path: Path) 
     assert isinstance(payload, bytes)
     assert len(payload) < 300
     assert sorted(os.listdir(tmp_path / "data")) == ["7", "8"]
-    assert references.opened("ours", "7", 0, "") == [1, 2]
+    assert references.opened(Facts("ours", "7", 0)) == [1, 2]
 
 
 def test_a_small_one_travels(files: DataFiles, tmp_path: Path) -> None:
@@ -61,13 +62,11 @@ def test_a_fresh_process_knows_its_number_and_where(
 @pytest.mark.parametrize(("token", "why"), [("ours", "not on host"), ("another's", "does not see it")])
 def test_what_is_not_here_is_lost(files: DataFiles, token: str, why: str) -> None:
     with pytest.raises(DataLost, match=why):
-        references.opened(token, "7", 10, "model")
+        references.opened(Facts(token, "7", 10, "model"))
 
 
 def test_a_task_whose_argument_is_lost_says_so(files: DataFiles) -> None:
-    from rhapsody_parsl.data.reference import Left
-
-    result = call(1, pack_call(print, (Left("ours", "7", 10),), {}))
+    result = call(1, pack_call(print, (Left(Facts("ours", "7", 10)),), {}))
     assert (result.kind, result.outcome) == (FAILED, "lost")
     assert isinstance(open_result(result)[1], DataLost)
 
