@@ -13,6 +13,7 @@ import inspect
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any, cast
 
 import dill
@@ -68,8 +69,9 @@ class Plain(pickle.Pickler):
     """Pickles built-in values only: Python asks `reducer_override` for all others, functions and classes too."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Refuse what dill may write otherwise."""
-        if isinstance(obj, Carried) or getattr(obj, "__module__", "") == _CARRIERS:
+        """Refuse what dill may write otherwise; the object is asked nothing, for a proxy would fetch its value."""
+        kind = type(obj)
+        if issubclass(kind, Carried) or (kind is FunctionType and obj.__module__ == _CARRIERS):
             return NotImplemented
         raise NotPlain
 

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import dill
@@ -14,6 +15,7 @@ __all__ = ("opened", "packed")
 _BY_DILL = b"rhapsody_parsl.data.packing dill\n"
 _ARRAYS = ("numpy", "torch")
 _PROTOCOL = 5
+_STATED = (FunctionType, BuiltinFunctionType)
 
 
 class _Pieces(list[Buffer]):
@@ -26,7 +28,8 @@ class _Arrays(Plain):
     """Pickles built-in values and arrays, which say themselves how."""
 
     def reducer_override(self, obj: Any) -> Any:
-        module = getattr(obj if callable(obj) else type(obj), "__module__", None)
+        kind = type(obj)
+        module = getattr(obj if kind in _STATED or issubclass(kind, type) else kind, "__module__", None)
         if str(module).partition(".")[0] in _ARRAYS:
             return NotImplemented
         return super().reducer_override(obj)

@@ -40,7 +40,7 @@ class Keeping:
             BaseException: Whatever it raises.
         """
         value = self.__wrapped__(*args, **kwargs)
-        if isinstance(value, Coroutine):
+        if issubclass(type(value), Coroutine):
             return self._awaited(value)
         return value if _is_no_value(value) else Stays(value, self._above)
 
@@ -53,4 +53,5 @@ class Keeping:
 
 def _is_no_value(value: Any) -> bool:
     """Whether it is a generator, or how Parsl's decorators return what they caught."""
-    return hasattr(value, "send") or hasattr(value, "asend") or hasattr(value, "reraise")
+    kind = type(value)  # a proxy that was asked would fetch its value
+    return hasattr(kind, "send") or hasattr(kind, "asend") or hasattr(kind, "reraise")

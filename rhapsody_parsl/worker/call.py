@@ -45,7 +45,7 @@ def call(
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
-        if isinstance(value, Stays):
+        if type(value) is Stays:  # `isinstance` would have a proxy fetch its value
             value = left(task, value)
         return Result(task, RESULT, pack_result(value), seconds, time.time())
     except PayloadError as problem:

@@ -62,7 +62,7 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, **more})
-        if isinstance(value, _UNDER_WAY):
+        if issubclass(type(value), _UNDER_WAY):  # `isinstance` would have a proxy fetch its value
             value = _finished(value, function, kwargs, outlet)
     except BaseException as raised:
         problem = raised
@@ -73,7 +73,7 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
         end_leftovers()
     if is_wrapper(value):
         value.reraise()
-    return value.finish() if isinstance(value, Unfinished) else value
+    return value.finish() if type(value) is Unfinished else value
 
 
 def _finished(value: Any, function: Callable[..., Any], kwargs: Mapping[str, Any], outlet: "Outlet | None") -> Any:
@@ -93,7 +93,7 @@ def _finished(value: Any, function: Callable[..., Any], kwargs: Mapping[str, Any
 
 def is_wrapper(value: Any) -> bool:
     """Whether it is how Parsl's apps return what they raised; nothing is where nobody has loaded Parsl."""
-    return isinstance(value, getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
+    return issubclass(type(value), getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
 
 
 def _exit(problem: BaseException | None) -> None:

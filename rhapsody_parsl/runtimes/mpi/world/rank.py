@@ -246,7 +246,7 @@ def _call(task: Task, comm: MPI.Intracomm, outlet: Outlet) -> Result:
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
         note = f"Raised by rank {rank} of {size} on {_HOST}."
         return raised(task.id, problem, time.perf_counter() - began, note)
-    return pack(task.id, value if rank == 0 or not isinstance(value, Stays) else None, time.perf_counter() - began)
+    return pack(task.id, value if rank == 0 or type(value) is not Stays else None, time.perf_counter() - began)
 
 
 def main(arguments: list[str]) -> None:
