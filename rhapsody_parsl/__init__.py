@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.scheduling.trace import TracedTask
     from rhapsody_parsl.service import Service, service
     from rhapsody_parsl.service_config import CommandService, VLLMService
+    from rhapsody_parsl.worker.in_place import empty
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ __all__ = (
     "annotate",
     "block",
     "cancel",
+    "empty",
     "service",
     "stream",
     "time_left",
@@ -96,6 +98,7 @@ _HOMES = {
     "Takes": "rhapsody_parsl.runtime_table",
     "block": "rhapsody_parsl.inside.executor",
     "cancel": "rhapsody_parsl.executors.cancelling",
+    "empty": "rhapsody_parsl.worker.in_place",
     "service": "rhapsody_parsl.service",
     "stream": "rhapsody_parsl.executors.stream",
     "time_left": "rhapsody_parsl.block_end",

@@ -6,7 +6,7 @@ The first part is a pickle, the others are the buffers that it leaves out.
 import struct
 from collections.abc import Iterator, Sequence
 
-__all__ = ("Buffer", "laid_out", "parts_of")
+__all__ = ("BEFORE", "Buffer", "before", "laid_out", "parts_of")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -15,6 +15,8 @@ _NUMBER = struct.Struct("<Q")
 _ALIGNED = 64
 """Bytes of a line of the cache: what NumPy and torch align arrays to."""
 _MOST_PARTS = 1 << 24
+BEFORE = 64 * 1024
+"""Bytes that are kept free before an array that is made in the file where it is to stay."""
 
 
 def laid_out(pickle: Sequence[Buffer], buffers: Sequence[Buffer]) -> list[Buffer]:
@@ -30,6 +32,24 @@ def laid_out(pickle: Sequence[Buffer], buffers: Sequence[Buffer]) -> list[Buffer
     for before, buffer in zip(lengths, buffers, strict=False):
         written += [_gap(before), buffer]
     return written
+
+
+def before(pickle: Sequence[Buffer], length: int) -> bytes | None:
+    """Return what is to be written before an array that lies at `BEFORE`; None when that is too much.
+
+    A pickle says itself where it ends.
+
+    Args:
+        pickle: Its pieces.
+        length: Of the array, in bytes.
+    """
+    body = b"".join(pickle)
+    size = len(_MARK) + 3 * _NUMBER.size
+    start = size + -size % _ALIGNED
+    if start + len(body) > BEFORE:
+        return None
+    head = _MARK + b"".join(map(_NUMBER.pack, (2, BEFORE - start, length)))
+    return (head + _gap(size) + body).ljust(BEFORE, b"\0")
 
 
 def parts_of(file: memoryview) -> list[memoryview]:

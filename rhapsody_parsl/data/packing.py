@@ -10,7 +10,7 @@ import dill
 from rhapsody_parsl.data.layout import Buffer, laid_out, parts_of
 from rhapsody_parsl.payload import HEADER, Plain, is_by_dill, open_value, pack_value
 
-__all__ = ("opened", "packed")
+__all__ = ("apart", "opened", "packed")
 
 _BY_DILL = b"rhapsody_parsl.data.packing dill\n"
 _ARRAYS = ("numpy", "torch")
@@ -50,8 +50,17 @@ def packed(value: Any) -> list[Buffer]:
     Raises:
         Exception: It cannot be pickled.
     """
+    return laid_out(*apart(value))
+
+
+def apart(value: Any) -> tuple[list[Buffer], list[memoryview]]:
+    """Return the pieces of a value's pickle, and the buffers that it leaves out.
+
+    Raises:
+        Exception: It cannot be pickled.
+    """
     if not is_by_dill():
-        return laid_out([pack_value(value)], [])
+        return [pack_value(value)], []
     buffers: list[pickle.PickleBuffer] = []
     pieces = _Pieces([HEADER])
     try:
@@ -60,7 +69,7 @@ def packed(value: Any) -> list[Buffer]:
         buffers.clear()
         pieces = _Pieces([_BY_DILL])
         _Dill(pieces, _PROTOCOL, buffer_callback=buffers.append).dump(value)
-    return laid_out(pieces, [buffer.raw() for buffer in buffers])
+    return pieces, [buffer.raw() for buffer in buffers]
 
 
 def opened(file: memoryview) -> Any:

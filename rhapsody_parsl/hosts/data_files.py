@@ -111,6 +111,45 @@ class DataFiles:
                 break
         return size
 
+    def draft(self, size: int, draft: str) -> str:
+        """Make a file in memory to be filled in place, and return its path; "" where it has no room there.
+
+        Its pages are there: who writes them is not killed for want of memory.
+
+        Args:
+            size: In bytes.
+            draft: As for `write`.
+        """
+        if not self._place.memory or size > self._place.budget:
+            return ""
+        self._make_room(size)
+        path = os.path.join(self._place.memory, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
+        try:
+            with open(path, "xb", buffering=0) as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            return ""
+        return path
+
+    def keep(self, path: str, key: str, before: bytes) -> int:
+        """Have a file that was filled be a value; return its size.
+
+        Args:
+            path: Of the file.
+            key: The value's.
+            before: What its first bytes are.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        with open(path, "r+b", buffering=0) as file:
+            file.write(before)
+            size = os.fstat(file.fileno()).st_size
+        os.rename(path, self._path(self._place.memory, key))
+        return size
+
     def open(self, key: str) -> memoryview:
         """Return a value's file, to be read; the map goes with the last look at it.
 

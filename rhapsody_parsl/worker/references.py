@@ -1,10 +1,13 @@
 """References in the process of a task: what it takes becomes the value, and what it gives stays on its host."""
 
 import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
+from rhapsody_parsl.data.layout import Buffer, laid_out
+from rhapsody_parsl.data.packing import apart
 from rhapsody_parsl.data.packing import opened as opened_file
-from rhapsody_parsl.data.packing import packed
 from rhapsody_parsl.data.reference import Facts, Left
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError
@@ -13,7 +16,7 @@ from rhapsody_parsl.hosts.mark import folder_of
 from rhapsody_parsl.worker.line import Here
 from rhapsody_parsl.worker.own_task import OwnTask
 
-__all__ = ("left", "opened")
+__all__ = ("files_here", "left", "opened")
 
 _OF_THE_BLOCK = 1 << 48
 """Numbers of tasks from here on are a block's own; the driver's are of all blocks."""
@@ -31,11 +34,19 @@ class _Host:
     files: DataFiles | None = None
 
 
-def _files() -> DataFiles | None:
+def files_here() -> DataFiles | None:
+    """Return where values lie on this host; None where none do, or in no task's process."""
     if _Host.files is None and (endpoint := Here.endpoint or OwnTask.endpoint):
         _Host.place = Place.told(folder_of(endpoint))
         _Host.files = _Host.place and DataFiles(_Host.place)
     return _Host.files
+
+
+def _kept(files: DataFiles, key: str, pickle: Sequence[Buffer], buffers: Sequence[memoryview]) -> int:
+    """Have an array that was made in place be the value; return its size, 0 where it was not."""
+    module = sys.modules.get("rhapsody_parsl.worker.in_place")
+    size: int = module.kept(files, key, pickle, buffers) if module else 0
+    return size
 
 
 def opened(facts: Facts) -> Any:
@@ -45,7 +56,7 @@ def opened(facts: Facts) -> Any:
         DataLost: It is not there.
         Exception: Whatever unpickling raises.
     """
-    files = _files()
+    files = files_here()
     if files is None or _Host.place is None or _Host.place.token != facts.token:
         raise DataLost(facts.name, facts.size, f"it is kept where host {os.uname().nodename} does not see it")
     try:
@@ -66,20 +77,20 @@ def left(task: int, stays: Stays) -> Any:
     Raises:
         PayloadError: It cannot be serialized, or there is no room for it.
     """
-    files, place = _files(), _Host.place
+    files, place = files_here(), _Host.place
     if files is None or place is None:
         return stays.value
     try:
-        pieces = packed(stays.value)
-        if sum(map(len, pieces)) <= stays.above:
+        pickle, buffers = apart(stays.value)
+        if sum(map(len, (*pickle, *buffers))) <= stays.above:
             return stays.value
         number = task or OwnTask.number
         key = f"{place.writer}-{number}" if number >= _OF_THE_BLOCK else str(number)
-        size = files.write(key, pieces, str(number))
+        size = _kept(files, key, pickle, buffers) or files.write(key, laid_out(pickle, buffers), str(number))
         if place.role == "host":
             from rhapsody_parsl.worker.distant import sent  # noqa: PLC0415 - as above
 
-            sent(key, pieces)
+            sent(key, laid_out(pickle, buffers))
     except Exception as problem:
         raise PayloadError("result", f"{type(problem).__name__}: {problem}") from problem
     return Left(Facts(place.token, key, size, "", place.where))

@@ -190,9 +190,9 @@ def taken(data: bytes, meeting: str, count: int) -> tuple[str, int, list[int]]:
 
 def values_here() -> list[Path]:
     """Return the files of values on this host."""
-    from rhapsody_parsl.worker.references import _files, _Host
+    from rhapsody_parsl.worker.references import _Host, files_here
 
-    _files()
+    files_here()
     place = _Host.place
     roots = [Path(root, "data") for root in (place.memory, place.disk) if root] if place else []
     return sorted(path for root in roots for path in root.iterdir() if not path.name.startswith("."))

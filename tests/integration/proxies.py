@@ -19,3 +19,11 @@ def made(store: dict[str, Any], count: int) -> Any:
 
 def handed_on(proxy: Any) -> Any:
     return proxy
+
+
+def address(name: str) -> tuple[str, int]:
+    """Return where a service of the block listens."""
+    from rhapsody_parsl import service
+
+    found = service(name)
+    return found.host, found.port

@@ -9,7 +9,6 @@ import numpy
 import pytest
 
 from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
-from testing.waiting import until
 from tests.integration import proxies
 
 store = pytest.importorskip("proxystore.store")
@@ -28,9 +27,10 @@ def stored(kind: str, folder: Path, block: RhapsodyExecutor) -> Any:
         return store.Store("files", FileConnector(str(folder / "store")), register=True)
     from proxystore.connectors.redis import RedisConnector
 
-    until(lambda: block.services["cache"].status().ready, TIMEOUT)
-    host, _, port = block.services["cache"].status().url.removeprefix("tcp://").rpartition(":")
-    return store.Store("redis", RedisConnector(host, int(port)), register=True)
+    block.services["cache"].wait_ready(TIMEOUT)
+    return store.Store(
+        "redis", RedisConnector(*block.submit(proxies.address, {}, "cache").result(TIMEOUT)), register=True
+    )
 
 
 @pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.skipif(not HAS_REDIS, reason="no server"))])

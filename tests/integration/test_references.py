@@ -16,6 +16,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import Dragon, DragonRuntime, LocalRuntime, MPIRuntime, Policy, Ref, RhapsodyExecutor, annotate
+from rhapsody_parsl.data.layout import BEFORE
 from rhapsody_parsl.errors import BlockLost, DataLost, InvalidTask, WorkerLost
 from testing.processes import processes_of
 from testing.waiting import until
@@ -81,6 +82,15 @@ def test_ranks_take_and_give_them(block: RhapsodyExecutor) -> None:
     assert kept.result().sum() == 2 * COUNT
     assert len(files(block)) == 2, "the first rank's, and what it was made of"
     del given, kept
+    left_nothing(block)
+
+
+@pytest.mark.parametrize("keys", [{}, {"isolation": "process"}, pytest.param({"num_ranks": 2}, marks=pytest.mark.mpi)])
+def test_an_array_that_was_made_in_place_stays_there(block: RhapsodyExecutor, keys: dict[str, Any]) -> None:
+    kept = block.submit(references.in_place, {**keys, **KEPT}, COUNT).result(TIMEOUT)
+    assert kept.result().sum() == 2 * COUNT
+    assert kept.size == 8 * COUNT + BEFORE, "what was made is what is kept"
+    del kept
     left_nothing(block)
 
 

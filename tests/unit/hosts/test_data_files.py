@@ -1,6 +1,7 @@
 """Values as files of a host: whole or not at all, in memory within the budget, on disk beyond it."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,39 @@ def test_processes_of_the_host_are_told_where(tmp_path: Path) -> None:
     said = place(tmp_path)
     said.tell(str(tmp_path))
     assert Place.told(str(tmp_path)) == said
+
+
+def test_a_file_that_was_filled_in_place_becomes_a_value(tmp_path: Path) -> None:
+    files = DataFiles(place(tmp_path))
+    path = files.draft(100, "7")
+    assert os.path.getsize(path) == 100
+    assert files.keep(path, "7", b"first") == 100
+    assert bytes(files.open("7")) == b"first" + bytes(95)
+    assert not os.path.exists(path)
+    assert files.draft(20 * KB, "8") == "", "there is no room in memory"
+
+
+def test_what_is_not_whole_goes_too(tmp_path: Path) -> None:
+    files = DataFiles(place(tmp_path))
+    files.write("7", [b"a"])
+    files.draft(100, "7")
+    files.draft(100, "77")
+    files.discard(["7"])
+    assert [name.partition(".")[0] for name in lying(tmp_path, "memory")] == ["77"]
+
+
+def test_one_at_a_time_is_at_a_value(tmp_path: Path) -> None:
+    files, order = DataFiles(place(tmp_path)), list[str]()
+
+    def second() -> None:
+        with files.alone("a"):
+            order.append("second")
+
+    with files.alone("a"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert not lying(tmp_path, "memory") | lying(tmp_path, "disk")
