@@ -2,7 +2,7 @@
 #   VENV=/some/folder make test     uses an environment elsewhere
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest $(AGAIN)
 
 # Dragon starts its parts by name, and so do mpiexec and LAMMPS: the environment comes first.
 export PATH := $(abspath $(BIN)):$(PATH)
