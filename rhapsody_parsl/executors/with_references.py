@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.data.book import Entry
 from rhapsody_parsl.data.reference import Ref, packed
-from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.errors import RhapsodyError, Unwritable
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.references import References
 from rhapsody_parsl.executors.told import Told
@@ -69,7 +70,16 @@ class WithReferences(Told):
         return self._values
 
     def _open_values(self) -> None:
-        self._values = References(self._shared.path, self._wish, self._say_of_values)
+        """Make room for values.
+
+        Raises:
+            Unwritable: There is none.
+        """
+        try:
+            self._values = References(self._shared.path, self._wish, self._say_of_values)
+        except OSError as problem:
+            self._shared.close()
+            raise Unwritable(gettempdir(), "values kept by reference", str(problem), "TMPDIR") from problem
 
     @property
     def _wish(self) -> int:
