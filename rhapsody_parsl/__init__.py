@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.apps_as_tools.langgraph import node, tool
     from rhapsody_parsl.block_end import time_left
     from rhapsody_parsl.config import DragonRuntime, LocalRuntime, MPIRuntime
+    from rhapsody_parsl.data.reference import Ref
     from rhapsody_parsl.executors.admission import InvalidSpecification
     from rhapsody_parsl.executors.cancelling import cancel
     from rhapsody_parsl.executors.executor import RhapsodyExecutor
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rhapsody_parsl.scheduling.trace import TracedTask
     from rhapsody_parsl.service import Service, service
     from rhapsody_parsl.service_config import CommandService, VLLMService
+    from rhapsody_parsl.worker.in_place import empty
 
 __version__ = "0.1.0"
 
@@ -55,6 +57,7 @@ __all__ = (
     "Part",
     "Policy",
     "Queue",
+    "Ref",
     "RhapsodyExecutor",
     "RuntimeConfig",
     "Scheduling",
@@ -69,6 +72,7 @@ __all__ = (
     "annotate",
     "block",
     "cancel",
+    "empty",
     "node",
     "service",
     "stream",
@@ -97,12 +101,14 @@ _HOMES = {
     "Forecast": "rhapsody_parsl.scheduling.forecast",
     "RhapsodyExecutor": "rhapsody_parsl.executors.executor",
     "RuntimeConfig": "rhapsody_parsl.runtime_config",
+    "Ref": "rhapsody_parsl.data.reference",
     "Service": "rhapsody_parsl.service",
     "TracedTask": "rhapsody_parsl.scheduling.trace",
     "Stream": "rhapsody_parsl.executors.stream",
     "Takes": "rhapsody_parsl.runtime_table",
     "block": "rhapsody_parsl.inside.executor",
     "cancel": "rhapsody_parsl.executors.cancelling",
+    "empty": "rhapsody_parsl.worker.in_place",
     "service": "rhapsody_parsl.service",
     "stream": "rhapsody_parsl.executors.stream",
     "time_left": "rhapsody_parsl.block_end",

@@ -169,6 +169,8 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
         enforce_memory: Whether a task or replica that holds more than its `memory` is killed.
         stage_environment: Whether Python's environment is to be on the disk of each host.
         max_launches: How many launches of MPI programs may run at once; 0 for any number.
+        values: Where this host keeps values by reference: the executor's token, a folder on disk, and the most bytes
+            in `shared_folder`.
         max_depth: How many tasks may be above one that a task submits.
         max_children: How many unfinished tasks of its own a task may have.
         max_agents: How many agents tasks may have started at once in the block.
@@ -199,6 +201,7 @@ class BlockConfig(msgspec.Struct, frozen=True, kw_only=True):
     enforce_memory: bool = True
     stage_environment: bool = False
     max_launches: int = 0
+    values: tuple[str, str, int] = ("", "", 0)
     max_depth: int = 8
     max_children: int = 100_000
     max_agents: int = 100

@@ -13,16 +13,30 @@ import inspect
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any, cast
 
 import dill
 
 from rhapsody_parsl.contents import sketch, what_stays
-from rhapsody_parsl.errors import PayloadError
+from rhapsody_parsl.errors import DataLost, PayloadError
 from rhapsody_parsl.telling import described, said
 from rhapsody_parsl.trace_context import enter
 
-__all__ = ("HEADER", "open_call", "open_result", "open_value", "pack_call", "pack_result", "pack_value", "pickled")
+__all__ = (
+    "HEADER",
+    "Carried",
+    "NotPlain",
+    "Plain",
+    "is_by_dill",
+    "open_call",
+    "open_result",
+    "open_value",
+    "pack_call",
+    "pack_result",
+    "pack_value",
+    "pickled",
+)
 
 _NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large values are legitimate here
 _PROTOCOL = 5
@@ -36,8 +50,14 @@ Buffer = bytes | bytearray
 Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]
 
 
-class _NotPlain(Exception):  # noqa: N818 - a word from one function to the next
+class NotPlain(Exception):  # noqa: N818 - a word from one function to the next
     """Dill may write this otherwise."""
+
+
+class Carried:
+    """What says itself, by `__reduce__`, how it travels: dill would say the same."""
+
+    __slots__ = ()
 
 
 class _Pieces(list[Buffer]):
@@ -46,11 +66,19 @@ class _Pieces(list[Buffer]):
     write = list.append
 
 
-class _Plain(pickle.Pickler):
+class Plain(pickle.Pickler):
     """Pickles built-in values only: Python asks `reducer_override` for all others, functions and classes too."""
 
     def reducer_override(self, obj: Any) -> Any:
-        raise _NotPlain
+        """Refuse what dill may write otherwise; the object is asked nothing, for a proxy would fetch its value."""
+        kind = type(obj)
+        if issubclass(kind, Carried) or (kind is FunctionType and obj.__module__ == _CARRIERS):
+            return NotImplemented
+        raise NotPlain
+
+
+_CARRIERS = "rhapsody_parsl.data.reference"
+"""Where the functions are that open what is carried."""
 
 
 def pickled(value: Any) -> list[Buffer]:
@@ -60,7 +88,7 @@ def pickled(value: Any) -> list[Buffer]:
         Exception: It is not plain, or not picklable.
     """
     pieces = _Pieces()
-    _Plain(pieces, _PROTOCOL).dump(value)
+    Plain(pieces, _PROTOCOL).dump(value)
     return pieces
 
 
@@ -143,6 +171,7 @@ def open_call(payload: bytes | memoryview) -> Call:
     """Return function, positional and keyword arguments of a call, and be in its span where it has one.
 
     Raises:
+        DataLost: An argument was given by reference, and its value is gone.
         PayloadError: A part cannot be opened, which runs the user's code; the cause is what that raised.
     """
     view, parts, opened, at = memoryview(payload), [], [], 0
@@ -153,6 +182,8 @@ def open_call(payload: bytes | memoryview) -> Call:
             parts.append(view[start:at])
             opened.append(open_value(parts[-1]))
         function, args, kwargs, *trace = opened
+    except DataLost:
+        raise
     except BaseException as problem:
         raise _not_opened(parts, opened, problem) from problem
     if trace:
@@ -229,9 +260,14 @@ def open_result(data: bytes | memoryview, what: str = "result") -> Any:
         raise PayloadError(what, told, _INSTALL_AT_DRIVER) from problem
 
 
-def _pieces_of(value: Any) -> list[Buffer]:
+def is_by_dill() -> bool:
+    """Whether dill writes what is not plain: nobody wants values written their own way."""
     parsls = _parsls()
-    if parsls is None or list(parsls.methods_for_data) == [_BY_DILL]:  # else somebody wants values written their way
+    return parsls is None or list(parsls.methods_for_data) == [_BY_DILL]
+
+
+def _pieces_of(value: Any) -> list[Buffer]:
+    if is_by_dill():
         try:
             return [HEADER, *pickled(value)]
         except Exception:  # noqa: BLE001, S110 - dill then says what is wrong

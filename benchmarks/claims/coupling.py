@@ -9,9 +9,12 @@ submitted at once, as a campaign's are.
 The time of a turn is split by when its futures end. What the simulation took is measured on rank 0, what the model took
 by vLLM's own metrics; the rest is control: serialization, transport, scheduling and Parsl. The state goes three ways in
 a turn: out of the simulation, into the request, into the next simulation.
+
+A second table has arrays of 1, 10 and 100 MB as states, which go as values, by reference, in files and by ProxyStore,
+where that is installed: in turns, all in one block.
 """
 
-import os
+import gc
 import statistics
 import tempfile
 import time
@@ -20,14 +23,16 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import numpy
 from parsl import python_app
 
-from benchmarks.library import block, machine, pictures, sides
-from rhapsody_parsl import MPI, VLLM, annotate
+from benchmarks.library import block, machine, pictures, sides, states
+from rhapsody_parsl import MPI, VLLM, Ref, annotate
 from testing.waiting import until
 
 PAYLOADS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
-RANKS = 2 if len(os.sched_getaffinity(0)) > 2 else 1  # noqa: PLR2004 - the third is the model's
+STATES = (1_000_000, 10_000_000, 100_000_000)
+RANKS = states.RANKS
 MOVES = 3
 SIMULATION = 0.020
 TOKENS = 8
@@ -75,19 +80,20 @@ def engine_time() -> tuple[float, float]:
 
 
 class Chain:
-    """The turns of one payload, as futures with the times they ended."""
+    """The turns of one payload on one way, as futures with the times they ended."""
 
-    def __init__(self, payload: int, turns: int) -> None:
+    def __init__(self, payload: int, turns: int, way: states.Way) -> None:
+        self._way = way
         self.ends: dict[Future[Any], float] = {}
-        self.simulations: list[Future[tuple[bytes, float]]] = []
+        self.simulations: list[Future[Any]] = []
         self.requests: list[Future[str]] = []
-        self._simulate((bytes(payload), 0.0), "go")
+        self._simulate(way.first(payload), "go")
         for _ in range(turns):
-            self.requests.append(self._timed(advise(self.simulations[-1])))
+            self.requests.append(self._timed(way.advise(self.simulations[-1])))
             self._simulate(self.simulations[-1], self.requests[-1])
 
     def _simulate(self, before: Any, words: Any) -> None:
-        self.simulations.append(self._timed(simulate(before, words, SIMULATION)))
+        self.simulations.append(self._timed(self._way.simulate(before, words, SIMULATION)))
 
     def _timed(self, future: Future[Any]) -> Future[Any]:
         future.add_done_callback(lambda done: self.ends.setdefault(done, time.perf_counter()))
@@ -95,8 +101,7 @@ class Chain:
 
     def wait(self) -> None:
         """Wait for the last turn, and check that each was taken."""
-        state, _ = self.simulations[-1].result()
-        turns = int.from_bytes(state[:HEAD], "big")
+        turns = step_of(value_of(self.simulations[-1])[0])
         until(lambda: len(self.ends) == len(self.simulations) + len(self.requests))
         sides.check(turns == len(self.simulations), f"{turns} steps of {len(self.simulations)}")
 
@@ -106,13 +111,29 @@ class Chain:
         said = [self.ends[future] for future in self.requests]
         there = [words - state for state, words in zip(ends[:-1], said, strict=True)]
         back = [state - words for state, words in zip(ends[1:], said, strict=True)]
-        return there, back, [future.result()[1] for future in self.simulations[1:]]
+        return there, back, [value_of(future)[1] for future in self.simulations[1:]]
 
 
-def run(payload: int, turns: int) -> dict[str, Any]:
+def value_of(future: Future[Any]) -> Any:
+    """Return a result, wherever it lies."""
+    result = future.result()
+    return result.result() if isinstance(result, Ref) else result
+
+
+def step_of(state: Any) -> int:
+    """Return the number of steps that a state has behind it."""
+    if isinstance(state, bytes):
+        return int.from_bytes(state[:HEAD], "big")
+    return int((numpy.load(state, mmap_mode="r") if isinstance(state, str) else state)[0])
+
+
+BYTES = states.Way("bytes", simulate, advise, lambda size: (bytes(size), 0.0))
+
+
+def run(payload: int, turns: int, way: states.Way = BYTES) -> dict[str, Any]:
     """Take the turns with one payload; return means in milliseconds (vLLM counts no others)."""
     seconds, count = engine_time().result()
-    chain = Chain(payload, turns)
+    chain = Chain(payload, turns, way)
     chain.wait()
     later, asked = engine_time().result()
     sides.check(asked - count == turns, f"vLLM counted {asked - count} requests of {turns}")
@@ -133,14 +154,29 @@ def run(payload: int, turns: int) -> dict[str, Any]:
     return {"payload_bytes": payload, "moved_bytes": MOVES * payload, "turns": turns, **milliseconds}
 
 
-def measure(payloads: Sequence[int], turns: int) -> list[dict[str, Any]]:
-    """Run all payloads in one block, everything warm."""
+def measure(
+    payloads: Sequence[int], turns: int, sizes: Sequence[int]
+) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """Run all payloads, and all sizes of states on each way, in one block, everything warm."""
     with tempfile.TemporaryDirectory() as folder:
         executor = block.everything(folder, RANKS + 1)
         with sides.load(executor, folder):
             sides.check(isinstance(advise((bytes(HEAD), 0.0)).result(), str), "no text")  # the service is up
             run(payloads[0], 5)
-            return [run(payload, turns) for payload in payloads]
+            results = [run(payload, turns) for payload in payloads]
+            return results, compare(states.ways(executor.put, Path(folder)), sizes, turns // 2)
+
+
+def compare(ways: Sequence[states.Way], sizes: Sequence[int], turns: int) -> dict[str, list[dict[str, Any]]]:
+    """Run each size of states on each way, the ways in turn."""
+    for way in ways:
+        run(sizes[0], 2, way)
+    found: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
+    for size_ in sizes:
+        for way in ways:
+            found[way.name].append(run(size_, turns, way))
+            gc.collect()  # Parsl's futures are in rings, and hold what they gave
+    return found
 
 
 def size(count: float) -> str:
@@ -151,7 +187,7 @@ def size(count: float) -> str:
     return f"{count:g} B"
 
 
-def report(results: list[dict[str, Any]], out: Path) -> None:
+def report(results: list[dict[str, Any]], found: dict[str, list[dict[str, Any]]], out: Path) -> None:
     """Print the table; write JSON and a picture."""
     keys = ("turn_ms", "simulation_ms", "model_ms", "control_ms", "to_model_ms", "back_ms")
     rows = [
@@ -160,7 +196,11 @@ def report(results: list[dict[str, Any]], out: Path) -> None:
     ]
     columns = ["state", "moved a turn", "turn", "simulation", "model", "control", "to the model", "back"]
     machine.show("A turn of simulation and inference: means, ms", columns, rows)
-    file = machine.write(out, "coupling", {"simulation_s": SIMULATION, "tokens": TOKENS, "payloads": results})
+    sizes = [size(result["payload_bytes"]) for result in next(iter(found.values()))]
+    by_way = [[name, *(f"{each['control_ms']:.1f}" for each in every)] for name, every in found.items()]
+    machine.show("Control of a turn, by the way of its state: means, ms", ["way", *sizes], by_way)
+    written = {"simulation_s": SIMULATION, "tokens": TOKENS, "payloads": results, "ways": found}
+    file = machine.write(out, "coupling", written)
     print(f"written: {file}, {picture(results, out)}")
 
 
@@ -184,7 +224,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=30, help="for each size of state")
     arguments = parser.parse_args()
     quick = arguments.quick
-    report(measure((1_000, 1_000_000) if quick else PAYLOADS, 10 if quick else arguments.turns), arguments.out)
+    payloads, turns = ((1_000, 1_000_000), 10) if quick else (PAYLOADS, arguments.turns)
+    report(*measure(payloads, turns, STATES[:2] if quick else STATES), arguments.out)
 
 
 if __name__ == "__main__":

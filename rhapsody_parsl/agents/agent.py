@@ -25,10 +25,12 @@ from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.agents.words import (
     Begun,
+    DropValues,
     Ended,
     Environment,
     HangUp,
     Hello,
+    KeepValues,
     Kill,
     Leave,
     Left,
@@ -39,7 +41,8 @@ from rhapsody_parsl.agents.words import (
     Start,
     ToAgent,
 )
-from rhapsody_parsl.hosts import environment, guard, leftovers, limits, probe
+from rhapsody_parsl.hosts import data_place, environment, guard, leftovers, limits, probe
+from rhapsody_parsl.hosts.data_files import DataFiles
 from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
@@ -78,6 +81,7 @@ class NodeAgent:
         self._gauge: Gauge | None = None
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
+        self._values: DataFiles | None = None
         self._connection = AsyncTcpConnection(
             settings.address,
             settings.name,
@@ -114,6 +118,7 @@ class NodeAgent:
         self._relay.close()
         self._processes.close()
         self._connection.close()
+        data_place.close(self._folder)
 
     def _post(self, frames: Sequence[bytes]) -> bool:
         return self._connection.send(frames)
@@ -154,11 +159,27 @@ class NodeAgent:
                 self._relay.hang_up(exchange, peer)
             case Open(exchange=exchange, after=after, tells_left=tells_left):
                 self._relay.open(exchange, after, tells_left=tells_left)
+            case Leave():
+                self.leave("the pilot has no more use for it")
+            case Environment() | KeepValues() | DropValues():
+                self._settle(order)
+
+    def _settle(self, order: Environment | KeepValues | DropValues) -> None:
+        """See to what all processes of the host have in common.
+
+        Raises:
+            OSError: There is no room.
+        """
+        match order:
             case Environment(variables=variables):
                 self._processes.environment = environment.on_host(variables, os.environ)
                 environment.put(self._folder, self._processes.environment)
-            case Leave():
-                self.leave("the pilot has no more use for it")
+            case KeepValues(token=token, writer=writer, wish=wish, where=where):
+                place = data_place.open_place(self._folder, token, writer, wish, where=where, role="host")
+                self._values = DataFiles(place)
+            case DropValues(keys=keys):
+                if self._values:
+                    self._values.discard(keys)
 
 
 async def _serve(settings: Settings, folder: str, held: int) -> None:

@@ -13,18 +13,19 @@ from rhapsody_parsl.agents.remote_process import RemoteProcess
 from rhapsody_parsl.agents.starter import Carry, Starter
 from rhapsody_parsl.agents.words import (
     Begun,
+    DropValues,
     Ended,
     Environment,
     FromAgent,
     HangUp,
     Hello,
-    Kill,
+    KeepValues,
     Leave,
     Left,
     Open,
     Relayed,
-    Release,
     Start,
+    ToAgent,
     Uses,
 )
 from rhapsody_parsl.cluster.node_launcher import environment
@@ -71,6 +72,7 @@ class Host:
         self._line: Line[FromAgent] | None = None
         self._exchanges: dict[str, Heard] = {}
         self._opened: list[Open] = []
+        self._keep: KeepValues | None = None
         self._processes: dict[int, RemoteProcess] = {}
         self._count = 0
         self._life: asyncio.Task[None] | None = None
@@ -181,6 +183,15 @@ class Host:
         """Hear a process no more: what it said was no message."""
         self._tell(HangUp(exchange, peer))
 
+    def keep_values(self, keep: KeepValues) -> None:
+        """Let processes there keep values by reference, also after a loss."""
+        self._keep = keep
+        self._tell(keep)
+
+    def drop_values(self, keys: Sequence[str]) -> None:
+        """Remove values there."""
+        self._tell(DropValues(list(keys)))
+
     # --- its life ------------------------------------------------------------------------------------------------
 
     async def _live(self, up: bool) -> None:
@@ -275,6 +286,8 @@ class Host:
         self.facts = word.facts
         self._is_up.set()
         self._tell(Environment(environment(os.environ)))
+        if self._keep:
+            self._tell(self._keep)
         for opened in self._opened:
             self._tell(opened)
 
@@ -295,6 +308,6 @@ class Host:
             await carrier.kill()
         return carrier
 
-    def _tell(self, word: Open | HangUp | Environment | Start | Release | Kill | Leave) -> None:
+    def _tell(self, word: ToAgent) -> None:
         if self._line:
             self._line.send(word)

@@ -19,7 +19,7 @@ import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from rhapsody_parsl.hosts import folder, guard, leftovers, limits
+from rhapsody_parsl.hosts import data_place, folder, guard, leftovers, limits
 
 _MOST_FILES = 100_000
 """Two for each process; as many as the hard limit allows."""
@@ -143,6 +143,7 @@ def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> No
         return
     guard.adopt_orphans()
     folder.sweep(private)
+    folder.sweep(data_place.memory_of(private))
     held = folder.hold(private)
     folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
     try:
@@ -158,7 +159,7 @@ def _leave_nothing(private: str, held: int, made_place: bool) -> None:
     """Kill what the agent left to us, or a killed guard, and remove our folder."""
     guard.kill_all()
     os.close(held)
-    leftovers.sweep([glob.escape(private)], patience=_LAST_WRITERS)
+    leftovers.sweep([glob.escape(private), glob.escape(data_place.memory_of(private))], patience=_LAST_WRITERS)
     leftovers.sweep_memory()
     if made_place:
         with contextlib.suppress(OSError):  # what tasks left there is theirs

@@ -7,11 +7,13 @@ from rhapsody_parsl.hosts.use import HostUse
 
 __all__ = (
     "Begun",
+    "DropValues",
     "Ended",
     "Environment",
     "FromAgent",
     "HangUp",
     "Hello",
+    "KeepValues",
     "Kill",
     "Leave",
     "Left",
@@ -138,6 +140,21 @@ class Leave(msgspec.Struct, tag="leave", array_like=True, frozen=True):
     """Leave, with all that was started."""
 
 
+class KeepValues(msgspec.Struct, tag="keep values", array_like=True, frozen=True):
+    """Let processes here keep values by reference: see `hosts.data_place.open_place`."""
+
+    token: str
+    writer: str
+    wish: int
+    where: str
+
+
+class DropValues(msgspec.Struct, tag="drop values", array_like=True, frozen=True):
+    """Nobody needs these values any more."""
+
+    keys: list[str]
+
+
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     """A node agent's first word: what its host offers."""
 
@@ -179,5 +196,5 @@ class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
     use: HostUse
 
 
-ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | Leave
+ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | Leave | KeepValues | DropValues
 FromAgent = Relayed | Hello | Begun | Ended | Left | Uses

@@ -14,10 +14,12 @@ from rhapsody_parsl.annotations.policy import (
     Output,
     Placement,
     PolicyValue,
+    ResultWay,
     Returns,
     Signal,
     Unanswered,
 )
+from rhapsody_parsl.annotations.references import check_reference, check_size
 from rhapsody_parsl.annotations.request import ASK, PARAMETERS, check_wanted
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.surroundings import check_env, check_folder, check_output_limit
@@ -177,6 +179,8 @@ _POLICY: dict[str, Callable[[str, Any], Any]] = {
     "output": _choice(*get_args(Output)),
     "output_limit": check_output_limit,
     "check": _flag,
+    "result": _choice(*get_args(ResultWay)),
+    "reference_above": check_size,
     "concurrency": lambda key, value: _count(key, value, 1, _MOST_CONCURRENT),
     "unanswered": _choice(*get_args(Unanswered)),
     "lend": _flag,
@@ -253,6 +257,7 @@ def parse(
     _check_lend(spec)
     if "notice" in own and "signal" not in own:
         raise InvalidTask("notice", own["notice"], "no signal is given", "Add signal='SIGUSR1'")
+    check_reference(spec, given=own.keys())
     if spec.policy.returns == "all" and not spec.comm:
         raise InvalidTask(
             "returns", "all", "only an MPI function has many results", "Give the function a `comm` parameter"

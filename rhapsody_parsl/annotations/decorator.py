@@ -8,7 +8,16 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
-from rhapsody_parsl.annotations.policy import Isolation, OnLoss, Output, Placement, Returns, Signal, Unanswered
+from rhapsody_parsl.annotations.policy import (
+    Isolation,
+    OnLoss,
+    Output,
+    Placement,
+    ResultWay,
+    Returns,
+    Signal,
+    Unanswered,
+)
 from rhapsody_parsl.annotations.request import ASK, Wanted
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.spelling import spelled
@@ -140,6 +149,9 @@ class Policy(Part):
             program wrote and its exit code.
         output_limit: Bytes of each stream that are kept with `output="text"`, the last ones; default 65,536.
         check: With `output="text"`: False gives a `Completed` for an exit code other than zero, too; default True.
+        result: `value` (default) travels to the driver. With `reference` it stays in the block, and the future gives a
+            `Ref`.
+        reference_above: With `result="reference"`: a smaller result travels as a value; a size such as "10 MB".
         concurrency: For `async def` apps: how many calls one worker runs at once, on one lease; default 1.
         lend: True lets others have its cores while it waits for tasks of its own; it goes on when it has had its turn.
         unanswered: Of an agent: `again` (default) or `fail`, the message at which its process was lost.
@@ -161,6 +173,8 @@ class Policy(Part):
     output: Output | None = None
     output_limit: int | None = None
     check: bool | None = None
+    result: ResultWay | None = None
+    reference_above: int | str | None = None
     concurrency: int | None = None
     lend: bool | None = None
     unanswered: Unanswered | None = None

@@ -4,7 +4,18 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("FIRST_HOST", "Isolation", "OnLoss", "Output", "Placement", "PolicyValue", "Returns", "Signal", "Unanswered")
+__all__ = (
+    "FIRST_HOST",
+    "Isolation",
+    "OnLoss",
+    "Output",
+    "Placement",
+    "PolicyValue",
+    "ResultWay",
+    "Returns",
+    "Signal",
+    "Unanswered",
+)
 
 Placement = Literal["pack", "spread", "exclusive"]
 Isolation = Literal["shared", "process"]
@@ -13,6 +24,7 @@ Returns = Literal["root", "all"]
 Signal = Literal["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]
 Output = Literal["code", "text"]
 Unanswered = Literal["again", "fail"]
+ResultWay = Literal["value", "reference"]
 
 FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
@@ -39,6 +51,8 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         output: For a bash app: its exit code, or that with what its program wrote. The driver's, as the next two.
         output_limit: Bytes that are kept of each of the program's streams.
         check: Whether an exit code other than zero raises.
+        result: Whether the result travels to the driver, or stays in the block. The driver's, as the next one.
+        reference_above: Bytes; a result that takes no more travels all the same.
         concurrency: How many of them a worker runs at once, on one event loop and one lease.
         unanswered: Of an agent: what becomes of the message at which its process was lost.
         lend: Whether others have its cores while it waits for tasks of its own.
@@ -60,6 +74,8 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     output: Output = "code"
     output_limit: int = 65_536
     check: bool = True
+    result: ResultWay = "value"
+    reference_above: int = 0
     concurrency: int = 1
     unanswered: Unanswered = "again"
     lend: bool = False

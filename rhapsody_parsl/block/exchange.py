@@ -16,17 +16,19 @@ from rhapsody_parsl.wire.messages import (
     Deliver,
     FromBackend,
     FromParent,
+    OfValues,
     Result,
     ToBackend,
     ToParent,
     Work,
 )
 from rhapsody_parsl.wire.shared_memory import deliver, discard
+from rhapsody_parsl.wire.value_messages import ValueHere
 
 __all__ = ("Exchange", "Peer")
 
 
-_OF_PARENTS = frozenset(get_args(FromParent))
+_OF_PARENTS = frozenset((*get_args(FromParent), *get_args(OfValues)))
 
 
 class Peer(NamedTuple):
@@ -40,7 +42,12 @@ class Peer(NamedTuple):
     exchange: "Exchange"
     name: str
 
-    def send(self, message: ToParent) -> None:
+    @property
+    def host(self) -> Host | None:
+        """Where it is; None on this host."""
+        return self.exchange.host_of(self.name)
+
+    def send(self, message: ToParent | ValueHere) -> None:
         """Send it something, if it is there."""
         self.exchange.send(self.name, message)
 
@@ -111,6 +118,10 @@ class Exchange:
         elif self._near:
             self._near.send(peer, message)
 
+    def host_of(self, peer: str) -> Host | None:
+        """Return where a peer is that has spoken; None on this host."""
+        return self._far.get(peer)
+
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""
         self._far.pop(peer, None)
@@ -144,7 +155,7 @@ class Exchange:
         self._take(peer, message)
 
     def _take(self, peer: str, message: FromBackend) -> None:
-        """What a task's process says of tasks of its own is for the pilot, whoever has the process."""
+        """What a task's process says of tasks of its own, and of values, is for the pilot, whoever has the process."""
         if type(message) in _OF_PARENTS:
             self._context.parents(Peer(self, peer), message)
         else:

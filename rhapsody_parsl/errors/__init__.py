@@ -19,7 +19,7 @@ from rhapsody_parsl.errors.blocks import (
 )
 from rhapsody_parsl.errors.children import NeedsItsParent, NoParent, TooDeep, TooManyChildren
 from rhapsody_parsl.errors.control import NoExecutor
-from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, LostTask, NodeLost, RuntimeLost, WorkerLost
+from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, DataLost, LostTask, NodeLost, RuntimeLost, WorkerLost
 from rhapsody_parsl.errors.record import NoRecord
 from rhapsody_parsl.errors.services import (
     RequestKilledEngine,
@@ -46,6 +46,7 @@ __all__ = (
     "BackendFailed",
     "BlockExpired",
     "BlockLost",
+    "DataLost",
     "FolderUnusable",
     "IncompatiblePeer",
     "InvalidTask",

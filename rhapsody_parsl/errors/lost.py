@@ -2,7 +2,7 @@
 
 from rhapsody_parsl.errors.base import RhapsodyError
 
-__all__ = ("BlockExpired", "BlockLost", "LostTask", "NodeLost", "RuntimeLost", "WorkerLost")
+__all__ = ("BlockExpired", "BlockLost", "DataLost", "LostTask", "NodeLost", "RuntimeLost", "WorkerLost")
 
 
 class LostTask(RhapsodyError):
@@ -80,4 +80,19 @@ class BlockExpired(BlockLost):
             f"The job of block {block} reached the end of its time while it held this task: {reason}. Parsl's retries "
             "run it in another block. Raise the provider's walltime; or set Policy(walltime=...), and the task starts "
             "only where it can finish; or have it write a checkpoint: Policy(signal='SIGUSR1', on_loss='rerun')."
+        )
+
+
+class DataLost(LostTask):
+    """The value of a reference is gone, or was deleted; tasks that take it cannot run."""
+
+    def __init__(self, what: str, size: int, reason: str) -> None:
+        super().__init__(what, size, reason)
+
+    def sentence(self) -> str:
+        """Say which value, how large it was, and why."""
+        what, size, reason = self.args
+        return (
+            f"The value of reference {what} ({size} bytes) is gone: {reason}. Make it again: run the task that gave "
+            "it, or call executor.put. Keep the Ref as long as the value is needed."
         )

@@ -262,7 +262,10 @@ def _check_span(service: ServiceConfig, nodes: int) -> None:
 def _for_the_block(spec: TaskSpec) -> TaskSpec:
     """Return the spec without what the driver sees to: tasks that differ in it are alike for the block."""
     policy = spec.policy
-    policy = msgspec.structs.replace(policy, output=_PLAIN.output, output_limit=_PLAIN.output_limit, check=_PLAIN.check)
+    policy = msgspec.structs.replace(
+        policy, output=_PLAIN.output, output_limit=_PLAIN.output_limit, check=_PLAIN.check,
+        result=_PLAIN.result, reference_above=_PLAIN.reference_above,
+    )  # fmt: skip
     return msgspec.structs.replace(spec, policy=policy)
 
 

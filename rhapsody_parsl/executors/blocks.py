@@ -76,6 +76,11 @@ class Block:
         return self.inventory is not None and self.inventory.shared_memory
 
     @property
+    def is_distant(self) -> bool:
+        """Whether hosts of it may not see our folder."""
+        return not self.shared_memory or self.inventory is None or len(self.inventory.nodes) > 1
+
+    @property
     def cores(self) -> int:
         """Cores of the block in all."""
         return self.inventory.cores if self.inventory else 1

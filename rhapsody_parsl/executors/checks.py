@@ -19,6 +19,7 @@ from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.wording import nearest
 
 __all__ = (
+    "OTHER_NUMBERS",
     "check_default",
     "check_label",
     "check_numbers",
@@ -154,10 +155,10 @@ def check_numbers(period: float, threshold: float, **others: float | None) -> No
         )  # fmt: skip
     given: Mapping[str, float] = {name: value for name, value in others.items() if value is not None}
     for name, value in given.items():
-        _OTHERS[name](name, value)
+        OTHER_NUMBERS[name](name, value)
 
 
-_OTHERS: dict[str, Callable[[str, float], None]] = {
+OTHER_NUMBERS: dict[str, Callable[[str, float], None]] = {
     "drain_period": lambda name, value: check_range(name, value, _LEAST_SECONDS, LONGEST_TIME),
     "drain_before": lambda name, value: check_range(name, value, 0, LONGEST_TIME),
     "ageing": check_positive,
@@ -169,10 +170,12 @@ _OTHERS: dict[str, Callable[[str, float], None]] = {
     "metrics_port": lambda name, value: check_range(name, value, 0, _MOST_PORT),
     "request_workers": lambda name, value: check_range(name, value, 1, MOST),
     "max_launches": lambda name, value: check_range(name, value, 1, MOST),
+    "reference_memory": lambda name, value: check_range(name, value, 0, _MOST_MEMORY),
     "max_depth": lambda name, value: check_range(name, value, 0, MOST),
     "max_agents": lambda name, value: check_range(name, value, 0, MOST),
     "max_children": lambda name, value: check_range(name, value, 1, LONGEST_TIME),
 }
+"""The check of each, by its name; they may be None."""
 
 
 def check_words(launch_cmd: str, node_launcher: str, address: str | None, working_dir: str | None) -> None:

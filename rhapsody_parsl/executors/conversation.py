@@ -26,9 +26,21 @@ from rhapsody_parsl.wire.complaints import Complaints
 from rhapsody_parsl.wire.door import Tunnelled
 from rhapsody_parsl.wire.examination import Examined
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import FromPilot, Hello, Message, Report, Result, Results, Served, Submit, Task
+from rhapsody_parsl.wire.messages import (
+    FromPilot,
+    FromValues,
+    Hello,
+    Message,
+    Report,
+    Result,
+    Results,
+    Served,
+    Submit,
+    Task,
+)
 from rhapsody_parsl.wire.piece_messages import Piece
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
+from rhapsody_parsl.wire.value_messages import ValuesCame, WantValue
 
 __all__ = ("Conversation", "Front", "Outcomes")
 
@@ -46,6 +58,9 @@ class Outcomes(Protocol):
 
     def failed(self, task: int, error: RhapsodyError) -> None:
         """A task was lost."""
+
+    def valued(self, block: Block, message: FromValues) -> None:
+        """A block says something of values kept by reference."""
 
     def joined(self, block: Block) -> None:
         """A block's pilot said hello."""
@@ -135,6 +150,9 @@ class Conversation:
             check_shared(message.results, self._shared, block.id)
         elif isinstance(message, Tunnelled):
             self._front.receive(block, message)
+            return
+        elif isinstance(message, WantValue | ValuesCame):
+            self._outcomes.valued(block, message)
             return
         self._dispatcher.receive(block, message)
         self.perform()

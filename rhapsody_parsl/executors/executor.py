@@ -23,12 +23,14 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
+from rhapsody_parsl.data.reference import packed as packed_references
 from rhapsody_parsl.errors import BlockLost, InvalidTask, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
 from rhapsody_parsl.executors.agents import WithAgents
 from rhapsody_parsl.executors.blocks import Blocks
 from rhapsody_parsl.executors.checks import (
+    OTHER_NUMBERS,
     check_default,
     check_label,
     check_numbers,
@@ -45,7 +47,7 @@ from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.openai_keys import OpenAIKeys
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
-from rhapsody_parsl.executors.told import Told
+from rhapsody_parsl.executors.with_references import WithReferences
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.scheduling.travel import packed
@@ -74,7 +76,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
+class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -123,6 +125,8 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         max_depth: How many tasks may be above one that a task submits by `rhapsody_parsl.block()`; 0 forbids that.
         max_children: How many unfinished tasks of its own a task may have.
         max_agents: How many agents the executor may have at once, and a block of those that tasks start.
+        reference_memory: GB of each host's shared memory for values that are kept by reference; what was used longest
+            ago goes to the disk, in `TMPDIR`. Default: a quarter of it.
         enforce_memory: Kill a task that holds more than its `memory` (`MemoryExceeded`); False only counts memory.
         control: Listen for the `rhapsody-parsl` command on a Unix socket of this user's, in the run directory.
 
@@ -168,6 +172,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         max_depth: int = 8,
         max_children: int = 100_000,
         max_agents: int = 100,
+        reference_memory: int | float | None = None,
     ) -> None:
         super().__init__(provider or LocalProvider(), block_error_handler, launch_cmd or DEFAULT_LAUNCH_CMD)
         self.label, self.request_workers, self.control = label, request_workers, control
@@ -187,6 +192,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         self.record, self.telemetry, self.metrics_port = record, telemetry, metrics_port
         self.max_depth, self.max_children, self.max_agents = max_depth, max_children, max_agents
         self.max_launches, self.stage_environment = max_launches, stage_environment
+        self.reference_memory = reference_memory
         self._admission = self._check(served)
         self.openai_keys = OpenAIKeys()
         self.services = ExecutorServices(served, partial(check_added, self._admission, self.offers))
@@ -196,24 +202,8 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         """Check what the types do not say: names, limits, and what only a block would stumble over."""
         check_label(self.label)
         check_default(self.default_runtime, self.offers)
-        check_numbers(
-            self.heartbeat_period,
-            self.heartbeat_threshold,
-            drain_period=self.drain_period,
-            drain_before=self.drain_before,
-            ageing=self.ageing,
-            cores_per_node=self.cores_per_node,
-            gpus_per_node=self.gpus_per_node,
-            mem_per_node=self.mem_per_node,
-            declared_nodes=self.declared_nodes,
-            request_workers=self.request_workers,
-            openai_wait=self.openai_wait,
-            metrics_port=self.metrics_port,
-            max_launches=self.max_launches,
-            max_depth=self.max_depth,
-            max_children=self.max_children,
-            max_agents=self.max_agents,
-        )
+        others = {name: getattr(self, name) for name in OTHER_NUMBERS}
+        check_numbers(self.heartbeat_period, self.heartbeat_threshold, **others)
         if self.telemetry:
             check_installed()
         check_words(self.launch_cmd, self.node_launcher, self.address, self.working_dir)
@@ -242,6 +232,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             proof = Keys.create(folder / "certificates") if self.encrypted else token
         where = listening(self.address, self.provider)
         self._shared = SharedMemory()
+        self._open_values()
         self._link = Link(
             where.address, self, self._blocks(folder), local=where.beside, proof=proof, token=token,
             period=self.heartbeat_period, threshold=self.heartbeat_threshold, shared_folder=self._shared.path,
@@ -260,7 +251,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             self._open_metrics()
         except (InvalidTask, Unwritable):
             self._link.abandon()
-            self._shared.close()
+            self._close_values()
             self._link = None
             raise
         self.services.begin(self._link, folder, publish)
@@ -293,6 +284,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         Raises:
             InvalidSpecification: The task can never run; a subclass of Parsl's `InvalidResourceSpecification`.
             PayloadError: The function or an argument cannot be serialized.
+            DataLost: The value of a reference among the arguments is gone.
             BadStateException: The executor has failed for good.
             RhapsodyError: The executor is not running.
         """
@@ -309,11 +301,14 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
             kwargs[SPEC_PARAMETER] = given
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
-        trace = self._spans.begin(facts.name) if self._spans else ""
-        payload = pack_call(as_sent(func, admitted.spec.policy), args, kwargs, trace)
+        trace, policy = self._spans.begin(facts.name) if self._spans else "", admitted.spec.policy
+        payload = pack_call(as_sent(func, policy), args, kwargs, trace)
+        refs = self._check_references() if packed_references.refs else ()
         number = next(self._task_ids)
         future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future
+        if refs or policy.result == "reference":
+            self._note_references(future, number, refs, policy)
         link.put(Task(number, admitted.encoded, payload, admitted.request))
         return future
 
@@ -328,7 +323,7 @@ class RhapsodyExecutor(Told, WithAgents, RepresentationMixin):
         self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
         self._link.close()
         self._close_observers()
-        self._shared.close()
+        self._close_values()
         self._cancel_rest()
         for number in list(self.tasks):
             self.failed(number, BlockLost("of the executor", "the executor was shut down"))

@@ -15,6 +15,7 @@ from parsl.app.python import timeout
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.data.staying import Keeping
 from rhapsody_parsl.function_kinds import gives_coroutine, gives_pieces, layers
 from rhapsody_parsl.programs import Captured
 from rhapsody_parsl.wording import clip
@@ -83,7 +84,9 @@ def as_sent(function: Callable[..., Any], policy: PolicyValue) -> Callable[..., 
         policy: Of the call, which was admitted.
     """
     inner = bare(function)
-    return Captured(inner, policy.output_limit, policy.check) if policy.output == "text" else inner
+    if policy.output == "text":
+        return Captured(inner, policy.output_limit, policy.check)
+    return Keeping(inner, policy.reference_above) if policy.result == "reference" else inner
 
 
 def _look(function: Callable[..., Any]) -> FunctionFacts:

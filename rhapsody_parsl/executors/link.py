@@ -21,7 +21,7 @@ from rhapsody_parsl.wire.door import DoorKey, DoorKeys, Tunnelled
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import Serve, Task
+from rhapsody_parsl.wire.messages import Serve, Task, ToValues
 from rhapsody_parsl.wire.piece_messages import More
 
 __all__ = ("Link",)
@@ -140,6 +140,11 @@ class Link(threading.Thread):
     def say(self, more: More) -> None:
         """Tell a task's process what was taken of its stream."""
         self.call(lambda: self._say(more))
+
+    def tell_of_values(self, block: str, message: ToValues) -> None:
+        """Tell a block something of values; "" tells all that have hosts which do not see the driver's memory."""
+        if block or any(block.is_distant for block in self.blocks):
+            self.call(lambda: self._tell_of_values(block, message))
 
     def retire(self, launched: Mapping[str, float], count: int, max_idletime: float | None) -> dict[str, bool]:
         """Tell blocks to leave: an idle one at once, another when it has finished what it has begun.
@@ -325,6 +330,11 @@ class Link(threading.Thread):
         """Send something of a connection to a block; called by the loop, outside of our lock."""
         with self._lock:
             self._conversation.tell(block, message)
+
+    def _tell_of_values(self, id_: str, message: ToValues) -> None:
+        for block in self.blocks:
+            if block.id == id_ or (not id_ and block.is_distant):
+                self._conversation.tell(block, message)
 
     def _blocks_changed(self) -> None:
         with self._changed:

@@ -71,6 +71,9 @@ def _checked(merged: Mapping[str, Any], name: str, comm: bool, streams: bool) ->
     if spec.policy.output == "text":
         remedy = "Use subprocess.run(..., capture_output=True) and return what you need"
         raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
+    if spec.policy.result == "reference":
+        remedy = "Submit it at the driver, or return the value"
+        raise InvalidTask("result", "reference", "a task of a task gives its result to its parent", remedy)
     streams = streams or request.get("stream") is True
     return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"", streams)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rhapsody_parsl.config import read_config
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.hosts import folder, guard, leftovers, limits, staging
+from rhapsody_parsl.hosts import data_place, folder, guard, leftovers, limits, staging
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
@@ -57,8 +57,10 @@ def _become_guard(config: Path) -> None:
     held = folder.hold(private)
     os.set_inheritable(held, True)  # across the exec; the guard takes it from there
     options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
-    if shared_folder := told["shared_folder"]:
-        options += ["--sweep", glob.escape(shared_folder)]  # does nothing while the driver lives, who holds it
+    options += ["--sweep", glob.escape(data_place.memory_of(private))]
+    stated = json.loads(config.read_bytes())  # without the import of any runtime
+    for drivers in filter(None, (stated["shared_folder"], stated["values"][1])):
+        options += ["--sweep", glob.escape(drivers)]  # does nothing while the driver lives, who holds it
     argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell
 

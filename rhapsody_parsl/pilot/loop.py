@@ -21,9 +21,21 @@ from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.door import DoorKeys, Tunnelled
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
-from rhapsody_parsl.wire.messages import VERSION, Cancel, FromPilot, Goodbye, Hello, Serve, Stop, Submit, ToPilot
+from rhapsody_parsl.wire.messages import (
+    VERSION,
+    Cancel,
+    FromPilot,
+    Goodbye,
+    Hello,
+    Serve,
+    Stop,
+    Submit,
+    ToPilot,
+    ToValues,
+)
 from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import check_shared
+from rhapsody_parsl.wire.value_messages import DropValues, ValuesCame, WantValue
 
 __all__ = ("Pilot",)
 
@@ -140,12 +152,14 @@ class Pilot:
                 return
         self._shell.act()
 
-    def _pass_on(self, message: More | Tunnelled | DoorKeys) -> None:
-        """Some words are for the front door, or who has a stream, of a task or to it: nothing is to be decided."""
+    def _pass_on(self, message: More | Tunnelled | DoorKeys | ToValues) -> None:
+        """Some words are for the front door, for whoever has a stream, or of values: nothing is to be decided."""
         if isinstance(message, More):
             self._shell.streams.more(message)
         elif isinstance(message, DoorKeys):
             self._shell.door.take_keys(message)
+        elif isinstance(message, WantValue | ValuesCame | DropValues):
+            self._shell.values.told(message)
         else:
             self._shell.tunnel.receive(message)
 
@@ -166,6 +180,7 @@ class Pilot:
         if self._use:
             self._use.close()
         await self._shell.close()
+        self._shell.values.close()
         if self._config.stage_environment:  # takes a while, and the job may be ended once we have said goodbye
             await asyncio.to_thread(staging.remove, str(self._folder))
         self._send(Goodbye(reason, begun))

@@ -1,6 +1,6 @@
 """What the pilot tells the driver of its block, made in one place of what the core counts and the runtimes tell."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -41,17 +41,21 @@ class Reports:
         """Return the state of a runtime, and why it is so."""
         return self._states.get(name, ("off", ""))
 
-    def examined(self, question: Examine, worker_of: Callable[[str, int], str], now: float) -> Examined:
+    def examined(self, question: Examine, now: float) -> Examined:
         """Return the answer to whoever asks what waits and why.
 
         Args:
             question: What is asked.
-            worker_of: Tells the name of the process that has a run of a runtime.
             now: The time of the core.
         """
         look = self._core.examination
         lanes = look.lanes(self.state_of, self._services, now)
-        return Examined(question.question, lanes, look.places(question.tasks, worker_of))
+        return Examined(question.question, lanes, look.places(question.tasks, self._worker_of))
+
+    def _worker_of(self, runtime: str, run: int) -> str:
+        """Return the name of the process that has a run, where its runtime says so."""
+        named = getattr(self._runtimes.get(runtime), "worker_of", None)
+        return str(named(run)) if named else ""
 
     def note_services(self, services: Sequence[ServiceReport]) -> None:
         """These are the services now."""

@@ -43,6 +43,7 @@ from rhapsody_parsl.pilot.start_errors import explained, typed
 from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.pilot.timer import Timer
 from rhapsody_parsl.pilot.turns import Turns
+from rhapsody_parsl.pilot.values import Values
 from rhapsody_parsl.runtimes.protocol import Context, Node, Run, Runtime
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.service_config import ServiceConfig
@@ -51,7 +52,6 @@ from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import FromParent, FromPilot, Holds, Result, Results, Returned, Serve, Served
 from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import Inventory, ServiceReport
-from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.states import RuntimeState
 
 __all__ = ("Shell",)
@@ -85,6 +85,7 @@ class Shell:
         reports: What the driver is told of the block.
         door, tunnel: The front door, and the way there from the driver.
         streams: Those of its tasks.
+        values: Those kept by reference.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
 
@@ -104,7 +105,7 @@ class Shell:
         self._send, self._leaving = send, leaving
         self._background = Background(leaving)
         self.draining = self._flushing = self._rescheduling = False
-        self._timer = Timer(self._tick)
+        self._timer, self.values = Timer(self._tick), Values(config, block, folder, hosts=hosts.values(), send=send)
         runs = Runs(Ledger(nodes), time.time, config.max_launches)
         self.context = Context(
             nodes={node.name: node for node in nodes},
@@ -116,14 +117,16 @@ class Shell:
             events=self,
             hosts=dict(hosts),
             node_launcher=next((host.node_launcher for host in hosts.values()), "ssh"),
-            shared_folder=block_folder(config.shared_folder, block),
+            shared_folder=self.values.shared_folder,
             limits_memory=config.enforce_memory,
             ends_at=ends_at,
-            parents=self._hear_parent,
+            parents=partial(self.values.hear, self._hear_parent),
         )
-        self._limits = MemoryLimits(self.context)
-        self._services = build_services(config, self.context, runs.for_services)
         key, wait = config.openai_key, config.openai_wait
+        self._limits, self._services = (
+            MemoryLimits(self.context),
+            build_services(config, self.context, runs.for_services),
+        )
         self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
         self._services.stand_behind(self.door)
         self.tunnel = Tunnel(send, lambda: self.door.port, wait)
@@ -185,16 +188,11 @@ class Shell:
     def examine(self, question: Examine) -> None:
         """Somebody asks the driver what waits here, and why."""
         try:
-            answer = self.reports.examined(question, self._worker_of, time.monotonic())
+            answer = self.reports.examined(question, time.monotonic())
         except Exception:  # a person's look must not cost the block
             log.exception("what waits here could not be told")
             answer = Examined(question.question)
         self._send(answer)
-
-    def _worker_of(self, runtime: str, run: int) -> str:
-        """Return the name of the process that has a run, where its runtime says so."""
-        named = getattr(self._runtimes[runtime], "worker_of", None)
-        return str(named(run)) if named else ""
 
     async def close(self) -> None:
         """Stop all that runs in the block; returns when nothing is left."""
@@ -341,7 +339,7 @@ class Shell:
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids):
-                discard_results(self.context.shared_folder, ids)
+                self.values.discard(ids)
             case StartRuntime() | Grant():
                 self._begin(instruction)
 

@@ -21,6 +21,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 from rhapsody_parsl.wire.piece_messages import ChildPieces, Piece, Pieces
+from rhapsody_parsl.wire.value_messages import Copied, ValueHere, ValueLeft, ValuesCame
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -35,6 +36,7 @@ _FIELDS: dict[type, str] = {
     **dict.fromkeys((Deliver, Submit, SubmitChildren, Work), "tasks"),
     **dict.fromkeys((Answered, ChildrenEnded, Done, Results), "results"),
     **dict.fromkeys((ChildPieces, Pieces), "pieces"),
+    **dict.fromkeys((ValueHere, ValueLeft, ValuesCame), "copies"),
 }
 """The messages that carry payloads, and where."""
 
@@ -49,7 +51,7 @@ def encode(message: Message) -> list[bytes]:
     return [_encoder.encode(msgspec.structs.replace(message, **{field: items})), *blobs]
 
 
-def _any_large(items: Sequence[Task | Result | Piece]) -> bool:
+def _any_large(items: Sequence[Task | Result | Piece | Copied]) -> bool:
     for item in items:  # noqa: SIM110 - a generator would cost each message of a lone task half a microsecond
         if _is_large(item.payload):
             return True
@@ -99,7 +101,7 @@ class Codec(Generic[M]):
         return message  # type: ignore[no-any-return]  # the decoder's type is the vocabulary
 
 
-def _any_missing(items: Sequence[Task | Result | Piece]) -> bool:
+def _any_missing(items: Sequence[Task | Result | Piece | Copied]) -> bool:
     for item in items:  # noqa: SIM110 - as above
         if type(item.payload) is int:
             return True

@@ -24,6 +24,7 @@ from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.wire.use import Used
+from rhapsody_parsl.wire.value_messages import AskValue, DropValues, ValueHere, ValueLeft, ValuesCame, WantValue
 
 VERSION = 6
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -372,14 +373,16 @@ FromParent = (
     AskChild | SubmitChildren | CancelChildren | ChildMore | OpenMailbox | Answered | Rested | LendCores | TakeCores
 )
 ToParent = ChildAnswer | ChildrenEnded | ChildPieces | Deliver
+OfValues = AskValue | ValueLeft
+"""What the process of a task says of values; as of its tasks, whichever runtime has the process."""
+FromTask = FromParent | OfValues
+ToTask = ToParent | ValueHere
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
+ToValues = WantValue | ValuesCame | DropValues
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | Goodbye
-ToPilot = ToCore | Tunnelled | DoorKeys
-FromPilot = FromCore | Tunnelled
-ToBackend = (
-    Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | DoorKeys | ToParent | More
-)
-FromBackend = (
-    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromParent
-)
+FromValues = WantValue | ValuesCame
+ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
+FromPilot = FromCore | Tunnelled | FromValues
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | DoorKeys | ToTask | More
+FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromTask
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rhapsody_parsl.errors import PayloadError, WorkerLost
+from rhapsody_parsl.data.staying import Stays
+from rhapsody_parsl.errors import DataLost, PayloadError, WorkerLost
 from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result, failed
 from rhapsody_parsl.worker.outlet import Outlet
+from rhapsody_parsl.worker.references import left
 from rhapsody_parsl.worker.setting import kept
 from rhapsody_parsl.worker.user_code import run
 
@@ -43,6 +45,8 @@ def call(
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
+        if type(value) is Stays:  # `isinstance` would have a proxy fetch its value
+            value = left(task, value)
         return Result(task, RESULT, pack_result(value), seconds, time.time())
     except PayloadError as problem:
         return failed(task, problem)
@@ -53,6 +57,8 @@ def ended(task: int, problem: BaseException, seconds: float) -> Result:
     if isinstance(problem, SystemExit):
         reason = f"the task called sys.exit({problem.code!r})"
         return failed(task, WorkerLost("in the task", reason, printed(problem, _MOST_WORDS)))
+    if isinstance(problem, DataLost):
+        return failed(task, problem)
     return raised(task, problem, seconds)
 
 

@@ -8,14 +8,18 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.child_messages import ChildAnswer
-from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, ToParent
+from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, OfValues, ToParent
 from rhapsody_parsl.wire.piece_messages import ChildPieces
+from rhapsody_parsl.wire.value_messages import ValueHere
 from rhapsody_parsl.worker.inbox import Inbox
 from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ("Here", "Line", "WorkerLine", "join", "line", "take", "variable")
 
@@ -26,7 +30,7 @@ class Line(Protocol):
     def task(self) -> int:
         """Return the number of the task at work, 0 while there is none."""
 
-    def send(self, message: FromParent) -> None:
+    def send(self, message: FromParent | OfValues) -> None:
         """Say something; any thread may."""
 
     def listen(self) -> None:
@@ -42,8 +46,9 @@ class Here:
     Attributes:
         line: None where there is none.
         pid: Of the process that has it: a child that it forked has none.
-        heard: Takes the answers.
+        heard: Takes the answers about tasks.
         delivered: Takes the messages for an agent; None where there is none.
+        values: What waits for values, by order.
         endpoint: Where the pilot is, or its agent on this host: the hub's.
     """
 
@@ -51,6 +56,7 @@ class Here:
     pid = 0
     heard: Callable[[ChildAnswer | ChildrenEnded | ChildPieces], None] | None = None
     delivered: Callable[[Deliver], None] | None = None
+    values: ClassVar["dict[int, Future[ValueHere]]"] = {}
     endpoint = ""
 
 
@@ -72,11 +78,14 @@ def variable(task: int) -> dict[str, str]:
     return {VARIABLE: json.dumps([task, Here.endpoint])} if Here.endpoint else {}
 
 
-def take(message: ToParent) -> None:
+def take(message: ToParent | ValueHere) -> None:
     """An answer has come; one that nobody waits for any more is passed over."""
     if isinstance(message, Deliver):
         if Here.delivered is not None:
             Here.delivered(message)
+    elif isinstance(message, ValueHere):
+        if (answered := Here.values.pop(message.order, None)) is not None:
+            answered.set_result(message)
     elif Here.heard is not None:
         Here.heard(message)
 
@@ -96,7 +105,7 @@ class WorkerLine:
         """Return the number of the task at work, 0 while there is none."""
         return self._inbox.at_work_on()
 
-    def send(self, message: FromParent) -> None:
+    def send(self, message: FromParent | OfValues) -> None:
         """Say something; any thread may."""
         self._spoke.send(message)
 
@@ -127,7 +136,7 @@ class _OwnLine:
         """Return the number of the task."""
         return self._task
 
-    def send(self, message: FromParent) -> None:
+    def send(self, message: FromParent | OfValues) -> None:
         """Say something; any thread may."""
         self._spoke.send(message)
 
@@ -144,6 +153,6 @@ class _OwnLine:
 
     def _hear(self) -> bool:
         message = self._spoke.receive()
-        if isinstance(message, ToParent):
+        if isinstance(message, ToParent | ValueHere):
             take(message)
         return message is not None

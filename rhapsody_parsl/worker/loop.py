@@ -28,6 +28,7 @@ from rhapsody_parsl.wire.messages import (
 )
 from rhapsody_parsl.wire.piece_messages import ChildPieces, More
 from rhapsody_parsl.wire.shared_memory import deliver, opened
+from rhapsody_parsl.wire.value_messages import ValueHere
 from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
@@ -76,7 +77,7 @@ class Ear:
                 self.inbox.put(work)
             case Recall() as recall:
                 return self._recall(recall)
-            case ChildAnswer() | ChildrenEnded() | ChildPieces() | Deliver():
+            case ChildAnswer() | ChildrenEnded() | ChildPieces() | Deliver() | ValueHere():
                 line.take(message)
             case More(task=task) as more:
                 if flow := self._outbox.flows.get(task):

@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapp
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from rhapsody_parsl.data.reference import Here
 from rhapsody_parsl.hosts.descendants import end_descendants, strays, wait_for
 from rhapsody_parsl.hosts.process_tree import has_children
 from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.programs import Unfinished
+from rhapsody_parsl.worker import references
 
 if TYPE_CHECKING:
     from rhapsody_parsl.worker.outlet import Outlet
@@ -39,6 +41,9 @@ def _note_child() -> None:
 os.register_at_fork(after_in_child=_note_child)
 
 
+Here.opens = references.opened  # what opens calls is in this process
+
+
 def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: Any) -> Any:
     """Open a call and make it; nothing that it started runs any more afterwards.
 
@@ -57,7 +62,7 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
     try:
         function, args, kwargs = open_call(payload)
         value = function(*args, **{**kwargs, **more})
-        if isinstance(value, _UNDER_WAY):
+        if issubclass(type(value), _UNDER_WAY):  # `isinstance` would have a proxy fetch its value
             value = _finished(value, function, kwargs, outlet)
     except BaseException as raised:
         problem = raised
@@ -68,7 +73,7 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
         end_leftovers()
     if is_wrapper(value):
         value.reraise()
-    return value.finish() if isinstance(value, Unfinished) else value
+    return value.finish() if type(value) is Unfinished else value
 
 
 def _finished(value: Any, function: Callable[..., Any], kwargs: Mapping[str, Any], outlet: "Outlet | None") -> Any:
@@ -88,7 +93,7 @@ def _finished(value: Any, function: Callable[..., Any], kwargs: Mapping[str, Any
 
 def is_wrapper(value: Any) -> bool:
     """Whether it is how Parsl's apps return what they raised; nothing is where nobody has loaded Parsl."""
-    return isinstance(value, getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
+    return issubclass(type(value), getattr(sys.modules.get("parsl.app.errors"), "RemoteExceptionWrapper", ()))
 
 
 def _exit(problem: BaseException | None) -> None:

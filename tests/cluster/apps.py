@@ -183,3 +183,32 @@ def gpus(folder: str, count: int) -> tuple[str, str]:
 
 def prompt(text: str) -> str:
     return text
+
+
+def kept(size: int) -> bytes:
+    """Return what is to stay where it is made."""
+    return bytes(size)
+
+
+def taken(data: bytes, meeting: str, count: int) -> tuple[str, int, list[int]]:
+    """Wait for as many tasks; return the host, how much each got, and the files in which its host keeps values."""
+    Path(meeting, f"{os.uname().nodename}.{os.getpid()}").touch()
+    deadline = time.monotonic() + 60
+    while len(os.listdir(meeting)) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return os.uname().nodename, len(data), [path.stat().st_ino for path in values_here()]
+
+
+def values_here() -> list[Path]:
+    """Return the files of values on this host."""
+    from rhapsody_parsl.worker.references import _Host, files_here
+
+    files_here()
+    place = _Host.place
+    roots = [Path(root, "data") for root in (place.memory, place.disk) if root] if place else []
+    return sorted(path for root in roots for path in root.iterdir() if not path.name.startswith("."))
+
+
+def names_here() -> list[str]:
+    """Return their names."""
+    return [path.name for path in values_here()]

@@ -29,7 +29,7 @@ from testing.fake_openai import COMMAND
 from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
-from tests.cluster import apps
+from tests.cluster import apps, kept_values
 from tests.integration import counting, parents
 from tests.integration import training as trained
 
@@ -145,6 +145,13 @@ def staged(folder: Path, environment: str) -> None:
     with block(folder, ["local"], options=options) as executor:
         found = [executor.submit(places, {"labels": [name]}) for name in ("vn1", "vn2", "vn3")]
         tell("places", [future.result(PATIENCE) for future in found])
+
+
+def references(folder: Path, way: str = "slurm", loses: bool = False) -> None:
+    """Values by reference over three hosts."""
+    with block(folder, ["local"], way=way) as executor:
+        for event, value in kept_values.told(executor, folder, loses, PATIENCE):
+            tell(event, value)
 
 
 def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None:

@@ -79,6 +79,11 @@ def test_the_agent_with_a_mailbox(tmp_path: Path) -> None:
     assert said.split("\n")[-2] == "40 points tried, the best at 3.0"
 
 
+def test_the_state_that_stays_in_the_block(tmp_path: Path) -> None:
+    said = script(str(ROOT / "examples" / "references.py"), folder=tmp_path)
+    assert [line.split(",")[0] for line in said.splitlines()] == ["<Ref 3", "mean 0.50"]
+
+
 def test_the_async_apps_run(tmp_path: Path) -> None:
     said = script(str(ROOT / "examples" / "async_apps.py"), folder=tmp_path)
     assert said.split("\n")[-2] == "[0, 1, 4, 9, 16, 25, 36, 49]"

@@ -13,7 +13,7 @@ RANKS = {"runtime": "mpi"}
 OWN = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "num_ranks", "ranks_per_node",
        "cores_per_rank", "gpus_per_rank", "launcher_options", "groups", "priority", "placement", "near", "labels",
        "isolation", "walltime", "on_loss", "returns", "signal", "notice",
-       "env", "cwd", "sandbox", "output", "output_limit", "check"]  # fmt: skip
+       "env", "cwd", "sandbox", "output", "output_limit", "check", "result", "reference_above"]  # fmt: skip
 
 
 def spec_of(keys: dict[str, Any], *, comm: bool = False) -> TaskSpec:

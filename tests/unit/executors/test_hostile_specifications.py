@@ -46,8 +46,8 @@ from testing.hostile import VALUES, Level, Name, Specifications, failing
 
 KEYS = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "num_ranks", "ranks_per_node",
         "cores_per_rank", "gpus_per_rank", "launcher_options", "groups", "priority", "placement", "near", "labels",
-        "isolation", "walltime", "on_loss", "returns", "policy", "temperature", "messages", "stop", "logit_bias",
-        *ALIASES]  # fmt: skip
+        "isolation", "walltime", "on_loss", "returns", "result", "reference_above", "policy", "temperature", "messages",
+        "stop", "logit_bias", *ALIASES]  # fmt: skip
 RUNTIMES = (DragonRuntime(), LocalRuntime(), MPIRuntime(), ModelRequests())
 SERVICES = (VLLMService("assistant", "m"), CommandService("cache", "redis-server"))
 FACTS = FunctionFacts("app", {}, False, True)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.wire import door, messages
+from rhapsody_parsl.wire import value_messages as v
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
@@ -102,6 +103,7 @@ routes = st.lists(st.builds(door.Route, names, names), max_size=2)
 models = st.builds(door.ModelRoutes, names, names, routes, names)
 keys = st.builds(door.DoorKey, names, names, numbers, numbers)
 held = st.dictionaries(names, numbers, max_size=2)
+copies = st.lists(st.builds(v.Copied, names, payloads), max_size=3)
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
     m.Hello: st.builds(m.Hello, numbers, names, names, inventories),
@@ -145,6 +147,10 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.DoorKeys: st.builds(door.DoorKeys, st.lists(keys, max_size=2)),
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
     door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held),
+    v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names),
+    v.ValueHere: st.builds(v.ValueHere, numbers, copies, names), v.ValueLeft: st.builds(v.ValueLeft, copies),
+    v.ValuesCame: st.builds(v.ValuesCame, copies, st.lists(names, max_size=3)),
+    v.DropValues: st.builds(v.DropValues, st.lists(names, max_size=3), st.booleans()),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]
 

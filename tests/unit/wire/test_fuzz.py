@@ -35,7 +35,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.codec import Codec, encode
-from rhapsody_parsl.wire.door import DoorKeys, Tunnelled
+from rhapsody_parsl.wire.door import DoorKeys, TunnelCredit, TunnelData, TunnelEnd, TunnelOpen
 from rhapsody_parsl.wire.examination import Examine
 from rhapsody_parsl.wire.gate import Token
 from rhapsody_parsl.wire.inflow import Inflow, pack
@@ -43,6 +43,7 @@ from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.streams import Streams
+from rhapsody_parsl.wire.value_messages import DropValues, ValuesCame, WantValue
 from rhapsody_parsl.worker.flow import Flow
 from testing.mutation import GENUINE, SPEC, changed, mutated
 from testing.nodes import make_nodes
@@ -191,15 +192,17 @@ def readable(service: bytes) -> None:
         decode_service(service)
 
 
-def pass_on(streams: Streams, flow: Flow, message: More | Tunnelled | DoorKeys) -> None:
+def pass_on(streams: Streams, flow: Flow, message: Any) -> None:
     """Do as a pilot does with what is for others."""
     match message:
         case DoorKeys(keys=keys):
             Keys("own").update(keys)
+        case TunnelOpen() | TunnelData() | TunnelCredit() | TunnelEnd():
+            streams.receive(message)
         case More():
             flow.more(message)
         case _:
-            streams.receive(message)
+            assert isinstance(message, WantValue | ValuesCame | DropValues)
 
 
 def hear(core: Core, streams: Streams, flow: Flow, message: m.ToPilot) -> None:

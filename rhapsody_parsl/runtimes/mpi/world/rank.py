@@ -233,6 +233,7 @@ def _leave(group: MPI.Group, folder: str, result: Result) -> None:
 
 def _call(task: Task, comm: MPI.Intracomm, outlet: Outlet) -> Result:
     """Run one payload with `comm`; a failure says which rank it was."""
+    from rhapsody_parsl.data.staying import Stays  # noqa: PLC0415 - as above
     from rhapsody_parsl.worker.call import pack, raised  # noqa: PLC0415 - as above
     from rhapsody_parsl.worker.user_code import run  # noqa: PLC0415 - as above
 
@@ -245,7 +246,7 @@ def _call(task: Task, comm: MPI.Intracomm, outlet: Outlet) -> Result:
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
         note = f"Raised by rank {rank} of {size} on {_HOST}."
         return raised(task.id, problem, time.perf_counter() - began, note)
-    return pack(task.id, value, time.perf_counter() - began)
+    return pack(task.id, value if rank == 0 or type(value) is not Stays else None, time.perf_counter() - began)
 
 
 def main(arguments: list[str]) -> None:

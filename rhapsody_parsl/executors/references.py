@@ -1,0 +1,314 @@
+"""Values by reference, at the driver: written, counted, removed when nobody needs them."""
+
+import contextlib
+import gc
+import itertools
+import os
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from rhapsody_parsl.data.book import Book, Entry
+from rhapsody_parsl.data.packing import opened
+from rhapsody_parsl.data.packing import packed as packed_value
+from rhapsody_parsl.data.reference import Facts, Here, Ref
+from rhapsody_parsl.data.wanted import Wanted
+from rhapsody_parsl.errors import DataLost, InvalidTask, PayloadError, RhapsodyError, Unwritable
+from rhapsody_parsl.hosts import folder, leftovers
+from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.hosts.data_place import budget_of
+from rhapsody_parsl.wire.messages import FromValues, ToValues
+from rhapsody_parsl.wire.value_messages import Copied, DropValues, ValuesCame, WantValue
+
+__all__ = ("References",)
+
+_COLLECTED, _LEAST_COLLECTED = 8, 64 << 20
+"""Part of the budget, and bytes at least, of new values after which Python is to look for handles that have gone. Those
+in a ring of objects, as Parsl's futures and their records are, go only then: Python counts objects, and not bytes."""
+_WRITER = "driver"
+_SHUT_DOWN = "its executor was shut down"
+_DELETED = "it was deleted, or nobody held it any more"
+
+_LOST = "block {} has stopped, and the value lay there"
+
+T = TypeVar("T")
+Say = Callable[[str, ToValues], None]
+"""Tells a block something; "" is all of those that do not see the driver's memory everywhere."""
+Waiter = Callable[[str], None]
+"""Called when a value has come, with "", or with why it has not; on the link's thread."""
+
+
+class References:
+    """The values of an executor; it is the `Owner` of their handles.
+
+    A handle may go at any time, on any thread, also while this one is in here. So that is only noted, and done by
+    whoever is next outside.
+
+    Args:
+        memory: The driver's folder in shared memory; "" for none.
+        wish: The most bytes of values in each host's memory; negative for a part of what it has.
+        say: Tells blocks something; may be called at any time, on any thread.
+
+    Attributes:
+        token: See `Owner`.
+        place: Where the values of this host lie.
+
+    Raises:
+        OSError: No folder can be made.
+    """
+
+    def __init__(self, memory: str, wish: int, say: Say) -> None:
+        self.token = secrets.token_hex(8)
+        self._disk = folder.make()
+        self._held = folder.hold(self._disk)
+        self.place = Place(self.token, memory, self._disk, _WRITER, budget_of(memory, wish))
+        self._say, self._where, self._stopped = say, dict[str, str](), set[str]()
+        self._link_thread = 0
+        self._wanted: Wanted[Waiter] = Wanted()
+        self._files = DataFiles(self.place)
+        self._book, self._lock = Book(), threading.Lock()
+        self._gone: deque[str] = deque()
+        self._new = 0
+        self._numbers = itertools.count(1)
+        self._closed = False
+        Here.owners[self.token] = self
+
+    # --- what users ask ------------------------------------------------------------------------------------------
+
+    def put(self, value: Any, label: str = "", *, pinned: bool = False) -> Ref:
+        """Keep a value.
+
+        Args:
+            value: Anything that can be pickled.
+            label: A name for it, which no other value has.
+            pinned: Whether it stays without a handle.
+
+        Raises:
+            InvalidTask: Another value has the label.
+            PayloadError: It cannot be serialized.
+            Unwritable: There is no room for it, on the disk either.
+        """
+        if label and self._ask(lambda: self._book.labelled(label)):
+            raise InvalidTask("label", label, "another value has it", "Delete that one first, or take another label")
+        try:
+            pieces = packed_value(value)
+        except Exception as problem:
+            raise PayloadError("value", f"{type(problem).__name__}: {problem}") from problem
+        key = f"put-{next(self._numbers)}"
+        try:
+            size = self._files.write(key, pieces)
+        except OSError as problem:
+            raise Unwritable(self._disk, "values kept by reference", str(problem), "TMPDIR") from problem
+        ref = self._handle(key, size, label)
+        ref.pin(pinned)
+        return ref
+
+    def all(self) -> list[Entry]:
+        """Return what is known of each value, the oldest first."""
+        return self._ask(lambda: list(self._book))
+
+    def labelled(self, label: str) -> Ref:
+        """Return a handle of the value with a label.
+
+        Raises:
+            DataLost: None has it.
+        """
+        entry = self._ask(lambda: self._book.labelled(label))
+        if entry is None:
+            raise DataLost(label, 0, _DELETED)
+        return self._handle(entry.key, entry.size, label)
+
+    # --- what handles ask (`Owner`) ------------------------------------------------------------------------------
+
+    def value_of(self, ref: Ref) -> Any:
+        """Return the value.
+
+        Raises:
+            DataLost: It is gone.
+            PayloadError: It cannot be opened here.
+        """
+        try:
+            file = self._files.open(ref.key)
+        except FileNotFoundError:
+            file = self._brought(ref)
+        try:
+            return opened(file)
+        except Exception as problem:
+            raise PayloadError("value", f"{type(problem).__name__}: {problem}") from problem
+
+    def _brought(self, ref: Ref) -> memoryview:
+        """Have a value here that lies in a block that does not see this host.
+
+        Raises:
+            DataLost: It is gone.
+            RhapsodyError: This is the thread that it would come by.
+        """
+        reason = _SHUT_DOWN if self._closed else _DELETED
+        if threading.get_ident() == self._link_thread:
+            raise RhapsodyError("A future's callback cannot wait for a value of another host: call result() elsewhere.")
+        if not self._closed and self._where.get(ref.key):
+            answer: Future[str] = Future()
+            self._want(ref.key, answer.set_result)
+            reason = answer.result()
+        try:
+            return self._files.open(ref.key)
+        except FileNotFoundError:
+            raise DataLost(ref.name, ref.size, reason or _DELETED) from None
+
+    def delete(self, ref: Ref) -> None:
+        """Remove the value."""
+        if self._ask(lambda: self._book.delete(ref.key)):
+            self._drop([ref.key])
+
+    def pin(self, ref: Ref, pinned: bool) -> None:
+        """Keep the value without a handle, or no more.
+
+        Raises:
+            DataLost: It is gone.
+        """
+        if not self._ask(lambda: self._book.pin(ref.key, pinned)):
+            raise DataLost(ref.name, ref.size, _DELETED)
+
+    def released(self, key: str) -> None:
+        """A handle is gone."""
+        self._gone.append(key)
+        self._settle()
+
+    def arrived(self, facts: Facts) -> Ref:
+        """Return a handle of a value that a task has left."""
+        self._link_thread = threading.get_ident()
+        if facts.where:
+            self._where[facts.key] = facts.where
+        return self._handle(facts.key, facts.size, facts.label)
+
+    # --- what the executor tells ---------------------------------------------------------------------------------
+
+    def check(self, refs: Sequence[Ref]) -> None:
+        """See that what a task uses is there.
+
+        Raises:
+            DataLost: It is not.
+        """
+        for ref in refs:
+            if ref.key not in self._book:
+                raise DataLost(ref.name, ref.size, _DELETED)
+
+    def used(self, future: Future[Any], refs: Sequence[Ref]) -> None:
+        """A task uses these until it is over."""
+        held = list(refs)
+        Future.add_done_callback(future, lambda _: held.clear())
+
+    def expected(self, future: Future[Any], task: int) -> None:
+        """A task is to leave its result; what it leaves without telling goes."""
+        Future.add_done_callback(future, lambda done: self._over(done, str(task)))
+
+    def _over(self, future: Future[Any], key: str) -> None:
+        if future.cancelled() or future.exception() is not None:
+            self._drop([key], unfinished=True)
+
+    def _drop(self, keys: Sequence[str], *, unfinished: bool = False) -> None:
+        """Remove values, here and in the blocks; also what is not whole of them."""
+        for key in keys:
+            self._files.drop(key)
+            self._where.pop(key, None)
+        if not self._closed:
+            self._say("", DropValues(list(keys), unfinished))
+
+    # --- what blocks say, on the link's thread -------------------------------------------------------------------
+
+    def told(self, block: str, message: FromValues) -> None:
+        """A block says something of values."""
+        match message:
+            case WantValue(key=key):
+                self._want(key, lambda reason: self._send(block, key, reason))
+            case ValuesCame(copies=copies, gone=gone):
+                for copied in copies:
+                    self._came(copied)
+                for key in gone:
+                    self._answer(key, _DELETED)
+
+    def _want(self, key: str, waiter: Waiter) -> None:
+        """Have a value here, from the block where it lies."""
+        if self._files.has(key):
+            waiter("")
+        elif not (where := self._where.get(key)):
+            waiter(_DELETED)
+        elif self._ask(lambda: self._wanted.ask(key, waiter)):
+            self._say(where, WantValue(key))
+            if where in self._stopped:  # and may not have heard it
+                self._answer(key, _LOST.format(where))
+
+    def _came(self, copied: Copied) -> None:
+        problem = ""
+        try:
+            if isinstance(copied.payload, bytes) and copied.key in self._where:
+                self._files.write(copied.key, [copied.payload])
+        except OSError as why:
+            problem = str(why)
+        self._answer(copied.key, problem)
+
+    def _answer(self, key: str, reason: str) -> None:
+        for waiter in self._ask(lambda: self._wanted.take(key)):
+            waiter(reason)
+
+    def _send(self, block: str, key: str, reason: str) -> None:
+        """Send a block a value that it wants."""
+        copies = []
+        if not reason:
+            with contextlib.suppress(FileNotFoundError):
+                copies = [Copied(key, bytes(self._files.open(key)))]
+        self._say(block, ValuesCame(copies, [] if copies else [key]))
+
+    def left(self, block: str) -> None:
+        """A block is gone, and with it what was not yet whole there."""
+        if block.isdecimal():
+            leftovers.remove_tree(os.path.join(self._disk, block))
+        self._stopped.add(block)
+        for key in self._ask(self._wanted.keys):
+            if self._where.get(key) == block:
+                self._answer(key, _LOST.format(block))
+
+    def close(self) -> None:
+        """Remove all values; idempotent. Those that are in use can be used on."""
+        if not self._closed:
+            self._closed = True
+            Here.owners.pop(self.token, None)
+            for key in self._ask(self._wanted.keys):
+                self._answer(key, _SHUT_DOWN)
+            leftovers.remove_tree(self._disk)
+            os.close(self._held)
+
+    # --- the book ------------------------------------------------------------------------------------------------
+
+    def _handle(self, key: str, size: int, label: str) -> Ref:
+        self._ask(lambda: self._book.hold(key, size, label))
+        ref = Ref(self, key, size, label)
+        self._new += size
+        if self._new > max(self.place.budget // _COLLECTED, _LEAST_COLLECTED):
+            self._new = 0
+            gc.collect()
+        return ref
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        with self._lock:
+            answer = question()
+        self._settle()
+        return answer
+
+    def _settle(self) -> None:
+        """Count the handles that are gone, if nobody is at the book: who is does it afterwards."""
+        while self._gone and self._lock.acquire(blocking=False):
+            dropped = []
+            try:
+                with contextlib.suppress(IndexError):
+                    while True:
+                        key = self._gone.popleft()
+                        if self._book.release(key):
+                            dropped.append(key)
+            finally:
+                self._lock.release()
+            if dropped:
+                self._drop(dropped)

@@ -1,0 +1,130 @@
+"""Data by reference, as users of an executor see it."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import msgspec
+
+from rhapsody_parsl.annotations.policy import PolicyValue
+from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.data.book import Entry
+from rhapsody_parsl.data.reference import Ref, packed
+from rhapsody_parsl.errors import RhapsodyError, Unwritable
+from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.references import References
+from rhapsody_parsl.executors.told import Told
+from rhapsody_parsl.hosts.probe import GB
+from rhapsody_parsl.wire.messages import FromValues, ToValues
+
+__all__ = ("WithReferences",)
+
+
+class WithReferences(Told):
+    """The part of the executor that keeps values, so that handles travel instead of them."""
+
+    reference_memory: int | float | None
+    _values: References | None = None
+
+    def put(self, value: Any, label: str = "", *, pinned: bool = False) -> Ref:
+        """Keep a value; apps that get its handle as an argument, or in one, get the value.
+
+        Args:
+            value: Anything that can be pickled. Arrays of NumPy are read in place, and cannot be written.
+            label: A name for it, which no other value has; `reference` finds it by that.
+            pinned: Whether it stays when its last handle has gone.
+
+        Returns:
+            The handle. The value goes when no handle is left and no unfinished task uses it.
+
+        Raises:
+            InvalidTask: Another value has the label.
+            PayloadError: The value cannot be serialized.
+            Unwritable: There is no room for it, on the disk either.
+            RhapsodyError: The executor is not running.
+        """
+        return self._running_values().put(value, label, pinned=pinned)
+
+    def reference(self, label: str) -> Ref:
+        """Return a handle of the value with a label.
+
+        Raises:
+            DataLost: None has it.
+            RhapsodyError: The executor is not running.
+        """
+        return self._running_values().labelled(label)
+
+    def references(self) -> list[Entry]:
+        """Return what is known of each value that is kept, the oldest first.
+
+        Raises:
+            RhapsodyError: The executor is not running.
+        """
+        return self._running_values().all()
+
+    def _running_values(self) -> References:
+        if self._values is None or self._closed:
+            raise RhapsodyError("The executor is not running: start it first, or use it in a `with` block.")
+        return self._values
+
+    def _open_values(self) -> None:
+        """Make room for values.
+
+        Raises:
+            Unwritable: There is none.
+        """
+        try:
+            self._values = References(self._shared.path, self._wish, self._say_of_values)
+        except OSError as problem:
+            self._shared.close()
+            raise Unwritable(gettempdir(), "values kept by reference", str(problem), "TMPDIR") from problem
+
+    @property
+    def _wish(self) -> int:
+        """The most bytes of values in each host's memory, as the user says; negative for no word."""
+        return -1 if self.reference_memory is None else round(self.reference_memory * GB)
+
+    def _say_of_values(self, block: str, message: ToValues) -> None:
+        if self._link is not None:
+            self._link.tell_of_values(block, message)
+
+    def valued(self, block: Block, message: FromValues) -> None:
+        """A block says something of values kept by reference."""
+        if self._values is not None:
+            self._values.told(block.id, message)
+
+    def _close_values(self) -> None:
+        if self._values is not None:
+            self._values.close()
+        self._shared.close()
+
+    def _block_config(self, folder: Path, addresses: Sequence[str], token: str) -> BlockConfig:
+        config = super()._block_config(folder, addresses, token)
+        place = self._running_values().place
+        return msgspec.structs.replace(config, values=(place.token, place.disk, self._wish))
+
+    def _check_references(self) -> list[Ref]:
+        """Return the references among the arguments that this thread has packed.
+
+        Raises:
+            DataLost: The value of one is gone.
+        """
+        refs = packed.take()
+        self._running_values().check(refs)
+        return refs
+
+    def _note_references(self, future: Future[Any], task: int, refs: Sequence[Ref], policy: PolicyValue) -> None:
+        """A task is about to be sent that takes references, or gives one."""
+        values = self._running_values()
+        if refs:
+            values.used(future, refs)
+        if policy.result == "reference":
+            values.expected(future, task)
+
+    def left(self, block: Block) -> None:
+        """A block is gone, and what was not yet whole there."""
+        super().left(block)
+        if self._values is not None:
+            self._values.left(block.id)

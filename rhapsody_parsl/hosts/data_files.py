@@ -1,0 +1,260 @@
+"""Values that are kept by reference, as files of a host: in shared memory, and on its disk beyond a budget.
+
+Standard library only. Whoever writes a value makes room first: the values used longest ago go to the disk. Files are
+written, never mapped for writing. So a full file system is an error, and does not kill the process.
+"""
+
+import contextlib
+import fcntl
+import itertools
+import json
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rhapsody_parsl.hosts.folder import write_private
+
+__all__ = ("DataFiles", "Place")
+
+_STATED = "data.json"
+"""In the private folder of a host."""
+_VALUES = "data"
+"""Beside the folders of writers."""
+_LOCK = ".lock"
+_CHUNK = 1 << 30
+_numbers = itertools.count(1)
+
+
+class Place(NamedTuple):
+    """Where values lie on a host.
+
+    Attributes:
+        token: Of the executor.
+        memory: A folder in shared memory; "" for none.
+        disk: A folder on disk.
+        writer: Name of the folder in each of these where what is not yet whole lies.
+        budget: The most bytes in memory.
+        where: The block that the driver has to ask for these values; "" where it sees them itself.
+        role: `driver` where the driver's memory is this one. `pilot` where the pilot's is: what is not here may be
+            asked for. `host` on another host of the block: what is left here is to be sent to the pilot, too.
+    """
+
+    token: str
+    memory: str
+    disk: str
+    writer: str
+    budget: int
+    where: str = ""
+    role: str = "driver"
+
+    def tell(self, folder: str) -> None:
+        """Tell the processes of a host, by a file in its private folder."""
+        write_private(os.path.join(folder, _STATED), json.dumps(self))
+
+    @classmethod
+    def told(cls, folder: str) -> "Place | None":
+        """Return what was told; None where nothing was."""
+        try:
+            with open(os.path.join(folder, _STATED), "rb") as file:
+                return cls(*json.load(file))
+        except FileNotFoundError:
+            return None
+
+
+class DataFiles:
+    """The values that lie in a place.
+
+    Args:
+        place: That.
+
+    Raises:
+        OSError: Its folders cannot be made.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._roots = [root for root in (place.memory, place.disk) if root]
+        for root in self._roots:
+            for name in (_VALUES, place.writer):
+                os.makedirs(os.path.join(root, name), 0o700, exist_ok=True)
+
+    def write(self, key: str, pieces: Sequence[bytes | bytearray | memoryview], draft: str = "") -> int:
+        """Write a value; it is there as a whole, or not at all.
+
+        Args:
+            key: The value's.
+            pieces: Its file's content.
+            draft: What the file's name begins with until it is whole.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            OSError: There is no room on the disk either.
+        """
+        size = sum(map(len, pieces))
+        name = f"{draft or 0}.{os.getpid()}.{next(_numbers)}"
+        for root in self._roots_for(size):
+            path = os.path.join(root, self._place.writer, name)
+            try:
+                with open(path, "xb", buffering=0) as file:
+                    for piece in pieces:
+                        _write_all(file.fileno(), piece)
+                os.rename(path, self._path(root, key))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                if root == self._place.disk:
+                    raise
+            else:
+                break
+        return size
+
+    def draft(self, size: int, draft: str) -> str:
+        """Make a file in memory to be filled in place, and return its path; "" where it has no room there.
+
+        Its pages are there: who writes them is not killed for want of memory.
+
+        Args:
+            size: In bytes.
+            draft: As for `write`.
+        """
+        if not self._place.memory or size > self._place.budget:
+            return ""
+        self._make_room(size)
+        path = os.path.join(self._place.memory, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
+        try:
+            with open(path, "xb", buffering=0) as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            return ""
+        return path
+
+    def keep(self, path: str, key: str, before: bytes) -> int:
+        """Have a file that was filled be a value; return its size.
+
+        Args:
+            path: Of the file.
+            key: The value's.
+            before: What its first bytes are.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        with open(path, "r+b", buffering=0) as file:
+            file.write(before)
+            size = os.fstat(file.fileno()).st_size
+        os.rename(path, self._path(self._place.memory, key))
+        return size
+
+    def open(self, key: str) -> memoryview:
+        """Return a value's file, to be read; the map goes with the last look at it.
+
+        Raises:
+            FileNotFoundError: It is not here.
+        """
+        for root in (*self._roots, *self._roots):  # it may be on its way to the disk
+            with contextlib.suppress(FileNotFoundError), open(self._path(root, key), "rb", buffering=0) as file:
+                os.utime(file.fileno())
+                return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        raise FileNotFoundError(key)
+
+    @contextlib.contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Wait until no other process of the host is at this for a value."""
+        path = os.path.join(self._roots[-1], self._place.writer, f"0.{key}.lock")
+        with open(path, "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)  # who opens it anew finds the value there
+
+    def has(self, key: str) -> bool:
+        """Whether a value is here."""
+        return any(os.path.exists(self._path(root, key)) for root in self._roots)
+
+    def drop(self, key: str) -> None:
+        """Remove a value; idempotent. Who has mapped it keeps what it sees."""
+        for root in self._roots:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(root, key))
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove values, and what is not whole of them."""
+        for root in self._roots:
+            drafts = os.path.join(root, self._place.writer)
+            for name in os.listdir(drafts):
+                if name.partition(".")[0] in keys:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(drafts, name))
+        for key in keys:
+            self.drop(key)
+
+    def in_memory(self) -> int:
+        """Return how many bytes lie in memory."""
+        return sum(entry.stat().st_size for entry in self._entries())
+
+    def _path(self, root: str, key: str) -> str:
+        return os.path.join(root, _VALUES, key)
+
+    def _roots_for(self, size: int) -> list[str]:
+        """Return where to write a value, the best first, once there is room."""
+        if not self._place.memory or size > self._place.budget:
+            return [self._place.disk]
+        self._make_room(size)
+        return self._roots
+
+    def _entries(self) -> "Iterator[os.DirEntry[str]]":
+        if self._place.memory:
+            with os.scandir(os.path.join(self._place.memory, _VALUES)) as entries:
+                yield from (entry for entry in entries if not entry.name.startswith("."))
+
+    def _make_room(self, size: int) -> None:
+        """Bring what was used longest ago to the disk; one process at a time does that."""
+        with open(os.path.join(self._place.memory, _LOCK), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = []
+            for entry in self._entries():
+                with contextlib.suppress(FileNotFoundError):
+                    found = entry.stat()
+                    known.append((found.st_mtime_ns, found.st_size, entry.name))
+            excess = size + sum(each for _, each, _ in known) - self._place.budget
+            for _, each, key in sorted(known):
+                if excess <= 0:
+                    break
+                excess -= each
+                self._spill(key)
+
+    def _spill(self, key: str) -> None:
+        source, target = (self._path(root, key) for root in self._roots)
+        draft = os.path.join(self._place.disk, self._place.writer, f"0.{os.getpid()}.{next(_numbers)}")
+        try:
+            _copy(source, draft)
+            os.rename(draft, target)
+        except FileNotFoundError:
+            return
+        except OSError:  # no room there either: it stays
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            return
+        try:
+            os.unlink(source)
+        except FileNotFoundError:  # it was dropped meanwhile
+            os.unlink(target)
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb", buffering=0) as read, open(target, "xb", buffering=0) as written:
+        while os.sendfile(written.fileno(), read.fileno(), None, _CHUNK):
+            pass
+
+
+def _write_all(descriptor: int, piece: bytes | bytearray | memoryview) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(descriptor, left) :]

@@ -1,0 +1,45 @@
+"""A scenario: values by reference go from the driver to all hosts, from one host to another, and survive its loss."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl import RhapsodyExecutor
+from rhapsody_parsl.errors import NodeLost
+from testing.waiting import until
+from tests.cluster import apps
+
+SIZE = 3_000_000
+HOSTS = ("vn1", "vn2", "vn3")
+
+
+def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float) -> Iterator[tuple[str, Any]]:
+    """Yield what is to be told; with `loses`, wait in between until the second host is lost."""
+    meeting = folder / "meeting"
+    meeting.mkdir()
+    given = executor.put(bytes(SIZE))
+    futures = [executor.submit(apps.taken, {}, given, str(meeting), 6) for _ in range(6)]
+    yield "taken", [future.result(patience) for future in futures]
+    keys = {"labels": ["vn2"], "result": "reference"}
+    first, second = (executor.submit(apps.kept, keys, SIZE).result(patience) for _ in range(2))
+    yield "driver", len(first.result())
+    yield "other", executor.submit(len, {"labels": ["vn3"]}, first).result(patience)
+    del given, futures, first
+    gc.collect()
+    until(lambda: all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
+    yield "dropped", [_names_on(executor, host) for host in HOSTS]
+    if loses:
+        yield "lose", None
+        until(lambda: _is_lost(executor), patience)
+        yield "survives", executor.submit(len, {"labels": ["vn3"]}, second).result(patience)
+
+
+def _names_on(executor: RhapsodyExecutor, host: str) -> list[str]:
+    names: list[str] = executor.submit(apps.names_here, {"labels": [host]}).result(20)
+    return names
+
+
+def _is_lost(executor: RhapsodyExecutor) -> bool:
+    """Whether the second host is."""
+    return isinstance(executor.submit(apps.where, {"labels": ["vn2"]}).exception(60), NodeLost)

@@ -1,0 +1,33 @@
+"""Values by reference over three hosts: once per host, gone from all when unneeded, there after a host's loss."""
+
+from collections import defaultdict
+
+import pytest
+
+from testing.vcluster.cluster import Cluster
+from tests.cluster.driver import Driver
+from tests.cluster.kept_values import HOSTS, SIZE
+
+
+@pytest.mark.parametrize(("way", "loses"), [("slurm", True), ("ssh", False)])
+def test_a_value_reaches_each_host_once_and_outlives_the_host_that_made_it(
+    cluster: Cluster, way: str, loses: bool
+) -> None:
+    """Over Slurm the driver is on another host than the pilot, over ssh on the same."""
+    with Driver(cluster, "references", way=way, loses=loses) as driver:
+        files = defaultdict(set)
+        for host, size, inodes in driver.hear("taken"):
+            assert (size, len(inodes)) == (SIZE, 1)
+            files[host].update(inodes)
+        assert {host: len(found) for host, found in files.items()} == dict.fromkeys(HOSTS, 1), "brought once"
+        assert driver.hear("driver") == SIZE
+        assert driver.hear("other") == SIZE
+        left = [set(names) for names in driver.hear("dropped")]
+        assert len(set.union(*left)) == 1, "what has been dropped is gone from all hosts"
+        if loses:
+            driver.hear("lose")
+            try:
+                cluster.kill("vn2")
+                assert driver.hear("survives") == SIZE
+            finally:
+                cluster.start("vn2")
