@@ -9,7 +9,7 @@ source tools/pythons.sh
 
 uv=$(realpath "$1")
 shift
-[ $# -gt 0 ] || set -- - mpi dragon globus dragon,mpi,globus
+[ $# -gt 0 ] || set -- - mpi dragon globus telemetry,mcp,openai dragon,mpi,globus
 root=$PWD folder=$PWD/build/package
 rm -rf "$folder"
 mkdir -p "$folder/tree"

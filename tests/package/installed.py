@@ -3,6 +3,7 @@
 python tests/package/installed.py EXTRAS        e.g. dragon,mpi; - for none. Not in the checkout, with no PYTHONPATH.
 """
 
+import importlib
 import platform
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from parsl import Config, bash_app, python_app
 
 import rhapsody_parsl
 from rhapsody_parsl import MPI, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, annotate
+
+_NEEDED = {"telemetry": "opentelemetry.sdk.trace", "mcp": "mcp.server.mcpserver", "openai": "openai"}
+"""What the package imports of an extra."""
 
 
 def square(x: int) -> int:
@@ -47,13 +51,18 @@ def main() -> None:
     dragon = "dragon" in extras and sys.version_info < (3, 13)  # later Pythons have no dragonhpc
     runtimes = [LocalRuntime(), *([DragonRuntime()] if dragon else []), *([MPIRuntime()] if "mpi" in extras else [])]
     tried = [runtime.name for runtime in runtimes]
-    with parsl.load(Config(executors=[RhapsodyExecutor(runtimes=runtimes)])):
+    executor = RhapsodyExecutor(runtimes=runtimes, telemetry="telemetry" in extras)
+    with parsl.load(Config(executors=[executor])):
         for runtime in ["dragon", "local"] if dragon else ["local"]:
             assert python_app(annotate({"runtime": runtime})(square))(7).result(timeout=60) == 49
         if "mpi" in extras:
             assert total(list(range(10))).result(timeout=60) == 45
             hello(stdout=("hello.txt", "w")).result(timeout=60)
             assert Path("hello.txt").read_text().count("Hello, World!") == 2
+    for extra in ("telemetry", "mcp", "openai"):
+        if extra in extras:
+            importlib.import_module(_NEEDED[extra])
+            tried.append(extra)
     if "globus" in extras:
         assert "usage" in ran("rhapsody-globus-compute-endpoint", "--help").lower()
         tried.append("globus")
