@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Loan
+from rhapsody_parsl.in_block.context import Loan
 from rhapsody_parsl.services.scaling import Scaling
 from testing.simulation import Simulation
 

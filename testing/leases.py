@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Loan, Placed
+from rhapsody_parsl.in_block.context import Loan, Placed
 
 __all__ = ("FakeLeases",)
 

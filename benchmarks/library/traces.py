@@ -45,7 +45,7 @@ def _later(owner: str, role: str, function: str, edge: Literal["begins", "ends"]
 _LISTENER, _LINE = "rhapsody_parsl.wire.stream:StreamListener.send", "rhapsody_parsl.wire.stream:StreamConnection.send"
 _SPOKE, _EXCHANGE = (
     "rhapsody_parsl.wire.channel:Spoke.receive",
-    "rhapsody_parsl.block.exchange:Exchange.send",
+    "rhapsody_parsl.in_block.exchange:Exchange.send",
 )
 
 _OUT = {

@@ -8,9 +8,9 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
-from rhapsody_parsl.block.context import Context
 from rhapsody_parsl.door.settings import NAME, DoorSettings
 from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services

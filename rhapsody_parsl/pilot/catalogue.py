@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from rhapsody_parsl import service_table
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Leases
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RuntimeUnavailable
+from rhapsody_parsl.in_block.context import Leases
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.runtime_table import load
 from rhapsody_parsl.runtimes.protocol import Context, Run, Runtime

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from rhapsody_parsl.block.context import Loan
+from rhapsody_parsl.in_block.context import Loan
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
 

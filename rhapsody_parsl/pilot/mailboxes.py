@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rhapsody_parsl.annotations.task_spec import MAILBOX, TaskSpec
-from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.errors import AgentLost, AgentNameTaken, NoAgent
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.nesting import Nesting
 from rhapsody_parsl.runtimes.deferred import Deferred

@@ -8,10 +8,10 @@ from typing import Literal
 import msgspec
 
 from rhapsody_parsl.agents.host import Host
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.messages import FromBackend, Quit, Ready

@@ -2,8 +2,8 @@
 
 import time
 
-from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.mailboxes import Mailboxes
 from rhapsody_parsl.pilot.streams import Streams

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Loan, Run
+from rhapsody_parsl.in_block.context import Loan, Run
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.instructions import Grant, Instruction

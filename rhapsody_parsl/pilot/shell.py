@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.annotations.task_spec import MAILBOX, TURN
-from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.block_end import VARIABLE
 from rhapsody_parsl.config import BlockConfig, decode_service
 from rhapsody_parsl.door.keeper import Door
 from rhapsody_parsl.door.tunnel import Tunnel
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts.changes import HostChanges
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.instructions import (

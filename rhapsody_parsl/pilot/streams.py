@@ -5,7 +5,7 @@ The reader of a task is the driver, or the process of the task that has submitte
 
 from collections.abc import Callable, Collection, Sequence
 
-from rhapsody_parsl.block.exchange import Peer
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.family import FIRST, Family
 from rhapsody_parsl.wire.messages import FromPilot
 from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More, Piece, Pieces

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from rhapsody_parsl.annotations.task_spec import TURN, TaskSpec, encode_spec
-from rhapsody_parsl.block.exchange import Peer
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Events, Run

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.words import KeepValues
-from rhapsody_parsl.block.exchange import Peer
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.data.wanted import Wanted
 from rhapsody_parsl.hosts import data_place
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.wire.messages import FromParent, FromPilot, OfValues, ToValues
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.value_messages import (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Context, Events, Node, Placed, Run
+from rhapsody_parsl.in_block.context import Context, Events, Node, Placed, Run
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Context", "Events", "Node", "Placed", "Run", "Runtime")

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from rhapsody_parsl.block.context import Placed
+from rhapsody_parsl.in_block.context import Placed
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.messages import ServiceFacts

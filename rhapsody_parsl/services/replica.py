@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Context, Loan, Placed, Run
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.in_block.context import Context, Loan, Placed, Run
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.services.process_group import ProcessGroup
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.restarts import Death, Restarts, Unexplained

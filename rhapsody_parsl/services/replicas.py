@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from rhapsody_parsl.block.context import Context, Leases, Loan
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.in_block.context import Context, Leases, Loan
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica

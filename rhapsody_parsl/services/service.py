@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-from rhapsody_parsl.block.context import Context, Leases
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.in_block.context import Context, Leases
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.service_config import stopped
 from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.listener import Listener

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from rhapsody_parsl.block.context import Context, Leases
-from rhapsody_parsl.block.exchange import Exchange
+from rhapsody_parsl.in_block.context import Context, Leases
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, FILE_VARIABLE
 from rhapsody_parsl.service_config import ServiceConfig, variable_of
 from rhapsody_parsl.services.front import Front, NoFront

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Context, Leases, Run
 from rhapsody_parsl.config import BlockConfig, DragonRuntime, LocalRuntime, MPIRuntime, RuntimeConfig, for_requests
+from rhapsody_parsl.in_block.context import Context, Leases, Run
 from rhapsody_parsl.pilot.catalogue import build, build_services
 from rhapsody_parsl.runtimes.protocol import Runtime
 from rhapsody_parsl.service_config import VLLMService

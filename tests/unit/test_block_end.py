@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from rhapsody_parsl import time_left
-from rhapsody_parsl.block.context import Context, Run
+from rhapsody_parsl.in_block.context import Context, Run
 from testing.nodes import make_node, make_spec
 
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost, RuntimeUnavailable
 from rhapsody_parsl.hosts import descriptors, guarded_ssh, limits
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.pythons import DRAGON_REMEDY, dragon_misfit
 from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.protocol import Context

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.process import log_tail
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.runtimes.dragon.partition import WORKERS, Partition, find_dragon
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, mode_of, worker_lost

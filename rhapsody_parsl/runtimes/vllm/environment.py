@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rhapsody_parsl.block.context import Context, Placed
-from rhapsody_parsl.block.gpus import shown_gpus
+from rhapsody_parsl.in_block.context import Context, Placed
+from rhapsody_parsl.in_block.gpus import shown_gpus
 from rhapsody_parsl.runtimes.vllm.adapters import adapter_environment
 from rhapsody_parsl.service_config import VLLMService
 

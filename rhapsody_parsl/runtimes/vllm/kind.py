@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from rhapsody_parsl.block.context import Context, Placed
+from rhapsody_parsl.in_block.context import Context, Placed
 from rhapsody_parsl.runtimes.vllm import preflight
 from rhapsody_parsl.runtimes.vllm.environment import process_environment
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings

@@ -9,8 +9,8 @@ import msgspec
 
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError
+from rhapsody_parsl.in_block.gpus import shown_gpus
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.local import LocalWorkers
 from rhapsody_parsl.runtimes.workers.prefetch import Prefetch

@@ -8,13 +8,13 @@ from typing import Any
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.remote_process import RemoteProcess
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import STARTUP_TIMEOUT
 from rhapsody_parsl.hosts.descendants import end_session
 from rhapsody_parsl.hosts.ending import how_ended
 from rhapsody_parsl.hosts.mark import mark_of
 from rhapsody_parsl.hosts.pace import Pace
 from rhapsody_parsl.hosts.process import guard_options, log_tail, of_guard, start_child, stopped
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, worker_lost
 from rhapsody_parsl.wire.messages import FromBackend, Mode, Ready, Task

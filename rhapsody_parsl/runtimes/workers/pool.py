@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.exchange import Exchange
-from rhapsody_parsl.block.gpus import shown_gpus
-from rhapsody_parsl.block.setting import setting_of, variables_of
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
 from rhapsody_parsl.hosts.mark import NONE, mark_of, take
+from rhapsody_parsl.in_block.exchange import Exchange
+from rhapsody_parsl.in_block.gpus import shown_gpus
+from rhapsody_parsl.in_block.setting import setting_of, variables_of
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.wire.messages import (
     Done,

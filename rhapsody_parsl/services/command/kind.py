@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from rhapsody_parsl.block.context import Context, Placed
-from rhapsody_parsl.block.gpus import shown_gpus
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.in_block.context import Context, Placed
+from rhapsody_parsl.in_block.gpus import shown_gpus
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.services.blanks import fill
 from rhapsody_parsl.services.command.settings import CommandSettings

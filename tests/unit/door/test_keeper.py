@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.block.context import Node
 from rhapsody_parsl.door.keeper import Door
+from rhapsody_parsl.in_block.context import Node
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService
 from rhapsody_parsl.services.protocol import Kind

@@ -2,7 +2,7 @@
 
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Loan
+from rhapsody_parsl.in_block.context import Loan
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.reservations import Reservations

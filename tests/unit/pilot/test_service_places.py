@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.block.context import Loan
+from rhapsody_parsl.in_block.context import Loan
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.service_config import CommandService, ServiceConfig

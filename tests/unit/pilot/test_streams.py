@@ -1,6 +1,6 @@
 from typing import Any
 
-from rhapsody_parsl.block.exchange import Peer
+from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.wire.messages import FromPilot

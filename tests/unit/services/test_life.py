@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.block.context import Placed
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.in_block.context import Placed
 from rhapsody_parsl.service_config import CommandService, VLLMService
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Death, Unexplained

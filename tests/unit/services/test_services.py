@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.block.context import Leases, Node, Placed
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.hosts.ending import Cause
+from rhapsody_parsl.in_block.context import Leases, Node, Placed
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, service
 from rhapsody_parsl.service_config import CommandService, ServiceConfig
 from rhapsody_parsl.services.protocol import Program

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rhapsody_parsl.block.gpus import GPU_VARIABLE
+from rhapsody_parsl.in_block.gpus import GPU_VARIABLE
 from rhapsody_parsl.runtimes.mpi.launch.groups import plan_of, prefix
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, places_of
 from rhapsody_parsl.runtimes.mpi.launch.preparation import forwarding, preparing

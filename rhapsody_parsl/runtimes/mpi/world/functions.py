@@ -5,9 +5,6 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from rhapsody_parsl.block.exchange import Exchange
-from rhapsody_parsl.block.gpus import shown_gpus
-from rhapsody_parsl.block.setting import setting_of, variables_of
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import (
     BackendFailed,
@@ -18,6 +15,9 @@ from rhapsody_parsl.errors import (
     WorkerLost,
 )
 from rhapsody_parsl.hosts.mark import NONE
+from rhapsody_parsl.in_block.exchange import Exchange
+from rhapsody_parsl.in_block.gpus import shown_gpus
+from rhapsody_parsl.in_block.setting import setting_of, variables_of
 from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.launch.prefix import environment

@@ -5,11 +5,11 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.hosts.mark import mark_of, take
 from rhapsody_parsl.hosts.process import Backend
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, Place, places_of
 from rhapsody_parsl.runtimes.mpi.world.gang import Member, Slot, gpus_in, members_of, pick, slots_of, slots_on
 from rhapsody_parsl.runtimes.mpi.world.job import Job

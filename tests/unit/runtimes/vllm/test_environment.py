@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.block.context import Node, Placed
+from rhapsody_parsl.in_block.context import Node, Placed
 from rhapsody_parsl.runtimes.vllm.environment import process_environment, thread_groups
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.wire.leases import Share

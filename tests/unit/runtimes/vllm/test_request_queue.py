@@ -12,9 +12,9 @@ import pytest
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.context import Context, Leases, Node
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.in_block.context import Context, Leases, Node
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind, root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rhapsody_parsl.block.context import Node, Placed
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.in_block.context import Node, Placed
 from rhapsody_parsl.ready_word import function_in, way_of
 from rhapsody_parsl.service_config import CommandService
 from rhapsody_parsl.services.command.kind import CommandKind

@@ -11,9 +11,9 @@ import pytest
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.starter import Starter
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.block.exchange import Exchange
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import MPIRuntime
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World

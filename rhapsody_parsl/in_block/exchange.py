@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 import msgspec
 
 from rhapsody_parsl.agents.host import Host
-from rhapsody_parsl.block.context import Context
+from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.malformed import MalformedFrame

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rhapsody_parsl.block.context import Node
+from rhapsody_parsl.in_block.context import Node
 
 __all__ = ("GPU_VARIABLE", "shown_gpus")
 

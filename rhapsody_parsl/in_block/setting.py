@@ -1,6 +1,6 @@
 """What a run's policy says of where its tasks run."""
 
-from rhapsody_parsl.block.context import Context, Run
+from rhapsody_parsl.in_block.context import Context, Run
 from rhapsody_parsl.wire.messages import Setting
 
 __all__ = ("SANDBOXES", "setting_of", "variables_of")

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from rhapsody_parsl.block.exchange import Exchange
+from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import Exited, Returned
 from testing.nodes import make_context, make_node
