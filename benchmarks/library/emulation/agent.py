@@ -9,7 +9,7 @@ from benchmarks.library.emulation.workers import Delay, Workers
 from rhapsody_parsl.agents.agent import NodeAgent
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
-from rhapsody_parsl.agents.words import Environment, Settings, ToAgent
+from rhapsody_parsl.agents.words import Environment, KeepValues, Settings, ToAgent
 
 __all__ = ("EmulatedAgent", "share_threads")
 
@@ -55,5 +55,5 @@ class EmulatedAgent(NodeAgent):
             socket.connect(address)
 
     def _do(self, order: ToAgent, frames: list[bytes]) -> None:
-        if not isinstance(order, Environment):
+        if not isinstance(order, Environment | KeepValues):
             super()._do(order, frames)

@@ -179,7 +179,7 @@ class Workers:
 
     # --- in the place of the relay -------------------------------------------------------------------------------
 
-    def open(self, exchange: str, after: str = "") -> None:
+    def open(self, exchange: str, after: str = "", *, tells_left: bool = False) -> None:
         """All may speak everywhere."""
 
     def tell(self, _exchange: str, peer: str, frames: Sequence[bytes]) -> None:

@@ -118,7 +118,7 @@ def test_all_of_a_step_that_is_killed_come_back_by_another(tmp_path: Path) -> No
         step.kill()
         await asyncio.to_thread(until, lambda: len(changes) == 6, 30)
         await back(hosts)
-        assert len(carriers()) == 1
+        await asyncio.to_thread(until, lambda: len(carriers()) == 1, 30)
 
     with_hosts(tmp_path, launcher(copies=True), story, changes)
     assert sorted(name for name, problem in changes if not problem) == ["n1", "n2", "n3"]
@@ -136,7 +136,7 @@ def test_most_of_a_step_that_are_lost_come_back_by_another(tmp_path: Path) -> No
         await asyncio.to_thread(until, lambda: len(changes) == 4, 30)
         await back(hosts)
         (other,) = (carrier for carrier in carriers() if carrier != step)
-        assert other.cmdline()[3] == "n1,n3"
+        assert sorted(other.cmdline()[3].split(",")) == ["n1", "n3"]
 
     with_hosts(tmp_path, launcher(copies=True), story, changes, threshold=1.0)
 

@@ -82,10 +82,10 @@ def test_without_it_nothing_is_elsewhere() -> None:
 
 
 def test_of_folders_within_each_other_the_inner_one_counts() -> None:
-    moved = {"/opt/conda": "/l/base", "/opt/conda/envs/x": "/l/env"}
-    assert staging.there("/opt/conda/envs/x/bin/python", moved) == "/l/env/bin/python"
-    assert staging.there("/opt/conda/bin/python", moved) == "/l/base/bin/python"
-    assert staging.there("/opt/conda2", moved) == "/opt/conda2"
+    moved = {"/conda/base": "/l/base", "/conda/base/envs/x": "/l/env"}
+    assert staging.there("/conda/base/envs/x/bin/python", moved) == "/l/env/bin/python"
+    assert staging.there("/conda/base/bin/python", moved) == "/l/base/bin/python"
+    assert staging.there("/conda/base2", moved) == "/conda/base2"
 
 
 def test_an_archive_that_is_none_is_told(tmp_path: Path) -> None:
