@@ -65,7 +65,8 @@ def test_an_unknown_kind_from_a_newer_peer_keeps_its_facts() -> None:
 
 def test_two_kinds() -> None:
     lost = {kind.__name__ for kind in KINDS if issubclass(kind, LostTask)}
-    assert lost == {"AgentLost", "LostTask", "WorkerLost", "RuntimeLost", "NodeLost", "BlockLost", "BlockExpired"}
+    of_blocks = {"WorkerLost", "RuntimeLost", "NodeLost", "BlockLost", "BlockExpired"}
+    assert lost == {"AgentLost", "DataLost", "LostTask", *of_blocks}
     assert all(str(make(kind)) for kind in KINDS)
 
 
