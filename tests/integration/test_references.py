@@ -53,8 +53,11 @@ def files(executor: RhapsodyExecutor) -> set[str]:
 
 
 def left_nothing(executor: RhapsodyExecutor) -> None:
-    gc.collect()
-    until(lambda: not files(executor) and not executor.references(), 5)
+    def nothing() -> bool:
+        gc.collect()  # each time: a thread of Parsl's may hold the ring of a future for a moment longer
+        return not files(executor) and not executor.references()
+
+    until(nothing, 10)
 
 
 @pytest.mark.parametrize("way", EACH_WAY)
