@@ -26,8 +26,7 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     yield "driver", len(first.result())
     yield "other", executor.submit(len, {"labels": ["vn3"]}, first).result(patience)
     del given, futures, first
-    gc.collect()
-    until(lambda: all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
+    until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield "dropped", [_names_on(executor, host) for host in HOSTS]
     if loses:
         yield "lose", None
