@@ -27,6 +27,8 @@ GRACE = 10.0
 _PR_SET_CHILD_SUBREAPER = 36
 _OTHERS = ("pymp-", "torchinductor_")
 """What HighThroughputExecutor's manager leaves when it is killed, and torch's cache."""
+_PROBE = b"blat"
+"""What `tempfile` writes into a file, to see whether it may; a process that is killed in that moment leaves it."""
 
 
 class LeakError(AssertionError):
@@ -170,7 +172,14 @@ def _lost_entries(folder: Path, before: Iterable[str], strays: Iterable[psutil.P
         ours = {os.getpid(), *(process.pid for process in strays)}
         for pid in set(psutil.pids()) - ours:
             new -= _held(pid, folder)
-    return [folder / name for name in sorted(new)]
+    return [folder / name for name in sorted(new) if not _is_probe(folder / name)]
+
+
+def _is_probe(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == len(_PROBE) and path.read_bytes() == _PROBE
+    except OSError:
+        return False
 
 
 def _held(pid: int, folder: Path) -> set[str]:

@@ -320,18 +320,3 @@ def test_launched_ranks_find_the_end_of_their_input(given: str, said: list[str],
     out = tmp_path / "out"
     assert launch(f"< {tmp_path / 'in'}" if given else "", stdout=str(out)).result(TIMEOUT) == 0
     assert sorted(out.read_text().split()) == said
-
-
-def test_launches_above_the_limit_wait_and_functions_do_not(tmp_path: Path) -> None:
-    @bash_app
-    @annotate(MPI(ranks=1))
-    def launch(number: int, folder: str, stdout: str = "") -> str:
-        alone = f"mkdir {folder}/turn && sleep 0.2 && rmdir {folder}/turn"  # a folder that is there cannot be made
-        return f"$PARSL_MPI_PREFIX sh -c '{alone} && echo {number}'"
-
-    with loaded(tmp_path / "run", max_launches=1):
-        outs = [tmp_path / f"out{number}" for number in range(4)]
-        futures = [launch(number, str(tmp_path), stdout=str(out)) for number, out in enumerate(outs)]
-        assert python_app(total)(1).result(TIMEOUT) == 2
-        assert [future.result(TIMEOUT) for future in futures] == [0, 0, 0, 0]
-    assert [out.read_text() for out in outs] == ["0\n", "1\n", "2\n", "3\n"]

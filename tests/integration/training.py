@@ -73,3 +73,5 @@ if __name__ == "__main__":
     said = step()
     if os.environ["RANK"] == "0":
         sys.stdout.write(f"{said}\n")
+        sys.stdout.flush()
+    os._exit(0)  # a thread of torch's may abort the process while Python leaves

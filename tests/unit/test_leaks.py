@@ -82,6 +82,14 @@ def test_a_file_for_a_while_is_caught() -> None:
     os.rmdir(folder)
 
 
+def test_what_python_tries_the_folder_with_is_no_leak() -> None:
+    """A process that is killed while it asks for the folder leaves that."""
+    with watch(grace=0.2):
+        probe = Path(tempfile.gettempdir(), "14k4dxz6")
+        probe.write_bytes(b"blat")
+    probe.unlink()
+
+
 def test_port_of_a_process_is_caught(python: Start) -> None:
     with pytest.raises(LeakError) as caught, watch(grace=0.2):
         port = read_line(python(LISTEN))
