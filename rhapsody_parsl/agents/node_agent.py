@@ -142,8 +142,7 @@ def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> No
         _say(host, f"{problem}; set TMPDIR to a folder that every host has", left=True)
         return
     guard.adopt_orphans()
-    folder.sweep(private)
-    folder.sweep(data_place.memory_of(private))
+    data_place.sweep(private)
     held = folder.hold(private)
     folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
     try:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 
 from rhapsody_parsl.doctor.finding import Finding
-from rhapsody_parsl.hosts import folder, leftovers
+from rhapsody_parsl.hosts import data_place, leftovers
 
 __all__ = ("left_behind", "removed")
 
@@ -21,7 +21,7 @@ def left_behind() -> Iterator[Finding]:
 def removed() -> Iterator[Finding]:
     """Remove it, and yield what has gone and what stays."""
     before = _unused()
-    folder.sweep(os.path.join(tempfile.gettempdir(), "any"))
+    data_place.sweep(os.path.join(tempfile.gettempdir(), "any"))
     after = _unused()
     gone = len(before) - len(after)
     yield Finding(area="left by dead runs", what="removed", said=f"{gone} of {len(before)}")
@@ -30,8 +30,10 @@ def removed() -> Iterator[Finding]:
 
 
 def _unused() -> list[str]:
-    pattern = os.path.join(glob.escape(tempfile.gettempdir()), f"rhapsody-{os.getuid()}-*")
-    return [*leftovers.unused_folders(glob.glob(pattern)), *leftovers.unused_memory()]
+    places = (tempfile.gettempdir(), os.path.dirname(data_place.memory_of("any")))
+    patterns = [os.path.join(glob.escape(place), f"rhapsody-{os.getuid()}-*") for place in places]
+    folders = [found for pattern in patterns for found in glob.glob(pattern)]
+    return [*leftovers.unused_folders(folders), *leftovers.unused_memory()]
 
 
 def _finding(paths: list[str], remedy: str) -> Finding:

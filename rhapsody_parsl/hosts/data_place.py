@@ -8,7 +8,7 @@ import os
 from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.hosts.data_files import Place
 
-__all__ = ("budget_of", "close", "memory_of", "open_place")
+__all__ = ("budget_of", "close", "memory_of", "open_place", "sweep")
 
 _SHARE = 0.25
 """Of a host's shared memory, that values may take unless the user says otherwise."""
@@ -58,3 +58,9 @@ def open_place(private: str, token: str, writer: str, wish: int, *, where: str, 
 def close(private: str) -> None:
     """Remove the values of a place; idempotent. What lies in the private folder goes with that."""
     leftovers.remove_tree(memory_of(private))
+
+
+def sweep(private: str) -> None:
+    """Remove the private folders beside this one that nobody holds, and the places for values of such."""
+    folder.sweep(private)
+    folder.sweep(memory_of(private))

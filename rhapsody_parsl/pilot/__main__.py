@@ -51,7 +51,7 @@ def _serve(config: Path, block: str, private: str) -> None:
 
 def _become_guard(config: Path) -> None:
     os.environ[_FOLDER] = private = folder.make_for_sockets()
-    folder.sweep(private)
+    data_place.sweep(private)
     told = json.loads(config.read_bytes())  # without the import of any runtime
     command = [_python(told, private), "-m", "rhapsody_parsl.pilot", *sys.argv[1:]]
     held = folder.hold(private)

@@ -50,3 +50,15 @@ def test_the_budget_is_a_part_of_the_host_or_what_the_user_says(tmp_path: Path) 
     assert data_place.budget_of(str(tmp_path), 7) == 7
     assert data_place.budget_of("", -1) == 0
     assert data_place.budget_of(str(tmp_path), -1) == int(host.f_blocks * host.f_frsize / 4)
+
+
+def test_what_a_killed_block_left_goes_with_the_next_one(private: str, tmp_path: Path) -> None:
+    """Slurm kills all of a job that it puts back into its queue, what stands over the pilot too."""
+    os.chmod(private, 0o700)
+    left = tmp_path / "memory" / f"rhapsody-{os.getuid()}-y-values"
+    left.mkdir(mode=0o700)
+    (left / "value").touch()
+    data_place.open_place(private, "token", "3", 1000, where="", role="host")
+    data_place.sweep(private)
+    assert not left.exists()
+    assert os.path.exists(data_place.memory_of(private)), "it is held"
