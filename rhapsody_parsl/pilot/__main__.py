@@ -58,8 +58,7 @@ def _become_guard(config: Path) -> None:
     os.set_inheritable(held, True)  # across the exec; the guard takes it from there
     options = ["--grace", "20", "--held", str(held), "--sweep", glob.escape(private)]
     options += ["--sweep", glob.escape(data_place.memory_of(private))]
-    stated = json.loads(config.read_bytes())  # without the import of any runtime
-    for drivers in filter(None, (stated["shared_folder"], stated["values"][1])):
+    for drivers in filter(None, (told["shared_folder"], told["values"][1])):
         options += ["--sweep", glob.escape(drivers)]  # does nothing while the driver lives, who holds it
     argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell

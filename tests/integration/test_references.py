@@ -1,6 +1,7 @@
 """Data by reference: values stay on their host, arrays are read in place, and nothing is left that nobody needs."""
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -31,6 +32,16 @@ WAYS: dict[str, dict[str, Any]] = {
     "dragon": {"runtime": "dragon"},
 }
 EACH_WAY = [pytest.param(way, id=way, marks=[pytest.mark.dragon] * (way == "dragon")) for way in WAYS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_debug() -> Iterator[None]:
+    """Pytest keeps what Parsl logs for debugging, once another test has turned that on; it has futures in it."""
+    logger = logging.getLogger("parsl")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture(scope="module")
