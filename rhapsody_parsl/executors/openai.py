@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.front_door import HOST
 from rhapsody_parsl.executors.openai_keys import OpenAIKeys
+from rhapsody_parsl.executors.running import not_running
 from rhapsody_parsl.executors.services import ExecutorServices
 from rhapsody_parsl.executors.standalone import Standalone
 
@@ -42,7 +43,7 @@ class WithFrontDoor(Standalone):
             RhapsodyError: The executor is not running, has no model, or the port is taken.
         """
         if self._link is None or self._closed:
-            raise RhapsodyError("The executor is not running: start it first, or use it in a `with` block.")
+            raise not_running()
         if not any(service.takes_requests for service in self.services.configs):
             raise RhapsodyError("This executor has no model: give it one with services=[VLLMService(...)].")
         try:

@@ -13,6 +13,7 @@ from rhapsody_parsl.config import encode_service
 from rhapsody_parsl.errors import InvalidTask, RhapsodyError, ServiceNotFound, ServiceNotReady
 from rhapsody_parsl.executors.admission import Admission
 from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.executors.running import not_running
 from rhapsody_parsl.executors.service_handle import ServiceHandle
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.service_config import ServiceConfig, check_services, stopped
@@ -180,7 +181,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
             ServiceNotReady: It is not so in time.
         """
         if self._line is None:
-            raise RhapsodyError("The executor is not running: start it first, or use it in a `with` block.")
+            raise not_running()
         if not self._line.wait_for(condition, timeout):
             raise ServiceNotReady(name, "timeout", timeout or 0.0, _told(self[name].status()))
 

@@ -12,9 +12,10 @@ from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.data.book import Entry
 from rhapsody_parsl.data.reference import Ref, packed
-from rhapsody_parsl.errors import RhapsodyError, Unwritable
+from rhapsody_parsl.errors import Unwritable
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.references import References
+from rhapsody_parsl.executors.running import not_running
 from rhapsody_parsl.executors.told import Told
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.wire.messages import FromValues, ToValues
@@ -66,7 +67,7 @@ class WithReferences(Told):
 
     def _running_values(self) -> References:
         if self._values is None or self._closed:
-            raise RhapsodyError("The executor is not running: start it first, or use it in a `with` block.")
+            raise not_running()
         return self._values
 
     def _open_values(self) -> None:
