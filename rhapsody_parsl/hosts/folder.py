@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from rhapsody_parsl.hosts import leftovers
 
-__all__ = ("hold", "make", "make_for_sockets", "sweep", "take", "write_private")
+__all__ = ("hold", "make", "make_for_sockets", "places", "sweep", "take", "write_private")
 
 _TAKEN_WITHIN = 30.0
 """Seconds that an owner before us may take to leave."""
@@ -66,7 +66,7 @@ def make_for_sockets() -> str:
         OSError: It can be made nowhere.
     """
     problem = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    for place in _places():
+    for place in places():
         try:
             return make(place)
         except OSError as why:
@@ -76,7 +76,7 @@ def make_for_sockets() -> str:
     raise OSError(problem.errno, f"no place for the block's private folder among {tried}: {problem}; {remedy}")
 
 
-def _places() -> Iterator[str]:
+def places() -> Iterator[str]:
     """Yield where a folder may be made whose sockets have a short path, the best first."""
     from tempfile import gettempdir  # noqa: PLC0415 - takes longer to import than all else here
 

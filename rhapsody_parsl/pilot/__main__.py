@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import faulthandler
 import glob
 import json
@@ -19,6 +20,8 @@ from rhapsody_parsl.hosts import data_place, folder, guard, leftovers, limits, s
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
+_SECOND = "RHAPSODY_PILOT_SECOND"
+"""The process that removes it if the guard is killed before the pilot can do so."""
 
 
 def main() -> None:
@@ -39,6 +42,8 @@ def main() -> None:
 def _serve(config: Path, block: str, private: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("the block was told to end before it had begun"))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the guard blocked it until somebody takes it
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(os.environ.pop(_SECOND)), signal.SIGKILL)  # whatever kills the guard now, we remove the folder
     faulthandler.enable()
     if sys.version_info < (3, 12):
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # later ones do so; others take a thread for each child
@@ -50,6 +55,7 @@ def _serve(config: Path, block: str, private: str) -> None:
 
 
 def _become_guard(config: Path) -> None:
+    os.environ[_SECOND] = str(_second_sweeper())
     os.environ[_FOLDER] = private = folder.make_for_sockets()
     data_place.sweep(private)
     told = json.loads(config.read_bytes())  # without the import of any runtime
@@ -62,6 +68,24 @@ def _become_guard(config: Path) -> None:
         options += ["--sweep", glob.escape(drivers)]  # does nothing while the driver lives, who holds it
     argv = [sys.executable, "-I", "-S", guard.__file__, *options, "--", *command]
     os.execv(sys.executable, argv)  # noqa: S606 - arguments of our own, no shell
+
+
+def _second_sweeper() -> int:
+    """Start who does at our end what the next block on this host would do; return its process id."""
+    ours = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    second = os.fork()
+    if second:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return second
+    try:
+        guard.leave_with_parent()
+        while os.getppid() == ours:
+            signal.sigtimedwait([signal.SIGTERM], 5)
+        for place in folder.places():
+            data_place.sweep(os.path.join(place, "none"))
+    finally:
+        os._exit(0)
 
 
 def _python(told: dict[str, Any], private: str) -> str:

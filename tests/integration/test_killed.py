@@ -109,7 +109,7 @@ def test_nothing_is_left(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.3])  # before there is a pilot below it, and after that
 def test_nothing_is_left_of_a_block_whose_guard_is_killed_as_it_starts(delay: float) -> None:
     provider = LocalProvider(init_blocks=1, max_blocks=1)
     executor = RhapsodyExecutor(label="killed", runtimes=[LocalRuntime()], cores_per_node=2, provider=provider)
