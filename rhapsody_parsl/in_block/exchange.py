@@ -6,6 +6,7 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
+from rhapsody_parsl.agents.cutting import SMALLEST_PIECE
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.wire.channel import Hub
@@ -114,7 +115,7 @@ class Exchange:
         elif host and isinstance(message, ChildrenEnded):
             message = ChildrenEnded([_taken(result) for result in message.results])
         if host:
-            host.send(self._name, peer, encode(message))
+            host.send(self._name, peer, encode(message, SMALLEST_PIECE))
         elif self._near:
             self._near.send(peer, message)
 
