@@ -24,7 +24,7 @@ from testing.fake_openai import COMMAND
 from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
-from tests.cluster import apps, kept_values
+from tests.cluster import apps, far_payloads, kept_values
 from tests.cluster.block import PATIENCE, block, tell
 from tests.integration import counting, parents
 from tests.integration import training as trained
@@ -103,6 +103,13 @@ def references(folder: Path, way: str = "slurm", loses: bool = False) -> None:
     """Values by reference over three hosts."""
     with block(folder, ["local"], way=way) as executor:
         for event, value in kept_values.told(executor, folder, loses, PATIENCE):
+            tell(event, value)
+
+
+def payloads(folder: Path, way: str = "ssh") -> None:
+    """Large arguments and results on hosts that are not the driver's."""
+    with block(folder, ["local"], way=way) as executor:
+        for event, value in far_payloads.told(executor, folder, PATIENCE):
             tell(event, value)
 
 
