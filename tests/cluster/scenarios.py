@@ -106,13 +106,6 @@ def references(folder: Path, way: str = "slurm", loses: bool = False) -> None:
             tell(event, value)
 
 
-def payloads(folder: Path, way: str = "ssh") -> None:
-    """Large arguments and results on hosts that are not the driver's."""
-    with block(folder, ["local"], way=way) as executor:
-        for event, value in far_payloads.told(executor, folder, PATIENCE):
-            tell(event, value)
-
-
 def crowd(folder: Path, cores: int, nodes: int = 3, variables: str = "") -> None:
     """A worker on each of many declared cores of each node, all at once."""
     options = {"executor": {"cores_per_node": cores, "heartbeat_threshold": 30}, "variables": variables}
@@ -396,7 +389,7 @@ def hold(folder: Path, runtimes: list[str], way: str = "slurm", span: int = 1, m
 
 def main(arguments: list[str]) -> None:
     name, folder, options = arguments
-    globals()[name](Path(folder), **json.loads(options))
+    (globals() | vars(far_payloads))[name](Path(folder), **json.loads(options))
 
 
 if __name__ == "__main__":

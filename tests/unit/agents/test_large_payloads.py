@@ -96,7 +96,7 @@ def test_results_are_read_and_removed(payloads: LargePayloads, memory: str, mess
     folder = folder_of(memory, "workers", "w1")
     said = message("name" if message is Answered else 1, [deliver(result, folder) for result in results])
     assert len(files(memory)) == 1
-    assert _of.decode(payloads.of("w1", encode(said))).results == results  # type: ignore[union-attr]
+    assert _of.decode(payloads.of("w1", encode(said))).results == results  # type: ignore[union-attr]  # one of these
     assert files(memory) == []
 
 
@@ -180,7 +180,7 @@ class Worker:
     @property
     def results(self) -> list[Any]:
         done = [message for message in self.said if isinstance(message, Done)]
-        return [open_value(result.payload) for message in done for result in message.results]  # type: ignore[arg-type]
+        return [open_value(result.payload) for message in done for result in message.results]  # type: ignore[arg-type]  # bytes
 
     async def until(self, condition: Callable[[], Any]) -> None:
         await asyncio.to_thread(until, condition, 20)

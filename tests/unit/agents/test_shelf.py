@@ -157,7 +157,7 @@ class Reader:
 
     async def got(self, *tasks: Task) -> None:
         await self._until_said(1 + len(tasks))
-        sums = [int(hashlib.sha256(task.payload).hexdigest()[:8], 16) for task in tasks]  # type: ignore[arg-type]
+        sums = [int(hashlib.sha256(task.payload).hexdigest()[:8], 16) for task in tasks]  # type: ignore[arg-type]  # bytes
         assert [said.run for said in self._said[1:]] == sums
 
     async def _until_said(self, count: int) -> None:
