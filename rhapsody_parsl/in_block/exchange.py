@@ -108,21 +108,23 @@ class Exchange:
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Shared payloads stay on this host."""
         if host := self._far.get(peer):
-            host.send(self._name, peer, encode(self._for_far(peer, message), SMALLEST_PIECE))
+            self._send_far(host, peer, message)
         elif self._near:
             if isinstance(message, Work | Deliver):
                 message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
             self._near.send(peer, message)
 
-    def _for_far(self, peer: str, message: ToBackend) -> ToBackend:
-        """Return a message for a peer on another host: with its payloads, and where large ones lie there."""
+    def _send_far(self, host: Host, peer: str, message: ToBackend) -> None:
+        """Send to a peer on another host: with the payloads, and where large ones lie there."""
         if isinstance(message, Work | Deliver):
             folder = folder_of(self._payloads, self._name, peer)
             tasks = [deliver(task, "") for task in message.tasks]
-            return msgspec.structs.replace(message, tasks=tasks, shared_folder=folder)
+            told = msgspec.structs.replace(message, tasks=tasks, shared_folder=folder)
+            host.send_tasks(self._name, peer, encode(told, SMALLEST_PIECE))
+            return
         if isinstance(message, ChildrenEnded):
-            return ChildrenEnded([moved(result) for result in message.results])
-        return message
+            message = ChildrenEnded([moved(result) for result in message.results])
+        host.send(self._name, peer, encode(message))
 
     def host_of(self, peer: str) -> Host | None:
         """Return where a peer is that has spoken; None on this host."""

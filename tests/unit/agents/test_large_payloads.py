@@ -172,7 +172,7 @@ class Worker:
     def feed(self, *calls: bytes, run: int = 1) -> None:
         tasks = [Task(number, b"", call) for number, call in enumerate(calls, 1)]
         where = folder_of(self._place, "workers", "w1")
-        self.host.send("workers", "w1", encode(Work(run, "call", (), {}, tasks, shared_folder=where)))
+        self.host.send_tasks("workers", "w1", encode(Work(run, "call", (), {}, tasks, shared_folder=where)))
 
     def files(self) -> list[str]:
         return files(self._place)

@@ -153,7 +153,7 @@ class Reader:
 
     def send(self, *tasks: Task) -> None:
         for task in tasks:
-            self._host.send("readers", "reader", encode(Work(1, "call", (), {}, [task]), SMALLEST_PIECE))
+            self._host.send_tasks("readers", "reader", encode(Work(1, "call", (), {}, [task]), SMALLEST_PIECE))
 
     async def got(self, *tasks: Task) -> None:
         await self._until_said(1 + len(tasks))
