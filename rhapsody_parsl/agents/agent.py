@@ -23,7 +23,9 @@ from rhapsody_parsl.agents.gauge import Gauge
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
+from rhapsody_parsl.agents.shelf import Shelf, restored
 from rhapsody_parsl.agents.words import (
+    Abridged,
     Begun,
     DropValues,
     Ended,
@@ -82,6 +84,7 @@ class NodeAgent:
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
         self._values: DataFiles | None = None
+        self._shelf: Shelf[bytes] = Shelf()
         self._connection = AsyncTcpConnection(
             settings.address,
             settings.name,
@@ -149,7 +152,8 @@ class NodeAgent:
     def _do(self, order: ToAgent, frames: list[bytes]) -> None:
         match order:
             case Relayed(exchange=exchange, peer=peer):
-                self._relay.tell(exchange, peer, frames)
+                whole = restored(order, frames, self._shelf) if isinstance(order, Abridged) else frames
+                self._relay.tell(exchange, peer, whole)
             case Start():
                 self._processes.start(order)
             case Release(number=number) | Kill(number=number):

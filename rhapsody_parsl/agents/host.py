@@ -10,6 +10,7 @@ from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import AgentListener
 from rhapsody_parsl.agents.remote_process import RemoteProcess
+from rhapsody_parsl.agents.shelf import Abridger
 from rhapsody_parsl.agents.starter import Carry, Starter
 from rhapsody_parsl.agents.words import (
     Begun,
@@ -70,6 +71,7 @@ class Host:
         self._starter, self.listener = starter, listener
         self._carrier: Carried | None = None
         self._line: Line[FromAgent] | None = None
+        self._abridger = Abridger(listener.repeats)
         self._exchanges: dict[str, Heard] = {}
         self._opened: list[Open] = []
         self._keep: KeepValues | None = None
@@ -179,6 +181,13 @@ class Host:
         if self._line and self.up:
             self._line.relay(exchange, peer, frames)
 
+    def send_tasks(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
+        """Send a message whose payloads may be equal to others', in part."""
+        if len(frames) == 1:
+            self.send(exchange, peer, frames)
+        elif self._line and self.up:
+            self._line.send(*self._abridger.abridged(exchange, peer, frames))
+
     def hang_up(self, exchange: str, peer: str) -> None:
         """Hear a process no more: what it said was no message."""
         self._tell(HangUp(exchange, peer))
@@ -223,6 +232,7 @@ class Host:
         """Start a node agent and wait for its first word; return whether another way may do better."""
         self.problem, self._gone = "", asyncio.Event()
         self._line, name = self.listener.expect(self.name, self._hear, self._end)
+        self._abridger = Abridger(self.listener.repeats)  # the agent that comes has nothing yet
         try:
             self._carrier = carried = await carry(self.name, name)
         except OSError as problem:

@@ -9,6 +9,7 @@ from itertools import count
 import msgspec
 
 from rhapsody_parsl.agents.line import Line
+from rhapsody_parsl.agents.shelf import Repeats
 from rhapsody_parsl.agents.words import FromAgent, Settings
 from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.wire.curve import Keys
@@ -37,6 +38,7 @@ class AgentListener:
 
     Attributes:
         hello_within: Seconds that an agent may take to come.
+        repeats: Pieces of payloads that were sent to any agent.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class AgentListener:
         self._use_every = use_every
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
+        self.repeats = Repeats()
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
         self._listener = TcpListener(

@@ -1,10 +1,15 @@
-"""The sockets on which the processes of a host speak, as on the pilot's own; what they say goes on unopened."""
+"""The sockets on which the processes of a host speak, as on the pilot's own; what they say goes on unopened.
+
+Large payloads lie in the host's memory between the processes and us.
+"""
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
+from rhapsody_parsl.agents.large_payloads import LargePayloads
+from rhapsody_parsl.hosts.data_place import payloads_of
 from rhapsody_parsl.wire.stream import StreamListener
 
 __all__ = ("Relay",)
@@ -24,6 +29,7 @@ class Relay:
     ) -> None:
         self._folder, self._say, self._left = folder, say, left
         self._exchanges: dict[str, StreamListener] = {}
+        self._payloads: dict[str, LargePayloads] = {}
 
     def open(self, exchange: str, after: str = "", *, tells_left: bool = False) -> None:
         """Let processes speak there; idempotent.
@@ -37,15 +43,16 @@ class Relay:
             OSError: The socket cannot be made.
         """
         if exchange not in self._exchanges:
+            self._payloads[exchange] = LargePayloads(payloads_of(self._folder), exchange)
             path = os.path.join(self._folder, exchange)
-            say = partial(self._say_after, after, exchange) if after else partial(self._say, exchange)
-            ended = partial(self._left, exchange) if tells_left else None
+            say = partial(self._say_after, after, exchange) if after else partial(self._take, exchange)
+            ended = partial(self._ended, exchange, tells_left)
             self._exchanges[exchange] = StreamListener(path, say, asyncio.get_running_loop(), ended=ended)
 
-    def tell(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
+    def tell(self, exchange: str, peer: str, frames: list[bytes]) -> None:
         """Send a message to a process; one that is gone gets nothing."""
         if listener := self._exchanges.get(exchange):
-            listener.send(peer, frames)
+            listener.send(peer, self._payloads[exchange].to(peer, frames))
 
     def hang_up(self, exchange: str, peer: str) -> None:
         """Hear a process no more."""
@@ -65,7 +72,15 @@ class Relay:
     def _say_after(self, after: str, exchange: str, peer: str, frames: list[bytes]) -> None:
         if listener := self._exchanges.get(after):
             listener.drain()
-        self._say(exchange, peer, frames)
+        self._take(exchange, peer, frames)
+
+    def _take(self, exchange: str, peer: str, frames: list[bytes]) -> None:
+        self._say(exchange, peer, self._payloads[exchange].of(peer, frames))
+
+    def _ended(self, exchange: str, tells_left: bool, peer: str) -> None:
+        self._payloads[exchange].left(peer)
+        if tells_left:
+            self._left(exchange, peer)
 
     def close(self) -> None:
         """Hang up on everybody; idempotent."""

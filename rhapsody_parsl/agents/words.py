@@ -6,6 +6,7 @@ from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.hosts.use import HostUse
 
 __all__ = (
+    "Abridged",
     "Begun",
     "DropValues",
     "Ended",
@@ -18,6 +19,7 @@ __all__ = (
     "Leave",
     "Left",
     "Open",
+    "Piece",
     "Relayed",
     "Release",
     "Settings",
@@ -71,6 +73,28 @@ class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
     peer: str
     frames: int
     more: bool = False
+
+
+class Piece(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A piece of a frame, see `shelf`.
+
+    Attributes:
+        name: Under which the agent keeps it; b"" for one that it does not keep.
+        comes: Whether it comes with the message; else it is there.
+    """
+
+    name: bytes = b""
+    comes: bool = True
+
+
+class Abridged(Relayed, tag="abridged", array_like=True, frozen=True):
+    """A message to a process of which the agent has some pieces.
+
+    Attributes:
+        plan: The pieces of each frame but the first, which comes whole.
+    """
+
+    plan: list[list[Piece]] = []
 
 
 class Open(msgspec.Struct, tag="open", array_like=True, frozen=True):
@@ -196,5 +220,5 @@ class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
     use: HostUse
 
 
-ToAgent = Relayed | Open | HangUp | Environment | Start | Release | Kill | Leave | KeepValues | DropValues
+ToAgent = Relayed | Abridged | Open | HangUp | Environment | Start | Release | Kill | Leave | KeepValues | DropValues
 FromAgent = Relayed | Hello | Begun | Ended | Left | Uses

@@ -1,4 +1,4 @@
-"""A place for values on a host whose memory the driver does not see; standard library only.
+"""A place for values and large payloads on a host whose memory the driver does not see; standard library only.
 
 It is known from the private folder of the host. So whoever sweeps that, sweeps this too.
 """
@@ -8,7 +8,7 @@ import os
 from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.hosts.data_files import Place
 
-__all__ = ("budget_of", "close", "memory_of", "open_place", "sweep")
+__all__ = ("budget_of", "close", "memory_of", "open_place", "payloads_of", "sweep")
 
 _SHARE = 0.25
 """Of a host's shared memory, that values may take unless the user says otherwise."""
@@ -19,6 +19,11 @@ _TAKEN_WITHIN = 5.0
 def memory_of(private: str) -> str:
     """Return the path of a folder in shared memory, by that of a private folder."""
     return os.path.join(_MEMORY, f"{os.path.basename(private)}-values")
+
+
+def payloads_of(private: str) -> str:
+    """Return the path of the folder for large payloads, beside the values, by that of a private folder."""
+    return os.path.join(memory_of(private), "payloads")
 
 
 def budget_of(memory: str, wish: int) -> int:
@@ -47,6 +52,7 @@ def open_place(private: str, token: str, writer: str, wish: int, *, where: str, 
     try:
         if memory:
             folder.take(memory, _TAKEN_WITHIN)
+            os.mkdir(payloads_of(private), 0o700)
     except OSError:  # there is no room in it
         memory = ""
     place = Place(token, memory, os.path.join(private, "values"), writer, budget_of(memory, wish), where, role)

@@ -6,7 +6,10 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
+from rhapsody_parsl.agents.cutting import SMALLEST_PIECE
 from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.large_payloads import folder_of
+from rhapsody_parsl.hosts.data_place import payloads_of
 from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.codec import Codec, encode
@@ -17,12 +20,11 @@ from rhapsody_parsl.wire.messages import (
     FromBackend,
     FromParent,
     OfValues,
-    Result,
     ToBackend,
     ToParent,
     Work,
 )
-from rhapsody_parsl.wire.shared_memory import deliver, discard
+from rhapsody_parsl.wire.shared_memory import deliver, moved
 from rhapsody_parsl.wire.value_messages import ValueHere
 
 __all__ = ("Exchange", "Peer")
@@ -73,7 +75,7 @@ class Exchange:
         left: Callable[[str], None] | None = None,
     ) -> None:
         self._context, self._name, self._receive, self._after = context, name, receive, after
-        self._left = left
+        self._left, self._payloads = left, payloads_of(self.folder)
         self._codec: Codec[FromBackend] = Codec(FromBackend)
         self._near: Hub | None = None
         self._far: dict[str, Host] = {}
@@ -105,18 +107,24 @@ class Exchange:
 
     def send(self, peer: str, message: ToBackend) -> None:
         """Send to a peer that has spoken; one that is gone gets nothing. Shared payloads stay on this host."""
-        host = self._far.get(peer)
-        if isinstance(message, Work | Deliver):
-            if host:
-                message = msgspec.structs.replace(message, tasks=[deliver(task, "") for task in message.tasks])
-            else:
-                message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
-        elif host and isinstance(message, ChildrenEnded):
-            message = ChildrenEnded([_taken(result) for result in message.results])
-        if host:
-            host.send(self._name, peer, encode(message))
+        if host := self._far.get(peer):
+            self._send_far(host, peer, message)
         elif self._near:
+            if isinstance(message, Work | Deliver):
+                message = msgspec.structs.replace(message, shared_folder=self._context.shared_folder)
             self._near.send(peer, message)
+
+    def _send_far(self, host: Host, peer: str, message: ToBackend) -> None:
+        """Send to a peer on another host: with the payloads, and where large ones lie there."""
+        if isinstance(message, Work | Deliver):
+            folder = folder_of(self._payloads, self._name, peer)
+            tasks = [deliver(task, "") for task in message.tasks]
+            told = msgspec.structs.replace(message, tasks=tasks, shared_folder=folder)
+            host.send_tasks(self._name, peer, encode(told, SMALLEST_PIECE))
+            return
+        if isinstance(message, ChildrenEnded):
+            message = ChildrenEnded([moved(result) for result in message.results])
+        host.send(self._name, peer, encode(message))
 
     def host_of(self, peer: str) -> Host | None:
         """Return where a peer is that has spoken; None on this host."""
@@ -160,10 +168,3 @@ class Exchange:
             self._context.parents(Peer(self, peer), message)
         else:
             self._receive(peer, message)
-
-
-def _taken(result: Result) -> Result:
-    """Return a result for another host; its file here is gone then."""
-    sent = deliver(result, "")
-    discard(result)
-    return sent

@@ -41,29 +41,29 @@ _FIELDS: dict[type, str] = {
 """The messages that carry payloads, and where."""
 
 
-def encode(message: Message) -> list[bytes]:
-    """Return the frames of a message: the header, then its large payloads."""
+def encode(message: Message, limit: int = INLINE_LIMIT) -> list[bytes]:
+    """Return the frames of a message: the header, then its large payloads, which have more bytes than the limit."""
     field = _FIELDS.get(type(message))
-    if field is None or not _any_large(getattr(message, field)):
+    if field is None or not _any_large(getattr(message, field), limit):
         return [_encoder.encode(message)]
     blobs: list[bytes] = []
-    items = [_take_out(item, blobs) for item in getattr(message, field)]
+    items = [_take_out(item, blobs, limit) for item in getattr(message, field)]
     return [_encoder.encode(msgspec.structs.replace(message, **{field: items})), *blobs]
 
 
-def _any_large(items: Sequence[Task | Result | Piece | Copied]) -> bool:
+def _any_large(items: Sequence[Task | Result | Piece | Copied], limit: int) -> bool:
     for item in items:  # noqa: SIM110 - a generator would cost each message of a lone task half a microsecond
-        if _is_large(item.payload):
+        if _is_large(item.payload, limit):
             return True
     return False
 
 
-def _is_large(payload: bytes | SharedPayload | int) -> bool:
-    return isinstance(payload, bytes) and len(payload) > INLINE_LIMIT
+def _is_large(payload: bytes | SharedPayload | int, limit: int) -> bool:
+    return isinstance(payload, bytes) and len(payload) > limit
 
 
-def _take_out(item: Any, blobs: list[bytes]) -> Any:
-    if not _is_large(item.payload):
+def _take_out(item: Any, blobs: list[bytes], limit: int) -> Any:
+    if not _is_large(item.payload, limit):
         return item
     blobs.append(item.payload)
     return msgspec.structs.replace(item, payload=len(blobs) - 1)

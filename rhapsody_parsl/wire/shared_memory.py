@@ -25,6 +25,7 @@ __all__ = (
     "discard",
     "discard_block",
     "discard_results",
+    "moved",
     "opened",
 )
 
@@ -138,6 +139,13 @@ def discard(item: Task | Result) -> None:
     if isinstance(item.payload, SharedPayload):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(item.payload.path)
+
+
+def moved(result: Result) -> Result:
+    """Return a result for another host; its file here is gone then."""
+    sent = deliver(result, "")
+    discard(result)
+    return sent
 
 
 def discard_results(path: str, tasks: Collection[int]) -> None:

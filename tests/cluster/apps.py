@@ -212,3 +212,24 @@ def values_here() -> list[Path]:
 def names_here() -> list[str]:
     """Return their names."""
     return [path.name for path in values_here()]
+
+
+def bytes_received() -> int:
+    """Return how many bytes have come to this host."""
+    return int(Path("/sys/class/net/eth0/statistics/rx_bytes").read_text())
+
+
+def rest_of(data: bytes, number: int) -> bytes:
+    """Return all but so many bytes."""
+    return data[number:]
+
+
+def large_payloads_here() -> list[str]:
+    """Return the files of large payloads on this host."""
+    return [str(path) for path in Path("/dev/shm").glob("rhapsody-*/payloads/*/*")]  # noqa: S108 - looked at
+
+
+def die_over(_data: bytes, note: str) -> None:
+    """Note how many payloads lie here, and be killed."""
+    Path(note).write_text(str(len(large_payloads_here())))
+    os.kill(os.getpid(), signal.SIGKILL)

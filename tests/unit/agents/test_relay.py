@@ -1,7 +1,6 @@
 """What the processes of a host say reaches the pilot, and the pilot them; also over a way that is cut meanwhile."""
 
 import asyncio
-import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from rhapsody_parsl.wire.messages import Message, Quit, Returned
 from rhapsody_parsl.wire.stream import StreamConnection
 from testing import leaks
 from testing.waiting import until, until_gone
-from tests.unit.agents.there import host_at, node_agents, sleeper, with_host
+from tests.unit.agents.there import Way, host_at, node_agents, sleeper, with_host
 
 
 @pytest.fixture(autouse=True)
@@ -33,44 +32,6 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "private"
-
-
-class Way:
-    """A way to the pilot that can be cut: connections end, and for a while nobody gets through."""
-
-    def __init__(self) -> None:
-        self._cut = False
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._carriers: set[asyncio.Task[None]] = set()
-
-    async def open(self, host: Host) -> None:
-        self._port = host.listener._listener.port
-        self._server = await asyncio.start_server(self._carry_both, "127.0.0.1", 0)
-        host.listener._listener.port = self._server.sockets[0].getsockname()[1]
-
-    async def _carry_both(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
-        if self._cut:
-            near_end.transport.abort()
-            return
-        far, far_end = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers |= {near_end, far_end}
-        for reader, writer in ((near, far_end), (far, near_end)):
-            self._carriers.add(asyncio.create_task(self._carry(reader, writer)))
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-
-    def cut(self, cut: bool = True) -> None:
-        self._cut = cut
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def close(self) -> None:
-        self.cut()
-        self._server.close()
-        await asyncio.gather(*self._carriers)
 
 
 SPEAKER = """

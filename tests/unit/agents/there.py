@@ -1,6 +1,7 @@
 """A host of a block that is this one: only the way to it is a plain `env`."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +18,50 @@ from testing.waiting import until
 
 LOG = "node-agent-other.log"
 SLEEP = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
+
+
+class Way:
+    """A way to the pilot that can be cut: connections end, and for a while nobody gets through.
+
+    Attributes:
+        carried: Bytes so far, both ways.
+    """
+
+    def __init__(self) -> None:
+        self.carried = 0
+        self._cut = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._carriers: set[asyncio.Task[None]] = set()
+
+    async def open(self, host: Host) -> None:
+        self._port = host.listener._listener.port
+        self._server = await asyncio.start_server(self._carry_both, "127.0.0.1", 0)
+        host.listener._listener.port = self._server.sockets[0].getsockname()[1]
+
+    async def _carry_both(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
+        if self._cut:
+            near_end.transport.abort()
+            return
+        far, far_end = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {near_end, far_end}
+        for reader, writer in ((near, far_end), (far, near_end)):
+            self._carriers.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                self.carried += len(data)
+                writer.write(data)
+
+    def cut(self, cut: bool = True) -> None:
+        self._cut = cut
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        self.cut()
+        self._server.close()
+        await asyncio.gather(*self._carriers)
 
 
 def host_at(  # noqa: PLR0913 - as many facts, most of them as usual

@@ -1,11 +1,21 @@
-"""A runtime's conversation with the processes of the pilot's own host."""
+"""A runtime's conversation with the processes of the pilot's own host, and what goes to those of others."""
 
 import asyncio
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
+import pytest
+
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.large_payloads import folder_of
+from rhapsody_parsl.hosts.data_place import payloads_of
 from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.messages import Exited, Returned
+from rhapsody_parsl.wire.codec import Codec
+from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Deliver, Exited, Result, Returned, Task, ToBackend, Work
+from rhapsody_parsl.wire.shared_memory import SharedMemory, deliver
+from rhapsody_parsl.wire.value_messages import Copied, ValueHere
 from testing.nodes import make_context, make_node
 
 
@@ -35,3 +45,44 @@ def test_what_is_said_after_others_comes_after_all_they_said(tmp_path: Path) -> 
         workers.stop()
 
     asyncio.run(run())
+
+
+LARGE = bytes(300_000)
+
+
+class FarHost:
+    """Hears what is sent to a host, by the way it is."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any]] = []
+
+    def send(self, exchange: str, peer: str, frames: list[bytes]) -> None:
+        self.sent.append(("whole", Codec[ToBackend](ToBackend).decode(frames)))
+
+    def send_tasks(self, exchange: str, peer: str, frames: list[bytes]) -> None:
+        self.sent.append(("abridged", Codec[ToBackend](ToBackend).decode(frames)))
+
+
+@pytest.mark.parametrize("message", [
+    Work(1, "call", (), {}, [Task(1, b"", LARGE)]),
+    Deliver([Task(1, b"", LARGE)]),
+    ChildrenEnded([Result(1, RESULT, LARGE)]),
+    ValueHere(1, [Copied("key", LARGE)]),
+])  # fmt: skip
+def test_to_another_host_go_bytes_and_agents_keep_those_of_tasks(tmp_path: Path, message: Any) -> None:
+    """What comes once to each host, as a value does, would only fill their shelves."""
+    exchange, far, shared = (
+        Exchange(make_context(tmp_path, None, make_node("n0")), "e", print),
+        FarHost(),
+        SharedMemory(),
+    )
+    exchange._far["w"] = cast(Host, far)
+    of_tasks = isinstance(message, Work | Deliver)
+    try:
+        field = "tasks" if of_tasks else "results"
+        here = [deliver(item, shared.path) for item in getattr(message, field, ())]
+        exchange.send("w", msgspec.structs.replace(message, **{field: here}) if here else message)
+        where = {"shared_folder": folder_of(payloads_of(str(tmp_path)), "e", "w")} if of_tasks else {}
+        assert far.sent == [("abridged" if of_tasks else "whole", msgspec.structs.replace(message, **where))]
+    finally:
+        shared.close()

@@ -20,6 +20,7 @@ import pytest
 from rhapsody_parsl.agents import words as w
 from rhapsody_parsl.agents.carrier import understood
 from rhapsody_parsl.agents.line import Line
+from rhapsody_parsl.agents.shelf import Shelf, restored
 from rhapsody_parsl.config import decode_service
 from rhapsody_parsl.door.keys import Keys
 from rhapsody_parsl.errors import BlockLost, RhapsodyError
@@ -243,21 +244,38 @@ def test_what_the_way_to_a_host_says_is_a_reason_or_nothing(dice: random.Random)
         understood(line)
 
 
-def test_what_comes_from_a_node_agent_is_words_or_its_end(dice: random.Random) -> None:
-    said = [w.Hello(probe.facts({})), w.Ended(3, 1, "", {"w": 4}), w.Relayed("e", "p", 1), w.Relayed("e", "p", 1, True)]
-    body = [msgspec.msgpack.encode(said), b"one", b"two"]
+def _hear_changed(dice: random.Random, vocabulary: Any, body: list[bytes], receive: Callable[..., None]) -> None:
+    """Have changed words of the pilot, or of a node agent, heard: they are words, or the end of the line."""
 
     async def hear() -> None:
         for _ in range(FRAMES // 8):
             ends: list[str] = []
-            line: Line[w.FromAgent] = Line(
-                w.FromAgent, post=lambda _: True, receive=lambda *_: None, lost=ends.append, period=9.0, threshold=9.0
+            line: Line[Any] = Line(
+                vocabulary, post=lambda _: True, receive=receive, lost=ends.append, period=9.0, threshold=9.0
             )
             line.hear(changed(dice, Session().send(body), lambda dice, data, at: data[:at] + dice.randbytes(3)))
             assert line.closed == bool(ends)
             line.close()
 
     asyncio.run(hear())
+
+
+def test_what_comes_from_a_node_agent_is_words_or_its_end(dice: random.Random) -> None:
+    said = [w.Hello(probe.facts({})), w.Ended(3, 1, "", {"w": 4}), w.Relayed("e", "p", 1), w.Relayed("e", "p", 1, True)]
+    _hear_changed(dice, w.FromAgent, [msgspec.msgpack.encode(said), b"one", b"two"], lambda *_: None)
+
+
+def test_what_comes_to_a_node_agent_is_words_or_its_end(dice: random.Random) -> None:
+    """Also a message of which the agent has some pieces, or not."""
+    plan, shelf = [[w.Piece(b"new"), w.Piece(b"old", comes=False)], [w.Piece()]], Shelf[bytes](room=100)
+    shelf.put(b"old", 50, bytes(50))
+
+    def receive(word: Any, frames: list[bytes]) -> None:
+        if isinstance(word, w.Abridged):
+            assert all(type(frame) is bytes for frame in restored(word, frames, shelf))
+
+    said = [w.Open("e"), w.Abridged("e", "p", 3, plan=plan), w.Release(3)]
+    _hear_changed(dice, w.ToAgent, [msgspec.msgpack.encode(said), b"head", b"one", b"two"], receive)
 
 
 def _odd_line(dice: random.Random, data: bytes, at: int) -> bytes:
