@@ -222,19 +222,21 @@ class References:
     def told(self, block: str, message: FromValues) -> None:
         """A block says something of values."""
         match message:
-            case WantValue(key=key):
-                self._want(key, lambda reason: self._send(block, key, reason))
-            case ValuesCame(copies=copies, gone=gone):
+            case WantValue(key=key, sees=sees):
+                self._want(key, lambda reason: self._send(block, key, reason, sees), block)
+            case ValuesCame(copies=copies, gone=gone, here=here):
                 for copied in copies:
                     self._came(copied)
-                for key in gone:
-                    self._answer(key, _DELETED)
+                for key in here:
+                    self._answer(key, "")
+                for key, reason in gone.items():
+                    self._answer(key, reason)
 
-    def _want(self, key: str, waiter: Waiter) -> None:
-        """Have a value here, from the block where it lies."""
+    def _want(self, key: str, waiter: Waiter, asks: str = "") -> None:
+        """Have a value here, from the block where it lies; it is not asked itself."""
         if self._files.has(key):
             waiter("")
-        elif not (where := self._where.get(key)):
+        elif not (where := self._where.get(key)) or where == asks:
             waiter(_DELETED)
         elif self._ask(lambda: self._wanted.ask(key, waiter)):
             self._say(where, WantValue(key))
@@ -254,13 +256,15 @@ class References:
         for waiter in self._ask(lambda: self._wanted.take(key)):
             waiter(reason)
 
-    def _send(self, block: str, key: str, reason: str) -> None:
-        """Send a block a value that it wants."""
-        copies = []
-        if not reason:
+    def _send(self, block: str, key: str, reason: str, sees: bool) -> None:
+        """Give a block a value that it wants."""
+        answer = ValuesCame([], {key: reason or _DELETED})
+        if not reason and sees:
+            answer = ValuesCame([], here=[key])
+        elif not reason:
             with contextlib.suppress(FileNotFoundError):
-                copies = [Copied(key, bytes(self._files.open(key)))]
-        self._say(block, ValuesCame(copies, [] if copies else [key]))
+                answer = ValuesCame([Copied(key, bytes(self._files.open(key)))])
+        self._say(block, answer)
 
     def left(self, block: str) -> None:
         """A block is gone, and with it what was not yet whole there."""

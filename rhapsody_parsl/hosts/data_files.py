@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from rhapsody_parsl.hosts.data_draft import DataDraft
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -36,8 +37,8 @@ class Place(NamedTuple):
         writer: Name of the folder in each of these where what is not yet whole lies.
         budget: The most bytes in memory.
         where: The block that the driver has to ask for these values; "" where it sees them itself.
-        role: `driver` where the driver's memory is this one. `pilot` where the pilot's is: what is not here may be
-            asked for. `host` on another host of the block: what is left here is to be sent to the pilot, too.
+        role: `driver` where the driver's memory is this one. `pilot` where the pilot's is. `host` on another host of
+            the block: of what is left here the pilot is to be told.
     """
 
     token: str
@@ -160,6 +161,35 @@ class DataFiles:
             with contextlib.suppress(FileNotFoundError), open(self._path(root, key), "rb", buffering=0) as file:
                 os.utime(file.fileno())
                 return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        raise FileNotFoundError(key)
+
+    def begin(self, key: str, size: int) -> DataDraft:
+        """Begin to write a value whose pieces are still to come.
+
+        Args:
+            key: The value's.
+            size: Of its file, in bytes.
+
+        Raises:
+            OSError: There is no room on the disk either.
+        """
+        name = f"0.{os.getpid()}.{next(_numbers)}"
+        roots = self._roots_for(size)
+        for root in roots[:-1]:
+            with contextlib.suppress(OSError):
+                return DataDraft(os.path.join(root, self._place.writer, name), self._path(root, key), size)
+        return DataDraft(os.path.join(roots[-1], self._place.writer, name), self._path(roots[-1], key), size)
+
+    def piece(self, key: str, start: int, length: int) -> tuple[bytes, int]:
+        """Return a piece of a value's file, and the size of all of it.
+
+        Raises:
+            FileNotFoundError: It is not here.
+        """
+        for root in (*self._roots, *self._roots):  # as above
+            with contextlib.suppress(FileNotFoundError), open(self._path(root, key), "rb", buffering=0) as file:
+                descriptor = file.fileno()
+                return os.pread(descriptor, length, start), os.fstat(descriptor).st_size
         raise FileNotFoundError(key)
 
     @contextlib.contextmanager
