@@ -17,6 +17,7 @@ from rhapsody_parsl.data.packing import packed as packed_value
 from rhapsody_parsl.data.reference import Facts, Here, Ref
 from rhapsody_parsl.data.wanted import Wanted
 from rhapsody_parsl.errors import DataLost, InvalidTask, PayloadError, RhapsodyError, Unwritable
+from rhapsody_parsl.executors.lineage import Lineage
 from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_place import budget_of
@@ -55,6 +56,7 @@ class References:
     Attributes:
         token: See `Owner`.
         place: Where the values of this host lie.
+        lineage: How lost ones are made again; None while none can be.
 
     Raises:
         OSError: No folder can be made.
@@ -74,6 +76,7 @@ class References:
         self._new = 0
         self._numbers = itertools.count(1)
         self._closed = False
+        self.lineage: Lineage | None = None
         Here.owners[self.token] = self
 
     # --- what users ask ------------------------------------------------------------------------------------------
@@ -139,7 +142,7 @@ class References:
         except Exception as problem:
             raise PayloadError("value", f"{type(problem).__name__}: {problem}") from problem
 
-    def _brought(self, ref: Ref) -> memoryview:
+    def _brought(self, ref: Ref, *, again: bool = True) -> memoryview:
         """Have a value here that lies in a block that does not see this host.
 
         Raises:
@@ -156,10 +159,30 @@ class References:
         try:
             return self._files.open(ref.key)
         except FileNotFoundError:
+            if again and (file := self._made_again(ref)):
+                return file
             raise DataLost(ref.name, ref.size, reason or _DELETED) from None
+
+    def _made_again(self, ref: Ref) -> memoryview | None:
+        """Have a value made again; None where it cannot be.
+
+        Raises:
+            DataLost: It cannot be either.
+        """
+        made: Future[str] = Future()
+        if self.lineage is None or not self.lineage.make_again(ref.key, lambda reason, _: made.set_result(reason)):
+            return None
+        if reason := made.result():
+            raise DataLost(ref.name, ref.size, reason)
+        try:
+            return self._files.open(ref.key)
+        except FileNotFoundError:
+            return self._brought(ref, again=False)
 
     def delete(self, ref: Ref) -> None:
         """Remove the value."""
+        if self.lineage is not None:
+            self.lineage.forget(ref.key)
         if self._ask(lambda: self._book.delete(ref.key)):
             self._drop([ref.key])
 

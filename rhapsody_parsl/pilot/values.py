@@ -84,6 +84,11 @@ class Values:
         for task in tasks:
             self._files.drop(str(task))
 
+    def hosts_of(self, key: str) -> list[str]:
+        """Return the hosts where a value lies; "" is this one."""
+        there = {host.name for host in self._movers.holders(key) if host is not None}
+        return [*there, ""] if self._files.has(key) else list(there)
+
     def host_changed(self, name: str, problem: str) -> None:
         """A host is lost, and what it alone had; or, without a problem, it is back, with nothing."""
         host = self._hosts.get(name)

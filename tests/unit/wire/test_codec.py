@@ -44,7 +44,8 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=6,
 )
-tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20)), max_size=5)
+takes = st.lists(st.tuples(names, numbers), max_size=2).map(tuple)
+tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20), takes), max_size=5)
 seconds = st.floats(0, 1e9)
 requests = st.none() | st.builds(RequestTimes, seconds, seconds, numbers, numbers, names)
 results = st.lists(
