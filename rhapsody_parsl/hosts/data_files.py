@@ -10,6 +10,8 @@ import itertools
 import json
 import mmap
 import os
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,7 +24,7 @@ _STATED = "data.json"
 """In the private folder of a host."""
 _VALUES = "data"
 """Beside the folders of writers."""
-_LOCK = ".lock"
+_LOCK, _ASKING = ".lock", ".asking"
 _CHUNK = 1 << 30
 _numbers = itertools.count(1)
 
@@ -194,15 +196,11 @@ class DataFiles:
 
     @contextlib.contextmanager
     def alone(self, key: str) -> Iterator[None]:
-        """Wait until no other process of the host is at this for a value."""
-        path = os.path.join(self._roots[-1], self._place.writer, f"0.{key}.lock")
-        with open(path, "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)  # who opens it anew finds the value there
+        """Wait until no other process of the host, and no thread, is at this for a value; a killed one is not."""
+        place = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, zlib.crc32(key.encode()), 1, 0)
+        with open(os.path.join(self._roots[-1], _ASKING), "wb") as lock:
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, place)  # of a byte of this open file, not of the process
+            yield
 
     def has(self, key: str) -> bool:
         """Whether a value is here."""
