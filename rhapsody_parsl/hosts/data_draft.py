@@ -10,7 +10,7 @@ class DataDraft:
     """A file that is not yet whole.
 
     Args:
-        path: Of the file, which is made.
+        path: Of the file, which is made where it is not there.
         target: Where the value is to lie, on the same file system.
         size: In bytes; its pages are there from now on.
 
@@ -20,7 +20,7 @@ class DataDraft:
 
     def __init__(self, path: str, target: str, size: int) -> None:
         self._path, self._target, self._left = path, target, size
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._is_open = True
         try:
             if size:

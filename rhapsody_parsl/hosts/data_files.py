@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rhapsody_parsl.hosts.data_draft import DataDraft
+from rhapsody_parsl.hosts.data_pool import DataPool, hold
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -81,6 +82,7 @@ class DataFiles:
         for root in self._roots:
             for name in (_VALUES, place.writer):
                 os.makedirs(os.path.join(root, name), 0o700, exist_ok=True)
+        self._pool = DataPool(place.memory, place.budget) if place.memory else None
 
     def write(self, key: str, pieces: Sequence[bytes | bytearray | memoryview], draft: str = "") -> int:
         """Write a value; it is there as a whole, or not at all.
@@ -101,7 +103,7 @@ class DataFiles:
         for root in self._roots_for(size):
             path = os.path.join(root, self._place.writer, name)
             try:
-                with open(path, "xb", buffering=0) as file:
+                with open(path, self._made(root, path, size), buffering=0) as file:
                     for piece in pieces:
                         _write_all(file.fileno(), piece)
                 os.rename(path, self._path(root, key))
@@ -128,7 +130,7 @@ class DataFiles:
         self._make_room(size)
         path = os.path.join(self._place.memory, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
         try:
-            with open(path, "xb", buffering=0) as file:
+            with open(path, self._made(self._place.memory, path, size), buffering=0) as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError:
             with contextlib.suppress(OSError):
@@ -160,7 +162,9 @@ class DataFiles:
             FileNotFoundError: It is not here.
         """
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
-            with contextlib.suppress(FileNotFoundError), open(self._path(root, key), "rb", buffering=0) as file:
+            path = self._path(root, key)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                hold(file.fileno(), path)
                 os.utime(file.fileno())
                 return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         raise FileNotFoundError(key)
@@ -179,7 +183,9 @@ class DataFiles:
         roots = self._roots_for(size)
         for root in roots[:-1]:
             with contextlib.suppress(OSError):
-                return DataDraft(os.path.join(root, self._place.writer, name), self._path(root, key), size)
+                path = os.path.join(root, self._place.writer, name)
+                self._made(root, path, size)
+                return DataDraft(path, self._path(root, key), size)
         return DataDraft(os.path.join(roots[-1], self._place.writer, name), self._path(roots[-1], key), size)
 
     def piece(self, key: str, start: int, length: int) -> tuple[bytes, int]:
@@ -189,8 +195,9 @@ class DataFiles:
             FileNotFoundError: It is not here.
         """
         for root in (*self._roots, *self._roots):  # as above
-            with contextlib.suppress(FileNotFoundError), open(self._path(root, key), "rb", buffering=0) as file:
-                descriptor = file.fileno()
+            path = self._path(root, key)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                hold(descriptor := file.fileno(), path)
                 return os.pread(descriptor, length, start), os.fstat(descriptor).st_size
         raise FileNotFoundError(key)
 
@@ -210,7 +217,10 @@ class DataFiles:
         """Remove a value; idempotent. Who has mapped it keeps what it sees."""
         for root in self._roots:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(root, key))
+                if self._pool and root == self._place.memory:
+                    self._pool.put(self._path(root, key))
+                else:
+                    os.unlink(self._path(root, key))
 
     def discard(self, keys: Sequence[str]) -> None:
         """Remove values, and what is not whole of them."""
@@ -226,6 +236,15 @@ class DataFiles:
     def in_memory(self) -> int:
         """Return how many bytes lie in memory."""
         return sum(entry.stat().st_size for entry in self._entries())
+
+    def _made(self, root: str, path: str, size: int) -> str:
+        """Have a file of a dropped value at a path, if there is one; return how to open the path for writing.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        is_warm = self._pool is not None and root == self._place.memory and self._pool.take(path, size)
+        return "r+b" if is_warm else "xb"
 
     def _path(self, root: str, key: str) -> str:
         return os.path.join(root, _VALUES, key)
@@ -252,6 +271,8 @@ class DataFiles:
                     found = entry.stat()
                     known.append((found.st_mtime_ns, found.st_size, entry.name))
             excess = size + sum(each for _, each, _ in known) - self._place.budget
+            if self._pool:
+                excess = self._pool.make_room(excess + self._pool.size)
             for _, each, key in sorted(known):
                 if excess <= 0:
                     break
