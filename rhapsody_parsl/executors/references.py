@@ -314,9 +314,11 @@ class References:
         self._ask(lambda: self._book.hold(key, size, label))
         ref = Ref(self, key, size, label)
         self._new += size
-        if self._new > max(self.place.budget // _COLLECTED, _LEAST_COLLECTED):
+        most = max(self.place.budget // _COLLECTED, _LEAST_COLLECTED)
+        if self._new > most:
             self._new = 0
-            gc.collect()
+            if self._ask(lambda: self._book.size) > most:  # else handles go by themselves; a look takes 50 ms
+                gc.collect()
         return ref
 
     def _ask(self, question: Callable[[], T]) -> T:
