@@ -20,16 +20,22 @@ import msgspec
 import zmq  # noqa: F401 - said here, for it has to be found
 
 from rhapsody_parsl.agents.gauge import Gauge
+from rhapsody_parsl.agents.host_values import HostValues
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.agents.shelf import Shelf, restored
+from rhapsody_parsl.agents.value_port import ValuePort
 from rhapsody_parsl.agents.words import (
+    VALUES,
     Abridged,
     Begun,
     DropValues,
     Ended,
     Environment,
+    FetchValue,
+    GivesValues,
+    GiveValues,
     HangUp,
     Hello,
     KeepValues,
@@ -39,12 +45,15 @@ from rhapsody_parsl.agents.words import (
     Open,
     Relayed,
     Release,
+    SendValue,
     Settings,
     Start,
     ToAgent,
+    ValueFetched,
 )
-from rhapsody_parsl.hosts import data_place, environment, guard, leftovers, limits, probe
+from rhapsody_parsl.hosts import environment, guard, leftovers, limits, probe
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
@@ -83,7 +92,7 @@ class NodeAgent:
         self._gauge: Gauge | None = None
         server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
-        self._values: DataFiles | None = None
+        self._values = HostValues(folder, self._value_port, self._say_of_values)
         self._shelf: Shelf[bytes] = Shelf()
         self._connection = AsyncTcpConnection(
             settings.address,
@@ -121,7 +130,7 @@ class NodeAgent:
         self._relay.close()
         self._processes.close()
         self._connection.close()
-        data_place.close(self._folder)
+        self._values.close()
 
     def _post(self, frames: Sequence[bytes]) -> bool:
         return self._connection.send(frames)
@@ -153,37 +162,44 @@ class NodeAgent:
         match order:
             case Relayed(exchange=exchange, peer=peer):
                 whole = restored(order, frames, self._shelf) if isinstance(order, Abridged) else frames
-                self._relay.tell(exchange, peer, whole)
-            case Start():
-                self._processes.start(order)
-            case Release(number=number) | Kill(number=number):
-                end = self._processes.kill if isinstance(order, Kill) else self._processes.release
-                end(number)
+                self._pass_on(exchange, peer, whole)
+            case Start() | Release() | Kill():
+                self._see_to_process(order)
             case HangUp(exchange=exchange, peer=peer):
                 self._relay.hang_up(exchange, peer)
             case Open(exchange=exchange, after=after, tells_left=tells_left):
                 self._relay.open(exchange, after, tells_left=tells_left)
             case Leave():
                 self.leave("the pilot has no more use for it")
-            case Environment() | KeepValues() | DropValues():
-                self._settle(order)
-
-    def _settle(self, order: Environment | KeepValues | DropValues) -> None:
-        """See to what all processes of the host have in common.
-
-        Raises:
-            OSError: There is no room.
-        """
-        match order:
             case Environment(variables=variables):
                 self._processes.environment = environment.on_host(variables, os.environ)
                 environment.put(self._folder, self._processes.environment)
-            case KeepValues(token=token, writer=writer, wish=wish, where=where):
-                place = data_place.open_place(self._folder, token, writer, wish, where=where, role="host")
-                self._values = DataFiles(place)
-            case DropValues(keys=keys):
-                if self._values:
-                    self._values.discard(keys)
+            case KeepValues() | DropValues() | GiveValues() | FetchValue() | SendValue():
+                self._values.obey(order)
+
+    def _see_to_process(self, order: Start | Release | Kill) -> None:
+        match order:
+            case Start():
+                self._processes.start(order)
+            case Release(number=number):
+                self._processes.release(number)
+            case Kill(number=number):
+                self._processes.kill(number)
+
+    def _pass_on(self, exchange: str, peer: str, frames: list[bytes]) -> None:
+        if exchange == VALUES:
+            self._values.take(peer, frames)
+        else:
+            self._relay.tell(exchange, peer, frames)
+
+    def _value_port(self, files: DataFiles) -> ValuePort:
+        _, public, secret = (key.encode() for key in self._settings.keys)
+        own = public, secret
+        pilot = self._settings.address.removeprefix("tcp://").rpartition(":")[0]
+        return ValuePort(files, address_towards(pilot), Keys(own, own))
+
+    def _say_of_values(self, word: GivesValues | ValueFetched | Relayed, frames: Sequence[bytes]) -> None:
+        self._line.send(word, frames)
 
 
 async def _serve(settings: Settings, folder: str, held: int) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from rhapsody_parsl.agents import words
 from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import AgentListener
@@ -17,7 +18,10 @@ from rhapsody_parsl.agents.words import (
     DropValues,
     Ended,
     Environment,
+    FetchValue,
     FromAgent,
+    GivesValues,
+    GiveValues,
     HangUp,
     Hello,
     KeepValues,
@@ -25,15 +29,17 @@ from rhapsody_parsl.agents.words import (
     Left,
     Open,
     Relayed,
+    SendValue,
     Start,
     ToAgent,
     Uses,
+    ValueFetched,
 )
 from rhapsody_parsl.cluster.node_launcher import environment
 from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.hosts.use import HostUse
 
-__all__ = ("Host",)
+__all__ = ("Host", "OfValues")
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 Heard = Callable[[str, list[bytes]], None]
 """Takes the name of a process of the host, and the frames of what it says; none when it has left."""
+OfValues = GivesValues | ValueFetched | Relayed
+"""What an agent says of values."""
 
 
 class Host:
@@ -75,6 +83,7 @@ class Host:
         self._exchanges: dict[str, Heard] = {}
         self._opened: list[Open] = []
         self._keep: KeepValues | None = None
+        self._of_values: Callable[[Host, OfValues, list[bytes]], None] | None = None
         self._processes: dict[int, RemoteProcess] = {}
         self._count = 0
         self._life: asyncio.Task[None] | None = None
@@ -192,14 +201,19 @@ class Host:
         """Hear a process no more: what it said was no message."""
         self._tell(HangUp(exchange, peer))
 
-    def keep_values(self, keep: KeepValues) -> None:
-        """Let processes there keep values by reference, also after a loss."""
-        self._keep = keep
+    def keep_values(self, keep: KeepValues, told: "Callable[[Host, OfValues, list[bytes]], None]") -> None:
+        """Let processes there keep values by reference, also after a loss.
+
+        Args:
+            keep: What that takes.
+            told: Takes what the agent says of values, and the frames of one that comes along.
+        """
+        self._keep, self._of_values = keep, told
         self._tell(keep)
 
-    def drop_values(self, keys: Sequence[str]) -> None:
-        """Remove values there."""
-        self._tell(DropValues(list(keys)))
+    def tell_of_values(self, word: DropValues | GiveValues | FetchValue | SendValue) -> None:
+        """Tell the agent something of values."""
+        self._tell(word)
 
     # --- its life ------------------------------------------------------------------------------------------------
 
@@ -276,17 +290,23 @@ class Host:
 
     def _hear(self, word: FromAgent, frames: list[bytes]) -> None:
         match word:
+            case GivesValues() | ValueFetched() | Relayed(exchange=words.VALUES):
+                if self._of_values:
+                    self._of_values(self, word, frames)
             case Relayed(exchange=exchange, peer=peer) | Left(exchange=exchange, peer=peer):
                 if heard := self._exchanges.get(exchange):
                     heard(peer, frames)
-            case Ended(number=number, code=code, why=why, begun=begun):
-                if process := self._processes.pop(number, None):
-                    process.ended(code, why, begun)
-            case Begun(number=number):
-                if process := self._processes.get(number):
-                    process.waits = False
+            case Ended() | Begun():
+                self._hear_of_process(word)
             case Uses() | Hello():
                 self._learn(word)
+
+    def _hear_of_process(self, word: Ended | Begun) -> None:
+        if isinstance(word, Begun):
+            if process := self._processes.get(word.number):
+                process.waits = False
+        elif ended := self._processes.pop(word.number, None):
+            ended.ended(word.code, word.why, word.begun)
 
     def _learn(self, word: Uses | Hello) -> None:
         """Note how much it works; with its first word it is up."""

@@ -39,6 +39,7 @@ class AgentListener:
     Attributes:
         hello_within: Seconds that an agent may take to come.
         repeats: Pieces of payloads that were sent to any agent.
+        address: As given.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class AgentListener:
         bind: str = "tcp://0.0.0.0",
         use_every: float = 0.0,
     ) -> None:
-        self._address, self._period, self._threshold = address, period, threshold
+        self.address, self._period, self._threshold = address, period, threshold
         self._use_every = use_every
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
@@ -97,7 +98,7 @@ class AgentListener:
         host, name = next(iter(names.items())) if len(names) == 1 else ("", "")
         server, client = self._keys.server, self._keys.client
         settings = Settings(
-            address=f"tcp://{self._address}:{self._listener.port}",
+            address=f"tcp://{self.address}:{self._listener.port}",
             name=name,
             host=host,
             keys=(server[0].decode(), client[0].decode(), client[1].decode()),
@@ -110,6 +111,11 @@ class AgentListener:
             use_every=self._use_every,
         )
         return msgspec.json.encode(settings) + b"\n"
+
+    @property
+    def of_values(self) -> Keys:
+        """The proof with which hosts have values from each other: all of them know the agents' secret key."""
+        return Keys(self._keys.client, self._keys.client)
 
     def dismiss(self, line: Line[FromAgent]) -> None:
         """Hear an agent no more; it is told so when it speaks again."""

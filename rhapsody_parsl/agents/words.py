@@ -6,12 +6,18 @@ from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.hosts.use import HostUse
 
 __all__ = (
+    "NOT_THERE",
+    "UNREACHABLE",
+    "VALUES",
     "Abridged",
     "Begun",
     "DropValues",
     "Ended",
     "Environment",
+    "FetchValue",
     "FromAgent",
+    "GiveValues",
+    "GivesValues",
     "HangUp",
     "Hello",
     "KeepValues",
@@ -22,11 +28,22 @@ __all__ = (
     "Piece",
     "Relayed",
     "Release",
+    "SendValue",
     "Settings",
     "Start",
     "ToAgent",
     "Uses",
+    "ValueFetched",
 )
+
+VALUES = "values by the pilot"
+"""No exchange of processes: a value travels there whose hosts do not reach each other. Its peer is the move's number;
+its frames are the content, and before that, on the way to the host that wants it, the key."""
+
+UNREACHABLE = "unreachable"
+"""Why a value is not there: the host that has it was not reached, or fell silent."""
+NOT_THERE = "not there"
+"""Why a value is not there: the host that was to have it has it no more."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -179,6 +196,38 @@ class DropValues(msgspec.Struct, tag="drop values", array_like=True, frozen=True
     keys: list[str]
 
 
+class GiveValues(msgspec.Struct, tag="give values", array_like=True, frozen=True):
+    """Other hosts may have values from here; the answer is `GivesValues`."""
+
+
+class FetchValue(msgspec.Struct, tag="fetch value", array_like=True, frozen=True):
+    """Have a value from the host that gives it at this address; the answer is `ValueFetched`."""
+
+    number: int
+    key: str
+    address: str
+
+
+class SendValue(msgspec.Struct, tag="send value", array_like=True, frozen=True):
+    """Send a value to the pilot; the answer is on `VALUES`, or `ValueFetched` where there is none."""
+
+    number: int
+    key: str
+
+
+class GivesValues(msgspec.Struct, tag="gives values", array_like=True, frozen=True):
+    """Other hosts may have values from here, at this address."""
+
+    address: str
+
+
+class ValueFetched(msgspec.Struct, tag="value fetched", array_like=True, frozen=True):
+    """A value is here; or it is not, for this reason."""
+
+    number: int
+    problem: str = ""
+
+
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     """A node agent's first word: what its host offers."""
 
@@ -220,5 +269,20 @@ class Uses(msgspec.Struct, tag="uses", array_like=True, frozen=True):
     use: HostUse
 
 
-ToAgent = Relayed | Abridged | Open | HangUp | Environment | Start | Release | Kill | Leave | KeepValues | DropValues
-FromAgent = Relayed | Hello | Begun | Ended | Left | Uses
+ToAgent = (
+    Relayed
+    | Abridged
+    | Open
+    | HangUp
+    | Environment
+    | Start
+    | Release
+    | Kill
+    | Leave
+    | KeepValues
+    | DropValues
+    | GiveValues
+    | FetchValue
+    | SendValue
+)
+FromAgent = Relayed | Hello | Begun | Ended | Left | Uses | GivesValues | ValueFetched

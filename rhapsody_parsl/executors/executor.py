@@ -41,7 +41,7 @@ from rhapsody_parsl.executors.checks import (
     walltime_of,
 )
 from rhapsody_parsl.executors.functions import as_sent, facts_of
-from rhapsody_parsl.executors.future import TaskFuture, complete, fail
+from rhapsody_parsl.executors.future import TaskFuture, fail
 from rhapsody_parsl.executors.life import GOODBYE_TIMEOUT
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.openai_keys import OpenAIKeys
@@ -307,9 +307,10 @@ class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
         number = next(self._task_ids)
         future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future
+        task = Task(number, admitted.encoded, payload, admitted.request, tuple((ref.key, ref.size) for ref in refs))
         if refs or policy.result == "reference":
-            self._note_references(future, number, refs, policy)
-        link.put(Task(number, admitted.encoded, payload, admitted.request))
+            self._note_references(future, task, refs, policy)
+        link.put(task)
         return future
 
     def shutdown(self) -> None:
@@ -344,7 +345,8 @@ class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
 
     def ended(self, result: Result) -> None:
         """Complete a future."""
-        complete(self.tasks.pop(result.id, None), result)
+        if self._lineage is None or not self._lineage.ended(result):
+            self._complete(result)
 
     def came(self, pieces: Sequence[Piece]) -> None:
         """Put pieces where their readers take them."""
@@ -355,7 +357,8 @@ class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
 
     def failed(self, task: object, error: Exception) -> None:
         """Complete a future with an error of ours or Parsl's."""
-        fail(self.tasks.pop(task, None), error)
+        if self._lineage is None or not self._lineage.failed(task, error):
+            fail(self.tasks.pop(task, None), error)
 
     def broken(self, error: Exception) -> None:
         """The link broke: nothing can be completed any more."""

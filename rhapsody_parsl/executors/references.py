@@ -17,6 +17,7 @@ from rhapsody_parsl.data.packing import packed as packed_value
 from rhapsody_parsl.data.reference import Facts, Here, Ref
 from rhapsody_parsl.data.wanted import Wanted
 from rhapsody_parsl.errors import DataLost, InvalidTask, PayloadError, RhapsodyError, Unwritable
+from rhapsody_parsl.executors.lineage import Lineage
 from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_place import budget_of
@@ -55,6 +56,7 @@ class References:
     Attributes:
         token: See `Owner`.
         place: Where the values of this host lie.
+        lineage: How lost ones are made again; None while none can be.
 
     Raises:
         OSError: No folder can be made.
@@ -74,6 +76,7 @@ class References:
         self._new = 0
         self._numbers = itertools.count(1)
         self._closed = False
+        self.lineage: Lineage | None = None
         Here.owners[self.token] = self
 
     # --- what users ask ------------------------------------------------------------------------------------------
@@ -139,7 +142,7 @@ class References:
         except Exception as problem:
             raise PayloadError("value", f"{type(problem).__name__}: {problem}") from problem
 
-    def _brought(self, ref: Ref) -> memoryview:
+    def _brought(self, ref: Ref, *, again: bool = True) -> memoryview:
         """Have a value here that lies in a block that does not see this host.
 
         Raises:
@@ -156,10 +159,30 @@ class References:
         try:
             return self._files.open(ref.key)
         except FileNotFoundError:
+            if again and (file := self._made_again(ref)):
+                return file
             raise DataLost(ref.name, ref.size, reason or _DELETED) from None
+
+    def _made_again(self, ref: Ref) -> memoryview | None:
+        """Have a value made again; None where it cannot be.
+
+        Raises:
+            DataLost: It cannot be either.
+        """
+        made: Future[str] = Future()
+        if self.lineage is None or not self.lineage.make_again(ref.key, lambda reason, _: made.set_result(reason)):
+            return None
+        if reason := made.result():
+            raise DataLost(ref.name, ref.size, reason)
+        try:
+            return self._files.open(ref.key)
+        except FileNotFoundError:
+            return self._brought(ref, again=False)
 
     def delete(self, ref: Ref) -> None:
         """Remove the value."""
+        if self.lineage is not None:
+            self.lineage.forget(ref.key)
         if self._ask(lambda: self._book.delete(ref.key)):
             self._drop([ref.key])
 
@@ -222,19 +245,21 @@ class References:
     def told(self, block: str, message: FromValues) -> None:
         """A block says something of values."""
         match message:
-            case WantValue(key=key):
-                self._want(key, lambda reason: self._send(block, key, reason))
-            case ValuesCame(copies=copies, gone=gone):
+            case WantValue(key=key, sees=sees):
+                self._want(key, lambda reason: self._send(block, key, reason, sees), block)
+            case ValuesCame(copies=copies, gone=gone, here=here):
                 for copied in copies:
                     self._came(copied)
-                for key in gone:
-                    self._answer(key, _DELETED)
+                for key in here:
+                    self._answer(key, "")
+                for key, reason in gone.items():
+                    self._answer(key, reason)
 
-    def _want(self, key: str, waiter: Waiter) -> None:
-        """Have a value here, from the block where it lies."""
+    def _want(self, key: str, waiter: Waiter, asks: str = "") -> None:
+        """Have a value here, from the block where it lies; it is not asked itself."""
         if self._files.has(key):
             waiter("")
-        elif not (where := self._where.get(key)):
+        elif not (where := self._where.get(key)) or where == asks:
             waiter(_DELETED)
         elif self._ask(lambda: self._wanted.ask(key, waiter)):
             self._say(where, WantValue(key))
@@ -254,13 +279,15 @@ class References:
         for waiter in self._ask(lambda: self._wanted.take(key)):
             waiter(reason)
 
-    def _send(self, block: str, key: str, reason: str) -> None:
-        """Send a block a value that it wants."""
-        copies = []
-        if not reason:
+    def _send(self, block: str, key: str, reason: str, sees: bool) -> None:
+        """Give a block a value that it wants."""
+        answer = ValuesCame([], {key: reason or _DELETED})
+        if not reason and sees:
+            answer = ValuesCame([], here=[key])
+        elif not reason:
             with contextlib.suppress(FileNotFoundError):
-                copies = [Copied(key, bytes(self._files.open(key)))]
-        self._say(block, ValuesCame(copies, [] if copies else [key]))
+                answer = ValuesCame([Copied(key, bytes(self._files.open(key)))])
+        self._say(block, answer)
 
     def left(self, block: str) -> None:
         """A block is gone, and with it what was not yet whole there."""
@@ -287,9 +314,11 @@ class References:
         self._ask(lambda: self._book.hold(key, size, label))
         ref = Ref(self, key, size, label)
         self._new += size
-        if self._new > max(self.place.budget // _COLLECTED, _LEAST_COLLECTED):
+        most = max(self.place.budget // _COLLECTED, _LEAST_COLLECTED)
+        if self._new > most:
             self._new = 0
-            gc.collect()
+            if self._ask(lambda: self._book.size) > most:  # else handles go by themselves; a look takes 50 ms
+                gc.collect()
         return ref
 
     def _ask(self, question: Callable[[], T]) -> T:

@@ -14,11 +14,13 @@ from rhapsody_parsl.data.book import Entry
 from rhapsody_parsl.data.reference import Ref, packed
 from rhapsody_parsl.errors import Unwritable
 from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.future import complete
+from rhapsody_parsl.executors.lineage import Lineage
 from rhapsody_parsl.executors.references import References
 from rhapsody_parsl.executors.running import not_running
 from rhapsody_parsl.executors.told import Told
 from rhapsody_parsl.hosts.probe import GB
-from rhapsody_parsl.wire.messages import FromValues, ToValues
+from rhapsody_parsl.wire.messages import FromValues, Result, Task, ToValues
 
 __all__ = ("WithReferences",)
 
@@ -28,6 +30,7 @@ class WithReferences(Told):
 
     reference_memory: int | float | None
     _values: References | None = None
+    _lineage: Lineage | None = None
 
     def put(self, value: Any, label: str = "", *, pinned: bool = False) -> Ref:
         """Keep a value; apps that get its handle as an argument, or in one, get the value.
@@ -97,6 +100,8 @@ class WithReferences(Told):
             self._values.told(block.id, message)
 
     def _close_values(self) -> None:
+        if self._lineage is not None:
+            self._lineage.close("its executor was shut down")
         if self._values is not None:
             self._values.close()
         self._shared.close()
@@ -116,13 +121,21 @@ class WithReferences(Told):
         self._running_values().check(refs)
         return refs
 
-    def _note_references(self, future: Future[Any], task: int, refs: Sequence[Ref], policy: PolicyValue) -> None:
+    def _note_references(self, future: Future[Any], task: Task, refs: Sequence[Ref], policy: PolicyValue) -> None:
         """A task is about to be sent that takes references, or gives one."""
-        values = self._running_values()
+        values, gives = self._running_values(), policy.result == "reference"
         if refs:
             values.used(future, refs)
-        if policy.result == "reference":
-            values.expected(future, task)
+        if gives:
+            values.expected(future, task.id)
+        remakes = gives and policy.on_loss == "rerun"
+        if remakes and self._lineage is None and self._link is not None:
+            self._lineage = values.lineage = Lineage(self._link.put, self.tasks.__contains__, self._complete)
+        if self._lineage is not None:
+            self._lineage.submitted(task, remakes)
+
+    def _complete(self, result: Result) -> None:
+        complete(self.tasks.pop(result.id, None), result)
 
     def left(self, block: Block) -> None:
         """A block is gone, and what was not yet whole there."""

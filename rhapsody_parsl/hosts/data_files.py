@@ -10,9 +10,13 @@ import itertools
 import json
 import mmap
 import os
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from rhapsody_parsl.hosts.data_draft import DataDraft
+from rhapsody_parsl.hosts.data_pool import DataPool, hold
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -21,7 +25,7 @@ _STATED = "data.json"
 """In the private folder of a host."""
 _VALUES = "data"
 """Beside the folders of writers."""
-_LOCK = ".lock"
+_LOCK, _ASKING = ".lock", ".asking"
 _CHUNK = 1 << 30
 _numbers = itertools.count(1)
 
@@ -36,8 +40,8 @@ class Place(NamedTuple):
         writer: Name of the folder in each of these where what is not yet whole lies.
         budget: The most bytes in memory.
         where: The block that the driver has to ask for these values; "" where it sees them itself.
-        role: `driver` where the driver's memory is this one. `pilot` where the pilot's is: what is not here may be
-            asked for. `host` on another host of the block: what is left here is to be sent to the pilot, too.
+        role: `driver` where the driver's memory is this one. `pilot` where the pilot's is. `host` on another host of
+            the block: of what is left here the pilot is to be told.
     """
 
     token: str
@@ -78,6 +82,7 @@ class DataFiles:
         for root in self._roots:
             for name in (_VALUES, place.writer):
                 os.makedirs(os.path.join(root, name), 0o700, exist_ok=True)
+        self._pool = DataPool(place.memory, place.budget) if place.memory else None
 
     def write(self, key: str, pieces: Sequence[bytes | bytearray | memoryview], draft: str = "") -> int:
         """Write a value; it is there as a whole, or not at all.
@@ -98,7 +103,7 @@ class DataFiles:
         for root in self._roots_for(size):
             path = os.path.join(root, self._place.writer, name)
             try:
-                with open(path, "xb", buffering=0) as file:
+                with open(path, self._made(root, path, size), buffering=0) as file:
                     for piece in pieces:
                         _write_all(file.fileno(), piece)
                 os.rename(path, self._path(root, key))
@@ -125,7 +130,7 @@ class DataFiles:
         self._make_room(size)
         path = os.path.join(self._place.memory, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
         try:
-            with open(path, "xb", buffering=0) as file:
+            with open(path, self._made(self._place.memory, path, size), buffering=0) as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError:
             with contextlib.suppress(OSError):
@@ -157,22 +162,52 @@ class DataFiles:
             FileNotFoundError: It is not here.
         """
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
-            with contextlib.suppress(FileNotFoundError), open(self._path(root, key), "rb", buffering=0) as file:
+            path = self._path(root, key)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                hold(file.fileno(), path)
                 os.utime(file.fileno())
                 return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         raise FileNotFoundError(key)
 
+    def begin(self, key: str, size: int) -> DataDraft:
+        """Begin to write a value whose pieces are still to come.
+
+        Args:
+            key: The value's.
+            size: Of its file, in bytes.
+
+        Raises:
+            OSError: There is no room on the disk either.
+        """
+        name = f"0.{os.getpid()}.{next(_numbers)}"
+        roots = self._roots_for(size)
+        for root in roots[:-1]:
+            with contextlib.suppress(OSError):
+                path = os.path.join(root, self._place.writer, name)
+                self._made(root, path, size)
+                return DataDraft(path, self._path(root, key), size)
+        return DataDraft(os.path.join(roots[-1], self._place.writer, name), self._path(roots[-1], key), size)
+
+    def piece(self, key: str, start: int, length: int) -> tuple[bytes, int]:
+        """Return a piece of a value's file, and the size of all of it.
+
+        Raises:
+            FileNotFoundError: It is not here.
+        """
+        for root in (*self._roots, *self._roots):  # as above
+            path = self._path(root, key)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                hold(descriptor := file.fileno(), path)
+                return os.pread(descriptor, length, start), os.fstat(descriptor).st_size
+        raise FileNotFoundError(key)
+
     @contextlib.contextmanager
     def alone(self, key: str) -> Iterator[None]:
-        """Wait until no other process of the host is at this for a value."""
-        path = os.path.join(self._roots[-1], self._place.writer, f"0.{key}.lock")
-        with open(path, "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)  # who opens it anew finds the value there
+        """Wait until no other process of the host, and no thread, is at this for a value; a killed one is not."""
+        place = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, zlib.crc32(key.encode()), 1, 0)
+        with open(os.path.join(self._roots[-1], _ASKING), "wb") as lock:
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLKW, place)  # of a byte of this open file, not of the process
+            yield
 
     def has(self, key: str) -> bool:
         """Whether a value is here."""
@@ -182,7 +217,10 @@ class DataFiles:
         """Remove a value; idempotent. Who has mapped it keeps what it sees."""
         for root in self._roots:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(root, key))
+                if self._pool and root == self._place.memory:
+                    self._pool.put(self._path(root, key))
+                else:
+                    os.unlink(self._path(root, key))
 
     def discard(self, keys: Sequence[str]) -> None:
         """Remove values, and what is not whole of them."""
@@ -198,6 +236,15 @@ class DataFiles:
     def in_memory(self) -> int:
         """Return how many bytes lie in memory."""
         return sum(entry.stat().st_size for entry in self._entries())
+
+    def _made(self, root: str, path: str, size: int) -> str:
+        """Have a file of a dropped value at a path, if there is one; return how to open the path for writing.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        is_warm = self._pool is not None and root == self._place.memory and self._pool.take(path, size)
+        return "r+b" if is_warm else "xb"
 
     def _path(self, root: str, key: str) -> str:
         return os.path.join(root, _VALUES, key)
@@ -224,6 +271,8 @@ class DataFiles:
                     found = entry.stat()
                     known.append((found.st_mtime_ns, found.st_size, entry.name))
             excess = size + sum(each for _, each, _ in known) - self._place.budget
+            if self._pool:
+                excess = self._pool.make_room(excess + self._pool.size)
             for _, each, key in sorted(known):
                 if excess <= 0:
                     break

@@ -53,10 +53,10 @@ class Lender:
         return lease, self._placed(lease, placing)
 
     def home(self, near: str) -> str:
-        """Return the node where what is near something is to go; "" while there is none."""
+        """Return the node where what is near something is to go; "" while there is none. A node is near itself."""
         if homes := self._service_homes.get(near):
             return next(iter(homes.values()))
-        return self._homes.get(near, "")
+        return near if near in self._ledger.accounts else self._homes.get(near, "")
 
     def note_place(self, near: str, node: str) -> None:
         """A task that is to be near something goes to a node: so will the others, unless it has a place."""

@@ -14,6 +14,7 @@ from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
+from rhapsody_parsl.pilot.nearness import Nearness
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.pilot.use import BlockUse
 from rhapsody_parsl.runtimes.protocol import Node
@@ -89,6 +90,7 @@ class Pilot:
             leaving=self._leaving,
         )
         self._core = self._shell.core
+        self._nearness = Nearness(nodes, self._shell.values.hosts_of)
         self._use = BlockUse(nodes, hosts, self._send) if config.record else None
 
     async def run(self) -> None:
@@ -136,7 +138,7 @@ class Pilot:
         match message:
             case Submit(tasks=tasks):
                 check_shared(tasks, self._config.shared_folder)
-                self._core.submit(tasks, now)
+                self._core.submit(self._nearness.near(tasks), now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
             case Serve():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 
-from rhapsody_parsl.annotations.resources import Part
+from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
@@ -47,12 +47,16 @@ def place(
     """
     demand = demand or Demand(spec)
     rooms = rooms or [pool.room(demand) for pool in (ledger.open, *ledger.kept)]
-    if spec.resources.is_mpi:
-        return _place_gang(spec, demand, rooms)
     account = ledger.accounts.get(near) if near else None
-    if account is not None and demand.holds(account) and any(room.has(account) for room in rooms):
-        return _place_on(account, demand)
-    return _place_somewhere(spec, demand, rooms)
+    if account is not None and _holds_all(account, spec, demand) and any(room.has(account) for room in rooms):
+        return _place_on(account, demand, spec.resources)
+    return _place_gang(spec, demand, rooms) if spec.resources.is_mpi else _place_somewhere(spec, demand, rooms)
+
+
+def _holds_all(account: Account, spec: TaskSpec, demand: Demand) -> bool:
+    """Whether a node can hold a task now; ranks that are to be apart it can not."""
+    apart = spec.resources.is_mpi and spec.policy.placement == "spread"
+    return not apart and demand.holds(account) >= demand.needs
 
 
 def can_ever_fit(spec: TaskSpec, ledger: Ledger, whole: bool = False) -> bool:
@@ -166,11 +170,11 @@ def _place_somewhere(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> P
     """One node, the fullest that has room for `pack`, else the emptiest."""
     pack = spec.policy.placement == "pack"
     found = next(_fullest(demand, rooms, demand.least) if pack else _emptiest(demand, rooms), None)
-    return _place_on(found[0], demand) if found else None
+    return _place_on(found[0], demand, spec.resources) if found else None
 
 
-def _place_on(account: Account, demand: Demand) -> Placing:
-    part = demand.part_on(account)
+def _place_on(account: Account, demand: Demand, resources: Resources) -> Placing:
+    part = resources.part(demand.needs) if demand.per_rank else demand.part_on(account)
     return [(account.node.name, _whole(account, part) if demand.whole else part)]
 
 

@@ -299,6 +299,7 @@ class Shell:
     def _host_changed(self, host: str, problem: str) -> None:
         """A host of the block was lost, or is back."""
         now = time.monotonic()
+        self.values.host_changed(host, problem)
         for node in self.context.nodes.values():
             if node.host == host and not self._leaving.begun:
                 self.core.node_lost(node.name, problem, now) if problem else self.core.node_back(node.name, now)

@@ -21,7 +21,7 @@ from rhapsody_parsl.wire.messages import (
     Work,
 )
 from rhapsody_parsl.wire.piece_messages import ChildPieces, Piece, Pieces
-from rhapsody_parsl.wire.value_messages import Copied, ValueHere, ValueLeft, ValuesCame
+from rhapsody_parsl.wire.value_messages import Copied, ValuesCame
 
 __all__ = ("INLINE_LIMIT", "Codec", "encode")
 
@@ -36,7 +36,7 @@ _FIELDS: dict[type, str] = {
     **dict.fromkeys((Deliver, Submit, SubmitChildren, Work), "tasks"),
     **dict.fromkeys((Answered, ChildrenEnded, Done, Results), "results"),
     **dict.fromkeys((ChildPieces, Pieces), "pieces"),
-    **dict.fromkeys((ValueHere, ValueLeft, ValuesCame), "copies"),
+    ValuesCame: "copies",
 }
 """The messages that carry payloads, and where."""
 

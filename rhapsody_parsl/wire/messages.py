@@ -50,12 +50,16 @@ class SharedPayload(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks)."""
+    """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks).
+
+    `takes` are keys and sizes of the values that it takes by reference.
+    """
 
     id: int
     spec: bytes
     payload: bytes | SharedPayload | int
     request: bytes = b""
+    takes: tuple[tuple[str, int], ...] = ()
 
 
 class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):

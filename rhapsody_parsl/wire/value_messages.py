@@ -1,4 +1,4 @@
-"""Values kept by reference, on their way between hosts: worker and pilot, pilot and driver. Nobody opens them there."""
+"""Values kept by reference: who has them and who wants them, between worker and pilot, and between pilot and driver."""
 
 import msgspec
 
@@ -22,30 +22,42 @@ class AskValue(Tagged, frozen=True):
 
 
 class ValueHere(Tagged, frozen=True):
-    """The value that was asked for; no copy when it is gone, for this reason."""
+    """The value that was asked for is on the host now; or it is gone, for this reason."""
 
     order: int
-    copies: list[Copied]
     reason: str = ""
 
 
 class ValueLeft(Tagged, frozen=True):
-    """A task on another host has left these, and the pilot's host is to have them too."""
-
-    copies: list[Copied]
-
-
-class WantValue(Tagged, frozen=True):
-    """The driver, or a pilot, lacks a value; the answer is a `ValuesCame`."""
+    """A task has left a value on another host than the pilot's."""
 
     key: str
 
 
+class WantValue(Tagged, frozen=True):
+    """The driver, or a pilot, lacks a value; the answer is a `ValuesCame`.
+
+    Attributes:
+        key: The value's.
+        sees: Whether the one who asks sees the memory of the other: it wants no copy.
+    """
+
+    key: str
+    sees: bool = False
+
+
 class ValuesCame(Tagged, frozen=True):
-    """Values that the other end wants; `gone` are those that are not here either."""
+    """Values that the other end wants.
+
+    Attributes:
+        copies: Those that it does not see where they are.
+        gone: Why others are not here either, by key.
+        here: Those that it sees in its own memory.
+    """
 
     copies: list[Copied]
-    gone: list[str]
+    gone: dict[str, str] = msgspec.field(default_factory=dict)
+    here: list[str] = msgspec.field(default_factory=list)
 
 
 class DropValues(Tagged, frozen=True):

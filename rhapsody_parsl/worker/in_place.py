@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rhapsody_parsl.data.layout import BEFORE, Buffer, before
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.data_pool import hold
 from rhapsody_parsl.worker.line import line
 from rhapsody_parsl.worker.references import files_here
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ("empty", "kept")
 
+_AT_ONCE = getattr(mmap, "MAP_POPULATE", 0)
+"""All pages are mapped in one go: the user is to fill them, and would wait for each."""
 _drafts: dict[int, tuple[str, int]] = {}
 """Paths and sizes of those that this process has made, by the address of the array."""
 
@@ -41,7 +44,8 @@ def empty(shape: int | Sequence[int], dtype: Any = "float64") -> "numpy.ndarray[
     if not path:
         return numpy.empty(shape, plain)
     with open(path, "r+b", buffering=0) as file:
-        memory = mmap.mmap(file.fileno(), 0)
+        hold(file.fileno(), path)
+        memory = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | _AT_ONCE)
     array = numpy.frombuffer(memory, plain, count, BEFORE).reshape(shape)
     address = array.ctypes.data
     _drafts[address] = path, size

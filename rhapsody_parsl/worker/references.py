@@ -62,9 +62,6 @@ def opened(facts: Facts) -> Any:
     try:
         file = files.open(facts.key)
     except FileNotFoundError:
-        if _Host.place.role == "driver":
-            reason = f"it is not on host {os.uname().nodename} any more: it was deleted, or nobody held it"
-            raise DataLost(facts.name, facts.size, reason) from None
         from rhapsody_parsl.worker.distant import brought  # noqa: PLC0415 - few tasks lack a value
 
         file = brought(files, facts)
@@ -88,9 +85,9 @@ def left(task: int, stays: Stays) -> Any:
         key = f"{place.writer}-{number}" if number >= _OF_THE_BLOCK else str(number)
         size = _kept(files, key, pickle, buffers) or files.write(key, laid_out(pickle, buffers), str(number))
         if place.role == "host":
-            from rhapsody_parsl.worker.distant import sent  # noqa: PLC0415 - as above
+            from rhapsody_parsl.worker.distant import told  # noqa: PLC0415 - as above
 
-            sent(key, laid_out(pickle, buffers))
+            told(key)
     except Exception as problem:
         raise PayloadError("result", f"{type(problem).__name__}: {problem}") from problem
     return Left(Facts(place.token, key, size, "", place.where))

@@ -190,6 +190,14 @@ def kept(size: int) -> bytes:
     return bytes(size)
 
 
+def one_more(data: bytes) -> bytes:
+    return data + b"1"
+
+
+def where_with(data: bytes) -> str:
+    return os.uname().nodename
+
+
 def taken(data: bytes, meeting: str, count: int) -> tuple[str, int, list[int]]:
     """Wait for as many tasks; return the host, how much each got, and the files in which its host keeps values."""
     Path(meeting, f"{os.uname().nodename}.{os.getpid()}").touch()

@@ -1,11 +1,11 @@
-"""A scenario: values by reference go from the driver to all hosts, from one host to another, and survive its loss."""
+"""A scenario: values by reference go from the driver to all hosts, and from one to another; one host is lost."""
 
 import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl import RhapsodyExecutor
+from rhapsody_parsl import Ref, RhapsodyExecutor
 from rhapsody_parsl.errors import NodeLost
 from testing.waiting import until
 from tests.cluster import apps
@@ -28,10 +28,24 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     del given, futures, first
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield "dropped", [_names_on(executor, host) for host in HOSTS]
+    yield "near", executor.submit(apps.where_with, {}, second).result(patience)
     if loses:
-        yield "lose", None
-        until(lambda: _is_lost(executor), patience)
-        yield "survives", executor.submit(len, {"labels": ["vn3"]}, second).result(patience)
+        yield from _told_of_a_loss(executor, second, patience)
+
+
+def _told_of_a_loss(executor: RhapsodyExecutor, left: Ref, patience: float) -> Iterator[tuple[str, Any]]:
+    """Lose a value that nothing makes again, one that its task does, and one that this was made of."""
+    keys = {"near": "vn2", "result": "reference", "on_loss": "rerun"}
+    first = executor.submit(apps.kept, keys, SIZE).result(patience)
+    second = executor.submit(apps.one_more, keys, first).result(patience)
+    yield "there", [_names_on(executor, host).count(ref.key) for host in HOSTS for ref in (first, second)]
+    del first
+    until(lambda: gc.collect() >= 0 and len(executor.references()) == 2, 20)
+    yield "lose", None
+    until(lambda: _is_lost(executor), patience)
+    yield "error", str(executor.submit(len, {"labels": ["vn3"]}, left).exception(patience))
+    yield "again", executor.submit(len, {"labels": ["vn3"]}, second).result(patience)
+    yield "driver again", len(second.result())
 
 
 def _names_on(executor: RhapsodyExecutor, host: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Values by reference over three hosts: once per host, gone from all when unneeded, there after a host's loss."""
+"""Values by reference over three hosts: once per host, gone from all when unneeded, made again after a host's loss."""
 
 from collections import defaultdict
 
@@ -10,7 +10,7 @@ from tests.cluster.kept_values import HOSTS, SIZE
 
 
 @pytest.mark.parametrize(("way", "loses"), [("slurm", True), ("ssh", False)])
-def test_a_value_reaches_each_host_once_and_outlives_the_host_that_made_it(
+def test_a_value_reaches_each_host_once_and_is_made_again_when_its_host_is_lost(
     cluster: Cluster, way: str, loses: bool
 ) -> None:
     """Over Slurm the driver is on another host than the pilot, over ssh on the same."""
@@ -24,10 +24,14 @@ def test_a_value_reaches_each_host_once_and_outlives_the_host_that_made_it(
         assert driver.hear("other") == SIZE
         left = [set(names) for names in driver.hear("dropped")]
         assert len(set.union(*left)) == 1, "what has been dropped is gone from all hosts"
+        assert driver.hear("near") == "vn2"
         if loses:
+            assert driver.hear("there") == [0, 0, 1, 1, 0, 0]
             driver.hear("lose")
             try:
                 cluster.kill("vn2")
-                assert driver.hear("survives") == SIZE
+                assert "host vn2, where it lay, was lost" in driver.hear("error")
+                assert driver.hear("again") == SIZE + 1
+                assert driver.hear("driver again") == SIZE + 1
             finally:
                 cluster.start("vn2")

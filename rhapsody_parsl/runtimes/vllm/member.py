@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
 from rhapsody_parsl.runtimes.vllm.command_line import member_command
-from rhapsody_parsl.runtimes.vllm.multi_node import address_towards, network_environment
+from rhapsody_parsl.runtimes.vllm.multi_node import network_environment
 from rhapsody_parsl.runtimes.vllm.ports import claimed
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.services.leaving import leave, leave_with

@@ -5,7 +5,6 @@ the members. All speak to each other over the network by which the block's hosts
 """
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +12,13 @@ from typing import Any
 import msgspec
 import psutil
 
+from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.runtimes.vllm.adapters import adapter_arguments
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.wire.messages import Rendezvous
 
-__all__ = ("address_towards", "engine_arguments", "network_environment", "opened")
-
-_ANY_PORT = 9
+__all__ = ("engine_arguments", "network_environment", "opened")
 
 
 @contextmanager
@@ -65,13 +63,6 @@ def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
         "data_parallel_rpc_port": place.port,
     }
     return given | ({"data_parallel_start_rank": rank * engines} if rank else {})
-
-
-def address_towards(host: str) -> str:
-    """Return our address on the network over which a host is reached; "127.0.0.1" for ourselves."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, _ANY_PORT))  # sends nothing
-        return str(probe.getsockname()[0])
 
 
 def network_environment(address: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ class Worker:
     def __init__(self, host: Host, folder: Path) -> None:
         self.host, self._place = host, payloads_of(str(folder))
         self.said: list[Any] = []
-        host.keep_values(KeepValues("token", "0", -1, "0"))
+        host.keep_values(KeepValues("token", "0", -1, "0"), lambda *_: None)
         host.open("workers", lambda _, frames: self.said.append(_of.decode(frames)))
         argv = [sys.executable, "-m", "rhapsody_parsl.worker", f"ipc://{folder}/workers", "w1"]
         self.backend = Backend(argv, folder.parent / "worker.log", host=host, grace=0.3)

@@ -183,9 +183,9 @@ def test_a_value_of_another_host_is_asked_for_once(values: References, end: str)
     until(lambda: len(values._wanted._waiting.get("7", ())) == 3, 5)
     match end:
         case "came":
-            values.told("3", ValuesCame([Copied("7", content([1, 2]))], []))
+            values.told("3", ValuesCame([Copied("7", content([1, 2]))]))
         case "gone":
-            values.told("3", ValuesCame([], ["7"]))
+            values.told("3", ValuesCame([], {"7": "nobody held it"}))
         case "lost":
             values.left("3")
         case _:
@@ -216,12 +216,16 @@ def test_a_block_gets_what_lies_here_or_in_another(values: References) -> None:
     values.told("4", WantValue(here.key))
     values.told("4", WantValue(there.key))
     values.told("4", WantValue("none"))
-    values.told("3", ValuesCame([Copied(there.key, content(2))], []))
+    values.told("3", WantValue(there.key))
+    values.told("5", WantValue(here.key, sees=True))
+    values.told("3", ValuesCame([Copied(there.key, content(2))]))
     assert [
-        ("4", ValuesCame([Copied(here.key, content(1))], [])),
+        ("4", ValuesCame([Copied(here.key, content(1))])),
         ("3", WantValue(there.key)),
-        ("4", ValuesCame([], ["none"])),
-        ("4", ValuesCame([Copied(there.key, content(2))], [])),
+        ("4", ValuesCame([], {"none": module._DELETED})),
+        ("3", ValuesCame([], {there.key: module._DELETED})),
+        ("5", ValuesCame([], here=[here.key])),
+        ("4", ValuesCame([Copied(there.key, content(2))])),
     ] == SAID  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def place(folder: Path, budget: int = 10 * KB, memory: bool = True) -> Place:
 
 
 def lying(folder: Path, root: str) -> set[str]:
-    return {path.name for path in (folder / root).rglob("*") if path.is_file() and path.name != ".lock"}
+    return {path.name for path in (folder / root).rglob("*") if path.is_file() and not path.name.startswith(".")}
 
 
 def test_a_value_is_written_read_and_dropped(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.codec import Codec
 from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Deliver, Exited, Result, Returned, Task, ToBackend, Work
 from rhapsody_parsl.wire.shared_memory import SharedMemory, deliver
-from rhapsody_parsl.wire.value_messages import Copied, ValueHere
 from testing.nodes import make_context, make_node
 
 
@@ -67,10 +66,9 @@ class FarHost:
     Work(1, "call", (), {}, [Task(1, b"", LARGE)]),
     Deliver([Task(1, b"", LARGE)]),
     ChildrenEnded([Result(1, RESULT, LARGE)]),
-    ValueHere(1, [Copied("key", LARGE)]),
 ])  # fmt: skip
 def test_to_another_host_go_bytes_and_agents_keep_those_of_tasks(tmp_path: Path, message: Any) -> None:
-    """What comes once to each host, as a value does, would only fill their shelves."""
+    """What comes once would only fill their shelves."""
     exchange, far, shared = (
         Exchange(make_context(tmp_path, None, make_node("n0")), "e", print),
         FarHost(),

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.agents.words import KeepValues
+from rhapsody_parsl.agents.words import DropValues as AgentsDrop
+from rhapsody_parsl.agents.words import GiveValues, KeepValues
 from rhapsody_parsl.config import BlockConfig, LocalRuntime
 from rhapsody_parsl.hosts import data_place
 from rhapsody_parsl.hosts.data_files import Place
+from rhapsody_parsl.pilot import values
 from rhapsody_parsl.pilot.values import Values
 from rhapsody_parsl.wire.child_messages import CancelChildren
 from rhapsody_parsl.wire.value_messages import AskValue, Copied, DropValues, ValueHere, ValueLeft, ValuesCame, WantValue
@@ -23,10 +25,12 @@ class Noted:
         self.said: list[Any] = []
         self.host: Any = None
 
-    def send(self, message: Any) -> None:
+    name, listener = "other", None
+
+    def send(self, message: Any, *_: Any) -> None:
         self.said.append(message)
 
-    keep_values = drop_values = send
+    keep_values = tell_of_values = send
 
 
 @pytest.fixture
@@ -74,7 +78,7 @@ def test_workers_are_told_and_what_the_dead_leave_goes(seen: Told, folders: tupl
     shared, disk, private = folders
     assert seen.values.shared_folder == str(shared / "0")
     assert Place.told(str(private)) == Place("token", str(shared), str(disk), "0", 100)
-    assert seen.host.said == [KeepValues("token", "0", 100, "")]
+    assert seen.host.said == [KeepValues("token", "0", 100, "0")]
     for root in (shared, disk):
         for task in (7, 8):
             (root / "data" / str(task)).touch()
@@ -85,43 +89,66 @@ def test_workers_are_told_and_what_the_dead_leave_goes(seen: Told, folders: tupl
     assert len(seen.host.said) == 1, "the host has nothing"
 
 
-def test_beside_the_driver_it_gives_what_is_there(seen: Told, folders: tuple[Path, Path, Path]) -> None:
-    seen.hear(ValueLeft([Copied("7", b"value"), Copied("../8", b"none of ours")]))
-    assert (folders[0] / "data" / "7").read_bytes() == b"value"
+def test_beside_the_driver_what_is_there_is_there_at_once(seen: Told, folders: tuple[Path, Path, Path]) -> None:
+    seen.peer.host = None
+    (folders[0] / "data" / "7").write_bytes(b"value")
     seen.hear(AskValue(1, "7"))
     seen.hear(AskValue(2, "8"))
-    one, other = seen.peer.said
-    assert one == ValueHere(1, [Copied("7", b"value")])
-    assert (other.order, other.copies, bool(other.reason)) == (2, [], True)
-    assert not seen.driver.said
+    seen.hear(AskValue(3, "9"))
+    assert seen.driver.said == [WantValue("8", sees=True), WantValue("9", sees=True)]
+    (folders[0] / "data" / "8").write_bytes(b"of another block")
+    seen.values.told(ValuesCame([], {"9": "nobody held it"}, here=["8"]))
+    assert seen.peer.said == [ValueHere(1), ValueHere(2), ValueHere(3, "nobody held it")]
 
 
 def test_away_from_the_driver_it_asks_once_and_keeps(apart: Told, folders: tuple[Path, Path, Path]) -> None:
     place = Place.told(str(folders[2]))
     assert place
     assert (place.role, place.where, apart.values.shared_folder) == ("pilot", "0", "")
+    apart.peer.host = None
     for order in (1, 2):
         apart.hear(AskValue(order, "put-1"))
     apart.hear(AskValue(3, "none"))
     assert apart.driver.said == [WantValue("put-1"), WantValue("none")]
-    apart.values.told(ValuesCame([Copied("put-1", b"value")], ["none"]))
+    apart.values.told(ValuesCame([Copied("put-1", b"value"), Copied("../8", b"none of ours")], {"none": "why"}))
     apart.hear(AskValue(4, "put-1"))
-    assert [(said.order, len(said.copies)) for said in apart.peer.said] == [(1, 1), (2, 1), (3, 0), (4, 1)]
+    assert apart.peer.said == [ValueHere(1), ValueHere(2), ValueHere(3, "why"), ValueHere(4)]
 
 
-def test_away_from_the_driver_it_gives_it_what_it_wants(apart: Told) -> None:
-    apart.hear(ValueLeft([Copied("7", b"value")]))
+def test_away_from_the_driver_it_gives_it_what_it_wants(apart: Told, folders: tuple[Path, Path, Path]) -> None:
+    apart.hear(ValueLeft("7"))
     apart.values.told(WantValue("7"))
+    assert apart.host.said[1:] == [GiveValues()]
+    apart.values._files.write("7", [b"value"])
+    apart.values._movers._ended(1, "")
     apart.values.told(DropValues(["7", "put-1"]))
     apart.values.told(DropValues(["7"]))
     apart.values.told(WantValue("7"))
-    assert apart.driver.said == [ValuesCame([Copied("7", b"value")], []), ValuesCame([], ["7"])]
-    assert apart.host.said[1:] == [["7"]]
+    assert apart.driver.said == [ValuesCame([Copied("7", b"value")]), ValuesCame([], {"7": values._GONE})]
+    assert apart.host.said[2:] == [AgentsDrop(["7"])]
+
+
+def test_with_a_host_goes_what_it_alone_had(apart: Told) -> None:
+    apart.hear(ValueLeft("7"))
+    apart.values.told(WantValue("7"))
+    apart.values.host_changed("stranger", "away")
+    apart.values.host_changed("other", "cut")
+    apart.values.host_changed("other", "")
+    apart.peer.host = None
+    apart.hear(AskValue(1, "7"))
+    apart.values.told(WantValue("7"))
+    (first,) = {str(said.gone) for said in apart.driver.said}
+    assert "other, where it lay, was lost (cut)" in first
+    assert "was lost" in apart.peer.said[0].reason
+    apart.hear(ValueLeft("7"))
+    apart.peer.host = apart.host
+    apart.hear(ValueLeft("7"))
+    assert apart.values._movers.is_held("7"), "its task has run again"
 
 
 def test_what_a_failed_task_may_have_left_goes_on_each_host(seen: Told) -> None:
     seen.values.told(DropValues(["7"], unfinished=True))
-    assert seen.host.said[1:] == [["7"]]
+    assert seen.host.said[1:] == [AgentsDrop(["7"])]
 
 
 def test_what_is_about_tasks_is_for_others(seen: Told) -> None:

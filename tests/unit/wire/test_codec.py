@@ -44,7 +44,8 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=6,
 )
-tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20)), max_size=5)
+takes = st.lists(st.tuples(names, numbers), max_size=2).map(tuple)
+tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20), takes), max_size=5)
 seconds = st.floats(0, 1e9)
 requests = st.none() | st.builds(RequestTimes, seconds, seconds, numbers, numbers, names)
 results = st.lists(
@@ -147,9 +148,9 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.DoorKeys: st.builds(door.DoorKeys, st.lists(keys, max_size=2)),
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
     door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held),
-    v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names),
-    v.ValueHere: st.builds(v.ValueHere, numbers, copies, names), v.ValueLeft: st.builds(v.ValueLeft, copies),
-    v.ValuesCame: st.builds(v.ValuesCame, copies, st.lists(names, max_size=3)),
+    v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names, st.booleans()),
+    v.ValueHere: st.builds(v.ValueHere, numbers, names), v.ValueLeft: st.builds(v.ValueLeft, names),
+    v.ValuesCame: st.builds(v.ValuesCame, copies, st.dictionaries(names, names), st.lists(names, max_size=3)),
     v.DropValues: st.builds(v.DropValues, st.lists(names, max_size=3), st.booleans()),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]

@@ -11,7 +11,7 @@ from rhapsody_parsl.data.reference import Facts
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost
 from rhapsody_parsl.hosts.data_files import Place
-from rhapsody_parsl.wire.value_messages import AskValue, Copied, ValueHere, ValueLeft
+from rhapsody_parsl.wire.value_messages import AskValue, ValueHere, ValueLeft
 from rhapsody_parsl.worker import distant, line, references
 
 
@@ -27,9 +27,14 @@ class Pilot:
     def send(self, message: Any) -> None:
         self.said.append(message)
         if isinstance(message, AskValue):
-            found = self.values.get(message.key)
-            copies = [] if found is None else [Copied(message.key, found)]
-            threading.Thread(target=line.take, args=[ValueHere(message.order, copies, "nobody held it")]).start()
+            threading.Thread(target=self._bring, args=[message]).start()
+
+    def _bring(self, message: AskValue) -> None:
+        files = references.files_here()
+        found = self.values.get(message.key)
+        if files and found is not None:
+            files.write(message.key, [found])
+        line.take(ValueHere(message.order, "" if found else "nobody held it"))
 
     def listen(self) -> None: ...
 
@@ -73,9 +78,9 @@ def test_what_is_gone_is_told(pilot: Pilot) -> None:
         references.opened(Facts("ours", "put-2", 9, "model"))
 
 
-def test_what_a_task_leaves_is_sent_too(pilot: Pilot) -> None:
+def test_of_what_a_task_leaves_the_pilot_is_told(pilot: Pilot) -> None:
     references.left(7, Stays([3], 0))
-    assert pilot.said == [ValueLeft([Copied("7", b"".join(packed([3])))])]
+    assert pilot.said == [ValueLeft("7")]
     assert references.opened(Facts("ours", "7", 9)) == [3]
     assert len(pilot.said) == 1
 

@@ -59,7 +59,7 @@ def test_a_fresh_process_knows_its_number_and_where(
     assert os.listdir(tmp_path / "data") == ["9"]
 
 
-@pytest.mark.parametrize(("token", "why"), [("ours", "not on host"), ("another's", "does not see it")])
+@pytest.mark.parametrize(("token", "why"), [("ours", "cannot ask"), ("another's", "does not see it")])
 def test_what_is_not_here_is_lost(files: DataFiles, token: str, why: str) -> None:
     with pytest.raises(DataLost, match=why):
         references.opened(Facts(token, "7", 10, "model"))

@@ -20,7 +20,7 @@ import mpi4py
 mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
 from mpi4py import MPI  # noqa: E402 - after its settings
 
-from rhapsody_parsl.errors import RankFailed  # noqa: E402 - as above
+from rhapsody_parsl.errors import DataLost, RankFailed  # noqa: E402 - as above
 from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402 - as above
 from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402 - as above
 from rhapsody_parsl.runtimes.mpi.world.steps import Steps  # noqa: E402 - as above
@@ -243,6 +243,8 @@ def _call(task: Task, comm: MPI.Intracomm, outlet: Outlet) -> Result:
         value = run(opened(task), outlet, comm=comm)
     except SystemExit as exit_:
         return failed(task.id, RankFailed(rank, size, _HOST, f"the function called sys.exit({exit_.code!r})"))
+    except DataLost as problem:
+        return failed(task.id, problem)
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
         note = f"Raised by rank {rank} of {size} on {_HOST}."
         return raised(task.id, problem, time.perf_counter() - began, note)

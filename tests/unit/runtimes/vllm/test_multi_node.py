@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.runtimes.vllm.command_line import command, member_command
-from rhapsody_parsl.runtimes.vllm.multi_node import address_towards, engine_arguments, network_environment, opened
+from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments, network_environment, opened
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.wire.messages import Rendezvous

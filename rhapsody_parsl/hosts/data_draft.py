@@ -1,0 +1,66 @@
+"""A value's file while it is written piece by piece: it is the value once it is whole, or never was there."""
+
+import contextlib
+import os
+
+__all__ = ("DataDraft",)
+
+
+class DataDraft:
+    """A file that is not yet whole.
+
+    Args:
+        path: Of the file, which is made where it is not there.
+        target: Where the value is to lie, on the same file system.
+        size: In bytes; its pages are there from now on.
+
+    Raises:
+        OSError: There is no room.
+    """
+
+    def __init__(self, path: str, target: str, size: int) -> None:
+        self._path, self._target, self._left = path, target, size
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        self._is_open = True
+        try:
+            if size:
+                os.posix_fallocate(self._descriptor, 0, size)
+        except OSError:
+            self.drop()
+            raise
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Write the next piece.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        left = memoryview(piece)
+        while left:
+            written = os.write(self._descriptor, left)
+            left, self._left = left[written:], self._left - written
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is written."""
+        return self._left == 0
+
+    def keep(self) -> None:
+        """Have it be the value.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        self._close()
+        os.rename(self._path, self._target)
+
+    def drop(self) -> None:
+        """It is not to be the value; idempotent."""
+        if self._is_open:
+            self._close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        self._is_open = False
+        os.close(self._descriptor)

@@ -1,0 +1,86 @@
+"""Files of dropped values are used again, but never while somebody still sees what was in them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rhapsody_parsl.hosts import data_pool
+from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.hosts.data_pool import DataPool
+
+MB = 1 << 20
+
+
+def files_in(folder: Path, budget: int = 100 * MB) -> DataFiles:
+    for name in ("memory", "disk"):
+        (folder / name).mkdir()
+    return DataFiles(Place("token", str(folder / "memory"), str(folder / "disk"), "0", budget))
+
+
+def inode(folder: Path, key: str) -> int:
+    return (folder / "memory" / "data" / key).stat().st_ino
+
+
+def warm(folder: Path) -> list[int]:
+    return sorted(path.stat().st_size for path in (folder / "memory" / ".warm").iterdir())
+
+
+@pytest.mark.parametrize("size", [2 * MB, 3 * MB, 4 * MB])
+def test_the_next_value_of_about_the_size_has_its_file(tmp_path: Path, size: int) -> None:
+    files = files_in(tmp_path)
+    files.write("a", [b"a" * 3 * MB])
+    first = inode(tmp_path, "a")
+    files.drop("a")
+    files.drop("a")
+    assert warm(tmp_path) == [3 * MB]
+    files.write("b", [b"b" * size])
+    assert inode(tmp_path, "b") == first
+    assert bytes(files.open("b")) == b"b" * size
+    assert warm(tmp_path) == []
+
+
+def test_what_somebody_sees_stays_as_it_is(tmp_path: Path) -> None:
+    files = files_in(tmp_path)
+    files.write("a", [b"a" * 3 * MB])
+    seen = files.open("a")
+    files.drop("a")
+    assert warm(tmp_path) == []
+    files.write("b", [b"b" * 3 * MB])
+    assert bytes(seen) == b"a" * 3 * MB
+    del seen
+    files.write("c", [b"c" * 3 * MB])
+    files.open("b")
+    files.drop("b")
+    assert warm(tmp_path) == [3 * MB], "it is seen no more"
+
+
+def test_small_ones_many_and_what_is_too_much_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_pool, "_MOST", 3)
+    files = files_in(tmp_path, budget=40 * MB)
+    for number, size in enumerate((1000, 2 * MB, 9 * MB, 3 * MB, 2 * MB, 2 * MB)):
+        files.write(str(number), [bytes(size)])
+    for number in range(6):
+        files.drop(str(number))
+    assert warm(tmp_path) == [2 * MB, 2 * MB, 3 * MB]
+
+
+def test_values_come_before_what_is_kept_for_later(tmp_path: Path) -> None:
+    files = files_in(tmp_path, budget=40 * MB)
+    files.write("a", [bytes(9 * MB)])
+    files.drop("a")
+    files.write("b", [bytes(33 * MB)])
+    assert (warm(tmp_path), files.in_memory()) == ([], 33 * MB)
+
+
+def test_a_file_that_is_taken_away_is_not_there(tmp_path: Path) -> None:
+    files = files_in(tmp_path)
+    files.write("a", [bytes(2 * MB)])
+    path = tmp_path / "memory" / "data" / "a"
+    with path.open("rb") as file:
+        DataPool(str(tmp_path / "memory"), 100 * MB).put(str(path))
+        with pytest.raises(FileNotFoundError):
+            data_pool.hold(file.fileno(), str(path))
+    with pytest.raises(FileNotFoundError):
+        files.open("a")
+    assert os.listdir(tmp_path / "memory" / "data") == []
