@@ -43,7 +43,8 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
     """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all).
 
     Then tasks on the second host, one in a fresh process, have large results made by tasks of their own on each host.
-    With `deadly`, then an agent on the last host is asked and lost, and a task on the second one lends its core. Then a
+    With `deadly`, then an agent on the last host is asked and lost, and a task on the second one lends its core. Three
+    agents go anywhere, and one on the last host is told that the block ends. Then a
     hundred short ones on another host than the pilot's, the fiftieth of which kills its worker; then one that breaks
     its worker's connection.
     """
@@ -59,6 +60,8 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             tell("inside", executor.submit(apps.submit_to, spec, ["vn1", "vn2", "vn3"], 300_000).result(PATIENCE))
         if deadly:
             tell("agent", _far_agent(executor))
+            tell("spread", _agents_anywhere(executor))
+            tell("notice", _far_agent_at_the_end(executor, folder / "notice"))
             for number in range(20):  # by then they are known to be short
                 executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50).result(PATIENCE)
             futures = [executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50) for number in range(100)]
@@ -66,6 +69,25 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             cut = executor.submit(apps.hang_up, {"labels": ["vn2"]}, PATIENCE)
             tell("cut", type(cut.exception(PATIENCE / 2)).__name__)
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
+
+
+def _agents_anywhere(executor: RhapsodyExecutor) -> list[str]:
+    """Return the hosts of three agents that ask for no core."""
+    agents = [executor.start_agent(counting.Counter) for _ in range(3)]
+    hosts = [agent.ask("host").result(PATIENCE) for agent in agents]
+    for agent in agents:
+        agent.stop().result(PATIENCE)
+    return sorted(hosts)
+
+
+def _far_agent_at_the_end(executor: RhapsodyExecutor, mark: Path) -> str:
+    """Return what an agent on the last host does when its notice comes, which is longer than the job lasts."""
+    spec = {"labels": ["vn3"], "notice": 100_000}
+    agent = executor.start_agent(counting.Forgetful, str(mark), resource_specification=spec)
+    until(mark.exists, PATIENCE)
+    assert agent.future is not None
+    agent.future.cancel()
+    return mark.read_text()
 
 
 def _far_agent(executor: RhapsodyExecutor) -> list[Any]:
