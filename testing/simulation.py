@@ -27,7 +27,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
 from rhapsody_parsl.wire.failures import from_wire
-from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, Task
+from rhapsody_parsl.wire.messages import FAILED, LOST, RESULT, Result, Task, failed
 from rhapsody_parsl.wire.piece_messages import Piece
 from rhapsody_parsl.wire.times import TaskTimes
 from testing.clock import Clock
@@ -62,6 +62,7 @@ class Simulation:
     Attributes:
         seconds: How long a task takes, by number; default 1.
         deadly: Tasks that kill their worker when they would end, each as often as the number says.
+        fragile: Tasks whose own fresh process dies when they would end, each as often as the number says.
         greedy: Tasks that exceed their memory when half done.
         ended: Results by task; `ended_at` has the times.
         started: Times at which tasks began.
@@ -92,6 +93,7 @@ class Simulation:
         self.core = Core(self.under_way, self.runtimes, default, windows, **options)
         self.seconds: dict[int, float] = {}
         self.deadly: dict[int, int] = {}
+        self.fragile: Counter[int] = Counter()
         self.greedy: set[int] = set()
         self.ended: dict[int, Result] = {}
         self.ended_at: dict[int, float] = {}
@@ -265,7 +267,11 @@ class Simulation:
             return
         worker.current = None
         self.gave.append(Piece(task.id, 1, b""))
-        self.core.done(worker.run.id, [Result(task.id, RESULT, b"", self.seconds.get(task.id, 1.0))], self.now)
+        result = Result(task.id, RESULT, b"", self.seconds.get(task.id, 1.0))
+        if self.fragile[task.id] > 0:
+            self.fragile[task.id] -= 1
+            result = msgspec.structs.replace(failed(task.id, WorkerLost("fresh", "it was killed")), kind=LOST)
+        self.core.done(worker.run.id, [result], self.now)
         self._perform()
         if worker.current is None:
             self._next(worker)

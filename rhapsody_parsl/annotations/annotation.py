@@ -244,14 +244,18 @@ def parse(
     takes = _takes_of(runtime)
     _check_request(request, own, runtime, takes)
     resources = _resources({key: own[key] for key in _RESOURCES if key in own}, runtime, takes)
+    comm = comm and takes.comm
+    policy = {key: own[key] for key in _POLICY if key in own}
+    if comm and resources.gpus_per_rank:
+        policy.setdefault("isolation", "process")  # libraries keep memory of a GPU as long as they live
     spec = TaskSpec(
         name=name,
         runtime=runtime,
         service=own.get("service", ""),
-        comm=comm and takes.comm,
+        comm=comm,
         full=own.get("full", False),
         resources=resources,
-        policy=PolicyValue(**{key: own[key] for key in _POLICY if key in own}),
+        policy=PolicyValue(**policy),
     )
     check_gpus_taken(spec, runtime, takes)
     _check_lend(spec)

@@ -85,7 +85,7 @@ class MPI(Part):
         memory: GB to lease on each node, and the task's limit there; default 0, neither counted nor limited.
         launcher_options: Words added to the launcher's command line.
         groups: Groups of ranks with a program each: dicts with `ranks`, and maybe `env` (variables of that group) and
-            `gpus` (False: its ranks see none). The programs stand in the app: `$PARSL_MPI_PREFIX one : another`.
+            `gpus` (False: its ranks have none). The programs stand in the app: `$PARSL_MPI_PREFIX one : another`.
     """
 
     runtime: ClassVar[str] = "mpi"
@@ -135,9 +135,10 @@ class Policy(Part):
         placement: `pack` (default) fills nodes, `spread` takes the emptiest, `exclusive` takes whole nodes.
         near: A service name or an affinity key; tasks with the same key go to the same node while it has room.
         labels: Labels that the node must carry.
-        isolation: `shared` (default) runs in a resident process, `process` in a fresh one.
+        isolation: `shared` (default) runs in a resident process, `process` in a fresh one. For an MPI function with
+            `gpus_per_rank` the default is `process`.
         walltime: Seconds until the task's whole process tree is killed.
-        on_loss: `fail` (default) or `rerun` when the process under the task dies.
+        on_loss: `fail` (default) or `rerun` when the process under the task dies, a fresh one too.
         returns: For an MPI function: `root` (default) is rank 0's result, `all` the list of all ranks' results.
         signal: `SIGUSR1`, for example: sent to the task's processes before the block ends; default none.
         notice: How many seconds before; default 60.

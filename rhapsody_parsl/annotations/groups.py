@@ -1,5 +1,7 @@
 """Groups of ranks in one gang, each with a program of its own: what users write, and the checked values. Pure."""
 
+from collections.abc import Sequence
+from itertools import chain, islice, repeat
 from typing import Any
 
 import msgspec
@@ -8,7 +10,7 @@ from rhapsody_parsl.annotations.surroundings import check_env
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("RankGroup", "check_groups", "counted")
+__all__ = ("RankGroup", "check_groups", "counted", "with_gpus")
 
 _MOST_GROUPS = 100
 _MOST_RANKS = 1 << 30
@@ -20,7 +22,7 @@ class RankGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         ranks: How many ranks it has; those of the first group come first.
         env: Variables of its programs alone, as sorted pairs.
-        gpus: Whether its ranks see their GPUs.
+        gpus: Whether its ranks have GPUs.
     """
 
     ranks: int
@@ -52,6 +54,20 @@ def _group(key: str, given: dict[Any, Any]) -> RankGroup:
     if not isinstance(gpus, bool):
         raise InvalidTask(f"{key}: gpus", gpus, "True or False is needed", "How many each rank has says gpus_per_rank")
     return RankGroup(ranks, check_env(f"{key}: env", given.get("env", {})), gpus)
+
+
+def with_gpus(groups: Sequence[RankGroup], first: int, count: int) -> list[bool]:
+    """Return for each of some ranks in a row whether it has GPUs.
+
+    Args:
+        groups: Those of the gang; () for one without: then each rank has.
+        first: The number of the first of these ranks.
+        count: How many they are.
+    """
+    if not groups:
+        return [True] * count
+    all_ranks = chain.from_iterable(repeat(group.gpus, group.ranks) for group in groups)
+    return list(islice(all_ranks, first, first + count))
 
 
 def counted(own: dict[str, Any]) -> dict[str, Any]:

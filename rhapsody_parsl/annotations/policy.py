@@ -39,7 +39,8 @@ class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         near: A service name or an affinity key; tasks with one key go to one node while it has room.
         labels: Labels the node must carry; each node carries its own name, too, and those of the block's first host
             carry `first_host`.
-        isolation: `shared` runs in a resident process, `process` in a fresh one.
+        isolation: `shared` runs in a resident process, `process` in a fresh one; the default where a function uses GPUs
+            on ranks.
         walltime: Seconds until the task's whole process tree is ended; 0 is none.
         on_loss: What to do when the process under the task dies.
         returns: For an MPI function: rank 0's result, or the list of all ranks'.

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from rhapsody_parsl.annotations.groups import RankGroup
+from rhapsody_parsl.annotations.groups import RankGroup, with_gpus
 
 __all__ = ("Part", "Resources")
 
@@ -39,11 +39,27 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether the task is a gang of ranks."""
         return bool(self.num_ranks or self.num_nodes)
 
-    def part(self, ranks: int) -> "Part":
-        """Return what `ranks` ranks of this task take of one node."""
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some of its ranks have GPUs and others none."""
+        return bool(self.gpus_per_rank) and not all(group.gpus for group in self.groups)
+
+    @property
+    def gpu_ranks(self) -> int:
+        """How many of its ranks have GPUs, if it says how many ranks it has."""
+        return sum(group.ranks for group in self.groups if group.gpus) if self.is_mixed else self.num_ranks
+
+    def part(self, ranks: int, first: int = 0) -> "Part":
+        """Return what some ranks of this task take of one node.
+
+        Args:
+            ranks: How many.
+            first: The number of the first of them, for it decides who has GPUs where not all have.
+        """
+        with_some = sum(with_gpus(self.groups, first, ranks)) if self.is_mixed else ranks
         return Part(
             cores=ranks * self.cores_per_rank,
-            gpus=round(ranks * self.gpus_per_rank, 6),
+            gpus=round(with_some * self.gpus_per_rank, 6),
             gpu_unit=self.gpus_per_rank,
             memory=self.memory,
             ranks=ranks,

@@ -7,6 +7,7 @@ import msgspec
 from parsl.executors.errors import InvalidResourceSpecification
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, check_gpus_taken, merge, parse
+from rhapsody_parsl.annotations.effects import check_effect
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.policy import FIRST_HOST, PolicyValue
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
@@ -143,7 +144,7 @@ class Admission:
             InvalidSpecification: It can never run.
         """
         layers = msgspec.msgpack.encode((facts.annotation, given))
-        key = (facts.name, (facts.comm, facts.bash, facts.pieces, facts.awaited, facts.timed), layers)
+        key = (facts.name, (facts.comm, facts.bash, facts.pieces, facts.awaited, facts.timed, facts.agent), layers)
         known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
@@ -162,6 +163,7 @@ class Admission:
             self._check_runtime(spec)
             self._check_walltime(spec.policy.walltime)
             check_form(spec, request, facts)
+            check_effect(spec, facts.agent)
             spec = self._confined(spec)
         except InvalidTask as error:
             raise InvalidSpecification(*error.args) from None

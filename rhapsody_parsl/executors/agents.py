@@ -118,7 +118,7 @@ class WithAgents(BlockLife):
             raise TooManyAgents(self.max_agents)
 
     def _spec_of_agent(self, kind: type, name: str, given: Mapping[str, Any] | None) -> tuple[bytes, Any]:
-        facts = FunctionFacts(kind.__name__, annotation_of(kind), comm=False, takes_spec=False)
+        facts = FunctionFacts(kind.__name__, annotation_of(kind), comm=False, takes_spec=False, agent=True)
         admitted = self._admission.admit(facts, read(given))
         if self._link:
             self._admission.check_fit(admitted, self._link.blocks.inventories())

@@ -111,4 +111,5 @@ def _takes(spec: TaskSpec, services: Sequence[ServiceConfig]) -> str:
         return f"{resources.num_nodes} whole node(s), a rank on every {resources.cores_per_rank} core(s)"
     nodes = f" on {resources.num_nodes} node(s)" if resources.num_nodes else ""
     gpus = f" and {resources.gpus_per_rank:g} GPU(s)" if resources.gpus_per_rank else ""
-    return f"{resources.num_ranks} rank(s){nodes} with {resources.cores_per_rank} core(s){gpus} each{memory}"
+    some = f" (GPUs for {resources.gpu_ranks} of them)" if resources.is_mixed else ""
+    return f"{resources.num_ranks} rank(s){nodes} with {resources.cores_per_rank} core(s){gpus} each{some}{memory}"

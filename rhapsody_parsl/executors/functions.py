@@ -38,6 +38,7 @@ class FunctionFacts(msgspec.Struct, frozen=True):
         pieces: Whether it is a generator: it gives pieces before its end.
         awaited: Whether it is a coroutine or an asynchronous generator.
         timed: Whether Parsl is to hold it to a walltime.
+        agent: Whether it is the class of an agent.
     """
 
     name: str
@@ -48,6 +49,7 @@ class FunctionFacts(msgspec.Struct, frozen=True):
     pieces: bool = False
     awaited: bool = False
     timed: bool = False
+    agent: bool = False
 
 
 _known: "weakref.WeakKeyDictionary[Any, FunctionFacts]" = weakref.WeakKeyDictionary()

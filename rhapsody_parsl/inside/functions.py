@@ -10,6 +10,7 @@ import msgspec
 from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE
+from rhapsody_parsl.annotations.effects import check_effect
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import encode_spec
 from rhapsody_parsl.errors import InvalidTask
@@ -74,6 +75,7 @@ def _checked(merged: Mapping[str, Any], name: str, comm: bool, streams: bool) ->
     if spec.policy.result == "reference":
         remedy = "Submit it at the driver, or return the value"
         raise InvalidTask("result", "reference", "a task of a task gives its result to its parent", remedy)
+    check_effect(spec)
     streams = streams or request.get("stream") is True
     return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"", streams)
 
@@ -91,6 +93,7 @@ def asked_for_agent(kind: type, name: str, specification: Mapping[str, Any] | No
     """
     given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
     spec, _ = parse(merge(annotation_of(kind), given), clip(kind.__name__))
+    check_effect(spec, agent=True)
     return Asked(encode_spec(named(spec, name))), spec.policy.signal
 
 

@@ -221,17 +221,19 @@ class Core:
         active = self._runs.get(run)
         if active is None:
             return
+        again = []
         for result in results:
-            if active.pop(result.id) is None:
+            if (task := active.pop(result.id)) is None:
                 continue
             del self._home[result.id]
-            active.lane.durations.learn(result.seconds)
-            if self._runs.ends:
-                self._runs.ends.ended(active.lane, result.seconds)
+            if result.kind and self._outcomes.goes_on(active, result):
+                again.append(task)
+                continue
+            self._runs.learn(active.lane, result.seconds)
             if not self._outcomes.ended(active, result):
                 self._runs.out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False
-        self._take_late(now)
+        self._requeue(active.lane, again, now)
         self._feeder.alarms.set(active, (), now)
         self._starts.succeeded(active.lane.runtime)
         self._feeder.go_on(active, now)
@@ -366,9 +368,8 @@ class Core:
         for task in tasks:
             self._home[task.id] = lane
             self._note_last_start(task, lane)
-        self._take_late(now)
-        if tasks:
             self.want(lane.runtime)
+        self._take_late(now)
 
     def _waits(self, task: int) -> bool:
         return isinstance(self._home.get(task), Lane)

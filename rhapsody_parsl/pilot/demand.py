@@ -16,6 +16,7 @@ class Demand:
 
     A task that is no gang needs one node. A gang that names a number of nodes needs so many, with equally many ranks on
     each; without a number of ranks, one for each core of whole nodes. Any other gang needs so many ranks anywhere.
+    Where only some ranks have GPUs these are not asked of each node; who places the gang counts them (`grouped`).
 
     Args:
         spec: The task's.
@@ -34,8 +35,10 @@ class Demand:
     __slots__ = ("_part", "_spec", "key", "labels", "least", "memory", "needs", "per_rank", "plain", "whole")
 
     def __init__(self, spec: TaskSpec) -> None:
-        resources, policy = spec.resources, spec.policy
+        resources, policy, apart = spec.resources, spec.policy, None
         self._spec = spec
+        if resources.is_mixed:
+            apart, resources = resources.groups, msgspec.structs.replace(resources, gpus_per_rank=0.0)
         self.memory = resources.memory
         self.labels = frozenset(policy.labels)
         self.per_rank = 0
@@ -53,7 +56,7 @@ class Demand:
         self.least = self._part.cores if self._part else resources.cores_per_rank
         gpus = resources.gpus_per_rank if gang else resources.gpus
         self.plain = not (self.labels or self.memory or gpus)
-        self.key: Hashable = (self._part, self.memory, gpus, self.least, self.whole, self.labels, self.per_rank)
+        self.key: Hashable = (self._part, self.memory, gpus, self.least, self.whole, self.labels, self.per_rank, apart)
 
     def part_on(self, account: Account) -> Part:
         """Return what is asked of a node; for a gang on any nodes, by one rank."""

@@ -135,7 +135,8 @@ def asks(resources: Resources) -> str:
         each = [_count(resources.cores_per_rank, "core") if resources.cores_per_rank > 1 else ""]
         each.append(_count(resources.gpus_per_rank, "GPU"))
         of_each = " and ".join(filter(None, each))
-        said = [ranks + nodes + (f" with {of_each} each" if of_each else "")]
+        some = f" (GPUs for {resources.gpu_ranks} of them)" if resources.is_mixed else ""
+        said = [ranks + nodes + (f" with {of_each} each" if of_each else "") + some]
     said.append(f"{resources.memory:g} GB" if resources.memory else "")
     return ", ".join(filter(None, said)) or "nothing"
 

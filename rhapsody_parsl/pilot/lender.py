@@ -7,6 +7,7 @@ import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.agent_places import AgentPlaces
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
@@ -36,6 +37,7 @@ class Lender:
         self._ledger, self._clock = ledger, clock
         self._homes: OrderedDict[str, str] = OrderedDict()  # nodes by what tasks ask to be near
         self._service_homes: dict[str, dict[int, str]] = {}  # the same, by the services' leases
+        self._agents = AgentPlaces(ledger.accounts)
         self._closed: list[LeaseRecord] = []
         self.services: list[LeaseRecord] = []
 
@@ -44,12 +46,15 @@ class Lender:
     ) -> tuple[Lease, tuple[Placed, ...]] | None:
         """Lend what a run of a spec needs; None when it does not fit now. See `scheduler.place`."""
         near = spec.policy.near
-        placing = scheduler.place(spec, self._ledger, self.home(near) if near else "", demand=demand, rooms=rooms)
+        node = self.home(near) if near else self._agents.loneliest(spec, demand, rooms) if spec.mailbox else ""
+        placing = scheduler.place(spec, self._ledger, node, demand=demand, rooms=rooms)
         lease = self._ledger.acquire(spec.name, placing) if placing else None
         if lease is None or placing is None:
             return None
         if near:
             self.note_place(near, lease.shares[0].node)
+        if spec.mailbox:
+            self._agents.came(lease.shares[0].node)
         return lease, self._placed(lease, placing)
 
     def home(self, near: str) -> str:
@@ -176,6 +181,8 @@ class Lender:
         self.pause(active)
         if active.lease is not None:
             self._ledger.release(active.lease)
+            if active.lane.spec.mailbox:
+                self._agents.left(active.lease.shares[0].node)
 
     @property
     def has_closed(self) -> bool:

@@ -93,7 +93,7 @@ def waiting_task(spec: TaskSpec, runtime: str) -> WaitingTask:
     """Return what a policy is told of tasks with a spec."""
     resources, policy = spec.resources, spec.policy
     ranks = resources.num_ranks or resources.num_nodes * max(1, resources.ranks_per_node)
-    gang = resources.is_mpi
+    gang, with_gpus = resources.is_mpi, resources.gpu_ranks if resources.is_mixed else ranks
     return WaitingTask(
         app=spec.name,
         runtime=runtime,
@@ -102,7 +102,7 @@ def waiting_task(spec: TaskSpec, runtime: str) -> WaitingTask:
         walltime=policy.walltime,
         nodes=max(1, resources.num_nodes),
         cores=ranks * resources.cores_per_rank if gang else resources.cores,
-        gpus=ranks * resources.gpus_per_rank if gang else resources.gpus,
+        gpus=with_gpus * resources.gpus_per_rank if gang else resources.gpus,
         memory=resources.memory,
         seconds=policy.walltime or 1.0,
     )

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 
+import msgspec
+
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
 from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.times import Times
-from rhapsody_parsl.wire.messages import FAILED, Result, failed
+from rhapsody_parsl.wire.messages import FAILED, LOST, Result, failed
 from rhapsody_parsl.wire.totals import Tally
 
 __all__ = ("Outcomes",)
@@ -45,8 +47,19 @@ class Outcomes:
         results, self._results = self._results, []
         return results
 
+    def goes_on(self, active: ActiveRun, result: Result) -> bool:
+        """Whether a task runs again of which its own fresh process died, while its run stays."""
+        task = result.id
+        if result.kind != LOST or task in active.ended_by or not self._reruns.allow(task, active.lane.spec.policy):
+            return False
+        self._family.over(task)
+        self._times.again(task)
+        return True
+
     def ended(self, active: ActiveRun, result: Result) -> bool:
         """A task of a run ended; False when nobody wants its result."""
+        if result.kind == LOST:
+            result = msgspec.structs.replace(result, kind=FAILED)
         why = active.ended_by.pop(result.id, None)
         if why == "cancelled":
             self.cancelled(result.id, active.lane)

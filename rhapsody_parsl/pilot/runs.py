@@ -69,6 +69,12 @@ class Runs:
             self.ends.opened(active)
         return active
 
+    def learn(self, lane: Lane, seconds: float) -> None:
+        """A task of a lane took so long."""
+        lane.durations.learn(seconds)
+        if self.ends:
+            self.ends.ended(lane, seconds)
+
     def kill(self, active: ActiveRun, tasks: list[int]) -> None:
         """Have some of its tasks ended; the runtime will report them."""
         self.out.append(CancelTasks(active.lane.runtime, active.run, tasks, kill=True))

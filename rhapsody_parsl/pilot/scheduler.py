@@ -13,6 +13,7 @@ from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.grouped import dealt, dealt_evenly
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.levels import emptiest_first, fullest_first
 from rhapsody_parsl.pilot.pool import Room
@@ -186,7 +187,9 @@ def _whole(account: Account, part: Part) -> Part:
 
 def _place_gang(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> Placing | None:
     pack = spec.policy.placement == "pack"
-    if not demand.per_rank:
+    if spec.resources.is_mixed:
+        parts = _mixed(spec, demand, rooms)
+    elif not demand.per_rank:
         order = _fullest(demand, rooms, demand.least) if pack else _emptiest(demand, rooms)
         accounts = [account for account, _ in islice(order, demand.needs)]
         parts = [(account, demand.part_on(account)) for account in accounts]
@@ -198,6 +201,20 @@ def _place_gang(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> Placin
         return None
     parts.sort(key=lambda part: part[0].position)  # ranks are numbered in the order of the block's nodes
     return [(account.node.name, _whole(account, part) if demand.whole else part) for account, part in parts]
+
+
+def _mixed(spec: TaskSpec, demand: Demand, rooms: Sequence[Room]) -> list[tuple[Account, Part]]:
+    """Any nodes, in the block's order, for a gang of which only some ranks have GPUs."""
+    resources = spec.resources
+    usable = [account for account, _ in _emptiest(demand, rooms)]
+    usable.sort(key=lambda account: account.position)
+    if not demand.per_rank:
+        return dealt(resources, usable, resources.ranks_per_node, resources.ranks_per_node)
+    if spec.policy.placement == "spread":
+        return dealt_evenly(resources, usable)
+    tightest = (account for account, ranks in _fullest(demand, rooms, demand.least) if ranks >= demand.needs)
+    alone = (dealt(resources, [account], demand.needs, demand.needs) for account in tightest)
+    return next(filter(None, alone), []) or dealt(resources, usable, 1, demand.needs)
 
 
 Counts = list[tuple[Account, int]]

@@ -34,6 +34,8 @@ RESULT, RAISED, FAILED = 0, 1, 2
 
 _decode_error = msgspec.msgpack.Decoder(tuple[str, list[Any]]).decode
 
+LOST = 4
+"""`Result.kind` of a task whose own fresh process died under it: it holds what FAILED does, and may run again."""
 PROMPT = 3
 """`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
 

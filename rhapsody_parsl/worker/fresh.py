@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 import msgspec
 
 from rhapsody_parsl.errors import WorkerLost
-from rhapsody_parsl.wire.messages import Result, failed
+from rhapsody_parsl.wire.messages import LOST, Result, failed
 from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.once import LENGTH
 from rhapsody_parsl.worker.outlet import Outlet
@@ -43,9 +43,9 @@ def run_in_fresh_process(task: int, payload: bytes | memoryview, outlet: Outlet)
     is_late = _is_late(child)
     end_leftovers()
     if (child.returncode and not is_late) or not data:
-        return failed(
-            task, WorkerLost(f"fresh process {child.pid} on {socket.gethostname()}", _ending(child.returncode))
-        )
+        where = f"fresh process {child.pid} on {socket.gethostname()}"
+        lost = failed(task, WorkerLost(where, _ending(child.returncode)))
+        return msgspec.structs.replace(lost, kind=LOST)
     result = msgspec.msgpack.decode(data, type=Result)
     return msgspec.structs.replace(result, id=task, seconds=time.perf_counter() - began)
 

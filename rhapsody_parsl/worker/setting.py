@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import FolderUnusable
-from rhapsody_parsl.wire.messages import FAILED, RAISED, Result, Setting, Task, failed
+from rhapsody_parsl.wire.messages import FAILED, LOST, RAISED, Result, Setting, Task, failed
 from rhapsody_parsl.worker.port import VARIABLE, kept_port
 
 __all__ = ("entered", "inherit", "kept", "left", "made", "run_in", "unusable")
@@ -46,7 +46,7 @@ def run_in(setting: Setting, task: Task, call: Callable[[], Result]) -> Result:
         except OSError as problem:
             return unusable(setting, task, problem)
         result = call()
-    left(folder, result.kind not in (RAISED, FAILED))
+    left(folder, result.kind not in (RAISED, FAILED, LOST))
     return result
 
 

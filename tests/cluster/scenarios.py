@@ -24,9 +24,8 @@ from testing.fake_openai import COMMAND
 from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
-from tests.cluster import apps, far_payloads, kept_values
+from tests.cluster import apps, far_agents, far_payloads, kept_values
 from tests.cluster.block import PATIENCE, block, tell
-from tests.integration import counting, parents
 from tests.integration import training as trained
 
 ENGINE = {"max_model_len": 512}
@@ -43,7 +42,8 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
     """A function on each core of the block, all at once, with `span` nodes under each Dragon runtime (0: all).
 
     Then tasks on the second host, one in a fresh process, have large results made by tasks of their own on each host.
-    With `deadly`, then an agent on the last host is asked and lost, and a task on the second one lends its core. Then a
+    With `deadly`, then an agent on the last host is asked and lost, and a task on the second one lends its core. Three
+    agents go anywhere, and one on the last host is told that the block ends. Then a
     hundred short ones on another host than the pilot's, the fiftieth of which kills its worker; then one that breaks
     its worker's connection.
     """
@@ -58,7 +58,9 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             spec = {"labels": ["vn2"], "cores": 0, "isolation": isolation}
             tell("inside", executor.submit(apps.submit_to, spec, ["vn1", "vn2", "vn3"], 300_000).result(PATIENCE))
         if deadly:
-            tell("agent", _far_agent(executor))
+            tell("agent", far_agents.asked_and_lost(executor))
+            tell("spread", far_agents.anywhere(executor))
+            tell("notice", far_agents.at_the_end(executor, folder / "notice"))
             for number in range(20):  # by then they are known to be short
                 executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50).result(PATIENCE)
             futures = [executor.submit(apps.die_at, {"labels": ["vn2"]}, number, 50) for number in range(100)]
@@ -66,19 +68,6 @@ def functions(folder: Path, runtimes: list[str], span: int = 1, way: str = "slur
             cut = executor.submit(apps.hang_up, {"labels": ["vn2"]}, PATIENCE)
             tell("cut", type(cut.exception(PATIENCE / 2)).__name__)
             tell("next", executor.submit(apps.where, {"labels": ["vn2"]}).result(PATIENCE)[0])
-
-
-def _far_agent(executor: RhapsodyExecutor) -> list[Any]:
-    far = {"labels": ["vn3"], "cores": 0}
-    agent = executor.start_agent(counting.Counter, resource_specification=far)
-    process = agent.ask("process").result(PATIENCE)
-    asked = executor.submit(counting.asks, {"labels": ["vn2"]}, agent.name).result(PATIENCE)
-    size = len(agent.ask("size", bytes(600_000)).result(PATIENCE))
-    executor.submit(os.kill, far, process, 9).result(PATIENCE)
-    lends = executor.submit(parents.squares_slowly, {"labels": ["vn2"], "lend": True}, 3).result(PATIENCE)
-    answers = [*asked, size, agent.ask("value").result(PATIENCE), lends[0]]
-    agent.stop().result(PATIENCE)
-    return answers
 
 
 def staged(folder: Path, environment: str) -> None:

@@ -14,15 +14,17 @@ def report(line: str) -> None:
 def test_a_core_of_each_node_for_each_function(cluster: Cluster, runtime: str) -> None:
     """Six functions at once on three nodes of two cores: each has a core of its own, by its real affinity mask.
 
-    Tasks on the second host submit tasks to each. An agent on the third one is asked from both, and lost. On another
-    host than the pilot's a killed worker costs no task that had not begun. One whose connection breaks is lost, and its
-    task too.
+    Tasks on the second host submit tasks to each. An agent on the third one is asked from both, and lost. Agents
+    without cores are on all, and one on the third host hears of the block's end. On another host than the pilot's a
+    killed worker costs no task that had not begun. One whose connection breaks is lost, and its task too.
     """
     with Driver(cluster, "functions", runtimes=[runtime], deadly=True) as driver:
         met = driver.hear("met")
         report(f"{runtime}: six functions together on three nodes {driver.hear('seconds')} s after submit")
         inside = [driver.hear("inside") for _ in range(2)]
         answers = driver.hear("agent")
+        assert driver.hear("spread") == ["vn1", "vn2", "vn3"]
+        assert driver.hear("notice") == "stopped at 0"
         lost = driver.hear("lost")
         assert driver.hear("cut") == "WorkerLost"
         assert driver.hear("next") == "vn2"

@@ -26,6 +26,9 @@ class Counter:
     def process(self) -> int:
         return os.getpid()
 
+    def host(self) -> str:
+        return os.uname().nodename
+
     async def add_later(self, by: int) -> int:
         return self.add(by)
 

@@ -144,6 +144,12 @@ def test_on_loss_rerun(stage: Stage, tmp_path: Path) -> None:
     assert future.result(TIMEOUT) == "alive after 2 deaths"
 
 
+def test_on_loss_rerun_of_a_fresh_process(stage: Stage, tmp_path: Path) -> None:
+    """It alone dies, and the worker that started it goes on."""
+    future = stage.submit(apps.kill_self, str(tmp_path), 1, spec={"on_loss": "rerun", "isolation": "process"})
+    assert future.result(TIMEOUT) == "alive after 1 deaths"
+
+
 def test_bash(stage: Stage, tmp_path: Path) -> None:
     out, err = tmp_path / "out", tmp_path / "err"
     line = "echo to out; echo to err >&2; echo ${PARSL_MPI_PREFIX:+prefix}"

@@ -181,7 +181,8 @@ def test_a_process_is_shown_one_set_of_gpus_in_its_life(runtime: str) -> None:
 
     def put(gpus: int) -> set[int]:
         """Run with so many of the two; return the processes."""
-        spec = {"num_ranks": 2, "gpus_per_rank": gpus / 2} if runtime == "mpi" else {"gpus": gpus}
+        of_ranks = {"num_ranks": 2, "gpus_per_rank": gpus / 2, "isolation": "shared"}
+        spec = of_ranks if runtime == "mpi" else {"gpus": gpus}
         each = block.submit(shown_to_ranks if runtime == "mpi" else shown, spec).result(TIMEOUT)
         for pid, variable in each:
             seen[pid].add(variable)
@@ -193,6 +194,49 @@ def test_a_process_is_shown_one_set_of_gpus_in_its_life(runtime: str) -> None:
         assert not put(1) & (one | both)  # what had some of the GPUs among others has left
     assert all(len(variables) == 1 for variables in seen.values())
     assert {"", "0"} <= set().union(*seen.values())
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+    """A block of four cores and two GPUs, whatever there is."""
+    made = RhapsodyExecutor(label="ranks", runtimes=[MPIRuntime()], cores_per_node=4, gpus_per_node=2)
+    config = Config(
+        executors=[made], run_dir=str(tmp_path_factory.mktemp("ranks")), usage_tracking=0, initialize_logging=False
+    )
+    with leaks.watch(), parsl.load(config):
+        yield made
+
+
+def test_a_function_that_uses_gpus_on_ranks_has_fresh_ones(declared: RhapsodyExecutor) -> None:
+    """What libraries keep of a GPU goes with them; whoever wants them to stay says so."""
+
+    def ranks(**keys: Any) -> set[int]:
+        each = declared.submit(shown_to_ranks, {"num_ranks": 2, "gpus_per_rank": 0.5, **keys}).result(TIMEOUT)
+        assert [variable for _, variable in each] == ["0", "0"]
+        return {pid for pid, _ in each}
+
+    assert not ranks() & ranks()
+    assert ranks(isolation="shared") == ranks(isolation="shared")
+
+
+PART = "import os; print(os.environ['RANK'], repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+
+
+@pytest.mark.usefixtures("declared")
+def test_gpus_of_groups_are_leased_apart_and_a_group_without_holds_none(tmp_path: Path) -> None:
+    """Three ranks, and a node with two GPUs."""
+
+    @bash_app
+    @annotate(MPI(groups=[{"ranks": 1}, {"ranks": 1, "gpus": False}, {"ranks": 1}], gpus_per_rank=1))
+    def coupled(program: str, stdout: str = "") -> str:
+        import sys
+
+        return "$PARSL_MPI_PREFIX " + " : ".join([f"{sys.executable} {program}"] * 3)
+
+    (tmp_path / "part.py").write_text(PART)
+    out = tmp_path / "out"
+    assert coupled(str(tmp_path / "part.py"), stdout=str(out)).result(TIMEOUT) == 0
+    assert sorted(out.read_text().splitlines()) == ["0 '0'", "1 ''", "2 '1'"]
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -25,9 +25,11 @@ from testing import leaks
 from testing.processes import below, command_of
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
+from tests.integration.steered import steered
 
 pytestmark = [pytest.mark.dragon, pytest.mark.mpi, pytest.mark.vllm, pytest.mark.timeout(240)]
 
+BOUND = {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
 DECLARED = 4
 """Cores the block is told to have; declared core i stands on real core i modulo what is there."""
 
@@ -39,7 +41,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     made = RhapsodyExecutor(
         label="block",
         runtimes=[DragonRuntime(), MPIRuntime()],
-        services=[VLLMService("tiny", model=model, cores=1)],
+        services=[VLLMService("tiny", model=model, cores=1, engine_args=BOUND)],
         provider=LocalProvider(init_blocks=1, max_blocks=1),
         cores_per_node=DECLARED,
     )
@@ -139,6 +141,14 @@ def test_three_runtimes_hold_disjoint_cores_at_once(executor: RhapsodyExecutor, 
     assert set(dragon) == real(cores["dragon"])
     assert len(engine) >= 2
     assert all(mask == real(cores["vllm"]) for mask in engine)
+
+
+def test_a_model_behind_the_door_drives_a_launch_a_gang_and_a_map(executor: RhapsodyExecutor) -> None:
+    """Its weights are random: the schema of each tool alone makes the calls right."""
+    calls, best = steered(executor, "tiny")
+    assert [call["name"] for call in calls] == ["simulate", "train", "screen"]
+    assert calls[0]["args"]["points"] in {6, 12, 24}
+    assert best["distance"] == pytest.approx(1.0, abs=0.05)
 
 
 def test_history_never_lends_a_core_twice(executor: RhapsodyExecutor, tmp_path: Path) -> None:

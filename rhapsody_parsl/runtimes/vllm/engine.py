@@ -303,14 +303,16 @@ def read_arguments(settings: EngineSettings, port: int) -> tuple[AsyncEngineArgs
         if name in given:
             raise ValueError(f"engine_args: '{name}' is set by the service itself")
     options: Namespace = make_arg_parser(FlexibleArgumentParser()).parse_args([])
-    names = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+    fields = {field.name: field for field in dataclasses.fields(AsyncEngineArgs)}
+    names = set(fields)
     for name in given:
         if name not in names and not hasattr(options, name):
             raise ValueError(f"engine_args: vLLM knows no '{name}'. {nearest(name, {*names, *vars(options)})}".rstrip())
     if current_platform.is_cpu():
         given = {"kv_cache_memory_bytes": _CPU_CACHE, "enforce_eager": True, **given}
     given.setdefault("served_model_name", list(dict.fromkeys([settings.service.name, settings.model])))
-    arguments = AsyncEngineArgs(model=settings.model, **{k: v for k, v in given.items() if k in names})
+    own = {name: _built(fields[name], value) for name, value in given.items() if name in names}
+    arguments = AsyncEngineArgs(model=settings.model, **own)
     for name, value in given.items():
         setattr(options, name, value)
     for name in names:
@@ -318,6 +320,13 @@ def read_arguments(settings: EngineSettings, port: int) -> tuple[AsyncEngineArgs
     options.lora_modules = [_adapter(one) for one in options.lora_modules or ()] or None
     options.host, options.port, options.api_key = settings.host, port, [settings.secret]
     return arguments, options
+
+
+def _built(field: Any, value: Any) -> Any:
+    """Return the value of an argument; where vLLM has an object of settings, of a dict as its command line has it."""
+    kind = field.default_factory
+    is_settings = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    return kind(**value) if is_settings and isinstance(value, dict) else value
 
 
 def _adapter(given: Any) -> Any:

@@ -13,7 +13,8 @@ from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result
 from rhapsody_parsl.wire.totals import Totals
-from testing.nodes import make_spec
+from testing.nodes import make_nodes, make_spec
+from testing.simulation import Simulation, kinds
 
 LOST = WorkerLost("fake", "signal 9")
 
@@ -80,3 +81,28 @@ def test_a_task_whose_process_does_not_start_has_three_starts_and_a_result_forge
     assert all(outcomes.survives(active, 1, failed, [1]) for _ in range(2))
     assert not outcomes.survives(active, 1, failed, [1])
     assert told(outcomes) == ["ok", "ok", "BackendFailed"]
+
+
+@pytest.mark.parametrize(("deaths", "on_loss", "kind", "runs"), [
+    (1, "fail", "WorkerLost", 1),
+    (1, "rerun", "ok", 2),
+    (9, "rerun", "WorkerLost", 4),
+])  # fmt: skip
+def test_lost_with_a_fresh_process_of_its_own(deaths: int, on_loss: str, kind: str, runs: int) -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(on_loss=on_loss, isolation="process"), 0, 1)
+    block.fragile[0] = deaths
+    block.run()
+    assert kinds(block) == {0: kind, 1: "ok"}
+    assert len(block.started[0]) == runs
+    assert len(block.starts) == 1, "the worker that starts such processes lives on"
+    assert block.core.idle
+
+
+def test_a_task_that_was_cancelled_does_not_run_again() -> None:
+    block = Simulation(make_nodes(1, cores=1))
+    block.submit(make_spec(on_loss="rerun", isolation="process"), 0)
+    block.at(0.9, lambda: block.core.cancel([0], block.now))
+    block.fragile[0] = 9
+    block.run()
+    assert (kinds(block), len(block.started[0])) == ({}, 1)

@@ -1,6 +1,6 @@
 """Stands before a rank's program where a launcher cannot bind: `bind.py VARIABLE RANKS GPU-VARIABLE PLAN PROGRAM...`.
 
-Standard library only. `PLAN` says for each host the cores and GPUs of each rank there, as `launcher.plan` writes it:
+Standard library only. `PLAN` says for each host the cores and GPUs of each rank there, as `places.plan` writes it:
 `n1=0-1@0/2-3@1,n2=0-1/2-3`. `VARIABLE` is where the launcher puts a rank's number on its host.
 """
 

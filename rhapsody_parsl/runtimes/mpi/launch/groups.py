@@ -6,7 +6,8 @@ import msgspec
 
 from rhapsody_parsl.annotations.groups import RankGroup
 from rhapsody_parsl.runtimes.mpi.launch import programs
-from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, Place
+from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
+from rhapsody_parsl.runtimes.mpi.launch.places import Place
 
 __all__ = ("TELLS_NO_RANK", "plan_of", "prefix")
 

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,19 +17,9 @@ from rhapsody_parsl.config import MPIRuntime
 from rhapsody_parsl.errors import MissingPackage, RuntimeUnavailable
 from rhapsody_parsl.hosts.process import asked
 from rhapsody_parsl.runtimes.mpi.launch import bind
-from rhapsody_parsl.runtimes.protocol import Placed
+from rhapsody_parsl.runtimes.mpi.launch.places import Place, plan
 
-__all__ = (
-    "Kind",
-    "Launcher",
-    "Place",
-    "candidates",
-    "chunks",
-    "detect",
-    "identify",
-    "places_of",
-    "plan",
-)
+__all__ = ("Kind", "Launcher", "candidates", "detect", "identify")
 
 Kind = Literal["hydra", "openmpi", "srun", "pals", "flux", "mpiexec", "aprun"]
 _PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -71,50 +61,6 @@ _VERSION_TIMEOUT = 20.0
 
 _BIND_ALIKE = ("hydra", "srun", "pals")
 """Launchers that can bind the ranks of each host, if they are to be bound alike on all of them."""
-
-
-class Place(msgspec.Struct, frozen=True):
-    """A host and the real cores of each rank on it.
-
-    Attributes:
-        host: Name as the launcher takes it.
-        ranks: For each rank there, its cores.
-        gpus: For each rank there, the ids of its GPUs; () when none has any.
-    """
-
-    host: str
-    ranks: tuple[tuple[int, ...], ...]
-    gpus: tuple[tuple[str, ...], ...] = ()
-
-
-def chunks(placed: Placed) -> list[tuple[int, ...]]:
-    """Return the declared cores of each rank of a share: equal, in order."""
-    each = len(placed.share.cores) // placed.ranks
-    return [placed.share.cores[rank * each : (rank + 1) * each] for rank in range(placed.ranks)]
-
-
-def places_of(placed: Iterable[Placed], gpus_per_rank: float = 0.0) -> list[Place]:
-    """Return a lease as places, nodes of one host as one.
-
-    Args:
-        placed: The lease's parts.
-        gpus_per_rank: How many GPUs each rank has of its own; a share below 1 is of one of the lease's.
-    """
-    ranks: dict[str, list[tuple[int, ...]]] = {}
-    gpus: dict[str, list[tuple[str, ...]]] = {}
-    for part in placed:
-        ranks.setdefault(part.node.host, []).extend(part.node.real(chunk) for chunk in chunks(part))
-        own = (gpus_of(part, number, gpus_per_rank) for number in range(part.ranks)) if gpus_per_rank else ()
-        gpus.setdefault(part.node.host, []).extend(tuple(part.node.gpus[index] for index in each) for each in own)
-    return [Place(host, tuple(cores), tuple(gpus[host])) for host, cores in ranks.items()]
-
-
-def gpus_of(placed: Placed, rank: int, each: float) -> tuple[int, ...]:
-    """Return the GPUs of a rank of a share, by their place on the node; all where ranks have none of their own."""
-    gpus = placed.share.gpus
-    if each >= 1:
-        return gpus[rank * int(each) : (rank + 1) * int(each)]
-    return (gpus[rank * len(gpus) // placed.ranks],) if each and gpus else gpus
 
 
 class Launcher(msgspec.Struct, frozen=True):
@@ -297,30 +243,6 @@ _DIALECTS: dict[Kind, Callable[[Sequence[Place], bool], _Options]] = {
     "mpiexec": _mpiexec,
     "aprun": _aprun,
 }
-
-
-def plan(places: Sequence[Place]) -> str:
-    """Return the places as `bind` reads them; nothing in it needs quotes in a shell."""
-    return ",".join(f"{place.host}={'/'.join(_shares(place))}" for place in places)
-
-
-def _shares(place: Place) -> list[str]:
-    gpus = place.gpus or ((),) * len(place.ranks)
-    return [
-        "+".join(_ranges(cores)) + (f"@{'+'.join(own)}" if own else "")
-        for cores, own in zip(place.ranks, gpus, strict=True)
-    ]
-
-
-def _ranges(cores: Iterable[int]) -> list[str]:
-    """Return `0-3`, `8` for 0, 1, 2, 3, 8."""
-    runs: list[list[int]] = []
-    for core in sorted(set(cores)):
-        if runs and core == runs[-1][1] + 1:
-            runs[-1][1] = core
-        else:
-            runs.append([core, core])
-    return [f"{first}-{last}" if last > first else str(first) for first, last in runs]
 
 
 def identify(version: str) -> Kind | None:

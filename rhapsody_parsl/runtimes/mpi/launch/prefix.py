@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rhapsody_parsl.in_block.gpus import GPU_VARIABLE
 from rhapsody_parsl.runtimes.mpi.launch.groups import plan_of, prefix
-from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, places_of
+from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
+from rhapsody_parsl.runtimes.mpi.launch.places import places_of
 from rhapsody_parsl.runtimes.mpi.launch.preparation import forwarding, preparing
 from rhapsody_parsl.runtimes.protocol import Run
 
@@ -44,13 +45,14 @@ def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = (
     hosts = [placed.node.host for placed in run.placed]
     ranks = sum(placed.ranks for placed in run.placed)
     per_node = max((placed.ranks for placed in run.placed), default=0)
-    options = run.spec.resources.launcher_options
-    places, local = places_of(run.placed, run.spec.resources.gpus_per_rank), set(hosts) <= {head}
+    resources = run.spec.resources
+    options, local = resources.launcher_options, set(hosts) <= {head}
+    places = places_of(run.placed, resources.gpus_per_rank, resources.groups)
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, [*shlex.split(options), *forwarding(launcher, local)])
     before = [*noting, *preparing(launcher, places), *launcher.binding(places, local, gpu_variable)]
     several = {}
-    if groups := run.spec.resources.groups:
+    if groups := resources.groups:
         plan = plan_of(launcher, groups, places, line=line, before=before, gpu_variable=gpu_variable)
         several, line, before = {"PARSL_MPI_GROUPS": plan}, prefix(launcher), []
     own = shlex.join([*line, *before])
@@ -63,7 +65,7 @@ def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = (
         "PARSL_NUM_RANKS": str(ranks),
         "PARSL_RANKS_PER_NODE": str(per_node),
         "PARSL_MPI_NODELIST": ",".join(hosts),
-        "OMP_NUM_THREADS": str(run.spec.resources.cores_per_rank),
+        "OMP_NUM_THREADS": str(resources.cores_per_rank),
     }
 
 

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, Place
+from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
+from rhapsody_parsl.runtimes.mpi.launch.places import Place
 
 __all__ = ("forwarding", "preparing")
 

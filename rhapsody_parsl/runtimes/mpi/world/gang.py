@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from rhapsody_parsl.runtimes.mpi.launch.launcher import chunks, gpus_of
+from rhapsody_parsl.runtimes.mpi.launch.places import chunks, gpus_of
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.leases import Share
 

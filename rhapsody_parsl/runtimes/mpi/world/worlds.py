@@ -10,7 +10,8 @@ from rhapsody_parsl.errors import RuntimeUnavailable
 from rhapsody_parsl.hosts.mark import mark_of, take
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.exchange import Exchange
-from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher, Place, places_of
+from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
+from rhapsody_parsl.runtimes.mpi.launch.places import Place, places_of
 from rhapsody_parsl.runtimes.mpi.world.gang import Member, Slot, gpus_in, members_of, pick, slots_of, slots_on
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.mpi.world.world import World

@@ -10,7 +10,8 @@ import pytest
 from rhapsody_parsl.annotations.groups import RankGroup
 from rhapsody_parsl.runtimes.mpi.launch import programs
 from rhapsody_parsl.runtimes.mpi.launch.groups import plan_of, prefix
-from rhapsody_parsl.runtimes.mpi.launch.launcher import Kind, Launcher, Place
+from rhapsody_parsl.runtimes.mpi.launch.launcher import Kind, Launcher
+from rhapsody_parsl.runtimes.mpi.launch.places import Place
 from rhapsody_parsl.runtimes.mpi.launch.preparation import forwarding
 
 PLACES = [Place("a", ((0,), (1,))), Place("b", ((0,),))]

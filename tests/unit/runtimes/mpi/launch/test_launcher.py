@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.annotations.groups import RankGroup
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.config import MPIRuntime
@@ -18,13 +19,11 @@ from rhapsody_parsl.runtimes.mpi.launch import bind
 from rhapsody_parsl.runtimes.mpi.launch.launcher import (
     Kind,
     Launcher,
-    Place,
     candidates,
     detect,
     identify,
-    places_of,
-    plan,
 )
+from rhapsody_parsl.runtimes.mpi.launch.places import Place, places_of, plan
 from rhapsody_parsl.runtimes.mpi.launch.prefix import variables
 from rhapsody_parsl.runtimes.mpi.launch.preparation import preparing
 from rhapsody_parsl.runtimes.mpi.rendezvous import variables_of_ranks
@@ -325,6 +324,16 @@ def gang(*shares: tuple[str, str, tuple[int, ...], int], **resources: object) ->
 def test_nodes_of_one_host_are_one_place() -> None:
     run = gang(("a#0", "a", (0, 1), 2), ("a#1", "a", (2, 3), 1), num_ranks=3)
     assert places_of(run.placed) == [Place("a", ((0,), (1,), (0, 1)))]
+
+
+def test_the_gpus_of_groups_are_apart() -> None:
+    node = Node(name="a", host="a", cores=(0, 1, 2, 3), real_cores=(0, 1, 2, 3), gpus=("4", "5", "6"))
+    groups = (RankGroup(1), RankGroup(2, gpus=False), RankGroup(1))
+    placed = [Placed(node, Share("a", (0, 1, 2), (2,)), 3), Placed(node, Share("a", (3,), (0,)), 1)]
+    assert [place.gpus for place in places_of(placed, 1.0, groups)] == [(("6",), (), (), ("4",))]
+    halves = [Placed(node, Share("a", (0, 1, 2, 3), (1,)), 4)]
+    assert places_of(halves, 0.5, groups)[0].gpus == (("5",), (), (), ("5",))
+    assert plan(places_of(placed, 1.0, groups)) == "a=0@6/1/2/3@4"
 
 
 def test_variables_on_this_host() -> None:
