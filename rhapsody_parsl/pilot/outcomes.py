@@ -47,7 +47,7 @@ class Outcomes:
 
     def ended(self, active: ActiveRun, result: Result) -> bool:
         """A task of a run ended; False when nobody wants its result."""
-        why = active.ended_by.pop(result.id, None)
+        why = active.take_why(result.id)
         if why == "cancelled":
             self.cancelled(result.id, active.lane)
             return False
@@ -86,7 +86,7 @@ class Outcomes:
         if task in self._family.proven:
             self._reruns.forget(task)
         self._family.over(task)
-        why = active.ended_by.get(task)
+        why = active.why(task)
         if why == "cancelled":
             self.cancelled(task, active.lane)
             return False
