@@ -90,6 +90,11 @@ class Host:
         return self._starter.kind
 
     @property
+    def in_steps(self) -> bool:
+        """Whether its agent may come by one step with those of others."""
+        return self._starter.in_steps
+
+    @property
     def up(self) -> bool:
         """Whether it can be used."""
         return self._is_up.is_set()
