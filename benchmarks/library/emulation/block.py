@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,14 @@ class Block:
     def descriptors(self) -> int:
         """Open files of the pilot."""
         return int(self._pilot.num_fds())
+
+    def freeze(self, seconds: float) -> None:
+        """Have the pilot do nothing for a while, as if it were busy with something long."""
+        self._pilot.suspend()
+        try:
+            threading.Event().wait(seconds)
+        finally:
+            self._pilot.resume()
 
     def spent(self) -> dict[str, float]:
         """Return the seconds of CPU so far, by process."""
