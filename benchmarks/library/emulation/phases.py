@@ -51,7 +51,7 @@ def fill(block: Block, cores: int) -> Numbers:
     block.tell(held=True)
     began = time.perf_counter()
     futures = _submit(block, [_SINGLE] * count)
-    until(lambda: block.tasks()["running"] == count, WITHIN)
+    until(lambda: block.running() == count, WITHIN)
     numbers = {"workers": count, "fill_s": time.perf_counter() - began, "full_mb": block.resident / 1e6}
     block.tell(held=False)
     _check(futures)
@@ -102,7 +102,7 @@ def through_faults(
     count = cores * len(block.names)
     block.tell(mean=mean, held=True)
     futures = _submit(block, [_SINGLE] * 2 * count)
-    until(lambda: block.tasks()["running"] == count, WITHIN)
+    until(lambda: block.running() == count, WITHIN)
     of_killed, of_cut = block.names[:killed], block.names[killed : killed + cut]
     block.tell(held=False, kill=of_killed, cut=of_cut, seconds=seconds)
     block.freeze(seconds / 2)
