@@ -37,7 +37,7 @@ def first(file: Path) -> Iterator[Spread]:
 
 
 def host(path: Path, source: str, word: bytes = WORD, gives_for: float = 20.0) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-I", "-S", "-c", TAKE, path, source, word.decode(), str(gives_for)]
+    command = [sys.executable, "-I", "-S", "-c", TAKE, str(path), source, word.decode(), str(gives_for)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
