@@ -85,7 +85,7 @@ class Host:
         self._keep: KeepValues | None = None
         self._of_values: Callable[[Host, OfValues, list[bytes]], None] | None = None
         self._processes: dict[int, RemoteProcess] = {}
-        self._count = 0
+        self._count, self._say = 0, self._tell  # the same for all processes
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
         self.facts: HostFacts | None = None
@@ -99,6 +99,11 @@ class Host:
     def node_launcher(self) -> str:
         """How it is reached."""
         return self._starter.kind
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether its agent may come by one step with those of others."""
+        return self._starter.in_steps
 
     @property
     def up(self) -> bool:
@@ -139,7 +144,7 @@ class Host:
         argv: Sequence[str],
         *,
         env: Mapping[str, str | None],
-        log: Path,
+        log: Path | str,
         files: Mapping[str, str],
         marks: str = "",
         name: str = "",
@@ -158,7 +163,7 @@ class Host:
         """
         self._count += 1
         number = self._count
-        process = RemoteProcess(number, self._tell, name, on_end)
+        process = RemoteProcess(number, self._say, name, on_end)
         if not self.up:
             process.ended(1, f"its host {self.name} is lost: {self.problem}")
             return process

@@ -20,6 +20,9 @@ __all__ = ("Line",)
 MOST_HELD = 64 * 1024 * 1024
 """Bytes that wait to be confirmed, from which on nobody is to say more."""
 
+_ACK_AFTER = 4 * 1024
+"""Bytes. The pilot keeps what is not confirmed, for each of a thousand hosts; an answer confirms as well."""
+
 W = TypeVar("W")
 Said = tuple[Any, Sequence[bytes]]
 _encode = msgspec.msgpack.Encoder().encode
@@ -55,7 +58,7 @@ class Line(Generic[W]):
         self._period, self._threshold = period, threshold
         self._decode = msgspec.msgpack.Decoder(list[words]).decode
         self._loop = asyncio.get_running_loop()
-        self._session = Session()
+        self._session = Session(_ACK_AFTER)
         self._unsent: list[Said] = []
         self._parts: dict[tuple[str, str], list[bytes]] = {}
         self._crowded = self.closed = False

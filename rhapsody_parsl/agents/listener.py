@@ -10,6 +10,7 @@ import msgspec
 
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.shelf import Repeats
+from rhapsody_parsl.agents.spread import spread
 from rhapsody_parsl.agents.words import FromAgent, Settings
 from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.wire.curve import Keys
@@ -57,6 +58,7 @@ class AgentListener:
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
         self.repeats = Repeats()
+        self._spread = spread(self._archive, address, self._keys.client[1]) if self._archive else None
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
         self._listener = TcpListener(
@@ -107,6 +109,7 @@ class AgentListener:
             path=sys.path,
             python=sys.executable if self._archive else "",
             archive=self._archive,
+            source=self._spread.source if self._spread else "",
             names={} if name else dict(names),
             use_every=self._use_every,
         )
@@ -129,6 +132,8 @@ class AgentListener:
         for line in list(self._lines.values()):
             self.dismiss(line)
         self._listener.close()
+        if self._spread:
+            self._spread.close()
 
     def _hear(self, name: str, frames: list[bytes]) -> None:
         line = self._lines.get(name)

@@ -58,13 +58,20 @@ def _in_agent() -> None:
     guard.leave_with_parent()
 
 
-def _staged(private: str, archive: str, python: str) -> "tuple[str, str]":
-    """Return the interpreter and the script of the agent, once its environment is here if it is to be."""
+def _staged(private: str, settings: "dict[str, object]") -> "tuple[str, str]":
+    """Return the interpreter and the script of the agent, once its environment is here if it is to be.
+
+    It comes from another host that has it already; else from where all hosts see it.
+    """
+    archive, source, keys = str(settings["archive"]), str(settings["source"]), settings["keys"]
     if not archive:
         return sys.executable, _AGENT
-    from rhapsody_parsl.hosts import staging  # noqa: PLC0415 - few blocks want it
+    from rhapsody_parsl.hosts import spreading, staging  # noqa: PLC0415 - few blocks want it
 
-    return python, staging.there(_AGENT, staging.unpack(archive, private))
+    own = os.path.join(private, "environment.tar")
+    if source and isinstance(keys, list) and spreading.taken(own, source, str(keys[-1]).encode()):
+        archive = own
+    return str(settings["python"]), staging.there(_AGENT, staging.unpack(archive, private))
 
 
 def _start(private: str, held: int, command: "list[str]") -> "subprocess.Popen[bytes]":
@@ -146,7 +153,7 @@ def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> No
     held = folder.hold(private)
     folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
     try:
-        python, agent = _staged(private, str(settings["archive"]), str(settings["python"]))
+        python, agent = _staged(private, settings)
         _stand_over(private, held, [python, "-I", "-S", agent], lifeline)
     except OSError as problem:
         _say(host, f"the environment could not be staged: {problem}")

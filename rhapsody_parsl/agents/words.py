@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
         path: Where Python's modules are.
         python: The interpreter of the agent; "" is that of what stands over it.
         archive: What that is to unpack before, see `staging`; "" is nothing.
+        source: `address:port` of this block's first host, where that archive is had without the shared file system.
         names: Where many are told the same: the name of each, by its host. `name` and `host` are "" then.
         use_every: Seconds between two words on how much the host works; 0 wants none.
     """
@@ -72,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True):
     path: list[str]
     python: str = ""
     archive: str = ""
+    source: str = ""
     names: dict[str, str] = {}
     use_every: float = 0.0
 

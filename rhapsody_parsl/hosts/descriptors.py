@@ -3,10 +3,12 @@
 Counted, and rounded up. Standard library only. What strangers may take at an open port (`wire.tcp`) comes on top.
 """
 
-__all__ = ("blocks_within", "of_dragon", "of_driver", "of_pilot", "of_workers")
+__all__ = ("blocks_within", "of_carriers", "of_dragon", "of_driver", "of_pilot", "of_workers")
 
 _DRIVER, _PER_BLOCK = 48, 2
-_PILOT, _PER_HOST = 32, 4
+_PILOT, _PER_HOST = 32, 1
+_PER_CARRIER = 3
+"""Of what carries a node agent: its pipes, and a descriptor for its exit."""
 _PER_WORKER = 2
 """In who speaks to it on its host: its socket, and a descriptor for its exit."""
 _DRAGON, _DRAGON_PER_WORKER = 128, 8
@@ -27,14 +29,20 @@ def blocks_within(files: int) -> int:
     return (files - _DRIVER) // _PER_BLOCK
 
 
-def of_pilot(hosts: int, workers: int) -> int:
+def of_pilot(hosts: int, workers: int, carriers: int = 0) -> int:
     """Return how many a pilot has open.
 
     Args:
         hosts: Of the block, other than the pilot's own.
         workers: Processes that take tasks, on the pilot's host.
+        carriers: Processes that carry node agents to hosts.
     """
-    return _PILOT + _PER_HOST * hosts + of_workers(workers)
+    return _PILOT + _PER_HOST * hosts + of_carriers(carriers) + of_workers(workers)
+
+
+def of_carriers(carriers: int) -> int:
+    """Return how many of these are for processes that carry node agents."""
+    return _PER_CARRIER * carriers
 
 
 def of_workers(workers: int) -> int:

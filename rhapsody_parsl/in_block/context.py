@@ -12,7 +12,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.probe import GB
-from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.leases import Share, alone
 from rhapsody_parsl.wire.messages import Result
 from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import ServiceReport
@@ -53,7 +53,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     def real(self, cores: Sequence[int]) -> tuple[int, ...]:
         """Return the real cores under declared ones, sorted, each once."""
         if len(cores) == 1:  # as of each rank of a gang, which may have thousands
-            return (self.real_cores[cores[0]],)
+            return alone(self.real_cores[cores[0]])
         return tuple(sorted({self.real_cores[core] for core in cores}))
 
 

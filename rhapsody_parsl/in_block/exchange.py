@@ -127,8 +127,12 @@ class Exchange:
         host.send(self._name, peer, encode(message))
 
     def host_of(self, peer: str) -> Host | None:
-        """Return where a peer is that has spoken; None on this host."""
+        """Return where a peer is that has spoken, or is expected; None on this host."""
         return self._far.get(peer)
+
+    def expect(self, peer: str, host: Host) -> None:
+        """A peer of this name will speak on another host; who has many keeps each name once this way."""
+        self._far[peer] = host
 
     def forget(self, peer: str) -> None:
         """A far peer is gone for good."""

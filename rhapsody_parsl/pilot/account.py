@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.runtimes.protocol import Node
-from rhapsody_parsl.wire.leases import Share
+from rhapsody_parsl.wire.leases import Share, alone
 
 if TYPE_CHECKING:
     from rhapsody_parsl.pilot.pool import Pool
@@ -81,7 +81,7 @@ class Account:
         gpus = self._pick_gpus(part) or {}
         near = [self.node.near[index] for index in gpus] if self.node.near else []
         cores = self._take_cores(part.cores, near)
-        memory = round(part.memory, DECIMALS)
+        memory = round(part.memory, DECIMALS) or 0.0  # not a number of its own for each of a hundred thousand
         if memory:
             self.memory = round(self.memory - memory, DECIMALS)
         for index, amount in gpus.items():
@@ -91,6 +91,8 @@ class Account:
     def _take_cores(self, count: int, near: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """Take free cores, the lowest first; where the kernel says what is near GPUs, as many near each, in order."""
         if not near or not any(near):
+            if count == 1:
+                return alone(heapq.heappop(self._free_cores))
             if count < len(self._free_cores):
                 return tuple(heapq.heappop(self._free_cores) for _ in range(count))
             everything, self._free_cores = self._free_cores, []

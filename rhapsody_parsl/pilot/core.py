@@ -197,7 +197,7 @@ class Core:
         for task in tasks:
             home = self._home.get(task)
             if isinstance(home, ActiveRun):
-                home.ended_by[task] = "cancelled"
+                home.to_end(task, "cancelled")
                 self._runs.kill(home, [task])
             elif home is not None:
                 home.remove(task)
@@ -248,7 +248,7 @@ class Core:
         wanted = []
         for task in returned:
             del self._home[task.id]
-            if active.ended_by.pop(task.id, None) == "cancelled":
+            if active.take_why(task.id) == "cancelled":
                 self._outcomes.cancelled(task.id, active.lane)
             else:
                 wanted.append(task)
@@ -338,7 +338,7 @@ class Core:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
         for active, task in self._feeder.alarms.passed(now):
             walltime = self._backlog.spec_of(active.inflight[task]).policy.walltime
-            active.ended_by.setdefault(task, WalltimeExceeded(walltime))
+            active.to_end(task, WalltimeExceeded(walltime))
             self._runs.kill(active, [task])
         for active in self._feeder.alarms.long(now):
             if behind := active.recall(now):

@@ -86,8 +86,8 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
 ) -> dict[str, Host]:
     if not listed:
         return {}
-    provide(len(listed))
     node_launcher = detect(config.node_launcher, environment)
+    provide(len(listed), in_steps=bool(node_launcher.step))
     period, threshold = config.heartbeat_period, config.heartbeat_threshold
     use_every = every(len(listed)) if config.record else 0.0
     listener = AgentListener(address, len(listed), period=period, threshold=threshold, use_every=use_every)

@@ -103,7 +103,7 @@ class ActiveRun:
         parent: Number of the task that submitted its tasks, 0 for the driver.
         total: Tasks given since.
         lent: How many cores it has lent on, while its task waits; from then on it has none of its own.
-        ended_by: Why tasks of it are being stopped, by their number.
+        ended_by: Why tasks of it are being stopped, by their number, see `to_end`.
         lost_with: Why all of it is being ended.
     """
 
@@ -131,7 +131,7 @@ class ActiveRun:
         self.began = self.fed_at = now
         self.recalled = self.ample = False
         self.lost_with: RhapsodyError | None = None
-        self.ended_by: dict[int, EndedBy] = {}
+        self.ended_by: dict[int, EndedBy] | None = None  # of most runs: a block has a hundred thousand
         self.timed = -1
         self.total = self.parent = self.lent = 0
         self.name = lane.spec.name
@@ -154,6 +154,20 @@ class ActiveRun:
         """Whether it may have further tasks when those that it has are over."""
         return not (self.ended_by or self.lent)
 
+    def to_end(self, task: int, why: EndedBy) -> None:
+        """One of its tasks is being stopped; that it is cancelled counts more than its walltime."""
+        if why == "cancelled" or self.why(task) is None:
+            self.ended_by = self.ended_by or {}
+            self.ended_by[task] = why
+
+    def why(self, task: int) -> EndedBy | None:
+        """Return why one of its tasks is being stopped; None for one that is not."""
+        return self.ended_by.get(task) if self.ended_by else None
+
+    def take_why(self, task: int) -> EndedBy | None:
+        """Return the same, and forget it."""
+        return self.ended_by.pop(task, None) if self.ended_by else None
+
     def put(self, tasks: list[Task]) -> None:
         """It was given tasks."""
         for task in tasks:
@@ -175,7 +189,7 @@ class ActiveRun:
 
     def state_of(self, task: int) -> TaskState:
         """Return the state of one of its tasks; a worker runs them in the order given, a service all at once."""
-        if self.lost_with or task in self.ended_by:
+        if self.lost_with or self.why(task):
             return "stopping"
         if self.lane.window or self.lane.beside or task == next(iter(self.inflight)):
             return "running"

@@ -15,6 +15,10 @@ from rhapsody_parsl.wire.leases import Share
 __all__ = ("Lease", "Ledger", "LedgerError")
 
 
+_NO_GPUS = ((),)
+"""Of the share of most leases, and the same for all of them."""
+
+
 class LedgerError(RhapsodyError):
     """A borrower holds a lease already, or a lease is returned that is not out: a defect of the pilot."""
 
@@ -109,6 +113,7 @@ class Ledger:
         lent = [self._lend(self.accounts[name], part) for name, part in parts]
         self._count += 1
         shares, amounts = tuple(s for s, _ in lent), tuple(a for _, a in lent)
+        amounts = _NO_GPUS if amounts == _NO_GPUS else amounts
         lease = Lease(self._count, borrower, shares, amounts, permanent, for_service)
         self._leases[lease.id] = lease
         self._forget_best(lease)

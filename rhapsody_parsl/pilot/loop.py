@@ -15,6 +15,7 @@ from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
 from rhapsody_parsl.pilot.nearness import Nearness
+from rhapsody_parsl.pilot.shared_specs import SharedSpecs
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.pilot.use import BlockUse
 from rhapsody_parsl.runtimes.protocol import Node
@@ -78,6 +79,7 @@ class Pilot:
         self._leaving = Leaving()
         self._background = Background(self._leaving)
         self._link: Link | None = None
+        self._specs = SharedSpecs()
         self._shell = Shell(
             config,
             block,
@@ -138,6 +140,7 @@ class Pilot:
         match message:
             case Submit(tasks=tasks):
                 check_shared(tasks, self._config.shared_folder)
+                self._specs.share(tasks)
                 self._core.submit(self._nearness.near(tasks), now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)

@@ -50,7 +50,7 @@ class Outcomes:
     def goes_on(self, active: ActiveRun, result: Result) -> bool:
         """Whether a task runs again of which its own fresh process died, while its run stays."""
         task = result.id
-        if result.kind != LOST or task in active.ended_by or not self._reruns.allow(task, active.lane.spec.policy):
+        if result.kind != LOST or active.why(task) or not self._reruns.allow(task, active.lane.spec.policy):
             return False
         self._family.over(task)
         self._times.again(task)
@@ -60,7 +60,7 @@ class Outcomes:
         """A task of a run ended; False when nobody wants its result."""
         if result.kind == LOST:
             result = msgspec.structs.replace(result, kind=FAILED)
-        why = active.ended_by.pop(result.id, None)
+        why = active.take_why(result.id)
         if why == "cancelled":
             self.cancelled(result.id, active.lane)
             return False
@@ -99,7 +99,7 @@ class Outcomes:
         if task in self._family.proven:
             self._reruns.forget(task)
         self._family.over(task)
-        why = active.ended_by.get(task)
+        why = active.why(task)
         if why == "cancelled":
             self.cancelled(task, active.lane)
             return False

@@ -310,8 +310,7 @@ class Shell:
     def act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop.
 
-        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. When
-        there are no results, nobody waits for that end either.
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs.
         """
         self.reports.changed = True
         if self.core.family.orphans:
@@ -323,7 +322,7 @@ class Shell:
                 self._perform(instruction)
         if self._flushing:
             return
-        if self.core.only_parents or not self.core.has_results:
+        if self.core.only_parents:
             self._flush()
         else:
             self._flushing = True

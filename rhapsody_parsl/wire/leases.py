@@ -1,8 +1,16 @@
 """What a pilot says of its leases; they travel as arrays, for there are many."""
 
+from functools import cache
+
 import msgspec
 
-__all__ = ("LeaseRecord", "Share")
+__all__ = ("LeaseRecord", "Share", "alone")
+
+
+@cache
+def alone(core: int) -> tuple[int, ...]:
+    """Return a core as the only one of a tuple, each time the same: a block lends a hundred thousand."""
+    return (core,)
 
 
 class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):

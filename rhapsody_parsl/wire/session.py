@@ -15,7 +15,7 @@ __all__ = ("Session",)
 
 _HEAD = struct.Struct("<BQQ")
 _DATA, _BEAT, _RESEND = 0, 1, 2
-_ACK_AFTER_BYTES = 256 * 1024
+_ACK_AFTER = 256 * 1024
 
 Frames = Sequence[bytes]
 
@@ -26,12 +26,16 @@ class Session:
     `send` and `beat` return frames for the socket. `receive` returns the bodies now due for delivery; frames it wants
     sent in answer are collected in `replies`, to be taken after each call.
 
+    Args:
+        ack_after: Bytes that have come, from which on they are confirmed by themselves: so much the other end keeps.
+
     Attributes:
         held: Bytes that were sent and are not confirmed.
         replies: Frames to be sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ack_after: int = _ACK_AFTER) -> None:
+        self._ack_after = ack_after
         self._next = 1
         self._unconfirmed: deque[tuple[int, Frames]] = deque()
         self._received = 0
@@ -106,6 +110,6 @@ class Session:
             return []
         self._received = number
         self._unacked_bytes += sum(map(len, body))
-        if self._unacked_bytes > _ACK_AFTER_BYTES:
+        if self._unacked_bytes > self._ack_after:
             self.replies.append(self.beat())
         return [body]

@@ -75,12 +75,15 @@ def staged(folder: Path, environment: str) -> None:
 
     def places() -> list[str]:  # it travels whole
         import json
+        import os
         import shutil
         import sys
 
         import msgspec
 
-        return [sys.executable, sys.prefix, json.__file__, msgspec.__file__, shutil.which("python") or ""]
+        passed_on = os.path.exists(sys.prefix.partition("/staged/")[0] + "/environment.tar")
+        places = [sys.executable, sys.prefix, json.__file__, msgspec.__file__, shutil.which("python") or ""]
+        return [*places, *(["passed on"] if passed_on else [])]
 
     options = {"executor": {"stage_environment": True}, "variables": f"PATH={environment}/bin:$PATH"}
     with block(folder, ["local"], options=options) as executor:

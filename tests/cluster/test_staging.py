@@ -27,6 +27,8 @@ def test_all_processes_of_a_block_run_from_each_hosts_own_disk(cluster: Cluster)
     with Driver(cluster, "staged", environment=str(environment)) as driver:
         found = driver.hear("places")
         assert sorted(path.name for path in driver.folder.rglob("environment.tar*")) == ["environment.tar"]
+    passed_on = [places[-1:] == ["passed on"] and bool(places.pop()) for places in found]
+    assert passed_on == [False, True, True], "the hosts have it from each other"
     private = {path.partition("/staged/")[0] for paths in found for path in paths}
     assert len(found) == 3
     assert len(private) == 1

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from parsl.providers import LocalProvider
 
 from benchmarks.library import sides
 from rhapsody_parsl import LocalRuntime, MPIRuntime, RhapsodyExecutor
+from rhapsody_parsl.wire.reports import BlockReport
 from testing.processes import processes_of, spent
 from testing.waiting import until
 
@@ -68,22 +70,31 @@ class Block:
         """Open files of the pilot."""
         return int(self._pilot.num_fds())
 
+    def freeze(self, seconds: float) -> None:
+        """Have the pilot do nothing for a while, as if it were busy with something long."""
+        self._pilot.suspend()
+        try:
+            threading.Event().wait(seconds)
+        finally:
+            self._pilot.resume()
+
     def spent(self) -> dict[str, float]:
         """Return the seconds of CPU so far, by process."""
         hosts = sum(spent(pid)[0] for pid in self._hosts)
         return {"driver": spent(os.getpid())[0], "pilot": spent(self.pilot)[0], "hosts": hosts}
 
-    def tasks(self) -> dict[str, int]:
-        """Return how many tasks there are in each state, as of the last report."""
-        return dict(self._state()["tasks"])
+    def running(self) -> int:
+        """Return how many tasks are at work, as of the last report."""
+        return self._report().tasks.running
 
-    def lost_nodes(self) -> Sequence[Any]:
+    def lost_nodes(self) -> Sequence[str]:
         """Return the nodes that are lost, as of the last report."""
-        return list(self._state()["lost_nodes"])
+        return self._report().lost_nodes
 
-    def _state(self) -> dict[str, Any]:
-        (state,) = self.executor.snapshot()["blocks"]
-        return dict(state)
+    def _report(self) -> BlockReport:
+        """Return the last report; a snapshot would have each of a hundred thousand leases, each time it is asked."""
+        (block,) = self.executor._link.blocks  # type: ignore[union-attr]  # it runs
+        return block.report
 
 
 @contextmanager

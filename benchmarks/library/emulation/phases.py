@@ -51,7 +51,7 @@ def fill(block: Block, cores: int) -> Numbers:
     block.tell(held=True)
     began = time.perf_counter()
     futures = _submit(block, [_SINGLE] * count)
-    until(lambda: block.tasks()["running"] == count, WITHIN)
+    until(lambda: block.running() == count, WITHIN)
     numbers = {"workers": count, "fill_s": time.perf_counter() - began, "full_mb": block.resident / 1e6}
     block.tell(held=False)
     _check(futures)
@@ -86,14 +86,14 @@ def _load(count: int, nodes: int, cores: int, seed: int) -> Iterator[dict[str, A
 def through_faults(
     block: Block, cores: int, *, killed: int, cut: int, seconds: float = 10.0, mean: float = 5.0
 ) -> Numbers:
-    """Kill some hosts and cut others off while all are at work; return what was lost.
+    """Kill some hosts, cut others off and freeze the pilot while all are at work; return what was lost.
 
     Args:
         block: The block.
         cores: Of each host; each has two tasks to run, one after the other.
         killed: How many hosts are killed.
         cut: How many are cut off.
-        seconds: For how long.
+        seconds: For how long; for half of that the pilot does nothing.
         mean: Seconds that a task takes.
 
     Raises:
@@ -102,9 +102,10 @@ def through_faults(
     count = cores * len(block.names)
     block.tell(mean=mean, held=True)
     futures = _submit(block, [_SINGLE] * 2 * count)
-    until(lambda: block.tasks()["running"] == count, WITHIN)
+    until(lambda: block.running() == count, WITHIN)
     of_killed, of_cut = block.names[:killed], block.names[killed : killed + cut]
     block.tell(held=False, kill=of_killed, cut=of_cut, seconds=seconds)
+    block.freeze(seconds / 2)
     wait(futures, WITHIN)
     lost = [error for future in futures if (error := future.exception(0.0))]
     if elsewhere := [error for error in lost if not isinstance(error, NodeLost) or error.args[0] not in of_killed]:

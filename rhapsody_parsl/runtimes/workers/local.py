@@ -40,7 +40,8 @@ class LocalWorkers:
         self._remote: dict[str, RemoteProcess] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._pace = Pace()
-        self._stopping = False
+        self._stopping, self._logs = False, str(context.logs)  # as text: a path is kept in parts, for ever
+        self._on_end = self._remote_ended  # one for all
         self.pool = WorkerPool(
             context,
             self._exchange,
@@ -110,14 +111,15 @@ class LocalWorkers:
 
     def _start_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host. There are too many of these for a task, or a guard of ours, over each."""
+        self._exchange.expect(name, host)
         self._remote[name] = host.start_process(
             [*guard_options(_GRACE), "--", *self._command(name)],
             env={},
-            log=self._log_of(name),
+            log=f"{self._logs}/{name}.log",
             files={},
             marks=mark_of(str(self._context.folder), name),
             name=name,
-            on_end=self._remote_ended,
+            on_end=self._on_end,
         )
 
     def _remote_ended(self, process: RemoteProcess) -> None:

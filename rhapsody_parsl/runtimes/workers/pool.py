@@ -10,7 +10,9 @@ serves only runs with the GPUs of its first one, which may be none.
 import asyncio
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, WorkerLost
@@ -33,6 +35,8 @@ from rhapsody_parsl.wire.messages import (
 from rhapsody_parsl.wire.piece_messages import More, Pieces
 
 __all__ = ("WorkerPool", "mode_of")
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def mode_of(spec: TaskSpec) -> Mode:
@@ -60,14 +64,15 @@ class _Worker:
         self.pid = 0
         self.run: Run | None = None
         self.cores: tuple[int, ...] = ()
-        self.environment: dict[str, str] = {}
-        self.tasks: dict[int, None] = {}
-        self.waiting: list[Work | Recall | Quit | More] = []
+        self.environment: Mapping[str, str] = _NONE
+        self.tasks: list[int] = []  # a few, and the first one ends first: a dict would be three times as large
+        self.waiting: tuple[Work | Recall | Quit | More, ...] = ()
 
     def forget(self, tasks: Iterable[int]) -> None:
         """It has these no more."""
         for task in tasks:
-            self.tasks.pop(task, None)
+            with suppress(ValueError):
+                self.tasks.remove(task)
 
 
 class WorkerPool:
@@ -100,6 +105,7 @@ class WorkerPool:
         self._workers: dict[str, _Worker] = {}
         self._idle: dict[str, dict[str | None, list[_Worker]]] = {}  # by host, and by the GPUs they were shown
         self._by_run: dict[int, _Worker] = {}
+        self._environments: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._count = 0
 
     @property
@@ -146,7 +152,7 @@ class WorkerPool:
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, *, host: str, env: Mapping[str, str]) -> None:
         """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
-        worker.tasks.update(dict.fromkeys(task.id for task in tasks))
+        worker.tasks += [task.id for task in tasks]
         environment = {**self._environment, **worker.environment, **env, **variables_of(run)}
         number, at = self._context.notice(run)
         work = Work(
@@ -192,7 +198,7 @@ class WorkerPool:
                 error = BackendFailed(f"Worker {name} on {worker.host}", *error.args[1:])
             if worker.run.spec.policy.concurrency > 1 and last != NONE:
                 last = None  # they end in any order: the one that began last tells nothing of those that are left
-            self._events.lost(worker.run.id, error, _not_begun(list(worker.tasks), last))
+            self._events.lost(worker.run.id, error, _not_begun(worker.tasks, last))
 
     def _last_begun(self, worker: _Worker, told: int | None) -> int | None:
         """Return the task that a worker began last, NONE for none, None when nobody knows."""
@@ -233,13 +239,17 @@ class WorkerPool:
         gpus = next(iter(shown.values()), None)
         worker = self._take_idle(host, gpus) or self._new(host, gpus)
         worker.run = run
-        worker.cores = tuple(sorted({c for part in run.placed if part.node.host == host for c in part.real_cores}))
-        threads = {"OMP_NUM_THREADS": str(max(1, len(run.placed[0].share.cores)))} if run.placed else {}
-        worker.environment = {**threads, **shown}
+        worker.cores = _cores_on(run, host)
+        worker.environment = self._alike(len(run.placed[0].share.cores), shown) if run.placed else _NONE
         self._by_run[run.id] = worker
         if worker.up:
             self._events.at_work(run, host, {worker.name: worker.pid})
         return worker
+
+    def _alike(self, cores: int, shown: dict[str, str]) -> Mapping[str, str]:
+        """Return the variables of a worker that has so many cores and is shown these GPUs; one mapping for all such."""
+        variables = {"OMP_NUM_THREADS": str(max(1, cores)), **shown}
+        return self._environments.setdefault(tuple(variables.items()), variables)
 
     def _take_idle(self, host: str, gpus: str | None) -> _Worker | None:
         """Take an idle worker that has these GPUs; those that have some of them among others leave the memory there."""
@@ -264,7 +274,7 @@ class WorkerPool:
         _disarm(worker)
         if worker.run:
             self._events.at_work(worker.run, worker.host, {worker.name: worker.pid})
-        waiting, worker.waiting = worker.waiting, []
+        waiting, worker.waiting = worker.waiting, ()
         for message in waiting:
             self._send(worker, message)
 
@@ -272,7 +282,7 @@ class WorkerPool:
         if worker.up:
             self._exchange.send(worker.name, message)
         else:
-            worker.waiting.append(message)
+            worker.waiting = (*worker.waiting, message)
 
 
 def _not_begun(held: list[int], last: int | None) -> list[int]:
@@ -280,6 +290,13 @@ def _not_begun(held: list[int], last: int | None) -> list[int]:
     if last is None:
         return []
     return held[held.index(last) + 1 :] if last in held else held
+
+
+def _cores_on(run: Run, host: str) -> tuple[int, ...]:
+    """Return the real cores that a run holds on a host."""
+    if len(run.placed) == 1:
+        return run.placed[0].real_cores
+    return tuple(sorted({core for part in run.placed if part.node.host == host for core in part.real_cores}))
 
 
 def _disarm(worker: _Worker) -> None:

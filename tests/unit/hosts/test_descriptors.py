@@ -16,6 +16,12 @@ def test_a_pilot_has_files_for_each_worker_and_each_other_host() -> None:
     alone = descriptors.of_pilot(0, 0)
     assert descriptors.of_pilot(0, 200) - alone == descriptors.of_workers(200)
     assert descriptors.of_pilot(9, 200) > descriptors.of_pilot(0, 200)
+    assert descriptors.of_pilot(9, 200, 9) - descriptors.of_pilot(9, 200) == descriptors.of_carriers(9)
+
+
+def test_a_thousand_hosts_by_one_step_fit_into_the_usual_hard_limits() -> None:
+    assert descriptors.of_pilot(1000, 64, 1) <= 1500
+    assert descriptors.of_pilot(1000, 64, 1000) > 4096
 
 
 def test_dragon_has_files_for_a_worker_on_each_core() -> None:

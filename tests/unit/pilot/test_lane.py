@@ -90,7 +90,7 @@ def test_a_run_knows_the_state_of_each_of_its_tasks() -> None:
     assert [active.state_of(number) for number in range(3)] == ["running", "prefetched", "prefetched"]
     assert active.recall(1.0) == [1, 2]
     assert [active.state_of(number) for number in range(3)] == ["running", "recalled", "recalled"]
-    active.ended_by[0] = "cancelled"
+    active.to_end(0, "cancelled")
     assert [active.state_of(number) for number in range(3)] == ["stopping", "recalled", "recalled"]
     active.lost_with = NodeLost("n", "power")
     assert [active.state_of(number) for number in range(3)] == ["stopping"] * 3
