@@ -1,7 +1,7 @@
 """What a block gives to what runs in it: nodes and leases, where things lie, and whom to tell."""
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -236,7 +236,9 @@ class Leases(Protocol):
             key: Tasks that ask to be `near` this go to the lease's first node.
         """
 
-    def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
+    def ask(
+        self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None], *, resting: Loan | None = None
+    ) -> Callable[[], None]:
         """Lend something as soon as there is room; return what withdraws the wish.
 
         Args:
@@ -244,7 +246,15 @@ class Leases(Protocol):
             wants: As in `lend`.
             key: As in `lend`.
             granted: Called with it, on the pilot's loop.
+            resting: What rests, and is to be restored if that is free first. Then `granted` is called with a loan of
+                its number; else with another one, and it rests on.
         """
+
+    def rest(self, loan: Loan) -> Loan:
+        """Lend the cores and GPUs of a loan to others; return what is left of it: its memory."""
+
+    def restore(self, resting: Loan) -> Loan | None:
+        """Return a loan that rests with exactly the cores and GPUs that it had; None while others have them."""
 
     def lack(self, wants: TaskSpec, count: int) -> str:
         """Return why the block can never lend so many of these at once, "" when it can.
@@ -256,10 +266,11 @@ class Leases(Protocol):
             count: How many.
         """
 
-    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+    def sought(self, loans: Sequence[Loan], now: float, rest: Collection[int] = ()) -> list[Loan]:
         """Return the fewest of these with which somebody starts who has waited long enough; [] where none helps.
 
         Args:
             loans: What could be given back, the best to part with first.
             now: The time.
+            rest: Numbers of those that would rest, and keep their memory.
         """

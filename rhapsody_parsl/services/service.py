@@ -231,7 +231,7 @@ class Service:
             ready=states.count("ready"),
             changing=self._number.changing,
             cores=sum(len(share.cores) for share in shares),
-            gpus=config.gpus * config.nodes * sum(replica.loan is not None for replica in self.replicas),
+            gpus=config.gpus * config.nodes * sum(bool(one.loan) and not one.resting for one in self.replicas),
             node=",".join(dict.fromkeys(share.node for share in shares)),
             url=shown.facts.url if shown and state == "ready" else "",
             model=self.kind.what,

@@ -20,6 +20,7 @@ from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
+from rhapsody_parsl.wire.engine_messages import Turned
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
 
@@ -112,7 +113,8 @@ class Services:
         spare = [(replica, service) for service in self for replica in service.spare(now)]
         spare.sort(key=lambda pair: pair[0].worked_at)
         loans = [replica.loan for replica, _ in spare if replica.loan]
-        sought = {loan.lease for loan in self._leases.sought(loans, now)} if loans else ()
+        rest = {replica.loan.lease for replica, service in spare if replica.loan and service.kind.config.sleeps}
+        sought = {loan.lease for loan in self._leases.sought(loans, now, rest)} if loans else ()
         for replica, service in spare:
             if replica.loan and replica.loan.lease in sought:
                 service.lend(replica, now)
@@ -168,7 +170,7 @@ class Services:
             return  # one that was given up
         service, replica = found
         match message:
-            case Ready() | Failed() | Rendezvous():
+            case Ready() | Failed() | Rendezvous() | Turned():
                 replica.hear(message)
             case _:
                 service.heard(replica, message)

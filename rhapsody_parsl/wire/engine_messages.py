@@ -24,3 +24,15 @@ class Abort(Tagged, frozen=True):
 
 class Pulse(Tagged, frozen=True):
     """The process of a replica is at work on requests; told from time to time while it has some."""
+
+
+class Sleep(Tagged, frozen=True):
+    """Free the engine's GPUs, once it has answered what it is asked, and keep the process."""
+
+
+class Wake(Tagged, frozen=True):
+    """Have the engine as it was before it slept; its GPUs are its own again."""
+
+
+class Turned(Tagged, frozen=True):
+    """The engine sleeps, or is awake and has given a token: whichever it was told."""

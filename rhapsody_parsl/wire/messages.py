@@ -11,7 +11,7 @@ import msgspec
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, Tunnelled
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -383,6 +383,10 @@ FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pie
 FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | DoorKeys | ToTask | More
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromTask
+ToEngine = Ask | Abort | Sleep | Wake
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | DoorRoutes | DoorKeys | ToTask | More
+FromEngine = Pulse | Turned
+FromBackend = (
+    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | DoorVisits | Pieces | FromTask
+)
 Message = ToPilot | FromPilot | ToBackend | FromBackend

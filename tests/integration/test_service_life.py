@@ -64,6 +64,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         VLLMService("model", f"model-{os.getpid()}", replicas=2, **stand_in),
         VLLMService("grows", f"grows-{os.getpid()}", replicas=(0, 3), requests_per_replica=4, idle_timeout=1, **GROWS),
         VLLMService("lends", f"lends-{os.getpid()}", **LENDS, **stand_in),
+        VLLMService("sleeps", f"sleeps-{os.getpid()}", sleep=600, **LENDS, **stand_in),
     ]
     made = RhapsodyExecutor(
         label="life",
@@ -101,7 +102,7 @@ def test_what_a_service_is_is_told_at_the_driver(executor: RhapsodyExecutor) -> 
     assert log == f"listening on {web.url.rpartition(':')[2]}\n"
     with pytest.raises(ServiceNotFound, match="Did you mean 'web'"):
         executor.services["wbe"]
-    assert list(executor.services) == ["web", "later", "model", "grows", "lends"]
+    assert list(executor.services) == ["web", "later", "model", "grows", "lends", "sleeps"]
 
 
 def test_what_a_stopped_service_held_is_the_tasks_and_taken_again(executor: RhapsodyExecutor) -> None:
@@ -274,19 +275,44 @@ def test_requests_start_replicas_as_far_as_there_is_room_and_the_idle_ones_leave
     assert asked("abc", "grows").result(TIMEOUT) == "cba"
 
 
-@pytest.mark.mpi
-@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
-def test_a_gang_has_the_gpus_of_three_idle_replicas_and_they_come_back(executor: RhapsodyExecutor) -> None:
-    executor.services["web"].stop()  # it holds cores
-    lends, load = executor.services["lends"], Load("lends")
+def grow(executor: RhapsodyExecutor, name: str) -> None:
+    """Ask a service until it has three replicas."""
+    load = Load(name)
 
     def has_grown() -> bool:
         if len(load.futures) - load.answered() < 12:
             load.more(4)
-        return lends.status().ready == 3
+        return executor.services[name].status().ready == 3
 
     until(has_grown)
     load.check()
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
+def test_a_gang_has_the_gpus_of_three_replicas_that_sleep_and_they_wake(executor: RhapsodyExecutor) -> None:
+    executor.services["web"].stop()  # it holds cores
+    sleeps = executor.services["sleeps"]
+    grow(executor, "sleeps")
+    servers = {server.pid for server in below(f"sleeps-{os.getpid()}")}
+    gang = ranks(parsl_resource_specification={"num_ranks": 3, "gpus_per_rank": 1})
+    assert sorted(gang.result(TIMEOUT)) == ["0", "1", "2"]
+    status = sleeps.status().blocks["0"]
+    assert (status.state, status.replicas, status.gpus) == ("asleep", 0, 0)
+    assert asked("abc", "sleeps").result(TIMEOUT) == "cba"
+    grow(executor, "sleeps")
+    assert {server.pid for server in below(f"sleeps-{os.getpid()}")} == servers, "none was started again"
+    sleeps.stop()
+    sleeps.wait_stopped(TIMEOUT)
+    assert not below(f"sleeps-{os.getpid()}")
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
+def test_a_gang_has_the_gpus_of_three_idle_replicas_and_they_come_back(executor: RhapsodyExecutor) -> None:
+    executor.services["web"].stop()  # it holds cores
+    lends = executor.services["lends"]
+    grow(executor, "lends")
     gang = ranks(parsl_resource_specification={"num_ranks": 3, "gpus_per_rank": 1})
     assert sorted(gang.result(TIMEOUT)) == ["0", "1", "2"]
     assert lends.status().state == "stopped"

@@ -130,6 +130,7 @@ class Engine:
 
     def __init__(self, engine: AsyncLLM, app: Any, progress: Progress, on_death: Callable[[str], None]) -> None:
         self._engine, self._app, self._progress, self._on_death = engine, app, progress, on_death
+        self._asleep = False
         self._completion: Any = getattr(app.state, "openai_serving_completion", None)
         self._chat: Any = getattr(app.state, "openai_serving_chat", None)
         self._embedding: Any = getattr(app.state, "serving_embedding", None)
@@ -178,10 +179,23 @@ class Engine:
         """Find the engine dead when it hangs: its processes live, and it makes no step."""
         while True:
             await asyncio.sleep(min(_LOOK_EVERY, self._progress.limit / 4))  # what hangs tells nobody
+            if self._asleep:  # what comes now waits until it is awake
+                self._progress.step(time.monotonic())
             requests = self._engine.output_processor.get_num_unfinished_requests()
             if self._progress.stalled(requests > 0, time.monotonic()):
                 limit = f"stall_timeout={self._progress.limit:g} s"
                 self._on_death(f"its engine made no step within {limit}, with {requests} requests in flight")
+
+    async def sleep(self) -> None:
+        """Have the weights in the host's memory and the GPUs free, once what is under way has its answer."""
+        self._asleep = True
+        await self._engine.sleep(level=1, mode="wait")
+
+    async def wake(self) -> None:
+        """Have the weights on the GPUs again; one token proves it."""
+        await self._engine.wake_up()
+        self._asleep = False
+        await self.first_token()
 
     def serve_http(self, listener: socket.socket) -> "asyncio.Task[None]":
         """Serve vLLM's OpenAI API on a bound socket."""

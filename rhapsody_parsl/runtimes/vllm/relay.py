@@ -87,6 +87,29 @@ class Relay:
                 return ""
         return complaint
 
+    async def sleep(self) -> None:
+        """Have the server's engine sleep.
+
+        Raises:
+            RequestError: It does not.
+        """
+        await self._turn("sleep?level=1&mode=wait")
+
+    async def wake(self) -> None:
+        """Have the server's engine wake, and give a token.
+
+        Raises:
+            RequestError: It does not.
+        """
+        await self._turn("wake_up")
+        if complaint := await self.first_token():
+            raise RequestError(complaint)
+
+    async def _turn(self, path: str) -> None:
+        async with self._session.post(f"{self.base_url.removesuffix('/v1')}/{path}") as response:
+            if response.status >= _REQUEST_AT_FAULT:
+                raise RequestError(f"HTTP status {response.status}: {_complaint(await response.read())}")
+
     async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
         """Return the app's value; `apart` keeps the prompt out of lists.
 

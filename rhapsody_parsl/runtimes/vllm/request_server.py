@@ -12,7 +12,7 @@ from rhapsody_parsl.errors import ServiceRequestFailed
 from rhapsody_parsl.runtimes.vllm.response import has_many_prompts, is_for_text
 from rhapsody_parsl.runtimes.vllm.usage import take_usage
 from rhapsody_parsl.services.conversation import Conversation
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
 from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.worker.call import pack
@@ -45,6 +45,12 @@ class Answerer(Protocol):
         Raises:
             RequestError: The request is at fault.
         """
+
+    async def sleep(self) -> None:
+        """Free the engine's GPUs, once what is under way has its answer."""
+
+    async def wake(self) -> None:
+        """Have the engine as it was, with a token to prove it."""
 
 
 class RequestServer:
@@ -87,14 +93,29 @@ class RequestServer:
             case Ask():
                 self._begin(message.task, self._answer(message))
             case Abort(tasks=tasks):
-                for task in tasks:
-                    if running := self._tasks.pop(task, None):
-                        running.cancel()
+                self._abort(tasks)
             case More(task=task):
                 if flow := self._flows.get(task):
                     flow.more(message)
+            case Sleep() | Wake():
+                self._turn = asyncio.create_task(self._take_turn(message))
             case other:
                 raise TypeError(f"a replica does not understand {type(other).__name__}")
+
+    async def _take_turn(self, message: Sleep | Wake) -> None:
+        """Have the engine sleep or wake, or leave: nobody knows how one is that did neither."""
+        sleeps = isinstance(message, Sleep)
+        try:
+            await (self._answerer.sleep() if sleeps else self._answerer.wake())
+        except Exception as problem:  # noqa: BLE001 - whatever it raises, the pilot is to hear of it
+            what = "go to sleep" if sleeps else "wake"
+            self._conversation.lost(f"its engine did not {what}: {type(problem).__name__}: {problem}")
+        self._conversation.tell(Turned())
+
+    def _abort(self, tasks: list[int]) -> None:
+        for task in tasks:
+            if running := self._tasks.pop(task, None):
+                running.cancel()
 
     def _begin(self, task: int, answer: Coroutine[Any, Any, None]) -> None:
         self._tasks[task] = asyncio.create_task(answer)

@@ -16,6 +16,7 @@ class Server:
 
     def __init__(self) -> None:
         self.prompts: list[Any] = []
+        self.turns: list[str] = []
         self.status, self.health, self.metrics = 200, 200, ""
         self._runner: web.AppRunner | None = None
 
@@ -25,6 +26,8 @@ class Server:
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_post("/v1/score", self._score)
+        app.router.add_post("/sleep", self._turn)
+        app.router.add_post("/wake_up", self._turn)
         app.router.add_get("/health", self._tell_health)
         app.router.add_get("/metrics", self._tell_metrics)
         self._runner = web.AppRunner(app)
@@ -43,6 +46,10 @@ class Server:
         texts = prompt if isinstance(prompt, list) else [prompt]
         choices = [{"index": n, "text": text[::-1]} for n, text in enumerate(texts)]
         return web.json_response({"choices": choices, "message": "in trouble"}, status=self.status)
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        self.turns.append(request.path_qs)
+        return web.json_response({"error": {"message": "never"}}, status=self.status)
 
     async def _embed(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]
@@ -91,6 +98,19 @@ def test_embeddings_and_scores_have_addresses_of_their_own() -> None:
         assert await relay.answer({"input": ["a", "bcd"]}, full=False) == [[1], [3]]
         assert await relay.answer({"queries": "a", "documents": "b"}, full=False) == 0.5
         assert not server.prompts
+
+    try_out(check)
+
+
+def test_a_server_sleeps_and_is_awake_when_it_has_given_a_token() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        await relay.sleep()
+        await relay.wake()
+        assert server.turns == ["/sleep?level=1&mode=wait", "/wake_up"]
+        assert server.prompts == ["Hello"]
+        server.status = 400
+        with pytest.raises(RequestError, match="HTTP status 400: never"):
+            await relay.sleep()
 
     try_out(check)
 

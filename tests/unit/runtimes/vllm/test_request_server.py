@@ -10,7 +10,7 @@ import pytest
 
 from rhapsody_parsl.payload import open_value
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError, RequestServer
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import FAILED, Done, Message
 from rhapsody_parsl.wire.piece_messages import AHEAD, More, Pieces
 
@@ -20,7 +20,15 @@ class Answerer:
 
     def __init__(self, count: int, meanwhile: Callable[[int], None] = lambda number: None) -> None:
         self.count, self.meanwhile = count, meanwhile
-        self.left = False
+        self.left = self.asleep = False
+
+    async def sleep(self) -> None:
+        self.asleep = True
+
+    async def wake(self) -> None:
+        if not self.asleep:
+            raise RequestError("it did not sleep")
+        self.asleep = False
 
     async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
         return "at once"
@@ -43,7 +51,13 @@ class Trial:
     def __init__(self, answerer: Answerer) -> None:
         self.said: list[Message] = []
         spoke = SimpleNamespace(send=self.said.append)
-        self.server = RequestServer(SimpleNamespace(spoke=spoke, service="s"), answerer, 60.0)  # type: ignore[arg-type]  # enough of it
+        self.lost: list[str] = []
+        told = SimpleNamespace(spoke=spoke, service="s", tell=self.said.append, lost=self._lose)
+        self.server = RequestServer(told, answerer, 60.0)  # type: ignore[arg-type]  # enough of it
+
+    def _lose(self, reason: str) -> None:
+        self.lost.append(reason)
+        raise SystemExit
 
     def ask(self, **request: Any) -> None:
         self.server._receive(Ask(1, msgspec.msgpack.encode({"prompt": "p", "stream": True, **request})))
@@ -130,6 +144,21 @@ def test_a_failure_comes_after_the_pieces(request_: dict[str, Any]) -> None:
         await trial.over()
         assert trial.result.kind == FAILED
         assert len(trial.pieces) == (2 if "fails" in request_ else 0)
+
+    asyncio.run(run())
+
+
+def test_an_engine_sleeps_and_wakes_and_one_that_does_not_is_lost() -> None:
+    async def run() -> None:
+        trial = Trial(answerer := Answerer(1))
+        for message, asleep in ((Sleep(), True), (Wake(), False)):
+            trial.server._receive(message)
+            await trial.over()
+            assert (trial.said.pop(), answerer.asleep) == (Turned(), asleep)
+        with pytest.raises(SystemExit):
+            await trial.server._take_turn(Wake())
+        assert trial.lost == ["its engine did not wake: RequestError: it did not sleep"]
+        assert not trial.said
 
     asyncio.run(run())
 
