@@ -12,6 +12,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.probe import GB
+from rhapsody_parsl.in_block.gpu_memory import GpuMemory
 from rhapsody_parsl.wire.leases import Share
 from rhapsody_parsl.wire.messages import Result
 from rhapsody_parsl.wire.piece_messages import More, Piece
@@ -167,6 +168,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         shared_folder: Folder for large results on this host, or "" when the driver does not see it.
         limits_memory: Whether runs are kept to the memory they lease.
         ends_at: Seconds since the epoch at which the block's job ends; None where nobody says.
+        gpu_memory: What the GPUs of its nodes have in use.
         parents: Told, with the `Peer`, what a task's process says of tasks that the task submits.
     """
 
@@ -182,6 +184,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     shared_folder: str = ""
     limits_memory: bool = True
     ends_at: float | None = None
+    gpu_memory: GpuMemory = msgspec.field(default_factory=GpuMemory)
     parents: Callable[[Any, Any], None] = _ignore
 
     def noting(self, run: Run) -> list[str]:

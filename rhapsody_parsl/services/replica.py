@@ -15,6 +15,7 @@ from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.context import Context, Loan, Placed, Run
 from rhapsody_parsl.in_block.exchange import Exchange
+from rhapsody_parsl.services.gpus_free import seen_free
 from rhapsody_parsl.services.process_group import ProcessGroup
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.restarts import Death, Restarts, Unexplained
@@ -158,6 +159,14 @@ class Replica:
         except RhapsodyError as error:
             self.give_up(error)
 
+    async def gpus_free(self) -> bool:
+        """Wait, not without an end, until nothing is held on the whole GPUs of its lease; return whether it is so."""
+        shares, memory = [part.share for part in self.placed], self._context.gpu_memory
+        if self.config.gpus < 1 or not memory.held(shares):
+            return True
+        self._set("stopping" if self.state == "stopped" else self.state, "its GPUs are not seen free yet")
+        return await seen_free(memory, shares, what=f"service {self.name}")
+
     async def stop(self) -> None:
         """End the processes and all below them, once `live` was cancelled; idempotent."""
         self.peer = ""
@@ -191,6 +200,7 @@ class Replica:
     async def _serve(self) -> None:
         """Start the processes, and again when they end, as often as the service allows; its first must succeed."""
         while True:
+            await self.gpus_free()  # whoever had them, and died, may hold their memory a moment longer
             failure = await self._run_once()
             if self.leaving or self.resting:  # what it held is lent
                 self.leaving = True

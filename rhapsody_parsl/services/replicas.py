@@ -32,7 +32,7 @@ class Replicas:
     """Those that are there, also those that leave.
 
     A replica that goes, leaves in this order: (1) it is given nothing more and no task finds it, (2) it finishes what
-    it has begun, (3) its processes stop, (4) its lease is given back.
+    it has begun, (3) its processes stop, (4) its GPUs are seen free, (5) its lease is given back.
 
     Args:
         kind: Of service.
@@ -179,6 +179,7 @@ class Replicas:
             await asyncio.gather(life, return_exceptions=True)
         self._changes.stopped(replica)
         await replica.stop()
+        await replica.gpus_free()
         del self._ends[replica]
         self.sleepers.forget(replica)
         moves = self._exchange(replica)

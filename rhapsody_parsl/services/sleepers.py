@@ -1,9 +1,9 @@
 """Replicas that sleep: their cores and GPUs are lent to others, their processes stay, and waking takes seconds.
 
 A replica that is lent goes this way: (1) it is given nothing more, (2) it finishes what it has begun, (3) its engine
-sleeps, which frees its GPUs, (4) its lease rests: others have its cores and GPUs, its memory stays its own. It wakes
-with exactly the GPUs that it had, for they cannot be exchanged under an engine. Where others have these and room is
-elsewhere, it is stopped and started there. What fails on this way is stopped, as a replica that does not sleep.
+sleeps, and its GPUs are seen free, (4) its lease rests: others have its cores and GPUs, its memory stays its own. It
+wakes with exactly the GPUs that it had, for they cannot be exchanged under an engine. Where others have these and room
+is elsewhere, it is stopped and started there. What fails on this way is stopped, as a replica that does not sleep.
 """
 
 import asyncio
@@ -134,7 +134,7 @@ class Sleepers:
         task.add_done_callback(lambda _: self._turns.pop(replica, None))
 
     async def _sleep(self, replica: Replica) -> None:
-        if replica.loan and await replica.turn(asleep=True):
+        if replica.loan and await replica.turn(asleep=True) and await replica.gpus_free():
             replica.rest(self._leases.rest(replica.loan))
         else:
             self._replicas.end(replica)

@@ -55,8 +55,30 @@ def ranks(parsl_resource_specification: dict[str, Any], comm: Any = None) -> Any
     return comm.gather(os.environ["CUDA_VISIBLE_DEVICES"])
 
 
+SMI = """#!/bin/sh
+while true; do
+    for gpu in 0 1 2; do echo "$gpu, GPU-$gpu, 0, $(cat {folder}/$gpu)"; done
+    sleep 0.1
+done
+"""
+
+
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+def gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Have an `nvidia-smi` that says of each GPU the MiB that a file of its number holds."""
+    folder = tmp_path_factory.mktemp("gpus")
+    for gpu in "012":
+        (folder / gpu).write_text("3")
+    program = folder / "nvidia-smi"
+    program.write_text(SMI.format(folder=folder))
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory, gpus: Path) -> Iterator[RhapsodyExecutor]:
     stand_in: dict[str, Any] = {"cores": 0, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
     services: list[CommandService | VLLMService] = [
         CommandService("web", SMALL, ready="http:/", cores=2),
@@ -318,6 +340,30 @@ def test_a_gang_has_the_gpus_of_three_idle_replicas_and_they_come_back(executor:
     assert lends.status().state == "stopped"
     assert asked("abc", "lends").result(TIMEOUT) == "cba"
     lends.stop()
+
+
+def test_a_gpu_is_lent_again_when_its_memory_is_seen_free(executor: RhapsodyExecutor, gpus: Path) -> None:
+    def used() -> float:
+        (block,) = executor.view().blocks
+        return max((gpu.memory for node in block.use.values() for gpu in node.gpus), default=-1.0)
+
+    until(lambda: used() == 0)
+    name = f"holder-{os.getpid()}"
+    holder = executor.services.add(VLLMService("holder", name, gpus=3, cores=0, server="command", executable=COMMAND))
+    holder.wait_ready(TIMEOUT)
+    (gpus / "1").write_text("40000")
+    until(lambda: used() > 40)
+    task = held(0, parsl_resource_specification={"gpus": 3})
+    holder.stop()
+    until(lambda: not below(name))
+    with pytest.raises(TimeoutError):  # what is to come too early has this time for it
+        task.result(0.5)
+    status = holder.status().blocks["0"]
+    assert (status.state, status.detail) == ("stopping", "its GPUs are not seen free yet")
+    (gpus / "1").write_text("3")
+    freed = time.time()
+    assert task.result(TIMEOUT) > freed
+    holder.wait_stopped(TIMEOUT)
 
 
 def test_requests_follow_the_number_of_replicas(executor: RhapsodyExecutor) -> None:
