@@ -119,21 +119,25 @@ class Services:
             if replica.loan and replica.loan.lease in sought:
                 service.lend(replica, now)
 
-    def serve(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
-        """Have a service as it is configured now: it may be new, or have another number of replicas.
+    def serve(
+        self, config: ServiceConfig, drain: bool = True, renew: bool = False, *, unload: Sequence[str] = ()
+    ) -> None:
+        """Have a service as it is configured now: it may be new, or have other replicas or adapters.
 
         Args:
             config: The service's.
             drain: See `Service.serve`, as for the other.
             renew: See there.
+            unload: See `Kind.adapt`.
 
         Raises:
-            ServiceFailed: The block can never hold as many replicas; nothing has changed.
+            ServiceFailed: The block can never hold as many replicas, or an adapter is not there; nothing has changed.
         """
         service = self._services.get(config.name)
         if service is None:
             service = self._add(self._make(msgspec.structs.replace(config, replicas=0)))
             self._start(service)
+        service.adapt(config, unload)
         service.serve(config.replicas, drain, renew)
 
     async def stop(self) -> None:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from rhapsody_parsl.runtimes.vllm.relay import Relay
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
+from rhapsody_parsl.worker.prompt import as_request
 
 
 class Server:
@@ -24,6 +26,7 @@ class Server:
         """Listen; return the base URL."""
         app = web.Application()
         app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_post("/v1/score", self._score)
         app.router.add_post("/sleep", self._turn)
@@ -50,6 +53,11 @@ class Server:
     async def _turn(self, request: web.Request) -> web.Response:
         self.turns.append(request.path_qs)
         return web.json_response({"error": {"message": "never"}}, status=self.status)
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        self.prompts.append(asked)
+        return web.json_response({"choices": [{"message": {"content": "seen"}}]})
 
     async def _embed(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]
@@ -89,6 +97,20 @@ def test_prompts_that_come_together_go_in_a_list_but_not_those_that_are_to_be_ap
             answers = await asyncio.gather(*(relay.answer(request, full=False, apart=apart) for request in requests))
             assert answers == ["ba", "dc"]
             assert sorted(server.prompts) == sent
+
+    try_out(check)
+
+
+def test_images_and_other_parts_of_a_chat_reach_the_server_as_the_app_gave_them() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}
+    parts = [{"type": "text", "text": "What is it?"}, image, {"type": "input_audio", "input_audio": {"data": "AAA="}}]
+    messages = [{"role": "system", "content": "Look."}, {"role": "user", "content": parts}]
+    request = as_request(messages, {"max_tokens": 3, "mm_processor_kwargs": {"size": {"height": 28}}})
+
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        assert await relay.answer(msgspec.msgpack.decode(msgspec.msgpack.encode(request)), full=False) == "seen"
+        assert server.prompts == [{"model": relay.model, **request}]
+        assert request["messages"] == messages
 
     try_out(check)
 

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from rhapsody_parsl.payload import open_value
+from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError, RequestServer
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import FAILED, Done, Message
 from rhapsody_parsl.wire.piece_messages import AHEAD, More, Pieces
 
@@ -21,6 +22,15 @@ class Answerer:
     def __init__(self, count: int, meanwhile: Callable[[int], None] = lambda number: None) -> None:
         self.count, self.meanwhile = count, meanwhile
         self.left = self.asleep = False
+        self.loads = asyncio.Event()
+        self.adapters = LiveAdapters({}, self.load, self.unload)
+
+    async def load(self, name: str, folder: str) -> str:
+        await self.loads.wait()
+        return f"no {folder}"
+
+    async def unload(self, name: str) -> None:
+        """Nothing is there."""
 
     async def sleep(self) -> None:
         self.asleep = True
@@ -159,6 +169,21 @@ def test_an_engine_sleeps_and_wakes_and_one_that_does_not_is_lost() -> None:
             await trial.server._take_turn(Wake())
         assert trial.lost == ["its engine did not wake: RequestError: it did not sleep"]
         assert not trial.said
+
+    asyncio.run(run())
+
+
+def test_what_is_asked_after_a_change_of_adapters_waits_for_it() -> None:
+    async def run() -> None:
+        trial = Trial(answerer := Answerer(1))
+        trial.server._receive(Adapters({"poet": "/there"}))
+        trial.ask(stream=False, model="poet")
+        await asyncio.sleep(0)
+        assert not trial.said
+        answerer.loads.set()
+        await trial.over()
+        assert trial.result.kind == FAILED
+        assert b"the adapter 'poet' could not be loaded: no /there" in trial.result.payload
 
     asyncio.run(run())
 
