@@ -151,6 +151,11 @@ class Replicas:
         self._renewed.add(replica)
         self.leave(replica, drain)
 
+    def rest(self, replica: Replica, loan: Loan) -> None:
+        """Its engine sleeps: it holds no more than this, and what it had is no longer its own for the block's life."""
+        self._lasting.discard(replica)
+        replica.rest(loan)
+
     def move(self, replica: Replica, loan: Loan | None) -> None:
         """Have its processes stop, and start with another lease, or with one that it has to wait for."""
         self._moved[replica] = loan

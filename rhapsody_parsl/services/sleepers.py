@@ -22,6 +22,9 @@ class Beds(Protocol):
 
     there: list[Replica]
 
+    def rest(self, replica: Replica, loan: Loan) -> None:
+        """A replica's engine sleeps, and it holds no more than this."""
+
     def end(self, replica: Replica) -> None:
         """Have a replica's processes stop now."""
 
@@ -135,7 +138,7 @@ class Sleepers:
 
     async def _sleep(self, replica: Replica) -> None:
         if replica.loan and await replica.turn(asleep=True) and await replica.gpus_free():
-            replica.rest(self._leases.rest(replica.loan))
+            self._replicas.rest(replica, self._leases.rest(replica.loan))
         else:
             self._replicas.end(replica)
 
