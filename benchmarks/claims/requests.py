@@ -17,7 +17,7 @@ from benchmarks.library import block, machine, sides
 from benchmarks.library.requests_over import Way, ways
 from rhapsody_parsl import VLLMService
 
-MANY, SCORES, STREAMS, TOKENS = 256, 64, 10, 64
+MANY, SCORES, STREAMS, TOKENS = 128, 32, 5, 32
 WAYS = ("direct", "door", "apps")
 
 
