@@ -233,7 +233,9 @@ class Ledger:
             account.pool.hide(account)
             account.take_exactly(share, amounts)
             account.pool.show(account)
-        return self._exchange(resting, msgspec.structs.replace(full, permanent=False))
+        pairs = zip(full.shares, resting.shares, strict=True)
+        shares = tuple(Share(one.node, one.cores, one.gpus, rests.memory) for one, rests in pairs)
+        return self._exchange(resting, msgspec.structs.replace(full, shares=shares, permanent=False))
 
     def _check_out(self, lease: Lease) -> None:
         if self._leases.get(lease.id) is not lease:
