@@ -48,7 +48,7 @@ class Sleeper:
 
     def _work(self, loan: Loan) -> None:
         self._loan = loan
-        self._block.hold(self._name, loan.placed)
+        self._later(0.0, lambda: self._block.hold(self._name, loan.placed))  # once idle workers have left
         self._later(self._dice.choice([0.1, 2.0, 10.0]), self._sleep if self._naps else self._leave)
 
     def _sleep(self) -> None:

@@ -73,7 +73,10 @@ class ServiceLeases:
 
     def lend(self, borrower: str, wants: TaskSpec, key: str = "") -> Loan | None:
         """Lend something now, or return None."""
-        return self._lend(_Wish(borrower, wants, key, lambda _: None), self._waiting)
+        lent = self._lend(_Wish(borrower, wants, key, lambda _: None), self._waiting)
+        if lent:
+            self.on_change()  # what kept a lease without a task is told to stop before the loan is used
+        return lent
 
     def ask(
         self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None], *, resting: Loan | None = None
@@ -95,7 +98,10 @@ class ServiceLeases:
 
     def restore(self, resting: Loan) -> Loan | None:
         """Return a loan that rests as it was, or None while others have a part of it, or wait for its node."""
-        return self._restore(resting, self._waiting)
+        restored = self._restore(resting, self._waiting)
+        if restored:
+            self.on_change()  # what kept a lease without a task is told to stop before the loan is used
+        return restored
 
     def lack(self, wants: TaskSpec, count: int) -> str:
         """Return why the block can never lend so many at once, beside what is lent for its life; "" when it can."""
