@@ -12,6 +12,7 @@ import msgspec
 from rhapsody_parsl import ready_word, service_table
 from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
 from rhapsody_parsl.checked_settings import CheckedSettings
+from rhapsody_parsl.engine_nodes import check_nodes
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed
 from rhapsody_parsl.wording import nearest
 
@@ -94,6 +95,11 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         return 1, 0.0, 0.0
 
     @property
+    def sleeps(self) -> float:
+        """How many seconds a replica that is lent sleeps, before it is stopped; 0 where it is stopped at once."""
+        return 0.0
+
+    @property
     def window(self) -> int:
         """How many requests its replicas take at once; 0 where nobody can ask it."""
         return 0
@@ -110,13 +116,6 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
 
 
 # --- models ------------------------------------------------------------------------------------------------------
-
-_SET_BY_NODES = (
-    "nnodes", "node_rank", "master_addr", "master_port", "headless", "data_parallel_address", "data_parallel_rpc_port",
-    "data_parallel_size_local", "data_parallel_start_rank", "data_parallel_rank", "data_parallel_external_lb",
-    "data_parallel_hybrid_lb",
-)  # fmt: skip
-"""Engine arguments that say which node of several a process is: ours to say."""
 
 
 def _size(value: Any) -> int:
@@ -146,6 +145,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         idle_timeout: With two numbers: seconds in which fewer were enough until some leave.
         lend_after: With two numbers: seconds without a request after which a replica above the first number gives what
             it holds to tasks that wait for it; 0 is never. It comes back with the requests, before tasks that wait.
+        sleep: Seconds for which a replica that lends its GPUs sleeps with its weights in the host's memory, before it
+            is stopped; 0 stops it at once. It wakes in seconds. It is vLLM's sleep mode, which needs GPUs.
         nodes: Nodes that one replica's engine spans. The parallel size in `engine_args` must divide over them. It is
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
@@ -182,6 +183,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     requests_per_replica: int = 32
     idle_timeout: float = 300.0
     lend_after: float = 5.0
+    sleep: float = 0.0
     startup_timeout: float = 900.0
     stall_timeout: float = 600.0
 
@@ -192,18 +194,24 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             raise InvalidTask(self.key_of("model"), self.model, "a folder or a model's name is needed")
         self.check_counts(-1, "cores")
         self.check_counts(1, "requests_in_flight", "requests_per_replica")
-        self.check_timeouts("stall_timeout", "idle_timeout", *(["lend_after"] if self.lend_after else []))
+        self.check_timeouts("stall_timeout", "idle_timeout", *(n for n in ("lend_after", "sleep") if getattr(self, n)))
+        self._check_sleep()
         if self.cores == -1:
             cores = 2 + int(self.gpus) if self.gpus > 1 else 2 if self.gpus else 1
             msgspec.structs.force_setattr(self, "cores", cores)
         self._use_all_gpus()
         if self.nodes > 1:
-            self._check_nodes()
+            check_nodes(self)
 
     @property
     def scaling(self) -> tuple[int, float, float]:
         """Requests per replica, and the seconds of `idle_timeout` and `lend_after`."""
         return self.requests_per_replica, self.idle_timeout, self.lend_after
+
+    @property
+    def sleeps(self) -> float:
+        """Seconds."""
+        return self.sleep
 
     @property
     def window(self) -> int:
@@ -230,24 +238,14 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         if sizes:
             msgspec.structs.force_setattr(self, "engine_args", self.engine_args | sizes)
 
-    def _check_nodes(self) -> None:
-        """Check what an engine over several nodes needs."""
-        if self.server == "command" and self.executable:
+    def _check_sleep(self) -> None:
+        if self.sleep and not self.gpus:
             raise InvalidTask(
-                self.key_of("nodes"), self.nodes, "a command of your own stands on one node", "Leave out executable"
+                self.key_of("sleep"), self.sleep, "an engine without GPUs has none to lend", "Leave it out"
             )
-        for name in _SET_BY_NODES:
-            if name in self.engine_args:
-                raise InvalidTask(self.key_of("engine_args"), name, f"nodes={self.nodes} sets it")
-        kinds = ("data",) if self.data_parallel else ("tensor", "pipeline")
-        if (size := self.parallel(*kinds)) % self.nodes:
-            product = " * ".join(f"{kind}_parallel_size" for kind in kinds)
-            raise InvalidTask(
-                self.key_of("nodes"),
-                self.nodes,
-                f"{product} of its engine_args is {size}, which does not divide over as many nodes",
-                f"Make it {self.nodes}, or a multiple",
-            )
+        if self.sleep and self.server == "command" and not self.executable:
+            why = "vllm serve sleeps for everyone who reaches its port: it asks for no key there"
+            raise InvalidTask(self.key_of("sleep"), self.sleep, why, 'Use server="hosted"')
 
 
 # --- commands ----------------------------------------------------------------------------------------------------

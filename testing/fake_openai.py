@@ -5,7 +5,7 @@
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
 the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
 `slow` takes a third of a second, and so does the end by `poison`. One that holds `grow` takes a gigabyte for a minute.
-The embedding of a text is its length, and so is the score of a document.
+The embedding of a text is its length, and so is the score of a document. It sleeps and wakes as vLLM does.
 A streamed answer comes character by character. One to `drip` never ends, and one to `spill` fails in the middle.
 """
 
@@ -30,6 +30,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     api_key = model = ""
+    asleep = False
 
     def do_GET(self) -> None:
         """List the models."""
@@ -38,8 +39,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Complete."""
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self._allowed():
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"null")
+        if not self._allowed():
+            return
+        path = self.path.partition("?")[0]
+        if path in {"/sleep", "/wake_up"}:
+            Handler.asleep = path == "/sleep"
+            self._reply(200, {"pid": os.getpid()})
+        elif self.asleep:
+            self._reply(400, {"error": {"message": "it sleeps"}})
+        else:
             answer = self._measure if "input" in request or "queries" in request else self._complete
             answer(request)
 

@@ -1,6 +1,6 @@
 """Leases for services in tests: what is lent, a test's function says; what is waited for, a test grants."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.in_block.context import Loan, Placed
@@ -19,6 +19,8 @@ class FakeLeases:
         wishes: Who waits, and what gives it a lease.
         returned: Who has given a lease back.
         seekers: How many leases those want back who wait for some.
+        resting: Numbers of those whose cores and GPUs others have.
+        taken: Whether others still have them.
     """
 
     def __init__(
@@ -28,6 +30,8 @@ class FakeLeases:
         self.wishes: dict[str, Callable[[Loan], None]] = {}
         self.returned: list[str] = []
         self.seekers = 0
+        self.resting: list[int] = []
+        self.taken = False
         self._count = 0
 
     def lend(self, borrower: str, wants: TaskSpec, key: str) -> Loan | None:
@@ -40,7 +44,9 @@ class FakeLeases:
         self._count += 1
         return Loan(placed, lambda: self.returned.append(borrower), self._count)
 
-    def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
+    def ask(
+        self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None], *, resting: Loan | None = None
+    ) -> Callable[[], None]:
         """Note who waits."""
         self.wishes[borrower] = granted
         return lambda: self._withdraw(borrower)
@@ -49,7 +55,19 @@ class FakeLeases:
         """Say whether there are ever as many."""
         return "" if count <= self._most else f"it has room for {self._most} of them at most"
 
-    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+    def rest(self, loan: Loan) -> Loan:
+        """Note who lends on."""
+        self.resting.append(loan.lease)
+        return loan
+
+    def restore(self, resting: Loan) -> Loan | None:
+        """Lend again, unless others have it."""
+        if self.taken:
+            return None
+        self.resting.remove(resting.lease)
+        return resting
+
+    def sought(self, loans: Sequence[Loan], now: float, rest: Collection[int] = ()) -> list[Loan]:
         """Ask for as many back as somebody seeks."""
         return list(loans[: self.seekers])
 

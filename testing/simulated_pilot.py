@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.inventory import inventory_of
 from rhapsody_parsl.scheduling.travel import unpacked
 from rhapsody_parsl.wire.codec import Codec, encode
@@ -28,6 +30,7 @@ from testing.clock import Clock
 from testing.network import Way
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime, Simulation
+from testing.sleepers import Sleeper
 
 __all__ = ("PERIOD", "THRESHOLD", "Pilot")
 
@@ -79,8 +82,26 @@ class Pilot:
         )
         if self.ends_at is not None:
             clock.at(self.ends_at, self._be_ended)
+        self._have_services()
         self.say(Hello(VERSION, number, "1", inventory))
         self._beat()
+
+    def _have_services(self) -> None:
+        """Every other block has a replica that comes and sleeps now and then; it goes while the trouble lasts."""
+        leases, own = self.block.under_way.for_services, random.Random(f"{self.number}")  # noqa: S311 - the same again
+        leases.lasting = False
+        leases.on_change = lambda: later(0.0, self._room_changed)
+
+        def later(seconds: float, action: Callable[[], None]) -> None:
+            self.clock.at(self.clock.now + seconds, lambda: self.once_awake(action))
+
+        if int(self.number) % 2:
+            wants = TaskSpec(resources=Resources(cores=own.randint(1, 2)))
+            Sleeper(self.block, "service s[0]", wants, own, later=later)
+
+    def _room_changed(self) -> None:
+        self.block.core.room_changed(self.clock.now)
+        self.act()
 
     @property
     def due(self) -> float | None:

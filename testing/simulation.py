@@ -1,7 +1,8 @@
 """A block without processes: the pilot's core over fake runtimes, on a simulated clock.
 
-What happens on it is checked as it happens: no two runs hold one core, no node lends more memory than it has, a task
-never gets less than it asks for, a run is ended once and with nothing in flight, and no task starts twice unasked.
+What happens on it is checked as it happens: no two runs or services hold one core, no node lends more memory than it
+has, a task never gets less than it asks for, a run is ended once and with nothing in flight, and no task starts twice
+unasked.
 """
 
 from collections import Counter
@@ -25,7 +26,7 @@ from rhapsody_parsl.pilot.instructions import (
 )
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
-from rhapsody_parsl.runtimes.protocol import Node, Run
+from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.messages import FAILED, LOST, RESULT, Result, Task, failed
 from rhapsody_parsl.wire.piece_messages import Piece
@@ -110,6 +111,7 @@ class Simulation:
         self.answered: Counter[int] = Counter()
         self._born = 0
         self._workers: dict[int, FakeWorker] = {}
+        self._services: dict[str, tuple[Placed, ...]] = {}
         self._frozen_until = 0.0
 
     @property
@@ -229,7 +231,18 @@ class Simulation:
         untouched = tasks if self.never_up_again else ()
         self.core.lost(run.id, BackendFailed("a worker", "no process more"), untouched, self.now)
 
+    def hold(self, service: str, placed: tuple[Placed, ...]) -> None:
+        """A service uses these, and nothing else any more; its GPUs are whole ones."""
+        self._services[service] = placed
+        mine = _used(placed)
+        for worker in self._workers.values():
+            assert not mine & _used(worker.run.placed), f"{service} and run {worker.run.id} share {mine}"
+        for other, theirs in self._services.items():
+            assert other == service or not mine & _used(theirs), f"{service} and {other} share {mine}"
+
     def _check_disjoint(self, run: Run) -> None:
+        for service, held in self._services.items():
+            assert not _used(run.placed) & _used(held), f"run {run.id} and {service} share {held}"
         mine = {(p.share.node, core) for p in run.placed for core in p.share.cores}
         for other in self._workers.values():
             theirs = {(p.share.node, core) for p in other.run.placed for core in p.share.cores}
@@ -302,6 +315,12 @@ class Simulation:
         if worker is not None:
             assert worker.current is None, f"run {run.id} was ended with task {worker.current} in flight"
             assert not worker.queue, f"run {run.id} was ended with {worker.queue} behind"
+
+
+def _used(placed: tuple[Placed, ...]) -> set[tuple[str, str, int]]:
+    """Return cores and GPUs."""
+    cores = {(part.share.node, "core", core) for part in placed for core in part.share.cores}
+    return cores | {(part.share.node, "gpu", gpu) for part in placed for gpu in part.share.gpus}
 
 
 def error_of(result: Result) -> RhapsodyError:

@@ -23,7 +23,7 @@ _PLAIN_WIDTH = 120
 """Columns, where the output is no terminal."""
 _COLOURS = {
     "connected": "green", "ready": "green", "running": "green", "leaving": "yellow", "starting": "yellow",
-    "waiting": "yellow", "stopping": "yellow", "pending": "yellow", "prefetched": "cyan",
+    "waiting": "yellow", "stopping": "yellow", "asleep": "cyan", "pending": "yellow", "prefetched": "cyan",
     "failed": "red", "lost": "red",
 }  # fmt: skip
 

@@ -211,6 +211,7 @@ def _routes_of(service: Service) -> ModelRoutes:
         for replica in service.replicas
         if replica.state == "ready" and not replica.leaving
     ]
-    given = getattr(service.kind.config, "adapters", "")
-    by_request = bool(given) and isinstance(given, str)
+    config = service.kind.config
+    given, arguments = getattr(config, "adapters", ""), getattr(config, "engine_args", {})
+    by_request = bool(arguments.get("enable_lora")) or (bool(given) and isinstance(given, str))
     return ModelRoutes(service.name, service.secret, routes, str(service.refusal or ""), by_request)

@@ -1,13 +1,16 @@
 """One of an executor's services: how it is, and what a user does with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from rhapsody_parsl.errors import ServiceFailed
-from rhapsody_parsl.service_config import ServiceConfig, stopped
+import msgspec
+
+from rhapsody_parsl.errors import InvalidTask, ServiceFailed
+from rhapsody_parsl.service_config import ServiceConfig, VLLMService, stopped
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import SHOWN_FIRST
 from rhapsody_parsl.wire.views import ServiceStatus
+from rhapsody_parsl.wording import nearest
 
 __all__ = ("Keeper", "ServiceHandle")
 
@@ -23,6 +26,9 @@ class Keeper(Protocol):
 
     def order(self, name: str, replicas: int | tuple[int, int], *, drain: bool = True, renew: bool = False) -> None:
         """Have another number of replicas of a service."""
+
+    def adapt(self, config: ServiceConfig, unload: Sequence[str]) -> None:
+        """Have other adapters of a model."""
 
     def wait(self, name: str, timeout: float | None, condition: Callable[[], bool]) -> None:
         """Wait until something is so of a service."""
@@ -123,6 +129,47 @@ class ServiceHandle:
         """
         self._services.order(self.name, self.config.replicas, drain=drain, renew=True)
 
+    def load_adapter(self, name: str, folder: str) -> None:
+        """Have a further LoRA adapter of a model, or another one of a name; requests that come later find it.
+
+        Args:
+            name: Requests ask for it by `model="<name>"`.
+            folder: Where it is, for the blocks.
+
+        Raises:
+            InvalidTask: The model has no named adapters.
+            ServiceFailed: A block does not find it; nothing has changed.
+        """
+        config = self._with_adapters()
+        if isinstance(config.adapters, str):
+            why = "its adapters are those of a folder, and each is loaded with the first request for it"
+            raise InvalidTask("load_adapter", name, why, f"Put it into {config.adapters}")
+        self._services.adapt(_having(config, {**config.adapters, name: folder}), ())
+
+    def unload_adapter(self, name: str) -> None:
+        """Have a model's engines forget a LoRA adapter; one of a folder is loaded anew with the next request for it.
+
+        Args:
+            name: Of the adapter.
+
+        Raises:
+            InvalidTask: The model has no adapters, or none of this name.
+        """
+        config = self._with_adapters()
+        left: dict[str, str] | str = config.adapters
+        if not isinstance(left, str):
+            if name not in left:
+                raise InvalidTask("unload_adapter", name, f"it has {', '.join(left) or 'none'}", nearest(name, left))
+            left = {other: folder for other, folder in left.items() if other != name}
+        self._services.adapt(_having(config, left), [name])
+
+    def _with_adapters(self) -> VLLMService:
+        config = self.config
+        if not isinstance(config, VLLMService) or not (config.adapters or config.engine_args.get("enable_lora")):
+            why = "its engine was started without adapters"
+            raise InvalidTask("adapters", self.name, why, "Give VLLMService(adapters=...) one, or a folder for them")
+        return config
+
     # --- waited for ----------------------------------------------------------------------------------------------
 
     def wait_ready(self, timeout: float | None = None) -> None:
@@ -165,6 +212,12 @@ class ServiceHandle:
     def _reports(self) -> dict[str, ServiceReport]:
         reports = self._services.reports_of(self.name)
         return {id_: report for id_, report in reports.items() if report}
+
+
+def _having(config: VLLMService, adapters: dict[str, str] | str) -> VLLMService:
+    """Return a model with other adapters; its engines take some, also when none is left."""
+    arguments = {"enable_lora": True} | config.engine_args
+    return msgspec.structs.replace(config, adapters=adapters, engine_args=arguments)
 
 
 def _settled(report: ServiceReport, config: ServiceConfig) -> bool:

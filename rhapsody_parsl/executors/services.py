@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -150,21 +150,39 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         """
         with self._lock:
             former = self._configs[name]
-            config = msgspec.structs.replace(former, replicas=replicas)
-            self._configs[name] = config  # from now on requests are refused, when it is stopped
-            try:
-                self._tell(config, drain, renew)
-            except RhapsodyError:
-                self._configs[name] = former
-                self._tell(former)
-                raise
+            self._change(msgspec.structs.replace(former, replicas=replicas), drain=drain, renew=renew)
             if former.most:
                 self._before[name] = former.replicas
-            self._publish()
 
-    def _tell(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
+    def adapt(self, config: ServiceConfig, unload: Sequence[str]) -> None:
+        """Have other adapters of a model.
+
+        Args:
+            config: As it is to be.
+            unload: Those that its engines are to forget.
+
+        Raises:
+            RhapsodyError: A block refuses; nothing has changed.
+        """
+        with self._lock:
+            self._change(config, unload=unload)
+
+    def _change(self, config: ServiceConfig, **how: Any) -> None:
+        former = self._configs[config.name]
+        self._configs[config.name] = config  # from now on requests are refused, when it is stopped
+        try:
+            self._tell(config, **how)
+        except RhapsodyError:
+            self._configs[config.name] = former
+            self._tell(former)
+            raise
+        self._publish()
+
+    def _tell(
+        self, config: ServiceConfig, *, drain: bool = True, renew: bool = False, unload: Sequence[str] = ()
+    ) -> None:
         if self._line:
-            order = Serve(next(self._numbers), encode_service(config), drain, renew)
+            order = Serve(next(self._numbers), encode_service(config), drain, renew, list(unload))
             for refusal in self._line.order(config.name, order):
                 raise refusal
 

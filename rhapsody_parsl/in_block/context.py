@@ -1,7 +1,7 @@
 """What a block gives to what runs in it: nodes and leases, where things lie, and whom to tell."""
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import MemoryExceeded, RhapsodyError
 from rhapsody_parsl.hosts import noted
 from rhapsody_parsl.hosts.probe import GB
+from rhapsody_parsl.in_block.gpu_memory import GpuMemory
 from rhapsody_parsl.wire.leases import Share, alone
 from rhapsody_parsl.wire.messages import Result
 from rhapsody_parsl.wire.piece_messages import More, Piece
@@ -167,6 +168,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         shared_folder: Folder for large results on this host, or "" when the driver does not see it.
         limits_memory: Whether runs are kept to the memory they lease.
         ends_at: Seconds since the epoch at which the block's job ends; None where nobody says.
+        gpu_memory: What the GPUs of its nodes have in use.
         parents: Told, with the `Peer`, what a task's process says of tasks that the task submits.
     """
 
@@ -182,6 +184,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     shared_folder: str = ""
     limits_memory: bool = True
     ends_at: float | None = None
+    gpu_memory: GpuMemory = msgspec.field(default_factory=GpuMemory)
     parents: Callable[[Any, Any], None] = _ignore
 
     def noting(self, run: Run) -> list[str]:
@@ -236,7 +239,9 @@ class Leases(Protocol):
             key: Tasks that ask to be `near` this go to the lease's first node.
         """
 
-    def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
+    def ask(
+        self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None], *, resting: Loan | None = None
+    ) -> Callable[[], None]:
         """Lend something as soon as there is room; return what withdraws the wish.
 
         Args:
@@ -244,7 +249,15 @@ class Leases(Protocol):
             wants: As in `lend`.
             key: As in `lend`.
             granted: Called with it, on the pilot's loop.
+            resting: What rests, and is to be restored if that is free first. Then `granted` is called with a loan of
+                its number; else with another one, and it rests on.
         """
+
+    def rest(self, loan: Loan) -> Loan:
+        """Lend the cores and GPUs of a loan to others; return what is left of it: its memory."""
+
+    def restore(self, resting: Loan) -> Loan | None:
+        """Return a loan that rests with exactly the cores and GPUs that it had; None while others have them."""
 
     def lack(self, wants: TaskSpec, count: int) -> str:
         """Return why the block can never lend so many of these at once, "" when it can.
@@ -256,10 +269,11 @@ class Leases(Protocol):
             count: How many.
         """
 
-    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+    def sought(self, loans: Sequence[Loan], now: float, rest: Collection[int] = ()) -> list[Loan]:
         """Return the fewest of these with which somebody starts who has waited long enough; [] where none helps.
 
         Args:
             loans: What could be given back, the best to part with first.
             now: The time.
+            rest: Numbers of those that would rest, and keep their memory.
         """

@@ -11,7 +11,7 @@ from rhapsody_parsl.wire.leases import Share, alone
 if TYPE_CHECKING:
     from rhapsody_parsl.pilot.pool import Pool
 
-__all__ = ("DECIMALS", "Account")
+__all__ = ("DECIMALS", "Account", "without_memory")
 
 _DUST = 1e-9
 DECIMALS = 9
@@ -128,13 +128,19 @@ class Account:
             other.take_back(share, amounts)
         return other
 
+    def has_exactly(self, share: Share, amounts: Sequence[float]) -> bool:
+        """Whether just these cores and GPUs are free; a share's memory is not looked at."""
+        gpus = zip(share.gpus, amounts, strict=True)
+        free = not self.away and all(self.gpus[index] + _DUST >= amount for index, amount in gpus)
+        return free and set(share.cores) <= set(self._free_cores)
+
     def take_exactly(self, share: Share, amounts: Sequence[float]) -> None:
         """Take what a share of another ledger over the same nodes holds."""
         self._free_cores = [core for core in self._free_cores if core not in share.cores]
         heapq.heapify(self._free_cores)
         self.memory = round(self.memory - share.memory, DECIMALS)
         for index, amount in zip(share.gpus, amounts, strict=True):
-            self.gpus[index] = max(0.0, self.gpus[index] - amount)
+            self.gpus[index] = max(0.0, round(self.gpus[index] - amount, DECIMALS))
 
     def _has_gpus(self, part: Part) -> bool:
         """Whether `_pick_gpus` would find them."""
@@ -163,3 +169,8 @@ class Account:
                 picked[index] = here * unit
                 count -= here
         return picked if count == 0 else None
+
+
+def without_memory(share: Share) -> Share:
+    """Return the cores and GPUs of a share."""
+    return Share(share.node, share.cores, share.gpus)

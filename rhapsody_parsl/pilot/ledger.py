@@ -7,7 +7,7 @@ import msgspec
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.pilot.account import DECIMALS, Account
+from rhapsody_parsl.pilot.account import DECIMALS, Account, without_memory
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.leases import Share
@@ -129,10 +129,11 @@ class Ledger:
         """Take a lease back.
 
         Raises:
-            LedgerError: It is not out (never lent, or returned already).
+            LedgerError: It is not out (never lent, returned already, or another one by now).
         """
-        if self._leases.pop(lease.id, None) is None:
+        if self._leases.get(lease.id) is not lease:
             raise LedgerError("a lease that is not out was returned", lease.borrower)
+        del self._leases[lease.id]
         for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
             account = self.accounts[share.node]
             account.pool.hide(account)
@@ -195,6 +196,60 @@ class Ledger:
         shares = (Share(share.node, (), share.gpus, share.memory),)
         changed = self._leases[lease.id] = msgspec.structs.replace(lease, shares=shares)
         return changed
+
+    def rest(self, lease: Lease) -> Lease:
+        """Have a service's lease hold nothing but its memory; nobody counts on its being there for the block's life.
+
+        Args:
+            lease: It goes out, and what is returned comes in its place.
+
+        Raises:
+            LedgerError: It is not out.
+        """
+        self._check_out(lease)
+        for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
+            account = self.accounts[share.node]
+            account.pool.hide(account)
+            account.take_back(without_memory(share), amounts)
+            self._note_freed(account)
+        shares = tuple(Share(share.node, (), (), share.memory) for share in lease.shares)
+        resting = msgspec.structs.replace(lease, shares=shares, gpu_amounts=((),) * len(shares), permanent=False)
+        return self._exchange(lease, resting)
+
+    def restore(self, resting: Lease, full: Lease) -> Lease | None:
+        """Have a lease that rests hold again exactly the cores and GPUs that it held.
+
+        Args:
+            resting: It goes out, and what is returned comes in its place.
+            full: What it was.
+
+        Returns:
+            The lease as it is now; None, and nothing has changed, when others hold a part of that.
+
+        Raises:
+            LedgerError: It is not out.
+        """
+        self._check_out(resting)
+        parts = [(self.accounts[share.node], without_memory(share)) for share in full.shares]
+        wanted = [(*part, amounts) for part, amounts in zip(parts, full.gpu_amounts, strict=True)]
+        if not all(account.has_exactly(share, amounts) for account, share, amounts in wanted):
+            return None
+        for account, share, amounts in wanted:
+            account.pool.hide(account)
+            account.take_exactly(share, amounts)
+            account.pool.show(account)
+        pairs = zip(full.shares, resting.shares, strict=True)
+        shares = tuple(Share(one.node, one.cores, one.gpus, rests.memory) for one, rests in pairs)
+        return self._exchange(resting, msgspec.structs.replace(full, shares=shares, permanent=False))
+
+    def _check_out(self, lease: Lease) -> None:
+        if self._leases.get(lease.id) is not lease:
+            raise LedgerError("a lease that is not out was to change", lease.borrower)
+
+    def _exchange(self, before: Lease, after: Lease) -> Lease:
+        self._leases[after.id] = after
+        self._forget_best(before)
+        return after
 
     def set_away(self, name: str, away: bool) -> None:
         """A node is lost, or is there again; what is lent of it stays lent until it is returned."""

@@ -135,12 +135,32 @@ class Lender:
                 return placing
         return None
 
-    def take_back_from_service(self, lease: Lease) -> None:
-        """A service needs a lease no more."""
-        self._ledger.release(lease)
+    def rest_for_service(self, lease: Lease) -> tuple[Lease, tuple[Placed, ...]]:
+        """A service lends its cores and GPUs on: the lease holds its memory only. See `Ledger.rest`."""
+        return self._changed_for_service(self._ledger.rest(lease))
+
+    def restore_for_service(self, resting: Lease, full: Lease) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """A service has what it lent on again, or None while others have it. See `Ledger.restore`."""
+        lease = self._ledger.restore(resting, full)
+        return self._changed_for_service(lease) if lease else None
+
+    def _changed_for_service(self, lease: Lease) -> tuple[Lease, tuple[Placed, ...]]:
+        """For the record what a service held ends now, and it goes on with what it holds."""
+        record = self._close_record(lease)
+        self.services.append(msgspec.structs.replace(record, shares=lease.shares, began=self._clock()))
+        accounts = self._ledger.accounts
+        return lease, tuple(Placed(accounts[share.node].node, share) for share in lease.shares)
+
+    def _close_record(self, lease: Lease) -> LeaseRecord:
         (record,) = [record for record in self.services if record.lease == lease.id]
         self.services.remove(record)
         self._closed.append(msgspec.structs.replace(record, ended=self._clock()))
+        return record
+
+    def take_back_from_service(self, lease: Lease) -> None:
+        """A service needs a lease no more."""
+        self._ledger.release(lease)
+        self._close_record(lease)
         for homes in self._service_homes.values():
             homes.pop(lease.id, None)
 

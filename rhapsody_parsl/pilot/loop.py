@@ -93,7 +93,7 @@ class Pilot:
         )
         self._core = self._shell.core
         self._nearness = Nearness(nodes, self._shell.values.hosts_of)
-        self._use = BlockUse(nodes, hosts, self._send) if config.record else None
+        self._use = BlockUse(nodes, hosts, self._send, self._shell.context.gpu_memory) if config.record else None
 
     async def run(self) -> None:
         """Serve the driver until told to leave or the driver is gone."""

@@ -1,11 +1,14 @@
 """What services borrow: at the block's start for its life, later for as long as they need it, or when there is room."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
+import msgspec
+
 from rhapsody_parsl.annotations.task_spec import TaskSpec
-from rhapsody_parsl.in_block.context import Loan, Run
+from rhapsody_parsl.in_block.context import Loan, Placed, Run
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.account import without_memory
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.instructions import Grant, Instruction
 from rhapsody_parsl.pilot.kept_nodes import KeptNodes
@@ -18,10 +21,21 @@ __all__ = ("ServiceLeases",)
 
 
 class _Wish:
-    """Somebody waits for a lease; `kept` are the nodes kept free for that, once somebody has looked."""
+    """Somebody waits for a lease, or to have back what it lent on while it rests.
 
-    def __init__(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> None:
-        self.borrower, self.wants, self.key, self.granted = borrower, wants, key, granted
+    `kept` are the nodes kept free for that, once somebody has looked.
+    """
+
+    def __init__(
+        self,
+        borrower: str,
+        wants: TaskSpec,
+        key: str,
+        granted: Callable[[Loan], None],
+        *,
+        resting: Loan | None = None,
+    ) -> None:
+        self.borrower, self.wants, self.key, self.granted, self.resting = borrower, wants, key, granted, resting
         self.demand = Demand(wants)
         self.kept: KeptNodes | None = None
 
@@ -50,6 +64,7 @@ class ServiceLeases:
     ) -> None:
         self._ledger, self._lender, self._end_idle, self._out = ledger, lender, end_idle, out
         self._waiting: list[_Wish] = []
+        self._resting: dict[int, Lease] = {}  # what leases that rest held before, by their numbers
         self.lasting = True
         self._changed = False  # whether others wait than when nodes were last chosen
         self._best: Ledger | None = None  # the block beside services, as it was then; None when nobody waited
@@ -58,15 +73,35 @@ class ServiceLeases:
 
     def lend(self, borrower: str, wants: TaskSpec, key: str = "") -> Loan | None:
         """Lend something now, or return None."""
-        return self._lend(_Wish(borrower, wants, key, lambda _: None), self._waiting)
+        lent = self._lend(_Wish(borrower, wants, key, lambda _: None), self._waiting)
+        if lent:
+            self.on_change()  # what kept a lease without a task is told to stop before the loan is used
+        return lent
 
-    def ask(self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None]) -> Callable[[], None]:
-        """Lend something as soon as there is room; return what withdraws the wish."""
-        wish = _Wish(borrower, wants, key, granted)
+    def ask(
+        self, borrower: str, wants: TaskSpec, key: str, granted: Callable[[Loan], None], *, resting: Loan | None = None
+    ) -> Callable[[], None]:
+        """Lend something as soon as there is room, what rests if that is free first; return what withdraws the wish."""
+        wish = _Wish(borrower, wants, key, granted, resting=resting)
         self._waiting.append(wish)
         self._changed = True
         self.on_change()
         return partial(self._withdraw, wish)
+
+    def rest(self, loan: Loan) -> Loan:
+        """Have others use what a loan holds but its memory."""
+        full = self._ledger.lease(loan.lease)
+        resting = self._loan(*self._lender.rest_for_service(full))
+        self._resting[full.id] = full
+        self.on_change()
+        return resting
+
+    def restore(self, resting: Loan) -> Loan | None:
+        """Return a loan that rests as it was, or None while others have a part of it, or wait for its node."""
+        restored = self._restore(resting, self._waiting)
+        if restored:
+            self.on_change()  # what kept a lease without a task is told to stop before the loan is used
+        return restored
 
     def lack(self, wants: TaskSpec, count: int) -> str:
         """Return why the block can never lend so many at once, beside what is lent for its life; "" when it can."""
@@ -80,11 +115,12 @@ class ServiceLeases:
             return ""
         return f"it has room for {len(leases)} of them at most, for {scheduler.why_never(wants, self._ledger)}"
 
-    def sought(self, loans: Sequence[Loan], now: float) -> list[Loan]:
+    def sought(self, loans: Sequence[Loan], now: float, rest: Collection[int] = ()) -> list[Loan]:
         """Return the fewest of these with which somebody starts who has waited long enough: services before tasks."""
         closed = _pools(self._waiting)
         accounts = list(self._ledger.accounts.values())
-        offered = [self._ledger.lease(loan.lease) for loan in loans]
+        leases = [self._ledger.lease(loan.lease) for loan in loans]
+        offered = [_keeping_memory(lease) if lease.id in rest else lease for lease in leases]
         chosen = sought((wish.demand for wish in self._waiting), accounts, offered) or sought(
             self.waiting(now), [account for account in accounts if account.pool not in closed], offered
         )
@@ -122,14 +158,29 @@ class ServiceLeases:
             rooms = [pool.room(wish.demand) for pool in pools]
             lent = self._lender.lend_to_service(wish.borrower, wish.wants, wish.key, lasting=self.lasting, rooms=rooms)
             if lent:
-                return Loan(lent[1], partial(self._take_back, lent[0]), lent[0].id)
+                return self._loan(*lent)
         return None
+
+    def _loan(self, lease: Lease, placed: tuple[Placed, ...]) -> Loan:
+        return Loan(placed, partial(self._take_back, lease.id), lease.id)
+
+    def _restore(self, resting: Loan, before: Iterable[_Wish]) -> Loan | None:
+        """Restore what rests, unless its nodes are kept for somebody before."""
+        closed = _pools(before)
+        if any(self._ledger.accounts[part.node.name].pool in closed for part in resting.placed):
+            return None
+        self._end_idle()
+        restored = self._lender.restore_for_service(self._ledger.lease(resting.lease), self._resting[resting.lease])
+        if restored is None:
+            return None
+        del self._resting[resting.lease]
+        return self._loan(*restored)
 
     def _grant(self) -> bool:
         """Lend to all for whom there is room; return whether there was one."""
         before: list[_Wish] = []
         for wish in list(self._waiting):
-            if loan := self._lend(wish, before):
+            if loan := (wish.resting and self._restore(wish.resting, before)) or self._lend(wish, before):
                 self._remove(wish)
                 self._out(Grant(wish.granted, loan))
                 continue
@@ -165,9 +216,15 @@ class ServiceLeases:
             self._remove(wish)
             self.on_change()
 
-    def _take_back(self, lease: Lease) -> None:
-        self._lender.take_back_from_service(lease)
+    def _take_back(self, number: int) -> None:
+        """Take back what a lease holds by now: it may rest."""
+        self._lender.take_back_from_service(self._ledger.lease(number))
+        self._resting.pop(number, None)
         self.on_change()
+
+
+def _keeping_memory(lease: Lease) -> Lease:
+    return msgspec.structs.replace(lease, shares=tuple(map(without_memory, lease.shares)))
 
 
 def _pools(wishes: Iterable[_Wish]) -> list[Pool]:

@@ -170,7 +170,7 @@ class Shell:
         """The driver wants a service to be otherwise, or a new one."""
         try:
             service = decode_service(order.service)
-            self._services.serve(service, drain=order.drain, renew=order.renew)
+            self._services.serve(service, drain=order.drain, renew=order.renew, unload=order.unload)
         except RhapsodyError as error:
             name, facts = to_wire(error)
             self._send(Served(order.order, name, facts))

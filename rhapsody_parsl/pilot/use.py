@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.hosts.use import HostUse, HostWatch, every
+from rhapsody_parsl.in_block.gpu_memory import GpuMemory
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.use import GpuUse, NodeUse, Used
 
@@ -18,6 +19,7 @@ class BlockUse:
         nodes: The block's.
         hosts: Its other hosts.
         send: Takes the message.
+        memory: Notes what the GPUs have in use.
         period: Seconds between two looks; default by how many hosts there are.
     """
 
@@ -26,9 +28,11 @@ class BlockUse:
         nodes: Sequence[Node],
         hosts: Mapping[str, Host],
         send: Callable[[Used], None],
+        memory: GpuMemory,
+        *,
         period: float | None = None,
     ) -> None:
-        self._nodes, self._hosts, self._send = nodes, hosts, send
+        self._nodes, self._hosts, self._send, self._memory = nodes, hosts, send, memory
         self._period = every(len(hosts)) if period is None else period
         self._told: dict[str, HostUse] = {}
         own = [node for node in nodes if node.host not in hosts]
@@ -46,6 +50,8 @@ class BlockUse:
         """Return what has changed since the last time, by node."""
         self._watch.look()
         now = {node.name: self._of(node) for node in self._nodes}
+        for name, use in now.items():
+            self._memory.note(name, [used for _, used in use.gpus])
         changed = {name: _as_told(use) for name, use in now.items() if use != self._told.get(name)}
         self._told = now
         return changed

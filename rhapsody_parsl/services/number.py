@@ -1,5 +1,6 @@
 """How many replicas a service is to have, and which of them go; `scaling` says what its requests need."""
 
+import time
 from typing import Protocol
 
 from rhapsody_parsl.errors import ServiceFailed
@@ -12,7 +13,7 @@ from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
 
 __all__ = ("SETTLED", "Number", "Work")
 
-SETTLED: tuple[ServiceState, ...] = ("ready", "failed")
+SETTLED: tuple[ServiceState, ...] = ("ready", "failed", "asleep")
 
 
 class Work(Protocol):
@@ -40,6 +41,7 @@ class Number:
 
     def __init__(self, config: ServiceConfig, replicas: Replicas, work: Work) -> None:
         self._config, self._replicas, self._work = config, replicas, work
+        self._sleepers = replicas.sleepers
         self._scaling = _scaling(config, config.replicas)
         self.wanted = config.least
         self._stale: list[Replica] = []
@@ -76,7 +78,9 @@ class Number:
         self._closing = not scaling.most and drain
         if renew:
             self._stale = self._replicas.staying
+            self._sleepers.keep(0, time.monotonic())
         self._adjust(drain)
+        self._sleepers.keep(scaling.most - self.wanted, time.monotonic())
         while self._stale and not drain:
             self._replicas.renew(self._stale.pop(), drain=False)
 
@@ -86,6 +90,7 @@ class Number:
         Args:
             now: The time.
         """
+        self._sleepers.keep(self._scaling.most - self.wanted, now)
         if self._scaling.least == self._scaling.most:
             return False
         before, needed = self.wanted, self._scaling.wanted(self.wanted, self._work.pending, now)
@@ -98,12 +103,17 @@ class Number:
 
     def _grow(self, now: float) -> bool:
         """Have one more, if there is room; the first, and those for others that were spared, come before tasks."""
-        if self._replicas.add_if_room():
+        if self._sleepers.wake() or self._replicas.add_if_room():
             return True
         if self.wanted and not self._scaling.claims(now):
             return False
-        self._replicas.begin(self._replicas.add())
+        self._add()
         return True
+
+    def _add(self) -> None:
+        """Have one more, as soon as there is room: one that sleeps, where there is one."""
+        if not (self._sleepers.wake() or self._sleepers.call()):
+            self._replicas.begin(self._replicas.add())
 
     def spare(self, now: float) -> list[Replica]:
         """Return the replicas that could go for tasks, those that have been idle longest first."""
@@ -114,16 +124,16 @@ class Number:
         return idle[: self._scaling.spare(self.wanted, (replica.worked_at for replica in idle), now)]
 
     def lend(self, replica: Replica, now: float) -> None:
-        """Have a replica go for tasks; it comes back when requests need it."""
+        """Have a replica go for tasks, or sleep; it comes back when requests need it."""
         self._scaling.lent(now)
         self.wanted -= 1
-        self._replicas.leave(replica, drain=True)
+        self._sleepers.lend(replica)
 
     def _adjust(self, drain: bool) -> None:
         """Add replicas, or have those leave that have the least to do."""
         staying = self._replicas.staying
         for _ in range(self.wanted - len(staying)):
-            self._replicas.begin(self._replicas.add())
+            self._add()
         if self._closing:
             return
         for replica in sorted(staying, key=self._worth)[: max(0, len(staying) - self.wanted)]:
@@ -139,7 +149,7 @@ class Number:
             self._adjust(drain=True)
         for replica in self._replicas.there:
             if replica.leaving and not self._work.held(replica):
-                self._replicas.end(replica)
+                self._sleepers.part(replica)
         if self._stale and all(replica.state in SETTLED for replica in self._replicas.there):
             replica = self._stale.pop(0)
             if replica in self._replicas.there:

@@ -1,6 +1,6 @@
 """What a kind of service must offer. All else is written once, for every kind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import msgspec
 from rhapsody_parsl.in_block.context import Placed
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.messages import ServiceFacts
+from rhapsody_parsl.wire.messages import ServiceFacts, ToBackend
 
 __all__ = ("Kind", "Program")
 
@@ -71,6 +71,20 @@ class Kind(Protocol):
         Args:
             facts: What the process of a replica that is ready said of it.
             secret: The service's.
+        """
+
+    def adapt(self, config: ServiceConfig, unload: Sequence[str] = ()) -> ToBackend | None:
+        """Take what can change of a service while it runs; replicas that start from now on have it so.
+
+        Args:
+            config: The user's, as it is now.
+            unload: Adapters that replicas are to forget.
+
+        Returns:
+            What each replica that is ready is to be told, None for nothing.
+
+        Raises:
+            ServiceFailed: It cannot be so; nothing has changed.
         """
 
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:

@@ -15,10 +15,12 @@ from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.context import Context, Loan, Placed, Run
 from rhapsody_parsl.in_block.exchange import Exchange
+from rhapsody_parsl.services.gpus_free import seen_free
 from rhapsody_parsl.services.process_group import ProcessGroup
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.restarts import Death, Restarts, Unexplained
 from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.engine_messages import Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import Failed, Ready, Rendezvous, ServiceFacts, ToBackend
 from rhapsody_parsl.wire.states import ServiceState
 
@@ -61,6 +63,7 @@ class Replica:
         starts: How often it was started, by the count of those before it.
         loan: What it has borrowed; None while it waits for that.
         leaving: Whether it is to go, and is given nothing any more.
+        resting: Whether its engine sleeps: others may have the cores and GPUs that it had.
         peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
         facts: What its head said when it was ready the last time.
         coming: Whether it starts, and is likely to be ready soon.
@@ -82,7 +85,8 @@ class Replica:
         self._kind, self.config = kind, kind.config
         self.name, self.index = f"{kind.config.name}-{index}", index
         self.loan: Loan | None = None
-        self.leaving = False
+        self.leaving = self.resting = False
+        self._turned: asyncio.Future[None] | None = None
         self._context, self._hub, self._secret, self._owner = context, hub, secret, owner
         self._group: ProcessGroup | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -119,6 +123,32 @@ class Replica:
         self.leaving = True
         self._set("stopping", "")
 
+    def rest(self, loan: Loan) -> None:
+        """Its engine sleeps, and it holds no more than this."""
+        self.loan, self.resting = loan, True
+        self._set("asleep", "")
+
+    def take_up(self, loan: Loan) -> None:
+        """It has again what it held before its engine slept, which is to wake."""
+        self.loan, self.resting, self.leaving = loan, False, False
+        self._set("starting", "it wakes")
+
+    def be_awake(self) -> None:
+        """Its engine has woken."""
+        self._set("ready", "")
+
+    async def turn(self, asleep: bool) -> bool:
+        """Have its engine sleep, or wake; return whether it does: else it has died, or was given up."""
+        if self._group is None or self._leaving is None:
+            return False
+        self._turned, limit = asyncio.get_running_loop().create_future(), self.config.startup_timeout
+        self.send(Sleep() if asleep else Wake())
+        ends: set[asyncio.Future[Any]] = {self._group.ended, self._leaving}
+        await _first({self._turned, *ends}, limit)
+        if not (self._turned.done() or any(end.done() for end in ends)):
+            self.lose(f"it did not {'go to sleep' if asleep else 'wake'} within startup_timeout={limit:g} s")
+        return self._turned.done() and not any(end.done() for end in ends)
+
     async def live(self) -> None:
         """Be there until stopped, or failed for good."""
         self.error = None
@@ -128,6 +158,14 @@ class Replica:
             await self._serve()
         except RhapsodyError as error:
             self.give_up(error)
+
+    async def gpus_free(self) -> bool:
+        """Wait, not without an end, until nothing is held on the whole GPUs of its lease; return whether it is so."""
+        shares, memory = [part.share for part in self.placed], self._context.gpu_memory
+        if self.config.gpus < 1 or not memory.held(shares):
+            return True
+        self._set("stopping" if self.state == "stopped" else self.state, "its GPUs are not seen free yet")
+        return await seen_free(memory, shares, what=f"service {self.name}")
 
     async def stop(self) -> None:
         """End the processes and all below them, once `live` was cancelled; idempotent."""
@@ -145,26 +183,27 @@ class Replica:
 
     # --- the processes -------------------------------------------------------------------------------------------
 
-    def hear(self, message: Ready | Failed | Rendezvous) -> None:
-        """The head is up, says why it leaves, or says where the members are to meet it."""
-        if isinstance(message, Rendezvous):
-            if self._group:
-                self._group.meet(message)
-            return
-        if isinstance(message, Failed):
-            if self._leaving and not self._leaving.done():
-                self._leaving.set_result(message)
-            return
-        if isinstance(message.facts, ServiceFacts):
-            self.facts = message.facts
-        if self._ready and not self._ready.done():
-            self._ready.set_result(None)
+    def hear(self, message: Ready | Failed | Rendezvous | Turned) -> None:
+        """Its head says what becomes of it."""
+        match message:
+            case Rendezvous():  # where the members are to meet it
+                if self._group:
+                    self._group.meet(message)
+            case Failed():
+                _settle(self._leaving, message)
+            case Turned():
+                _settle(self._turned, None)
+            case Ready(facts=facts):
+                self.facts = facts if isinstance(facts, ServiceFacts) else self.facts
+                _settle(self._ready, None)
 
     async def _serve(self) -> None:
         """Start the processes, and again when they end, as often as the service allows; its first must succeed."""
         while True:
+            await self.gpus_free()  # whoever had them, and died, may hold their memory a moment longer
             failure = await self._run_once()
-            if self.leaving:
+            if self.leaving or self.resting:  # what it held is lent
+                self.leaving = True
                 self._set("stopping", failure.args[1])
                 return
             if not self._owner.proven:
@@ -219,8 +258,7 @@ class Replica:
 
     def lose(self, reason: str) -> None:
         """It is of no use any more: have its processes stopped, and started again as often as the service allows."""
-        if self._leaving and not self._leaving.done():
-            self._leaving.set_result(Failed("ServiceFailed", [self.config.name, reason]))
+        _settle(self._leaving, Failed("ServiceFailed", [self.config.name, reason]))
 
     @property
     def _was_ready(self) -> bool:
@@ -323,6 +361,11 @@ class Replica:
         self.state, self.detail = state, detail
         self.coming = state == "starting"
         self._owner.changed(self)
+
+
+def _settle(future: "asyncio.Future[Any] | None", result: Any) -> None:
+    if future and not future.done():
+        future.set_result(result)
 
 
 async def _first(futures: "set[asyncio.Future[Any]]", timeout: float | None = None) -> None:

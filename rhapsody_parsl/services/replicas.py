@@ -10,6 +10,7 @@ from rhapsody_parsl.in_block.context import Context, Leases, Loan
 from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
+from rhapsody_parsl.services.sleepers import Sleepers
 
 __all__ = ("Changes", "Replicas")
 
@@ -31,7 +32,7 @@ class Replicas:
     """Those that are there, also those that leave.
 
     A replica that goes, leaves in this order: (1) it is given nothing more and no task finds it, (2) it finishes what
-    it has begun, (3) its processes stop, (4) its lease is given back.
+    it has begun, (3) its processes stop, (4) its GPUs are seen free, (5) its lease is given back.
 
     Args:
         kind: Of service.
@@ -42,6 +43,7 @@ class Replicas:
 
     Attributes:
         there: All.
+        sleepers: Those that are lent, and sleep.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Replicas:
         self._lives: dict[Replica, asyncio.Task[None]] = {}
         self._ends: dict[Replica, asyncio.Task[None]] = {}
         self._renewed: set[Replica] = set()
+        self._moved: dict[Replica, Loan | None] = {}
+        self.sleepers = Sleepers(kind.config.sleeps, leases, self)
 
     @property
     def staying(self) -> list[Replica]:
@@ -107,10 +111,22 @@ class Replicas:
             replica.loan = self._leases.lend(borrower(name, replica.index), self._needs, name)
         return not self._needs or replica.loan is not None
 
-    def _granted(self, replica: Replica, loan: Loan) -> None:
-        if self._wishes.pop(replica, None) is None:
+    def ask(self, replica: Replica, granted: Callable[[Loan], None], *, resting: Loan | None = None) -> None:
+        """Have a replica wait for a lease, or for what it held before its own rested."""
+        assert self._needs  # noqa: S101 - who needs nothing does not wait
+        name, use = self._kind.config.name, partial(self._granted, replica, granted)
+        replica.wait(f"it waits until {size(self._kind.config)} are free")
+        self._wishes[replica] = self._leases.ask(borrower(name, replica.index), self._needs, name, use, resting=resting)
+
+    def _granted(self, replica: Replica, granted: Callable[[Loan], None], loan: Loan) -> None:
+        if self._wishes.pop(replica, None) is not None:
+            granted(loan)
+        elif replica.loan and replica.loan.lease == loan.lease:
+            replica.loan = loan  # it leaves, and gives it back then
+        else:
             loan.give_back()  # it left meanwhile
-            return
+
+    def _begin_with(self, replica: Replica, loan: Loan) -> None:
         replica.loan = loan
         self.begin(replica)
 
@@ -120,9 +136,7 @@ class Replicas:
         """Have it live, as soon as there is room."""
         replica.leaving = False
         if self._needs and not self._lend(replica):
-            name, granted = self._kind.config.name, partial(self._granted, replica)
-            replica.wait(f"it waits until {size(self._kind.config)} are free")
-            self._wishes[replica] = self._leases.ask(borrower(name, replica.index), self._needs, name, granted)
+            self.ask(replica, partial(self._begin_with, replica))
             return
         self._lives[replica] = asyncio.create_task(replica.live(), name=f"service {replica.name}")
 
@@ -137,13 +151,24 @@ class Replicas:
         self._renewed.add(replica)
         self.leave(replica, drain)
 
+    def rest(self, replica: Replica, loan: Loan) -> None:
+        """Its engine sleeps: it holds no more than this, and what it had is no longer its own for the block's life."""
+        self._lasting.discard(replica)
+        replica.rest(loan)
+
+    def move(self, replica: Replica, loan: Loan | None) -> None:
+        """Have its processes stop, and start with another lease, or with one that it has to wait for."""
+        self._moved[replica] = loan
+        self.end(replica)
+
     def end(self, replica: Replica) -> None:
         """Have its processes stop now; idempotent."""
-        if replica not in self._ends:
+        if replica in self.there and replica not in self._ends:
             self._ends[replica] = asyncio.create_task(self._end(replica), name=f"stop {replica.name}")
 
     async def stop(self) -> None:
         """Stop all, at once; returns when they are gone."""
+        await self.sleepers.stop()
         tasks = [*self._lives.values(), *self._ends.values()]
         for task in tasks:
             task.cancel()
@@ -159,13 +184,26 @@ class Replicas:
             await asyncio.gather(life, return_exceptions=True)
         self._changes.stopped(replica)
         await replica.stop()
+        await replica.gpus_free()
         del self._ends[replica]
-        if replica in self._renewed:
-            self._renewed.remove(replica)
+        self.sleepers.forget(replica)
+        moves = self._exchange(replica)
+        if moves or replica in self._renewed:
+            self._renewed.discard(replica)
             self.begin(replica)
         else:
             self._forget(replica)
         self._changes.go_on()
+
+    def _exchange(self, replica: Replica) -> bool:
+        """Have a replica that moves hold its new lease instead of the other; return whether it lives on."""
+        if replica not in self._moved:
+            return False
+        before, replica.loan = replica.loan, self._moved.pop(replica)
+        replica.resting = False
+        if before:
+            before.give_back()
+        return not replica.leaving
 
     def _forget(self, replica: Replica) -> None:
         self.there.remove(replica)

@@ -1,13 +1,13 @@
 """A service: its replicas, and what tasks and people are told of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.in_block.context import Context, Leases
 from rhapsody_parsl.in_block.exchange import Exchange
-from rhapsody_parsl.service_config import stopped
+from rhapsody_parsl.service_config import ServiceConfig, stopped
 from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.listener import Listener
 from rhapsody_parsl.services.number import Number
@@ -134,6 +134,17 @@ class Service:
         self.go_on()
         self._on_change()
 
+    def adapt(self, config: ServiceConfig, unload: Sequence[str]) -> None:
+        """Have what can change of it while it runs as it is configured now; see `Kind.adapt`.
+
+        Raises:
+            ServiceFailed: It cannot be so; nothing has changed.
+        """
+        if news := self.kind.adapt(config, unload):
+            for replica in self.replicas:
+                if replica.state == "ready":
+                    replica.send(news)
+
     def look(self, now: float) -> None:
         """See how its replicas are, and how many of them the requests need; asked again and again.
 
@@ -163,7 +174,10 @@ class Service:
 
     def changed(self, replica: Replica) -> None:
         """A replica's state changed."""
-        self.proven = self.proven or replica.state == "ready"
+        if replica.state == "ready":
+            self.proven = True
+            if news := self.kind.adapt(self.kind.config):
+                replica.send(news)
         if self.listener:
             self.listener.changed(replica)
         if self._started:
@@ -231,7 +245,7 @@ class Service:
             ready=states.count("ready"),
             changing=self._number.changing,
             cores=sum(len(share.cores) for share in shares),
-            gpus=config.gpus * config.nodes * sum(replica.loan is not None for replica in self.replicas),
+            gpus=config.gpus * config.nodes * sum(bool(one.loan) and not one.resting for one in self.replicas),
             node=",".join(dict.fromkeys(share.node for share in shares)),
             url=shown.facts.url if shown and state == "ready" else "",
             model=self.kind.what,

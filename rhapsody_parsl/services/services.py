@@ -20,6 +20,7 @@ from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
+from rhapsody_parsl.wire.engine_messages import Turned
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
 
@@ -112,26 +113,31 @@ class Services:
         spare = [(replica, service) for service in self for replica in service.spare(now)]
         spare.sort(key=lambda pair: pair[0].worked_at)
         loans = [replica.loan for replica, _ in spare if replica.loan]
-        sought = {loan.lease for loan in self._leases.sought(loans, now)} if loans else ()
+        rest = {replica.loan.lease for replica, service in spare if replica.loan and service.kind.config.sleeps}
+        sought = {loan.lease for loan in self._leases.sought(loans, now, rest)} if loans else ()
         for replica, service in spare:
             if replica.loan and replica.loan.lease in sought:
                 service.lend(replica, now)
 
-    def serve(self, config: ServiceConfig, drain: bool = True, renew: bool = False) -> None:
-        """Have a service as it is configured now: it may be new, or have another number of replicas.
+    def serve(
+        self, config: ServiceConfig, drain: bool = True, renew: bool = False, *, unload: Sequence[str] = ()
+    ) -> None:
+        """Have a service as it is configured now: it may be new, or have other replicas or adapters.
 
         Args:
             config: The service's.
             drain: See `Service.serve`, as for the other.
             renew: See there.
+            unload: See `Kind.adapt`.
 
         Raises:
-            ServiceFailed: The block can never hold as many replicas; nothing has changed.
+            ServiceFailed: The block can never hold as many replicas, or an adapter is not there; nothing has changed.
         """
         service = self._services.get(config.name)
         if service is None:
             service = self._add(self._make(msgspec.structs.replace(config, replicas=0)))
             self._start(service)
+        service.adapt(config, unload)
         service.serve(config.replicas, drain, renew)
 
     async def stop(self) -> None:
@@ -168,7 +174,7 @@ class Services:
             return  # one that was given up
         service, replica = found
         match message:
-            case Ready() | Failed() | Rendezvous():
+            case Ready() | Failed() | Rendezvous() | Turned():
                 replica.hear(message)
             case _:
                 service.heard(replica, message)

@@ -1,5 +1,7 @@
 """What the pilot and a model's engine say to each other; answers are `Done`, as of any process of a runtime."""
 
+import msgspec
+
 from rhapsody_parsl.wire.tagged import Tagged
 
 
@@ -8,12 +10,14 @@ class Ask(Tagged, frozen=True):
 
     Attributes:
         apart: Whether it is to reach the engine by itself, in no list with others.
+        priority: What the engine is told, lower first; 0 where it orders by arrival.
     """
 
     task: int
     request: bytes
     full: bool = False
     apart: bool = False
+    priority: int = 0
 
 
 class Abort(Tagged, frozen=True):
@@ -24,3 +28,27 @@ class Abort(Tagged, frozen=True):
 
 class Pulse(Tagged, frozen=True):
     """The process of a replica is at work on requests; told from time to time while it has some."""
+
+
+class Sleep(Tagged, frozen=True):
+    """Free the engine's GPUs, once it has answered what it is asked, and keep the process."""
+
+
+class Wake(Tagged, frozen=True):
+    """Have the engine as it was before it slept; its GPUs are its own again."""
+
+
+class Adapters(Tagged, frozen=True):
+    """Have these adapters from now on, and before what is asked after this.
+
+    Attributes:
+        wanted: Folders by name; None where the engine finds its adapters by itself.
+        unload: Others that are to go.
+    """
+
+    wanted: dict[str, str] | None
+    unload: list[str] = msgspec.field(default_factory=list)
+
+
+class Turned(Tagged, frozen=True):
+    """The engine sleeps, or is awake and has given a token: whichever it was told."""

@@ -11,7 +11,7 @@ import msgspec
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, Tunnelled
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -120,15 +120,17 @@ class Serve(Tagged, frozen=True):
 
     Attributes:
         order: A number for the answer; 0 wants none.
-        service: An encoded `ServiceConfig`: one that is new, or has another number of replicas.
+        service: An encoded `ServiceConfig`: one that is new, or has another number of replicas, or other adapters.
         drain: Whether replicas that go finish what they have begun.
         renew: Whether each replica is started again.
+        unload: Adapters that its replicas are to forget.
     """
 
     order: int
     service: bytes
     drain: bool = True
     renew: bool = False
+    unload: list[str] = msgspec.field(default_factory=list)
 
 
 # --- pilot to driver ---------------------------------------------------------------------------------------------
@@ -389,6 +391,10 @@ FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pie
 FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | Ask | Abort | DoorRoutes | DoorKeys | ToTask | More
-FromBackend = Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | Pulse | DoorVisits | Pieces | FromTask
+ToEngine = Ask | Abort | Sleep | Wake | Adapters
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | DoorRoutes | DoorKeys | ToTask | More
+FromEngine = Pulse | Turned
+FromBackend = (
+    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | DoorVisits | Pieces | FromTask
+)
 Message = ToPilot | FromPilot | ToBackend | FromBackend

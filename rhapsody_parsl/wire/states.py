@@ -25,11 +25,12 @@ Outcome = Literal["done", "failed", "lost", "cancelled"]
 RuntimeState = Literal["off", "starting", "ready", "failed", "lost"]
 """A runtime is `off` until something needs it. One that was `ready` and is `lost` starts again when it is needed."""
 
-ServiceState = Literal["waiting", "starting", "ready", "stopping", "failed", "stopped"]
+ServiceState = Literal["waiting", "starting", "ready", "asleep", "stopping", "failed", "stopped"]
 """Of a replica, and of a service: `ready` when a replica is.
 
-`waiting` until the block has room for it; `stopping` while it ends what it has begun.
+`waiting` until the block has room for it; `stopping` while it ends what it has begun; `asleep` while others have the
+GPUs of an engine that has kept its process.
 """
 
-SHOWN_FIRST: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "stopping", "failed", "stopped")
+SHOWN_FIRST: tuple[ServiceState, ...] = ("ready", "starting", "waiting", "asleep", "stopping", "failed", "stopped")
 """The state of a service is the first of these that one of its replicas, or one of its blocks, has."""

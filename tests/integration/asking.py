@@ -18,6 +18,11 @@ def asked(value: Any, service: str = "tiny", **parameters: Any) -> Any:
     return ask(value, parsl_resource_specification={"service": service, **parameters})
 
 
+def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseException:
+    """Return the error of a request."""
+    return asked(value, service, **parameters).exception()  # type: ignore[no-any-return]  # the caller looks
+
+
 def running(executor: RhapsodyExecutor, service: str = "tiny") -> float:
     """Return how many requests the engine says it runs."""
     url = executor.services[service].url.replace("/v1", "/metrics")

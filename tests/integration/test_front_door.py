@@ -136,6 +136,19 @@ def test_tasks_and_the_driver_find_one_door_each_with_one_key(
     assert [model.id for model in client.models.list()] == ["assistant", "grows", MODEL]
 
 
+def test_images_and_priorities_pass_the_door_as_they_are(client: openai.OpenAI) -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}
+    content = [{"type": "input_text", "text": "What is it? \u00e9"}, image]
+    asked = {
+        "model": MODEL,
+        "input": [{"role": "user", "content": content}],
+        "priority": -3,
+        "unheard_of": {"a": [1.5]},
+    }
+    answer = client.post("/responses", body=asked, cast_to=object)
+    assert answer == {"path": "/v1/responses", "asked": asked}
+
+
 def test_a_stream_comes_token_by_token(client: openai.OpenAI) -> None:
     began = time.monotonic()
     with client.completions.create(model="assistant", prompt="x", max_tokens=50, stream=True) as stream:

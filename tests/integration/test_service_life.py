@@ -55,8 +55,30 @@ def ranks(parsl_resource_specification: dict[str, Any], comm: Any = None) -> Any
     return comm.gather(os.environ["CUDA_VISIBLE_DEVICES"])
 
 
+SMI = """#!/bin/sh
+while true; do
+    for gpu in 0 1 2; do echo "$gpu, GPU-$gpu, 0, $(cat {folder}/$gpu)"; done
+    sleep 0.1
+done
+"""
+
+
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecutor]:
+def gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Have an `nvidia-smi` that says of each GPU the MiB that a file of its number holds."""
+    folder = tmp_path_factory.mktemp("gpus")
+    for gpu in "012":
+        (folder / gpu).write_text("3")
+    program = folder / "nvidia-smi"
+    program.write_text(SMI.format(folder=folder))
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory, gpus: Path) -> Iterator[RhapsodyExecutor]:
     stand_in: dict[str, Any] = {"cores": 0, "server": "command", "executable": COMMAND, "requests_in_flight": 4}
     services: list[CommandService | VLLMService] = [
         CommandService("web", SMALL, ready="http:/", cores=2),
@@ -64,6 +86,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
         VLLMService("model", f"model-{os.getpid()}", replicas=2, **stand_in),
         VLLMService("grows", f"grows-{os.getpid()}", replicas=(0, 3), requests_per_replica=4, idle_timeout=1, **GROWS),
         VLLMService("lends", f"lends-{os.getpid()}", **LENDS, **stand_in),
+        VLLMService("sleeps", f"sleeps-{os.getpid()}", sleep=600, **LENDS, **stand_in),
     ]
     made = RhapsodyExecutor(
         label="life",
@@ -101,7 +124,7 @@ def test_what_a_service_is_is_told_at_the_driver(executor: RhapsodyExecutor) -> 
     assert log == f"listening on {web.url.rpartition(':')[2]}\n"
     with pytest.raises(ServiceNotFound, match="Did you mean 'web'"):
         executor.services["wbe"]
-    assert list(executor.services) == ["web", "later", "model", "grows", "lends"]
+    assert list(executor.services) == ["web", "later", "model", "grows", "lends", "sleeps"]
 
 
 def test_what_a_stopped_service_held_is_the_tasks_and_taken_again(executor: RhapsodyExecutor) -> None:
@@ -274,24 +297,73 @@ def test_requests_start_replicas_as_far_as_there_is_room_and_the_idle_ones_leave
     assert asked("abc", "grows").result(TIMEOUT) == "cba"
 
 
-@pytest.mark.mpi
-@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
-def test_a_gang_has_the_gpus_of_three_idle_replicas_and_they_come_back(executor: RhapsodyExecutor) -> None:
-    executor.services["web"].stop()  # it holds cores
-    lends, load = executor.services["lends"], Load("lends")
+def grow(executor: RhapsodyExecutor, name: str) -> None:
+    """Ask a service until it has three replicas."""
+    load = Load(name)
 
     def has_grown() -> bool:
         if len(load.futures) - load.answered() < 12:
             load.more(4)
-        return lends.status().ready == 3
+        return executor.services[name].status().ready == 3
 
     until(has_grown)
     load.check()
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
+def test_a_gang_has_the_gpus_of_three_replicas_that_sleep_and_they_wake(executor: RhapsodyExecutor) -> None:
+    executor.services["web"].stop()  # it holds cores
+    sleeps = executor.services["sleeps"]
+    grow(executor, "sleeps")
+    servers = {server.pid for server in below(f"sleeps-{os.getpid()}")}
+    gang = ranks(parsl_resource_specification={"num_ranks": 3, "gpus_per_rank": 1})
+    assert sorted(gang.result(TIMEOUT)) == ["0", "1", "2"]
+    status = sleeps.status().blocks["0"]
+    assert (status.state, status.replicas, status.gpus) == ("asleep", 0, 0)
+    assert asked("abc", "sleeps").result(TIMEOUT) == "cba"
+    grow(executor, "sleeps")
+    assert {server.pid for server in below(f"sleeps-{os.getpid()}")} == servers, "none was started again"
+    sleeps.stop()
+    sleeps.wait_stopped(TIMEOUT)
+    assert not below(f"sleeps-{os.getpid()}")
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="MPI is not installed")
+def test_a_gang_has_the_gpus_of_three_idle_replicas_and_they_come_back(executor: RhapsodyExecutor) -> None:
+    executor.services["web"].stop()  # it holds cores
+    lends = executor.services["lends"]
+    grow(executor, "lends")
     gang = ranks(parsl_resource_specification={"num_ranks": 3, "gpus_per_rank": 1})
     assert sorted(gang.result(TIMEOUT)) == ["0", "1", "2"]
     assert lends.status().state == "stopped"
     assert asked("abc", "lends").result(TIMEOUT) == "cba"
     lends.stop()
+
+
+def test_a_gpu_is_lent_again_when_its_memory_is_seen_free(executor: RhapsodyExecutor, gpus: Path) -> None:
+    def used() -> float:
+        (block,) = executor.view().blocks
+        return max((gpu.memory for node in block.use.values() for gpu in node.gpus), default=-1.0)
+
+    until(lambda: used() == 0)
+    name = f"holder-{os.getpid()}"
+    holder = executor.services.add(VLLMService("holder", name, gpus=3, cores=0, server="command", executable=COMMAND))
+    holder.wait_ready(TIMEOUT)
+    (gpus / "1").write_text("40000")
+    until(lambda: used() > 40)
+    task = held(0, parsl_resource_specification={"gpus": 3})
+    holder.stop()
+    until(lambda: not below(name))
+    with pytest.raises(TimeoutError):  # what is to come too early has this time for it
+        task.result(0.5)
+    status = holder.status().blocks["0"]
+    assert (status.state, status.detail) == ("stopping", "its GPUs are not seen free yet")
+    (gpus / "1").write_text("3")
+    freed = time.time()
+    assert task.result(TIMEOUT) > freed
+    holder.wait_stopped(TIMEOUT)
 
 
 def test_requests_follow_the_number_of_replicas(executor: RhapsodyExecutor) -> None:

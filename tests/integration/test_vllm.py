@@ -20,11 +20,14 @@ from testing import leaks
 from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
 from testing.waiting import until
-from tests.integration.asking import asked, running
+from tests.integration.adapters_of_a_model import TestAdapters  # noqa: F401 - its tests are of this block
+from tests.integration.asking import asked, problem, running
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 
-ENGINE = {"max_model_len": 8192}
+ENGINE = {"max_model_len": 8192, "scheduling_policy": "priority"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A PNG of one point."""
 VECTORS = {"max_model_len": 512, "runner": "pooling", "convert": "embed"}
 
 
@@ -59,11 +62,6 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> None:
     """Watch the module instead of each test (in `executor`): an engine that is started again brings its segments."""
-
-
-def problem(value: Any, service: str = "tiny", **parameters: Any) -> BaseException:
-    """Return the error of a request."""
-    return asked(value, service, **parameters).exception()  # type: ignore[no-any-return]  # the caller looks
 
 
 def test_a_prompt_gives_a_text(executor: RhapsodyExecutor) -> None:
@@ -140,26 +138,6 @@ def test_what_a_model_does_not_give_is_said_with_the_key(executor: RhapsodyExecu
     assert "allowed are text, embed, score" in str(problem("hello", ask="embedding"))
 
 
-def test_an_adapter_is_asked_by_its_name(executor: RhapsodyExecutor) -> None:
-    greedy: dict[str, Any] = {"service": "served", "max_tokens": 8, "temperature": 0}
-    plain, poet = (asked("hello", model=name, **greedy).result() for name in ("served", "poet"))
-    assert plain != poet == asked("hello", model="poet", **greedy).result()
-    with executor.openai_client(timeout=60) as client:
-        same = client.completions.create(model="poet", prompt="hello", max_tokens=8, temperature=0)
-    assert same.choices[0].text == poet
-    assert "`late` does not exist" in str(problem("hello", "served", model="late"))
-
-
-def test_an_adapter_of_a_folder_is_loaded_when_it_is_asked(executor: RhapsodyExecutor) -> None:
-    names = ("vectors", "poet", "late")
-    plain, poet, late = (asked("hello", "vectors", ask="embed", model=name).result() for name in names)
-    assert all(one != pytest.approx(other, abs=1e-2) for one, other in ((plain, poet), (plain, late), (poet, late)))
-    with executor.openai_client(timeout=60) as client:
-        for name, same in (("late", late), ("vectors", plain)):
-            (one,) = client.embeddings.create(model=name, input="hello", encoding_format="float").data
-            assert one.embedding == pytest.approx(same, abs=1e-3)
-
-
 @pytest.mark.parametrize("service", ["tiny", "served"])
 @pytest.mark.parametrize("value", ["hello", [{"role": "user", "content": "hi"}]], ids=["prompt", "messages"])
 def test_the_pieces_of_an_answer_are_the_answer(value: Any, service: str, executor: RhapsodyExecutor) -> None:
@@ -192,6 +170,26 @@ def test_what_has_no_pieces(
     future = asked(value, service, **{"stream": True, **parameters})
     with pytest.raises((ServiceRequestFailed, InvalidResourceSpecification), match=sentence):
         list(stream(future))
+
+
+def test_a_model_for_text_says_that_it_takes_no_image(executor: RhapsodyExecutor) -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
+    for service in ("tiny", "served"):
+        error = problem(messages, service, max_tokens=2)
+        assert isinstance(error, ServiceRequestFailed)
+        assert "is not a multimodal model" in str(error)
+    only_text = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}]}]
+    assert isinstance(asked(only_text, max_tokens=2).result(), str)
+
+
+def test_an_engine_that_orders_by_priority_takes_that_of_the_task(executor: RhapsodyExecutor) -> None:
+    futures = [
+        asked("hello", service, priority=number, max_tokens=2) for service in ("tiny", "served") for number in (5, -5)
+    ]
+    assert all(isinstance(future.result(), str) for future in futures)
+    with executor.openai_client(timeout=60) as client:
+        assert client.completions.create(model="tiny", prompt="hello", max_tokens=2, extra_body={"priority": 3}).choices
 
 
 def test_an_unknown_parameter_is_refused(executor: RhapsodyExecutor) -> None:

@@ -129,6 +129,11 @@ def test_a_replica_takes_cores_by_its_gpus_unless_told(gpus: float, cores: int) 
      "VLLMService(engine_args)='node_rank': nodes=2 sets it."),
     (VLLMService, {"name": "a", "model": "m", "nodes": 2, "server": "command", "executable": "serve {port}"},
      "VLLMService(nodes)=2: a command of your own stands on one node. Leave out executable"),
+    (VLLMService, {"name": "a", "model": "m", "sleep": 60},
+     "VLLMService(sleep)=60: an engine without GPUs has none to lend. Leave it out"),
+    (VLLMService, {"name": "a", "model": "m", "sleep": 60, "gpus": 1, "server": "command"},
+     "VLLMService(sleep)=60: vllm serve sleeps for everyone who reaches its port: it asks for no key there. "
+     'Use server="hosted"'),
     (DragonRuntime, {"startup_timeout": float("inf")},
      "DragonRuntime(startup_timeout)=inf: a finite number is needed."),
     (DragonRuntime, {"startup_timeout": 10**10},

@@ -8,7 +8,7 @@ from typing import Any
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.service_config import VLLMService
 
-__all__ = ("adapter_arguments", "adapter_environment", "adapter_in", "check_adapters")
+__all__ = ("adapter_arguments", "adapter_environment", "adapter_in", "check_adapters", "named_adapters")
 
 _CONFIG = "adapter_config.json"
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -28,11 +28,12 @@ def adapter_arguments(service: VLLMService) -> dict[str, Any]:
 
 
 def adapter_environment(service: VLLMService) -> dict[str, str]:
-    """Return the variables with which vLLM loads adapters when they are first asked for."""
-    if not service.adapters or isinstance(service.adapters, dict):
+    """Return the variables with which vLLM loads and unloads adapters while it runs."""
+    if not service.adapters or (service.server == "hosted" and isinstance(service.adapters, dict)):
         return {}
     told = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
-    if service.server == "command":  # a hosted engine finds them by our own way, which takes adapters of any origin
+    # A hosted engine finds them by our own way, which takes adapters of any origin.
+    if service.server == "command" and isinstance(service.adapters, str):
         told |= {"VLLM_PLUGINS": "lora_filesystem_resolver", "VLLM_LORA_RESOLVER_CACHE_DIR": str(_root(service))}
     return told
 
@@ -59,6 +60,13 @@ def check_adapters(service: VLLMService) -> None:
     for name, folder in _folders(service):
         if not (folder / _CONFIG).is_file():
             raise ServiceFailed(service.name, f"adapters[{name!r}]={str(folder)!r}: the folder has no {_CONFIG}")
+
+
+def named_adapters(service: VLLMService) -> dict[str, str] | None:
+    """Return the folders of named adapters, None where the engine finds its adapters by itself."""
+    if isinstance(service.adapters, str) and service.adapters:
+        return None
+    return {name: str(folder) for name, folder in _folders(service)}
 
 
 def _root(service: VLLMService) -> Path:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rhapsody_parsl.hosts.process_tree import adopt_orphans
+from rhapsody_parsl.runtimes.vllm.adapters import named_adapters
 from rhapsody_parsl.runtimes.vllm.command_line import command
 from rhapsody_parsl.runtimes.vllm.multi_node import opened
 from rhapsody_parsl.runtimes.vllm.ports import claimed
@@ -40,7 +41,13 @@ class _RelayedServer:
         self._settings, self._conversation, self._port = settings, conversation, started.port
         name = f"the command {os.path.basename(program)}"
         url = f"http://127.0.0.1:{started.port}/v1"
-        self._relay = Relay(url, settings.secret, started.exited, lambda how: conversation.lost(f"{name} {how}"))
+        self._relay = Relay(
+            url,
+            settings.secret,
+            started.exited,
+            lambda how: conversation.lost(f"{name} {how}"),
+            named=named_adapters(settings.service) or {},
+        )
 
     async def until_ready(self) -> str:
         """Ask until the server answers, then for one token; return what is wrong with it, or ""."""

@@ -6,7 +6,7 @@ import dataclasses
 import socket
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 from vllm.entrypoints.pooling.embed.protocol import EmbeddingCompletionRequest
 from vllm.entrypoints.pooling.scoring.protocol import ScoreQueriesDocumentsRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from vllm.lora.request import LoRARequest
 from vllm.lora.resolver import LoRAResolver, LoRAResolverRegistry
 from vllm.platforms import current_platform
@@ -31,7 +32,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from rhapsody_parsl.runtimes.vllm.adapters import adapter_in
+from rhapsody_parsl.runtimes.vllm.adapters import adapter_in, named_adapters
+from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments
 from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
@@ -123,13 +125,25 @@ class Engine:
         app: vLLM's web application over it, whose request handling we use too.
         progress: Hears of its steps.
         on_death: Called with the reason when the engine is found dead.
+        named: The adapters that it was started with.
 
     Attributes:
+        adapters: Those that it has.
         model: The name that requests give.
     """
 
-    def __init__(self, engine: AsyncLLM, app: Any, progress: Progress, on_death: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: AsyncLLM,
+        app: Any,
+        progress: Progress,
+        on_death: Callable[[str], None],
+        *,
+        named: Mapping[str, str],
+    ) -> None:
+        self.adapters = LiveAdapters(named, self._load, self._unload)
         self._engine, self._app, self._progress, self._on_death = engine, app, progress, on_death
+        self._asleep = False
         self._completion: Any = getattr(app.state, "openai_serving_completion", None)
         self._chat: Any = getattr(app.state, "openai_serving_chat", None)
         self._embedding: Any = getattr(app.state, "serving_embedding", None)
@@ -153,7 +167,7 @@ class Engine:
             LoRAResolverRegistry.register_resolver("rhapsody_parsl", _Adapters(adapters))
         app = build_app(options, tasks, engine.model_config)
         await init_app_state(engine, app.state, options, tasks)
-        opened = cls(engine, app, progress, on_death)
+        opened = cls(engine, app, progress, on_death, named=named_adapters(settings.service) or {})
         if not any((opened._completion, opened._embedding, opened._scores)):
             raise ValueError(f"the model gives no text, embeddings or scores; it is for {', '.join(tasks)}")
         return opened
@@ -178,10 +192,34 @@ class Engine:
         """Find the engine dead when it hangs: its processes live, and it makes no step."""
         while True:
             await asyncio.sleep(min(_LOOK_EVERY, self._progress.limit / 4))  # what hangs tells nobody
+            if self._asleep:  # what comes now waits until it is awake
+                self._progress.step(time.monotonic())
             requests = self._engine.output_processor.get_num_unfinished_requests()
             if self._progress.stalled(requests > 0, time.monotonic()):
                 limit = f"stall_timeout={self._progress.limit:g} s"
                 self._on_death(f"its engine made no step within {limit}, with {requests} requests in flight")
+
+    async def sleep(self) -> None:
+        """Have the weights in the host's memory and the GPUs free, once what is under way has its answer."""
+        self._asleep = True
+        await self._engine.sleep(level=1, mode="wait")
+
+    async def wake(self) -> None:
+        """Have the weights on the GPUs again; one token proves it."""
+        await self._engine.wake_up()
+        self._asleep = False
+        await self.first_token()
+
+    async def _load(self, name: str, folder: str) -> str:
+        loading = LoadLoRAAdapterRequest(lora_name=name, lora_path=folder)
+        answer = await self._app.state.openai_serving_models.load_lora_adapter(loading)
+        return answer.error.message if isinstance(answer, ErrorResponse) else ""
+
+    async def _unload(self, name: str) -> None:
+        models = self._app.state.openai_serving_models
+        if known := models.lora_requests.get(name):
+            await models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name))
+            await self._engine.remove_lora(known.lora_int_id)  # vLLM itself would only forget the name
 
     def serve_http(self, listener: socket.socket) -> "asyncio.Task[None]":
         """Serve vLLM's OpenAI API on a bound socket."""

@@ -1,17 +1,20 @@
 """A model as a kind of service: what is checked, started and told of it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from rhapsody_parsl.in_block.context import Context, Placed
 from rhapsody_parsl.runtimes.vllm import preflight
+from rhapsody_parsl.runtimes.vllm.adapters import check_adapters, named_adapters
 from rhapsody_parsl.runtimes.vllm.environment import process_environment
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
-from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.service_config import ServiceConfig, VLLMService
 from rhapsody_parsl.services.protocol import Program
 from rhapsody_parsl.services.settings import Settings
+from rhapsody_parsl.wire.engine_messages import Adapters
 from rhapsody_parsl.wire.messages import ServiceFacts
 
 __all__ = ("VLLMKind", "root_cause")
@@ -31,7 +34,7 @@ class VLLMKind:
 
     def __init__(self, config: VLLMService, context: Context) -> None:
         self.config, self._context = config, context
-        self.what = config.model
+        self.what, self._adapted = config.model, False
 
     async def check(self) -> None:
         """Find what would make the service fail.
@@ -57,6 +60,20 @@ class VLLMKind:
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         """Return the model's name in requests, and the key of its replicas; other clients come by the front door."""
         return {"model": facts.model, "secret": secret}
+
+    def adapt(self, config: ServiceConfig, unload: Sequence[str] = ()) -> Adapters | None:
+        """Take the adapters as they are to be now; where they ever changed, each replica is told when it is ready.
+
+        Raises:
+            ServiceFailed: One is not there; nothing has changed.
+        """
+        if isinstance(config, VLLMService) and config.adapters != self.config.adapters:
+            changed = msgspec.structs.replace(self.config, adapters=config.adapters, engine_args=config.engine_args)
+            check_adapters(changed)
+            self.config, self._adapted = changed, True
+        if not (self._adapted or unload):
+            return None
+        return Adapters(named_adapters(self.config), list(unload))
 
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         """Return the exception at the root; nothing when the process has looked itself what is wrong."""

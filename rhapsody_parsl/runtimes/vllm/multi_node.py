@@ -46,9 +46,10 @@ def opened(settings: EngineSettings, tell: Callable[[Rendezvous], None], port: i
 
 
 def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
-    """Return the user's engine arguments and adapters, and what places this process among its engine's nodes."""
+    """Return the user's engine arguments and what follows from other settings, and this process's place among nodes."""
     service, rank, place = settings.service, settings.rank, settings.rendezvous
-    given = adapter_arguments(service) | service.engine_args
+    sleeps = {"enable_sleep_mode": True} if service.sleep else {}
+    given = adapter_arguments(service) | sleeps | service.engine_args
     if place is None:
         return given
     if not service.data_parallel:

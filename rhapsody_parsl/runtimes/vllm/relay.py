@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import aiohttp
 import msgspec
 
+from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 from rhapsody_parsl.runtimes.vllm.response import LAST, Refused, choice_text, delta_text, is_for_text, pooled, value_of
 from rhapsody_parsl.runtimes.vllm.usage import Usage, note_usage, usage_of
@@ -44,16 +45,25 @@ class Relay:
         api_key: Sent as bearer token.
         ended: Done when the server's process has ended: requests under way are then asked again by the pilot.
         on_death: Called with the reason when the process lives, and nobody answers behind it.
+        named: The adapters that it was started with.
 
     Attributes:
+        adapters: Those that its engine has.
         model: The name the server gives its model, once `find_model` was true.
         under_way: How many requests it has not answered.
         answered: How many it has.
     """
 
     def __init__(
-        self, base_url: str, api_key: str, ended: "asyncio.Future[int]", on_death: Callable[[str], None]
+        self,
+        base_url: str,
+        api_key: str,
+        ended: "asyncio.Future[int]",
+        on_death: Callable[[str], None],
+        *,
+        named: Mapping[str, str] | str = "",
     ) -> None:
+        self.adapters = LiveAdapters(named, self._load, self._unload)
         self.base_url, self.model, self._ended, self._on_death = base_url, "", ended, on_death
         self.under_way = self.answered = 0
         self._session = aiohttp.ClientSession(
@@ -86,6 +96,41 @@ class Relay:
             else:
                 return ""
         return complaint
+
+    async def sleep(self) -> None:
+        """Have the server's engine sleep.
+
+        Raises:
+            RequestError: It does not.
+        """
+        await self._turn("sleep?level=1&mode=wait")
+
+    async def wake(self) -> None:
+        """Have the server's engine wake, and give a token.
+
+        Raises:
+            RequestError: It does not.
+        """
+        await self._turn("wake_up")
+        if complaint := await self.first_token():
+            raise RequestError(complaint)
+
+    async def _turn(self, path: str) -> None:
+        if complaint := await self._tell(path):
+            raise RequestError(complaint)
+
+    async def _load(self, name: str, folder: str) -> str:
+        return await self._tell("v1/load_lora_adapter", lora_name=name, lora_path=folder)
+
+    async def _unload(self, name: str) -> None:
+        await self._tell("v1/unload_lora_adapter", lora_name=name)
+
+    async def _tell(self, path: str, **what: str) -> str:
+        """Tell the server something that is no request; return its complaint, or ""."""
+        async with self._session.post(f"{self.base_url.removesuffix('/v1')}/{path}", json=what) as response:
+            if response.status < _REQUEST_AT_FAULT:
+                return ""
+            return f"HTTP status {response.status}: {_complaint(await response.read())}"
 
     async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
         """Return the app's value; `apart` keeps the prompt out of lists.

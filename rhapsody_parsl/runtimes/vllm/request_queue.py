@@ -46,6 +46,7 @@ class RequestQueue:
         self.pending = 0
         self._requests: dict[int, Request] = {}
         self._silence = config.stall_timeout
+        self._by_priority = config.engine_args.get("scheduling_policy") == "priority"
         self._progress: dict[str, Progress] = {}
         self._copies = Copies(config.restart_window)
         self._dispatch = Dispatch(config.requests_in_flight, config.restart_window)
@@ -92,7 +93,11 @@ class RequestQueue:
             replica.worked_at = now
             for request in map(self._requests.__getitem__, assignment.tasks):
                 request.asked = time.time()
-                replica.send(Ask(request.task, request.body, request.full, assignment.apart))
+                replica.send(self._ask(request, assignment.apart))
+
+    def _ask(self, request: Request, apart: bool) -> Ask:
+        priority = round(request.policy.priority) if self._by_priority else 0
+        return Ask(request.task, request.body, request.full, apart, priority)
 
     def _replica(self, name: str) -> Replica:
         return next(replica for replica in self._service.replicas if replica.name == name)

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import msgspec
 
 from rhapsody_parsl.errors import ServiceRequestFailed
+from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.response import has_many_prompts, is_for_text
 from rhapsody_parsl.runtimes.vllm.usage import take_usage
 from rhapsody_parsl.services.conversation import Conversation
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
 from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.worker.call import pack
@@ -30,7 +31,13 @@ class RequestError(Exception):
 
 
 class Answerer(Protocol):
-    """What answers requests."""
+    """What answers requests.
+
+    Attributes:
+        adapters: Those of its engine.
+    """
+
+    adapters: LiveAdapters
 
     async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
         """Return the app's value; `apart` has the request reach the engine by itself.
@@ -45,6 +52,12 @@ class Answerer(Protocol):
         Raises:
             RequestError: The request is at fault.
         """
+
+    async def sleep(self) -> None:
+        """Free the engine's GPUs, once what is under way has its answer."""
+
+    async def wake(self) -> None:
+        """Have the engine as it was, with a token to prove it."""
 
 
 class RequestServer:
@@ -62,6 +75,7 @@ class RequestServer:
         self._results: list[Result] = []
         self._pieces: list[Piece] = []
         self._flows: dict[int, Flow] = {}
+        self._turn: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
     async def serve(self, url: str, port: int, model: str) -> None:
@@ -87,14 +101,37 @@ class RequestServer:
             case Ask():
                 self._begin(message.task, self._answer(message))
             case Abort(tasks=tasks):
-                for task in tasks:
-                    if running := self._tasks.pop(task, None):
-                        running.cancel()
+                self._abort(tasks)
             case More(task=task):
                 if flow := self._flows.get(task):
                     flow.more(message)
+            case Sleep() | Wake() | Adapters():
+                self._turn = asyncio.create_task(self._take_turn(message, self._turn))
             case other:
                 raise TypeError(f"a replica does not understand {type(other).__name__}")
+
+    async def _take_turn(self, message: Sleep | Wake | Adapters, before: "asyncio.Task[None] | None" = None) -> None:
+        """Have the engine sleep, wake or change its adapters, after what it was told before."""
+        if before:
+            await asyncio.wait({before})
+        if isinstance(message, Adapters):
+            await self._answerer.adapters.become(message.wanted, message.unload)
+        else:
+            await self._rest_or_wake(isinstance(message, Sleep))
+
+    async def _rest_or_wake(self, sleeps: bool) -> None:
+        """Have the engine sleep or wake, or leave: nobody knows how one is that did neither."""
+        try:
+            await (self._answerer.sleep() if sleeps else self._answerer.wake())
+        except Exception as problem:  # noqa: BLE001 - whatever it raises, the pilot is to hear of it
+            what = "go to sleep" if sleeps else "wake"
+            self._conversation.lost(f"its engine did not {what}: {type(problem).__name__}: {problem}")
+        self._conversation.tell(Turned())
+
+    def _abort(self, tasks: list[int]) -> None:
+        for task in tasks:
+            if running := self._tasks.pop(task, None):
+                running.cancel()
 
     def _begin(self, task: int, answer: Coroutine[Any, Any, None]) -> None:
         self._tasks[task] = asyncio.create_task(answer)
@@ -115,7 +152,13 @@ class RequestServer:
             self._send(result)
 
     async def _value(self, ask: Ask) -> Any:
+        if self._turn and not self._turn.done():
+            await asyncio.wait({self._turn})
         request = msgspec.msgpack.decode(ask.request)
+        if refusal := self._answerer.adapters.refusal(request.get("model")):
+            raise RequestError(refusal)
+        if ask.priority:
+            request["priority"] = ask.priority
         if not request.pop("stream", False):
             return await self._answerer.answer(request, ask.full, ask.apart)
         if not is_for_text(request):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.in_block.context import Context, Placed
 from rhapsody_parsl.in_block.gpus import shown_gpus
-from rhapsody_parsl.service_config import CommandService
+from rhapsody_parsl.service_config import CommandService, ServiceConfig
 from rhapsody_parsl.services.blanks import fill
 from rhapsody_parsl.services.command.settings import CommandSettings
 from rhapsody_parsl.services.protocol import Program
@@ -79,6 +80,9 @@ class CommandKind:
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         """Return the secret, if the command was given one."""
         return {"secret": secret} if self._wants_secret else {}
+
+    def adapt(self, config: ServiceConfig, unload: Sequence[str] = ()) -> None:
+        """Nothing of a command changes while it runs."""
 
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         """The end of its log tells most."""

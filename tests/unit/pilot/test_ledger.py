@@ -29,6 +29,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.nodes = [make_node(f"n{i}", cores, gpus, 64.0) for i, (cores, gpus) in enumerate(counts)]
         self.ledger = Ledger(self.nodes)
         self.out: list[tuple[Lease, dict[str, Part]]] = []
+        self.full: dict[int, Lease] = {}
 
     @rule(data=st.data())
     def acquire(self, data: st.DataObject) -> None:
@@ -67,6 +68,35 @@ class LedgerMachine(RuleBasedStateMachine):
             self.out[place] = (changed, parts)
             assert account.memory >= 0
             assert changed.shares[0].memory == pytest.approx(memory, abs=1e-8)
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def rest(self, data: st.DataObject) -> None:
+        lease, parts = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+        resting = self.ledger.rest(lease)
+        assert [(share.cores, share.gpus) for share in resting.shares] == [((), ())] * len(lease.shares)
+        assert [share.memory for share in resting.shares] == [share.memory for share in lease.shares]
+        self.out.append((resting, parts))
+        self.full[resting.id] = lease
+        with pytest.raises(LedgerError):
+            self.ledger.release(lease)
+
+    @precondition(lambda self: any(lease.id in self.full for lease, _ in self.out))
+    @rule(data=st.data())
+    def restore(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from([n for n, (lease, _) in enumerate(self.out) if lease.id in self.full]))
+        resting, parts = self.out[place]
+        held = {core for lease in self.ledger.leases for s in lease.shares for core in [(s.node, c) for c in s.cores]}
+        full = self.full[resting.id]
+        free = not held & {(s.node, core) for s in full.shares for core in s.cores}
+        restored = self.ledger.restore(resting, full)
+        assert restored is None or free
+        if restored is not None:
+            assert (restored.gpu_amounts, restored.shares) == (full.gpu_amounts, tuple(
+                Share(s.node, s.cores, s.gpus, r.memory) for s, r in zip(full.shares, resting.shares, strict=True)
+            ))  # fmt: skip
+            self.out[place] = (restored, parts)
+            del self.full[resting.id]
 
     @precondition(lambda self: self.out)
     @rule()

@@ -41,6 +41,20 @@ def test_a_request_past_its_walltime_ends_alone() -> None:
     assert (results[2].kind, results[3].kind) == (RESULT, RESULT)
 
 
+def test_of_those_that_wait_for_a_place_the_most_urgent_is_next() -> None:
+    def urgent(priority: float) -> bytes:
+        return encode_spec(TaskSpec(runtime="vllm", service="s", policy=PolicyValue(priority=priority)))
+
+    core, run = make_core(*range(8))
+    core.submit([Task(8, urgent(1), b""), Task(9, urgent(-1), b""), Task(10, urgent(0), b"")], 1)
+    core.take()
+    order = []
+    for number in range(3):
+        core.done(run, [Result(number, RESULT, b"")], 2)
+        order += [task.id for step in core.take() if isinstance(step, Feed) for task in step.tasks]
+    assert order == [9, 10, 8]
+
+
 def test_a_cancelled_request_is_not_reported() -> None:
     core, run = make_core(1, 2)
     core.cancel([1], 1)

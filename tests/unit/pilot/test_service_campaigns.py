@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from testing.nodes import make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation
+from testing.sleepers import Sleeper
 
 
 class Services:
@@ -74,3 +76,32 @@ def test_each_replica_has_its_lease_and_each_task_ends(seed: int) -> None:
     assert not services.leases.wanted
     assert not block.core.ledger.kept
     assert not block.core.ledger.leases
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_who_sleeps_lends_and_has_the_same_again_or_something_else(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - it has to be the same again
+    runtimes = {"local": FakeRuntime(), "mpi": FakeRuntime()}
+    block = Simulation(make_nodes(chance.randint(2, 4), cores=4, gpus=2, memory=16.0), runtimes)
+    Services(block, chance)
+    sleepers: list[Sleeper] = []
+
+    def come(number: int) -> None:
+        wants = TaskSpec(resources=Resources(cores=chance.randint(0, 2), gpus=float(chance.randint(1, 2)), memory=3.0))
+        sleepers.append(Sleeper(block, f"s[{number}]", wants, chance, later=lambda s, do: block.at(block.now + s, do)))
+
+    for number in range(4):
+        block.at(10 * chance.random(), partial(come, number))
+    tasks = submit_some(block, chance)
+    if seed % 3 == 0:
+        block.at(20.0, lambda: block.lose_node("n1"))
+        block.at(24.0, lambda: block.core.node_back("n1", block.now))
+    block.run()
+    block.core.tick(block.now + 1e6)
+    assert len(block.ended) == tasks
+    assert [sleeper.over for sleeper in sleepers] == [True] * 4
+    assert sum(sleeper.woken + sleeper.moved for sleeper in sleepers) > 4
+    assert not block.under_way.for_services.wanted
+    assert not block.core.ledger.kept
+    assert not block.core.ledger.leases
+    assert all(account.untouched for account in block.core.ledger.accounts.values())

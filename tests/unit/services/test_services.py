@@ -53,6 +53,9 @@ class PlainKind:
     def address(self, facts: ServiceFacts, secret: str) -> dict[str, str]:
         return {"secret": secret} if facts.model else {}
 
+    def adapt(self, config: ServiceConfig, unload: Any = ()) -> None:
+        """Nothing changes."""
+
     def complaint(self, log: str, reason: str, was_ready: bool) -> str | None:
         return None
 

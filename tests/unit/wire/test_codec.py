@@ -8,7 +8,7 @@ from rhapsody_parsl.wire import door, messages
 from rhapsody_parsl.wire import value_messages as v
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
@@ -122,7 +122,9 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Kill: st.builds(m.Kill, names),
     m.Spawn: st.builds(m.Spawn, names, names, cores, env), Ask: st.builds(Ask, numbers, st.binary(), st.booleans()),
-    Abort: st.builds(Abort, ids), Pulse: st.just(Pulse()), m.Ready: st.builds(m.Ready, names, numbers, facts),
+    Abort: st.builds(Abort, ids), Pulse: st.just(Pulse()), Sleep: st.just(Sleep()), Wake: st.just(Wake()),
+    Turned: st.just(Turned()), Adapters: st.builds(Adapters, st.none() | st.dictionaries(names, names)),
+    m.Ready: st.builds(m.Ready, names, numbers, facts),
     m.Done: st.builds(m.Done, numbers, results), m.Returned: st.builds(m.Returned, numbers, ids),
     m.Exited: st.builds(m.Exited, names, names), m.Failed: st.builds(m.Failed, names, st.lists(plain, max_size=3)),
     AskChild: st.builds(AskChild, numbers, numbers, st.binary(), st.booleans()),

@@ -4,6 +4,7 @@ import os
 import socket
 from typing import Any
 
+import msgspec
 import pytest
 
 from rhapsody_parsl.hosts.own_address import address_towards
@@ -44,6 +45,12 @@ def test_engines_on_each_node() -> None:
 
 def test_an_engine_on_one_node_is_told_nothing() -> None:
     assert engine_arguments(settings_for(nodes=1, place=None, tensor_parallel_size=2)) == {"tensor_parallel_size": 2}
+
+
+def test_an_engine_that_may_sleep_is_told_so() -> None:
+    service = VLLMService("s", "m", gpus=1, sleep=60)
+    settings = msgspec.structs.replace(settings_for(place=None), service=service)
+    assert engine_arguments(settings) == {"enable_sleep_mode": True}
 
 
 def test_the_head_serves_and_members_have_no_head() -> None:

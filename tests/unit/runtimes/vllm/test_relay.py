@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from rhapsody_parsl.runtimes.vllm.relay import Relay
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
+from rhapsody_parsl.worker.prompt import as_request
 
 
 class Server:
@@ -16,6 +18,7 @@ class Server:
 
     def __init__(self) -> None:
         self.prompts: list[Any] = []
+        self.turns: list[str] = []
         self.status, self.health, self.metrics = 200, 200, ""
         self._runner: web.AppRunner | None = None
 
@@ -23,8 +26,11 @@ class Server:
         """Listen; return the base URL."""
         app = web.Application()
         app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_post("/v1/score", self._score)
+        app.router.add_post("/sleep", self._turn)
+        app.router.add_post("/wake_up", self._turn)
         app.router.add_get("/health", self._tell_health)
         app.router.add_get("/metrics", self._tell_metrics)
         self._runner = web.AppRunner(app)
@@ -43,6 +49,15 @@ class Server:
         texts = prompt if isinstance(prompt, list) else [prompt]
         choices = [{"index": n, "text": text[::-1]} for n, text in enumerate(texts)]
         return web.json_response({"choices": choices, "message": "in trouble"}, status=self.status)
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        self.turns.append(request.path_qs)
+        return web.json_response({"error": {"message": "never"}}, status=self.status)
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        self.prompts.append(asked)
+        return web.json_response({"choices": [{"message": {"content": "seen"}}]})
 
     async def _embed(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]
@@ -86,11 +101,38 @@ def test_prompts_that_come_together_go_in_a_list_but_not_those_that_are_to_be_ap
     try_out(check)
 
 
+def test_images_and_other_parts_of_a_chat_reach_the_server_as_the_app_gave_them() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}
+    parts = [{"type": "text", "text": "What is it?"}, image, {"type": "input_audio", "input_audio": {"data": "AAA="}}]
+    messages = [{"role": "system", "content": "Look."}, {"role": "user", "content": parts}]
+    request = as_request(messages, {"max_tokens": 3, "mm_processor_kwargs": {"size": {"height": 28}}})
+
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        assert await relay.answer(msgspec.msgpack.decode(msgspec.msgpack.encode(request)), full=False) == "seen"
+        assert server.prompts == [{"model": relay.model, **request}]
+        assert request["messages"] == messages
+
+    try_out(check)
+
+
 def test_embeddings_and_scores_have_addresses_of_their_own() -> None:
     async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
         assert await relay.answer({"input": ["a", "bcd"]}, full=False) == [[1], [3]]
         assert await relay.answer({"queries": "a", "documents": "b"}, full=False) == 0.5
         assert not server.prompts
+
+    try_out(check)
+
+
+def test_a_server_sleeps_and_is_awake_when_it_has_given_a_token() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        await relay.sleep()
+        await relay.wake()
+        assert server.turns == ["/sleep?level=1&mode=wait", "/wake_up"]
+        assert server.prompts == ["Hello"]
+        server.status = 400
+        with pytest.raises(RequestError, match="HTTP status 400: never"):
+            await relay.sleep()
 
     try_out(check)
 

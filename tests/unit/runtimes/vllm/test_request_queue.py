@@ -109,6 +109,17 @@ class Watched:
         self.requests.answered(self.service.replicas[index], [Result(task, RESULT, b"") for task in tasks])
 
 
+@pytest.mark.parametrize(("policy", "told"), [("priority", [-3, 0, 2]), ("fcfs", [0, 0, 0])])
+def test_an_engine_that_orders_by_priority_is_told_it(policy: str, told: list[int]) -> None:
+    watched = Watched(replicas=1, limit=8, engine_args={"scheduling_policy": policy})
+    asked: list[Any] = []
+    watched.service.replicas[0].send = asked.append  # type: ignore[assignment, method-assign]  # no process
+    watched.ready(0)
+    for number, priority in enumerate((-3.0, 0.0, 2.4)):
+        watched.requests.put([Request(number, 1, "s", full=False, policy=PolicyValue(priority=priority))])
+    assert [ask.priority for ask in asked] == told
+
+
 def test_a_replica_that_is_silent_for_too_long_while_it_holds_requests_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

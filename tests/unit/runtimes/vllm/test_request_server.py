@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from rhapsody_parsl.payload import open_value
+from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError, RequestServer
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import FAILED, Done, Message
 from rhapsody_parsl.wire.piece_messages import AHEAD, More, Pieces
 
@@ -20,7 +21,24 @@ class Answerer:
 
     def __init__(self, count: int, meanwhile: Callable[[int], None] = lambda number: None) -> None:
         self.count, self.meanwhile = count, meanwhile
-        self.left = False
+        self.left = self.asleep = False
+        self.loads = asyncio.Event()
+        self.adapters = LiveAdapters({}, self.load, self.unload)
+
+    async def load(self, name: str, folder: str) -> str:
+        await self.loads.wait()
+        return f"no {folder}"
+
+    async def unload(self, name: str) -> None:
+        """Nothing is there."""
+
+    async def sleep(self) -> None:
+        self.asleep = True
+
+    async def wake(self) -> None:
+        if not self.asleep:
+            raise RequestError("it did not sleep")
+        self.asleep = False
 
     async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
         return "at once"
@@ -43,7 +61,13 @@ class Trial:
     def __init__(self, answerer: Answerer) -> None:
         self.said: list[Message] = []
         spoke = SimpleNamespace(send=self.said.append)
-        self.server = RequestServer(SimpleNamespace(spoke=spoke, service="s"), answerer, 60.0)  # type: ignore[arg-type]  # enough of it
+        self.lost: list[str] = []
+        told = SimpleNamespace(spoke=spoke, service="s", tell=self.said.append, lost=self._lose)
+        self.server = RequestServer(told, answerer, 60.0)  # type: ignore[arg-type]  # enough of it
+
+    def _lose(self, reason: str) -> None:
+        self.lost.append(reason)
+        raise SystemExit
 
     def ask(self, **request: Any) -> None:
         self.server._receive(Ask(1, msgspec.msgpack.encode({"prompt": "p", "stream": True, **request})))
@@ -130,6 +154,36 @@ def test_a_failure_comes_after_the_pieces(request_: dict[str, Any]) -> None:
         await trial.over()
         assert trial.result.kind == FAILED
         assert len(trial.pieces) == (2 if "fails" in request_ else 0)
+
+    asyncio.run(run())
+
+
+def test_an_engine_sleeps_and_wakes_and_one_that_does_not_is_lost() -> None:
+    async def run() -> None:
+        trial = Trial(answerer := Answerer(1))
+        for message, asleep in ((Sleep(), True), (Wake(), False)):
+            trial.server._receive(message)
+            await trial.over()
+            assert (trial.said.pop(), answerer.asleep) == (Turned(), asleep)
+        with pytest.raises(SystemExit):
+            await trial.server._take_turn(Wake())
+        assert trial.lost == ["its engine did not wake: RequestError: it did not sleep"]
+        assert not trial.said
+
+    asyncio.run(run())
+
+
+def test_what_is_asked_after_a_change_of_adapters_waits_for_it() -> None:
+    async def run() -> None:
+        trial = Trial(answerer := Answerer(1))
+        trial.server._receive(Adapters({"poet": "/there"}))
+        trial.ask(stream=False, model="poet")
+        await asyncio.sleep(0)
+        assert not trial.said
+        answerer.loads.set()
+        await trial.over()
+        assert trial.result.kind == FAILED
+        assert b"the adapter 'poet' could not be loaded: no /there" in trial.result.payload
 
     asyncio.run(run())
 
