@@ -68,7 +68,7 @@ class RequestQueue:
                 continue
             self._requests[request.task] = request
             if admitted:
-                self._dispatch.put([request.task])
+                self._dispatch.put([request.task], request.policy.priority)
         self.dispatch()
 
     def drop(self, request: Request) -> None:
@@ -105,7 +105,8 @@ class RequestQueue:
     def _release(self, request: Request) -> None:
         """A request is over: what waited for it is asked."""
         if copies := self._copies.over(request):
-            self._dispatch.put(copy.task for copy in copies)
+            for copy in copies:
+                self._dispatch.put([copy.task], copy.policy.priority)
 
     # --- what the service asks -----------------------------------------------------------------------------------
 

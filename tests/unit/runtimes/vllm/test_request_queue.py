@@ -128,9 +128,9 @@ def test_a_replica_that_is_silent_for_too_long_while_it_holds_requests_is_given_
     assert lost == [("s-0", "its process showed no sign of life within stall_timeout=100 s, with 2 requests in flight")]
 
 
-def request(task: int, body: bytes = b"") -> Request:
+def request(task: int, body: bytes = b"", priority: float = 0.0) -> Request:
     """Return a request, one of its own if nothing else is said."""
-    made = Request(task, 1, "s", full=False, policy=PolicyValue())
+    made = Request(task, 1, "s", full=False, policy=PolicyValue(priority=priority))
     made.body = body or str(task).encode()
     return made
 
@@ -144,6 +144,16 @@ def test_requests_wait_for_a_replica_and_each_answer_makes_room() -> None:
     watched.answer(0, 1)
     assert watched.held == [[1, 2, 5], [3, 4]]
     assert [task for task, _ in watched.finished] == [1]
+
+
+def test_a_replica_that_comes_later_takes_the_urgent_of_those_that_wait_behind_the_full_one() -> None:
+    watched = Watched()
+    watched.ready(0)
+    watched.requests.put([request(task, priority=priority) for task, priority in ((1, 0), (2, 0), (3, 0), (4, -1))])
+    assert watched.held == [[4, 1], []]
+    watched.requests.put([request(5, priority=-2)])
+    watched.ready(1)
+    assert watched.held == [[4, 1], [5, 2]]
 
 
 def test_what_a_dead_replica_held_is_asked_again_and_the_culprit_fails_alone() -> None:
