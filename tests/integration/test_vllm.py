@@ -21,6 +21,7 @@ from testing.processes import below, engine_folders
 from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
 from testing.waiting import until
 from tests.integration.asking import asked, running
+from tests.integration.langchained import test_langchain_asks_streams_and_embeds  # noqa: F401 - it runs here
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 

@@ -115,9 +115,11 @@ class RequestQueue:
         return len(self._dispatch.held(replica.name))
 
     def look(self, now: float) -> None:
-        """Give up replicas whose head has said nothing for too long, while it held requests."""
+        """Give up replicas whose head has said nothing for too long, while it held requests of apps or of the door."""
         for replica in self._service.replicas:
             held = self.held(replica)
+            if replica.state == "ready":
+                held += self._service.front.held(replica.peer)
             progress = self._progress.setdefault(replica.name, Progress(self._silence, now))
             if progress.stalled(held > 0, now):
                 limit = f"stall_timeout={self._silence:g} s"
@@ -151,9 +153,11 @@ class RequestQueue:
         Raises:
             TypeError: It says what no head does.
         """
-        replica.worked_at = time.monotonic()
+        now = time.monotonic()
         if progress := self._progress.get(replica.name):
-            progress.step(replica.worked_at)
+            progress.step(now)
+        if not isinstance(message, Pulse):
+            replica.worked_at = now
         match message:
             case Pulse():
                 pass
