@@ -162,7 +162,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
-        requests_in_flight: Requests that a replica gets at once.
+        requests_in_flight: Requests that a replica gets at once from apps, and as many from the front door.
+        requests_waiting: Requests that may wait at the front door while all replicas have that many.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
         stall_timeout: Seconds after which an engine with requests in flight counts as dead: without a step of a hosted
             engine, without a token or an answer of a command, without a sign of life of the process that holds it.
@@ -180,6 +181,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
     executable: str | tuple[str, ...] = ""
     server: Literal["hosted", "command"] = "hosted"
     requests_in_flight: int = 256
+    requests_waiting: int = 10_000
     requests_per_replica: int = 32
     idle_timeout: float = 300.0
     lend_after: float = 5.0
@@ -193,7 +195,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         if not self.model:
             raise InvalidTask(self.key_of("model"), self.model, "a folder or a model's name is needed")
         self.check_counts(-1, "cores")
-        self.check_counts(1, "requests_in_flight", "requests_per_replica")
+        self.check_counts(1, "requests_in_flight", "requests_waiting", "requests_per_replica")
         self.check_timeouts("stall_timeout", "idle_timeout", *(n for n in ("lend_after", "sleep") if getattr(self, n)))
         self._check_sleep()
         if self.cores == -1:

@@ -1,9 +1,10 @@
 """A day of requests to a model with 1 to 64 replicas: what growing and shrinking costs and saves, beside fixed numbers.
 
 `python -m benchmarks day` replays a day on a simulated clock, in a minute. The number of replicas is decided by the
-code that decides it in a block (`services.scaling`), the replica of each request by the front door's (`door.routing`).
-Engines are simulated: a replica has one GPU, takes a while to start, works on so many requests at once, and answers
-each in a time drawn by chance. A replica that leaves finishes what it has.
+code that decides it in a block (`services.scaling`), the replica of each request by the front door's (`door.routing`,
+`door.queue`). A replica has `requests_in_flight` at most, or any number, for comparison. Engines are simulated: a
+replica has one GPU, takes a while to start, works on so many requests at once, and answers each in a time drawn by
+chance. A replica that leaves finishes what it has.
 """
 
 import heapq
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.library import machine, sides
+from rhapsody_parsl.door.queue import Queue, Turn
 from rhapsody_parsl.door.routing import Router, Seat
 from rhapsody_parsl.services.scaling import Scaling
 from rhapsody_parsl.wire.door import Route
@@ -27,6 +29,7 @@ ANSWER, START, LOOK = 30.0, 90.0, 1.0
 """Seconds: of an answer on average, of a replica's start, between two looks at the number."""
 AT_ONCE, TARGET, IDLE = 16, 8, 300.0
 """Requests that a replica works on at once; `requests_per_replica` and `idle_timeout` of the service."""
+ANY = 1_000_000
 CAMPAIGNS = (7.5, 11.0, 21.0)
 """Hours at which a campaign of agents begins: a quarter of an hour with as many requests again as at noon."""
 
@@ -86,15 +89,17 @@ class Replay:
         least: Replicas at least; they are up when the day begins.
         most: Replicas at most.
         hours: How long the day is; a shorter one has the same shape.
+        in_flight: `requests_in_flight` of the service.
     """
 
-    def __init__(self, least: int, most: int, hours: float = HOURS) -> None:
+    def __init__(self, least: int, most: int, hours: float = HOURS, in_flight: int = AT_ONCE) -> None:
         self.now, self._hours, self._dice = 0.0, hours, random.Random(2)  # noqa: S311 - an experiment
         self._scaling, self._wanted = Scaling(least, most, TARGET, IDLE), least
         self._router, self._replicas, self._started = Router(), dict[str, _Replica](), 0
+        self._queue, self._came = Queue(self._router, "model"), dict[Turn, float]()
+        self._router.most, self._queue.most = in_flight, ANY
         self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._count = self._asked = self._peak = 0
-        self._waiting: list[float] = []
         self._waited, self._took, self._held = list[float](), list[float](), 0.0
         for _ in range(least):
             self._start(0.0)
@@ -123,14 +128,18 @@ class Replay:
 
     def _ask(self, came: float) -> None:
         self._asked += 1
-        self._give(came)
+        turn = Turn()
+        if seat := self._queue.ask(turn, self.now):
+            self._begin(seat, came)
+        else:
+            self._came[turn] = came
         self._next()
 
-    def _give(self, came: float) -> None:
-        seat = self._router.choose((), "", self.now)
-        if seat is None:
-            self._waiting.append(came)
-            return
+    def _serve(self) -> None:
+        for turn, seat in self._queue.served(self.now):
+            self._begin(seat, self._came.pop(turn))
+
+    def _begin(self, seat: Seat, came: float) -> None:
         replica = self._replicas[seat.replica]
         begins = max(self.now, replica.free[0])
         ends = begins + self._dice.expovariate(1 / ANSWER)
@@ -145,6 +154,7 @@ class Replay:
         self._router.ended(seat)
         if self._replicas[seat.replica].leaving and not seat.held:
             self._end(seat.replica)
+        self._serve()
 
     # --- replicas ------------------------------------------------------------------------------------------------
 
@@ -174,9 +184,7 @@ class Replay:
 
     def _ready(self, _: None) -> None:
         self._router.update(Route(one.name, "") for one in self._staying() if one.ready <= self.now)
-        waiting, self._waiting = self._waiting, []
-        for came in waiting:
-            self._give(came)
+        self._serve()
 
     def _leave(self, count: int) -> None:
         """Those leave that have the least to do, as in a block: first what is not ready yet."""
@@ -208,9 +216,13 @@ def row(name: str, day: Day) -> list[str]:
 
 
 def days(hours: float) -> Iterator[tuple[str, Day]]:
-    """Yield the day with replicas that grow and shrink, and with as many, half and a quarter of the most fixed."""
+    """Yield the day with replicas that grow and shrink, with and without a limit of what each has, and with fixed ones.
+
+    Of these there are the most, half of them, and so many as take as many GPU-hours.
+    """
     scaled = Replay(1, MOST, hours).run()
     yield f"1 to {MOST}", scaled
+    yield f"1 to {MOST}, all at once", Replay(1, MOST, hours, in_flight=ANY).run()
     same = max(1, round(scaled.gpu_hours / hours))
     for number in sorted({MOST, MOST // 2, same}, reverse=True):
         yield str(number), Replay(number, number, hours).run()

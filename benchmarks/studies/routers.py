@@ -2,10 +2,12 @@
 
 `python -m benchmarks routers --router PATH` puts both before stand-in engines of one kind, which keep the blocks of
 prompts that they read last. Clients ask again as soon as they have their answer. vllm-router is a wheel: install it in
-an environment of its own, and give the path of its command. Without it only our door is measured.
+an environment of its own, and give the path of its command. Without it only our door is measured: as it is, and with
+replicas that take turns.
 """
 
 import asyncio
+import itertools
 import os
 import random
 import shutil
@@ -13,6 +15,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +27,7 @@ from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.keys import Keys
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
+from rhapsody_parsl.door.routing import Router, Seat
 from rhapsody_parsl.door.server import Server
 from rhapsody_parsl.wire.door import DoorRoutes, ModelRoutes, Route
 from testing.ports import free_port
@@ -100,13 +104,32 @@ def router(path: str, policy: str) -> Front:
     return front
 
 
+class _InTurn:
+    """Replicas that take turns.
+
+    Args:
+        router: Theirs.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._seats = itertools.cycle(router)
+
+    def choose(self, prefix: Sequence[int], session: str, now: float) -> Seat | None:
+        """Return the next one."""
+        seat = next(self._seats)
+        seat.held += 1
+        return seat
+
+
 @asynccontextmanager
-async def door(urls: Sequence[str]) -> AsyncIterator[str]:
+async def door(urls: Sequence[str], in_turn: bool = False) -> AsyncIterator[str]:
     """Have our door before these engines."""
     models, counters = Models(), Counters()
     passage = Passage(models, counters, _PATIENCE, lambda: None)
     routes = [Route(f"r{number}", f"{url}/v1") for number, url in enumerate(urls)]
     models.update(DoorRoutes(1, [ModelRoutes(MODEL, KEY, routes)]))
+    for model in models if in_turn else ():
+        model.router.choose = _InTurn(model.router).choose  # type: ignore[method-assign]  # of this one alone
     runner = web.AppRunner(Server(models, passage, counters, Keys(KEY)).application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -156,7 +179,7 @@ async def _told(client: aiohttp.ClientSession, url: str) -> dict[str, int]:
 
 def fronts(path: str | None) -> dict[str, Front]:
     """Return what is compared, by name."""
-    found: dict[str, Front] = {"the front door": door}
+    found: dict[str, Front] = {"the front door": door, "the front door, in turn": partial(door, in_turn=True)}
     for policy in ("cache_aware", "power_of_two", "round_robin") if path else ():
         found[f"vllm-router, {policy}"] = router(path or "", policy)
     return found

@@ -8,9 +8,10 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
-from rhapsody_parsl.door.settings import NAME, DoorSettings
+from rhapsody_parsl.door.settings import NAME, PULSE, DoorSettings
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.context import Context
+from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
@@ -24,13 +25,18 @@ log = logging.getLogger(__name__)
 
 _SHORT = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+_MOST_SILENT, _MOST_SILENT_AT_FIRST = 10, 60
+"""Looks, one per pulse, at which a process that is at work was silent, or one that starts."""
+_GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL; one that is frozen hears only the second."""
 
 
 class Door:
     """The front door of a block; it opens with the first model, and stays at its address.
 
     It takes no core of the ledger's: it runs beside the tasks, as the pilot does. When its process dies it is started
-    again, always. Closing: (1) its process, (2) the hub, (3) the port.
+    again, always. When it gives no sign of life for ten seconds, it is killed first. Closing: (1) its process, (2) the
+    hub, (3) the port.
 
     Args:
         context: The block.
@@ -52,7 +58,7 @@ class Door:
         self._process: Backend | None = None
         self._peer = ""
         self._heard = self._closing = False
-        self._version = 0
+        self._version = self._silent = 0
         self._visits = DoorVisits(0, {}, {})
         self._keys = DoorKeys([])
 
@@ -148,15 +154,29 @@ class Door:
             [self._context.python, "-m", "rhapsody_parsl.door.process", path],
             self._context.logs / "door.log",
             files={path: self._settings().text()},
+            grace=_GRACE,
             sweep=(glob.escape(str(folder)),),
         )
+        watching = asyncio.create_task(self._watch(self._process), name="watch the front door")
         try:
             await self._process.start()
             return await self._process.wait()
         finally:
+            watching.cancel()
             self._peer, self._heard = "", False
             self._visits = DoorVisits(0, {}, {})
             self._tell_services()
+
+    async def _watch(self, process: Backend) -> None:
+        """Give the process up when it says nothing any more: its clients would wait for it without an end.
+
+        Looks are counted and not seconds: while this process itself is stopped, it hears nothing.
+        """
+        self._silent = 0
+        while self._silent < (_MOST_SILENT if self._heard else _MOST_SILENT_AT_FIRST):
+            await asyncio.sleep(PULSE)
+            self._silent += 1
+        process.give_up(f"its process showed no sign of life within {self._silent * PULSE:g} s")
 
     def _settings(self) -> DoorSettings:
         return DoorSettings(
@@ -173,6 +193,7 @@ class Door:
     def _receive(self, peer: str, message: FromBackend) -> None:
         if peer != self._peer:
             return
+        self._silent = 0
         match message:
             case Ready():
                 log.info("the front door is open: %s", self.address()["base_url"])
@@ -212,6 +233,17 @@ def _routes_of(service: Service) -> ModelRoutes:
         if replica.state == "ready" and not replica.leaving
     ]
     config = service.kind.config
-    given, arguments = getattr(config, "adapters", ""), getattr(config, "engine_args", {})
-    by_request = bool(arguments.get("enable_lora")) or (bool(given) and isinstance(given, str))
-    return ModelRoutes(service.name, service.secret, routes, str(service.refusal or ""), by_request)
+    if not isinstance(config, VLLMService):
+        raise TypeError(f"service '{service.name}' is no model")
+    by_request = bool(config.engine_args.get("enable_lora")) or (
+        bool(config.adapters) and isinstance(config.adapters, str)
+    )
+    return ModelRoutes(
+        service.name,
+        service.secret,
+        routes,
+        str(service.refusal or ""),
+        by_request,
+        config.requests_in_flight,
+        config.requests_waiting,
+    )

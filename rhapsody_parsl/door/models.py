@@ -1,11 +1,13 @@
 """The models of a block: by which names requests ask for them, and who answers. No I/O; the loop's events alone."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rhapsody_parsl.door.queue import Queue, Turn
 from rhapsody_parsl.door.refusal import Refusal
-from rhapsody_parsl.door.routing import Router
+from rhapsody_parsl.door.routing import Router, Seat
 from rhapsody_parsl.wire.door import DoorRoutes, ModelRoutes
 
 __all__ = ("Model", "Models")
@@ -20,22 +22,63 @@ class Model:
         service: The service's name, by which requests may always ask for it.
         secret: The key of its replicas.
         router: Its replicas.
+        queue: The requests that wait for one.
+        alone_since: Since when no replica has been there, on the monotonic clock; None while one is.
         listed: What they say of their models, by the names that they know; adapters, too.
         refusal: Why nobody need wait for a replica, or "".
         adapters: Whether its replicas load adapters that nobody has named before.
-        waiting: How many requests wait for one.
     """
 
     def __init__(self, service: str) -> None:
         self.service, self.secret, self.refusal, self.adapters = service, "", "", False
         self.router = Router()
+        self.queue = Queue(self.router, service)
+        self._seats: dict[Turn, asyncio.Future[Seat]] = {}
+        self.alone_since: float | None = time.monotonic()
         self.listed: dict[str, Any] = {}
-        self.waiting = 0
 
     def update(self, told: ModelRoutes) -> None:
         """The pilot told how it is."""
         self.secret, self.refusal, self.adapters = told.secret, told.refusal, told.adapters
+        now = time.monotonic()
+        self.alone_since = None if told.routes else self.alone_since or now
+        self.router.most, self.queue.most = told.in_flight, told.waiting
         self.router.update(told.routes)
+        for turn in self.queue.take_all() if told.refusal else ():
+            self._seats.pop(turn).set_exception(Refusal(503, told.refusal))
+        self.serve()
+
+    def ask(self, turn: Turn) -> "Seat | asyncio.Future[Seat]":
+        """Return the replica of a request, or the future that is done with it.
+
+        Args:
+            turn: The request's.
+
+        Raises:
+            Refusal: Too many wait; the future, too, when the model is stopped.
+        """
+        if seat := self.queue.ask(turn, time.monotonic()):
+            return seat
+        self._seats[turn] = future = asyncio.get_running_loop().create_future()
+        self.serve()
+        return future
+
+    def serve(self) -> None:
+        """Give replicas that have room to those who wait."""
+        for turn, seat in self.queue.served(time.monotonic()):
+            self._seats.pop(turn).set_result(seat)
+
+    def give_up(self, turn: Turn, future: "asyncio.Future[Seat]") -> None:
+        """A request waits no more; it may have a replica all the same, since a moment."""
+        self.queue.leave(turn)
+        self._seats.pop(turn, None)
+        if future.done() and not future.exception():
+            self.ended(future.result())
+
+    def ended(self, seat: Seat) -> None:
+        """A replica has a request less, and room for the next."""
+        self.router.ended(seat)
+        self.serve()
 
     def known_as(self, name: str) -> str:
         """Return what its replicas call what a request asks for: they may not know the service's name."""
@@ -116,7 +159,7 @@ class Models:
 
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait for a replica, by service, where some do."""
-        return {model.service: model.waiting for model in self._models.values() if model.waiting}
+        return {model.service: len(model.queue) for model in self._models.values() if model.queue}
 
     def _names(self) -> str:
         names: Sequence[str] = [entry["id"] for entry in self.catalogue()]

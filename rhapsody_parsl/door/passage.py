@@ -14,21 +14,23 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.models import Model, Models
-from rhapsody_parsl.door.prefixes import prefix_of
 from rhapsody_parsl.door.refusal import Refusal, error_event
 from rhapsody_parsl.door.routing import Seat
 
-__all__ = ("SESSION_HEADER", "Passage")
+__all__ = ("Passage",)
 
-SESSION_HEADER = "X-Session-Id"
-_PASSED_ON = ("Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate")
 _PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
 _MOST_DEATHS = 3
 """Replicas that may die under a request, until it counts as the one that kills them."""
 _AWAY = 1.0
 """Seconds for which a replica that did not answer is left alone; the pilot learns more of it by then."""
+_MOMENT = 0.01
+"""Seconds; a timer may come that much early."""
+_LOOK_AGAIN = 1.0
+"""Seconds, at least, between two looks of a request that waits for a busy replica whether that is still there."""
 _LAST_BREATH = 1.5
 """Seconds within which a replica is found dead that answers with an error of its own."""
 _LARGEST_WHOLE = 8 << 20
@@ -44,35 +46,6 @@ class _Unreached(Exception):  # noqa: N818 - named for what happened
 
 class _Died(Exception):  # noqa: N818 - as above
     """A replica went with the request before it sent anything back."""
-
-
-class _Call:
-    """A request.
-
-    Attributes:
-        path: Where it goes.
-        body: What it asks, in its client's bytes.
-        asked: The same, read.
-        model: Whom it asks.
-        prefix: How its prompt begins.
-        session: To which it belongs, "" for none.
-        headers: Of it, which are passed on.
-        deadline: Until when it waits for a replica.
-    """
-
-    def __init__(
-        self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, deadline: float
-    ) -> None:
-        self.path, self.body, self.asked, self.model = request.path, body, asked, model
-        self.prefix, self.session = prefix_of(asked), request.headers.get(SESSION_HEADER, "")
-        self.headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        self.deadline = deadline
-
-    def body_for(self, model: Model) -> bytes:
-        """Return the body with the name by which the replicas know their model."""
-        name = self.asked.get("model")
-        known_as = model.known_as(name) if name is not None else None
-        return self.body if known_as == name else msgspec.json.encode({**self.asked, "model": known_as})
 
 
 class _Begun(NamedTuple):
@@ -134,7 +107,7 @@ class Passage:
         self._counters.ended(name, response.status)
         return response
 
-    async def _read(self, request: web.Request) -> _Call:
+    async def _read(self, request: web.Request) -> Call:
         body = await request.read()
         try:
             asked = msgspec.json.decode(body, type=dict[str, Any])
@@ -148,21 +121,34 @@ class Passage:
             raise self._models.unknown(str(asked["model"])[:200])
         if model.refusal:
             raise Refusal(503, model.refusal)
-        return _Call(request, body=body, asked=asked, model=model, deadline=time.monotonic() + self._wait)
+        return Call(request, body=body, asked=asked, model=model, now=time.monotonic())
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _asked(self, call: _Call) -> AsyncIterator[_Begun]:
+    async def _asked(self, call: Call) -> AsyncIterator[_Begun]:
         """Ask until something comes back; leaving ends what the replica still does for it."""
-        seat, begun = await self._ask_until_begun(call)
+        seat, begun = await self._ask_in_time(call)
         try:
             yield begun
         finally:
             _leave(begun.upstream)
             self._end(call, seat)
 
-    async def _ask_until_begun(self, call: _Call) -> tuple[Seat, _Begun]:
+    async def _ask_in_time(self, call: Call) -> tuple[Seat, _Begun]:
+        """Ask until something comes back, for as long as the client wants.
+
+        Raises:
+            Refusal: None answers in time.
+        """
+        try:
+            async with asyncio.timeout(call.timeout):
+                return await self._ask_until_begun(call)
+        except TimeoutError:
+            text = f"The answer did not begin within {TIMEOUT_HEADER}: {call.timeout:g} s"
+            raise Refusal(504, text, "timeout") from None
+
+    async def _ask_until_begun(self, call: Call) -> tuple[Seat, _Begun]:
         """Ask one replica after the other until something comes back.
 
         Raises:
@@ -174,55 +160,74 @@ class Passage:
             try:
                 return seat, await self._ask(call, seat)
             except BaseException as problem:
+                retried = isinstance(problem, _Unreached | _Died)
+                if retried:
+                    self._leave_alone(call.model, seat)
                 self._end(call, seat)
-                if not isinstance(problem, _Unreached | _Died):
+                if not retried:
                     raise
-                seat.away_until = time.monotonic() + _AWAY
                 deaths += isinstance(problem, _Died)
                 if deaths == _MOST_DEATHS:
                     text = f"{deaths} replicas of '{call.model.service}' died under this request: {problem}"
                     raise Refusal(500, text, "replica_died") from None
                 self._counters.retried(call.model.service)
 
-    def _end(self, call: _Call, seat: Seat) -> None:
+    def _leave_alone(self, model: Model, seat: Seat) -> None:
+        """A replica did not answer: it is asked nothing for a while."""
+        seat.away_until = time.monotonic() + _AWAY
+        asyncio.get_running_loop().call_later(_AWAY + _MOMENT, model.serve)
+
+    def _end(self, call: Call, seat: Seat) -> None:
         """A replica has a request less."""
-        call.model.router.ended(seat)
+        call.model.ended(seat)
         self._changed()
 
-    async def _choose(self, call: _Call) -> Seat:
-        """Return a replica, when there is one; it counts as asked.
+    async def _choose(self, call: Call) -> Seat:
+        """Return a replica, when one has room; it counts as asked.
 
         Raises:
-            Refusal: None came in time.
+            Refusal: None came in time, or too many wait.
         """
         model = call.model
-        while True:
-            now = time.monotonic()
-            if seat := model.router.choose(call.prefix, call.session, now):
-                self._changed()
-                return seat
-            if model.refusal:
-                raise Refusal(503, model.refusal)
-            if now >= call.deadline:
-                limit = f"openai_wait={self._wait:g} s"
-                raise Refusal(503, f"No replica of model '{model.service}' is ready, and none came within {limit}")
-            until = min(call.deadline, model.router.wait_until(now) or call.deadline)
-            model.waiting += 1
+        found = model.ask(call.turn)
+        self._changed()
+        if isinstance(found, Seat):
+            return found
+        try:
+            while not found.done():
+                await asyncio.wait({found}, timeout=self._patience(call))
+            return found.result()
+        except BaseException:
+            model.give_up(call.turn, found)
+            raise
+        finally:
             self._changed()
-            try:
-                await self._models.change(until - now)
-            finally:
-                model.waiting -= 1
-                self._changed()
 
-    async def _ask(self, call: _Call, seat: Seat) -> _Begun:
+    def _patience(self, call: Call) -> float:
+        """Return the seconds for which a request waits until it looks again.
+
+        It waits any time for a replica that is busy, but not for one that is not there.
+
+        Raises:
+            Refusal: None has been there for too long.
+        """
+        model, now = call.model, time.monotonic()
+        if model.router.reachable(now):
+            return max(self._wait, _LOOK_AGAIN)
+        left = max(call.came, model.alone_since or call.came) + self._wait - now
+        if left <= 0:
+            limit = f"openai_wait={self._wait:g} s"
+            raise Refusal(503, f"No replica of model '{model.service}' is ready, and none came within {limit}")
+        return left
+
+    async def _ask(self, call: Call, seat: Seat) -> _Begun:
         """Return the answer of a replica and its first bytes; all of them, where it says how many there are."""
         if not call.model.listed:
             await self._learn_of(call.model, seat)
         url = seat.url.removesuffix("/v1") + call.path
         headers = {**call.headers, **_key_of(call.model)}
         try:
-            upstream = await self._session.post(url, data=call.body_for(call.model), headers=headers)
+            upstream = await self._session.post(url, data=call.body, headers=headers)
         except aiohttp.ClientConnectorError as problem:
             raise _Unreached from problem
         except (aiohttp.ClientError, OSError) as problem:

@@ -11,7 +11,8 @@ from rhapsody_parsl.door.keys import Keys
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.server import Server
-from rhapsody_parsl.door.settings import DoorSettings
+from rhapsody_parsl.door.settings import PULSE, DoorSettings
+from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.services.conversation import Conversation, bind
 from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits
 from rhapsody_parsl.wire.messages import ServiceFacts, ToBackend
@@ -21,6 +22,8 @@ __all__ = ("main",)
 _TELL_AFTER = 0.05
 """Seconds in which changes of what replicas have are gathered."""
 _BACKLOG = 1024
+_FILES = 65_536
+"""A request that is passed on takes two, one that waits takes one."""
 _KEEP_ALIVE = 3600.0
 """Seconds; whoever keeps a connection longer loses no race with our closing it."""
 
@@ -47,8 +50,15 @@ class _Process:
         await runner.setup()
         listener = bind(settings.host, settings.port)
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        self._beating = asyncio.create_task(self._beat())
         port = listener.getsockname()[1]
         await self._conversation.serve(ServiceFacts(f"http://{settings.public_host}:{port}/v1", "", port), self._hear)
+
+    async def _beat(self) -> None:
+        """Show the pilot that this process is at work; one that is frozen shows nothing."""
+        while True:
+            await asyncio.sleep(PULSE)
+            self._tell()
 
     def _hear(self, message: ToBackend) -> None:
         if isinstance(message, DoorKeys):
@@ -81,6 +91,7 @@ async def _run(settings: DoorSettings) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve until told to leave or the pilot is gone."""
+    limits.allow(_FILES)
     asyncio.run(_run(DoorSettings.read(Path(arguments[0]))))
 
 

@@ -14,6 +14,7 @@ _TYPES = {
     429: "requests",
     502: "server_error",
     503: "service_unavailable",
+    504: "timeout",
 }
 
 

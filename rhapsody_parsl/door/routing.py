@@ -2,9 +2,11 @@
 
 The one with the least to do, but for two wishes. A session stays with its replica. And a prompt goes to a replica that
 has read its beginning before, for that part of the work is in its cache. To wait there must not cost more than it
-saves: a replica that has `AFFINITY` requests more than the least, and more than twice as many, is passed over.
+saves: a replica that has `AFFINITY` requests more than the least, and more than twice as many, is passed over. One that
+has as many as it takes is not asked at all.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
@@ -40,10 +42,13 @@ class Router:
 
     Args:
         affinity: See `AFFINITY`; negative for none.
+
+    Attributes:
+        most: Requests that each takes at once.
     """
 
     def __init__(self, affinity: int = AFFINITY) -> None:
-        self._affinity = affinity
+        self._affinity, self.most = affinity, sys.maxsize
         self._seats: dict[str, Seat] = {}
         self._leaving: set[Seat] = set()
         self._readers: OrderedDict[int, set[str]] = OrderedDict()
@@ -72,16 +77,20 @@ class Router:
         """Return a replica that takes requests, whatever it has to do."""
         return next(iter(self._seats.values()), None)
 
-    def choose(self, prefix: Sequence[int], session: str, now: float, without: Collection[str] = ()) -> Seat | None:
+    def reachable(self, now: float) -> bool:
+        """Whether a replica is there and answers, though it may have as much to do as it takes."""
+        return any(seat.away_until <= now for seat in self._seats.values())
+
+    def choose(self, prefix: Sequence[int], session: str, now: float) -> Seat | None:
         """Return the replica for a request, None when none takes any; it counts as asked.
 
         Args:
             prefix: Of its prompt, see `prefixes`.
             session: Requests of one session go to one replica; "" is none.
             now: The time.
-            without: Replicas that are not to be asked.
         """
-        there = {name: seat for name, seat in self._seats.items() if seat.away_until <= now and name not in without}
+        seats, most = self._seats.items(), self.most
+        there = {name: seat for name, seat in seats if seat.away_until <= now and seat.held < most}
         if not there:
             return None
         seat = there.get(self._sessions.get(session, "")) if session else None
@@ -89,10 +98,6 @@ class Router:
         seat.held += 1
         self._note(seat.replica, prefix, session)
         return seat
-
-    def wait_until(self, now: float) -> float | None:
-        """Return when a replica is asked again that did not answer, None when nobody is waited for."""
-        return min((seat.away_until for seat in self._seats.values() if seat.away_until > now), default=None)
 
     def _best(self, there: dict[str, Seat], prefix: Sequence[int]) -> Seat:
         least = min(there.values(), key=_held)

@@ -8,15 +8,13 @@ from collections.abc import Callable
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.wire.door import DoorKey, DoorKeys, Tunnelled, TunnelOpen
-from rhapsody_parsl.wire.pipe import Pipe
+from rhapsody_parsl.wire.pipe import HANG_UP_AFTER, Pipe
 from rhapsody_parsl.wire.streams import Streams
 
 __all__ = ("HOST", "FrontDoor")
 
 HOST = "127.0.0.1"
 _BACKLOG = 1024
-_HANG_UP_AFTER = 5.0
-"""Seconds that a client has to read why it is refused."""
 
 
 class FrontDoor:
@@ -146,7 +144,7 @@ class FrontDoor:
     def _refuse(self, visitor: "_Visitor") -> None:
         del self._waiting[visitor]
         visitor.refuse(f"No block is there, and none came within openai_wait={self._wait:g} s")
-        self._loop.call_later(_HANG_UP_AFTER, visitor.hang_up)
+        self._loop.call_later(HANG_UP_AFTER, visitor.hang_up)
 
 
 class _Visitor(Pipe):

@@ -15,6 +15,7 @@ from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.replicas import Replicas
 from rhapsody_parsl.services.restarts import Death, Unexplained
+from rhapsody_parsl.wire.engine_messages import Pulse
 from rhapsody_parsl.wire.messages import FromBackend
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import SHOWN_FIRST, ServiceState
@@ -214,6 +215,8 @@ class Service:
             TypeError: Nobody gave it any.
         """
         if self.listener is None:
+            if isinstance(message, Pulse):
+                return
             raise TypeError(f"a replica of service '{self.name}' does not say {type(message).__name__}")
         self.listener.heard(replica, message)
 

@@ -111,6 +111,8 @@ class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
         routes: The replicas that take requests.
         refusal: Why nobody need wait for a replica, "" while one may come.
         adapters: Whether its replicas load adapters that nobody has named before.
+        in_flight: Requests that each replica gets at once.
+        waiting: Requests that may wait for one.
     """
 
     service: str
@@ -118,6 +120,8 @@ class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
     routes: list[Route]
     refusal: str = ""
     adapters: bool = False
+    in_flight: int = 256
+    waiting: int = 10_000
 
 
 class DoorRoutes(Tagged, frozen=True):

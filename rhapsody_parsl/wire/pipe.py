@@ -7,10 +7,12 @@ import msgspec
 
 from rhapsody_parsl.wire.streams import Streams
 
-__all__ = ("Pipe", "unavailable")
+__all__ = ("HANG_UP_AFTER", "Pipe", "unavailable")
 
-_RETRY_AFTER = 5
-"""Seconds."""
+_RETRY_AFTER, _RETRY_SOON = 5, 1
+"""Seconds: while nobody is there, and when a door was lost that is back in a moment."""
+HANG_UP_AFTER = 5.0
+"""Seconds that a client has to read why it is refused."""
 
 
 class Pipe(asyncio.Protocol):
@@ -28,7 +30,7 @@ class Pipe(asyncio.Protocol):
         self._visitor, self._streams, self._number = visitor, Streams(lambda _: None), 0
         self._transport: asyncio.Transport | None = None
         self._early: list[bytes] = []
-        self._full = self._held = self.lost = False
+        self._full = self._held = self._unanswered = self.lost = False
         self._untaken = 0
 
     def join(self, streams: Streams, number: int) -> None:
@@ -51,12 +53,17 @@ class Pipe(asyncio.Protocol):
         if self._held and self._transport:
             self._transport.pause_reading()
 
-    def refuse(self, why: str) -> None:
-        """Answer the client that nobody can answer, and hang up."""
+    def refuse(self, why: str, retry_after: int = _RETRY_AFTER) -> None:
+        """Answer the client that nobody can answer, and hang up.
+
+        Args:
+            why: For people.
+            retry_after: Seconds until it is to ask again.
+        """
         self._held = False
         if self._transport and not self.lost:
             self._transport.resume_reading()  # or what it has sent makes the kernel reset the connection
-            self._transport.write(unavailable(why))
+            self._transport.write(unavailable(why, retry_after))
             if self._transport.can_write_eof():
                 self._transport.write_eof()
 
@@ -78,6 +85,7 @@ class Pipe(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """It said something."""
+        self._unanswered = True
         if not self._streams.write(self._number, data) and self._transport:
             self._transport.pause_reading()
 
@@ -103,6 +111,7 @@ class Pipe(asyncio.Protocol):
 
     def deliver(self, data: bytes) -> None:
         """The other end said something."""
+        self._unanswered = False
         if self._transport is None:
             self._early.append(data)
             return
@@ -118,20 +127,28 @@ class Pipe(asyncio.Protocol):
             self._transport.resume_reading()
 
     def ended(self) -> None:
-        """The other end has gone: a client still gets what was said to it."""
-        if self._transport and self._visitor:
+        """The other end has gone: a client still gets what was said to it, or is told to ask again."""
+        if self._transport and self._visitor and self._unanswered:
+            self.refuse("The block's front door was lost with this request. Ask again", _RETRY_SOON)
+            asyncio.get_running_loop().call_later(HANG_UP_AFTER, self.hang_up)
+        elif self._transport and self._visitor:
             self._transport.close()
         elif self._transport:
             self._transport.abort()
         self.lost = True
 
 
-def unavailable(why: str) -> bytes:
-    """Return the whole HTTP answer where no door is to give one."""
+def unavailable(why: str, retry_after: int = _RETRY_AFTER) -> bytes:
+    """Return the whole HTTP answer where no door is to give one.
+
+    Args:
+        why: For people.
+        retry_after: Seconds until the client is to ask again.
+    """
     kind = "service_unavailable"
     body = msgspec.json.encode({"error": {"message": why, "type": kind, "param": None, "code": kind}})
     head = (
         f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Retry-After: {_RETRY_AFTER}\r\nConnection: close\r\n\r\n"
+        f"Retry-After: {retry_after}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -8,7 +8,7 @@ import random
 import shlex
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import parsl
@@ -142,6 +142,19 @@ def test_an_engine_that_is_frozen_is_replaced_and_others_answer(
     stopped.suspend()
     assert told in until(lambda: state(executor, "frozen")["detail"])
     assert {text: future.result(60) for text, future in futures.items()} == {text: text[::-1] for text in futures}
+    until(lambda: state(executor, "frozen")["ready"] == 2)
+    assert not server.is_running()
+
+
+def test_an_engine_that_is_frozen_under_requests_of_the_front_door_alone_is_replaced(
+    executor: RhapsodyExecutor,
+) -> None:
+    until(lambda: state(executor, "frozen")["ready"] == 2)
+    server = servers("frozen")[0]
+    with executor.openai_client(timeout=60, max_retries=0) as client, ThreadPoolExecutor(8) as pool:
+        server.suspend()
+        answers = [pool.submit(client.completions.create, model="frozen", prompt="abc") for _ in range(8)]
+        assert [answer.result(60).choices[0].text for answer in answers] == ["cba"] * 8
     until(lambda: state(executor, "frozen")["ready"] == 2)
     assert not server.is_running()
 

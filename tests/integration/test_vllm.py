@@ -22,6 +22,7 @@ from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
 from testing.waiting import until
 from tests.integration.adapters_of_a_model import TestAdapters  # noqa: F401 - its tests are of this block
 from tests.integration.asking import asked, problem, running
+from tests.integration.langchained import test_langchain_asks_streams_and_embeds  # noqa: F401 - it runs here
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 

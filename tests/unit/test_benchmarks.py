@@ -268,6 +268,8 @@ def test_a_day_of_requests_drops_none_and_holds_fewer_gpus_than_the_most() -> No
     assert grown.gpu_hours < 0.9 * fixed.gpu_hours
     assert 1 < grown.peak <= 70
     assert max(fixed.waited) == 0 < max(grown.waited)
+    at_once = day.Replay(1, 64, hours=0.5, in_flight=day.ANY).run()
+    assert max(grown.waited) < day.START < max(at_once.waited) / 2, "a replica that comes later takes what waits"
 
 
 def test_a_replica_that_would_leave_with_requests_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,17 +69,20 @@ class _RelayedServer:
         )
 
     async def _watch_progress(self) -> None:
-        """Find the server dead when it hangs: its process lives, and it neither answers nor counts tokens."""
+        """Find the server dead when it hangs: its process lives, and it neither answers nor counts tokens.
+
+        Requests of others, as of the front door, count as ours do.
+        """
         relay, limit = self._relay, self._settings.service.stall_timeout
         progress, period, last = Progress(limit, time.monotonic()), min(_PROGRESS_EVERY, limit / 4), (0, "")
-        while not progress.stalled(relay.under_way > 0, time.monotonic()):
+        busy = False
+        while not progress.stalled(busy, time.monotonic()):
             await asyncio.sleep(period)  # what hangs tells nobody
-            sign = await relay.sign(period) if relay.under_way else ""
+            sign, busy = await relay.sign(period)
             if relay.answered != last[0] or sign not in ("", last[1]):
                 progress.step(time.monotonic())
                 last = relay.answered, sign
-        what = f"with {relay.under_way} requests in flight"
-        self._conversation.lost(f"its server did nothing within stall_timeout={limit:g} s, {what}")
+        self._conversation.lost(f"its server did nothing within stall_timeout={limit:g} s")
 
 
 async def _run(settings: EngineSettings) -> None:

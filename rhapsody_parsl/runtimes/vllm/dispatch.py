@@ -1,11 +1,10 @@
 """Which request goes to which replica, and beside which others: events in, assignments out, no I/O.
 
-A replica takes whatever waits, up to a limit, the one with the least to do first. Requests that an engine died under
-(`suspects`) are asked again by a replica that holds nothing else; meanwhile the others go on. Where there is only one
-replica, groups of suspects and whatever else waits take turns.
+A replica takes what waits, the most urgent first, up to a limit; the one with the least to do is first. Requests that
+an engine died under (`suspects`) are asked again by a replica that holds nothing else; meanwhile the others go on.
+Where there is only one replica, groups of suspects and whatever else waits take turns.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -14,6 +13,7 @@ import msgspec
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects
+from rhapsody_parsl.services.waiting import Waiting
 
 __all__ = ("Assignment", "Dispatch", "SeatState")
 
@@ -37,7 +37,7 @@ class _Seat:
 
     Attributes:
         state: Its state.
-        inflight: What it holds.
+        inflight: What it holds, with priorities.
         fresh: Whether its engine has answered nothing yet but suspects that want a fresh one.
         kept: Whether it takes nothing but suspects.
         trial: Whether what it holds are suspects.
@@ -46,7 +46,7 @@ class _Seat:
 
     def __init__(self) -> None:
         self.state: SeatState = "away"
-        self.inflight: dict[int, None] = {}
+        self.inflight: dict[int, float] = {}
         self.fresh = self.kept = self.trial = False
         self.since: float | None = None
 
@@ -61,16 +61,22 @@ class Dispatch:
 
     def __init__(self, limit: int, window: float) -> None:
         self._limit = limit
-        self._waiting: OrderedDict[int, None] = OrderedDict()
+        self._waiting: Waiting[int] = Waiting()
         self._seats: dict[str, _Seat] = {}
         self._suspects = Suspects(window)
         self._turn = False
 
     # --- events --------------------------------------------------------------------------------------------------
 
-    def put(self, tasks: Iterable[int]) -> None:
-        """Requests came."""
-        self._waiting.update(dict.fromkeys(tasks))
+    def put(self, tasks: Iterable[int], priority: float = 0.0) -> None:
+        """Requests came, or come back; who came first has the lower number.
+
+        Args:
+            tasks: Their numbers.
+            priority: Of all of them; lower is asked first.
+        """
+        for task in tasks:
+            self._waiting.put(task, priority, task)
 
     def set_state(self, replica: str, state: SeatState) -> None:
         """A replica has this state now; one that held requests has `died` before."""
@@ -86,7 +92,7 @@ class Dispatch:
 
     def leave(self, task: int) -> str:
         """A request is not wanted any more; return the replica that holds it, "" for none."""
-        self._waiting.pop(task, None)
+        self._waiting.remove(task)
         self._suspects.leave(task)
         for name, seat in self._seats.items():
             if task in seat.inflight:
@@ -130,7 +136,8 @@ class Dispatch:
         if seat.trial and seat.inflight:
             self._suspects.put_back(list(seat.inflight))
         else:
-            self._waiting = OrderedDict.fromkeys([*seat.inflight, *self._waiting])
+            for task, priority in seat.inflight.items():
+                self._waiting.put(task, priority, task)
 
     def verdicts(self, now: float) -> list[tuple[int, list[Death]]]:
         """Return the requests that are found to kill engines, with the deaths of each.
@@ -228,7 +235,7 @@ class Dispatch:
 
     def _try(self, name: str, group: list[int]) -> Assignment:
         seat = self._seats[name]
-        seat.inflight, seat.kept, seat.trial = dict.fromkeys(group), True, True
+        seat.inflight, seat.kept, seat.trial = dict.fromkeys(group, 0.0), True, True
         return Assignment(name, group, apart=True)
 
     def _serve(self) -> list[Assignment]:
@@ -239,9 +246,9 @@ class Dispatch:
             chosen = choose([len(self._seats[name].inflight) for name in names], self._limit)
             if chosen is None:
                 break
-            task, _ = self._waiting.popitem(last=False)
+            task, priority = self._waiting.take()
             seat = self._seats[names[chosen]]
-            seat.inflight[task] = None
+            seat.inflight[task] = priority
             seat.fresh = self._turn = False
             given.setdefault(names[chosen], []).append(task)
         return [Assignment(name, tasks) for name, tasks in given.items()]

@@ -25,6 +25,7 @@ _LAST_BREATH = 2.0
 _LOOK_EVERY, _LOOKS = 0.2, 5
 _HEALTH_WITHIN = aiohttp.ClientTimeout(total=5.0)
 _TOKENS = re.compile(r"^vllm:\w*tokens_\w*\{.*\} \S+$", re.MULTILINE)
+_REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{.*\} (\S+)$", re.MULTILINE)
 _PATHS = {"messages": "chat/completions", "input": "embeddings", "queries": "score"}
 _FIRST: tuple[dict[str, Any], ...] = (
     {"prompt": "Hello", "max_tokens": 1},
@@ -290,10 +291,11 @@ class Relay:
             self._on_death("stopped answering")
         await asyncio.get_running_loop().create_future()
 
-    async def sign(self, within: float) -> str:
-        """Return what is another text each time while the server works, "" when it answers nothing.
+    async def sign(self, within: float) -> tuple[str, bool]:
+        """Return what is another text each time while the server works, and whether it has something to do.
 
-        vLLM counts its tokens; of others it is enough that they answer.
+        vLLM counts its tokens and its requests, whoever made them. Of others it is enough that they answer. The text is
+        "" when it answers nothing.
 
         Args:
             within: Seconds until it is to answer.
@@ -301,12 +303,13 @@ class Relay:
         url, timeout = f"{self.base_url.removesuffix('/v1')}/metrics", aiohttp.ClientTimeout(total=within)
         try:
             async with self._session.get(url, timeout=timeout) as response:
-                counted = _TOKENS.findall(await response.text()) if response.status == 200 else []  # noqa: PLR2004 - HTTP's "OK"
+                text = await response.text() if response.status == 200 else ""  # noqa: PLR2004 - HTTP's "OK"
         except (aiohttp.ClientError, OSError, UnicodeDecodeError):
-            return ""
-        if counted:
-            return " ".join(counted)
-        return str(time.monotonic()) if await self._state() == "well" else ""
+            return "", True
+        if counted := _TOKENS.findall(text):
+            return " ".join(counted), self.under_way > 0 or any(map(float, _REQUESTS.findall(text)))
+        well = await self._state() == "well"
+        return (str(time.monotonic()), self.under_way > 0) if well else ("", True)
 
     async def _state(self) -> str:
         """Ask the server how it is: `well` (also one that only refuses the question), `ill` or `gone`."""

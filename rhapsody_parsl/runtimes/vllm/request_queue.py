@@ -69,7 +69,7 @@ class RequestQueue:
                 continue
             self._requests[request.task] = request
             if admitted:
-                self._dispatch.put([request.task])
+                self._dispatch.put([request.task], request.policy.priority)
         self.dispatch()
 
     def drop(self, request: Request) -> None:
@@ -110,7 +110,8 @@ class RequestQueue:
     def _release(self, request: Request) -> None:
         """A request is over: what waited for it is asked."""
         if copies := self._copies.over(request):
-            self._dispatch.put(copy.task for copy in copies)
+            for copy in copies:
+                self._dispatch.put([copy.task], copy.policy.priority)
 
     # --- what the service asks -----------------------------------------------------------------------------------
 
@@ -119,9 +120,11 @@ class RequestQueue:
         return len(self._dispatch.held(replica.name))
 
     def look(self, now: float) -> None:
-        """Give up replicas whose head has said nothing for too long, while it held requests."""
+        """Give up replicas whose head has said nothing for too long, while it held requests of apps or of the door."""
         for replica in self._service.replicas:
             held = self.held(replica)
+            if replica.state == "ready":
+                held += self._service.front.held(replica.peer)
             progress = self._progress.setdefault(replica.name, Progress(self._silence, now))
             if progress.stalled(held > 0, now):
                 limit = f"stall_timeout={self._silence:g} s"
@@ -155,9 +158,11 @@ class RequestQueue:
         Raises:
             TypeError: It says what no head does.
         """
-        replica.worked_at = time.monotonic()
+        now = time.monotonic()
         if progress := self._progress.get(replica.name):
-            progress.step(replica.worked_at)
+            progress.step(now)
+        if not isinstance(message, Pulse):
+            replica.worked_at = now
         match message:
             case Pulse():
                 pass

@@ -66,7 +66,7 @@ class RequestServer:
     Args:
         conversation: With the pilot.
         answerer: Has given one real token.
-        silence: Seconds of silence, with requests, after which the pilot gives us up.
+        silence: Seconds of silence, while it has requests of anybody's, after which the pilot gives us up.
     """
 
     def __init__(self, conversation: Conversation, answerer: Answerer, silence: float) -> None:
@@ -93,8 +93,7 @@ class RequestServer:
         """Show the pilot that this process is at work; one that is frozen shows nothing."""
         while True:
             await asyncio.sleep(min(_BEAT_EVERY, self._silence / 4))
-            if self._tasks:
-                self._conversation.spoke.send(Pulse())
+            self._conversation.spoke.send(Pulse())
 
     def _receive(self, message: ToBackend) -> None:
         match message:

@@ -30,6 +30,7 @@ class Door:
         self.engines: dict[str, Engine] = {}
         self.urls: dict[str, str] = {}
         self.version = 0
+        self.in_flight, self.waiting = 256, 10_000
         self.url = ""
         self._closing: list[Callable[[], Awaitable[Any]]] = [self.client.close, self.passage.close]
 
@@ -78,7 +79,8 @@ class Door:
         """Have these replicas be the model's."""
         self.version += 1
         routes = [Route(replica, self.urls[replica]) for replica in replicas]
-        self.models.update(DoorRoutes(self.version, [ModelRoutes("m", "secret", routes, refusal), *others]))
+        told = ModelRoutes("m", "secret", routes, refusal, in_flight=self.in_flight, waiting=self.waiting)
+        self.models.update(DoorRoutes(self.version, [told, *others]))
 
     async def ask(
         self, path: str = "/v1/completions", headers: dict[str, str] | None = None, **changes: Any

@@ -1,9 +1,11 @@
 """What the pilot knows of the door's requests; no process is started, the test says what one would say."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from rhapsody_parsl.door.keeper import Door
 from rhapsody_parsl.in_block.context import Node
@@ -21,17 +23,21 @@ NODE = Node(name="n0", host="here", cores=(0, 1), real_cores=(0, 1))
 
 
 class Kept:
-    """A door whose process is the test.
+    """A door whose process is the test, or a real one.
+
+    Args:
+        folder: Of the block.
+        monkeypatch: None for a real process.
 
     Attributes:
         told: What the process was told.
         idle: How often the pilot was told that nothing is left.
     """
 
-    def __init__(self, folder: Path, monkeypatch: Any) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch | None) -> None:
         self.told: list[DoorRoutes] = []
         self.idle = 0
-        context = make_context(folder, self, NODE, python="python", environment={})
+        context = make_context(folder, self, NODE, environment={})
         configs: list[ServiceConfig] = [VLLMService("m", "x", cores=0, replicas=2), CommandService("web", "x", cores=0)]
 
         def make(config: ServiceConfig) -> Kind:
@@ -40,7 +46,8 @@ class Kept:
         self.block = Services(make, configs, context, FakeLeases())
         self.door = Door(context, self.block, key="key", wait=1.0, on_idle=self._idle)
         self.block.stand_behind(self.door)
-        monkeypatch.setattr(self.door, "_live", self._never)
+        if monkeypatch:
+            monkeypatch.setattr(self.door, "_live", self._never)
         self.service, self.web = self.block
         self.service._started = self.block._started = True  # without a process of a replica's
 
@@ -81,12 +88,13 @@ class Kept:
         self.door._receive("door/1", DoorVisits(self.told[-1].version, named, {}))
 
 
-def within(folder: Path, monkeypatch: Any, test: Callable[[Kept], None]) -> None:
+def within(folder: Path, monkeypatch: Any, test: Callable[[Kept], Coroutine[Any, Any, None] | None]) -> None:
     async def run() -> None:
         kept = Kept(folder, monkeypatch)
         kept.block._changed()
         try:
-            test(kept)
+            if waits := test(kept):
+                await waits
         finally:
             await kept.door.stop()
 

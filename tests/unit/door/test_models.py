@@ -3,7 +3,9 @@ import asyncio
 import pytest
 
 from rhapsody_parsl.door.models import Models
+from rhapsody_parsl.door.queue import Turn
 from rhapsody_parsl.door.refusal import Refusal
+from rhapsody_parsl.door.routing import Seat
 from rhapsody_parsl.wire.door import DoorRoutes, ModelRoutes, Route
 
 
@@ -59,11 +61,32 @@ def test_an_update_keeps_what_is_known_and_wakes_who_waits() -> None:
 
 
 def test_what_is_held_and_waited_for_is_told_where_there_is_some() -> None:
-    made = models("a", "b")
+    made = models("a")
+    made.update(DoorRoutes(1, [ModelRoutes("a", "key", [Route("a-0/1", "u")]), ModelRoutes("b", "key", [])]))
     a, b = made
     assert made.held() == made.waiting() == {}
-    a.router.choose((), "", 0.0)
-    b.waiting = 2
+
+    for model in (a, b, b):
+        model.queue.ask(Turn(), 0.0)
     assert (made.held(), made.waiting()) == ({"a-0/1": 1}, {"b": 2})
     made.update(DoorRoutes(2, [ModelRoutes("a", "key", []), ModelRoutes("b", "key", [])]))
     assert made.held() == {"a-0/1": 1}, "it leaves, and has still something to do"
+
+
+def test_a_replica_that_is_given_to_who_has_just_left_goes_to_the_next() -> None:
+    async def run() -> None:
+        made = Models()
+        made.update(DoorRoutes(1, [ModelRoutes("a", "key", [Route("a-0/1", "u")], in_flight=1)]))
+        (model,) = made
+        seat, leaves, stays = model.ask(Turn()), Turn(), Turn()
+        assert isinstance(seat, Seat)
+        leaving, staying = model.ask(leaves), model.ask(stays)
+        assert not isinstance(leaving, Seat)
+        assert not isinstance(staying, Seat)
+        model.ended(seat)
+        assert leaving.done()
+        model.give_up(leaves, leaving)
+        assert staying.result() is seat
+        assert seat.held == 1
+
+    asyncio.run(run())

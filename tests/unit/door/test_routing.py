@@ -70,9 +70,23 @@ def test_who_did_not_answer_is_left_alone_for_a_while() -> None:
     seat = chosen(made)
     seat.away_until = 5.0
     assert made.choose((), "", 4.0) is None
-    assert made.wait_until(4.0) == 5.0
+    assert not made.reachable(4.0)
     assert chosen(made, now=5.0) is seat
-    assert made.wait_until(5.0) is None
+    assert made.reachable(5.0)
+
+
+def test_a_replica_that_has_as_many_as_it_takes_is_not_asked_for_a_cache_or_a_session() -> None:
+    made = router("a", "b")
+    made.most = 2
+    first = chosen(made, 1, session="s")
+    assert chosen(made, 1, session="s") is first
+    other = chosen(made, 1, session="s")
+    assert other is not first
+    assert chosen(made, 1) is other
+    assert made.choose((), "", 0.0) is None
+    assert made.reachable(0.0)
+    made.ended(first)
+    assert chosen(made) is first
 
 
 def test_a_replica_that_leaves_keeps_what_it_has_and_gets_nothing() -> None:

@@ -6,7 +6,7 @@ import json
 import aiohttp
 import pytest
 
-from rhapsody_parsl.door.passage import SESSION_HEADER
+from rhapsody_parsl.door.call import SESSION_HEADER
 from rhapsody_parsl.door.server import PASSED
 from rhapsody_parsl.wire.door import ModelRoutes
 from tests.unit.door.standing import PROMPT, Door, Talk, within

@@ -241,3 +241,48 @@ def test_who_waits_in_vain_is_told_when_to_come_again(there: bool) -> None:
         writer.close()
 
     within(test, wait=0.1)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_who_has_no_answer_yet_when_the_door_is_lost_is_told_to_ask_again(answered: bool) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(4)
+        if answered:
+            writer.write(b"part")
+            await writer.drain()
+        writer.transport.abort()
+
+    async def test(joined: Joined) -> None:
+        await joined.block("0", die)
+        reader, writer = await joined.connect()
+        writer.write(b"POST")
+        said = await reader.read()
+        if answered:
+            assert said == b"part"
+        else:
+            assert said.startswith(b"HTTP/1.1 503 ")
+            assert b"Retry-After: 1\r\n" in said
+            assert b"was lost with this request" in said
+        writer.close()
+
+    within(test)
+
+
+def test_who_has_no_answer_yet_when_the_block_is_lost_is_told_to_ask_again() -> None:
+    async def test(joined: Joined) -> None:
+        heard = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(4)
+            heard.set()
+            await reader.read()
+
+        block = await joined.block("0", silent)
+        reader, writer = await joined.connect()
+        writer.write(b"POST")
+        await heard.wait()
+        await joined.lose(block)
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+
+    within(test)

@@ -44,6 +44,23 @@ def test_requests_wait_for_a_replica_and_are_spread() -> None:
     assert dispatch.idle
 
 
+def test_the_urgent_are_asked_first_also_when_they_come_back() -> None:
+    dispatch = dispatch_of(limit=2)
+    dispatch.put([1, 2, 3, 4])
+    dispatch.put([5], priority=-1.0)
+    dispatch.put([6], priority=1.0)
+    dispatch.set_state("a", "ready")
+    assert asked(dispatch) == [("a", [5, 1], False)]
+    dispatch.put([7], priority=-1.0)
+    dispatch.gone("a")
+    dispatch.set_state("b", "ready")
+    assert asked(dispatch) == [("b", [5, 7], False)]
+    for task in (5, 7):
+        dispatch.answered("b", task)
+    assert asked(dispatch) == [("b", [1, 2], False)]
+    assert dispatch.take_all() == [3, 4, 6]
+
+
 def test_the_only_replica_takes_turns() -> None:
     dispatch = dispatch_of("a", limit=8)
     dispatch.put([1, 2, 3, 4])

@@ -195,16 +195,19 @@ async def _senseless(request: Any, again: bool = True) -> Any:
 
 def test_a_server_shows_that_it_works_by_its_tokens_or_else_by_an_answer() -> None:
     async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
-        first = await relay.sign(5)
-        assert first not in ("", await relay.sign(5)), "one that counts nothing is well each time"
+        first, busy = await relay.sign(5)
+        assert not busy
+        assert first not in ("", (await relay.sign(5))[0]), "one that counts nothing is well each time"
         server.metrics = 'vllm:num_requests_running{m="a"} 1.0\nvllm:generation_tokens_total{m="a"} 3.0\n'
         counted = await relay.sign(5)
         assert counted == await relay.sign(5), "no token came"
         server.metrics = server.metrics.replace("3.0", "4.0").replace("1.0", "2.0")
-        assert counted != await relay.sign(5) == 'vllm:generation_tokens_total{m="a"} 4.0'
+        assert counted != await relay.sign(5) == ('vllm:generation_tokens_total{m="a"} 4.0', True)
+        server.metrics = server.metrics.replace("2.0", "0.0")
+        assert await relay.sign(5) == ('vllm:generation_tokens_total{m="a"} 4.0', False), "nobody asks it anything"
         server.metrics, server.health = "", 503
-        assert await relay.sign(5) == ""
+        assert await relay.sign(5) == ("", True)
         await server.stop()
-        assert await relay.sign(5) == ""
+        assert await relay.sign(5) == ("", True)
 
     try_out(check)

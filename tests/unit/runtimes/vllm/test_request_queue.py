@@ -20,6 +20,7 @@ from rhapsody_parsl.runtimes.vllm.kind import VLLMKind, root_cause
 from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.service_config import VLLMService
+from rhapsody_parsl.services.front import NoFront
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
@@ -139,9 +140,38 @@ def test_a_replica_that_is_silent_for_too_long_while_it_holds_requests_is_given_
     assert lost == [("s-0", "its process showed no sign of life within stall_timeout=100 s, with 2 requests in flight")]
 
 
-def request(task: int, body: bytes = b"") -> Request:
+def test_a_replica_that_is_silent_with_requests_of_the_front_door_alone_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: list[tuple[str, str]] = []
+    monkeypatch.setattr(Replica, "lose", lambda replica, reason: lost.append((replica.name, reason)))
+    now = time.monotonic()
+    watched = Watched(stall_timeout=100.0)
+    watched.service.front = Front()
+    watched.ready(0)
+    for index, replica in enumerate(watched.service.replicas):
+        replica.peer = f"s-{index}/1"
+    worked = watched.service.replicas[0].worked_at
+    watched.requests.look(now)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    watched.requests.heard(watched.service.replicas[0], Pulse())
+    assert watched.service.replicas[0].worked_at == worked, "a sign of life is no work"
+    watched.requests.look(now + 150)
+    assert not lost, "one showed a sign of life, and the other is not ready"
+    watched.requests.look(now + 161)
+    assert lost == [("s-0", "its process showed no sign of life within stall_timeout=100 s, with 3 requests in flight")]
+
+
+class Front(NoFront):
+    """A door that has three requests with each replica."""
+
+    def held(self, replica: str) -> int:
+        return 3
+
+
+def request(task: int, body: bytes = b"", priority: float = 0.0) -> Request:
     """Return a request, one of its own if nothing else is said."""
-    made = Request(task, 1, "s", full=False, policy=PolicyValue())
+    made = Request(task, 1, "s", full=False, policy=PolicyValue(priority=priority))
     made.body = body or str(task).encode()
     return made
 
@@ -155,6 +185,16 @@ def test_requests_wait_for_a_replica_and_each_answer_makes_room() -> None:
     watched.answer(0, 1)
     assert watched.held == [[1, 2, 5], [3, 4]]
     assert [task for task, _ in watched.finished] == [1]
+
+
+def test_a_replica_that_comes_later_takes_the_urgent_of_those_that_wait_behind_the_full_one() -> None:
+    watched = Watched()
+    watched.ready(0)
+    watched.requests.put([request(task, priority=priority) for task, priority in ((1, 0), (2, 0), (3, 0), (4, -1))])
+    assert watched.held == [[4, 1], []]
+    watched.requests.put([request(5, priority=-2)])
+    watched.ready(1)
+    assert watched.held == [[4, 1], [5, 2]]
 
 
 def test_what_a_dead_replica_held_is_asked_again_and_the_culprit_fails_alone() -> None:

@@ -1,0 +1,73 @@
+"""A request at the door: what it asks, of whom, and how its client has it served."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from rhapsody_parsl.door.models import Model
+from rhapsody_parsl.door.prefixes import prefix_of
+from rhapsody_parsl.door.queue import Turn
+from rhapsody_parsl.door.refusal import Refusal
+
+__all__ = ("PRIORITY_HEADER", "SESSION_HEADER", "TIMEOUT_HEADER", "Call")
+
+SESSION_HEADER, PRIORITY_HEADER, TIMEOUT_HEADER = "X-Session-Id", "X-Rhapsody-Priority", "X-Rhapsody-Timeout"
+_PASSED_ON = ("Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate")
+
+
+class Call:
+    """A request.
+
+    Args:
+        request: As it came.
+        body: What it asks, in its client's bytes.
+        asked: The same, read.
+        model: Whom it asks.
+        now: The time.
+
+    Attributes:
+        path: Where it goes.
+        model: See above.
+        headers: Of it, which are passed on.
+        turn: Its turn among those that wait.
+        came: When it came.
+        timeout: Seconds within which its answer must begin; None is any time.
+
+    Raises:
+        Refusal: A header is no number.
+    """
+
+    def __init__(self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, now: float) -> None:
+        self.path, self.model, self.came, self._body, self._asked = request.path, model, now, body, asked
+        self.headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        session, priority = request.headers.get(SESSION_HEADER, ""), _number_in(request.headers, PRIORITY_HEADER)
+        self.turn = Turn(prefix_of(asked), session, _priority_in(asked) if priority is None else priority)
+        self.timeout = _number_in(request.headers, TIMEOUT_HEADER)
+
+    @property
+    def body(self) -> bytes:
+        """The body, with the name by which the replicas know their model."""
+        name = self._asked.get("model")
+        known_as = self.model.known_as(name) if name is not None else None
+        return self._body if known_as == name else msgspec.json.encode({**self._asked, "model": known_as})
+
+
+def _number_in(headers: Mapping[str, str], name: str) -> float | None:
+    if (text := headers.get(name)) is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise Refusal(400, f"{name}: {text[:100]!r} is no number")
+    return number
+
+
+def _priority_in(asked: Mapping[str, Any]) -> float:
+    """Return the priority in a body, as vLLM has it; what is none is for the engine to refuse."""
+    priority = asked.get("priority")
+    return float(priority) if type(priority) is int else 0.0
