@@ -254,7 +254,7 @@ function tell(place, tip, canvas) {
 
 // --- how much nodes work ---------------------------------------------------------------------------------------------
 
-const use = data.use, SHADES = { CPU: [42, 111, 151], GPU: [58, 125, 68] };
+const use = data.use, SHADES = { CPU: [42, 111, 151], memory: [133, 92, 130], GPU: [58, 125, 68] };
 const useRow = Math.max(2, Math.min(14, 420 / Math.max(1, use.rows.length))), useHeight = useRow * use.rows.length;
 const levels = Uint8Array.from(atob(use.values), (letter) => letter.charCodeAt(0));
 
@@ -262,7 +262,7 @@ function useSheet() { // a point for each row and part of the time, drawn once: 
   const image = new ImageData(use.bins, use.rows.length), canvas = make("canvas");
   [canvas.width, canvas.height] = [use.bins, use.rows.length];
   levels.forEach((level, i) => {
-    const shade = SHADES[use.rows[Math.floor(i / use.bins)][1].slice(0, 3)];
+    const shade = SHADES[use.rows[Math.floor(i / use.bins)][1].split(" ")[0]];
     image.data.set([...shade, level > use.full ? 0 : 14 + 241 * level / use.full], 4 * i);
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
@@ -297,7 +297,9 @@ function watchUse() {
     const bin = Math.floor((view.from + part * (view.to - view.from)) / all.to * use.bins);
     const row = Math.floor((event.clientY - box.top) / useRow), level = levels[row * use.bins + bin];
     const inside = part >= 0 && bin < use.bins && row < use.rows.length && level <= use.full;
-    canvas.title = inside ? `${use.rows[row].join(" ")}: ${Math.round(100 * level / use.full)} %` : "";
+    const share = level / use.full, told = inside && use.rows[row][1] === "memory"
+      ? `${number(share * use.memory)} GB` : `${Math.round(100 * share)} %`;
+    canvas.title = inside ? `${use.rows[row].join(" ")}: ${told}` : "";
   });
 }
 
