@@ -60,10 +60,8 @@ class Visitor:
 
     def ask(self, commands: str) -> str:
         """Run commands in the second terminal, and return what they print."""
-        done = subprocess.run(
-            ["/bin/bash", "-ec", commands], cwd=self.checkout, env=environment(self.folder), capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+        shell, env = ["/bin/bash", "-ec", commands], environment(self.folder)
+        done = subprocess.run(shell, cwd=self.checkout, env=env, capture_output=True, text=True, check=False)
         return done.stdout
 
     def follow(self) -> None:
