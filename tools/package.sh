@@ -13,7 +13,8 @@ uv=$(realpath "$1")
 shift
 [ $# -gt 0 ] || set -- - mpi dragon globus telemetry,mcp,openai dragon,mpi,globus
 [ "$1" != all ] || set -- - dragon mpi globus telemetry mcp openai langgraph demo vllm-cpu vllm \
-    dragon,mpi,vllm dragon,mpi,globus,telemetry,mcp,openai,langgraph,vllm
+    dragon,mpi,vllm dragon,mpi,telemetry,mcp,openai,langgraph,demo,vllm \
+    dragon,mpi,globus,telemetry,mcp,openai,langgraph,demo # vLLM and globus want another click each
 # PyPI has no CPU build of torch: a folder that pip was told of may have it.
 export UV_FIND_LINKS=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}
 [ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
