@@ -46,7 +46,7 @@ def _ends(uses: Sequence[UseRecord], last: float) -> list[float]:
 
 
 def strips(run: RunRecord) -> dict[str, Any]:
-    """Return a row of bytes for the cores and the memory of each node and for each GPU, a byte for each part of the run.
+    """Return a row of bytes for cores and memory of each node and for each GPU, a byte for each part of the run.
 
     A full byte of memory is the most that any node used, in GB under `memory`.
     """
