@@ -376,13 +376,13 @@ const TABLES = [
   ["apps", "Apps", "Those that took the longest in all come first. Seconds are those of one task; a click on a head sorts."],
   ["steps", "Where the time of a task went", "Of the tasks that ran, each step by itself."],
   ["causes", "What tasks waited for in their block", "nothing: they started at once. reservation: nodes were kept for others. order: others came first."],
-  ["services", "Services", "Requests through the executor. Tokens are shown where the engine tells them."],
+  ["services", "Services", "Ready: seconds after the executor started. Requests are those of apps: what came to the front door is not counted here. Tokens are shown where the engine tells them."],
   ["failures", "What returned no value", ""],
   ["slowest", "The longest tasks", ""],
   ["blocks", "Blocks", "Seconds since the executor started."],
   ["nodes", "Nodes", "By the operating system: programs that are not of the run count, too."],
 ];
-const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "why", "block", "node"]);
+const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "state", "why", "block", "node"]);
 
 function showTable(name, title, note) {
   const rows = data.tables[name];
