@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/claims/[a-z]*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo campaign test check docs unit package unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
+.PHONY: help demo campaign test check docs unit package package-all first-page unit-pythons fuzz simulation integration test-globus test-cluster parsl-suite bench env openmpi model format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,8 +52,14 @@ simulation: FIRST ?= 0
 simulation: env ## 100,000 simulated campaigns of driver, network and pilots (half an hour); one again: python -m testing.line --seeds N N+1
 	$(BIN)/python -m testing.line --seeds $(FIRST) $$(($(FIRST) + 100000))
 
-package: env ## the wheel: built, checked, and tried in empty environments, each extra alone and together, on each Python here
+package: env ## the wheel: built, checked, and tried in empty environments with its extras, on each Python here
 	@tools/package.sh $(BIN)/uv
+
+package-all: env ## the same with each extra alone and all together, those of vLLM too (a quarter of an hour)
+	@tools/package.sh $(BIN)/uv all
+
+first-page: env ## the first page of the documentation, followed in an empty folder with a clock (at most ten minutes)
+	$(BIN)/python tools/first_page.py
 
 integration: env openmpi ## the tests with real Dragon, MPI and vLLM
 	$(PYTEST) tests/integration

@@ -3,13 +3,16 @@
 Run here: it loads and validates. Run on Delta: nothing yet; not run there, written from public pages. Set account,
 model and environment.
 
-- https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/running_jobs.html: partition `gpuA100x4`, 48 hours;
-  nodes are shared unless a job says `exclusive` or takes all there is; 64 cores, 208 GB, four GPUs as in its example.
-- https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/architecture.html: 64 cores (SMT off), 256 GB.
-- https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/job_accounting.html: accounts end in `-delta-gpu`.
+The pages, in their text of May 2025; each line below names its own. Delta moved to Red Hat 9 in the winter after it,
+and no later text could be read: compare with the pages of today.
 
-Read in their text of May 2025. Not verified: the MPI of today (then Open MPI by module): `MPIRuntime` takes the
-launcher it finds; and which labels `constraint=` has today for the file systems (then `scratch`, `projects`).
+[1] https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/running_jobs.html (nodes are shared, unless a job
+    says `--exclusive --mem=0` or takes all that a node has, as here)
+[2] https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/architecture.html (256 GB per node)
+[3] https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/job_accounting.html
+
+Not verified: the MPI of today (then Open MPI by module): `MPIRuntime` takes the launcher it finds; and which labels
+`constraint=` has today for the file systems (then `scratch`, `projects`).
 """
 
 from parsl import Config
@@ -23,17 +26,17 @@ config = Config(
         RhapsodyExecutor(
             label="rhapsody",
             provider=SlurmProvider(
-                account="ACCOUNT-delta-gpu",
-                partition="gpuA100x4",
+                account="ACCOUNT-delta-gpu",  # [3]
+                partition="gpuA100x4",  # [1]: up to 48 hours
                 nodes_per_block=1,
-                cores_per_node=64,
-                mem_per_node=208,
+                cores_per_node=64,  # [2]: SMT is off
+                mem_per_node=208,  # [1]: as in its example
                 init_blocks=1,
                 max_blocks=2,
-                walltime="01:00:00",
-                exclusive=False,
-                gpus_per_node=4,
-                worker_init="source $HOME/venvs/rhapsody/bin/activate",
+                walltime="01:00:00",  # [1]
+                exclusive=False,  # [1]
+                gpus_per_node=4,  # [1, 2]
+                worker_init="source $HOME/venvs/rhapsody/bin/activate",  # yours
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
             runtimes=[

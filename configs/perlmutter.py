@@ -3,12 +3,19 @@
 Run here: it loads and validates. Run on Perlmutter: nothing yet; not run there, written from public pages. Set account,
 model and environment (a virtual environment that was made after `module load python`).
 
-- https://docs.nersc.gov/systems/perlmutter/architecture/: 64 cores (one EPYC 7763), four A100s, four Slingshot NICs.
-- https://docs.nersc.gov/jobs/policy/: QOS `debug`; 8 nodes, 30 minutes and two running jobs read at second hand.
-- https://slurm.schedmd.com/srun.html: `cray_shasta`, for programs of the Cray Programming Environment.
+Each line below names its page.
 
-Not verified: whether GPU accounts still have to end in `_g` (other projects' pages say so), `module load python`, and
-which PMI is the site's default. The driver's addresses are tried in turn, that of `hsn0` among them.
+[1] https://docs.nersc.gov/jobs/policy/ (`debug` is also the default; its limits of 8 nodes, 30 minutes and two running
+    jobs only at second hand: the table could not be read)
+[2] https://docs.nersc.gov/systems/perlmutter/architecture/, https://docs.nersc.gov/beginner-guide/nodetypesfig (one
+    EPYC 7763, four A100s and 256 GB per GPU node)
+[3] Pages of other projects: https://github.com/radical-cybertools/rhapsody/blob/main/docs/hpc-machines/perlmutter.md
+    (`-C gpu`), https://github.com/ECP-WarpX/impactx/blob/24.02/docs/source/install/hpc/perlmutter.rst (GPU projects
+    "must end in _g")
+[4] https://slurm.schedmd.com/srun.html, https://slurm.schedmd.com/sbatch.html
+
+Not verified: whether GPU accounts still have to end in `_g`, `module load python`, and which PMI is the site's default.
+The driver's addresses are tried in turn, that of `hsn0` among them.
 """
 
 from parsl import Config
@@ -22,22 +29,22 @@ config = Config(
         RhapsodyExecutor(
             label="rhapsody",
             provider=SlurmProvider(
-                account="ACCOUNT_g",  # said of GPU accounts: they end in _g
-                qos="debug",
-                constraint="gpu",
+                account="ACCOUNT_g",  # [3]
+                qos="debug",  # [1]
+                constraint="gpu",  # [3]
                 nodes_per_block=2,
                 init_blocks=1,
                 max_blocks=2,
-                walltime="00:30:00",
-                exclusive=True,
-                gpus_per_node=4,
-                scheduler_options="#SBATCH --no-kill",  # the job survives the loss of a node
-                worker_init="module load python; source $HOME/venvs/rhapsody/bin/activate",
+                walltime="00:30:00",  # [1]
+                exclusive=True,  # [4]
+                gpus_per_node=4,  # [2]
+                scheduler_options="#SBATCH --no-kill",  # [4]: the job survives the loss of a node
+                worker_init="module load python; source $HOME/venvs/rhapsody/bin/activate",  # not verified
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
             runtimes=[
                 DragonRuntime(),
-                MPIRuntime(launcher="srun", options=("--mpi=cray_shasta",)),  # Cray MPICH's; our word is pmi2
+                MPIRuntime(launcher="srun", options=("--mpi=cray_shasta",)),  # [4]: Cray MPICH's; our word is pmi2
             ],
             services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)],
         )

@@ -3,15 +3,17 @@
 Run here: it loads and validates. Run on Polaris: nothing yet; not run there, written from public pages. Set account,
 model and environment (a virtual environment on top of the `conda` module's).
 
-- https://docs.alcf.anl.gov/polaris/running-jobs/: queue `debug`, two nodes for an hour; `filesystems`; the internet
-  through `proxy.alcf.anl.gov:3128` only.
-- https://docs.alcf.anl.gov/polaris/workflows/parsl/: `ngpus=4`, up to 64 hardware threads, `home:eagle`, the modules.
-- https://docs.alcf.anl.gov/polaris/known-issues/: `TMPDIR=/tmp`, for socket paths under `mpiexec`.
-- https://docs.alcf.anl.gov/polaris/workflows/dragon/: no `xalt`; Dragon's transport, for runtimes over several nodes,
-  wants `dragon-config add --ofi-runtime-lib=...` once (the page has the path).
-- https://docs.alcf.anl.gov/polaris/data-science/frameworks/vllm/: weights under `/eagle/datasets/model-weights/hub`.
+The pages, in their text of August 2026; each line below names its own.
 
-Not verified: `place=scatter` alone, which is from Aurora's pages (here it stands beside `group=`).
+[1] https://docs.alcf.anl.gov/polaris/running-jobs/ (also: the internet through `proxy.alcf.anl.gov:3128` only)
+[2] https://docs.alcf.anl.gov/polaris/workflows/parsl/
+[3] https://docs.alcf.anl.gov/polaris/known-issues/
+[4] https://docs.alcf.anl.gov/polaris/data-science/python/
+[5] https://docs.alcf.anl.gov/polaris/workflows/dragon/ (Dragon's transport, for runtimes over several nodes, wants
+    `dragon-config add --ofi-runtime-lib=...` once; the page has the path)
+[6] https://docs.alcf.anl.gov/running-jobs/
+[7] https://docs.alcf.anl.gov/polaris/data-science/frameworks/vllm/ (the `conda` module has vLLM 0.11, older than the
+    extra `vllm` takes: install that in your environment)
 """
 
 from parsl import Config
@@ -25,16 +27,16 @@ config = Config(
         RhapsodyExecutor(
             label="rhapsody",
             provider=PBSProProvider(
-                account="ACCOUNT",
-                queue="debug",
+                account="ACCOUNT",  # [6]
+                queue="debug",  # [1]: up to two nodes and an hour
                 nodes_per_block=2,
-                cpus_per_node=64,  # hardware threads of the 32 cores
-                select_options="ngpus=4",
-                scheduler_options="#PBS -l filesystems=home:eagle\n#PBS -l place=scatter",
+                cpus_per_node=64,  # [1]: hardware threads of the 32 cores
+                select_options="ngpus=4",  # [2]
+                scheduler_options="#PBS -l filesystems=home:eagle\n#PBS -l place=scatter",  # [2], [6]
                 init_blocks=1,
                 max_blocks=1,
-                walltime="00:30:00",
-                worker_init=(
+                walltime="00:30:00",  # [1]
+                worker_init=(  # modules and environment [4]; no xalt, for Dragon [5]; socket paths under mpiexec [3]
                     "module use /soft/modulefiles; module load conda; conda activate base; module unload xalt; "
                     "source $HOME/venvs/rhapsody/bin/activate; export TMPDIR=/tmp"
                 ),
@@ -42,9 +44,9 @@ config = Config(
             ),
             runtimes=[
                 DragonRuntime(),
-                MPIRuntime(),  # HPE's PALS mpiexec, found by its name
+                MPIRuntime(),  # [1]: HPE's PALS mpiexec, found by its name
             ],
-            services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)],
+            services=[VLLMService("assistant", model="/path/to/model", gpus=1, replicas=2)],  # [7]: weights in /eagle
         )
     ],
 )

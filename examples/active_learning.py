@@ -27,6 +27,7 @@ from boyle import exact, pictures
 from boyle.agent import Outcome, Plan
 from boyle.surrogate import Estimate
 from boyle.tasks import SERVICE
+from look import look
 from rhapsody_parsl import Dragon, DragonRuntime, MPIRuntime, RhapsodyExecutor, VLLMService, annotate, stream
 from smollm2 import cached_model
 
@@ -119,8 +120,8 @@ def finish(out: Path, outcome: Outcome, executor: RhapsodyExecutor) -> None:
     pictures.timeline(out / "timeline.png", [*leases, *(("ask", *times) for times in outcome.asked)])
     say_result(outcome)
     print(f"Pictures: {out / 'active_learning.png'}, {out / 'timeline.png'}")
-    print(f"What ran where and when, as a page: rhapsody-parsl report {out / 'runinfo'}")
-    print("A running one, live from another terminal: rhapsody-parsl top")
+    print(f"What ran where and when, as a page: {look('report', out)}")
+    print(f"While a run goes on, live from another terminal: {look('top', out)}")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ from parsl.providers.base import ExecutionProvider
 from rich.console import Console
 from rich.live import Live
 
+from look import look
 from melting import fit, literature, pictures, prompts, report
 from melting.agent import Agent
 from melting.analysis import Row
@@ -47,6 +48,10 @@ from rhapsody_parsl import (
 HERE = Path(__file__).resolve().parent
 SERVICE = "assistant"
 INTERRUPTED = 130
+OPENING = (
+    "Where does the Lennard-Jones crystal melt? One block runs LAMMPS on MPI ranks, the analysis on Dragon, and a "
+    "language model on vLLM, which loads while the first runs go."
+)
 PATIENCE = 900.0
 """Seconds that the agent waits while the model loads."""
 
@@ -129,11 +134,11 @@ class Campaign:
 
     def run(self) -> fit.Melting:
         """Simulate, narrow the bracket round by round, and return the last fit."""
-        self._simulate(self.options.temperatures, "first temperatures")
+        self._simulate(self.options.temperatures, "First temperatures")
         for number in range(1, self.options.rounds + 1):
             chosen = self._choose(number)
-            self._simulate([chosen], f"round {number} of {self.options.rounds}: T = {chosen:.3f}")
-        self.progress.stage = "last fit"
+            self._simulate([chosen], f"Round {number} of {self.options.rounds}")
+        self._say(f"One fit of all {self.progress.runs} runs, by an MPI function on {self.options.ranks} ranks.")
         return self._fit().result()
 
     def by_energy(self) -> fit.Melting | None:
@@ -147,13 +152,21 @@ class Campaign:
         """Return the model's two sentences."""
         if self.agent is None:
             return ""
-        self.progress.stage = "two sentences from the model"
+        self._say("The model is asked for two sentences on the result.")
         return self.agent.ask(prompts.summary(self.rows, result), prompts.TWO_SENTENCES)
 
-    def _simulate(self, temperatures: Sequence[float], stage: str) -> None:
+    def _say(self, stage: str) -> None:
         self.progress.stage = stage
+        self.console.print(stage)
+
+    def _simulate(self, temperatures: Sequence[float], stage: str) -> None:
         first = 1 + self.progress.runs
         wanted = [(t, r + 1) for r in range(self.options.replicas) for t in temperatures]
+        where = ", ".join(f"{t:.3f}" for t in temperatures)
+        self._say(
+            f"{stage}: {len(wanted)} LAMMPS runs of crystal beside liquid at T = {where}, "
+            f"each on {self.options.ranks} MPI ranks. Dragon analyses each as soon as it is there."
+        )
         self.progress.runs += len(wanted)
         futures = [self._one(t, r, first + n) for n, (t, r) in enumerate(wanted)]
         for future in futures:
@@ -192,13 +205,12 @@ class Campaign:
         self.progress.estimate = f"between {low:.3f} and {high:.3f}"
         if self.agent is None:
             return prompts.believed("", allowed)
-        self.progress.stage = f"round {number}: asking the model"
+        self._say(f"Round {number} of {self.options.rounds}: the model is asked for the next temperature.")
         question = prompts.next_temperature(self.rows, allowed)
         answer = self.agent.ask(question, prompts.structured(allowed))
         chosen = prompts.believed(answer, allowed)
         self.console.print(
-            f"Round {number}: it melts between {low:.3f} and {high:.3f}; of {', '.join(allowed)} "
-            f"the model picks {chosen:.3f}"
+            f"It melts between {low:.3f} and {high:.3f}; of {', '.join(allowed)} the model picks {chosen:.3f}"
         )
         return chosen
 
@@ -213,9 +225,12 @@ def finish(campaign: Campaign, result: fit.Melting, executor: RhapsodyExecutor) 
     pictures.timeline(out / "timeline.png", report.records(executor.timeline()) + asked)
     console.print(report.table(rows))
     console.print(report.ending(result, energy, words))
-    console.print(f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}")
-    console.print(f"What ran where and when, as a page: rhapsody-parsl report {out / 'runinfo'}")
-    console.print(f"A running one, live from another terminal: rhapsody-parsl top {out / 'runinfo'}")
+    for line in (
+        f"Pictures: {out / 'melting_curve.png'}, {out / 'timeline.png'}",
+        f"What ran where and when, as a page: {look('report', out)}",
+        f"While a run goes on, live from another terminal: {look('top', out)}",
+    ):
+        console.print(line, soft_wrap=True)  # a path that rich breaks cannot be pasted
 
 
 def live(executor: RhapsodyExecutor, progress: Progress, console: Console) -> AbstractContextManager[Any]:
@@ -233,7 +248,8 @@ def run(options: Options, console: Console) -> None:
         initialize_logging=False,
     )  # fmt: skip
     progress = Progress()
-    console.print(f"Live, from another terminal: rhapsody-parsl top {options.out / 'runinfo'}")
+    console.print(OPENING)
+    console.print(f"Live, from another terminal in this folder: {look('top', options.out)}", soft_wrap=True)
     with parsl.load(config), deaf_once_interrupted(), ExitStack() as stack:
         agent = None
         if options.model is not None:

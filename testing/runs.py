@@ -6,6 +6,7 @@ from pathlib import Path
 from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from rhapsody_parsl.wire.reports import BlockReport, ServiceReport
 from rhapsody_parsl.wire.times import WAITS, RequestTimes, TaskTimes
 from rhapsody_parsl.wire.use import GpuUse, NodeUse, Used
 from testing.nodes import make_inventory, make_spec, make_task
@@ -36,6 +37,14 @@ class MadeUp:
         """A node told how much it had worked in the second before."""
         use = NodeUse(cpu=cpu, memory=cpu * 10, gpus=(GpuUse(busy=gpu, memory=5.0),))
         self.at(seconds).recorder.used("0", Used({node: use}, 1.0))
+
+    def served(self, seconds: float, name: str, state: str, ready: int) -> None:
+        """A block told how a service was."""
+        service = ServiceReport(
+            name=name, state=state, replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",
+            since=0.0, detail="",
+        )  # fmt: skip
+        self.at(seconds).recorder.report("0", BlockReport(services=(service,)), [])
 
     def ran(  # noqa: PLR0913 - as many facts, most of them as usual
         self,

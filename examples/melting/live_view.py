@@ -1,7 +1,7 @@
 """The live view: what the executor's snapshot says, and how far the campaign is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -28,7 +28,6 @@ class Progress:
     runs: int = 0
     analysed: int = 0
     estimate: str = "none yet"
-    history: list[str] = field(default_factory=list)
 
     def bar(self, width: int = 30) -> str:
         """Return the analysed share of all simulations as a bar."""

@@ -1,12 +1,14 @@
-"""Spack's recipe; it goes into a repository as `packages/py-rhapsody-parsl/package.py`."""
+"""Spack's recipe; it goes into a repository as `packages/py_rhapsody_parsl/package.py`."""
 
 from spack.package import *
+from spack_repo.builtin.build_systems.python import PythonPackage
 
 
 class PyRhapsodyParsl(PythonPackage):
     """A Parsl executor that routes apps to Dragon, MPI and vLLM inside one block."""
 
     pypi = "rhapsody-parsl/rhapsody_parsl-0.1.0.tar.gz"
+
     license("Apache-2.0")
 
     version("0.1.0")

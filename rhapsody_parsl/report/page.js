@@ -254,7 +254,7 @@ function tell(place, tip, canvas) {
 
 // --- how much nodes work ---------------------------------------------------------------------------------------------
 
-const use = data.use, SHADES = { CPU: [42, 111, 151], GPU: [58, 125, 68] };
+const use = data.use, SHADES = { CPU: [42, 111, 151], memory: [133, 92, 130], GPU: [58, 125, 68] };
 const useRow = Math.max(2, Math.min(14, 420 / Math.max(1, use.rows.length))), useHeight = useRow * use.rows.length;
 const levels = Uint8Array.from(atob(use.values), (letter) => letter.charCodeAt(0));
 
@@ -262,7 +262,7 @@ function useSheet() { // a point for each row and part of the time, drawn once: 
   const image = new ImageData(use.bins, use.rows.length), canvas = make("canvas");
   [canvas.width, canvas.height] = [use.bins, use.rows.length];
   levels.forEach((level, i) => {
-    const shade = SHADES[use.rows[Math.floor(i / use.bins)][1].slice(0, 3)];
+    const shade = SHADES[use.rows[Math.floor(i / use.bins)][1].split(" ")[0]];
     image.data.set([...shade, level > use.full ? 0 : 14 + 241 * level / use.full], 4 * i);
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
@@ -297,7 +297,9 @@ function watchUse() {
     const bin = Math.floor((view.from + part * (view.to - view.from)) / all.to * use.bins);
     const row = Math.floor((event.clientY - box.top) / useRow), level = levels[row * use.bins + bin];
     const inside = part >= 0 && bin < use.bins && row < use.rows.length && level <= use.full;
-    canvas.title = inside ? `${use.rows[row].join(" ")}: ${Math.round(100 * level / use.full)} %` : "";
+    const share = level / use.full, told = inside && use.rows[row][1] === "memory"
+      ? `${number(share * use.memory)} GB` : `${Math.round(100 * share)} %`;
+    canvas.title = inside ? `${use.rows[row].join(" ")}: ${told}` : "";
   });
 }
 
@@ -374,13 +376,13 @@ const TABLES = [
   ["apps", "Apps", "Those that took the longest in all come first. Seconds are those of one task; a click on a head sorts."],
   ["steps", "Where the time of a task went", "Of the tasks that ran, each step by itself."],
   ["causes", "What tasks waited for in their block", "nothing: they started at once. reservation: nodes were kept for others. order: others came first."],
-  ["services", "Services", "Requests through the executor. Tokens are shown where the engine tells them."],
+  ["services", "Services", "Ready: seconds after the executor started. Requests are those of apps: what came to the front door is not counted here. Tokens are shown where the engine tells them."],
   ["failures", "What returned no value", ""],
   ["slowest", "The longest tasks", ""],
   ["blocks", "Blocks", "Seconds since the executor started."],
   ["nodes", "Nodes", "By the operating system: programs that are not of the run count, too."],
 ];
-const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "why", "block", "node"]);
+const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "state", "why", "block", "node"]);
 
 function showTable(name, title, note) {
   const rows = data.tables[name];

@@ -58,8 +58,6 @@ def data_of(run: RunRecord) -> dict[str, Any]:
             "services": tables.services(run), "failures": tables.failures(run), "slowest": tables.slowest(run),
             "blocks": tables.blocks(run), "nodes": use.nodes(run),
         },
-        "states": [[each.at - run.began, each.block, each.name, each.state, each.ready, each.replicas]
-                   for each in run.services],
     }  # fmt: skip
 
 

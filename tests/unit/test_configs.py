@@ -1,6 +1,7 @@
 """Every file in `configs/` loads and validates."""
 
 import ast
+import re
 import runpy
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from parsl.launchers import SimpleLauncher
 
 from rhapsody_parsl import RhapsodyExecutor
 
-FILES = sorted(Path(__file__).parents[2].glob("configs/*.py"))
+FOLDER = Path(__file__).parents[2] / "configs"
+FILES = sorted(FOLDER.glob("*.py"))
 LOADED = [pytest.param(file, marks=[pytest.mark.dragon] * (file.stem == "local"), id=file.stem) for file in FILES]
 """The local one's block runs this Python, and Dragon."""
+PROVIDERS = {"SlurmProvider", "PBSProProvider"}
+OURS = {"nodes_per_block", "init_blocks", "max_blocks", "launcher"}
+"""What a line says of the block, and not of the site."""
 SITES = {"perlmutter", "frontier", "aurora", "polaris", "delta", "bridges2"}
 
 
@@ -39,3 +44,23 @@ def test_one_pilot_a_block(file: Path) -> None:
     (executor,) = runpy.run_path(str(file))["config"].executors
     provider = executor.provider
     assert provider.nodes_per_block == 1 or isinstance(provider.launcher, SimpleLauncher)
+
+
+@pytest.mark.parametrize("site", sorted(SITES))
+def test_each_line_about_a_site_names_its_page(site: str) -> None:
+    text = (FOLDER / f"{site}.py").read_text()
+    pages = set(re.findall(r"^\[(\d)\] ", text, re.MULTILINE))
+    assert pages == {str(n + 1) for n in range(len(pages))}
+    (provider,) = [
+        call for call in ast.walk(ast.parse(text)) if isinstance(call, ast.Call) and named(call) in PROVIDERS
+    ]
+    for keyword in provider.keywords:
+        if keyword.arg not in OURS:
+            line = text.splitlines()[keyword.lineno - 1]
+            cited = {each for group in re.findall(r"\[([\d, ]+)\]", line) for each in group.split(", ")}
+            assert cited <= pages, line
+            assert cited or line.endswith(("# yours", "# not verified")), line
+
+
+def named(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""

@@ -47,7 +47,7 @@ def words(line: str) -> Iterator[list[str]]:
     command: list[str] = []
     for word in [*lexer, ";"]:
         if word in _PARTS:
-            yield [each for each in command if each != "sudo" and "_CONTRACT=" not in each]
+            yield [each.removeprefix(".venv/bin/") for each in command if each != "sudo" and "_CONTRACT=" not in each]
             command = []
         else:
             command.append(word)

@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIRED = {re.split(r"[^\w-]", line)[0]: line for line in PROJECT["dependencies"]}
@@ -16,15 +18,15 @@ def lower_bound(line: str) -> str:
 
 
 def test_conda_asks_for_the_same() -> None:
-    text = (ROOT / "packaging/conda/meta.yaml").read_text()
-    run = text[text.index("  run:") : text.index("\ntest:")]
-    asked = {name: line for line, name in re.findall(r"- (([\w-]+).*)", run)}
-    asked.pop("python")
+    recipe = yaml.safe_load((ROOT / "packaging/conda/recipe.yaml").read_text())
+    asked = {line.split()[0]: line for line in recipe["requirements"]["run"]}
+    assert asked.pop("python") == f"python {PROJECT['requires-python']}"
     assert {name: lower_bound(line) for name, line in asked.items()} == {
         name: lower_bound(line) for name, line in REQUIRED.items()
     }
-    assert f'version = "{PROJECT["version"]}"' in text
-    assert all(f"{name} = {target}" in text for name, target in PROJECT["scripts"].items())
+    assert recipe["context"]["version"] == PROJECT["version"]
+    scripts = [f"{name} = {target}" for name, target in PROJECT["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == scripts
 
 
 def test_spack_asks_for_the_same() -> None:
@@ -39,6 +41,8 @@ def test_spack_asks_for_the_same() -> None:
 
 def test_the_images_install_extras_that_there_are() -> None:
     for name in ("Dockerfile", "apptainer.def"):
-        extras = re.search(r"rhapsody-parsl\[([\w,-]+)\]", (ROOT / "packaging" / name).read_text())
+        text = (ROOT / "packaging" / name).read_text()
+        extras = re.search(r"/src\[([\w,-]+)\]", text)
         assert extras, name
+        assert {"pyproject.toml", "README.md", "LICENSE", "rhapsody_parsl"} <= set(re.split(r"[\s/]+", text))
         assert set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])

