@@ -15,6 +15,8 @@ __all__ = ("Groups",)
 class Groups:
     """All ladders of a block.
 
+    Gangs stand before others, and many cores before few: of equal claims they are first.
+
     Attributes:
         gangs: How many of them are of gangs.
     """
@@ -30,6 +32,7 @@ class Groups:
         if ladder is None:
             ladder = self._ladders[key] = Ladder(of_gangs=not shape.demand.single, least=shape.demand.least)
             self.gangs += ladder.of_gangs
+            self._ladders = dict(sorted(self._ladders.items(), key=_largest_first))
         ladder.add(shape)
 
     def clear(self) -> None:
@@ -64,3 +67,8 @@ class Groups:
             if ladder.least <= cores and gate in ready and (found := ladder.first_on(account, back, below)):
                 first, below = found, found[0]
         return first
+
+
+def _largest_first(item: tuple[object, Ladder]) -> tuple[bool, int]:
+    ladder = item[1]
+    return not ladder.of_gangs, -ladder.least

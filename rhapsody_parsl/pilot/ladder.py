@@ -40,8 +40,8 @@ class Rung:
 class Ladder:
     """Shapes of one runtime by size: of tasks of one node the memory, of gangs how many nodes or ranks they need.
 
-    The first claim of those up to a size is found with one look at a list of numbers. A number in it may be too low, as
-    claims rise without a word: then it is corrected, and the list is looked at again.
+    The first claim of those up to a size is found with one look at a list of numbers; of equal claims, the largest. A
+    number in it may be too low, as claims rise without a word: then it is corrected, and the list is looked at again.
 
     A walk begins with `climb`. From then on `front` leaves out what finds no room, until the next `climb`.
 
@@ -167,7 +167,7 @@ class Ladder:
         claims = self._claims
         while top:
             least = min(claims) if top == len(claims) else min(claims[:top])
-            place = claims.index(least)
+            place = self._last(least, top)
             front = self._rungs[place].shapes.front()
             if front is None:
                 self._remove(place)
@@ -177,6 +177,13 @@ class Ladder:
             else:
                 claims[place] = front[0]
         return None
+
+    def _last(self, claim: float, top: int) -> int:
+        """Return the place of the largest with a claim: of equal claims it finds room least often."""
+        place = self._claims.index(claim)
+        while (following := place + 1) < top and claim in self._claims[following:top]:
+            place = self._claims.index(claim, following)
+        return place
 
     def _remove(self, place: int) -> None:
         del self._sizes[place], self._claims[place], self._rungs[place]
