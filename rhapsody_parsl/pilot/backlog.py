@@ -283,8 +283,8 @@ class Backlog:
         """The launches of the block."""
         return self._lanes.launches
 
-    @launches.setter
-    def launches(self, launches: Launches) -> None:
+    def limit(self, launches: Launches) -> None:
+        """Have launches go through the gates of these."""
         self._lanes.launches = launches
 
     # --- lanes ---------------------------------------------------------------------------------------------------

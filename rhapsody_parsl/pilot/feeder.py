@@ -56,7 +56,8 @@ class Feeder:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
         self._times, self._last_starts, self._family = times, last_starts, family
         self._ledger = runs.ledger
-        backlog.launches = starts.launches = runs.launches
+        starts.launches = runs.launches
+        backlog.limit(runs.launches)
         runs.launches.watch(starts.ready)
         if backlog.ordering.backfill:
             runs.ends = ExpectedEnds(backlog.spec_of)

@@ -1,6 +1,7 @@
 """A run goes on with another lane's tasks, and everybody starts in the order of claims."""
 
 import random
+from typing import Any
 
 from testing.nodes import make_nodes, make_spec
 from testing.simulation import Simulation
@@ -8,6 +9,7 @@ from testing.simulation import Simulation
 
 def test_a_worker_goes_on_with_other_memory_and_other_apps() -> None:
     block = Simulation(make_nodes(1, cores=2))
+    block.seconds = dict.fromkeys(range(40), 0.1)  # nobody waits long enough for nodes to be kept
     for number in range(40):
         block.submit(make_spec(f"app{number % 4}", memory=1 + number / 4, priority=-number), number)
     block.run()
@@ -41,7 +43,7 @@ def test_tasks_of_all_kinds_start_as_soon_as_they_fit() -> None:
         dice = random.Random(seed)  # noqa: S311 - it has to be the same again
         block = Simulation(make_nodes(2, cores=3, memory=20.0))
         for number in range(60):
-            keys = {"cores": dice.randint(0, 3), "memory": dice.choice([0.0, dice.uniform(0.1, 20.0)])}
+            keys: dict[str, Any] = {"cores": dice.randint(0, 3), "memory": dice.choice([0.0, dice.uniform(0.1, 20.0)])}
             block.submit(make_spec(**keys, priority=dice.choice([-number, number])), number, when=dice.uniform(0, 2))
             block.seconds[number] = dice.choice([0.001, 0.5, 2.0])
         block.run()
