@@ -7,6 +7,7 @@ from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from rhapsody_parsl.wire.reports import BlockReport, ServiceReport
+from rhapsody_parsl.wire.states import ServiceState
 from rhapsody_parsl.wire.times import WAITS, RequestTimes, TaskTimes
 from rhapsody_parsl.wire.use import GpuUse, NodeUse, Used
 from testing.nodes import make_inventory, make_spec, make_task
@@ -38,7 +39,7 @@ class MadeUp:
         use = NodeUse(cpu=cpu, memory=cpu * 10, gpus=(GpuUse(busy=gpu, memory=5.0),))
         self.at(seconds).recorder.used("0", Used({node: use}, 1.0))
 
-    def served(self, seconds: float, name: str, state: str, ready: int) -> None:
+    def served(self, seconds: float, name: str, state: ServiceState, ready: int) -> None:
         """A block told how a service was."""
         service = ServiceReport(
             name=name, state=state, replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",

@@ -6,7 +6,8 @@ a label that a quarter of the nodes carry, some have a walltime or a priority. M
 so that gangs wait. In smaller blocks, in which gangs need 64 nodes at most, all work waits from the start.
 
 Each load runs under each order of waiting tasks. It prints the CPU time of all calls of the core per task, how many of
-the cores are lent while work waits, and how long gangs wait.
+the cores are lent while work waits, and how long gangs wait. Where all work waits from the start, EASY as in the
+textbook with exact walltimes stands beside it: what knowing the future would be worth.
 """
 
 import heapq
@@ -18,8 +19,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.library import machine, sides
-from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
+from benchmarks.library import machine, sides, textbook
+from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_spec
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.gc_tuning import tune
 from rhapsody_parsl.pilot.instructions import Feed
@@ -203,13 +204,29 @@ def measure(_kind: str, _folder: str, *load: int) -> sides.Turns:
         yield Block(Load(nodes, cores, widest=widest, singles=singles, load=percent), ORDERS[order]).run()
 
 
+def measure_textbook(_kind: str, _folder: str, *load: int) -> sides.Turns:
+    """Measure one load in which all work waits from the start, under EASY with exact walltimes."""
+    nodes, cores, widest, singles, _ = load
+    made = Load(nodes, cores, widest=widest, singles=singles, load=0)
+    jobs: list[textbook.Job] = []
+    for task in (task for _, tasks in made.batches for task in tasks):
+        spec = decode_spec(task.spec)
+        claim, seconds = 60.0 * spec.policy.priority, made.seconds[task.id]
+        jobs.append(textbook.Job(claim, len(jobs), seconds, spec.resources.num_nodes))
+    used, wait = textbook.play(nodes, cores, jobs)
+    while True:
+        yield {"us": 0.0, "tasks": len(jobs), "gangs": len(made.gangs), "utilisation": used, "wait": wait}
+
+
 def main() -> None:
     """Run all loads, print and write."""
-    arguments = sides.arguments(sides.parser(__doc__, repeat=1), measure)
+    arguments = sides.arguments(sides.parser(__doc__, repeat=1), measure, textbook=measure_textbook)
     result: dict[str, Any] = {}
     for title, loads in (("come over time", OVER_TIME), ("all wait at once", QUEUED)):
         some = loads[:1] if arguments.quick else loads
         rows = {(load[0], name): _run((*load, n), arguments.repeat) for n, name in enumerate(ORDERS) for load in some}
+        if loads is QUEUED:
+            rows |= {(load[0], "textbook EASY, exact walltimes"): _textbook(load) for load in some}
         machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
         result[title] = {f"{nodes} {name}": row for (nodes, name), row in rows.items()}
     print(f"written: {machine.write(arguments.out, 'decisions', result)}")
@@ -220,13 +237,18 @@ def _run(load: tuple[int, ...], repeat: int) -> sides.Numbers:
         return sides.medians({"one": [one() for _ in range(repeat)]})["one"]
 
 
+def _textbook(load: tuple[int, ...]) -> sides.Numbers:
+    with sides.up("benchmarks.studies.decisions", "textbook", list(load)) as one:
+        return one()
+
+
 COLUMNS = (
     "order", "nodes", "tasks", "gangs", "µs per task", "ratio", "lent while work waits", "mean wait of gangs, s",
 )  # fmt: skip
 
 
 def _table(rows: dict[tuple[int, str], sides.Numbers]) -> list[list[str]]:
-    least = min(row["us"] for row in rows.values())
+    least = min(row["us"] for row in rows.values() if row["us"])
     return [
         [name, f"{nodes:,}", f"{row['tasks']:,.0f}", f"{row['gangs']:.0f}", f"{row['us']:.1f}",
          f"{row['us'] / least:.2f}", f"{row['utilisation']:.3f}", f"{row['wait']:.0f}"]

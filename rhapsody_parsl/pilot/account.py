@@ -21,10 +21,10 @@ DECIMALS = 9
 class Account:
     """The free cores, GPUs and memory of one node; `position` is its place in the block, `pool` where it is found.
 
-    A node that is `away` (lost) lends nothing.
+    A node that is `away` (lost) lends nothing. `free_cores` counts those that are free.
     """
 
-    __slots__ = ("_free_cores", "away", "gpus", "labels", "memory", "node", "pool", "position")
+    __slots__ = ("_cores", "away", "free_cores", "gpus", "labels", "memory", "node", "pool", "position")
 
     pool: "Pool"
 
@@ -32,15 +32,11 @@ class Account:
         self.node, self.position = node, position
         self.labels = frozenset(node.labels)
         self.away = False
-        self._free_cores = list(node.cores)
-        heapq.heapify(self._free_cores)
+        self._cores = list(node.cores)
+        heapq.heapify(self._cores)
+        self.free_cores = len(self._cores)
         self.gpus = [1.0] * len(node.gpus)
         self.memory = round(node.memory, DECIMALS)
-
-    @property
-    def free_cores(self) -> int:
-        """Number of free cores."""
-        return len(self._free_cores)
 
     @property
     def free_gpus(self) -> float:
@@ -81,6 +77,7 @@ class Account:
         gpus = self._pick_gpus(part) or {}
         near = [self.node.near[index] for index in gpus] if self.node.near else []
         cores = self._take_cores(part.cores, near)
+        self.free_cores -= len(cores)
         memory = round(part.memory, DECIMALS) or 0.0  # not a number of its own for each of a hundred thousand
         if memory:
             self.memory = round(self.memory - memory, DECIMALS)
@@ -92,26 +89,27 @@ class Account:
         """Take free cores, the lowest first; where the kernel says what is near GPUs, as many near each, in order."""
         if not near or not any(near):
             if count == 1:
-                return alone(heapq.heappop(self._free_cores))
-            if count < len(self._free_cores):
-                return tuple(heapq.heappop(self._free_cores) for _ in range(count))
-            everything, self._free_cores = self._free_cores, []
+                return alone(heapq.heappop(self._cores))
+            if count < len(self._cores):
+                return tuple(heapq.heappop(self._cores) for _ in range(count))
+            everything, self._cores = self._cores, []
             return tuple(sorted(everything))
-        free, taken = sorted(self._free_cores), list[int]()
+        free, taken = sorted(self._cores), list[int]()
         for cores in near:
             close = set(cores)
             taken += [core for core in free if core in close and core not in taken][: count // len(near)]
         taken += [core for core in free if core not in taken][: count - len(taken)]
-        self._free_cores = [core for core in free if core not in taken]
+        self._cores = [core for core in free if core not in taken]
         return tuple(taken)
 
     def take_back(self, share: Share, amounts: Sequence[float]) -> None:
         """Undo `lend`."""
-        if self._free_cores:
+        if self._cores:
             for core in share.cores:
-                heapq.heappush(self._free_cores, core)
+                heapq.heappush(self._cores, core)
         else:
-            self._free_cores = sorted(share.cores)
+            self._cores = sorted(share.cores)
+        self.free_cores += len(share.cores)
         if share.memory:
             self.memory = round(self.memory + share.memory, DECIMALS)
         for index, amount in zip(share.gpus, amounts, strict=True):
@@ -123,7 +121,7 @@ class Account:
         """Return how it would be with these parts back; in no pool, and not to be lent from."""
         other = Account(self.node, self.position)
         other.away, other.memory = self.away, self.memory
-        other._free_cores, other.gpus = list(self._free_cores), list(self.gpus)
+        other._cores, other.gpus, other.free_cores = list(self._cores), list(self.gpus), self.free_cores
         for share, amounts in parts:
             other.take_back(share, amounts)
         return other
@@ -132,12 +130,13 @@ class Account:
         """Whether just these cores and GPUs are free; a share's memory is not looked at."""
         gpus = zip(share.gpus, amounts, strict=True)
         free = not self.away and all(self.gpus[index] + _DUST >= amount for index, amount in gpus)
-        return free and set(share.cores) <= set(self._free_cores)
+        return free and set(share.cores) <= set(self._cores)
 
     def take_exactly(self, share: Share, amounts: Sequence[float]) -> None:
         """Take what a share of another ledger over the same nodes holds."""
-        self._free_cores = [core for core in self._free_cores if core not in share.cores]
-        heapq.heapify(self._free_cores)
+        self._cores = [core for core in self._cores if core not in share.cores]
+        heapq.heapify(self._cores)
+        self.free_cores = len(self._cores)
         self.memory = round(self.memory - share.memory, DECIMALS)
         for index, amount in zip(share.gpus, amounts, strict=True):
             self.gpus[index] = max(0.0, round(self.gpus[index] - amount, DECIMALS))

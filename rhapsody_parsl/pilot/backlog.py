@@ -1,50 +1,38 @@
 """The tasks that wait: lanes of equal tasks, by the shape of what they ask, and which of them is served first."""
 
 import heapq
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
-from rhapsody_parsl.errors import NodeLost, UnroutableTask
+from rhapsody_parsl.errors import NodeLost
 from rhapsody_parsl.pilot import scheduler
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.groups import Groups
 from rhapsody_parsl.pilot.lane import Lane
+from rhapsody_parsl.pilot.lanes import Lanes, LaneShape
 from rhapsody_parsl.pilot.lateness import PATIENCE, Lateness, by_order
 from rhapsody_parsl.pilot.launches import Launches
 from rhapsody_parsl.pilot.ledger import Ledger
-from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
+from rhapsody_parsl.pilot.ordering import Ordering
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
-from rhapsody_parsl.pilot.router import Refuses, route
-from rhapsody_parsl.pilot.shape import Shape, memory_class, shape_key
-from rhapsody_parsl.pilot.turn import in_turn
-from rhapsody_parsl.scheduling.protocol import Scheduling, WaitingTask
+from rhapsody_parsl.pilot.router import Refuses
+from rhapsody_parsl.pilot.turn import Everyone, in_turn
+from rhapsody_parsl.scheduling.protocol import Scheduling
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Backlog",)
 
 _MOST_HELPED = 8
-_MOST_LANES = 1000
-_MOST_SPECS = 4000
-_MOST_OF_A_KIND = 64
-"""Apps with lanes of their own, of those that are alike but for the name: more of them share one. So do tasks `near`
-something, when as many lanes of their shape wait."""
-
-LaneShape = Shape[Lane]
-Group = dict[str | None, dict[str | None, Lane]]
-"""Lanes by the app's name and by what their tasks are to be near; None: many of them."""
-Known = tuple[Lane, TaskSpec, WaitingTask]
-"""What is known of a spec."""
 
 
 class Backlog:
     """The lanes of a block; its length is the number of tasks that wait.
-
-    An empty lane is kept for its next task: it knows how long they take.
 
     Args:
         ledger: The block's.
@@ -69,22 +57,16 @@ class Backlog:
         *,
         scheduling: Scheduling,
     ) -> None:
-        self._ledger, self._runtimes, self._default = ledger, runtimes, default_runtime
-        self._windows = windows
-        self._service_windows: dict[str, int] = {}
+        self._ledger = ledger
         self.ordering = Ordering(scheduling, ledger.cores)
-        self._specs: dict[bytes, Known] = {}
-        self._lanes: dict[TaskSpec, Group] = {}  # by what matters of their specs
-        self._lane_count = 0
-        self._most_lanes = _MOST_LANES
-        self._shapes: dict[Hashable, LaneShape] = {}
         self._groups = Groups()
+        self._lanes = Lanes(ledger, runtimes, default_runtime, windows, asks_less=self._groups.add)
         self._claims: Ranking[LaneShape] = Ranking(by_order)  # of all who wait for nodes
         self._requests: Ranking[LaneShape] = Ranking(by_order)
         self._launching: Ranking[LaneShape] = Ranking(by_order)
         self.lateness: Lateness[Lane] = Lateness()
-        self.launches = Launches()
         self.behind: dict[Lane, None] = {}
+        self._fallen: dict[Lane, None] = {}
         self.joined = 0
 
     def __len__(self) -> int:
@@ -93,33 +75,43 @@ class Backlog:
     # --- who waits -----------------------------------------------------------------------------------------------
 
     def put(self, task: Task, now: float) -> Lane:
-        """Have a task wait in its lane; return that.
+        """Have a task wait in its lane; return that. Whoever has put tasks calls `settle` before anything else.
 
         Raises:
             UnroutableTask: No runtime takes it, or the whole block could not hold it.
             NodeLost: What is left of the block can never hold it.
         """
-        lane, _, asks = self._lane_of(task.spec)
+        lane, _, asks = self._lanes.of(task.spec)
         if self.is_hopeless(task):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
         if lane.join(task, self.ordering.claim(asks, now, lane.durations.seconds), now):
-            self._join(lane)
+            if len(lane) == 1:
+                self._join(lane)
+            else:
+                self._fallen[lane] = None
         if lane.runs:
             self.behind[lane] = None
         return lane
+
+    def settle(self) -> None:
+        """The first claims of some lanes are other ones now."""
+        if self._fallen:
+            fallen, self._fallen = self._fallen, {}
+            for lane in fallen:
+                self._join(lane)
 
     def put_back(self, lane: Lane, tasks: list[Task], now: float) -> None:
         """Have tasks wait again, in front of their lane."""
         if tasks:
             arrival = now if (oldest := lane.oldest) is None else min(now, oldest)
             again = self.ordering.claim_again
-            lane.put_back([(task, again(self._lane_of(task.spec)[2], arrival)) for task in tasks], arrival)
+            lane.put_back([(task, again(self._lanes.of(task.spec)[2], arrival)) for task in tasks], arrival)
             self._join(lane)
             self.behind[lane] = None
 
     def spec_of(self, task: Task) -> TaskSpec:
         """Return a task's spec."""
-        known = self._specs.get(task.spec)
+        known = self._lanes.known(task.spec)
         return decode_spec(task.spec) if known is None else known[1]
 
     def wants(self, lane: Lane) -> TaskSpec:
@@ -140,10 +132,8 @@ class Backlog:
         return [lane for shape in self.waiting() for lane in shape.lanes if len(lane)]
 
     def known_lanes(self) -> Iterator[Lane]:
-        """Yield all lanes, the empty ones too."""
-        for group in self._lanes.values():
-            for by_near in group.values():
-                yield from by_near.values()
+        """Return all lanes, the empty ones too."""
+        return iter(self._lanes)
 
     def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
         """Take out some tasks."""
@@ -173,14 +163,14 @@ class Backlog:
         self.lateness.forget()
         if self.ordering.follows:
             self.ordering.forget()
-        self._drop_empty()
+        self._lanes.drop_empty()
         return True
 
     def is_hopeless(self, task: Task) -> bool:
         """Whether what is left of the block can never hold a task."""
         if not self._ledger.away:
             return False
-        lane, spec, _ = self._lane_of(task.spec)
+        lane, spec, _ = self._lanes.of(task.spec)
         return not lane.window and not scheduler.can_ever_fit(spec, self._ledger)
 
     def take_hopeless(self) -> list[Task]:
@@ -213,10 +203,7 @@ class Backlog:
 
     def set_window(self, service: str, window: int) -> None:
         """Give the runtime so many requests of a service at once, from now on."""
-        self._service_windows[service] = window
-        for shape in self._shapes.values():
-            if shape.window and shape.spec.service == service:
-                shape.window = window
+        self._lanes.set_window(service, window)
 
     # --- who is served -------------------------------------------------------------------------------------------
 
@@ -231,12 +218,12 @@ class Backlog:
             first: Shapes that may find room on other nodes.
         """
         if self._requests:
-            yield from in_turn([self._requests], ready)
+            yield from in_turn([Everyone(self._requests)], ready)
         others: Ranking[LaneShape] = Ranking(by_order)
         for shape in first:
             others.add(shape)
-        yield from in_turn([others, *self._groups.fitting(ready)], ready)
-        self._drop_empty()
+        yield from in_turn([Everyone(others), *self._groups.fitting(ready)], ready)
+        self._lanes.drop_empty()
 
     def within(self, pool: Pool, ready: Collection[str], of: Callable[[Lane], bool]) -> Iterator[Lane]:
         """Yield some lanes that may find room on nodes of a pool beside the open ones, the first claim first.
@@ -267,18 +254,44 @@ class Backlog:
     def waits_before(self, order: float, account: Account, back: Part, ready: Collection[str]) -> bool:
         """Whether somebody with an older claim would have room on a node, if so much more of it were free."""
         front = self._claims.front()
-        return front is not None and front[0] < order and self._groups.waits_before(order, account, back, ready)
+        return front is not None and front[0] < order and self._groups.first_on(account, back, ready, order) is not None
+
+    def first_on(self, account: Account, back: Part, ready: Collection[str], below: float = math.inf) -> Lane | None:
+        """Return the lane with the first claim of those who would have room on a node, if so much more were free.
+
+        Args:
+            account: The node.
+            back: What would be free, too.
+            ready: Names of the runtimes that can take tasks.
+            below: Later claims are of no interest.
+        """
+        found = self._groups.first_on(account, back, ready, below)
+        return found[1].lanes.first() if found else None
+
+    @property
+    def gangs_wait(self) -> bool:
+        """Whether somebody may wait who needs several nodes."""
+        return self._groups.gangs > 0
 
     def launches_before(self, lane: Lane) -> bool:
         """Whether somebody who launches has an older claim than a lane, and waits because there are enough launches."""
         front, order = self._launching.front() if self.launches.is_full else None, lane.order
         return front is not None and order is not None and front[0] < order
 
+    @property
+    def launches(self) -> Launches:
+        """The launches of the block."""
+        return self._lanes.launches
+
+    def limit(self, launches: Launches) -> None:
+        """Have launches go through the gates of these."""
+        self._lanes.launches = launches
+
     # --- lanes ---------------------------------------------------------------------------------------------------
 
     def known_lane(self, encoded: bytes) -> Lane | None:
         """Return the lane of a spec that came before; None when it did not, or was forgotten."""
-        known = self._specs.get(encoded)
+        known = self._lanes.known(encoded)
         return known[0] if known else None
 
     def lane_of(self, encoded: bytes) -> Lane:
@@ -288,108 +301,4 @@ class Backlog:
             PayloadError: It is no spec.
             UnroutableTask: No runtime takes it, or the whole block could not hold it.
         """
-        return self._lane_of(encoded)[0]
-
-    def _lane_of(self, encoded: bytes) -> Known:
-        """Return the lane of a spec, the spec, of which that knows only a part, and what the policy is told of it."""
-        known = self._specs.get(encoded)
-        if known is None:
-            spec = decode_spec(encoded)
-            if len(self._specs) >= _MOST_SPECS:
-                self._specs.clear()
-            lane = self._lane_for(spec)
-            known = self._specs[encoded] = (lane, spec, waiting_task(spec, lane.runtime))
-        return known
-
-    def _lane_for(self, spec: TaskSpec) -> Lane:
-        """Return the lane of tasks that can follow each other in a run, and may take as long as each other."""
-        alike = self._alike(spec)
-        group = self._lanes.get(alike, {})
-        name, near = self._place_in(group, spec)
-        lane = group.get(name, {}).get(near)
-        if lane is None:
-            lane = self._open(spec, alike, name or "", near or "")
-            self._lanes.setdefault(alike, group).setdefault(name, {})[near] = lane
-            self._lane_count += 1
-        else:
-            self._check(spec, alike, lane.shape)
-        _note(lane, spec)
-        if lane.shape.asks(spec.resources.memory) and lane.shape.order is not None:
-            self._groups.add(lane.shape)
-        return lane
-
-    def _alike(self, spec: TaskSpec) -> TaskSpec:
-        """Return what of a spec decides where tasks can start, and what they are; of most tasks' memory, the class."""
-        resources, policy = spec.resources, spec.policy
-        if resources.memory and not resources.is_mpi and policy.placement != "exclusive":
-            resources = msgspec.structs.replace(resources, memory=memory_class(resources.memory))
-        labels = self._ledger.alike(policy.labels)
-        policy = msgspec.structs.replace(policy, priority=0.0, walltime=0.0, near="", labels=labels)
-        return msgspec.structs.replace(spec, name="", resources=resources, policy=policy)
-
-    def _place_in(self, group: Group, spec: TaskSpec) -> tuple[str | None, str | None]:
-        """Return by which name and `near` a spec's lane is found; gangs have lanes of their own."""
-        name: str | None = spec.name
-        near: str | None = spec.policy.near
-        if spec.resources.is_mpi:
-            return name, near
-        if name not in group and len(group) >= _MOST_OF_A_KIND:
-            name = None
-        of_name = group.get(name)
-        if of_name and near not in of_name:
-            lanes = next(iter(of_name.values())).shape.lanes
-            if len(lanes) >= _MOST_OF_A_KIND and lanes.first() and len(lanes) >= _MOST_OF_A_KIND:  # some had gone
-                near = None
-        return name, near
-
-    def _open(self, spec: TaskSpec, alike: TaskSpec, name: str, near: str) -> Lane:
-        runtime = route(spec, self._runtimes, self._default)
-        window = self._windows.get(runtime, 0)
-        if window:
-            window = self._service_windows.get(spec.service, window)
-        gate = self.launches.gate(alike, runtime)
-        key = shape_key(alike, gate, window)
-        shape = self._shapes.get(key) or Shape[Lane](alike, runtime, window, self._ledger.open, gate=gate)
-        self._check(spec, alike, shape)
-        self._shapes[key] = shape
-        policy = msgspec.structs.replace(alike.policy, near=near)
-        common = msgspec.structs.replace(alike, name=name, resources=spec.resources, policy=policy)
-        return Lane(common, runtime, shape)
-
-    def _check(self, spec: TaskSpec, alike: TaskSpec, shape: LaneShape) -> None:
-        best = self._ledger.at_best(whole=True)
-        if shape.window or shape.fits is best:
-            return
-        if scheduler.can_ever_fit(alike, self._ledger, whole=True):
-            shape.fits = best
-        elif not scheduler.can_ever_fit(spec, self._ledger, whole=True):
-            raise UnroutableTask("resources", spec.name, scheduler.why_never(spec, self._ledger), "Ask for less")
-
-    def _drop_empty(self) -> None:
-        """Forget specs that have not been seen for long: a campaign may make up a new one for every task."""
-        if self._lane_count <= self._most_lanes:
-            return
-        kept = {lane for lane in self.known_lanes() if len(lane) or lane.runs}
-        self._lane_count = len(kept)
-        self._most_lanes = max(_MOST_LANES, 2 * self._lane_count)
-        used = {alike: _only(group, kept) for alike, group in self._lanes.items()}
-        self._lanes = {alike: group for alike, group in used.items() if group}
-        self._specs = {encoded: known for encoded, known in self._specs.items() if known[0] in kept}
-        shapes = {lane.shape for lane in kept}
-        self._shapes = {key: shape for key, shape in self._shapes.items() if shape in shapes}
-
-
-def _note(lane: Lane, spec: TaskSpec) -> None:
-    """A lane has tasks of this spec: note in what they differ from its others."""
-    policy, memory = spec.policy, spec.resources.memory
-    lane.timed = lane.timed or bool(policy.walltime)
-    lane.mixed = lane.mixed or spec.name != lane.spec.name
-    lane.scattered = lane.scattered or policy.near != lane.spec.policy.near
-    if memory != lane.most:
-        lane.varied, lane.most = True, max(lane.most, memory)
-
-
-def _only(group: Group, kept: Collection[Lane]) -> Group:
-    """Return what of a group is kept."""
-    lanes = {name: {near: lane for near, lane in by_near.items() if lane in kept} for name, by_near in group.items()}
-    return {name: by_near for name, by_near in lanes.items() if by_near}
+        return self._lanes.of(encoded)[0]

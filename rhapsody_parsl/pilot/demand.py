@@ -29,20 +29,25 @@ class Demand:
         needs: How many nodes, or how many ranks, in all.
         per_rank: For a gang on any nodes: cores of a rank; 0 for others, whose nodes count as one each.
         plain: Whether nothing but free cores, or an untouched node, is asked.
-        key: The same for all that can use the same nodes.
+        gpus: Of each rank, or of the task.
+        single: Whether it is no gang.
     """
 
-    __slots__ = ("_part", "_spec", "key", "labels", "least", "memory", "needs", "per_rank", "plain", "whole")
+    __slots__ = (
+        "_apart", "_part", "_spec",
+        "gpus", "labels", "least", "memory", "needs", "per_rank", "plain", "single", "whole",
+    )  # fmt: skip
 
     def __init__(self, spec: TaskSpec) -> None:
-        resources, policy, apart = spec.resources, spec.policy, None
-        self._spec = spec
+        resources, policy = spec.resources, spec.policy
+        self._spec, self._apart = spec, resources.groups if resources.is_mixed else None
         if resources.is_mixed:
-            apart, resources = resources.groups, msgspec.structs.replace(resources, gpus_per_rank=0.0)
+            resources = msgspec.structs.replace(resources, gpus_per_rank=0.0)
         self.memory = resources.memory
         self.labels = frozenset(policy.labels)
         self.per_rank = 0
         gang = resources.is_mpi
+        self.single = not gang
         self.whole = policy.placement == "exclusive" or (gang and not resources.num_ranks)
         self._part: Part | None
         if not gang:
@@ -54,9 +59,23 @@ class Demand:
             each = resources.ranks_per_node
             self.needs, self._part = resources.num_nodes, resources.part(each) if each else None
         self.least = self._part.cores if self._part else resources.cores_per_rank
-        gpus = resources.gpus_per_rank if gang else resources.gpus
-        self.plain = not (self.labels or self.memory or gpus)
-        self.key: Hashable = (self._part, self.memory, gpus, self.least, self.whole, self.labels, self.per_rank, apart)
+        self.gpus = resources.gpus_per_rank if gang else resources.gpus
+        self.plain = not (self.labels or self.memory or self.gpus)
+
+    @property
+    def key(self) -> Hashable:
+        """The same for all that can use the same nodes."""
+        return self._part, self.memory, self.gpus, self.least, self.whole, self.labels, self.per_rank, self._apart
+
+    @property
+    def size(self) -> float:
+        """In what those differ that are alike but for one number: of a gang what it needs, of others the memory."""
+        return self.memory if self.single else self.needs
+
+    @property
+    def ladder(self) -> Hashable:
+        """The same for all that are alike but for their size."""
+        return (self.gpus, self.least, self.whole, self.labels) if self.single else self.key
 
     def part_on(self, account: Account) -> Part:
         """Return what is asked of a node; for a gang on any nodes, by one rank."""
@@ -69,7 +88,7 @@ class Demand:
             return 0
         if self.labels and not self.labels <= account.labels:
             return 0
-        part = self.part_on(account)
+        part = self._part or self.part_on(account)
         return account.ranks(part) if self.per_rank else int(account.fits(part))
 
     def would_hold(self, account: Account, back: Part) -> bool:

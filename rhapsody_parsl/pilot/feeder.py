@@ -12,6 +12,7 @@ from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.pilot.starts import Starts
+from rhapsody_parsl.pilot.succession import NOTHING, Succession
 from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.pilot.waits import Waits
 from rhapsody_parsl.runtimes.protocol import Placed
@@ -55,17 +56,20 @@ class Feeder:
         self._runs, self._backlog, self._starts, self._home = runs, backlog, starts, home
         self._times, self._last_starts, self._family = times, last_starts, family
         self._ledger = runs.ledger
-        backlog.launches = starts.launches = runs.launches
+        starts.launches = runs.launches
+        backlog.limit(runs.launches)
         runs.launches.watch(starts.ready)
         if backlog.ordering.backfill:
             runs.ends = ExpectedEnds(backlog.spec_of)
         self._reservations = Reservations(runs.ledger, backlog, starts.ready, runs.ends)
         self.fitting = Fitting(backlog, runs.lender, self._reservations)
+        self._succession = Succession(runs, backlog, self.fitting, starts.ready)
         self.waits = Waits(backlog, runs.ledger.open, self._reservations, starts.ready)
         self.alarms = Alarms(lambda task: backlog.spec_of(task).policy.walltime)
 
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
+        self._backlog.settle()
         if self._runs.for_services.wanted:
             self._runs.for_services.serve(self._reservations.clear)
         if self._backlog.is_empty():
@@ -116,18 +120,53 @@ class Feeder:
                 self._runs.close(active)
         elif self._goes_on(active, now) or active.inflight:
             return
-        elif lane.prefetch > 1 and active.may_go_on and not active.lost_with and self._backlog.is_empty():
+        elif active.lane.prefetch > 1 and active.may_go_on and not active.lost_with and self._backlog.is_empty():
             self._runs.keep(active, now)
         else:
+            alone = self._succession.only_frees(active) and not (self._runs.idle or self._reservations.any)
             self._runs.close(active)
-            self.schedule(now)
+            if alone:
+                self._fill(now)
+            else:
+                self.schedule(now)
+
+    def _fill(self, now: float) -> None:
+        """Start what has room on nodes of which something was freed: there is no room elsewhere."""
+        freed, ready = self._ledger.freed, self._starts.startable(now)
+        while freed:
+            _, node = freed.popitem()
+            while (lane := self._backlog.first_on(node, NOTHING, ready)) is not None:
+                before = len(lane)
+                self._serve(lane, now)
+                if len(lane) == before:
+                    self.schedule(now)
+                    return
+        self._put_behind(now)
 
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
         """Feed a run again if nobody has a better claim; return whether it goes on, or is being ended."""
         lane = active.lane
-        if not (len(lane) and active.may_go_on and lane.runtime in self._starts.ready and self._allowed(active, now)):
+        if not (active.may_go_on and lane.runtime in self._starts.ready):
+            return False
+        if self._succession.decides(active):
+            following = self._succession.choose(active)
+            return following is not None and self._follow(active, following, now)
+        if not (len(lane) and self._allowed(active, now)):
             return False
         return self._feed(active, active.room(self._ledger.cores), now) or bool(active.lost_with)
+
+    def _follow(self, active: ActiveRun, lane: Lane, now: float) -> bool:
+        """Have a run go on with tasks of a lane."""
+        placed = active.run.placed
+        if not self._succession.take_over(active, lane):
+            return False
+        if active.run.placed is not placed:
+            self._runs.out.append(Fit(active.run))
+        if not self._feed(active, active.room(self._ledger.cores), now):
+            return bool(active.lost_with)
+        if self._succession.leaves_room(active, placed[0].share.memory):
+            self.schedule(now)
+        return True
 
     def _allowed(self, active: ActiveRun, now: float) -> bool:
         """Whether nobody with a better claim waits for what a run holds."""
@@ -196,7 +235,10 @@ class Feeder:
 
     def _lend(self, lane: Lane, now: float) -> tuple[Lease, tuple[Placed, ...]] | None:
         """Lend the first of a lane open nodes; if these are not enough, also those that it may use of the others."""
-        shape, spec = lane.shape, self._backlog.wants(lane)
+        shape = lane.shape
+        if not (shape.has_room or self._reservations.any):
+            return None
+        spec = self._backlog.wants(lane)
         demand = shape.demand_of(spec)
         lent = self._runs.lender.lend(spec, demand, [shape.room])
         if lent is None and (kept := self._reservations.rooms(lane, demand, now)):

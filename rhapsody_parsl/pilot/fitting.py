@@ -1,8 +1,9 @@
 """What a run takes of a lane whose tasks differ in memory or in what they are `near`, and its lease made to suit."""
 
 from rhapsody_parsl.errors import MemoryExceeded
+from rhapsody_parsl.pilot.account import DECIMALS
 from rhapsody_parsl.pilot.backlog import Backlog
-from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.wire.messages import Task
@@ -40,11 +41,16 @@ class Fitting:
             count = self._suit(active, count)
         return self._take_near(active, count) if lane.scattered else lane.take(count)
 
+    def refit(self, active: ActiveRun, lane: Lane) -> bool:
+        """Make a run's lease hold what each task of a lane asks for; return whether its node has so much."""
+        active.ample = False
+        return self._refit(active, lane.most, lane)
+
     def alone(self, active: ActiveRun) -> bool:
         """A run has one task left, that takes long: its lease is made what this asks for. Return whether it changed."""
         active.ample = False
         (task,) = active.inflight.values()
-        return self._refit(active, self._backlog.spec_of(task).resources.memory)
+        return self._refit(active, self._backlog.spec_of(task).resources.memory, active.lane)
 
     def judge(self, active: ActiveRun, error: MemoryExceeded) -> MemoryExceeded:
         """Return the error of a run's task by the memory that this asked for, whatever the lease held for others."""
@@ -71,18 +77,18 @@ class Fitting:
         """Make the lease hold so many tasks, or one; return how many it holds."""
         lane = active.lane
         several = count + len(active.inflight) > 1
-        if several and self._refit(active, lane.most):
+        if several and self._refit(active, lane.most, lane):
             active.ample = True
             return count
         if active.inflight or lane.first is None:
             return 0
         active.ample = False
-        return int(self._refit(active, self._backlog.spec_of(lane.first).resources.memory))
+        return int(self._refit(active, self._backlog.spec_of(lane.first).resources.memory, lane))
 
-    def _refit(self, active: ActiveRun, memory: float) -> bool:
-        share = active.run.placed[0].share
+    def _refit(self, active: ActiveRun, memory: float, lane: Lane) -> bool:
+        share, memory = active.run.placed[0].share, round(memory, DECIMALS)  # as leases hold it
         if share.memory == memory:
             return True
-        if memory > share.memory and self._reservations.keeps(share.node, active.lane.shape):
+        if memory > share.memory and self._reservations.keeps(share.node, lane.shape):
             return False
         return self._lender.refit(active, memory)

@@ -32,6 +32,7 @@ class Lane(TaskQueue):
         runtime: Name of the runtime that takes them.
         shape: What else decides where they can start.
         window: For runs that take no lease: how many tasks the runtime wants at once; 0 for all others.
+        kin: The same object for lanes of which a run may go on with tasks of another; None for none.
         launches: Whether each of its runs counts as a launch.
         beside: How many of its tasks a run runs side by side; 0 for one after the other, and for runs with a window.
         timed: Whether some may have a walltime.
@@ -46,12 +47,13 @@ class Lane(TaskQueue):
     """
 
     __slots__ = (
-        "beside", "durations", "launches", "mixed", "most", "rest", "runs", "runtime", "scattered", "shape", "spec",
-        "timed", "took", "varied", "window",
+        "beside", "durations", "kin", "launches", "mixed", "most", "rest", "runs", "runtime", "scattered", "shape",
+        "spec", "timed", "took", "varied", "window",
     )  # fmt: skip
 
-    def __init__(self, spec: TaskSpec, runtime: str, shape: Shape["Lane"]) -> None:
+    def __init__(self, spec: TaskSpec, runtime: str, shape: Shape["Lane"], kin: TaskSpec | None = None) -> None:
         super().__init__()
+        self.kin = kin
         self.spec, self.runtime, self.shape, self.window = spec, runtime, shape, shape.window
         self.launches = shape.gate != runtime
         self.beside = spec.policy.concurrency if spec.policy.concurrency > 1 else 0

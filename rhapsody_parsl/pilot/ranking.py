@@ -54,6 +54,8 @@ class Ranking(Generic[T]):
     def front(self) -> tuple[float, T] | None:
         """Return the first thing with its key; None when there is none."""
         heap, places = self._heap, self._places
+        if len(places) == 1 and (sole := self._sole()):
+            return sole
         while heap:
             place, count, thing = heap[0]
             if places.get(thing) != place:
@@ -70,10 +72,21 @@ class Ranking(Generic[T]):
                 heapq.heapreplace(heap, (key, count, thing))
         return None
 
+    def _sole(self) -> tuple[float, T] | None:
+        """Return the only thing with its key, without a look at places; None when it has none any more."""
+        (thing,) = self._places
+        if (key := self._key(thing)) is None:
+            return None
+        if len(self._heap) > 1:  # the others are old places
+            self._places[thing] = key
+            self._heap = [(key, self._count, thing)]
+        return key, thing
+
     def pop(self) -> T | None:
         """Take the first thing out."""
         thing = self.first()
         if thing is not None:
-            heapq.heappop(self._heap)
             del self._places[thing]
+            if self._heap[0][2] is thing:
+                heapq.heappop(self._heap)
         return thing

@@ -106,6 +106,11 @@ class Reservations:
                 self._drop(each)
                 return
 
+    @property
+    def any(self) -> bool:
+        """Whether nodes may be kept for somebody."""
+        return bool(self._held)
+
     def turns_away(self, shape: Shape[Lane]) -> bool:
         """Whether nodes that are kept for others would hold a task of a shape."""
         demand = shape.demand

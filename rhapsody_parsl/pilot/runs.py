@@ -75,6 +75,13 @@ class Runs:
         if self.ends:
             self.ends.ended(lane, seconds)
 
+    def change_lane(self, active: ActiveRun, lane: Lane) -> None:
+        """A run that has no task left goes on with those of another lane; for the record with another lease."""
+        self.lender.pause(active)
+        del active.lane.runs[active.run.id]
+        active.lane = lane
+        lane.runs[active.run.id] = active
+
     def kill(self, active: ActiveRun, tasks: list[int]) -> None:
         """Have some of its tasks ended; the runtime will report them."""
         self.out.append(CancelTasks(active.lane.runtime, active.run, tasks, kill=True))

@@ -18,11 +18,15 @@ class TaskQueue:
 
     Nearly all tasks come in the order of their keys, and cost what they cost in a plain queue; what is more urgent than
     the last one lies in a heap.
+
+    Attributes:
+        order: The first one's key; None when nobody waits.
     """
 
-    __slots__ = ("_arrivals", "_early", "_early_ids", "_queue")
+    __slots__ = ("_arrivals", "_early", "_early_ids", "_queue", "order")
 
     def __init__(self) -> None:
+        self.order: float | None = None
         self._queue: deque[Entry] = deque()
         self._early: list[Entry] = []
         self._early_ids: set[int] = set()
@@ -39,13 +43,6 @@ class TaskQueue:
         return self._queue[0][3] if self._queue else None
 
     @property
-    def order(self) -> float | None:
-        """The first one's key; None when nobody waits."""
-        if not self._early:
-            return self._queue[0][0] if self._queue else None
-        return self._early[0][0] if self._early_is_first() else self._queue[0][0]
-
-    @property
     def oldest(self) -> float | None:
         """When the one came that has waited longest; None when nobody waits."""
         if not self._early:
@@ -60,9 +57,11 @@ class TaskQueue:
         queue = self._queue
         if not queue or key >= queue[-1][0]:
             queue.append((key, task.id, arrival, task))
-            return len(queue) == 1
-        self._put_early((key, task.id, arrival, task))
-        return True
+            if len(queue) > 1:
+                return False
+        else:
+            self._put_early((key, task.id, arrival, task))
+        return self._comes_first(key)
 
     def join_in_front(self, task: Task, key: float, arrival: float) -> None:
         """Join it in front of all with this key."""
@@ -71,13 +70,18 @@ class TaskQueue:
             queue.appendleft((key, task.id, arrival, task))
         else:
             self._put_early((key, task.id, arrival, task))
+        self._comes_first(key)
 
     def take(self, count: int) -> list[Task]:
         """Take the first ones out, `count` at most."""
         queue = self._queue
-        if not self._early:
-            return [queue.popleft()[3] for _ in range(min(count, len(queue)))]
-        return [self._take_one() for _ in range(min(count, len(self)))]
+        if self._early:
+            taken = [self._take_one() for _ in range(min(count, len(self)))]
+            self._note_first()
+        else:
+            taken = [queue.popleft()[3] for _ in range(min(count, len(queue)))]
+            self.order = queue[0][0] if queue else None
+        return taken
 
     def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
         """Take some out from anywhere."""
@@ -86,6 +90,7 @@ class TaskQueue:
         self._early = [entry for entry in self._early if entry[1] not in taken]
         heapq.heapify(self._early)
         self._early_ids.difference_update(taken)
+        self._note_first()
         return list(taken.values())
 
     def _take_one(self) -> Task:
@@ -100,13 +105,29 @@ class TaskQueue:
         for entry in self._queue:
             if entry[1] == task:
                 self._queue.remove(entry)
+                self._note_first()
                 return True
         if task not in self._early_ids:
             return False
         self._early_ids.discard(task)
         self._early = [entry for entry in self._early if entry[1] != task]
         heapq.heapify(self._early)
+        self._note_first()
         return True
+
+    def _comes_first(self, key: float) -> bool:
+        """One with a key has come: note it if it may be the first; return whether it may."""
+        if self.order is None or key <= self.order:
+            self.order = key
+            return True
+        return False
+
+    def _note_first(self) -> None:
+        """Note the key of the first one."""
+        if not self._early:
+            self.order = self._queue[0][0] if self._queue else None
+        else:
+            self.order = self._early[0][0] if self._early_is_first() else self._queue[0][0]
 
     def _put_early(self, entry: Entry) -> None:
         heapq.heappush(self._early, entry)

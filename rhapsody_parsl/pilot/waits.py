@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection
 from itertools import islice
 
-from rhapsody_parsl.pilot.backlog import Backlog, LaneShape
+from rhapsody_parsl.pilot.backlog import Backlog
+from rhapsody_parsl.pilot.lanes import LaneShape
 from rhapsody_parsl.pilot.pool import Pool, Room
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.wire.times import WAITS, WaitedFor

@@ -11,9 +11,10 @@ from testing.simulation import FakeRuntime, Simulation
 
 CACHES = {
     "tally._counts": 16,
-    "_backlog._specs": 4000,
-    "_backlog._lanes": 2000,
-    "_backlog._shapes": 2000,
+    "_backlog._lanes._specs": 4000,
+    "_backlog._lanes._lanes": 2000,
+    "_backlog._lanes._shapes": 2000,
+    "_backlog._lanes._kins": 2000,
     "_runs.lender._homes": 10_000,
     "ledger._best": 2,
 }

@@ -272,7 +272,7 @@ def test_specs_that_are_never_seen_again_are_forgotten() -> None:
         short_apps(block, number, when=1.0 + 0.005 * number, near=f"data {number}")
     block.run()
     assert len(block.ended) == 1500
-    assert len(block.core._backlog._lanes) < 1100
+    assert len(block.core._backlog._lanes._lanes) < 1100
 
 
 def test_what_is_withdrawn_never_runs_here_and_the_rest_ends() -> None:

@@ -210,7 +210,7 @@ def test_short_tasks_of_many_places_travel_in_numbers_and_go_home_later() -> Non
 
 
 def _lanes(block: Simulation) -> list[Any]:
-    groups = block.core._backlog._lanes.values()
+    groups = block.core._backlog._lanes._lanes.values()
     return [lane for group in groups for by_near in group.values() for lane in by_near.values()]
 
 

@@ -51,7 +51,7 @@ def test_what_launches(keys: dict[str, Any], launches: bool) -> None:
 def test_so_many_run_at_once_and_the_others_hold_no_lease() -> None:
     limited = block(max_launches=3)
     limited.submit(launch(), *range(12))
-    limited.submit(launch("other", num_ranks=2), *range(12, 16))
+    limited.submit(launch("other", num_ranks=2), *range(12, 16), when=0.01)
     limited.submit(make_spec("task", runtime="local"), *range(20, 25))
     held: list[int] = []
     limited.at(0.9, lambda: held.append(sum(active.lease is not None for active in limited.under_way)))
