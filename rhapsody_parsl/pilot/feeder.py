@@ -148,7 +148,7 @@ class Feeder:
         lane = active.lane
         if not (active.may_go_on and lane.runtime in self._starts.ready):
             return False
-        if self._succession.decides(active):
+        if not (len(lane) and self._backlog.is_alone(lane)) and self._succession.decides(active):
             following = self._succession.choose(active)
             return following is not None and self._follow(active, following, now)
         if not (len(lane) and self._allowed(active, now)):

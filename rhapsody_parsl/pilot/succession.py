@@ -49,7 +49,7 @@ class Succession:
         """Return the lane with the first claim to what a run holds; None when that is nobody, or none of its kin."""
         own, lease = active.lane, active.lease
         order = own.order
-        if lease is None or (order is not None and self._backlog.is_alone(own)):
+        if lease is None:
             return own
         share = lease.shares[0]
         back = Part(len(share.cores), sum(lease.gpu_amounts[0]), 0.0, share.memory)
