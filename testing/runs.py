@@ -38,10 +38,10 @@ class MadeUp:
         use = NodeUse(cpu=cpu, memory=cpu * 10, gpus=(GpuUse(busy=gpu, memory=5.0),))
         self.at(seconds).recorder.used("0", Used({node: use}, 1.0))
 
-    def served(self, seconds: float, name: str, state: str, ready: int) -> None:
-        """A block told how a service was."""
+    def served(self, seconds: float, name: str, ready: int) -> None:
+        """A block told how a service was: starting, or ready with so many replicas."""
         service = ServiceReport(
-            name=name, state=state, replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",
+            name=name, state="ready" if ready else "starting", replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",
             since=0.0, detail="",
         )  # fmt: skip
         self.at(seconds).recorder.report("0", BlockReport(services=(service,)), [])

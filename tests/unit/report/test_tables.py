@@ -64,8 +64,8 @@ def test_services_tell_their_tokens(run: RunRecord) -> None:
 
 def test_a_service_that_no_app_asked_is_there_with_its_life(tmp_path: Path) -> None:
     made = MadeUp(tmp_path / "record.msgpack")
-    for seconds, state, ready in ((1.0, "starting", 0), (3.0, "ready", 1)):
-        made.served(seconds, "llm", state, ready)
+    for seconds, ready in ((1.0, 0), (3.0, 1)):
+        made.served(seconds, "llm", ready)
     made.at(9.0).recorder.close()
     (row,) = tables.services(read(tmp_path))
     assert [row[key] for key in ("service", "state", "ready s", "replicas", "requests")] == ["llm", "ready", 3.0, 1, 0]
