@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from rhapsody_parsl.record.recorder import Recorder
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
@@ -40,8 +41,9 @@ class MadeUp:
 
     def served(self, seconds: float, name: str, ready: int) -> None:
         """A block told how a service was: starting, or ready with so many replicas."""
+        state: Literal["ready", "starting"] = "ready" if ready else "starting"
         service = ServiceReport(
-            name=name, state="ready" if ready else "starting", replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",
+            name=name, state=state, replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",
             since=0.0, detail="",
         )  # fmt: skip
         self.at(seconds).recorder.report("0", BlockReport(services=(service,)), [])
