@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.shelf import Repeats
 from rhapsody_parsl.agents.starter import Starter
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
@@ -24,6 +26,7 @@ from testing import leaks
 from testing.nodes import make_context
 
 NOBODY: Any = None
+NO_LISTENER: Any = SimpleNamespace(repeats=Repeats())
 """No agent comes."""
 NODES = {
     f"n{number}": Node(name=f"n{number}", host=f"host{number}", cores=(0,), real_cores=(0,)) for number in range(7)
@@ -45,7 +48,7 @@ class Block:
         program.chmod(0o700)
         here = make_context(folder, None, *NODES.values())
         starter = Starter(NodeLauncher("own", ("env",)), folder, folder, NOBODY)
-        other = Host("elsewhere", starter=starter, listener=NOBODY, on_change=lambda *_: None)
+        other = Host("elsewhere", starter=starter, listener=NO_LISTENER, on_change=lambda *_: None)
         several = make_context(folder, None, *NODES.values(), hosts={other.name: other})
         self.ended: list[World] = []
         self.hub = Exchange(here, "ranks", lambda peer, message: None)
