@@ -17,7 +17,7 @@ from rhapsody_parsl.services.replica import Replica
 __all__ = ("Sleepers",)
 
 
-class Beds(Protocol):
+class ReplicaSet(Protocol):
     """The replicas of a service, as those that sleep see them."""
 
     there: list[Replica]
@@ -44,7 +44,7 @@ class Sleepers:
         replicas: All of the service.
     """
 
-    def __init__(self, seconds: float, leases: Leases, replicas: Beds) -> None:
+    def __init__(self, seconds: float, leases: Leases, replicas: ReplicaSet) -> None:
         self._seconds, self._leases, self._replicas = seconds, leases, replicas
         self._lent: set[Replica] = set()  # those that are to sleep when they have nothing left to do
         self._called: set[Replica] = set()  # those that wait for their lease
