@@ -37,7 +37,7 @@ check: env ## lint, format, types and import contracts
 	$(BIN)/lint-imports
 
 docs: env ## the documentation's site, in build/docs; a broken link or reference is an error
-	@tools/docs_env.sh $(BIN)/python $(VENV)-docs
+	@tools/list_env.sh $(BIN)/python $(VENV)-docs requirements/docs.txt docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build -q
 	@echo "docs: open build/docs/index.html (with search: $(BIN)/python -m http.server -d build/docs)"
 
@@ -65,7 +65,9 @@ package-all: env ## the same with each extra alone and all together, those of vL
 first-page: env ## the first page of the documentation, followed in an empty folder with a clock (at most ten minutes)
 	$(BIN)/python tools/first_page.py
 
-integration: env openmpi ## the tests with real Dragon, MPI and vLLM
+integration: env openmpi ## the tests with real Dragon, MPI, vLLM, and with Redis, PostgreSQL and MLflow as services
+	@tools/debian_packages.sh redis-server postgresql || echo "integration: the tests of these servers are left out"
+	@tools/list_env.sh $(BIN)/python $(VENV)-mlflow requirements/mlflow.txt integration
 	$(PYTEST) tests/integration
 
 test-globus: env ## Globus Compute for real: broker, endpoints, client (as root it installs RabbitMQ when missing)
@@ -77,7 +79,7 @@ test-cluster: env openmpi ## blocks of several nodes, on a virtual cluster: Slur
 	else tools/cluster_packages.sh && $(PYTEST) tests/cluster; fi
 
 parsl-suite: env ## Parsl's own test suite, under this executor and under HighThroughputExecutor
-	@tools/parsl_suite_env.sh $(BIN)/python $(VENV)-parsl-suite
+	@tools/list_env.sh $(BIN)/python $(VENV)-parsl-suite requirements/parsl-suite.txt parsl-suite -e .
 	PATH=$(abspath $(VENV)-parsl-suite/bin):$$PATH $(VENV)-parsl-suite/bin/python tests/parsl_suite/run.py
 
 bench: env model ## the table of docs/performance.md (15 minutes); one part: python -m benchmarks overhead

@@ -3,6 +3,7 @@
 PostgreSQL refuses to run as root, so root starts it as nobody.
 """
 
+import glob
 import os
 import shutil
 import socket
@@ -14,8 +15,11 @@ from testing.unprivileged import UID
 
 __all__ = ("COMMAND", "missing", "query")
 
+_PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), *glob.glob("/usr/lib/postgresql/*/bin")])
+"""Debian has them on nobody's `PATH`."""
 _START = """set -e
 umask 077
+export PATH="$PROGRAMS"
 if [ ! -e "$DATA/db/PG_VERSION" ]; then
     printf %s "$PASSWORD" > "$DATA/password"
     initdb -D "$DATA/db" -U postgres --auth=password --pwfile="$DATA/password"
@@ -27,14 +31,14 @@ unset PASSWORD
 exec postgres -D "$DATA/db" -h "$1" -p "$2" -k "$DATA"
 """
 _AS_NOBODY = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups") if os.geteuid() == 0 else ()
-COMMAND = (*_AS_NOBODY, "sh", "-c", _START, "sh", "{host}", "{port}")
+COMMAND = (*_AS_NOBODY, "env", f"PROGRAMS={_PROGRAMS}", "sh", "-c", _START, "sh", "{host}", "{port}")
 """For a service that is given `DATA`, a folder of the user who runs it, and `PASSWORD`."""
 _PASSWORD_WANTED = 3
 
 
 def missing() -> str:
     """Return why it cannot be tried here, "" when it can."""
-    wanted = [name for name in ("initdb", "postgres", *_AS_NOBODY[:1]) if shutil.which(name) is None]
+    wanted = [name for name in ("initdb", "postgres", *_AS_NOBODY[:1]) if shutil.which(name, path=_PROGRAMS) is None]
     return f"{', '.join(wanted)} is not installed" if wanted else ""
 
 

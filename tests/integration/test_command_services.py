@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +18,8 @@ from parsl.providers import LocalProvider
 import rhapsody_parsl
 from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed, ServiceNotFound
-from testing import leaks, postgres
-from testing.ports import free_port
+from testing import leaks
 from testing.small_server import COMMAND
-from testing.unprivileged import UID
 from testing.waiting import until
 
 TIMEOUT = 60
@@ -260,63 +256,3 @@ def test_a_command_over_two_nodes_holds_both_and_knows_their_hosts() -> None:
         assert described(block)["wide"]["cores"] == 4
     first, second = told["argv"][-1].split(",")
     assert first == second, "declared nodes share a host"
-
-
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
-@pytest.mark.usefixtures("elsewhere")
-def test_redis() -> None:
-    command = "redis-server --bind {host} --port {port} --save '' --dir /tmp"
-    cache = CommandService("cache", command, port=free_port())
-    with RhapsodyExecutor("redis", runtimes=[LocalRuntime()], services=[cache], cores_per_node=2) as block:
-        until(lambda: names_in(block, "ready") == {"cache"}, TIMEOUT)
-        assert block.submit(ping, {}, "cache").result(TIMEOUT) == b"+PONG\r\n"
-
-
-def ping(name: str) -> bytes:
-    service = rhapsody_parsl.service(name)
-    with socket.create_connection((service.host, service.port)) as connection:
-        connection.sendall(b"PING\r\n")
-        return connection.recv(100)
-
-
-@pytest.fixture
-def anyones_folder() -> Iterator[Path]:
-    """Give a folder that the user may have whom root becomes."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        if os.geteuid() == 0:
-            os.chown(folder, UID, UID)
-        yield Path(folder)
-
-
-@pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing())
-@pytest.mark.usefixtures("elsewhere")
-def test_postgresql(anyones_folder: Path) -> None:
-    service = CommandService(
-        "db",
-        postgres.COMMAND,
-        ready="log:ready to accept connections",
-        env={"DATA": str(anyones_folder), "PASSWORD": "{secret}"},
-        stop_signal="SIGINT",
-    )
-    with RhapsodyExecutor("postgres", runtimes=[LocalRuntime()], services=[service], cores_per_node=2) as block:
-        block.services["db"].wait_ready(TIMEOUT)
-        assert block.submit(asked_table, {}, "create table t as select 42 as n").result(TIMEOUT) == []
-        error = block.submit(asked_table, {}, "select 1", "wrong").exception(TIMEOUT)
-        assert "password authentication failed" in str(error)
-        server = int((anyones_folder / "db" / "postmaster.pid").read_text().split()[0])
-        os.kill(server, signal.SIGKILL)
-        until(lambda: described(block)["db"]["state"] != "ready", TIMEOUT)
-        block.services["db"].wait_ready(TIMEOUT)
-        assert block.submit(asked_table, {}, "select n from t").result(TIMEOUT) == ["42"]
-        logs = block.services["db"].logs(1000)
-    (log,) = logs.values()
-    assert "database system was not properly shut down" in log
-    said = [path.read_text(errors="replace") for path in Path(block.run_dir).rglob("*.log")]
-    assert any("received fast shutdown request" in text for text in said)
-
-
-def asked_table(statement: str, password: str = "") -> list[str]:
-    from testing.postgres import query
-
-    service = rhapsody_parsl.service("db")
-    return query(service.host, service.port, password or service.secret, statement)

@@ -1,6 +1,5 @@
 """Proxies of ProxyStore as arguments and results, with connectors of its own: files, and the block's Redis."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,13 @@ import numpy
 import pytest
 
 from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
+from testing.servers import REDIS, has
 from tests.integration import proxies
 
 store = pytest.importorskip("proxystore.store")
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 COUNT, TIMEOUT = 50_000, 60
-REDIS = "redis-server --bind {host} --port {port} --save '' --dir /tmp"
-HAS_REDIS = shutil.which("redis-server") is not None
 
 
 def stored(kind: str, folder: Path, block: RhapsodyExecutor) -> Any:
@@ -33,7 +31,7 @@ def stored(kind: str, folder: Path, block: RhapsodyExecutor) -> Any:
     )
 
 
-@pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.skipif(not HAS_REDIS, reason="no server"))])
+@pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.skipif(not has(REDIS), reason="no server"))])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RhapsodyExecutor, Any]]:
     services = [CommandService("cache", REDIS, ready="tcp", cores=0)] if request.param == "redis" else []
     block = RhapsodyExecutor(runtimes=[LocalRuntime()], services=services, cores_per_node=2)

