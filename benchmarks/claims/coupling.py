@@ -10,8 +10,9 @@ The time of a turn is split by when its futures end. What the simulation took is
 by vLLM's own metrics; the rest is control: serialization, transport, scheduling and Parsl. The state goes three ways in
 a turn: out of the simulation, into the request, into the next simulation.
 
-A second table has arrays of 1, 10 and 100 MB as states, which go as values, by reference, in files and by ProxyStore,
-where that is installed: in turns, all in one block.
+A second table has arrays of 1, 10 and 100 MB as states, which go as values, by reference, in files, by ProxyStore in
+files and in Redis, where these are installed, and in Dragon's DDict: in turns, all in one block. A task of Dragon's has
+one process, and attaches to the dictionary anew in each turn.
 """
 
 import gc
@@ -122,6 +123,8 @@ def value_of(future: Future[Any]) -> Any:
 
 def step_of(state: Any) -> int:
     """Return the number of steps that a state has behind it."""
+    if isinstance(state, int):
+        return state
     if isinstance(state, bytes):
         return int.from_bytes(state[:HEAD], "big")
     return int((numpy.load(state, mmap_mode="r") if isinstance(state, str) else state)[0])
@@ -159,12 +162,13 @@ def measure(
 ) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
     """Run all payloads, and all sizes of states on each way, in one block, everything warm."""
     with tempfile.TemporaryDirectory() as folder:
-        executor = block.everything(folder, RANKS + 1)
+        executor = block.everything(folder, RANKS + 1, states.CACHE)
         with sides.load(executor, folder):
             sides.check(isinstance(advise((bytes(HEAD), 0.0)).result(), str), "no text")  # the service is up
             run(payloads[0], 5)
             results = [run(payload, turns) for payload in payloads]
-            return results, compare(states.ways(executor.put, Path(folder)), sizes, turns // 2)
+            with states.ways(executor, Path(folder)) as ways:
+                return results, compare(ways, sizes, turns // 2)
 
 
 def compare(ways: Sequence[states.Way], sizes: Sequence[int], turns: int) -> dict[str, list[dict[str, Any]]]:

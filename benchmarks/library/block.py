@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
+from rhapsody_parsl import CommandService, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
 from testing.processes import processes_of
 from testing.tiny_llama import write_tiny_llama
 from testing.waiting import until
@@ -32,14 +32,14 @@ def smollm2() -> str | None:
     return str(path) if path.is_dir() else None
 
 
-def everything(folder: str, cores: int) -> RhapsodyExecutor:
-    """Return an executor whose block has Dragon, MPI, and the tiny model on one of its declared cores."""
+def everything(folder: str, cores: int, more: Sequence[CommandService] = ()) -> RhapsodyExecutor:
+    """Return an executor whose block has Dragon, MPI, services, and the tiny model on one of its declared cores."""
     service = VLLMService("tiny", model=tiny(folder), cores=1, engine_args=ENGINE)
     return RhapsodyExecutor(
         "block",
         provider=LocalProvider(init_blocks=1, max_blocks=1),
         runtimes=[DragonRuntime(), MPIRuntime()],
-        services=[service],
+        services=[service, *more],
         cores_per_node=cores,
     )
 

@@ -103,9 +103,12 @@ def state(pid: int) -> str:
 def test_a_run_below_its_limit_is_left_alone(watch: MemoryWatch) -> None:
     with started(HOLDS.format(mb=50)) as pid:
         limited(watch, pid, 200)
-        assert watch.look() == []
+        pauses = list[float]()
+        for _ in range(20):
+            assert watch.look() == []
+            pauses.append(watch.pause() or 0.0)
         assert state(pid) != psutil.STATUS_STOPPED
-        assert watch.pause() == pytest.approx(140 * MB / 4e9, rel=0.2)
+        assert min(pauses) == pytest.approx(140 * MB / 4e9, rel=0.2), "after a look that took long it is longer"
 
 
 def test_one_above_it_is_stopped_with_all_below_and_told_once(watch: MemoryWatch) -> None:
