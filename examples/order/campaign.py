@@ -25,8 +25,8 @@ executor = RhapsodyExecutor(
     scheduling=ShortestFirst(),
 )
 
-half = TracedTask(name="equilibrate", seconds=600, keys={"num_nodes": 2, "walltime": 600})
-whole = TracedTask(name="simulate", submitted=1, seconds=600, keys={"num_nodes": 4, "walltime": 600})
+half = TracedTask(name="relax", seconds=600, keys={"num_nodes": 2, "walltime": 600})
+whole = TracedTask(name="md", submitted=1, seconds=600, keys={"num_nodes": 4, "walltime": 600})
 small = TracedTask(name="screen", submitted=10, seconds=20, keys={"walltime": 30})
 trace = [half, whole] + [small] * 200
 for order in ("fifo", "fair", "easy", ShortestFirst()):
