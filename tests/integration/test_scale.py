@@ -20,4 +20,5 @@ def test_a_hundred_nodes_lose_what_ran_on_the_killed_and_nothing_else() -> None:
         phases.mixed(block, 500, CORES)
         numbers = phases.through_faults(block, CORES, killed=1, cut=5, seconds=3.0, mean=0.5)
         # What ran on the killed host, and what had been put behind that: nobody is left to tell that it had not begun.
-        assert CORES <= numbers["lost"] <= 2 * CORES
+        # The tasks before were short, so that several may be there. That nothing is lost elsewhere is checked there.
+        assert CORES <= numbers["lost"] <= 8 * CORES
