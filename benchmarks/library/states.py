@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from parsl import python_app
 
-from rhapsody_parsl import MPI, VLLM, CommandService, Dragon, Policy, RhapsodyExecutor, annotate, service
+from rhapsody_parsl import MPI, VLLM, CommandService, Dragon, Policy, RhapsodyExecutor, annotate
 from testing.servers import REDIS, has
 from testing.waiting import until
 
@@ -171,7 +171,7 @@ def ways(executor: RhapsodyExecutor, folder: Path) -> Iterator[list[Way]]:
         Way("reference", _app(_by_value, reference), ask, lambda size: put(_zeros(size))),
         Way("reference, in place", _app(_in_place, reference), ask, lambda size: put(_zeros(size))),
         Way("files", _app(_in_files, _ONE), _app(_ask_of_file, _ASKS), lambda size: _saved(_zeros(size), folder)),
-        *_proxies(ask, folder),
+        *_proxies(executor, ask, folder),
     ]
     held = executor.submit(_hold_ddict, {"runtime": "dragon", "cores": 0}, str(folder), _DDICT)
     try:
@@ -184,7 +184,7 @@ def ways(executor: RhapsodyExecutor, folder: Path) -> Iterator[list[Way]]:
         held.result()
 
 
-def _proxies(ask: Any, folder: Path) -> Iterator[Way]:
+def _proxies(executor: RhapsodyExecutor, ask: Any, folder: Path) -> Iterator[Way]:
     try:
         from proxystore.connectors.file import FileConnector  # noqa: PLC0415 - it need not be there
         from proxystore.connectors.redis import RedisConnector  # noqa: PLC0415 - as above
@@ -193,12 +193,17 @@ def _proxies(ask: Any, folder: Path) -> Iterator[Way]:
         return
     connectors: dict[str, Any] = {"files": FileConnector(tempfile.mkdtemp(dir=folder))}
     if CACHE:
-        cache = service(CACHE[0].name)
-        connectors["Redis"] = RedisConnector(cache.host, cache.port)
+        connectors["Redis"] = RedisConnector(*executor.submit(_address, {}, CACHE[0].name).result())
     for name, connector in connectors.items():
         store = Store(f"states in {name}", connector, register=True)
         first = partial(_proxied, store)
         yield Way(f"ProxyStore, {name}", _app(_by_proxy, _ONE), ask, first)
+
+
+def _address(name: str) -> tuple[str, int]:
+    from rhapsody_parsl import service  # noqa: PLC0415 - where a service is, tasks know
+
+    return service(name).host, service(name).port
 
 
 def _proxied(store: Any, size: int) -> tuple[Any, float]:
