@@ -6,6 +6,7 @@ seed that has failed stays in `SEEDS`.
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -55,6 +56,14 @@ FRAMES = int(os.environ.get("RHAPSODY_FUZZ", "20000"))
 SEEDS = [1, 2, int(os.environ.get("RHAPSODY_FUZZ_SEED", "3"))]
 SLOW = 1.0
 """Seconds of this thread's CPU that a single message may cost."""
+
+
+@pytest.fixture(autouse=True)
+def unlogged() -> Iterator[None]:
+    """Log nothing: pytest would keep a million records, and a look at all of them takes Python's collector a second."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(params=SEEDS)
