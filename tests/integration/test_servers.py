@@ -22,10 +22,6 @@ from testing.waiting import until
 TIMEOUT = 60
 
 
-def described(block: RhapsodyExecutor) -> dict[str, Any]:
-    return {service["name"]: service for each in block.snapshot()["blocks"] for service in each.get("services", ())}
-
-
 @pytest.mark.skipif(not has(REDIS), reason="redis-server is not installed")
 @pytest.mark.usefixtures("elsewhere")
 def test_redis() -> None:
@@ -68,7 +64,7 @@ def test_postgresql(anyones_folder: Path) -> None:
         assert "password authentication failed" in str(error)
         server = int((anyones_folder / "db" / "postmaster.pid").read_text().split()[0])
         os.kill(server, signal.SIGKILL)
-        until(lambda: described(block)["db"]["state"] != "ready", TIMEOUT)
+        until(lambda: block.services["db"].status().state != "ready", TIMEOUT)
         block.services["db"].wait_ready(TIMEOUT)
         assert block.submit(asked_table, {}, "select n from t").result(TIMEOUT) == ["42"]
         logs = block.services["db"].logs(1000)
