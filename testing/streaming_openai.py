@@ -2,7 +2,8 @@
 
     python streaming_openai.py HOST PORT API_KEY MODEL
 
-It says `max_tokens` times the word `tok`, one per `ENGINE_TOKEN` seconds. Before the first it reads the prompt, in
+It says `max_tokens` times the word `tok`, or five times for a prompt `say 5`, one per `ENGINE_TOKEN` seconds. Each
+prompt of a list has an answer of its own. Before the first it reads the prompt, in
 `ENGINE_READ` seconds per 256 characters that are not in its cache of `ENGINE_CACHE` such blocks. So many requests as
 `ENGINE_SLOTS` are worked on at once. `/health` tells without a key what it does and did, as JSON.
 """
@@ -10,6 +11,7 @@ It says `max_tokens` times the word `tok`, one per `ENGINE_TOKEN` seconds. Befor
 import asyncio
 import json
 import os
+import re
 import sys
 import zlib
 from collections import OrderedDict
@@ -75,20 +77,37 @@ class Engine:
 
     async def _work(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         if request.path == "/v1/embeddings":
-            data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
-            usage = {"prompt_tokens": 1, "total_tokens": 1}
+            texts = asked["input"] if isinstance(asked.get("input"), list) else [asked.get("input")]
+            data = [{"object": "embedding", "index": i, "embedding": [0.5, 0.25]} for i in range(len(texts))]
+            usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
             return web.json_response({"object": "list", "model": self.model, "data": data, "usage": usage})
         if not request.path.endswith("completions"):
             return web.json_response({"path": request.path, "asked": asked})
+        if "refuse" in json.dumps(asked.get("messages") or asked.get("prompt")):
+            return web.json_response({"error": {"message": "a bad prompt", "type": "x", "code": 7}}, status=400)
+        if isinstance(asked.get("prompt"), list):
+            return await self._answer_each(request, asked)
         async with self.slots:
-            text = json.dumps(asked.get("messages") or asked.get("prompt"))
-            if "refuse" in text:
-                return web.json_response({"error": {"message": "a bad prompt", "type": "x", "code": 7}}, status=400)
-            await self._prefill(text)
+            await self._prefill(json.dumps(asked.get("messages") or asked.get("prompt")))
             if asked.get("stream"):
                 return await self._stream(request, asked)
             await asyncio.sleep(self.token * _tokens(asked))
             return web.json_response(self._chunk(request, "tok " * _tokens(asked), stream=False))
+
+    async def _answer_each(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        """Answer a list of prompts, each of which takes a slot."""
+
+        async def one(prompt: str) -> str:
+            async with self.slots:
+                await self._prefill(json.dumps(prompt))
+                tokens = _tokens({**asked, "prompt": prompt})
+                await asyncio.sleep(self.token * tokens)
+                return "tok " * tokens
+
+        texts = await asyncio.gather(*map(one, asked["prompt"]))
+        whole = self._chunk(request, "", stream=False)
+        choices = [{**whole["choices"][0], "index": index, "text": text} for index, text in enumerate(texts)]
+        return web.json_response({**whole, "choices": choices})
 
     async def _prefill(self, text: str) -> None:
         unread, before = 0, 0
@@ -123,6 +142,8 @@ class Engine:
 
 
 def _tokens(asked: dict[str, Any]) -> int:
+    if said := re.fullmatch(r"say (\d+)", str(asked.get("prompt"))):
+        return int(said[1])
     return int(asked.get("max_completion_tokens") or asked.get("max_tokens", 1))
 
 

@@ -1,9 +1,9 @@
 """How the answers of one replica grow to those of four, with lengths by chance: through apps, and at the front door.
 
 `python -m benchmarks replicas` serves a stand-in for an engine once by one replica, and once by four. It works on so
-many requests at once, and each token takes its time. Four times as many requests are asked of the four, all at once by
-apps, and by so many clients as the replicas take at the driver's address. Says tokens per second, and the share of four
-times as many as one replica gives.
+many requests at once, and each token takes its time. Four times as many requests are asked of the four: all at once by
+apps, by so many clients as the replicas take at the driver's address, by one app that returns a list of prompts, and by
+one client with a list. Says tokens per second, and the share of four times as many as one replica gives.
 """
 
 import asyncio
@@ -66,6 +66,31 @@ def by_apps(executor: RhapsodyExecutor, model: str, lengths: Sequence[int]) -> N
         sides.check(future.result(0) == "tok " * length, "another answer")
 
 
+def listed(prompts: list[str]) -> list[str]:
+    """Return what the model is asked."""
+    return prompts
+
+
+def by_a_list(executor: RhapsodyExecutor, model: str, lengths: Sequence[int]) -> None:
+    """Ask by one app, whose prompts say how long their answers are to be."""
+    prompts = [f"say {length}" for length in lengths]
+    found = executor.submit(listed, {"service": model, "max_tokens": LONGEST}, prompts).result(TIMEOUT)
+    sides.check(found == ["tok " * length for length in lengths], "another answer")
+
+
+def by_a_list_at_the_door(executor: RhapsodyExecutor, model: str, lengths: Sequence[int]) -> None:
+    """Ask the same by one client at the driver's address."""
+    asyncio.run(_ask_a_list(executor.openai_url(), executor.openai_key, model, lengths))
+
+
+async def _ask_a_list(url: str, key: str, model: str, lengths: Sequence[int]) -> None:
+    asked = {"model": model, "prompt": [f"say {length}" for length in lengths], "max_tokens": LONGEST}
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
+        async with session.post(f"{url}/completions", json=asked) as answer:
+            found = [choice["text"] for choice in (await answer.json())["choices"]]
+    sides.check(found == ["tok " * length for length in lengths], "another answer")
+
+
 def by_the_door(executor: RhapsodyExecutor, model: str, lengths: Sequence[int]) -> None:
     """Ask at the driver's address, by as many clients as its replicas take requests."""
     asyncio.run(_ask_all(executor.openai_url(), executor.openai_key, model, lengths))
@@ -88,7 +113,12 @@ async def _ask(session: aiohttp.ClientSession, url: str, model: str, waiting: It
             sides.check(said == "tok " * length, "another answer")
 
 
-WAYS: dict[str, Ask] = {"apps": by_apps, "the front door": by_the_door}
+WAYS: dict[str, Ask] = {
+    "apps": by_apps,
+    "the front door": by_the_door,
+    "one app, a list": by_a_list,
+    "the front door, a list": by_a_list_at_the_door,
+}
 
 
 def rates(executor: RhapsodyExecutor, each: int, seed: int) -> dict[str, dict[int, float]]:

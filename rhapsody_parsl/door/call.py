@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -11,10 +12,15 @@ from rhapsody_parsl.door.models import Model
 from rhapsody_parsl.door.prefixes import prefix_of
 from rhapsody_parsl.door.queue import Turn
 from rhapsody_parsl.door.refusal import Refusal
+from rhapsody_parsl.prompt_lists import cut
 
 __all__ = ("PRIORITY_HEADER", "SESSION_HEADER", "TIMEOUT_HEADER", "Call")
 
 SESSION_HEADER, PRIORITY_HEADER, TIMEOUT_HEADER = "X-Session-Id", "X-Rhapsody-Priority", "X-Rhapsody-Timeout"
+_DIVIDED = ("/v1/completions", "/v1/embeddings")
+"""Where a list of prompts is divided over replicas."""
+_PARTS, _LONGEST = 64, 32
+"""Parts of a list of texts to embed, at least, and texts in each, at most."""
 _PASSED_ON = ("Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate")
 
 
@@ -35,17 +41,38 @@ class Call:
         turn: Its turn among those that wait.
         came: When it came.
         timeout: Seconds within which its answer must begin; None is any time.
+        place: Of its prompts in the list of which it is a part, for people; "" for none.
 
     Raises:
         Refusal: A header is no number.
     """
 
     def __init__(self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, now: float) -> None:
+        self.place = ""
         self.path, self.model, self.came, self._body, self._asked = request.path, model, now, body, asked
         self.headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         session, priority = request.headers.get(SESSION_HEADER, ""), _number_in(request.headers, PRIORITY_HEADER)
         self.turn = Turn(prefix_of(asked), session, _priority_in(asked) if priority is None else priority)
         self.timeout = _number_in(request.headers, TIMEOUT_HEADER)
+
+    def pieces(self) -> "list[Call]":
+        """Return calls for the parts of a list of prompts; none where it is to be answered by one replica.
+
+        Texts to embed all take the same time, and go in longer parts.
+        """
+        if self.path not in _DIVIDED:
+            return []
+        texts = self._asked.get("input")
+        each = min(_LONGEST, max(1, len(texts) // _PARTS)) if isinstance(texts, list) else 1
+        parts = cut(self._asked, each)
+        return [self._part(dict(part), n * each, each) for n, part in enumerate(parts)] if len(parts) > 1 else []
+
+    def _part(self, asked: dict[str, Any], first: int, count: int) -> "Call":
+        part = copy(self)
+        part.place = f"prompt {first}" if count == 1 else f"prompts {first} to {first + count - 1}"
+        part._body, part._asked, part.timeout = msgspec.json.encode(asked), asked, None
+        part.turn = Turn(prefix_of(asked), self.turn.session, self.turn.priority)
+        return part
 
     @property
     def body(self) -> bytes:

@@ -7,8 +7,8 @@ counts as begun with its first bytes, not with its head.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
@@ -16,11 +16,14 @@ from aiohttp import web
 
 from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call
 from rhapsody_parsl.door.counters import Counters
+from rhapsody_parsl.door.lists import Answered, answer_list
 from rhapsody_parsl.door.models import Model, Models
 from rhapsody_parsl.door.refusal import Refusal, error_event
 from rhapsody_parsl.door.routing import Seat
 
 __all__ = ("Passage",)
+
+T = TypeVar("T")
 
 _PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
 _MOST_DEATHS = 3
@@ -95,9 +98,13 @@ class Passage:
         call = await self._read(request)
         name = call.model.service
         try:
-            async with self._asked(call) as begun:
+            if parts := call.pieces():
+                response: web.StreamResponse = await self._in_time(call, answer_list(parts, self._whole))
                 self._counters.first_byte(name, time.monotonic() - began)
-                response = await self._give(request, begun)
+            else:
+                async with self._asked(call) as begun:
+                    self._counters.first_byte(name, time.monotonic() - began)
+                    response = await self._give(request, begun)
         except (asyncio.CancelledError, ConnectionError):
             self._counters.left(name)
             raise
@@ -128,22 +135,35 @@ class Passage:
     @contextlib.asynccontextmanager
     async def _asked(self, call: Call) -> AsyncIterator[_Begun]:
         """Ask until something comes back; leaving ends what the replica still does for it."""
-        seat, begun = await self._ask_in_time(call)
+        seat, begun = await self._in_time(call, self._ask_until_begun(call))
         try:
             yield begun
         finally:
             _leave(begun.upstream)
             self._end(call, seat)
 
-    async def _ask_in_time(self, call: Call) -> tuple[Seat, _Begun]:
-        """Ask until something comes back, for as long as the client wants.
+    async def _whole(self, call: Call) -> Answered:
+        """Return all of an answer.
 
         Raises:
-            Refusal: None answers in time.
+            Refusal: None can answer.
+        """
+        async with self._asked(call) as (upstream, first, replica):
+            try:
+                rest = b"" if upstream.content.at_eof() else await upstream.content.read()
+            except (aiohttp.ClientError, OSError):
+                raise Refusal(502, "The replica died in the middle of its answer", "replica_died") from None
+            return Answered(upstream.status, first + rest, replica)
+
+    async def _in_time(self, call: Call, answer: Awaitable[T]) -> T:
+        """Wait for an answer for as long as the client wants.
+
+        Raises:
+            Refusal: None comes in time.
         """
         try:
             async with asyncio.timeout(call.timeout):
-                return await self._ask_until_begun(call)
+                return await answer
         except TimeoutError:
             text = f"The answer did not begin within {TIMEOUT_HEADER}: {call.timeout:g} s"
             raise Refusal(504, text, "timeout") from None

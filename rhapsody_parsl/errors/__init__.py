@@ -22,6 +22,7 @@ from rhapsody_parsl.errors.control import NoExecutor
 from rhapsody_parsl.errors.lost import BlockExpired, BlockLost, DataLost, LostTask, NodeLost, RuntimeLost, WorkerLost
 from rhapsody_parsl.errors.record import NoRecord
 from rhapsody_parsl.errors.services import (
+    PromptsFailed,
     RequestKilledEngine,
     ServiceFailed,
     ServiceNotFound,
@@ -61,6 +62,7 @@ __all__ = (
     "NoStream",
     "NodeLost",
     "PayloadError",
+    "PromptsFailed",
     "RankFailed",
     "RemoteError",
     "RequestKilledEngine",

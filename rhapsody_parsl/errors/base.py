@@ -5,7 +5,7 @@ from typing import Any, Self
 from rhapsody_parsl.errors.pages import note_of
 from rhapsody_parsl.wording import clip, shown, tellable
 
-__all__ = ("InvalidTask", "RhapsodyError", "UnroutableTask")
+__all__ = ("InvalidTask", "RhapsodyError", "UnroutableTask", "rebuilt")
 
 
 class RhapsodyError(Exception):
@@ -49,3 +49,18 @@ class InvalidTask(RhapsodyError):
 
 class UnroutableTask(InvalidTask):
     """No configured runtime of the block can ever take the task; `problem` lists the reason of each."""
+
+
+def rebuilt(name: str, facts: list[Any]) -> RhapsodyError:
+    """Return an error of what travels of it.
+
+    Args:
+        name: Class name; an unknown one (a newer peer) becomes the root class, facts kept.
+        facts: Constructor arguments.
+    """
+    kinds = [RhapsodyError]
+    for kind in kinds:
+        if kind.__name__ == name:
+            return kind(*facts)
+        kinds += kind.__subclasses__()
+    return RhapsodyError(name, *facts)

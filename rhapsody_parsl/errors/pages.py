@@ -21,6 +21,7 @@ PAGES = {
     "NoRecord": "see.md#the-record",
     "NoStream": "streams.md#the-app",
     "NodeLost": "clusters.md#a-lost-node",
+    "PromptsFailed": "runtimes/vllm.md#lists-of-prompts",
     "RankFailed": "runtimes/mpi.md#function-python-on-every-rank",
     "RemoteError": "errors.md#exceptions-of-your-task",
     "RequestKilledEngine": "runtimes/vllm.md#when-an-engine-dies",

@@ -1,8 +1,17 @@
 """A service, or one request to it, failed."""
 
-from rhapsody_parsl.errors.base import InvalidTask, RhapsodyError
+from typing import Any
 
-__all__ = ("RequestKilledEngine", "ServiceFailed", "ServiceNotFound", "ServiceNotReady", "ServiceRequestFailed")
+from rhapsody_parsl.errors.base import InvalidTask, RhapsodyError, rebuilt
+
+__all__ = (
+    "PromptsFailed",
+    "RequestKilledEngine",
+    "ServiceFailed",
+    "ServiceNotFound",
+    "ServiceNotReady",
+    "ServiceRequestFailed",
+)
 
 
 class ServiceNotFound(InvalidTask):
@@ -60,3 +69,37 @@ class RequestKilledEngine(ServiceRequestFailed):
             "prompt, fewer tokens), or find the cause in the log. Equal requests fail at once during restart_window."
         )
         return f"{text} The end of the engine's log: {log}" if log else text
+
+
+class PromptsFailed(ServiceRequestFailed):
+    """Some prompts of a list failed, and others were answered.
+
+    Args:
+        service: Who was asked.
+        results: The answers, in the list's order; None for a prompt that failed.
+        problems: Of each that failed: its place in the list, counted from 0, and the error's class name and facts.
+    """
+
+    def __init__(self, service: str, results: list[Any], problems: list[Any]) -> None:
+        RhapsodyError.__init__(self, service, results, problems)
+
+    @property
+    def results(self) -> list[Any]:
+        """Return the answers, in the list's order; None for a prompt that failed."""
+        answers: list[Any] = self.args[1]
+        return answers
+
+    @property
+    def errors(self) -> dict[int, RhapsodyError]:
+        """Return what happened to those that failed, by their place in the list."""
+        return {index: rebuilt(name, facts) for index, name, facts in self.args[2]}
+
+    def sentence(self) -> str:
+        """Say which service, how many prompts of how many, what happened to the first, and where the answers are."""
+        service, results, problems = self.args
+        index, name, facts = problems[0]
+        return (
+            f"Service '{service}' did not answer {len(problems)} of {len(results)} prompts of a list. "
+            f"Prompt {index}: {rebuilt(name, facts)} The other answers are in this error's 'results', and what happened "
+            "to each of those that failed is in its 'errors'."
+        )

@@ -10,9 +10,11 @@ from rhapsody_parsl import payload as payloads
 from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.executors.launches import note_launch, tell_launch
 from rhapsody_parsl.executors.tray import Streamed, Tray
+from rhapsody_parsl.prompt_lists import joined
 from rhapsody_parsl.raised.revival import revive
 from rhapsody_parsl.wire.failures import from_wire
-from rhapsody_parsl.wire.messages import RAISED, RESULT, Result
+from rhapsody_parsl.wire.joined import decode_answers, failure
+from rhapsody_parsl.wire.messages import JOINED, PARTLY, RAISED, RESULT, Result
 from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import opened
 
@@ -72,12 +74,23 @@ def open_result(result: Result) -> tuple[Any, Exception | None]:
             return payloads.open_result(payload), None
         if result.kind == RAISED:
             return None, revive(payload)
+        if result.kind in (JOINED, PARTLY):
+            return _open_joined(payload)
         name, facts = msgspec.msgpack.decode(payload)
         return None, from_wire(name, facts)
     except PayloadError as problem:
         return None, problem
     except Exception as problem:  # noqa: BLE001 - a future that never ends would be worse
         return None, PayloadError("result", f"{type(problem).__name__}: {problem}")
+
+
+def _open_joined(payload: bytes | memoryview) -> tuple[Any, Exception | None]:
+    """Return the values of a list of prompts, or one response to all; or the error that holds those that there are."""
+    told = decode_answers(payload)
+    values: list[Any] = [payloads.open_result(data) if kind == RESULT else None for kind, data in told.answers]
+    if any(kind != RESULT for kind, _ in told.answers):
+        return None, failure(told, values)
+    return joined(values) if told.full else values, None
 
 
 def complete(future: Future[Any] | None, result: Result) -> None:

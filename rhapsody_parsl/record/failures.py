@@ -6,7 +6,8 @@ import msgspec
 
 from rhapsody_parsl.record.entries import Failure
 from rhapsody_parsl.wire.failures import from_wire
-from rhapsody_parsl.wire.messages import FAILED, Result
+from rhapsody_parsl.wire.joined import decode_answers, failure
+from rhapsody_parsl.wire.messages import FAILED, PARTLY, Result
 
 __all__ = ("Failures",)
 
@@ -43,6 +44,9 @@ class Failures:
         if not isinstance(result.payload, bytes):
             return self._number("unknown", "")
         try:
+            if result.kind == PARTLY:
+                told = decode_answers(result.payload)
+                return self.of_error(failure(told, told.answers))
             if result.kind != FAILED:
                 raised = _decode_raised(result.payload)
                 return self._number(raised.name.removeprefix("builtins."), raised.message)

@@ -4,6 +4,7 @@ from typing import Any
 
 from rhapsody_parsl import errors
 from rhapsody_parsl.errors import LostTask, RhapsodyError
+from rhapsody_parsl.errors.base import rebuilt
 
 __all__ = ("from_wire", "is_lost", "to_wire")
 
@@ -43,8 +44,7 @@ def from_wire(name: str, facts: list[Any]) -> RhapsodyError:
         name: Class name; an unknown one (a newer peer) becomes the root class, facts kept.
         facts: Constructor arguments.
     """
-    kind = _BY_NAME.get(name)
-    return kind(*facts) if kind else RhapsodyError(name, *facts)
+    return rebuilt(name, facts)
 
 
 def is_lost(name: str) -> bool:

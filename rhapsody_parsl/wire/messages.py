@@ -34,10 +34,10 @@ RESULT, RAISED, FAILED = 0, 1, 2
 
 _decode_error = msgspec.msgpack.Decoder(tuple[str, list[Any]]).decode
 
-LOST = 4
-"""`Result.kind` of a task whose own fresh process died under it: it holds what FAILED does, and may run again."""
-PROMPT = 3
-"""`Result.kind` of a request's body that ended well: msgpack of the request, to be sent on to the service."""
+PROMPT, LOST = 3, 4
+"""A request's body ended well: msgpack of its requests. A fresh process died under its task, which may run again."""
+JOINED, PARTLY = 5, 6
+"""The results of a list of prompts, see `joined`: all of them, or not those of some that failed."""
 
 
 class SharedPayload(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -81,7 +81,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     def outcome(self) -> Outcome:
         """What became of the task."""
         if self.kind != FAILED:
-            return "done"
+            return "failed" if self.kind == PARTLY else "done"
         try:
             lost = isinstance(self.payload, bytes) and is_lost(_decode_error(self.payload)[0])
         except Exception:  # noqa: BLE001 - what bytes of anybody's can raise; who opens it tells the task

@@ -7,6 +7,7 @@ import msgspec
 
 from rhapsody_parsl.annotations.request import ASK, CONTENTS, PARAMETERS
 from rhapsody_parsl.errors import ServiceRequestFailed
+from rhapsody_parsl.prompt_lists import cut
 from rhapsody_parsl.telling import message_of
 from rhapsody_parsl.wire.messages import PROMPT, Result, failed
 from rhapsody_parsl.worker.call import call
@@ -91,12 +92,13 @@ def _check_keys(request: Mapping[str, Any]) -> None:
 
 
 def call_body(task: int, payload: bytes | memoryview, parameters: bytes) -> Result:
-    """Run a request app's body; return its request as a `Result` of kind PROMPT, or what ended the body instead."""
+    """Run a request app's body; return its requests as a `Result` of kind PROMPT, or what ended the body instead."""
 
     def ask(task: int, value: Any, seconds: float) -> Result:
         try:
             request = as_request(value, msgspec.msgpack.decode(parameters) if parameters else {})
-            return Result(task, PROMPT, msgspec.msgpack.encode(request), seconds)
+            requests = [msgspec.msgpack.encode(one) for one in cut(request)]
+            return Result(task, PROMPT, msgspec.msgpack.encode(requests), seconds)
         except BaseException as problem:  # noqa: BLE001 - the value is the user's, and may be of any class
             return failed(task, ServiceRequestFailed("", message_of(problem)))
 

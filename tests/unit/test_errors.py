@@ -25,7 +25,7 @@ def make(kind: type[RhapsodyError]) -> RhapsodyError:
         return kind("some", "facts")
     parameters = inspect.signature(kind).parameters.values()
     plain = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    samples: dict[Any, Any] = {int: 3, float: 2.5}
+    samples: dict[Any, Any] = {int: 3, float: 2.5, list[Any]: [[1, "ServiceFailed", ["some", "facts"]]]}
     return kind(*(samples.get(p.annotation, f"some {p.name}") for p in plain))
 
 

@@ -1,7 +1,7 @@
 """The requests that wait for one of a service's replicas, and those that are with one."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -23,7 +23,7 @@ from rhapsody_parsl.wire.times import RequestTimes
 __all__ = ("RequestQueue",)
 
 
-Give = Callable[[int, Sequence[Piece], Callable[[More], None]], None]
+Give = Callable[[Request, Sequence[Piece], Callable[[More], None]], None]
 
 
 class RequestQueue:
@@ -33,7 +33,7 @@ class RequestQueue:
         service: The service.
         config: The user's.
         finish: Takes the results that requests end with here: `(request, result)`.
-        give: Takes pieces of answers, as `Events.pieces` does.
+        give: Takes pieces of answers, by their request's number, and where their reader's word goes.
 
     Attributes:
         pending: How many requests of the service there are, from the moment the core gives them until they are done.
@@ -67,25 +67,34 @@ class RequestQueue:
             if isinstance(admitted, RequestKilledEngine):
                 self._finish(request, failed(request.task, admitted))
                 continue
-            self._requests[request.task] = request
+            self._requests[request.number] = request
             if admitted:
-                self._dispatch.put([request.task], request.policy.priority)
+                self._dispatch.put([request.number], request.policy.priority)
         self.dispatch()
 
-    def drop(self, request: Request) -> None:
-        """A request's answer is not wanted any more."""
-        if self._requests.pop(request.task, None):
-            if name := self._dispatch.leave(request.task):
-                self._replica(name).send(Abort([request.task]))
+    def drop(self, requests: Iterable[Request]) -> None:
+        """The answers of these are not wanted any more."""
+        dropped = [request for request in requests if self._requests.pop(request.number, None)]
+        self._abort(dropped)
+        for request in dropped:
             self._release(request)
         self.dispatch()
+
+    def _abort(self, requests: Iterable[Request]) -> None:
+        """Have these leave, wherever they are."""
+        held: dict[str, list[int]] = {}
+        for request in requests:
+            if name := self._dispatch.leave(request.number):
+                held.setdefault(name, []).append(request.number)
+        for name, numbers in held.items():
+            self._replica(name).send(Abort(numbers))
 
     def dispatch(self) -> None:
         """Give what waits to the replicas; end it when none will answer."""
         if not self._dispatch.idle and (error := self._service.error):
-            while tasks := self._dispatch.take_all():
-                for task in tasks:
-                    self._fail(task, error)
+            while numbers := self._dispatch.take_all():
+                for number in numbers:
+                    self._fail(number, error)
             return
         now = time.monotonic()
         for assignment in self._dispatch.assign(now):
@@ -97,21 +106,21 @@ class RequestQueue:
 
     def _ask(self, request: Request, apart: bool) -> Ask:
         priority = round(request.policy.priority) if self._by_priority else 0
-        return Ask(request.task, request.body, request.full, apart, priority)
+        return Ask(request.number, request.body, request.full, apart, priority)
 
     def _replica(self, name: str) -> Replica:
         return next(replica for replica in self._service.replicas if replica.name == name)
 
-    def _fail(self, task: int, error: RhapsodyError) -> None:
-        request = self._requests.pop(task)
-        self._finish(request, failed(task, error))
+    def _fail(self, number: int, error: RhapsodyError) -> None:
+        request = self._requests.pop(number)
+        self._finish(request, failed(request.task, error))
         self._release(request)
 
     def _release(self, request: Request) -> None:
         """A request is over: what waited for it is asked."""
         if copies := self._copies.over(request):
             for copy in copies:
-                self._dispatch.put([copy.task], copy.policy.priority)
+                self._dispatch.put([copy.number], copy.policy.priority)
 
     # --- what the service asks -----------------------------------------------------------------------------------
 
@@ -175,12 +184,12 @@ class RequestQueue:
 
     def _pass_on(self, replica: Replica, pieces: Sequence[Piece]) -> None:
         """Parts of answers came, for each of which the replica hears what its reader has taken."""
-        by_run: dict[int, list[Piece]] = {}
+        by_request: dict[int, list[Piece]] = {}
         for piece in pieces:
-            if request := self._requests.get(piece.id):
-                by_run.setdefault(request.run, []).append(piece)
-        for run, given in by_run.items():
-            self._give(run, given, replica.send)
+            by_request.setdefault(piece.id, []).append(piece)
+        for number, given in by_request.items():
+            if request := self._requests.get(number):
+                self._give(request, given, replica.send)
 
     def _note_state(self, replica: Replica) -> None:
         if replica.state != "stopped":  # else it is gone
@@ -191,7 +200,7 @@ class RequestQueue:
         now = time.monotonic()
         if cause != "host":
             for copy in self._copies.suspect(self._requests[task] for task in self._dispatch.held(replica.name)):
-                self._dispatch.hold(replica.name, copy.task)
+                self._dispatch.hold(replica.name, copy.number)
         death = self._dispatch.died(replica.name, now, cause)
         death.failure = failure.args[1:]
         for task, deaths in self._dispatch.verdicts(now):
@@ -202,10 +211,11 @@ class RequestQueue:
         """A request kills engines: it fails, and so do its copies, wherever they are."""
         killer = self._requests[task]
         self._copies.convict(killer, error, now)
-        for request in [request for request in self._requests.values() if request.body == killer.body]:
-            if name := self._dispatch.leave(request.task):
-                self._replica(name).send(Abort([request.task]))
-            self._finish(self._requests.pop(request.task), failed(request.task, error))
+        alike = [request for request in self._requests.values() if request.body == killer.body]
+        self._abort(alike)
+        for request in alike:
+            del self._requests[request.number]
+            self._finish(request, failed(request.task, error))
 
 
 def _stamped(result: Result, asked: float, replica: str) -> Result:

@@ -1,7 +1,8 @@
 """The pilot's half of the vLLM runtime."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 
 import msgspec
 
@@ -13,12 +14,15 @@ from rhapsody_parsl.runtimes.deferred import Deferred
 from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.runtimes.vllm.prompt_workers import PromptWorkers
-from rhapsody_parsl.runtimes.vllm.request import Request
+from rhapsody_parsl.runtimes.vllm.request import Inquiry, Request
 from rhapsody_parsl.runtimes.vllm.request_queue import RequestQueue
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.messages import FAILED, PROMPT, Result, Task, failed
+from rhapsody_parsl.wire.piece_messages import More, Piece
 
 __all__ = ("VLLM",)
+
+_decode_bodies = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class VLLM:
@@ -35,7 +39,8 @@ class VLLM:
 
     def __init__(self, config: ModelRequests, context: Context, services: Services) -> None:
         self._context = context
-        self._requests: dict[int, Request] = {}
+        self._inquiries: dict[int, Inquiry] = {}
+        self._numbers = count(1)
         self._reruns = Reruns()
         self._deferred = Deferred(context.events)
         self._prompts = PromptWorkers(context, config.request_workers, self._prompts_made, self._prompts_lost)
@@ -56,7 +61,7 @@ class VLLM:
         """Return the queue of a model; it may have come since the block started."""
         service = self._services.get(name)
         if name not in self._queues and service and isinstance(service.kind, VLLMKind):
-            self._queues[name] = RequestQueue(service, service.kind.config, self._finish, self._context.events.pieces)
+            self._queues[name] = RequestQueue(service, service.kind.config, self._over, self._give)
         return self._queues.get(name)
 
     async def start(self) -> None:
@@ -68,11 +73,11 @@ class VLLM:
         queue = self._queues[run.spec.service]
         spec = run.spec
         for task in tasks:
-            self._requests[task.id] = Request(task.id, run.id, spec.service, full=spec.full, policy=spec.policy)
+            self._inquiries[task.id] = Inquiry(task.id, run.id, spec.service, full=spec.full, policy=spec.policy)
         queue.pending += len(tasks)
         if error := queue.error:
             for task in tasks:
-                self._finish(self._requests[task.id], failed(task.id, error))
+                self._finish(self._inquiries[task.id], failed(task.id, error))
         else:
             self._prompts.put(tasks, spec.policy)
 
@@ -82,10 +87,10 @@ class VLLM:
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
         """End these, wherever they are; without `kill` nothing is given back, for everything has begun."""
         for task in tasks if kill else ():
-            if request := self._requests.get(task):
+            if inquiry := self._inquiries.get(task):
                 self._prompts.drop(task)
-                self._queues[request.service].drop(request)
-                self._finish(request, failed(task, TaskCancelled()))
+                self._finish(inquiry, failed(task, TaskCancelled()))
+                self._queues[inquiry.service].drop(inquiry.requests)
 
     async def stop(self) -> None:
         """End the request workers; idempotent."""
@@ -94,17 +99,18 @@ class VLLM:
     # --- what request workers tell -------------------------------------------------------------------------------
 
     def _prompts_made(self, results: Sequence[Result]) -> None:
-        """Bodies returned a request, or ended otherwise."""
+        """Bodies returned requests, or ended otherwise."""
         asked: dict[str, list[Request]] = {}
         for result in results:
-            request = self._requests.get(result.id)
-            if request is None:
+            inquiry = self._inquiries.get(result.id)
+            if inquiry is None:
                 continue  # cancelled
             if result.kind == PROMPT and isinstance(result.payload, bytes):
-                request.body = result.payload
-                asked.setdefault(request.service, []).append(request)
+                requests = inquiry.made((next(self._numbers), body) for body in _decode_bodies(result.payload))
+                self._queues[inquiry.service].pending += len(requests) - 1
+                asked.setdefault(inquiry.service, []).extend(requests)
             else:
-                self._finish(request, _with_service(result, request.service))
+                self._finish(inquiry, _with_service(result, inquiry.service))
         for name, requests in asked.items():
             self._queues[name].put(requests)
 
@@ -112,31 +118,52 @@ class VLLM:
         """A request worker died with these; those that may run again go back to the core."""
         again: dict[int, list[int]] = {}
         for task in tasks:
-            request = self._requests.get(task)
-            if request is None:
+            inquiry = self._inquiries.get(task)
+            if inquiry is None:
                 continue
-            if self._reruns.allow(task, request.policy):
-                again.setdefault(request.run, []).append(self._requests.pop(task).task)
-                self._less(request.service)
+            if self._reruns.allow(task, inquiry.policy):
+                again.setdefault(inquiry.run, []).append(self._inquiries.pop(task).task)
+                self._less(inquiry.service)
             else:
-                self._finish(request, failed(task, error))
+                self._finish(inquiry, failed(task, error))
         for run, returned in again.items():
             self._context.events.returned(run, returned)
 
+    # --- what queues tell ----------------------------------------------------------------------------------------
+
+    def _give(self, request: Request, pieces: Sequence[Piece], say: Callable[[More], None]) -> None:
+        """Parts of a request's answer came; outside they are those of its task."""
+
+        def more(message: More) -> None:
+            say(msgspec.structs.replace(message, task=request.number))
+
+        given = [msgspec.structs.replace(piece, id=request.task) for piece in pieces]
+        self._context.events.pieces(request.run, given, more)
+
+    def _over(self, request: Request, result: Result) -> None:
+        """A request is over, and with the last one its task."""
+        inquiry = self._inquiries.get(request.task)
+        if inquiry is None:
+            return
+        whole = inquiry.answered(request, result)
+        self._less(inquiry.service)
+        if whole:
+            self._finish(inquiry, whole)
+
     # --- ends ----------------------------------------------------------------------------------------------------
 
-    def _finish(self, request: Request, result: Result) -> None:
-        """A request is over."""
-        if self._requests.pop(request.task, None) is not None:
-            self._reruns.forget(request.task)
-            self._deferred.done(request.run, [result])
-            self._less(request.service)
+    def _finish(self, inquiry: Inquiry, result: Result) -> None:
+        """A task is over, whatever is missing."""
+        if self._inquiries.pop(inquiry.task, None) is not None:
+            self._reruns.forget(inquiry.task)
+            self._deferred.done(inquiry.run, [result])
+            self._less(inquiry.service, inquiry.missing)
 
-    def _less(self, name: str) -> None:
-        """A service has a request less."""
-        self._queues[name].pending -= 1
+    def _less(self, name: str, requests: int = 1) -> None:
+        """A service has fewer requests."""
+        self._queues[name].pending -= requests
         service = self._services.get(name)
-        if service and service.parting:  # once the core has given us what waited for the place of this one
+        if requests and service and service.parting:  # once the core has given us what waited for their places
             asyncio.get_running_loop().call_soon(service.relieved)
 
 

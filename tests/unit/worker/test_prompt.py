@@ -90,7 +90,14 @@ def test_a_body_becomes_a_request() -> None:
     parameters = msgspec.msgpack.encode({"max_tokens": 5})
     result = call_body(7, pack_apply_message(body, ["hi"], {}), parameters)
     assert (result.id, result.kind) == (7, PROMPT)
-    assert msgspec.msgpack.decode(result.payload) == {"max_tokens": 5, "prompt": "hi"}  # type: ignore[arg-type]  # bytes
+    (request,) = msgspec.msgpack.decode(result.payload)  # type: ignore[arg-type]  # bytes
+    assert msgspec.msgpack.decode(request) == {"max_tokens": 5, "prompt": "hi"}
+
+
+def test_a_list_of_prompts_becomes_a_request_for_each() -> None:
+    result = call_body(7, pack_apply_message(body, [["hi", "ho"]], {}), msgspec.msgpack.encode({"max_tokens": 5}))
+    requests = [msgspec.msgpack.decode(one) for one in msgspec.msgpack.decode(result.payload)]  # type: ignore[arg-type]  # bytes
+    assert requests == [{"max_tokens": 5, "prompt": prompt} for prompt in ("hi", "ho")]
 
 
 def test_a_failing_body_raises_and_a_wrong_one_is_explained() -> None:

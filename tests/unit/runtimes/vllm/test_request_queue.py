@@ -257,7 +257,7 @@ def test_copies_that_come_while_one_is_under_suspicion_wait_for_it() -> None:
     dropped = request(4, b"same")
     watched.put(3, body=b"same")
     watched.requests.put([dropped])
-    watched.requests.drop(dropped)
+    watched.requests.drop([dropped])
     watched.ready(0)
     assert watched.held == [[1], [2]]
     assert kill(watched, set()) == 0
@@ -316,10 +316,10 @@ def test_a_dropped_request_leaves_from_anywhere() -> None:
     requests = [request(task) for task in (1, 2, 3)]
     watched.requests.put(requests)
     watched.ready(0)
-    watched.requests.drop(requests[1])
+    watched.requests.drop(requests[1:2])
     assert watched.held == [[1]]
     assert watched.aborted == []
-    watched.requests.drop(requests[0])
+    watched.requests.drop(requests[:1])
     assert watched.held == [[1, 3]]
     assert watched.aborted == [1]
 
@@ -384,4 +384,5 @@ def test_parts_of_answers_go_to_those_who_still_want_them() -> None:
     service.put(1)
     replica, pieces = service.service.replicas[0], [Piece(task, 0, b"a") for task in (1, 2, 1)]
     service.requests.heard(replica, Pieces(0, pieces))
-    assert service.given == [(1, pieces[::2], replica.send)]
+    ((asked, given, say),) = service.given
+    assert (asked.task, given, say) == (1, pieces[::2], replica.send)
