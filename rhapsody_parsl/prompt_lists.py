@@ -30,12 +30,12 @@ def cut(request: Mapping[str, Any], each: int = 1) -> list[Mapping[str, Any]]:
         the engine is to refuse; and where the answer is streamed, for its pieces come in one stream.
     """
     name = next((name for name in _LISTS if name in request), "")
-    prompts = request.get(name)
+    prompts: Any = request.get(name)
     if request.get("stream") or not _is_list_of_prompts(prompts):
         return [request]
     if each == 1:
-        return [{**request, name: prompt} for prompt in prompts or ()]
-    return [{**request, name: prompts[start : start + each]} for start in range(0, len(prompts or ()), each)]
+        return [{**request, name: prompt} for prompt in prompts]
+    return [{**request, name: prompts[start : start + each]} for start in range(0, len(prompts), each)]
 
 
 def _is_list_of_prompts(value: Any) -> bool:

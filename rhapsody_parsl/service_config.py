@@ -11,6 +11,7 @@ import msgspec
 
 from rhapsody_parsl import ready_word, service_table
 from rhapsody_parsl.annotations.limits import MOST, check_gpus, check_range
+from rhapsody_parsl.annotations.near import Near, as_near
 from rhapsody_parsl.checked_settings import CheckedSettings
 from rhapsody_parsl.engine_nodes import check_nodes
 from rhapsody_parsl.errors import InvalidTask, ServiceFailed
@@ -40,7 +41,8 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         nodes: Nodes that one replica spans.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        near: A label; nodes that carry it are preferred.
+        near: A label, and nodes that carry it are preferred; or the `Ref` of a value, or several, and the node is
+            preferred that has most of their bytes when a replica borrows.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the service's process.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
@@ -57,7 +59,7 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
     nodes: int = 1
     memory: float = 0.0
     labels: tuple[str, ...] = ()
-    near: str = ""
+    near: Near = ""
     placement: Literal["pack", "spread"] = "pack"
     env: dict[str, str] = msgspec.field(default_factory=dict)
     startup_timeout: float = 60.0
@@ -66,6 +68,7 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check."""
+        msgspec.structs.force_setattr(self, "near", as_near(self.near))
         super().__post_init__()
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.name):
             raise InvalidTask(self.key_of("name"), self.name, "letters, digits, - and _ only, and 100 at most")
@@ -151,7 +154,8 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        near: A label; nodes that carry it are preferred.
+        near: A label, and nodes that carry it are preferred; or the `Ref` of a value, or several, and the node is
+            preferred that has most of their bytes when a replica borrows.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ... Without any
             parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes;
@@ -278,7 +282,8 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
             what it wants on `{hosts}`.
         memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        near: A label; nodes that carry it are preferred.
+        near: A label, and nodes that carry it are preferred; or the `Ref` of a value, or several, and the node is
+            preferred that has most of their bytes when a replica borrows.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the command.
         startup_timeout: Seconds until a replica that is not ready counts as failed.

@@ -83,10 +83,16 @@ class Engine:
             return web.json_response({"object": "list", "model": self.model, "data": data, "usage": usage})
         if not request.path.endswith("completions"):
             return web.json_response({"path": request.path, "asked": asked})
+        return await self._complete(request, asked)
+
+    async def _complete(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         if "refuse" in json.dumps(asked.get("messages") or asked.get("prompt")):
             return web.json_response({"error": {"message": "a bad prompt", "type": "x", "code": 7}}, status=400)
-        if isinstance(asked.get("prompt"), list):
+        if isinstance(asked.get("prompt"), list) and not asked.get("stream"):
             return await self._answer_each(request, asked)
+        return await self._answer_one(request, asked)
+
+    async def _answer_one(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         async with self.slots:
             await self._prefill(json.dumps(asked.get("messages") or asked.get("prompt")))
             if asked.get("stream"):

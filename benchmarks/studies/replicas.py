@@ -85,9 +85,12 @@ def by_a_list_at_the_door(executor: RhapsodyExecutor, model: str, lengths: Seque
 
 async def _ask_a_list(url: str, key: str, model: str, lengths: Sequence[int]) -> None:
     asked = {"model": model, "prompt": [f"say {length}" for length in lengths], "max_tokens": LONGEST}
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
-        async with session.post(f"{url}/completions", json=asked) as answer:
-            found = [choice["text"] for choice in (await answer.json())["choices"]]
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{url}/completions", json=asked) as answer,
+    ):
+        found = [choice["text"] for choice in (await answer.json())["choices"]]
     sides.check(found == ["tok " * length for length in lengths], "another answer")
 
 

@@ -74,7 +74,8 @@ async def answer_list(parts: Sequence[Call], ask: Callable[[Call], Awaitable[Ans
 
 def _joined(answers: Sequence[Answered]) -> bytes:
     try:
-        return msgspec.json.encode(joined([msgspec.json.decode(answer.body, type=dict[str, Any]) for answer in answers]))
+        parts = [msgspec.json.decode(answer.body, type=dict[str, Any]) for answer in answers]
+        return msgspec.json.encode(joined(parts))
     except (msgspec.DecodeError, TypeError, AttributeError) as problem:
         raise Refusal(502, f"A replica's answer to a part of the list cannot be read: {problem}") from None
 

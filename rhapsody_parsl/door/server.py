@@ -1,5 +1,6 @@
 """The door's HTTP: who may ask, what there is to ask, and in which shape a refusal comes."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -93,12 +94,17 @@ class Server:
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=self._counters.text(self._models.held(), self._models.waiting()))
 
+    async def _entries(self) -> list[Mapping[str, Any]]:
+        """Return what there is to ask: adapters come and go, and only the replicas know when."""
+        await asyncio.gather(*map(self._passage.learn, self._models))
+        return self._models.catalogue()
+
     async def _catalogue(self, request: web.Request) -> web.Response:
-        return _json({"object": "list", "data": self._models.catalogue()})
+        return _json({"object": "list", "data": await self._entries()})
 
     async def _one(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        for entry in self._models.catalogue():
+        for entry in await self._entries():
             if entry["id"] == name:
                 return _json(entry)
         raise self._models.unknown(name)

@@ -100,6 +100,6 @@ class PromptsFailed(ServiceRequestFailed):
         index, name, facts = problems[0]
         return (
             f"Service '{service}' did not answer {len(problems)} of {len(results)} prompts of a list. "
-            f"Prompt {index}: {rebuilt(name, facts)} The other answers are in this error's 'results', and what happened "
-            "to each of those that failed is in its 'errors'."
+            f"Prompt {index}: {rebuilt(name, facts)} The other answers are in this error's 'results', and what "
+            "happened to each of those that failed is in its 'errors'."
         )

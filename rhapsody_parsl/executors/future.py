@@ -72,12 +72,9 @@ def open_result(result: Result) -> tuple[Any, Exception | None]:
         payload = opened(result)
         if result.kind == RESULT:
             return payloads.open_result(payload), None
-        if result.kind == RAISED:
-            return None, revive(payload)
         if result.kind in (JOINED, PARTLY):
             return _open_joined(payload)
-        name, facts = msgspec.msgpack.decode(payload)
-        return None, from_wire(name, facts)
+        return None, revive(payload) if result.kind == RAISED else from_wire(*msgspec.msgpack.decode(payload))
     except PayloadError as problem:
         return None, problem
     except Exception as problem:  # noqa: BLE001 - a future that never ends would be worse

@@ -152,6 +152,11 @@ def _ignore(_peer: Any, _message: Any) -> None:
     """Nobody is there whom tasks could ask."""
 
 
+def _nowhere(_values: Mapping[str, int]) -> str:
+    """No value lies anywhere."""
+    return ""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime gets from the block.
 
@@ -169,6 +174,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         limits_memory: Whether runs are kept to the memory they lease.
         ends_at: Seconds since the epoch at which the block's job ends; None where nobody says.
         gpu_memory: What the GPUs of its nodes have in use.
+        nearest: Returns the node that has most of some values, by the sizes of these; "" where that is no matter.
         parents: Told, with the `Peer`, what a task's process says of tasks that the task submits.
     """
 
@@ -185,6 +191,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     limits_memory: bool = True
     ends_at: float | None = None
     gpu_memory: GpuMemory = msgspec.field(default_factory=GpuMemory)
+    nearest: Callable[[Mapping[str, int]], str] = _nowhere
     parents: Callable[[Any, Any], None] = _ignore
 
     def noting(self, run: Run) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 import msgspec
 
-from rhapsody_parsl.annotations.resources import Part
+from rhapsody_parsl.annotations.resources import Part, Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.account import Account
 
@@ -61,6 +61,11 @@ class Demand:
         self.least = self._part.cores if self._part else resources.cores_per_rank
         self.gpus = resources.gpus_per_rank if gang else resources.gpus
         self.plain = not (self.labels or self.memory or self.gpus)
+
+    @property
+    def mixed(self) -> Resources | None:
+        """What a gang asks of which only some ranks have GPUs; None for all others."""
+        return self._spec.resources if self._apart else None
 
     @property
     def key(self) -> Hashable:

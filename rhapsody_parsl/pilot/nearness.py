@@ -1,7 +1,7 @@
-"""Which node a task prefers: one of the host where most of the bytes lie that it takes by reference. Pure."""
+"""Which node a task or a service prefers: of the host where most of the bytes lie that it takes by reference. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 
 import msgspec
@@ -42,13 +42,22 @@ class Nearness:
             return tasks
         return [self._with_node(task) if task.takes else task for task in tasks]
 
+    def nearest(self, values: Mapping[str, int]) -> str:
+        """Return the node that has most of some values, by the sizes of these; "" where that is no matter."""
+        return self._node(values.items()) if len(self._nodes) > 1 else ""
+
     def _with_node(self, task: Task) -> Task:
-        hosts = self._best(task.takes)
+        node = self._node(task.takes)
+        return msgspec.structs.replace(task, spec=self._spec(task.spec, node)) if node else task
+
+    def _node(self, takes: Iterable[tuple[str, int]]) -> str:
+        """Return the node for these, each host in turn, and each of its nodes; "" when that is no matter."""
+        hosts = self._best(takes)
         if not hosts:
-            return task
+            return ""
         turn = next(self._turns)
         nodes = self._nodes[hosts[turn % len(hosts)]]
-        return msgspec.structs.replace(task, spec=self._spec(task.spec, nodes[turn // len(hosts) % len(nodes)]))
+        return nodes[turn // len(hosts) % len(nodes)]
 
     def _best(self, takes: Iterable[tuple[str, int]]) -> list[str]:
         """Return the hosts with the most bytes; none when that is no matter."""

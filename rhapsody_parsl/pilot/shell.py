@@ -35,6 +35,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.logs import checkpoint_of, logs_of
 from rhapsody_parsl.pilot.mailboxes import Mailboxes
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
+from rhapsody_parsl.pilot.nearness import Nearness
 from rhapsody_parsl.pilot.nesting import Limits
 from rhapsody_parsl.pilot.parents import Parents
 from rhapsody_parsl.pilot.reports import Reports
@@ -108,6 +109,7 @@ class Shell:
         self._timer, self.values = Timer(self._tick), Values(config, block, folder, hosts=hosts.values(), send=send)
         runs = Runs(Ledger(nodes), time.time, config.max_launches)
         self.context = Context(
+            nearest=Nearness(nodes, self.values.hosts_of).nearest,
             nodes={node.name: node for node in nodes},
             head=nodes[0].name,
             folder=folder,

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
+from rhapsody_parsl.pilot.grouped import dealt
 from rhapsody_parsl.pilot.ledger import Lease
 
 __all__ = ("sought",)
@@ -53,10 +55,23 @@ class _Room:
         return chosen
 
     def _with(self, back: Sequence[Lease]) -> int:
+        if resources := self._demand.mixed:
+            return self._demand.needs if self._finds_room(resources, back) else 0
         return self._elsewhere + sum(self._held(name, back) for name in self._touched if name in self._accounts)
 
-    def _held(self, name: str, back: Sequence[Lease]) -> int:
+    def _finds_room(self, resources: Resources, back: Sequence[Lease]) -> bool:
+        """Whether a gang does of which only some ranks have GPUs: their order decides, and not a sum over nodes."""
+        accounts = sorted(self._accounts.values(), key=lambda account: account.position)
+        after = [self._after(one.node.name, back) if one.node.name in self._touched else one for one in accounts]
+        usable = [account for account in after if self._demand.holds(account)]
+        each = 0 if self._demand.per_rank else resources.ranks_per_node
+        return bool(dealt(resources, usable, each or 1, each or resources.num_ranks))
+
+    def _after(self, name: str, back: Sequence[Lease]) -> Account:
         parts = [
             part for lease in back for part in zip(lease.shares, lease.gpu_amounts, strict=True) if part[0].node == name
         ]
-        return self._demand.holds(self._accounts[name].after(parts))
+        return self._accounts[name].after(parts)
+
+    def _held(self, name: str, back: Sequence[Lease]) -> int:
+        return self._demand.holds(self._after(name, back))

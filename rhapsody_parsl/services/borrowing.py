@@ -1,12 +1,16 @@
 """What a replica borrows, for the ledger and for people."""
 
+from collections.abc import Callable, Mapping
+
+import msgspec
+
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.service_config import ServiceConfig
 from rhapsody_parsl.services.protocol import Kind
 
-__all__ = ("borrower", "needs", "no_room", "size")
+__all__ = ("beside_data", "borrower", "needs", "no_room", "size")
 
 
 def borrower(service: str, index: int) -> str:
@@ -19,8 +23,22 @@ def needs(kind: Kind) -> TaskSpec | None:
     config = kind.config
     if config.nodes == 1 and not (config.cores or config.gpus or config.memory or config.labels or config.near):
         return None
-    policy = PolicyValue(labels=config.labels, near=config.near, placement=config.placement)
+    near = config.near if isinstance(config.near, str) else ""
+    policy = PolicyValue(labels=config.labels, near=near, placement=config.placement)
     return TaskSpec(name=f"service {config.name}", runtime=kind.name, resources=_resources(config), policy=policy)
+
+
+def beside_data(wants: TaskSpec, config: ServiceConfig, nearest: Callable[[Mapping[str, int]], str]) -> TaskSpec:
+    """Return what a replica borrows now, near the values that it is to be near.
+
+    Args:
+        wants: What it borrows anywhere.
+        config: The user's.
+        nearest: Returns the node that has most of some values, by the sizes of these; "" where that is no matter.
+    """
+    if not isinstance(config.near, dict):
+        return wants
+    return msgspec.structs.replace(wants, policy=msgspec.structs.replace(wants.policy, near=nearest(config.near)))
 
 
 def _resources(config: ServiceConfig) -> Resources:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import ServiceFailed
 from rhapsody_parsl.in_block.context import Context, Leases, Loan
-from rhapsody_parsl.services.borrowing import borrower, needs, no_room, size
+from rhapsody_parsl.services.borrowing import beside_data, borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.sleepers import Sleepers
@@ -108,7 +109,7 @@ class Replicas:
         """Have it borrow what it needs and has not yet; return whether it has all."""
         if self._needs and replica.loan is None:
             name = self._kind.config.name
-            replica.loan = self._leases.lend(borrower(name, replica.index), self._needs, name)
+            replica.loan = self._leases.lend(borrower(name, replica.index), self._wants(self._needs), name)
         return not self._needs or replica.loan is not None
 
     def ask(self, replica: Replica, granted: Callable[[Loan], None], *, resting: Loan | None = None) -> None:
@@ -116,7 +117,11 @@ class Replicas:
         assert self._needs  # noqa: S101 - who needs nothing does not wait
         name, use = self._kind.config.name, partial(self._granted, replica, granted)
         replica.wait(f"it waits until {size(self._kind.config)} are free")
-        self._wishes[replica] = self._leases.ask(borrower(name, replica.index), self._needs, name, use, resting=resting)
+        wants = self._wants(self._needs)
+        self._wishes[replica] = self._leases.ask(borrower(name, replica.index), wants, name, use, resting=resting)
+
+    def _wants(self, needs: TaskSpec) -> TaskSpec:
+        return beside_data(needs, self._kind.config, self._context.nearest)
 
     def _granted(self, replica: Replica, granted: Callable[[Loan], None], loan: Loan) -> None:
         if self._wishes.pop(replica, None) is not None:

@@ -1,16 +1,18 @@
 """A scenario: values by reference go from the driver to all hosts, and from one to another; one host is lost."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl import Ref, RhapsodyExecutor
+from rhapsody_parsl import CommandService, Ref, RhapsodyExecutor
 from rhapsody_parsl.errors import NodeLost
 from testing.waiting import until
 from tests.cluster import apps
 
 SIZE = 3_000_000
+SERVER = f"{sys.executable} -m http.server --bind {{host}} {{port}}"
 HOSTS = ("vn1", "vn2", "vn3")
 
 
@@ -29,6 +31,10 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield "dropped", [_names_on(executor, host) for host in HOSTS]
     yield "near", executor.submit(apps.where_with, {}, second).result(patience)
+    beside = executor.services.add(CommandService("beside", SERVER, near=second))
+    beside.wait_ready(patience)
+    yield "beside", [one["node"] for one in executor.snapshot()["blocks"][0]["services"]]
+    beside.stop()
     if loses:
         yield from _told_of_a_loss(executor, second, patience)
 

@@ -17,7 +17,7 @@ from parsl import Config
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
-from rhapsody_parsl.errors import RequestKilledEngine, ServiceFailed
+from rhapsody_parsl.errors import PromptsFailed, RequestKilledEngine, ServiceFailed
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.processes import below
@@ -92,10 +92,12 @@ def test_a_request_that_kills_engines_fails_alone(executor: RhapsodyExecutor, se
     assert state(executor, service)["state"] == "ready"
 
 
-def test_a_users_own_list_is_one_request_and_the_second_to_kill_engines(executor: RhapsodyExecutor) -> None:
+def test_a_prompt_of_a_list_that_kills_engines_is_told_apart_from_the_others(executor: RhapsodyExecutor) -> None:
     honest = asked(["slow", "b"], "alone")
-    error = asked(["a", "poison"], "alone").exception(90)
-    assert isinstance(error, RequestKilledEngine)
+    error = asked(["ab", "poison", "slow"], "alone").exception(90)
+    assert isinstance(error, PromptsFailed)
+    assert error.results == ["ba", None, "wols"]
+    assert {place: type(why) for place, why in error.errors.items()} == {1: RequestKilledEngine}
     assert honest.result(60) == ["wols", "b"]
 
 

@@ -13,7 +13,7 @@ from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService, cancel, stream
-from rhapsody_parsl.errors import MissingPackage, ServiceFailed, ServiceRequestFailed, StreamRestarted
+from rhapsody_parsl.errors import MissingPackage, PromptsFailed, ServiceFailed, ServiceRequestFailed, StreamRestarted
 from testing import leaks
 from testing.fake_openai import COMMAND
 from testing.waiting import until
@@ -123,6 +123,19 @@ def test_prompts_to_a_command_go_in_lists_and_only_the_one_at_fault_fails(execut
     assert isinstance(error, ServiceRequestFailed)
     assert "a bad prompt" in str(error)
     assert [f.result() for f in futures] == [f"prompt {i}"[::-1] for i in range(40) if i != 7]
+
+
+def test_a_list_is_divided_over_the_replicas_and_a_prompt_at_fault_is_told_apart(executor: RhapsodyExecutor) -> None:
+    texts = [f"prompt {i}" for i in range(40)]
+    assert asked(texts, "fake").result(60) == [text[::-1] for text in texts]
+    assert asked(texts, "fake", ask="embed").result(60) == [[len(text)] for text in texts]
+    error = problem([*texts, "bad", *texts], "fake")
+    assert isinstance(error, PromptsFailed)
+    assert error.results == [*(text[::-1] for text in texts), None, *(text[::-1] for text in texts)]
+    assert "Prompt 40: Service 'fake' refused the request: a bad prompt" in str(error)
+    drip = asked(["slow 1", *(f"slow {i}" for i in range(2000))], "fake")
+    assert cancel(drip)
+    assert asked("abc", "fake").result(20) == "cba", "what was cancelled holds nobody up"
 
 
 def test_a_command_that_dies_is_started_again_and_asked_again(executor: RhapsodyExecutor) -> None:

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import parsl
 import pytest
@@ -67,5 +68,9 @@ def test_a_request_that_a_real_engine_dies_of_fails_alone(executor: RhapsodyExec
     assert HOW[harm] in str(error)
     assert all(isinstance(future.result(), str) for future in honest)
     assert isinstance(asked("afterwards", max_tokens=2).result(), str)
+    greedy: dict[str, Any] = {"max_tokens": 8, "temperature": 0}
+    texts = [f"hello {n}" for n in range(64)]
+    each = [future.result() for future in [asked(text, **greedy) for text in texts]]
+    assert asked(texts, **greedy).result() == each
     again = asked(poison).exception(20)
     assert isinstance(again, RequestKilledEngine)

@@ -18,6 +18,9 @@ from rhapsody_parsl.runtimes.vllm.usage import Usage, note_usage, usage_of
 __all__ = ("Relay", "in_lists")
 
 LONGEST_LIST = 16
+_SHORT, _BY_DEFAULT = 32, 16
+"""Tokens of an answer. All answers to a list come with the last: who may say more is asked for alone, and his place is
+free for the next one as soon as he has."""
 _REQUEST_AT_FAULT, _SERVER_AT_FAULT = 400, 500
 _DOUBT = 60.0
 """Seconds within which a server in trouble ends, or says that it is well."""
@@ -34,7 +37,7 @@ _FIRST: tuple[dict[str, Any], ...] = (
     {"queries": "Hello", "documents": "Hello"},
 )
 """What a server is asked that has just started, until it answers one: we do not know what its model is for."""
-_Answer = asyncio.Future[tuple[str, Usage]]
+_Answer = asyncio.Future[tuple[Any, Usage]]
 _IDLE = 3.0  # we close an idle connection before the usual server does
 
 
@@ -139,7 +142,7 @@ class Relay:
         Raises:
             RequestError: The server refuses the request.
         """
-        if not (full or apart) and isinstance(request.get("prompt"), str) and (request.get("n") or 1) == 1:
+        if not (full or apart) and _goes_in_lists(request):
             return await self._gather(request)
         response = await self._post(request)
         note_usage(usage_of(response))
@@ -216,16 +219,16 @@ class Relay:
         await self._see_it_end("gone" if isinstance(problem, aiohttp.ClientConnectorError) else "")
         raise RequestError(f"{type(problem).__name__}: {problem}") from problem
 
-    async def _gather(self, request: dict[str, Any]) -> str:
+    async def _gather(self, request: dict[str, Any]) -> Any:
         """Wait for what else comes in this turn of the loop, and go with it."""
         loop = asyncio.get_running_loop()
         answer: _Answer = loop.create_future()
         self._gathered.append((request, answer))
         if len(self._gathered) == 1:
             loop.call_soon(self._send_gathered)
-        text, usage = await answer
+        value, usage = await answer
         note_usage(usage)
-        return text
+        return value
 
     def _send_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
@@ -237,24 +240,28 @@ class Relay:
             sending.add_done_callback(self._sending.discard)
 
     async def _ask_list(
-        self, requests: list[dict[str, Any]], answers: list["asyncio.Future[tuple[str, Usage]]"]
+        self, requests: list[dict[str, Any]], answers: list["asyncio.Future[tuple[Any, Usage]]"]
     ) -> None:
         """Ask for all; where the server refuses the list, ask for each, so that only the one at fault fails."""
-        prompts: Any = [request["prompt"] for request in requests]
+        name = _listed(requests[0])
+        prompts: Any = [request[name] for request in requests]
         try:
-            response = await self._post({**requests[0], "prompt": prompts if len(prompts) > 1 else prompts[0]})
-            texts = [choice_text(choice) for choice in _choices(response)]
-            if len(texts) != len(requests):
-                raise RequestError(f"{len(texts)} choices came for {len(requests)} prompts")  # noqa: TRY301 - as below
+            response = await self._post({**requests[0], name: prompts if len(prompts) > 1 else prompts[0]})
+            if is_for_text(requests[0]):
+                values = [choice_text(choice) for choice in _choices(response)]
+            else:
+                values = pooled(response, {name: prompts})
+            if len(values) != len(requests):
+                raise RequestError(f"{len(values)} answers came for {len(requests)} prompts")  # noqa: TRY301 - as below
         except Exception as problem:  # noqa: BLE001 - an answer that nobody can read is one, too
             if len(requests) > 1:
                 await asyncio.gather(*(self._ask_list([r], [a]) for r, a in zip(requests, answers, strict=True)))
             elif not answers[0].done():
                 answers[0].set_exception(problem)
             return
-        for answer, text in zip(answers, texts, strict=True):
+        for answer, value in zip(answers, values, strict=True):
             if not answer.done():
-                answer.set_result((text, usage_of(response, len(requests))))
+                answer.set_result((value, usage_of(response, len(requests))))
 
     async def _post(self, request: Mapping[str, Any], again: bool = True) -> dict[str, Any]:
         try:
@@ -324,11 +331,25 @@ class Relay:
             return "ill"
 
 
+def _listed(request: Mapping[str, Any]) -> str:
+    """Return where the prompts of a list stand in such a request."""
+    return "prompt" if "prompt" in request else "input"
+
+
+def _goes_in_lists(request: Mapping[str, Any]) -> bool:
+    """Whether a request may go with others in a list: a text to embed, or a prompt with one short answer."""
+    if not isinstance(request.get(_listed(request)), str):
+        return False
+    tokens = request.get("max_tokens") or _BY_DEFAULT
+    short = isinstance(tokens, int) and tokens <= _SHORT and (request.get("n") or 1) == 1
+    return short or not is_for_text(request)
+
+
 def in_lists(requests: Sequence[dict[str, Any]], longest: int) -> list[list[dict[str, Any]]]:
     """Group requests that differ in their prompt only, in order, into lists no longer than `longest`."""
     groups: dict[bytes, list[dict[str, Any]]] = {}
     for request in requests:
-        rest = {key: value for key, value in sorted(request.items()) if key != "prompt"}
+        rest = {**dict(sorted(request.items())), _listed(request): None}
         groups.setdefault(msgspec.msgpack.encode(rest), []).append(request)
     return [group[i : i + longest] for group in groups.values() for i in range(0, len(group), longest)]
 

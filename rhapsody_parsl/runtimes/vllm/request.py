@@ -65,9 +65,7 @@ class Inquiry:
             bodies: Each with its number, as msgpack.
         """
         for number, body in bodies:
-            request = Request(
-                self.task, self.run, self.service, full=self.full, policy=self.policy, number=number
-            )
+            request = Request(self.task, self.run, self.service, full=self.full, policy=self.policy, number=number)
             request.body = body
             self.requests.append(request)
         self.missing = len(self.requests)

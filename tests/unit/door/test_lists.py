@@ -101,9 +101,10 @@ def test_a_streamed_list_goes_to_one_replica() -> None:
     async def test(door: Door) -> None:
         engines = [await door.engine(f"m-{n}/1") for n in range(2)]
         door.tell("m-0/1", "m-1/1")
-        async with door.client.post(f"{door.url}/v1/completions", json={**PROMPT, "prompt": ["a", "b"], "stream": True}) as r:
-            assert r.status == 200
-            await r.read()
+        asked = {**PROMPT, "prompt": ["a", "b"], "stream": True}
+        async with door.client.post(f"{door.url}/v1/completions", json=asked) as response:
+            assert response.status == 200
+            await response.read()
         assert [engine.counts["done"] for engine in engines] == [1, 0]
 
     within(test)

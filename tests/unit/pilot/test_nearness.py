@@ -32,6 +32,13 @@ def test_most_bytes_decide() -> None:
     assert preferred(("one", 2 * MB), ("some", 3 * MB), ("two", MB)) == "n2"
 
 
+def test_a_service_is_near_values_as_a_task_is() -> None:
+    near = Nearness(make_nodes(3), lambda key: LIE.get(key, ()))
+    assert near.nearest({"one": 2 * MB, "two": 3 * MB}) == "n2"
+    assert near.nearest({"one": 1000}) == near.nearest({"nowhere": 9 * MB}) == near.nearest({}) == ""
+    assert Nearness([make_node("a")] * 2, lambda _: [""]).nearest({"one": 2 * MB}) == ""
+
+
 def test_where_it_is_no_matter_nothing_is_preferred() -> None:
     assert preferred(("one", 1000)) == ""
     assert preferred(("all", 9 * MB)) == ""

@@ -52,6 +52,23 @@ def test_nobody_goes_for_one_who_has_room_or_will_have_none() -> None:
     assert block.sought(make_spec(labels=["none"], gpus=1)) == []
 
 
+def mixed(with_gpus: int, without: int, **fields: Any) -> Any:
+    """Return a gang of which only the first ranks have GPUs."""
+    groups = [{"ranks": with_gpus}, {"ranks": without, "gpus": False}]
+    return make_spec(runtime="mpi", groups=groups, gpus_per_rank=1, **fields)
+
+
+def test_as_many_go_as_the_ranks_with_gpus_of_a_mixed_gang_need() -> None:
+    block = Block()
+    assert block.sought(mixed(1, 3)) == ["n0.0"]
+    assert block.sought(mixed(3, 1)) == ["n0.0", "n0.1", "n1.0"]
+    assert block.sought(mixed(1, 3, num_nodes=2, ranks_per_node=2)) == ["n0.0"]
+    assert block.sought(mixed(3, 1, num_nodes=2, ranks_per_node=2)) == ["n0.0", "n0.1", "n1.0"]
+    assert block.sought(mixed(5, 1)) == [], "there are four"
+    block.ledger.release(block.leases[0])
+    assert block.sought(mixed(1, 3), offered=block.leases[1:]) == [], "it has room"
+
+
 def test_part_of_a_gpu_comes_back_with_its_lease() -> None:
     block = Block(nodes=1, gpus=1)
     block.ledger.release(block.leases[0])

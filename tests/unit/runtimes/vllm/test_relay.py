@@ -60,7 +60,7 @@ class Server:
         return web.json_response({"choices": [{"message": {"content": "seen"}}]})
 
     async def _embed(self, request: web.Request) -> web.Response:
-        texts = (await request.json())["input"]
+        self.prompts.append(texts := (await request.json())["input"])
         return web.json_response({"data": [{"index": n, "embedding": [len(text)]} for n, text in enumerate(texts)]})
 
     async def _score(self, request: web.Request) -> web.Response:
@@ -97,6 +97,12 @@ def test_prompts_that_come_together_go_in_a_list_but_not_those_that_are_to_be_ap
             answers = await asyncio.gather(*(relay.answer(request, full=False, apart=apart) for request in requests))
             assert answers == ["ba", "dc"]
             assert sorted(server.prompts) == sent
+        server.prompts.clear()
+        await asyncio.gather(*(relay.answer({**request, "max_tokens": 500}, full=False) for request in requests))
+        assert sorted(server.prompts) == ["ab", "cd"], "a long answer would hold up the others of its list"
+        server.prompts.clear()
+        lengths = await asyncio.gather(*(relay.answer({"input": text}, full=False) for text in ("ab", "cde")))
+        assert (lengths, server.prompts) == ([[2], [3]], [["ab", "cde"]])
 
     try_out(check)
 
@@ -119,7 +125,7 @@ def test_embeddings_and_scores_have_addresses_of_their_own() -> None:
     async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
         assert await relay.answer({"input": ["a", "bcd"]}, full=False) == [[1], [3]]
         assert await relay.answer({"queries": "a", "documents": "b"}, full=False) == 0.5
-        assert not server.prompts
+        assert server.prompts == [["a", "bcd"]], "no completion"
 
     try_out(check)
 
