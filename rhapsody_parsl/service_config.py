@@ -166,7 +166,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
         executable: Python interpreter of the service's own environment, or for `server="command"` the command.
         server: `hosted` holds vLLM's engine in our process; `command` supervises `vllm serve` or another
             OpenAI-compatible command; `{model}`, `{host}`, `{port}` and `{api_key}` in it are filled in.
-        requests_in_flight: Requests that a replica gets at once from apps, and as many from the front door.
+        requests_in_flight: Requests that a replica has at once, of apps and of the front door together.
         requests_waiting: Requests that may wait at the front door while all replicas have that many.
         startup_timeout: Seconds until a replica that has not answered one real token counts as failed.
         stall_timeout: Seconds after which an engine with requests in flight counts as dead: without a step of a hosted

@@ -16,7 +16,7 @@ from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.channel import Hub
-from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, ModelRoutes, Route
+from rhapsody_parsl.wire.door import DoorKeys, DoorLoads, DoorRoutes, DoorVisits, ModelRoutes, Route
 from rhapsody_parsl.wire.messages import FromBackend, Ready
 
 __all__ = ("Door",)
@@ -61,6 +61,7 @@ class Door:
         self._version = self._silent = 0
         self._visits = DoorVisits(0, {}, {})
         self._keys = DoorKeys([])
+        self._told: dict[str, int] = {}
 
     # --- for the services (`services.front.Front`) ---------------------------------------------------------------
 
@@ -71,6 +72,18 @@ class Door:
         if self._kept is None:
             self._open()
         self._tell()
+
+    def look(self) -> None:
+        """Tell the door what of its replicas' places apps have."""
+        if self._hub and self._heard and (loads := self._loads()) != self._told:
+            self._told = loads
+            self._hub.send(self._peer, DoorLoads(loads))
+
+    def _loads(self) -> dict[str, int]:
+        """Return how many requests of apps each replica has, where it has some."""
+        models = [(one.listener, one.replicas) for one in self._models()]
+        held = {replica.peer: who.held(replica) for who, replicas in models if who for replica in replicas}
+        return {peer: count for peer, count in held.items() if peer and count}
 
     def address(self) -> Mapping[str, str]:
         """Return the fields of a service by which its clients come here, {} while it is not open."""
@@ -163,7 +176,7 @@ class Door:
             return await self._process.wait()
         finally:
             watching.cancel()
-            self._peer, self._heard = "", False
+            self._peer, self._heard, self._told = "", False, {}
             self._visits = DoorVisits(0, {}, {})
             self._tell_services()
 

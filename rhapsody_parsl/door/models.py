@@ -48,6 +48,11 @@ class Model:
             self._seats.pop(turn).set_exception(Refusal(503, told.refusal))
         self.serve()
 
+    def share(self, held: Mapping[str, int]) -> None:
+        """Apps have so many requests with its replicas, where they have some."""
+        self.router.share(held)
+        self.serve()
+
     def ask(self, turn: Turn) -> "Seat | asyncio.Future[Seat]":
         """Return the replica of a request, or the future that is done with it.
 
@@ -110,6 +115,11 @@ class Models:
         for name, model in self._models.items():
             model.update(services[name])
         self.wake()
+
+    def share(self, held: Mapping[str, int]) -> None:
+        """Apps have so many requests with the replicas, where they have some."""
+        for model in self:
+            model.share(held)
 
     def wake(self) -> None:
         """Have all who wait look again."""

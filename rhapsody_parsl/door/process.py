@@ -14,7 +14,7 @@ from rhapsody_parsl.door.server import Server
 from rhapsody_parsl.door.settings import PULSE, DoorSettings
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.services.conversation import Conversation, bind
-from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits
+from rhapsody_parsl.wire.door import DoorKeys, DoorLoads, DoorRoutes, DoorVisits
 from rhapsody_parsl.wire.messages import ServiceFacts, ToBackend
 
 __all__ = ("main",)
@@ -64,6 +64,8 @@ class _Process:
         if isinstance(message, DoorKeys):
             self._keys.update(message.keys)
             self._models.wake()
+        if isinstance(message, DoorLoads):
+            self._models.share(message.held)
         if isinstance(message, DoorRoutes):
             self._models.update(message)
             self._tell()

@@ -8,8 +8,9 @@ has as many as it takes is not asked at all.
 
 import sys
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from rhapsody_parsl.services.places import most_of
 from rhapsody_parsl.wire.door import Route
 
 __all__ = ("AFFINITY", "Router", "Seat")
@@ -27,14 +28,15 @@ class Seat:
         replica: Its name, another one with every start.
         url: Of its API.
         held: How many requests it has.
+        apps: How many it has of apps beside them.
         away_until: Nobody answered there just now: it is asked again after that time.
     """
 
-    __slots__ = ("away_until", "held", "replica", "url")
+    __slots__ = ("apps", "away_until", "held", "replica", "url")
 
     def __init__(self, route: Route) -> None:
         self.replica, self.url = route.replica, route.url
-        self.held, self.away_until = 0, 0.0
+        self.held, self.apps, self.away_until = 0, 0, 0.0
 
 
 class Router:
@@ -44,7 +46,7 @@ class Router:
         affinity: See `AFFINITY`; negative for none.
 
     Attributes:
-        most: Requests that each takes at once.
+        most: Requests that each takes at once, with those of apps.
     """
 
     def __init__(self, affinity: int = AFFINITY) -> None:
@@ -66,6 +68,11 @@ class Router:
         before = {seat.replica: seat for seat in self}
         self._seats = {route.replica: before.get(route.replica) or Seat(route) for route in routes}
         self._leaving = {seat for name, seat in before.items() if seat.held and name not in self._seats}
+
+    def share(self, held: Mapping[str, int]) -> None:
+        """Apps have so many requests with replicas, where they have some."""
+        for name, seat in self._seats.items():
+            seat.apps = held.get(name, 0)
 
     def ended(self, seat: Seat) -> None:
         """A replica has a request less."""
@@ -90,7 +97,11 @@ class Router:
             now: The time.
         """
         seats, most = self._seats.items(), self.most
-        there = {name: seat for name, seat in seats if seat.away_until <= now and seat.held < most}
+        there = {
+            name: seat
+            for name, seat in seats
+            if seat.away_until <= now and seat.held < (most_of(most, seat.apps) if seat.apps else most)
+        }
         if not there:
             return None
         seat = there.get(self._sessions.get(session, "")) if session else None

@@ -1,7 +1,7 @@
 """The agents that a driver starts, and its messages to them."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.task_spec import decode_spec, encode_spec
 from rhapsody_parsl.errors import AgentNameTaken, InvalidTask, NoAgent, RhapsodyError, TooManyAgents
 from rhapsody_parsl.executors.admission import Admission, read
+from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.executors.future import TaskFuture
 from rhapsody_parsl.executors.life import BlockLife
@@ -31,7 +32,7 @@ _STOP_WITHIN = 5.0
 class _Known(NamedTuple):
     """An agent that has not ended: its future, and the specification of messages to it."""
 
-    future: Future[Any]
+    future: TaskFuture
     message: bytes
 
 
@@ -144,6 +145,12 @@ class WithAgents(BlockLife):
             self._link.agent_over(name)
 
     def _stop_agents(self) -> None:
-        """Have all agents stop, before their blocks do."""
-        there = dict(self._agents) if self._link and len(self._link.blocks) else {}
-        wait([AgentHandle(name, self, known.future).stop() for name, known in there.items()], _STOP_WITHIN)
+        """Have all agents stop that anything can reach, before their blocks do."""
+        there = reachable(self._link.blocks, dict(self._agents)) if self._link else {}
+        wait([AgentHandle(name, self, future).stop() for name, future in there.items()], _STOP_WITHIN)
+
+
+def reachable(blocks: Iterable[Block], agents: Mapping[str, _Known]) -> dict[str, TaskFuture]:
+    """Return the agents that get messages; those of a block that drains rest there, or wait for another block."""
+    held = {task for block in blocks if not block.closing for task in list(block.tasks)}
+    return {name: known.future for name, known in agents.items() if known.future.parsl_executor_task_id in held}

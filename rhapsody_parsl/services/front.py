@@ -12,6 +12,9 @@ class Front(Protocol):
     def changed(self) -> None:
         """The services are otherwise than before."""
 
+    def look(self) -> None:
+        """See how many requests of others the replicas have; asked again and again."""
+
     def address(self) -> Mapping[str, str]:
         """Return the fields of a service by which its clients come there, {} while it is not open."""
 
@@ -26,6 +29,9 @@ class NoFront:
     """There is none."""
 
     def changed(self) -> None:
+        """Nobody is told."""
+
+    def look(self) -> None:
         """Nobody is told."""
 
     def address(self) -> Mapping[str, str]:

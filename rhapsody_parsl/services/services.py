@@ -110,6 +110,7 @@ class Services:
         """
         for service in self:
             service.look(now)
+        self._front.look()
         spare = [(replica, service) for service in self for replica in service.spare(now)]
         spare.sort(key=lambda pair: pair[0].worked_at)
         loans = [replica.loan for replica, _ in spare if replica.loan]

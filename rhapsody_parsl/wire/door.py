@@ -12,10 +12,12 @@ from rhapsody_parsl.wire.tagged import Tagged
 __all__ = (
     "DoorKey",
     "DoorKeys",
+    "DoorLoads",
     "DoorRoutes",
     "DoorVisits",
     "ModelRoutes",
     "Route",
+    "ToDoor",
     "TunnelCredit",
     "TunnelData",
     "TunnelEnd",
@@ -136,6 +138,15 @@ class DoorRoutes(Tagged, frozen=True):
     version: int
     models: list[ModelRoutes]
     closing: bool = False
+
+
+class DoorLoads(Tagged, frozen=True):
+    """How many requests of apps each replica has, where it has some: they take places, as those of the door do."""
+
+    held: dict[str, int]
+
+
+ToDoor = DoorRoutes | DoorKeys | DoorLoads
 
 
 # --- the door to the pilot ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
-from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, Tunnelled
+from rhapsody_parsl.wire.door import DoorKeys, DoorVisits, ToDoor, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
@@ -392,7 +392,9 @@ FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
 ToEngine = Ask | Abort | Sleep | Wake | Adapters
-ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | DoorRoutes | DoorKeys | ToTask | More
+ToBackend = (
+    Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | ToDoor | ToTask | More
+)
 FromEngine = Pulse | Turned
 FromBackend = (
     Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | DoorVisits | Pieces | FromTask

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rhapsody_parsl import CommandService, DragonRuntime, LocalRuntime, MPIRuntime, RhapsodyExecutor, VLLMService
-from rhapsody_parsl.config import BlockConfig, read_config, write_config
+from rhapsody_parsl.config import BlockConfig, decode_service, encode_service, read_config, write_config
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.service_config import check_services
 
@@ -34,6 +34,24 @@ def test_paths_and_lists_will_do(tmp_path: Path) -> None:
     assert service.model == str(tmp_path)
     assert MPIRuntime(options=["-v"]).options == ("-v",)  # type: ignore[arg-type]  # as users do
     assert type(MPIRuntime(world_ranks=np.int64(4)).world_ranks) is int  # type: ignore[arg-type]  # as users do
+
+
+def test_a_service_is_near_a_label_or_values_that_are_kept_by_reference() -> None:
+    class Kept:
+        def __init__(self, key: str, size: int) -> None:
+            self.key, self.size = key, size
+
+    def near(given: Any) -> Any:
+        return CommandService("a", "c", near=given).near
+
+    one, two = Kept("7", 10), Kept("8", 20)
+    assert (near("fast"), near(one), near([one, two])) == ("fast", {"7": 10}, {"7": 10, "8": 20})
+    assert VLLMService("a", "m", near=two).near == {"8": 20}
+    encoded = encode_service(CommandService("a", "c", near=one))
+    assert decode_service(encoded).near == {"7": 10}
+    for wrong in (3, [3], [one, "fast"], [[one]]):
+        with pytest.raises(InvalidTask, match="near"):
+            near(wrong)
 
 
 def test_a_list_of_services_will_do() -> None:

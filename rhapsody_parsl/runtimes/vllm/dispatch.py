@@ -13,6 +13,7 @@ import msgspec
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects
+from rhapsody_parsl.services.places import most_of
 from rhapsody_parsl.services.waiting import Waiting
 
 __all__ = ("Assignment", "Dispatch", "SeatState")
@@ -42,6 +43,7 @@ class _Seat:
         kept: Whether it takes nothing but suspects.
         trial: Whether what it holds are suspects.
         since: From when on its work is still to be told; None while it holds nothing.
+        others: How many requests of others it holds.
     """
 
     def __init__(self) -> None:
@@ -49,13 +51,14 @@ class _Seat:
         self.inflight: dict[int, float] = {}
         self.fresh = self.kept = self.trial = False
         self.since: float | None = None
+        self.others = 0
 
 
 class Dispatch:
     """The requests of a service and where they are.
 
     Args:
-        limit: Requests a replica is given at once.
+        limit: Requests a replica has at once, with those of others.
         window: Seconds for which an engine's death is remembered.
     """
 
@@ -83,6 +86,11 @@ class Dispatch:
         seat = self._seats.setdefault(replica, _Seat())
         seat.fresh = state == "ready" and (seat.fresh or seat.state != "ready")
         seat.state = state
+
+    def note_others(self, replica: str, count: int) -> None:
+        """A replica has so many requests of others, which are no matter of ours; but they take places."""
+        if seat := self._seats.get(replica):
+            seat.others = count
 
     def answered(self, replica: str, task: int) -> None:
         """A replica answered a request."""
@@ -242,12 +250,14 @@ class Dispatch:
         """Give what waits to the open replicas with the least to do."""
         given: dict[str, list[int]] = {}
         names = [name for name, seat in self._seats.items() if seat.state == "ready" and not seat.kept]
+        seats = [self._seats[name] for name in names]
+        limits = [most_of(self._limit, seat.others) for seat in seats]
         while self._waiting:
-            chosen = choose([len(self._seats[name].inflight) for name in names], self._limit)
+            chosen = choose([len(seat.inflight) for seat in seats], limits)
             if chosen is None:
                 break
             task, priority = self._waiting.take()
-            seat = self._seats[names[chosen]]
+            seat = seats[chosen]
             seat.inflight[task] = priority
             seat.fresh = self._turn = False
             given.setdefault(names[chosen], []).append(task)
@@ -263,7 +273,7 @@ class Dispatch:
         return out
 
 
-def choose(outstanding: Sequence[int], limit: int) -> int | None:
-    """Return the index of the replica with the least to do, the first of equals; None when each has `limit`."""
-    best = min(range(len(outstanding)), key=outstanding.__getitem__, default=None)
-    return best if best is not None and outstanding[best] < limit else None
+def choose(outstanding: Sequence[int], limits: Sequence[int]) -> int | None:
+    """Return the index of the replica with the least to do that has room, the first of equals; None when none has."""
+    there = (index for index, count in enumerate(outstanding) if count < limits[index])
+    return min(there, key=outstanding.__getitem__, default=None)

@@ -97,6 +97,8 @@ class RequestQueue:
                     self._fail(number, error)
             return
         now = time.monotonic()
+        for replica in self._service.replicas if not self._dispatch.idle else ():
+            self._dispatch.note_others(replica.name, self._service.front.held(replica.peer))
         for assignment in self._dispatch.assign(now):
             replica = self._replica(assignment.replica)
             replica.worked_at = now

@@ -12,8 +12,9 @@ from rhapsody_parsl.in_block.context import Node
 from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService
 from rhapsody_parsl.services.protocol import Kind
+from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.services import Services
-from rhapsody_parsl.wire.door import DoorRoutes, DoorVisits, Route
+from rhapsody_parsl.wire.door import DoorLoads, DoorRoutes, DoorVisits, Route
 from rhapsody_parsl.wire.messages import Ready, ServiceFacts, ToBackend
 from testing.leases import FakeLeases
 from testing.nodes import make_context
@@ -31,11 +32,13 @@ class Kept:
 
     Attributes:
         told: What the process was told.
+        loads: What it was told of the requests of apps.
         idle: How often the pilot was told that nothing is left.
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch | None) -> None:
         self.told: list[DoorRoutes] = []
+        self.loads: list[dict[str, int]] = []
         self.idle = 0
         context = make_context(folder, self, NODE, environment={})
         configs: list[ServiceConfig] = [VLLMService("m", "x", cores=0, replicas=2), CommandService("web", "x", cores=0)]
@@ -63,8 +66,11 @@ class Kept:
         self.idle += 1
 
     def _hear(self, peer: str, message: ToBackend) -> None:
-        assert isinstance(message, DoorRoutes)
-        self.told.append(message)
+        if isinstance(message, DoorLoads):
+            self.loads.append(message.held)
+        else:
+            assert isinstance(message, DoorRoutes)
+            self.told.append(message)
 
     def services(self, services: Any) -> None:
         """People are told."""
@@ -120,6 +126,35 @@ def test_the_process_is_told_who_answers_and_who_leaves(tmp_path: Path, monkeypa
         assert kept.told[-1].models[0].routes == [Route("m-1/1", "http://here:1/v1")]
 
     within(tmp_path, monkeypatch, test)
+
+
+def test_the_process_is_told_what_of_its_replicas_apps_have(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        held = {"m-0": 3, "m-1": 0}
+        kept.service.listener = Listener(held)  # type: ignore[assignment]  # no more is asked
+        for index in (0, 1):
+            kept.service.replicas[index].peer = f"m-{index}/1"
+        kept.ready(0)
+        kept.open()
+        for count in (3, 3, 5, 0):
+            held["m-0"] = count
+            kept.door.look()
+        assert kept.loads == [{"m-0/1": 3}, {"m-0/1": 5}, {}]
+
+    within(tmp_path, monkeypatch, test)
+
+
+class Listener:
+    """Holds what the test says."""
+
+    def __init__(self, by_name: dict[str, int]) -> None:
+        self._by_name = by_name
+
+    def held(self, replica: Replica) -> int:
+        return self._by_name[replica.name]
+
+    def changed(self, replica: Replica) -> None:
+        """Nothing follows."""
 
 
 def test_a_replica_counts_as_busy_until_the_process_is_known_to_give_it_nothing_more(

@@ -1,3 +1,5 @@
+from collections import Counter
+
 from rhapsody_parsl.door.routing import AFFINITY, Router, Seat
 from rhapsody_parsl.wire.door import Route
 
@@ -87,6 +89,16 @@ def test_a_replica_that_has_as_many_as_it_takes_is_not_asked_for_a_cache_or_a_se
     assert made.reachable(0.0)
     made.ended(first)
     assert chosen(made) is first
+
+
+def test_requests_of_apps_take_places_but_never_more_than_half() -> None:
+    made = router("a", "b")
+    made.most = 4
+    made.share({"a": 1, "b": 9})
+    assert Counter(chosen(made).replica for _ in range(5)) == {"a": 3, "b": 2}
+    assert made.choose((), "", 0.0) is None
+    made.share({})
+    assert Counter(chosen(made).replica for _ in range(3)) == {"a": 1, "b": 2}
 
 
 def test_a_replica_that_leaves_keeps_what_it_has_and_gets_nothing() -> None:

@@ -25,10 +25,21 @@ def asked(dispatch: Dispatch) -> list[tuple[str, list[int], bool]]:
 
 
 def test_the_least_outstanding_is_chosen_up_to_the_limit() -> None:
-    assert choose([3, 1, 1], 4) == 1
-    assert choose([4, 4], 4) is None
-    assert choose([], 4) is None
-    assert choose([0], 1) == 0
+    assert choose([3, 1, 1], [4, 4, 4]) == 1
+    assert choose([4, 4], [4, 4]) is None
+    assert choose([], []) is None
+    assert choose([0], [1]) == 0
+    assert choose([3, 1], [4, 1]) == 0
+
+
+def test_requests_of_others_take_places_but_never_more_than_half() -> None:
+    dispatch = dispatch_of("a", "b", limit=4)
+    dispatch.put(range(20))
+    dispatch.note_others("a", 1)
+    dispatch.note_others("b", 9)
+    assert [(name, len(tasks)) for name, tasks, _ in asked(dispatch)] == [("a", 3), ("b", 2)]
+    dispatch.note_others("b", 0)
+    assert [(name, len(tasks)) for name, tasks, _ in asked(dispatch)] == [("b", 2)]
 
 
 def test_requests_wait_for_a_replica_and_are_spread() -> None:
