@@ -71,7 +71,7 @@ class Call:
         part = copy(self)
         part.place = f"prompt {first}" if count == 1 else f"prompts {first} to {first + count - 1}"
         part._body, part._asked, part.timeout = msgspec.json.encode(asked), asked, None
-        part.turn = Turn(prefix_of(asked), self.turn.session, self.turn.priority)
+        part.turn = Turn(prefix_of(asked), priority=self.turn.priority)  # a session would have all at one replica
         return part
 
     @property

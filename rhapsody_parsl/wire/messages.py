@@ -26,7 +26,7 @@ from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.wire.use import Used
 from rhapsody_parsl.wire.value_messages import AskValue, DropValues, ValueHere, ValueLeft, ValuesCame, WantValue
 
-VERSION = 6
+VERSION = 7
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -392,9 +392,7 @@ FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
 ToEngine = Ask | Abort | Sleep | Wake | Adapters
-ToBackend = (
-    Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | ToDoor | ToTask | More
-)
+ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | ToDoor | ToTask | More
 FromEngine = Pulse | Turned
 FromBackend = (
     Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | DoorVisits | Pieces | FromTask

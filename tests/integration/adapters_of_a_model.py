@@ -41,6 +41,7 @@ class TestAdapters:
         served.load_adapter("other", str(other))
         assert asked("hello", "served", model="other", **greedy).result() != poet
         with executor.openai_client(timeout=60) as client:
+            assert "other" in {model.id for model in client.models.list()}
             assert client.completions.create(model="other", prompt="hello").choices
         with pytest.raises(ServiceFailed, match="the folder has no adapter_config"):
             served.load_adapter("third", str(tmp_path))

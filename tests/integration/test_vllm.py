@@ -14,7 +14,7 @@ from parsl.executors.errors import InvalidResourceSpecification
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import VLLM, LocalRuntime, Policy, RhapsodyExecutor, VLLMService, annotate, cancel, stream
-from rhapsody_parsl.errors import PromptsFailed, ServiceRequestFailed, WalltimeExceeded
+from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
@@ -23,6 +23,7 @@ from testing.waiting import until
 from tests.integration.adapters_of_a_model import TestAdapters  # noqa: F401 - its tests are of this block
 from tests.integration.asking import asked, problem, running
 from tests.integration.langchained import test_langchain_asks_streams_and_embeds  # noqa: F401 - it runs here
+from tests.integration.lists_of_a_model import TestLists  # noqa: F401 - as above
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
 
@@ -210,30 +211,6 @@ def test_a_bad_value_fails_its_own_task_only(executor: RhapsodyExecutor) -> None
     assert all(isinstance(future.result(), str) for future in good)
 
 
-def test_a_list_has_all_that_a_prompt_has(executor: RhapsodyExecutor) -> None:
-    greedy: dict[str, Any] = {"max_tokens": 4, "temperature": 0}
-    each = [asked(text, **greedy).result() for text in ("hello", "you")]
-    assert asked(["hello", "you"], **greedy).result() == each
-    assert len(asked({"prompt": [[5, 6, 7], [8, 9]], **greedy}).result()) == 2
-    assert [len(texts) for texts in asked(["hello", "you"], max_tokens=4, n=3).result()] == [3, 3]
-    whole = asked(["hello", "you"], full=True, n=2, logprobs=1, ignore_eos=True, max_tokens=4).result()
-    assert [choice["index"] for choice in whole["choices"]] == [0, 1, 2, 3]
-    assert all(len(choice["logprobs"]["tokens"]) == 4 for choice in whole["choices"])
-    assert whole["usage"]["completion_tokens"] == 16
-
-
-@pytest.mark.parametrize("service", ["tiny", "served"])
-def test_a_prompt_of_a_list_that_is_refused_is_told_apart(executor: RhapsodyExecutor, service: str) -> None:
-    greedy: dict[str, Any] = {"max_tokens": 4, "temperature": 0}
-    error = problem(["hello", "x" * 9000, "you"], service, **greedy)
-    assert isinstance(error, PromptsFailed)
-    assert list(error.errors) == [1]
-    assert "maximum context length is 8192" in str(error)
-    assert error.results == [asked("hello", **greedy).result(), None, asked("you", **greedy).result()]
-    error = problem(["hello", "you"], service, temperature=-1)
-    assert type(error) is ServiceRequestFailed, "it is the request that is at fault, and no prompt"
-
-
 def test_an_exception_in_the_body_is_the_tasks_own(executor: RhapsodyExecutor) -> None:
     @python_app
     @annotate(VLLM("tiny"))
@@ -271,10 +248,6 @@ def test_a_cancelled_request_is_aborted_in_the_engine(executor: RhapsodyExecutor
     until(lambda: running(executor) == 0)
     with pytest.raises(CancelledError):
         future.result()
-    many = asked([f"hello {n}" for n in range(8)], **LONG)
-    until(lambda: running(executor) >= 4)
-    assert cancel(many)
-    until(lambda: running(executor) == 0)
 
 
 def test_a_reader_that_leaves_has_its_request_aborted(executor: RhapsodyExecutor) -> None:
@@ -347,10 +320,6 @@ def test_the_openai_package_reaches_the_engines_through_the_front_door(executor:
                 pieces = [piece.choices[0].text for piece in stream]
             assert "".join(pieces) == whole.choices[0].text
             assert len(pieces) > 2
-        texts = [client.completions.create(model="tiny", **{**greedy, "prompt": p}).choices[0].text for p in ("a", "b")]
-        listed = client.completions.create(model="tiny", **{**greedy, "prompt": ["a", "b"]})
-        assert [choice.text for choice in listed.choices] == texts
-        assert len(client.embeddings.create(model="vectors", input=["a", "b", "c"]).data) == 3
         chat = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=4)
         assert chat.usage is not None
         assert chat.usage.completion_tokens > 0

@@ -3,16 +3,17 @@
 import asyncio
 from typing import Any
 
-from rhapsody_parsl.door.call import TIMEOUT_HEADER
+from rhapsody_parsl.door.call import SESSION_HEADER, TIMEOUT_HEADER
 from tests.unit.door.standing import PROMPT, Door, within
 
 
 def test_a_list_is_divided_over_all_replicas_and_answered_in_order() -> None:
     async def test(door: Door) -> None:
         engines = [await door.engine(f"m-{n}/1") for n in range(3)]
-        door.in_flight = 2
+        door.in_flight = 20
         door.tell(*(f"m-{n}/1" for n in range(3)))
-        status, headers, answer = await door.ask(prompt=[f"say {n}" for n in range(1, 31)])
+        asked = [f"say {n}" for n in range(1, 31)]
+        status, headers, answer = await door.ask(prompt=asked, headers={SESSION_HEADER: "s"})
         assert status == 200
         assert [choice["text"] for choice in answer["choices"]] == ["tok " * n for n in range(1, 31)]
         assert [choice["index"] for choice in answer["choices"]] == list(range(30))

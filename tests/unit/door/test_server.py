@@ -97,6 +97,19 @@ def test_models_are_listed_under_the_names_that_requests_may_use() -> None:
     within(test)
 
 
+def test_the_list_of_models_is_as_the_replica_has_it_now() -> None:
+    async def test(door: Door) -> None:
+        engine = await door.engine("m-0/1")
+        door.tell("m-0/1")
+        await door.ask()
+        engine.model = "poet"  # an adapter, say
+        for path in ("", "/poet"):
+            async with door.client.get(f"{door.url}/v1/models{path}") as response:
+                assert "poet" in await response.text()
+
+    within(test)
+
+
 @pytest.mark.parametrize("path", PASSED)
 def test_each_path_is_passed_on_with_the_name_that_the_replica_knows(path: str) -> None:
     async def test(door: Door) -> None:
