@@ -103,8 +103,7 @@ class Shell:
         send: Callable[[FromPilot], None],
         leaving: Leaving,
     ) -> None:
-        self._send, self._leaving = send, leaving
-        self._background = Background(leaving)
+        self._send, self._leaving, self._background = send, leaving, Background(leaving)
         self.draining = self._flushing = self._rescheduling = False
         self._timer, self.values = Timer(self._tick), Values(config, block, folder, hosts=hosts.values(), send=send)
         runs = Runs(Ledger(nodes), time.time, config.max_launches)
