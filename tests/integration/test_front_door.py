@@ -31,6 +31,7 @@ from testing.pages import ROOT, examples
 from testing.processes import below, processes_of
 from testing.streaming_openai import COMMAND
 from testing.waiting import until
+from tests.integration.lists_at_the_door import TestLists  # noqa: F401 - its tests are of this block
 
 KILLS = int(os.environ.get("RHAPSODY_KILLS", "4"))
 DOOR = "rhapsody_parsl.door.process"
