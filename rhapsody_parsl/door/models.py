@@ -97,6 +97,7 @@ class Models:
     def __init__(self) -> None:
         self.version, self.closing = 0, False
         self._models: dict[str, Model] = {}
+        self._answered: set[str] = set()
         self._changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[Model]:
@@ -160,6 +161,19 @@ class Models:
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait for a replica, by service, where some do."""
         return {model.service: len(model.queue) for model in self._models.values() if model.queue}
+
+    def answered(self, replica: str) -> None:
+        """A replica answered a request.
+
+        Args:
+            replica: The name that it keeps when it starts anew.
+        """
+        self._answered.add(replica)
+
+    def take_answered(self) -> list[str]:
+        """Return the replicas that have answered since this was asked last."""
+        answered, self._answered = sorted(self._answered), set()
+        return answered
 
     def _names(self) -> str:
         names: Sequence[str] = [entry["id"] for entry in self.catalogue()]

@@ -132,6 +132,8 @@ class Passage:
         try:
             yield begun
         finally:
+            if begun.upstream.content.at_eof() and begun.upstream.status < _ERROR_OF_SERVER:
+                self._models.answered(begun.replica)
             _leave(begun.upstream)
             self._end(call, seat)
 

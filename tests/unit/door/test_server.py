@@ -225,6 +225,22 @@ def test_a_stream_that_breaks_says_so_to_its_client() -> None:
     within(test)
 
 
+def test_a_replica_has_answered_with_the_last_byte_and_not_with_the_first() -> None:
+    async def test(door: Door) -> None:
+        await door.breaker("m-0/1", amidst)
+        await door.engine("m-1/7")
+        door.tell("m-0/1")
+        async with door.client.post(f"{door.url}/v1/completions", json={**PROMPT, "stream": True}) as response:
+            await response.read()
+        assert door.models.take_answered() == []
+        door.tell("m-1/7")
+        assert (await door.ask())[0] == 200
+        assert door.models.take_answered() == ["m-1"], "by the name that it keeps"
+        assert door.models.take_answered() == []
+
+    within(test)
+
+
 def test_a_request_that_kills_replicas_is_not_given_to_all_of_them() -> None:
     async def test(door: Door) -> None:
         for number in range(5):

@@ -149,7 +149,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.TunnelCredit: st.builds(door.TunnelCredit, numbers, numbers),
     door.DoorKeys: st.builds(door.DoorKeys, st.lists(keys, max_size=2)),
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
-    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held),
+    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held, st.lists(names, max_size=2)),
     v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names, st.booleans()),
     v.ValueHere: st.builds(v.ValueHere, numbers, names), v.ValueLeft: st.builds(v.ValueLeft, names),
     v.ValuesCame: st.builds(v.ValuesCame, copies, st.dictionaries(names, names), st.lists(names, max_size=3)),
