@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rhapsody_parsl.door.deaths import Deaths
 from rhapsody_parsl.door.queue import Queue, Turn
 from rhapsody_parsl.door.refusal import Refusal
 from rhapsody_parsl.door.routing import Router, Seat
@@ -23,6 +24,7 @@ class Model:
         secret: The key of its replicas.
         router: Its replicas.
         queue: The requests that wait for one.
+        deaths: The replicas that died of late.
         alone_since: Since when no replica has been there, on the monotonic clock; None while one is.
         listed: What they say of their models, by the names that they know; adapters, too.
         refusal: Why nobody need wait for a replica, or "".
@@ -32,7 +34,7 @@ class Model:
     def __init__(self, service: str) -> None:
         self.service, self.secret, self.refusal, self.adapters = service, "", "", False
         self.router = Router()
-        self.queue = Queue(self.router, service)
+        self.queue, self.deaths = Queue(self.router, service), Deaths()
         self._seats: dict[Turn, asyncio.Future[Seat]] = {}
         self.alone_since: float | None = time.monotonic()
         self.listed: dict[str, Any] = {}

@@ -23,8 +23,6 @@ from rhapsody_parsl.door.routing import Seat
 __all__ = ("Passage",)
 
 _PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
-_MOST_DEATHS = 3
-"""Replicas that may die under a request, until it counts as the one that kills them."""
 _AWAY = 1.0
 """Seconds for which a replica that did not answer is left alone; the pilot learns more of it by then."""
 _MOMENT = 0.01
@@ -156,7 +154,6 @@ class Passage:
         Raises:
             Refusal: None answers.
         """
-        deaths = 0
         while True:
             seat = await self._choose(call)
             try:
@@ -168,11 +165,22 @@ class Passage:
                 self._end(call, seat)
                 if not retried:
                     raise
-                deaths += isinstance(problem, _Died)
-                if deaths == _MOST_DEATHS:
-                    text = f"{deaths} replicas of '{call.model.service}' died under this request: {problem}"
-                    raise Refusal(500, text, "replica_died") from None
+                if isinstance(problem, _Died):
+                    self._judge(call, seat, problem)
                 self._counters.retried(call.model.service)
+
+    def _judge(self, call: Call, seat: Seat, problem: _Died) -> None:
+        """A replica died under a request.
+
+        Raises:
+            Refusal: It is the request that kills them.
+        """
+        own, deaths = call.turn.deaths, call.model.deaths
+        own.add(seat.replica)
+        deaths.note(seat.replica, time.monotonic())
+        if deaths.convict(own):
+            text = f"{len(own)} replicas of '{call.model.service}' died under this request: {problem}"
+            raise Refusal(500, text, "replica_died") from None
 
     def _leave_alone(self, model: Model, seat: Seat) -> None:
         """A replica did not answer: it is asked nothing for a while."""

@@ -82,9 +82,7 @@ class _Process:
             self._due.cancel()
         self._due = None
         models = self._models
-        self._conversation.tell(
-            DoorVisits(models.version, models.held(), models.waiting(), models.take_answered())
-        )
+        self._conversation.tell(DoorVisits(models.version, models.held(), models.waiting(), models.take_answered()))
 
 
 async def _run(settings: DoorSettings) -> None:

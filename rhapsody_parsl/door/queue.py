@@ -31,13 +31,14 @@ class Turn:
         priority: See above.
         number: Of those that came.
         seats: How many replicas it was given.
+        deaths: Which of them died under it.
     """
 
-    __slots__ = ("number", "prefix", "priority", "seats", "session")
+    __slots__ = ("deaths", "number", "prefix", "priority", "seats", "session")
 
     def __init__(self, prefix: Sequence[int] = (), session: str = "", priority: float = 0.0) -> None:
         self.prefix, self.session, self.priority, self.number = prefix, session, priority, next(_numbers)
-        self.seats = 0
+        self.seats, self.deaths = 0, set[str]()
 
 
 class Queue:

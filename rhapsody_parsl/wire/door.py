@@ -148,7 +148,7 @@ class DoorVisits(Tagged, frozen=True):
         version: Of the last `DoorRoutes`: a replica that was not in it gets nothing more.
         held: How many each replica has, where it has some.
         waiting: How many wait for a replica, by service, where some do.
-        answered: The replicas that have answered since the last message, by the names that they keep when they start anew.
+        answered: Replicas that have answered since the last message, by the names that they keep with each start.
     """
 
     version: int
