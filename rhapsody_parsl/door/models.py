@@ -75,11 +75,11 @@ class Model:
         self.queue.leave(turn)
         self._seats.pop(turn, None)
         if future.done() and not future.exception():
-            self.ended(future.result())
+            self.ended(future.result(), turn)
 
-    def ended(self, seat: Seat) -> None:
+    def ended(self, seat: Seat, turn: Turn) -> None:
         """A replica has a request less, and room for the next."""
-        self.router.ended(seat)
+        self.router.ended(seat, turn.suspect)
         self.serve()
 
     def known_as(self, name: str) -> str:

@@ -175,11 +175,10 @@ class Passage:
         Raises:
             Refusal: It is the request that kills them.
         """
-        own, deaths = call.turn.deaths, call.model.deaths
-        own.add(seat.replica)
-        deaths.note(seat.replica, time.monotonic())
-        if deaths.convict(own):
-            text = f"{len(own)} replicas of '{call.model.service}' died under this request: {problem}"
+        turn, deaths = call.turn, call.model.deaths
+        turn.suspect = deaths.died(seat.replica, turn.deaths, time.monotonic())
+        if deaths.convict(turn.deaths):
+            text = f"{len(turn.deaths)} replicas of '{call.model.service}' died under this request: {problem}"
             raise Refusal(500, text, "replica_died") from None
 
     def _leave_alone(self, model: Model, seat: Seat) -> None:
@@ -189,7 +188,7 @@ class Passage:
 
     def _end(self, call: Call, seat: Seat) -> None:
         """A replica has a request less."""
-        call.model.ended(seat)
+        call.model.ended(seat, call.turn)
         self._changed()
 
     async def _choose(self, call: Call) -> Seat:

@@ -28,13 +28,14 @@ class Seat:
         url: Of its API.
         held: How many requests it has.
         away_until: Nobody answered there just now: it is asked again after that time.
+        trial: Whether one of its requests may be what kills replicas.
     """
 
-    __slots__ = ("away_until", "held", "replica", "url")
+    __slots__ = ("away_until", "held", "replica", "trial", "url")
 
     def __init__(self, route: Route) -> None:
         self.replica, self.url = route.replica, route.url
-        self.held, self.away_until = 0, 0.0
+        self.held, self.away_until, self.trial = 0, 0.0, False
 
 
 class Router:
@@ -67,9 +68,15 @@ class Router:
         self._seats = {route.replica: before.get(route.replica) or Seat(route) for route in routes}
         self._leaving = {seat for name, seat in before.items() if seat.held and name not in self._seats}
 
-    def ended(self, seat: Seat) -> None:
-        """A replica has a request less."""
+    def ended(self, seat: Seat, suspect: bool = False) -> None:
+        """A replica has a request less.
+
+        Args:
+            seat: The replica.
+            suspect: Whether it may have been what kills replicas.
+        """
         seat.held -= 1
+        seat.trial = seat.trial and not suspect
         if not seat.held:
             self._leaving.discard(seat)
 
@@ -81,21 +88,24 @@ class Router:
         """Whether a replica is there and answers, though it may have as much to do as it takes."""
         return any(seat.away_until <= now for seat in self._seats.values())
 
-    def choose(self, prefix: Sequence[int], session: str, now: float) -> Seat | None:
+    def choose(self, prefix: Sequence[int], session: str, now: float, suspect: bool = False) -> Seat | None:
         """Return the replica for a request, None when none takes any; it counts as asked.
 
         Args:
             prefix: Of its prompt, see `prefixes`.
             session: Requests of one session go to one replica; "" is none.
             now: The time.
+            suspect: Whether it may be what kills replicas: a replica takes one such request at a time.
         """
         seats, most = self._seats.items(), self.most
         there = {name: seat for name, seat in seats if seat.away_until <= now and seat.held < most}
+        if suspect:
+            there = {name: seat for name, seat in there.items() if not seat.trial}
         if not there:
             return None
         seat = there.get(self._sessions.get(session, "")) if session else None
         seat = seat or self._best(there, prefix)
-        seat.held += 1
+        seat.held, seat.trial = seat.held + 1, seat.trial or suspect
         self._note(seat.replica, prefix, session)
         return seat
 

@@ -248,7 +248,36 @@ def test_a_request_that_kills_replicas_is_not_given_to_all_of_them() -> None:
         door.tell(*door.urls)
         status, _, answer = await door.ask()
         assert status == 500
-        assert "3 replicas of 'm' died under this request" in answer["error"]["message"]
+        assert "4 replicas of 'm' died under this request" in answer["error"]["message"]
+
+    within(test)
+
+
+def test_those_that_were_there_when_a_request_killed_replicas_are_answered() -> None:
+    async def test(door: Door) -> None:
+        async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            body = await reader.readuntil(b"}")
+            if b"poison" in body:
+                door.tell(next(replicas))  # nobody is there meanwhile but one that starts
+                for others in talking:
+                    others.transport.abort()
+                talking.clear()
+                return
+            talking.append(writer)
+            await asyncio.sleep(0.3)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+
+        talking: list[asyncio.StreamWriter] = []
+        for number in range(9):
+            await door.breaker(f"m-0/{number}", dies)
+        replicas = iter([f"m-0/{number}" for number in range(1, 9)])
+        door.tell("m-0/0")
+        good = [asyncio.create_task(door.ask()) for _ in range(6)]
+        await asyncio.sleep(0.1)
+        status, _, answer = await door.ask(prompt="poison")
+        assert (status, answer["error"]["code"]) == (500, "replica_died")
+        assert [(await one)[0] for one in good] == [200] * 6
 
     within(test)
 
