@@ -38,9 +38,7 @@ def write_tiny_llava(folder: Path, seed: int = 0) -> Path:
         (folder / name).write_text(json.dumps(content, indent=1))
     random = np.random.default_rng(seed)
     language = {f"language_model.{name}": weight for name, weight in llama_weights(size, random).items()}
-    save_file(
-        language | _vision(size.hidden, random), str(folder / "model.safetensors"), metadata={"format": "pt"}
-    )
+    save_file(language | _vision(size.hidden, random), str(folder / "model.safetensors"), metadata={"format": "pt"})
     return folder
 
 

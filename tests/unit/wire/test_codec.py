@@ -8,7 +8,7 @@ from rhapsody_parsl.wire import door, messages
 from rhapsody_parsl.wire import value_messages as v
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
@@ -121,7 +121,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Kill: st.builds(m.Kill, names),
-    m.Spawn: st.builds(m.Spawn, names, names, cores, env), Ask: st.builds(Ask, numbers, st.binary(), st.booleans()),
+    m.Spawn: st.builds(m.Spawn, names, names, cores, env),
+    Asks: st.builds(Asks, st.lists(st.builds(Ask, numbers, st.binary(), st.booleans()), max_size=3)),
     Abort: st.builds(Abort, ids), Pulse: st.just(Pulse()), Sleep: st.just(Sleep()), Wake: st.just(Wake()),
     Turned: st.just(Turned()), Adapters: st.builds(Adapters, st.none() | st.dictionaries(names, names)),
     m.Ready: st.builds(m.Ready, names, numbers, facts),
