@@ -2,11 +2,12 @@
 
 `python -m benchmarks door` asks one stand-in engine in three ways, in turn: at its own address, through the block's
 door, and through the driver's address. Then it simulates replicas with caches, on a clock of their own, under clients
-that share the beginnings of their prompts, for three ways to choose: in turn, the least laden, and ours.
+that share the beginnings of their prompts, for four ways to choose: in turn, the least laden, llm-d's, and ours.
 """
 
 import heapq
 import http.client
+import itertools
 import json
 import os
 import random
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 from parsl import python_app
 from parsl.providers import LocalProvider
 
-from benchmarks.library import machine, sides
+from benchmarks.library import machine, scored, sides
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.door.routing import Router, Seat
 from rhapsody_parsl.wire.door import Route
@@ -111,6 +112,14 @@ PER_REPLICA, ANSWERS = 12, 400
 Choose = Callable[["Load", tuple[int, ...]], Seat]
 
 
+class _Asked(NamedTuple):
+    """A request that a replica has: when it begins to read it, and when it has answered."""
+
+    begins: float
+    ends: float
+    prompt: tuple[int, ...]
+
+
 class Load:
     """Clients that ask again as soon as they have their answer; replicas read one prompt after the other.
 
@@ -120,6 +129,7 @@ class Load:
         groups: Of clients whose prompts begin alike; 0 when all are different.
 
     Attributes:
+        dice: For what chance decides.
         hits: Blocks that were in a cache.
         read: Blocks that were not.
     """
@@ -130,9 +140,19 @@ class Load:
         self.seats = list(self.router)
         self.turn, self.hits, self.read = 0, 0, 0
         self._choose, self._groups = choose, groups
-        self._dice = random.Random(1)  # noqa: S311 - an experiment
+        self.dice, self._now = random.Random(1), 0.0  # noqa: S311 - an experiment
         self._caches: dict[str, OrderedDict[int, None]] = {seat.replica: OrderedDict() for seat in self.seats}
         self._free = dict.fromkeys(self._caches, 0.0)
+        self._asked: dict[str, list[_Asked]] = {name: [] for name in self._caches}
+
+    def standing(self, seat: Seat, prompt: tuple[int, ...]) -> scored.Standing:
+        """Return what a replica says of itself when a prompt comes, without any delay."""
+        cache, there = self._caches[seat.replica], [one for one in self._asked[seat.replica] if one.ends > self._now]
+        self._asked[seat.replica] = there
+        begun = [one for one in there if one.begins <= self._now]
+        used = len({block for one in begun for block in one.prompt}) / CACHE
+        matched = sum(1 for _ in itertools.takewhile(cache.__contains__, prompt))
+        return scored.Standing(matched / len(prompt), min(1.0, used), len(there) - len(begun))
 
     def run(self) -> float:
         """Return the answers per second."""
@@ -148,13 +168,16 @@ class Load:
         return wanted / now
 
     def _ask(self, ending: list[tuple[float, int, Seat]], now: float, number: int) -> None:
-        group = self._dice.randrange(self._groups) if self._groups else -number - 1
+        self._now = now
+        group = self.dice.randrange(self._groups) if self._groups else -number - 1
         prompt = tuple(hash((group, block)) for block in range(BLOCKS))
         seat = self._choose(self, prompt)
         unread = self._unread(self._caches[seat.replica], prompt)
         begins = max(now, self._free[seat.replica])
         self._free[seat.replica] = begins + unread * READ
-        heapq.heappush(ending, (self._free[seat.replica] + self._dice.expovariate(1 / SPEAK), number, seat))
+        ends = self._free[seat.replica] + self.dice.expovariate(1 / SPEAK)
+        self._asked[seat.replica].append(_Asked(begins, ends, prompt))
+        heapq.heappush(ending, (ends, number, seat))
 
     def _unread(self, cache: OrderedDict[int, None], prompt: tuple[int, ...]) -> int:
         unread = sum(block not in cache for block in prompt)
@@ -182,18 +205,26 @@ def _ours(load: Load, prompt: tuple[int, ...]) -> Seat:
     return _seat(load.router.choose(prompt, "", 0.0))
 
 
+def _llm_d(load: Load, prompt: tuple[int, ...]) -> Seat:
+    seat = load.seats[scored.highest([load.standing(seat, prompt) for seat in load.seats], load.dice)]
+    seat.held += 1
+    return seat
+
+
 def _seat(seat: Seat | None) -> Seat:
     if seat is None:
         raise ValueError("no replica is there")
     return seat
 
 
-CHOICES: dict[str, Choose] = {"in turn": _in_turn, "the least laden": _least, "ours": _ours}
+CHOICES: dict[str, Choose] = {"in turn": _in_turn, "the least laden": _least, "llm-d's": _llm_d, "ours": _ours}
+LOADS = ((4, 24), (16, 96), (4, 48), (4, 0))
+"""Replicas, and how many beginnings the prompts share; the caches have no room for those of the third."""
 
 
 def choices() -> Iterator[list[str]]:
     """Yield a row for each load and choice: answers per second, as a multiple of the first, and hits in caches."""
-    for replicas, groups in ((4, 24), (16, 96), (4, 0)):
+    for replicas, groups in LOADS:
         base = 0.0
         for name, choose in CHOICES.items():
             load = Load(replicas, choose, groups)

@@ -4,20 +4,24 @@
 a number of requests under way, each with an answer of its own. Then it kills what answers, or the process that holds
 it, whenever requests have been answered since the last kill. At the end each answer is looked at. Says how many
 requests were lost, how many answers were wrong, and the latencies beside those of the same load without kills.
+
+`--way door` asks at the front door by HTTP, in place of apps.
 """
 
+import argparse
 import os
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 from parsl.providers import LocalProvider
 
@@ -32,6 +36,8 @@ UNDER_WAY = 32
 """Requests at a time."""
 TIMEOUT = 120.0
 _HUNDREDTHS = 100
+Ask = Callable[[str, int], Future[Any]]
+"""Asks the model for so many tokens."""
 _HOLDER = "rhapsody_parsl.runtimes.vllm.command"
 
 
@@ -40,16 +46,37 @@ def prompt(text: str) -> str:
     return text
 
 
+def by_app(executor: RhapsodyExecutor) -> Ask:
+    """Return how the service is asked through apps."""
+    return lambda text, tokens: executor.submit(prompt, {"service": "model", "max_tokens": tokens}, text)
+
+
+def by_http(executor: RhapsodyExecutor) -> Ask:
+    """Return how the service is asked at the front door, on the driver's address."""
+    pool, url = ThreadPoolExecutor(UNDER_WAY), f"{executor.openai_url()}/completions"
+    client = httpx.Client(headers={"Authorization": f"Bearer {executor.openai_key}"}, timeout=TIMEOUT)
+
+    def post(text: str, tokens: int) -> str:
+        answer = client.post(url, json={"model": "model", "prompt": text, "max_tokens": tokens})
+        answer.raise_for_status()
+        return str(answer.json()["choices"][0]["text"])
+
+    return lambda text, tokens: pool.submit(post, text, tokens)
+
+
+WAYS: dict[str, Callable[[RhapsodyExecutor], Ask]] = {"apps": by_app, "door": by_http}
+
+
 class Load:
     """Requests that come all the time, each with an answer of its own.
 
     Args:
-        executor: Whose service `model` is asked.
+        ask: How `model` is asked.
         name: In front of each request.
     """
 
-    def __init__(self, executor: RhapsodyExecutor, name: str) -> None:
-        self._executor, self._name = executor, name
+    def __init__(self, ask: Ask, name: str) -> None:
+        self._ask, self._name = ask, name
         self.futures: dict[str, Future[Any]] = {}
         self.seconds: list[float] = []
 
@@ -62,7 +89,7 @@ class Load:
         """Have as many under way as there are to be."""
         while sum(not future.done() for future in self.futures.values()) < UNDER_WAY:
             text, began = f"slow {self._name} {len(self.futures)}", time.perf_counter()
-            future = self._executor.submit(prompt, {"service": "model", "max_tokens": 1 + len(self.futures) % 4}, text)
+            future = self._ask(text, 1 + len(self.futures) % 4)
             future.add_done_callback(partial(self._ended, began))
             self.futures[text] = future
 
@@ -96,18 +123,18 @@ def block(replicas: int) -> Iterator[RhapsodyExecutor]:
         yield made
 
 
-def calm(executor: RhapsodyExecutor, requests: int) -> dict[str, float]:
+def calm(ask: Ask, requests: int) -> dict[str, float]:
     """Ask without any kill."""
-    load = Load(executor, "calm")
+    load = Load(ask, "calm")
     while load.answered < requests:
         load.fill()
         time.sleep(0.01)  # noqa: TID251 - the load's own pace
     return load.outcome()
 
 
-def campaign(executor: RhapsodyExecutor, kills: int, seed: int = 1) -> dict[str, float]:
+def campaign(ask: Ask, kills: int, seed: int = 1) -> dict[str, float]:
     """Kill so often; return what became of the requests."""
-    dice, load, word = random.Random(seed), Load(executor, "kills"), f"kills-{os.getpid()}"  # noqa: S311 - an experiment
+    dice, load, word = random.Random(seed), Load(ask, "kills"), f"kills-{os.getpid()}"  # noqa: S311 - an experiment
     began = time.perf_counter()
     for _ in range(kills):
         answered = load.answered
@@ -137,25 +164,28 @@ def main() -> None:
     parser = sides.options(__doc__)
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--replicas", type=int, default=REPLICAS)
+    parser.add_argument("--way", choices=WAYS, default="apps")
     arguments = parser.parse_args()
     out = arguments.out.absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         with block(arguments.replicas) as executor:
-            rows = [campaign(executor, QUICK if arguments.quick else arguments.kills)]
-            rows.insert(0, {"kills": 0, "seconds": 0, **calm(executor, int(rows[0]["requests"]))})
-    report(rows, arguments.replicas, out)
+            ask = WAYS[arguments.way](executor)
+            rows = [campaign(ask, QUICK if arguments.quick else arguments.kills)]
+            rows.insert(0, {"kills": 0, "seconds": 0, **calm(ask, int(rows[0]["requests"]))})
+    report(rows, arguments, out)
 
 
-def report(rows: Sequence[dict[str, float]], replicas: int, out: Path) -> None:
+def report(rows: Sequence[dict[str, float]], asked: argparse.Namespace, out: Path) -> None:
     """Print the table; write JSON."""
+    replicas, name = asked.replicas, "kills" if asked.way == "apps" else f"kills-{asked.way}"
     columns = ["kills", "requests", "lost", "wrong", "p50, s", "p95, s", "longest, s"]
     keys = ("kills", "requests", "lost", "wrong")
     cells = [
         [f"{row[key]:.0f}" for key in keys] + [f"{row[key]:.2f}" for key in ("p50_s", "p95_s", "max_s")] for row in rows
     ]
-    machine.show(f"Engines killed under load, {replicas} replicas", columns, cells)
-    print(f"written: {machine.write(out, 'kills', {'replicas': replicas, 'rows': list(rows)})}")
+    machine.show(f"Engines killed under load, {replicas} replicas, {rows[-1]['seconds']:.0f} s", columns, cells)
+    print(f"written: {machine.write(out, name, {'replicas': replicas, 'rows': list(rows)})}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from rhapsody_parsl.door.settings import NAME, PULSE, DoorSettings
 from rhapsody_parsl.hosts.process import Backend
@@ -216,9 +216,17 @@ class Door:
                 self._tell()
             case DoorVisits():
                 self._visits = message
+                self._note_answers(message.answered)
                 self._tell_services()
             case _:
                 log.warning("the front door says %s, which it never does", type(message).__name__)
+
+    def _note_answers(self, names: Collection[str]) -> None:
+        """Replicas work: their deaths before count no more. One may have died since, which is told later than here."""
+        for service in self._models() if names else ():
+            for replica in service.replicas:
+                if replica.name in names:
+                    replica.restarts.answered()
 
     def _tell_services(self) -> None:
         for service in self._models():

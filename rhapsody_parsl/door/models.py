@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rhapsody_parsl.door.deaths import Deaths
 from rhapsody_parsl.door.queue import Queue, Turn
 from rhapsody_parsl.door.refusal import Refusal
 from rhapsody_parsl.door.routing import Router, Seat
@@ -23,6 +24,7 @@ class Model:
         secret: The key of its replicas.
         router: Its replicas.
         queue: The requests that wait for one.
+        deaths: The replicas that died of late.
         alone_since: Since when no replica has been there, on the monotonic clock; None while one is.
         listed: What they say of their models, by the names that they know; adapters, too.
         refusal: Why nobody need wait for a replica, or "".
@@ -32,7 +34,7 @@ class Model:
     def __init__(self, service: str) -> None:
         self.service, self.secret, self.refusal, self.adapters = service, "", "", False
         self.router = Router()
-        self.queue = Queue(self.router, service)
+        self.queue, self.deaths = Queue(self.router, service), Deaths()
         self._seats: dict[Turn, asyncio.Future[Seat]] = {}
         self.alone_since: float | None = time.monotonic()
         self.listed: dict[str, Any] = {}
@@ -78,11 +80,11 @@ class Model:
         self.queue.leave(turn)
         self._seats.pop(turn, None)
         if future.done() and not future.exception():
-            self.ended(future.result())
+            self.ended(future.result(), turn)
 
-    def ended(self, seat: Seat) -> None:
+    def ended(self, seat: Seat, turn: Turn) -> None:
         """A replica has a request less, and room for the next."""
-        self.router.ended(seat)
+        self.router.ended(seat, turn.suspect)
         self.serve()
 
     def known_as(self, name: str) -> str:
@@ -102,6 +104,7 @@ class Models:
     def __init__(self) -> None:
         self.version, self.closing = 0, False
         self._models: dict[str, Model] = {}
+        self._answered: set[str] = set()
         self._changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[Model]:
@@ -170,6 +173,19 @@ class Models:
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait for a replica, by service, where some do."""
         return {model.service: len(model.queue) for model in self._models.values() if model.queue}
+
+    def answered(self, replica: str) -> None:
+        """A replica answered a request.
+
+        Args:
+            replica: The name that it keeps when it starts anew.
+        """
+        self._answered.add(replica)
+
+    def take_answered(self) -> list[str]:
+        """Return the replicas that have answered since this was asked last."""
+        answered, self._answered = sorted(self._answered), set()
+        return answered
 
     def _names(self) -> str:
         names: Sequence[str] = [entry["id"] for entry in self.catalogue()]

@@ -26,8 +26,6 @@ __all__ = ("Passage",)
 T = TypeVar("T")
 
 _PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
-_MOST_DEATHS = 3
-"""Replicas that may die under a request, until it counts as the one that kills them."""
 _AWAY = 1.0
 """Seconds for which a replica that did not answer is left alone; the pilot learns more of it by then."""
 _MOMENT = 0.01
@@ -139,6 +137,8 @@ class Passage:
         try:
             yield begun
         finally:
+            if begun.upstream.content.at_eof() and begun.upstream.status < _ERROR_OF_SERVER:
+                self._models.answered(begun.replica)
             _leave(begun.upstream)
             self._end(call, seat)
 
@@ -174,7 +174,6 @@ class Passage:
         Raises:
             Refusal: None answers.
         """
-        deaths = 0
         while True:
             seat = await self._choose(call)
             try:
@@ -186,11 +185,21 @@ class Passage:
                 self._end(call, seat)
                 if not retried:
                     raise
-                deaths += isinstance(problem, _Died)
-                if deaths == _MOST_DEATHS:
-                    text = f"{deaths} replicas of '{call.model.service}' died under this request: {problem}"
-                    raise Refusal(500, text, "replica_died") from None
+                if isinstance(problem, _Died):
+                    self._judge(call, seat, problem)
                 self._counters.retried(call.model.service)
+
+    def _judge(self, call: Call, seat: Seat, problem: _Died) -> None:
+        """A replica died under a request.
+
+        Raises:
+            Refusal: It is the request that kills them.
+        """
+        turn, deaths = call.turn, call.model.deaths
+        turn.suspect = deaths.died(seat.replica, turn.deaths, time.monotonic())
+        if deaths.convict(turn.deaths):
+            text = f"{len(turn.deaths)} replicas of '{call.model.service}' died under this request: {problem}"
+            raise Refusal(500, text, "replica_died") from None
 
     def _leave_alone(self, model: Model, seat: Seat) -> None:
         """A replica did not answer: it is asked nothing for a while."""
@@ -199,7 +208,7 @@ class Passage:
 
     def _end(self, call: Call, seat: Seat) -> None:
         """A replica has a request less."""
-        call.model.ended(seat)
+        call.model.ended(seat, call.turn)
         self._changed()
 
     async def _choose(self, call: Call) -> Seat:

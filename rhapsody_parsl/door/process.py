@@ -83,8 +83,8 @@ class _Process:
         if self._due:
             self._due.cancel()
         self._due = None
-        visits = DoorVisits(self._models.version, self._models.held(), self._models.waiting())
-        self._conversation.tell(visits)
+        models = self._models
+        self._conversation.tell(DoorVisits(models.version, models.held(), models.waiting(), models.take_answered()))
 
 
 async def _run(settings: DoorSettings) -> None:

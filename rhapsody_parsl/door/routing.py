@@ -30,13 +30,14 @@ class Seat:
         held: How many requests it has.
         apps: How many it has of apps beside them.
         away_until: Nobody answered there just now: it is asked again after that time.
+        trial: Whether one of its requests may be what kills replicas.
     """
 
-    __slots__ = ("apps", "away_until", "held", "replica", "url")
+    __slots__ = ("apps", "away_until", "held", "replica", "trial", "url")
 
     def __init__(self, route: Route) -> None:
         self.replica, self.url = route.replica, route.url
-        self.held, self.apps, self.away_until = 0, 0, 0.0
+        self.held, self.apps, self.away_until, self.trial = 0, 0, 0.0, False
 
 
 class Router:
@@ -74,9 +75,15 @@ class Router:
         for name, seat in self._seats.items():
             seat.apps = held.get(name, 0)
 
-    def ended(self, seat: Seat) -> None:
-        """A replica has a request less."""
+    def ended(self, seat: Seat, suspect: bool = False) -> None:
+        """A replica has a request less.
+
+        Args:
+            seat: The replica.
+            suspect: Whether it may have been what kills replicas.
+        """
         seat.held -= 1
+        seat.trial = seat.trial and not suspect
         if not seat.held:
             self._leaving.discard(seat)
 
@@ -88,13 +95,14 @@ class Router:
         """Whether a replica is there and answers, though it may have as much to do as it takes."""
         return any(seat.away_until <= now for seat in self._seats.values())
 
-    def choose(self, prefix: Sequence[int], session: str, now: float) -> Seat | None:
+    def choose(self, prefix: Sequence[int], session: str, now: float, suspect: bool = False) -> Seat | None:
         """Return the replica for a request, None when none takes any; it counts as asked.
 
         Args:
             prefix: Of its prompt, see `prefixes`.
             session: Requests of one session go to one replica; "" is none.
             now: The time.
+            suspect: Whether it may be what kills replicas: a replica takes one such request at a time.
         """
         seats, most = self._seats.items(), self.most
         there = {
@@ -102,11 +110,13 @@ class Router:
             for name, seat in seats
             if seat.away_until <= now and seat.held < (most_of(most, seat.apps) if seat.apps else most)
         }
+        if suspect:
+            there = {name: seat for name, seat in there.items() if not seat.trial}
         if not there:
             return None
         seat = there.get(self._sessions.get(session, "")) if session else None
         seat = seat or self._best(there, prefix)
-        seat.held += 1
+        seat.held, seat.trial = seat.held + 1, seat.trial or suspect
         self._note(seat.replica, prefix, session)
         return seat
 

@@ -159,8 +159,10 @@ class DoorVisits(Tagged, frozen=True):
         version: Of the last `DoorRoutes`: a replica that was not in it gets nothing more.
         held: How many each replica has, where it has some.
         waiting: How many wait for a replica, by service, where some do.
+        answered: Replicas that have answered since the last message, by the names that they keep with each start.
     """
 
     version: int
     held: dict[str, int]
     waiting: dict[str, int]
+    answered: list[str] = msgspec.field(default_factory=list)

@@ -5,7 +5,7 @@ import msgspec
 from rhapsody_parsl.wire.tagged import Tagged
 
 
-class Ask(Tagged, frozen=True):
+class Ask(msgspec.Struct, array_like=True, frozen=True):
     """One request for the engine: `request` is msgpack of the full request dict; the answer is a `Done` of run 0.
 
     Attributes:
@@ -18,6 +18,12 @@ class Ask(Tagged, frozen=True):
     full: bool = False
     apart: bool = False
     priority: int = 0
+
+
+class Asks(Tagged, frozen=True):
+    """Requests for the engine: those of one moment come together, for a message costs as much as one of them."""
+
+    asks: list[Ask]
 
 
 class Abort(Tagged, frozen=True):

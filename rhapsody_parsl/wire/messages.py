@@ -11,7 +11,7 @@ import msgspec
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.door import DoorKeys, DoorVisits, ToDoor, Tunnelled
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Asks, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -391,7 +391,7 @@ FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pie
 FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
-ToEngine = Ask | Abort | Sleep | Wake | Adapters
+ToEngine = Asks | Abort | Sleep | Wake | Adapters
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | ToDoor | ToTask | More
 FromEngine = Pulse | Turned
 FromBackend = (

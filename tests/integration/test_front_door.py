@@ -38,7 +38,7 @@ DOOR = "rhapsody_parsl.door.process"
 MODEL, GROWS = f"model-{os.getpid()}", f"grows-{os.getpid()}"
 TOKEN = 0.01
 
-pytestmark = pytest.mark.timeout(120 + 5 * KILLS)
+pytestmark = pytest.mark.timeout(120 + 10 * KILLS)
 
 
 @python_app

@@ -1,7 +1,7 @@
 """The requests that wait for one of a service's replicas, and those that are with one."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from rhapsody_parsl.runtimes.vllm.request import Request
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Asks, Pulse
 from rhapsody_parsl.wire.messages import Done, FromBackend, Result, failed
 from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.wire.times import RequestTimes
@@ -23,6 +23,7 @@ from rhapsody_parsl.wire.times import RequestTimes
 __all__ = ("RequestQueue",)
 
 
+_BATCH = 1 << 20
 Give = Callable[[Request, Sequence[Piece], Callable[[More], None]], None]
 
 
@@ -102,11 +103,12 @@ class RequestQueue:
         for assignment in self._dispatch.assign(now):
             replica = self._replica(assignment.replica)
             replica.worked_at = now
-            for request in map(self._requests.__getitem__, assignment.tasks):
-                request.asked = time.time()
-                replica.send(self._ask(request, assignment.apart))
+            asks = [self._ask(self._requests[task], assignment.apart) for task in assignment.tasks]
+            for batch in batches(asks):
+                replica.send(Asks(batch))
 
     def _ask(self, request: Request, apart: bool) -> Ask:
+        request.asked = time.time()
         priority = round(request.policy.priority) if self._by_priority else 0
         return Ask(request.number, request.body, request.full, apart, priority)
 
@@ -218,6 +220,20 @@ class RequestQueue:
         for request in alike:
             del self._requests[request.number]
             self._finish(request, failed(request.task, error))
+
+
+def batches(asks: Iterable[Ask]) -> Iterator[list[Ask]]:
+    """Yield requests in messages of `_BATCH` bytes, or of one request that is larger."""
+    batch: list[Ask] = []
+    size = 0
+    for ask in asks:
+        if batch and size + len(ask.request) > _BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(ask)
+        size += len(ask.request)
+    if batch:
+        yield batch
 
 
 def _stamped(result: Result, asked: float, replica: str) -> Result:

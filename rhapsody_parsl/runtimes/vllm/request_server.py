@@ -13,7 +13,7 @@ from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.response import has_many_prompts, is_for_text
 from rhapsody_parsl.runtimes.vllm.usage import take_usage
 from rhapsody_parsl.services.conversation import Conversation
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import Done, Result, ServiceFacts, ToBackend, failed
 from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.worker.call import pack
@@ -97,8 +97,9 @@ class RequestServer:
 
     def _receive(self, message: ToBackend) -> None:
         match message:
-            case Ask():
-                self._begin(message.task, self._answer(message))
+            case Asks(asks=asks):
+                for ask in asks:
+                    self._begin(ask.task, self._answer(ask))
             case Abort(tasks=tasks):
                 self._abort(tasks)
             case More(task=task):

@@ -13,6 +13,7 @@ from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.service_config import CommandService, ServiceConfig, VLLMService
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
+from rhapsody_parsl.services.restarts import Unexplained
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.door import DoorLoads, DoorRoutes, DoorVisits, Route
 from rhapsody_parsl.wire.messages import Ready, ServiceFacts, ToBackend
@@ -170,6 +171,22 @@ def test_a_replica_counts_as_busy_until_the_process_is_known_to_give_it_nothing_
         assert kept.door.held("m-1/1") == 1, "it may have got something meanwhile"
         kept.visits()
         assert kept.door.held("m-1/1") == kept.door.pending("m") == 0
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_the_deaths_of_a_replica_count_no_more_once_it_has_answered_at_the_door(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    def test(kept: Kept) -> None:
+        kept.open()
+        first, second = kept.service.replicas
+        for replica in (first, second):
+            for _ in range(5):
+                replica.restarts.died(Unexplained(100.0))
+        kept.door._receive("door/1", DoorVisits(1, {}, {}, ["m-0"]))
+        assert (first.restarts.counted(100.0), second.restarts.counted(100.0)) == (0, 5)
+        assert (first.restarts.wait(100.0), second.restarts.wait(100.0) > 0) == (0.0, True)
 
     within(tmp_path, monkeypatch, test)
 

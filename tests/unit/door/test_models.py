@@ -78,12 +78,13 @@ def test_a_replica_that_is_given_to_who_has_just_left_goes_to_the_next() -> None
         made = Models()
         made.update(DoorRoutes(1, [ModelRoutes("a", "key", [Route("a-0/1", "u")], in_flight=1)]))
         (model,) = made
-        seat, leaves, stays = model.ask(Turn()), Turn(), Turn()
+        first, leaves, stays = Turn(), Turn(), Turn()
+        seat = model.ask(first)
         assert isinstance(seat, Seat)
         leaving, staying = model.ask(leaves), model.ask(stays)
         assert not isinstance(leaving, Seat)
         assert not isinstance(staying, Seat)
-        model.ended(seat)
+        model.ended(seat, first)
         assert leaving.done()
         model.give_up(leaves, leaving)
         assert staying.result() is seat

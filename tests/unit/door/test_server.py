@@ -238,6 +238,22 @@ def test_a_stream_that_breaks_says_so_to_its_client() -> None:
     within(test)
 
 
+def test_a_replica_has_answered_with_the_last_byte_and_not_with_the_first() -> None:
+    async def test(door: Door) -> None:
+        await door.breaker("m-0/1", amidst)
+        await door.engine("m-1/7")
+        door.tell("m-0/1")
+        async with door.client.post(f"{door.url}/v1/completions", json={**PROMPT, "stream": True}) as response:
+            await response.read()
+        assert door.models.take_answered() == []
+        door.tell("m-1/7")
+        assert (await door.ask())[0] == 200
+        assert door.models.take_answered() == ["m-1"], "by the name that it keeps"
+        assert door.models.take_answered() == []
+
+    within(test)
+
+
 def test_a_request_that_kills_replicas_is_not_given_to_all_of_them() -> None:
     async def test(door: Door) -> None:
         for number in range(5):
@@ -245,7 +261,36 @@ def test_a_request_that_kills_replicas_is_not_given_to_all_of_them() -> None:
         door.tell(*door.urls)
         status, _, answer = await door.ask()
         assert status == 500
-        assert "3 replicas of 'm' died under this request" in answer["error"]["message"]
+        assert "4 replicas of 'm' died under this request" in answer["error"]["message"]
+
+    within(test)
+
+
+def test_those_that_were_there_when_a_request_killed_replicas_are_answered() -> None:
+    async def test(door: Door) -> None:
+        async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            body = await reader.readuntil(b"}")
+            if b"poison" in body:
+                door.tell(next(replicas))  # nobody is there meanwhile but one that starts
+                for others in talking:
+                    others.transport.abort()
+                talking.clear()
+                return
+            talking.append(writer)
+            await asyncio.sleep(0.3)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+
+        talking: list[asyncio.StreamWriter] = []
+        for number in range(9):
+            await door.breaker(f"m-0/{number}", dies)
+        replicas = iter([f"m-0/{number}" for number in range(1, 9)])
+        door.tell("m-0/0")
+        good = [asyncio.create_task(door.ask()) for _ in range(6)]
+        await asyncio.sleep(0.1)
+        status, _, answer = await door.ask(prompt="poison")
+        assert (status, answer["error"]["code"]) == (500, "replica_died")
+        assert [(await one)[0] for one in good] == [200] * 6
 
     within(test)
 

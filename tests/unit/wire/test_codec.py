@@ -8,7 +8,7 @@ from rhapsody_parsl.wire import door, messages
 from rhapsody_parsl.wire import value_messages as v
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
@@ -121,7 +121,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Work: st.builds(m.Work, numbers, modes, cores, env, tasks, cores, st.booleans()),
     m.Recall: st.builds(m.Recall, numbers, ids, st.booleans()), m.Quit: st.builds(m.Quit),
     m.Kill: st.builds(m.Kill, names),
-    m.Spawn: st.builds(m.Spawn, names, names, cores, env), Ask: st.builds(Ask, numbers, st.binary(), st.booleans()),
+    m.Spawn: st.builds(m.Spawn, names, names, cores, env),
+    Asks: st.builds(Asks, st.lists(st.builds(Ask, numbers, st.binary(), st.booleans()), max_size=3)),
     Abort: st.builds(Abort, ids), Pulse: st.just(Pulse()), Sleep: st.just(Sleep()), Wake: st.just(Wake()),
     Turned: st.just(Turned()), Adapters: st.builds(Adapters, st.none() | st.dictionaries(names, names)),
     m.Ready: st.builds(m.Ready, names, numbers, facts),
@@ -150,7 +151,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.DoorKeys: st.builds(door.DoorKeys, st.lists(keys, max_size=2)),
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
     door.DoorLoads: st.builds(door.DoorLoads, held),
-    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held),
+    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held, st.lists(names, max_size=2)),
     v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names, st.booleans()),
     v.ValueHere: st.builds(v.ValueHere, numbers, names), v.ValueLeft: st.builds(v.ValueLeft, names),
     v.ValuesCame: st.builds(v.ValuesCame, copies, st.dictionaries(names, names), st.lists(names, max_size=3)),

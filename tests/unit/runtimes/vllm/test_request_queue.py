@@ -23,7 +23,7 @@ from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.front import NoFront
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Pulse
+from rhapsody_parsl.wire.engine_messages import Abort, Asks, Pulse
 from rhapsody_parsl.wire.messages import FAILED, RESULT, Result, ServiceFacts, ToBackend, failed
 from rhapsody_parsl.wire.piece_messages import Piece, Pieces
 from testing.leases import FakeLeases
@@ -76,8 +76,8 @@ class Watched:
 
     def _sent(self, index: int, message: ToBackend) -> None:
         match message:
-            case Ask(task=task):
-                self.held[index].append(task)
+            case Asks(asks=asks):
+                self.held[index] += [ask.task for ask in asks]
             case Abort(tasks=tasks):
                 self.aborted += tasks
             case _:
@@ -118,7 +118,7 @@ def test_an_engine_that_orders_by_priority_is_told_it(policy: str, told: list[in
     watched.ready(0)
     for number, priority in enumerate((-3.0, 0.0, 2.4)):
         watched.requests.put([Request(number, 1, "s", full=False, policy=PolicyValue(priority=priority))])
-    assert [ask.priority for ask in asked] == told
+    assert [ask.priority for message in asked for ask in message.asks] == told
 
 
 def test_a_replica_that_is_silent_for_too_long_while_it_holds_requests_is_given_up(
@@ -386,3 +386,13 @@ def test_parts_of_answers_go_to_those_who_still_want_them() -> None:
     service.requests.heard(replica, Pieces(0, pieces))
     ((asked, given, say),) = service.given
     assert (asked.task, given, say) == (1, pieces[::2], replica.send)
+
+
+def test_requests_of_one_moment_go_in_one_message_unless_they_are_large() -> None:
+    made = Watched(replicas=1, limit=300)
+    made.ready(0)
+    sent: list[list[int]] = []
+    made.service.replicas[0].send = lambda message: sent.append([ask.task for ask in message.asks])  # type: ignore[method-assign, union-attr]  # no process
+    made.put(*range(200))
+    made.put(200, 201, 202, body=bytes(600 << 10))
+    assert sent == [list(range(200)), [200], [201], [202]]

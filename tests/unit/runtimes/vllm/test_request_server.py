@@ -11,7 +11,7 @@ import pytest
 from rhapsody_parsl.payload import open_value
 from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError, RequestServer
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import FAILED, Done, Message
 from rhapsody_parsl.wire.piece_messages import AHEAD, More, Pieces
 
@@ -70,7 +70,7 @@ class Trial:
         raise SystemExit
 
     def ask(self, **request: Any) -> None:
-        self.server._receive(Ask(1, msgspec.msgpack.encode({"prompt": "p", "stream": True, **request})))
+        self.server._receive(Asks([Ask(1, msgspec.msgpack.encode({"prompt": "p", "stream": True, **request}))]))
 
     async def over(self) -> None:
         while tasks := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:

@@ -1,0 +1,49 @@
+"""Whether a request is what kills replicas, or was only there when they died: no I/O, and times are the caller's.
+
+A request that two replicas died under is a suspect: a replica takes one of those at a time. So those that were there by
+chance part from the one that kills, and a further death is no proof against them.
+"""
+
+from collections.abc import Set as AbstractSet
+
+__all__ = ("Deaths",)
+
+_SUSPICIOUS = 2
+"""Replicas that died under a suspect."""
+_GUILTY = 4
+"""Replicas that die under a request which kills them, where no others die."""
+_MOST = 20
+"""What convicts, however many others die: no request is asked for ever."""
+_WINDOW = 60.0
+"""Seconds for which a death is remembered."""
+
+
+class Deaths:
+    """The replicas of one model that died of late."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+
+    def died(self, replica: str, own: set[str], now: float) -> bool:
+        """A replica died under a request; return whether that is a suspect.
+
+        Args:
+            replica: Its name of that start.
+            own: The replicas that died under the request; this one is added.
+            now: The time.
+        """
+        self._at = {name: at for name, at in self._at.items() if at > now - _WINDOW}
+        self._at.setdefault(replica, now)
+        own.add(replica)
+        return len(own) >= _SUSPICIOUS
+
+    def convict(self, own: AbstractSet[str]) -> bool:
+        """Return whether a request kills replicas: more died under it than chance explains.
+
+        Where replicas die without it as well, each of those makes another death under it likely.
+
+        Args:
+            own: The replicas that died under it.
+        """
+        others = len(self._at.keys() - own)
+        return len(own) >= min(_MOST, _GUILTY + others)
