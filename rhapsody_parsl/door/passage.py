@@ -17,10 +17,14 @@ from aiohttp import web
 from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.models import Model, Models
-from rhapsody_parsl.door.refusal import Refusal, error_event
+from rhapsody_parsl.door.refusal import DIED, Refusal, error_event
 from rhapsody_parsl.door.routing import Seat
+from rhapsody_parsl.door.visits import Visit
 
-__all__ = ("Passage",)
+__all__ = ("VISIT", "Passage")
+
+VISIT = "visit"
+"""Under which a request has its `Visit`."""
 
 _PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
 _MOST_DEATHS = 3
@@ -33,6 +37,8 @@ _LOOK_AGAIN = 1.0
 """Seconds, at least, between two looks of a request that waits for a busy replica whether that is still there."""
 _LAST_BREATH = 1.5
 """Seconds within which a replica is found dead that answers with an error of its own."""
+_STREAM = "text/event-stream"
+_BROKEN = "The replica died in the middle of its answer"
 _LARGEST_WHOLE = 8 << 20
 _ERROR_OF_SERVER = 500
 _CONNECT_WITHIN = 5.0
@@ -119,9 +125,10 @@ class Passage:
             model = self._models.find(asked["model"]) or self._models.guessed()
         if model is None:
             raise self._models.unknown(str(asked["model"])[:200])
+        request[VISIT].service = model.service
         if model.refusal:
             raise Refusal(503, model.refusal)
-        return Call(request, body=body, asked=asked, model=model, now=time.monotonic())
+        return Call(request, body=body, asked=asked, model=model, visit=request[VISIT])
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
@@ -157,6 +164,7 @@ class Passage:
         deaths = 0
         while True:
             seat = await self._choose(call)
+            call.visit.asked(seat)
             try:
                 return seat, await self._ask(call, seat)
             except BaseException as problem:
@@ -169,7 +177,7 @@ class Passage:
                 deaths += isinstance(problem, _Died)
                 if deaths == _MOST_DEATHS:
                     text = f"{deaths} replicas of '{call.model.service}' died under this request: {problem}"
-                    raise Refusal(500, text, "replica_died") from None
+                    raise Refusal(500, text, DIED) from None
                 self._counters.retried(call.model.service)
 
     def _leave_alone(self, model: Model, seat: Seat) -> None:
@@ -265,6 +273,8 @@ class Passage:
         response = web.StreamResponse(status=upstream.status, headers=headers)
         if whole:
             response = web.Response(status=upstream.status, headers=headers, body=piece)
+        visit: Visit = request[VISIT]
+        visit.began(upstream.status, piece, stream=upstream.content_type == _STREAM)
         if self._models.closing:
             response.force_close()
         if whole:
@@ -277,13 +287,15 @@ class Passage:
             except (aiohttp.ClientError, OSError):
                 await self._break_off(request, response)
                 break
+            visit.more(piece)
         await response.write_eof()
         return response
 
     async def _break_off(self, request: web.Request, response: web.StreamResponse) -> None:
         """A replica died in the middle of its answer: the client is to know that this is not its end."""
-        if response.content_type == "text/event-stream":
-            await response.write(error_event("The replica died in the middle of its answer"))
+        request[VISIT].broke(_BROKEN)
+        if response.content_type == _STREAM:
+            await response.write(error_event(_BROKEN))
         elif request.transport:
             request.transport.abort()
 

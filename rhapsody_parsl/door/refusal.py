@@ -4,10 +4,14 @@ from typing import Any
 
 import msgspec
 
-__all__ = ("RETRY_AFTER", "Refusal", "error_event", "error_of")
+from rhapsody_parsl.wire.states import RequestEnd
+
+__all__ = ("DIED", "RETRY_AFTER", "Refusal", "error_event", "error_of")
 
 RETRY_AFTER = 5
 """Seconds that a client is told to wait."""
+DIED = "replica_died"
+"""The code of what an engine could not answer because it died."""
 _TYPES = {
     401: "authentication_error",
     404: "not_found_error",
@@ -39,6 +43,18 @@ class Refusal(Exception):  # noqa: N818 - named for what it is; it never leaves 
         self.headers = {"Retry-After": str(seconds)} if seconds else {}
 
     @property
+    def name(self) -> str:
+        """What it is called in the record of the run."""
+        return self._code or f"HTTP {self.status}"
+
+    @property
+    def end(self) -> RequestEnd:
+        """How a request ends with it."""
+        if self._code == DIED:
+            return "failed"
+        return "late" if self.status == 504 else "refused"  # noqa: PLR2004 - HTTP's number
+
+    @property
     def content(self) -> dict[str, Any]:
         """What the answer says."""
         return error_of(self.status, self._message, self._code)
@@ -52,4 +68,4 @@ def error_of(status: int, message: str, code: str | None = None) -> dict[str, An
 
 def error_event(message: str) -> bytes:
     """Return an error as the last event of a stream that had begun."""
-    return b"data: " + msgspec.json.encode(error_of(502, message, "replica_died")) + b"\n\n"
+    return b"data: " + msgspec.json.encode(error_of(502, message, DIED)) + b"\n\n"

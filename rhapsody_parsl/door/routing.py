@@ -26,14 +26,15 @@ class Seat:
     Attributes:
         replica: Its name, another one with every start.
         url: Of its API.
+        node: Where it is.
         held: How many requests it has.
         away_until: Nobody answered there just now: it is asked again after that time.
     """
 
-    __slots__ = ("away_until", "held", "replica", "url")
+    __slots__ = ("away_until", "held", "node", "replica", "url")
 
     def __init__(self, route: Route) -> None:
-        self.replica, self.url = route.replica, route.url
+        self.replica, self.url, self.node = route.replica, route.url, route.node
         self.held, self.away_until = 0, 0.0
 
 

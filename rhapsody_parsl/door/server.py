@@ -10,8 +10,9 @@ from aiohttp import web
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.keys import Holder, Keys
 from rhapsody_parsl.door.models import Models
-from rhapsody_parsl.door.passage import Passage
+from rhapsody_parsl.door.passage import VISIT, Passage
 from rhapsody_parsl.door.refusal import Refusal, error_of
+from rhapsody_parsl.door.visits import Visits
 
 __all__ = ("PASSED", "Server")
 
@@ -38,10 +39,12 @@ class Server:
         passage: Passes requests on.
         counters: For `/metrics`.
         keys: Of which every request shows one, but those for `/health` and `/metrics`.
+        visits: Take note of each request.
     """
 
-    def __init__(self, models: Models, passage: Passage, counters: Counters, keys: Keys) -> None:
+    def __init__(self, models: Models, passage: Passage, counters: Counters, keys: Keys, *, visits: Visits) -> None:
         self._models, self._passage, self._counters, self._keys = models, passage, counters, keys
+        self._visits = visits
 
     def application(self) -> web.Application:
         """Return it as aiohttp serves it."""
@@ -63,7 +66,9 @@ class Server:
             holder = await self._holder_of(request)
             if request.path not in PASSED:
                 return await handler(request)
-            with holder.asking(time.monotonic()):
+            trace = request.headers.get("Traceparent", "")
+            watch = self._visits.watch(request.path, holder.key.name, trace)
+            with watch as request[VISIT], holder.asking(time.monotonic()):
                 return await handler(request)
         except Refusal as refusal:
             return _json(refusal.content, refusal.status, refusal.headers)

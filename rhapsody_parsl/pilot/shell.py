@@ -127,7 +127,8 @@ class Shell:
             MemoryLimits(self.context),
             build_services(config, self.context, runs.for_services),
         )
-        self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
+        told = send if config.record else None
+        self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act, record=told)
         self._services.stand_behind(self.door)
         self.tunnel = Tunnel(send, lambda: self.door.port, wait)
         runtimes = build(config, self.context, self._services)

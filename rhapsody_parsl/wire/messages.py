@@ -10,7 +10,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
-from rhapsody_parsl.wire.door import DoorKeys, DoorRoutes, DoorVisits, Tunnelled
+from rhapsody_parsl.wire.door import DoorKeys, DoorRequests, DoorRoutes, FromDoor, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
@@ -26,7 +26,7 @@ from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.wire.use import Used
 from rhapsody_parsl.wire.value_messages import AskValue, DropValues, ValueHere, ValueLeft, ValuesCame, WantValue
 
-VERSION = 6
+VERSION = 7
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -387,7 +387,7 @@ FromTask = FromParent | OfValues
 ToTask = ToParent | ValueHere
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 ToValues = WantValue | ValuesCame | DropValues
-FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | Goodbye
+FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | DoorRequests | Goodbye
 FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
@@ -395,6 +395,6 @@ ToEngine = Ask | Abort | Sleep | Wake | Adapters
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | DoorRoutes | DoorKeys | ToTask | More
 FromEngine = Pulse | Turned
 FromBackend = (
-    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | DoorVisits | Pieces | FromTask
+    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | FromDoor | Pieces | FromTask
 )
 Message = ToPilot | FromPilot | ToBackend | FromBackend
