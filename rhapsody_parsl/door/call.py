@@ -1,7 +1,6 @@
 """A request at the door: what it asks, of whom, and how its client has it served."""
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from rhapsody_parsl.door.models import Model
 from rhapsody_parsl.door.prefixes import prefix_of
 from rhapsody_parsl.door.queue import Turn
 from rhapsody_parsl.door.refusal import Refusal
-from rhapsody_parsl.door.visits import Visit
 
 __all__ = ("PRIORITY_HEADER", "SESSION_HEADER", "TIMEOUT_HEADER", "Call")
 
@@ -28,24 +26,22 @@ class Call:
         body: What it asks, in its client's bytes.
         asked: The same, read.
         model: Whom it asks.
-        visit: The request, as the record tells of it.
+        now: The time.
 
     Attributes:
         path: Where it goes.
         model: See above.
         headers: Of it, which are passed on.
         turn: Its turn among those that wait.
-        visit: See above.
-        came: When it was read, on the monotonic clock.
+        came: When it came.
         timeout: Seconds within which its answer must begin; None is any time.
 
     Raises:
         Refusal: A header is no number.
     """
 
-    def __init__(self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, visit: Visit) -> None:
-        self.path, self.model, self.visit, self._body, self._asked = request.path, model, visit, body, asked
-        self.came = time.monotonic()
+    def __init__(self, request: web.Request, *, body: bytes, asked: dict[str, Any], model: Model, now: float) -> None:
+        self.path, self.model, self.came, self._body, self._asked = request.path, model, now, body, asked
         self.headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         session, priority = request.headers.get(SESSION_HEADER, ""), _number_in(request.headers, PRIORITY_HEADER)
         self.turn = Turn(prefix_of(asked), session, _priority_in(asked) if priority is None else priority)

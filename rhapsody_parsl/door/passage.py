@@ -19,12 +19,9 @@ from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.models import Model, Models
 from rhapsody_parsl.door.refusal import DIED, Refusal, error_event
 from rhapsody_parsl.door.routing import Seat
-from rhapsody_parsl.door.visits import Visit
+from rhapsody_parsl.door.visits import current
 
-__all__ = ("VISIT", "Passage")
-
-VISIT = "visit"
-"""Under which a request has its `Visit`."""
+__all__ = ("Passage",)
 
 _PASSED_BACK = ("Content-Type", "X-Request-Id", "Retry-After")
 _MOST_DEATHS = 3
@@ -125,10 +122,10 @@ class Passage:
             model = self._models.find(asked["model"]) or self._models.guessed()
         if model is None:
             raise self._models.unknown(str(asked["model"])[:200])
-        request[VISIT].service = model.service
+        current().service = model.service
         if model.refusal:
             raise Refusal(503, model.refusal)
-        return Call(request, body=body, asked=asked, model=model, visit=request[VISIT])
+        return Call(request, body=body, asked=asked, model=model, now=time.monotonic())
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
@@ -164,7 +161,7 @@ class Passage:
         deaths = 0
         while True:
             seat = await self._choose(call)
-            call.visit.asked(seat)
+            current().asked(seat)
             try:
                 return seat, await self._ask(call, seat)
             except BaseException as problem:
@@ -273,7 +270,7 @@ class Passage:
         response = web.StreamResponse(status=upstream.status, headers=headers)
         if whole:
             response = web.Response(status=upstream.status, headers=headers, body=piece)
-        visit: Visit = request[VISIT]
+        visit = current()
         visit.began(upstream.status, piece, stream=upstream.content_type == _STREAM)
         if self._models.closing:
             response.force_close()
@@ -293,7 +290,7 @@ class Passage:
 
     async def _break_off(self, request: web.Request, response: web.StreamResponse) -> None:
         """A replica died in the middle of its answer: the client is to know that this is not its end."""
-        request[VISIT].broke(_BROKEN)
+        current().broke(_BROKEN)
         if response.content_type == _STREAM:
             await response.write(error_event(_BROKEN))
         elif request.transport:

@@ -10,7 +10,7 @@ from aiohttp import web
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.keys import Holder, Keys
 from rhapsody_parsl.door.models import Models
-from rhapsody_parsl.door.passage import VISIT, Passage
+from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.refusal import Refusal, error_of
 from rhapsody_parsl.door.visits import Visits
 
@@ -68,7 +68,7 @@ class Server:
                 return await handler(request)
             trace = request.headers.get("Traceparent", "")
             watch = self._visits.watch(request.path, holder.key.name, trace)
-            with watch as request[VISIT], holder.asking(time.monotonic()):
+            with watch, holder.asking(time.monotonic()):
                 return await handler(request)
         except Refusal as refusal:
             return _json(refusal.content, refusal.status, refusal.headers)

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from itertools import count
 
 import msgspec
@@ -20,7 +21,7 @@ from rhapsody_parsl.wire.door import DoorRequest, DoorRequests
 from rhapsody_parsl.wire.states import REQUEST_ENDS, RequestEnd
 from rhapsody_parsl.wire.times import RequestTimes
 
-__all__ = ("Visit", "Visits")
+__all__ = ("Visit", "Visits", "current")
 
 _A_WHILE = 0.5
 """Seconds after which a request is told that has not ended."""
@@ -32,6 +33,7 @@ _MOST = 20_000
 """Requests that have ended and wait for the pilot to listen; what ends then is counted alone."""
 _MOST_WORDS = 300
 _AN_ERROR = 400
+_current: ContextVar["Visit"] = ContextVar("visit")
 _STOPPED = "the front door has been stopped"
 _trace_of = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _decode = msgspec.json.Decoder().decode
@@ -110,6 +112,11 @@ class Visit:
         return RequestTimes(self._came + waited, first, prompt, answer, seat.replica.partition("/")[0], counted)
 
 
+def current() -> Visit:
+    """Return the request that is answered here, by the task that watches it or one that this has started."""
+    return _current.get()
+
+
 class Visits:
     """The requests at the door.
 
@@ -131,7 +138,7 @@ class Visits:
         self._told_at = 0.0
 
     @contextmanager
-    def watch(self, path: str, key: str, trace: str = "") -> Iterator[Visit]:
+    def watch(self, path: str, key: str, trace: str = "") -> Iterator[None]:
         """Take note of a request while it is here, and of how it ends.
 
         Args:
@@ -141,13 +148,14 @@ class Visits:
         """
         visit = Visit(path, key, trace, came=self._wall(), clock=self._clock)
         self._new[visit] = None
+        _current.set(visit)
         try:
-            yield visit
+            yield
         except Refusal as refusal:
             visit.refused(refusal)
             raise
         except (asyncio.CancelledError, ConnectionError):
-            visit.lost("left", "")
+            visit.lost("left", "the client hung up")
             raise
         except BaseException as problem:
             visit.lost("failed", f"{type(problem).__name__}: {problem}")
@@ -202,7 +210,8 @@ class Visits:
         for visit in list(self._new):
             visit.lost("lost", _STOPPED)
             self._end(visit)
-        return DoorRequests(ended=self._ended, dropped=self._dropped, gone=_STOPPED) if self._on else None
+        ended, self._ended = self._ended, []
+        return DoorRequests(ended=ended, dropped=self._dropped, gone=_STOPPED) if self._on else None
 
 
 def _words_of(data: bytes) -> str:

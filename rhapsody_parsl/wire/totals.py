@@ -8,9 +8,11 @@ import msgspec
 from rhapsody_parsl.wire.door import DoorRequest
 from rhapsody_parsl.wire.states import Outcome
 
-__all__ = ("OTHER_APPS", "DoorTotals", "ExecutorTotals", "Tally", "Totals")
+__all__ = ("NO_MODEL", "OTHER_APPS", "DoorTotals", "ExecutorTotals", "Tally", "Totals")
 
 OTHER_APPS = "(other apps)"
+NO_MODEL = "(no model)"
+"""Of requests that were refused before it was known whom they ask, or that ask for what nobody serves."""
 _MOST_APPS = 4_000
 """Names of apps, times outcomes, that are counted one by one: a campaign may make up a new name for each task."""
 
@@ -118,19 +120,18 @@ class Tally:
 
     def note_request(self, request: DoorRequest) -> None:
         """Count a request that has ended at the front door."""
-        if request.service not in self._door and len(self._door) >= _MOST_APPS:
-            return
-        before, of, done = self._door.get(request.service, DoorTotals()), request.times, request.end == "done"
+        name = request.service or NO_MODEL
+        before, of, done = self._door.get(name, DoorTotals()), request.times, request.end == "done"
         sums: dict[str, float] = {request.end: 1, "answer_seconds": request.seconds if done else 0.0}
         if of:
             sums |= {"prompt": of.prompt, "tokens": of.tokens, "waiting_seconds": request.waited}
             sums |= {"streams": 1, "first_seconds": request.waited + of.first} if of.first else {}
         changed = {name: getattr(before, name) + more for name, more in sums.items()}
-        self._door[request.service] = msgspec.structs.replace(before, **changed)
+        self._door[name] = msgspec.structs.replace(before, **changed)
 
     def by_door(self) -> dict[str, DoorTotals]:
-        """Return the sums of requests at the front door by service; those that asked for none are left out."""
-        return {name: totals for name, totals in list(self._door.items()) if name}
+        """Return the sums of requests at the front door by service."""
+        return dict(self._door)
 
     def total(self) -> Totals:
         """Return the sum."""

@@ -117,7 +117,7 @@ def test_the_process_is_told_who_answers_and_who_leaves(tmp_path: Path, monkeypa
         kept.ready(1)
         assert [route.replica for route in kept.told[-1].models[0].routes] == ["m-0/1", "m-1/1"]
         kept.service.replicas[0].leave()
-        assert kept.told[-1].models[0].routes == [Route("m-1/1", "http://here:1/v1")]
+        assert kept.told[-1].models[0].routes == [Route("m-1/1", "http://here:1/v1", "n0")]
 
     within(tmp_path, monkeypatch, test)
 
