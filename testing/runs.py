@@ -60,12 +60,13 @@ class MadeUp:
         words: str = "",
         tokens: int = 0,
         had: bool = True,
+        trace: str = "",
     ) -> None:
         """A request came to the front door, waited for a quarter of a second and ended; a replica `had` it, or not."""
         times = RequestTimes(BEGAN + came + 0.25, 0.125, 10, tokens, f"{service}-0") if had else None
         request = DoorRequest(
             0, service, key, "/v1/completions", BEGAN + came, 0.25, seconds, REQUEST_ENDS.index(end), 200, times,
-            "n0" if had else "", int(had), error, words,
+            "n0" if had else "", int(had), error, words, trace,
         )  # fmt: skip
         self.at(came + seconds + 0.01).recorder.asked("0", [request])
 

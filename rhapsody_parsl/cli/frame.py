@@ -104,7 +104,7 @@ def _head(run: RunView, history: History, width: int) -> list[Text]:
     left = width - len(run.run.label) - len(who)
     folder = run.run.folder if len(run.run.folder) <= left else f"…{run.run.folder[1 - left :]}"
     sums = f"tasks  {view.outstanding:,} outstanding: {waiting:,} wait, {running:,} with a runtime  "
-    speed = f"{history.rate:,.1f}/s "
+    speed = "" if history.rate is None else f"{history.rate:,.1f}/s "
     rates = sparkline(history.rates(max(0, min(40, width - len(sums) - len(speed)))))
     lines = [
         Text.assemble((run.run.label, "bold"), (who, "dim"), (folder, "dim")),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 __all__ = ("History",)
 
-_MOST = 120
+_LEAST, _MOST = 2, 120
 _SPAN = 10.0
 """Seconds over which the throughput of the moment is taken."""
 
@@ -30,18 +30,18 @@ class History:
             self._looks.append(_Look(now, ended, tokens or {}))
 
     @property
-    def rate(self) -> float:
-        """Tasks that ended per second, over the last ten."""
-        if not self._looks:
-            return 0.0
+    def rate(self) -> float | None:
+        """Tasks that ended per second, over the last ten; None after one look, which tells none."""
+        if len(self._looks) < _LEAST:
+            return None
         first, last = self._recent()
         return _per_second(last.ended - first.ended, first, last)
 
     @property
-    def token_rates(self) -> dict[str, float]:
-        """Tokens of requests that ended, per second, over the last ten, by service."""
-        if not self._looks:
-            return {}
+    def token_rates(self) -> dict[str, float] | None:
+        """Tokens of requests that ended, per second, over the last ten, by service; None as above."""
+        if len(self._looks) < _LEAST:
+            return None
         first, last = self._recent()
         return {
             name: _per_second(count - first.tokens.get(name, 0), first, last) for name, count in last.tokens.items()

@@ -180,7 +180,7 @@ class Door:
         if self._hub:
             self._hub.drain()  # what it said before comes first
         if self._record:
-            self._record(DoorRequests(gone=reason))
+            self._record(DoorRequests(gone=f"the front door's process is gone: {reason}"))
         self._peer, self._heard = "", False
         self._visits = DoorVisits(0, {}, {})
         self._tell_services()
