@@ -24,14 +24,14 @@ from parsl import Config, python_app
 from parsl.providers import LocalProvider
 
 import rhapsody_parsl
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService, record
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.record import RequestRecord
 from testing import leaks
 from testing.pages import ROOT, examples
 from testing.processes import below, processes_of
 from testing.streaming_openai import COMMAND
 from testing.waiting import until
+from tests.integration import asked_at_the_door
 
 KILLS = int(os.environ.get("RHAPSODY_KILLS", "4"))
 DOOR = "rhapsody_parsl.door.process"
@@ -194,50 +194,14 @@ def test_a_further_key_has_limits_and_can_be_removed(executor: RhapsodyExecutor,
     door.kill()
     assert said(bob.with_options(max_retries=3)) == "tok tok tok ", "a door that comes back knows the keys"
     executor.openai_keys.remove("bob")
-    until(lambda: is_stranger(bob))
+    until(lambda: asked_at_the_door.is_stranger(bob))
     texts = [path.read_text(errors="replace") for path in Path(executor.run_dir).rglob("*") if path.is_file()]
     assert texts
     assert not any(key in text for text in texts)
 
 
-def is_stranger(client: openai.OpenAI) -> bool:
-    try:
-        said(client)
-    except openai.AuthenticationError:
-        return True
-    return False
-
-
-def asked_with(executor: RhapsodyExecutor, key: str) -> list[RequestRecord]:
-    """Return the requests with a key that are in the record by now."""
-    return [request for request in record.read(executor.run_dir).requests if request.key == key]
-
-
-def test_requests_are_recorded_with_their_waits_tokens_and_ends(
-    executor: RhapsodyExecutor, client: openai.OpenAI
-) -> None:
-    secret = executor.openai_keys.add("dan", requests_per_minute=3)
-    his = client.with_options(api_key=secret)
-    assert said(his) == "tok tok tok "
-    assert streamed(his, 5) == 5
-    with pytest.raises(openai.BadRequestError):
-        his.completions.create(model="assistant", prompt="refuse")
-    with pytest.raises(openai.RateLimitError):
-        said(his)
-    whole, stream, bad, refused = until(lambda: (told := asked_with(executor, "dan"))[3:] and told, 20)
-    assert (whole.service, whole.outcome, whole.path, whole.status) == ("assistant", "done", "/v1/completions", 200)
-    assert whole.request is not None
-    assert (whole.request.tokens, whole.request.counted) == (3, False)
-    assert whole.request.replica.startswith("assistant-")
-    assert whole.node == record.read(executor.run_dir).blocks[0].nodes[0].name
-    assert whole.came <= whole.request.asked <= whole.ended
-    assert stream.request is not None
-    assert (stream.request.tokens, stream.request.counted, stream.request.first > 0) == (5, True, True)
-    assert (bad.outcome, bad.failure, bad.words) == ("failed", "HTTP 400", "a bad prompt")
-    assert (refused.outcome, refused.failure, refused.request) == ("refused", "rate_limit_exceeded", None)
-    totals = executor.snapshot()["totals"]["door"]
-    assert totals["assistant"]["done"] >= 2
-    assert totals["assistant"]["tokens"] >= 8
+def test_requests_are_recorded_with_how_they_end(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
+    asked_at_the_door.check_all_ends(executor, client)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -391,14 +355,10 @@ def test_a_request_starts_the_first_replica_of_a_model(executor: RhapsodyExecuto
 def test_a_door_that_is_killed_comes_back_at_its_address(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
     url, key, _ = found().result()
     (door,) = processes_of(DOOR)
-    eve = client.with_options(api_key=executor.openai_keys.add("eve"))
-    stream = eve.completions.create(model="assistant", prompt="x", max_tokens=100_000, stream=True)
-    until(lambda: executor.snapshot()["blocks"][0]["door"].get("assistant"), 20)
-    time.sleep(2)  # until it is told, which nobody sees: after half a second, with the next sign of life
+    stream = asked_at_the_door.begin(executor, client, "eve")
     door.kill()
     assert said(client.with_options(max_retries=3)) == "tok tok tok "
-    (lost,) = until(lambda: asked_with(executor, "eve"), 20)
-    assert (lost.outcome, lost.words) == ("lost", "the front door's process is gone: it was ended by signal 9")
+    asked_at_the_door.check_lost(executor, "eve")
     stream.close()
     (after,) = processes_of(DOOR)
     assert after.pid != door.pid
