@@ -30,15 +30,18 @@ class Refusal(Exception):  # noqa: N818 - named for what it is; it never leaves 
         message: For people.
         code: For programs.
         retry_after: Seconds that the client is told to wait; 0 says nothing, or `RETRY_AFTER` with status 503.
+        advice: What is said to the client alone, and differs each time: the record does without.
 
     Attributes:
         status: See above.
         headers: Of the answer.
     """
 
-    def __init__(self, status: int, message: str, code: str | None = None, *, retry_after: int = 0) -> None:
+    def __init__(
+        self, status: int, message: str, code: str | None = None, *, retry_after: int = 0, advice: str = ""
+    ) -> None:
         super().__init__(message)
-        self.status, self._message, self._code = status, message, code
+        self.status, self._message, self._code = status, f"{message}{advice}", code
         seconds = retry_after or (RETRY_AFTER if status == 503 else 0)  # noqa: PLR2004 - HTTP's number
         self.headers = {"Retry-After": str(seconds)} if seconds else {}
 

@@ -398,7 +398,7 @@ const TABLES = [
   ["apps", "Apps", "Those that took the longest in all come first. Seconds are those of one task; a click on a head sorts."],
   ["steps", "Where the time of a task went", "Of the tasks that ran, each step by itself."],
   ["causes", "What tasks waited for in their block", "nothing: they started at once. reservation: nodes were kept for others. order: others came first."],
-  ["services", "Services", "Ready: seconds after the executor started. Tokens are those that the engine tells. Of streams it tells them if the client asks for it (stream_options); of others the pieces are counted."],
+  ["services", "Services", "Ready: seconds after the executor started. First: until the first token of a stream. Prompt: its tokens. Tokens are those that the engine tells. Of streams it tells them if the client asks for it (stream_options); of others the pieces are counted."],
   ["requests", "The slowest requests", "Seconds are those from when a request came to the end of its answer."],
   ["failures", "What returned no value", "Refused, late, left: requests that the front door refused, that did not begin in time, whose client hung up."],
   ["slowest", "The longest tasks", ""],

@@ -104,11 +104,11 @@ def _row(run: RunRecord, name: str, by: str, asked: Sequence[Request]) -> dict[s
     return {
         "service": name, **_life(run, name), "asked by": by if asked else "nobody",
         "requests": len(asked), "no answer": sum(request.outcome != "done" for request in asked),
-        "requests per s": len(ran) / span if span > 0 else 0.0,
+        "per s": len(ran) / span if span > 0 else 0.0,
         **_ends("wait", [request.waited for request in ran]),
-        **_ends("first token", [request.times.first for request in ran if request.times.first]),
+        **_ends("first", [request.times.first for request in ran if request.times.first]),
         **_ends("answer", [request.ended - request.times.asked for request in ran if request.outcome == "done"]),
-        "prompt tokens": sums["prompt"] or None, "tokens": tokens or None,
+        "prompt": sums["prompt"] or None, "tokens": tokens or None,
         "tokens per s": tokens / span if tokens and span > 0 else None,
     }  # fmt: skip
 
