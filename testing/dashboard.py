@@ -8,7 +8,9 @@ from typing import Any
 
 FILE = Path(__file__).parents[1] / "docs/grafana.json"
 _METRIC = re.compile(r"\brhapsody_\w+")
-_LABELS = re.compile(r"by \(([\w, ]+)\)|[{,](\w+)(?:=~|!=|=)|\{\{(\w+)\}\}")
+_SELECTED = re.compile(r"\b(rhapsody_\w+)\{([^}]*)\}")
+_SELECTOR = re.compile(r"(\w+)(?:=~|!=|=)")
+_SHOWN = re.compile(r"by \(([\w, ]+)\)|\{\{(\w+)\}\}")
 
 
 def _texts(of: Any) -> Iterator[str]:
@@ -24,14 +26,16 @@ def metrics() -> set[str]:
     return {name for text in _texts(json.loads(FILE.read_text())) for name in _METRIC.findall(text)}
 
 
-def queries() -> list[tuple[set[str], set[str]]]:
-    """Return for each query its metrics, and the labels that it or its legend names."""
+def queries() -> list[tuple[str, set[str]]]:
+    """Return for each metric of a query its name, and the labels that are asked of it there or in the legend."""
     targets = [target for panel in json.loads(FILE.read_text())["panels"] for target in panel["targets"]]
     found = []
     for target in targets:
-        names = _LABELS.findall(target["expr"] + target["legendFormat"])
-        labels = {label.strip() for each in names for part in each for label in part.split(",") if label}
-        found.append((set(_METRIC.findall(target["expr"])), labels))
+        names = _SHOWN.findall(target["expr"] + target["legendFormat"])
+        shown = {label.strip() for each in names for part in each for label in part.split(",") if label}
+        selected = _SELECTED.findall(target["expr"])
+        assert len(selected) == len(_METRIC.findall(target["expr"])) > 0, target["expr"]
+        found += [(metric, shown | set(_SELECTOR.findall(selector))) for metric, selector in selected]
     return found
 
 

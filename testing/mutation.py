@@ -18,6 +18,7 @@ from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
 from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More, Piece, Pieces
 from rhapsody_parsl.wire.reports import BlockReport, RuntimeReport, ServiceReport, TaskCounts
+from rhapsody_parsl.wire.times import RequestTimes
 from testing.nodes import make_inventory
 
 __all__ = ("GENUINE", "SPEC", "changed", "mutated")
@@ -54,6 +55,7 @@ GENUINE: list[m.Message] = [
     door.TunnelOpen(1), door.TunnelData(1, b"GET /"), door.TunnelCredit(0, 9), door.TunnelEnd(1),
     door.DoorRoutes(1, [door.ModelRoutes("a", "b", [door.Route("a-0/1", "u")])], True),
     door.DoorVisits(1, {"a": 1}, {}, ["a-0"]),
+    door.DoorRequests(ended=[door.DoorRequest(1, "a", "k", "/v1", 2.0, times=RequestTimes(2.5, 0.1, 3, 4, "a-0"))]),
     Pieces(3, [Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), More(1, 2, 3, True),
     ChildPieces([Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), ChildMore(1, 2, 3, True),
 ]  # fmt: skip

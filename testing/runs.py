@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rhapsody_parsl.record.recorder import Recorder
+from rhapsody_parsl.wire.door import DoorRequest
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from rhapsody_parsl.wire.reports import BlockReport, ServiceReport
-from rhapsody_parsl.wire.states import ServiceState
+from rhapsody_parsl.wire.states import REQUEST_ENDS, RequestEnd, ServiceState
 from rhapsody_parsl.wire.times import WAITS, RequestTimes, TaskTimes
 from rhapsody_parsl.wire.use import GpuUse, NodeUse, Used
 from testing.nodes import make_inventory, make_spec, make_task
@@ -46,6 +47,28 @@ class MadeUp:
             since=0.0, detail="",
         )  # fmt: skip
         self.at(seconds).recorder.report("0", BlockReport(services=(service,)), [])
+
+    def asked(  # noqa: PLR0913 - as many facts, most of them as usual
+        self,
+        came: float,
+        seconds: float,
+        *,
+        service: str = "assistant",
+        key: str = "",
+        end: RequestEnd = "done",
+        error: str = "",
+        words: str = "",
+        tokens: int = 0,
+        had: bool = True,
+        trace: str = "",
+    ) -> None:
+        """A request came to the front door, waited for a quarter of a second and ended; a replica `had` it, or not."""
+        times = RequestTimes(BEGAN + came + 0.25, 0.125, 10, tokens, f"{service}-0") if had else None
+        request = DoorRequest(
+            0, service, key, "/v1/completions", BEGAN + came, 0.25, seconds, REQUEST_ENDS.index(end), 200, times,
+            "n0" if had else "", int(had), error, words, trace,
+        )  # fmt: skip
+        self.at(came + seconds + 0.01).recorder.asked("0", [request])
 
     def ran(  # noqa: PLR0913 - as many facts, most of them as usual
         self,

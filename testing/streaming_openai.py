@@ -98,7 +98,8 @@ class Engine:
             if asked.get("stream"):
                 return await self._stream(request, asked)
             await asyncio.sleep(self.token * _tokens(asked))
-            return web.json_response(self._chunk(request, "tok " * _tokens(asked), stream=False))
+            answer = self._chunk(request, "tok " * _tokens(asked), stream=False)
+            return web.json_response({**answer, "usage": _usage(text, asked)})
 
     async def _answer_each(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         """Answer a list of prompts, each of which takes a slot."""
@@ -134,6 +135,10 @@ class Engine:
             await asyncio.sleep(self.token)
             chunk = self._chunk(request, "tok " * asked.get("wide", 1), stream=True)
             await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        if (asked.get("stream_options") or {}).get("include_usage"):
+            usage = _usage(json.dumps(asked.get("messages") or asked.get("prompt")), asked)
+            chunk = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": self.model, "choices": []}
+            await response.write(f"data: {json.dumps({**chunk, 'usage': usage})}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
         return response
 
@@ -145,6 +150,11 @@ class Engine:
         said = {"role": "assistant", "content": text}
         choice = {"index": 0, "finish_reason": None, "delta" if stream else "message": said}
         return {**common, "object": f"chat.completion{'.chunk' if stream else ''}", "choices": [choice]}
+
+
+def _usage(text: str, asked: dict[str, Any]) -> dict[str, int]:
+    prompt, answer = len(text) // 4, _tokens(asked)
+    return {"prompt_tokens": prompt, "total_tokens": prompt + answer, "completion_tokens": answer}
 
 
 def _tokens(asked: dict[str, Any]) -> int:

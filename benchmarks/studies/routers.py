@@ -29,6 +29,7 @@ from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.routing import Router, Seat
 from rhapsody_parsl.door.server import Server
+from rhapsody_parsl.door.visits import Visits
 from rhapsody_parsl.wire.door import DoorRoutes, ModelRoutes, Route
 from testing.ports import free_port
 from testing.streaming_openai import BLOCK, COMMAND
@@ -130,7 +131,8 @@ async def door(urls: Sequence[str], in_turn: bool = False) -> AsyncIterator[str]
     models.update(DoorRoutes(1, [ModelRoutes(MODEL, KEY, routes)]))
     for model in models if in_turn else ():
         model.router.choose = _InTurn(model.router).choose  # type: ignore[method-assign]  # of this one alone
-    runner = web.AppRunner(Server(models, passage, counters, Keys(KEY)).application(), access_log=None)
+    app = Server(models, passage, counters, Keys(KEY), visits=Visits()).application()
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -9,7 +9,7 @@ from rich.text import Text
 from rhapsody_parsl.cli.bars import bar, nodes_picture, sparkline
 from rhapsody_parsl.cli.figures import duration, lent_to, node_uses, nodes_of, serves, total, work
 from rhapsody_parsl.cli.history import History
-from rhapsody_parsl.cli.tables import blocks_table, runtimes_table, services_table
+from rhapsody_parsl.cli.tables import blocks_table, door_rows, door_table, runtimes_table, services_table
 from rhapsody_parsl.cli.task_tables import apps_table, queues, waits_table
 from rhapsody_parsl.control.messages import RunView, TaskTable
 
@@ -56,19 +56,20 @@ def frame(run: RunView, tasks: TaskTable, history: History, size: Size) -> Rende
     if tasks.silent:
         lines.append(Text(f"block {', '.join(tasks.silent)} did not answer in time", "yellow"))
     left = size.height - len(lines) - 1
-    parts = _those_that_fit([part for part in _parts(run, tasks) if part.rows], left)
+    parts = _those_that_fit([part for part in _parts(run, tasks, history) if part.rows], left)
     rows = shared([part.rows for part in parts], left - _AROUND * len(parts))
     tables = [each for part, most in zip(parts, rows, strict=True) for each in ("", part.make(most))]
     return Group(*lines, *tables)
 
 
-def _parts(run: RunView, tasks: TaskTable) -> list[_Part]:
+def _parts(run: RunView, tasks: TaskTable, history: History) -> list[_Part]:
     blocks = run.view.blocks
     runtimes = {name for block in blocks for name in block.runtimes}
     return [
         _Part(3, len(blocks), lambda most: blocks_table(blocks, run.now, most)),
         _Part(1, len(runtimes), lambda most: runtimes_table(blocks, most)),
         _Part(2, len(serves(blocks)), lambda most: services_table(blocks, queues(tasks), most)),
+        _Part(2, len(door_rows(run.view)), lambda most: door_table(run.view, history.token_rates, most)),
         _Part(5, len(tasks.apps), lambda most: apps_table(tasks.apps, most)),
         _Part(4, len(tasks.waits), lambda most: waits_table(tasks, most, wrap=False)),
     ]
@@ -103,7 +104,7 @@ def _head(run: RunView, history: History, width: int) -> list[Text]:
     left = width - len(run.run.label) - len(who)
     folder = run.run.folder if len(run.run.folder) <= left else f"…{run.run.folder[1 - left :]}"
     sums = f"tasks  {view.outstanding:,} outstanding: {waiting:,} wait, {running:,} with a runtime  "
-    speed = f"{history.rate:,.1f}/s "
+    speed = "" if history.rate is None else f"{history.rate:,.1f}/s "
     rates = sparkline(history.rates(max(0, min(40, width - len(sums) - len(speed)))))
     lines = [
         Text.assemble((run.run.label, "bold"), (who, "dim"), (folder, "dim")),

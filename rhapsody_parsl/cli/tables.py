@@ -10,11 +10,12 @@ from rich.text import Text
 from rhapsody_parsl.cli.figures import duration, lent, lent_to, nodes_of, serves, total, work
 from rhapsody_parsl.control.messages import RunView
 from rhapsody_parsl.wire.states import SHOWN_FIRST
-from rhapsody_parsl.wire.views import BlockView, ServiceStatus
+from rhapsody_parsl.wire.totals import DoorTotals
+from rhapsody_parsl.wire.views import BlockView, ExecutorView, ServiceStatus
 
 __all__ = (
-    "blocks_table", "console_of", "cut", "fitting", "heading", "runtimes_table", "services_table", "show",
-    "state_text", "status", "statuses_table", "table_of",
+    "blocks_table", "console_of", "cut", "door_rows", "door_table", "fitting", "heading", "runtimes_table",
+    "services_table", "show", "state_text", "status", "statuses_table", "table_of",
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -144,6 +145,34 @@ def services_table(blocks: Sequence[BlockView], waiting: Mapping[str, int] | Non
     return cut(table, len(served), most)
 
 
+def door_rows(view: ExecutorView) -> list[str]:
+    """Return the services that were asked, or are, at the front doors."""
+    return sorted({*view.totals.door, *(name for block in view.blocks for name in block.door)})
+
+
+def door_table(view: ExecutorView, rates: Mapping[str, float] | None = None, most: int = 20) -> Table:
+    """Return the requests at the front doors of all blocks, by service.
+
+    Args:
+        view: The executor.
+        rates: Tokens per second, by service; None where nobody counts them.
+        most: How many to show at most.
+    """
+    rate = [] if rates is None else [">tokens/s"]
+    titles = ">waiting", ">answering", ">done", ">failed", ">refused", ">left", ">lost", ">tokens"
+    table, names = table_of("front door", *titles, *rate), door_rows(view)
+    for name in fitting(names, most):
+        loads = [block.door[name] for block in view.blocks if name in block.door]
+        ended = view.totals.door.get(name, DoorTotals())
+        counts = (
+            sum(load.waiting for load in loads), sum(load.answering for load in loads), ended.done,
+            ended.failed + ended.late, ended.refused, ended.left, ended.lost, ended.tokens,
+        )  # fmt: skip
+        told = [] if rates is None else [f"{rates.get(name, 0.0):,.1f}"]
+        table.add_row(name, *(f"{count:,}" for count in counts), *told)
+    return cut(table, len(names), most)
+
+
 def statuses_table(services: Sequence[ServiceStatus]) -> Table:
     """Return services as they are in each block."""
     table = table_of("service", "state", ">ready", "block", "in the block", "nodes", "url", "why")
@@ -174,6 +203,8 @@ def status(run: RunView) -> RenderableType:
     """Return how everything is."""
     blocks = run.view.blocks
     parts: list[RenderableType] = [heading(run)]
-    for table in (blocks_table(blocks, run.now), runtimes_table(blocks), services_table(blocks)):
+    for table in (
+        blocks_table(blocks, run.now), runtimes_table(blocks), services_table(blocks), door_table(run.view),
+    ):  # fmt: skip
         parts += ["", table] if table.row_count else []
     return Group(*parts)

@@ -71,7 +71,8 @@ class Screen:
         """
         run = asked(self._arguments, View(), RunView)
         ended = run.view.totals.tasks
-        self._history.add(run.now, ended.done + ended.failed + ended.lost + ended.cancelled)
+        tokens = {name: totals.tokens for name, totals in run.view.totals.door.items()}
+        self._history.add(run.now, ended.done + ended.failed + ended.lost + ended.cancelled, tokens)
         return run, asked(self._arguments, ListTasks(), TaskTable)
 
     def draw(self, console: "Console") -> "RenderableType":

@@ -55,7 +55,10 @@ def _exchange(place: Place, said: bytes) -> bytes:
     except TimeoutError:
         raise NoExecutor(f"{who} does not answer within {_TIMEOUT:g} s", _hung(place.pid)) from None
     except (FileNotFoundError, ConnectionRefusedError):
-        raise NoExecutor(f"{who} is gone", "Its logs are still there; start your script again for a new run") from None
+        raise NoExecutor(
+            f"{who} is gone",
+            "Its logs are still there, and rhapsody-parsl report tells of it; start your script again for a new run",
+        ) from None
     except OSError as problem:
         raise NoExecutor(
             f"{who} hung up: {problem}", "Try again; see its log, parsl.log in the run directory"

@@ -12,6 +12,7 @@ from rhapsody_parsl.errors import NoExecutor
 __all__ = ("Found", "find")
 
 _RUNS = Path("runinfo")
+_OVER = "Of a run that is over, or was killed, rhapsody-parsl report tells"
 
 
 class Found(NamedTuple):
@@ -81,12 +82,14 @@ def _none(run: str | None, label: str | None, runs: Path) -> NoExecutor:
     called = f"executor {label}" if label else "executor"
     if run is None:
         return NoExecutor(
-            f"No running {called} is found below {runs.absolute()} ({len(_runs_in(runs))} runs are there)",
-            "Go where the script was started, or give the run's folder: rhapsody-parsl status /path/to/runinfo/000",
+            f"No running {called} is found below {runs.absolute()} (runs there: {len(_runs_in(runs))})",
+            "Go where the script was started, or give the run's folder: rhapsody-parsl status /path/to/runinfo/000. "
+            f"{_OVER}",
         )
     if not (folder := _folder_of(run, runs)).is_dir():
         return NoExecutor(f"There is no run {folder}", f"Runs are in {runs.absolute()}, or give the whole path")
     return NoExecutor(
         f"No {called} of {folder.absolute()} is running",
-        "It has stopped, was started with control=False, or is an earlier run: leave RUN out for the newest that runs",
+        "It has stopped, was started with control=False, or is an earlier run: leave RUN out for the newest that runs. "
+        f"{_OVER}",
     )

@@ -16,7 +16,15 @@ from rhapsody_parsl.services.conversation import bind
 from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.channel import Hub
-from rhapsody_parsl.wire.door import DoorKeys, DoorLoads, DoorRoutes, DoorVisits, ModelRoutes, Route
+from rhapsody_parsl.wire.door import (
+    DoorKeys,
+    DoorLoads,
+    DoorRequests,
+    DoorRoutes,
+    DoorVisits,
+    ModelRoutes,
+    Route,
+)
 from rhapsody_parsl.wire.messages import FromBackend, Ready
 
 __all__ = ("Door",)
@@ -44,12 +52,20 @@ class Door:
         key: That every request shows.
         wait: Seconds that a request waits for a replica.
         on_idle: Called when the block is to leave, and no request is here any more.
+        record: Is told what becomes of requests; None where nobody wants to know.
     """
 
     def __init__(
-        self, context: Context, services: Services, *, key: str, wait: float, on_idle: Callable[[], None]
+        self,
+        context: Context,
+        services: Services,
+        *,
+        key: str,
+        wait: float,
+        on_idle: Callable[[], None],
+        record: Callable[[DoorRequests], None] | None = None,
     ) -> None:
-        self._context, self._services, self._on_idle = context, services, on_idle
+        self._context, self._services, self._on_idle, self._record = context, services, on_idle, record
         self._key, self._wait = key or secrets.token_urlsafe(24), wait
         self._host = self._public_host = ""
         self._kept: socket.socket | None = None
@@ -134,6 +150,7 @@ class Door:
         if self._process:
             await self._process.stop()
         if self._hub:
+            self._hub.drain()  # what the process said at its end
             self._hub.close()
         if self._kept:
             self._kept.close()
@@ -173,12 +190,21 @@ class Door:
         watching = asyncio.create_task(self._watch(self._process), name="watch the front door")
         try:
             await self._process.start()
-            return await self._process.wait()
+            reason = await self._process.wait()
         finally:
             watching.cancel()
-            self._peer, self._heard, self._told = "", False, {}
-            self._visits = DoorVisits(0, {}, {})
-            self._tell_services()
+        self._forget(reason)
+        return reason
+
+    def _forget(self, reason: str) -> None:
+        """The process has ended, and nobody has told it to."""
+        if self._hub:
+            self._hub.drain()  # what it said before comes first
+        if self._record:
+            self._record(DoorRequests(gone=f"the front door's process is gone: {reason}"))
+        self._peer, self._heard, self._told = "", False, {}
+        self._visits = DoorVisits(0, {}, {})
+        self._tell_services()
 
     async def _watch(self, process: Backend) -> None:
         """Give the process up when it says nothing any more: its clients would wait for it without an end.
@@ -201,6 +227,7 @@ class Door:
             port=self.port,
             secret=self._key,
             wait=self._wait,
+            record=self._record is not None,
         )
 
     def _receive(self, peer: str, message: FromBackend) -> None:
@@ -218,6 +245,8 @@ class Door:
                 self._visits = message
                 self._note_answers(message.answered)
                 self._tell_services()
+            case DoorRequests() if self._record:
+                self._record(message)
             case _:
                 log.warning("the front door says %s, which it never does", type(message).__name__)
 
@@ -243,13 +272,14 @@ class Door:
     def _tell(self) -> None:
         self._version += 1
         if self._hub and self._heard:
-            routes = [_routes_of(service) for service in self._models()]
+            routes = [_routes_of(service, self._context.head) for service in self._models()]
             self._hub.send(self._peer, DoorRoutes(self._version, routes, self._closing))
 
 
-def _routes_of(service: Service) -> ModelRoutes:
+def _routes_of(service: Service, head: str) -> ModelRoutes:
+    """Return where a model answers; `head` is the node of replicas that lease nothing."""
     routes = [
-        Route(replica.peer, replica.facts.url)
+        Route(replica.peer, replica.facts.url, ",".join(replica.nodes) or head)
         for replica in service.replicas
         if replica.state == "ready" and not replica.leaving
     ]

@@ -62,8 +62,8 @@ class Holder:
             raise Refusal(429, text, _CODE, retry_after=_SOON)
         if most and len(self._begun) >= most:
             left = math.ceil(self._begun[-most] + _MINUTE - now)
-            text = f"Key '{name}' has asked {most} times within a minute, its limit. Try again in {left} s"
-            raise Refusal(429, text, _CODE, retry_after=max(1, left))
+            text, advice = f"Key '{name}' has asked {most} times within a minute, its limit", f". Try again in {left} s"
+            raise Refusal(429, text, _CODE, retry_after=max(1, left), advice=advice)
 
 
 class Keys:

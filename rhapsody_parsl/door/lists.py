@@ -9,6 +9,7 @@ from aiohttp import web
 
 from rhapsody_parsl.door.call import Call
 from rhapsody_parsl.door.refusal import Refusal
+from rhapsody_parsl.door.visits import current
 from rhapsody_parsl.prompt_lists import joined
 
 __all__ = ("Answered", "answer_list")
@@ -94,4 +95,5 @@ def _told(failed: _Failed) -> bytes:
 def _response(status: int, body: bytes, answers: Sequence[Answered]) -> web.Response:
     names = ", ".join(dict.fromkeys(answer.replica for answer in answers))
     headers = {"X-Rhapsody-Replica": names}
+    current().began(status, body, stream=False)
     return web.Response(status=status, body=body, headers=headers, content_type="application/json")

@@ -187,6 +187,11 @@ class Models:
         answered, self._answered = sorted(self._answered), set()
         return answered
 
+    def answering(self) -> dict[str, int]:
+        """Return how many requests replicas have, by service, where they have some."""
+        counts = {model.service: sum(seat.held for seat in model.router) for model in self._models.values()}
+        return {service: count for service, count in counts.items() if count}
+
     def _names(self) -> str:
         names: Sequence[str] = [entry["id"] for entry in self.catalogue()]
         return ", ".join(f"'{name}'" for name in names) or "none"

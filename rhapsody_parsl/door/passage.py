@@ -18,8 +18,9 @@ from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.lists import Answered, answer_list
 from rhapsody_parsl.door.models import Model, Models
-from rhapsody_parsl.door.refusal import Refusal, error_event
+from rhapsody_parsl.door.refusal import DIED, Refusal, error_event
 from rhapsody_parsl.door.routing import Seat
+from rhapsody_parsl.door.visits import current
 
 __all__ = ("Passage",)
 
@@ -34,6 +35,8 @@ _LOOK_AGAIN = 1.0
 """Seconds, at least, between two looks of a request that waits for a busy replica whether that is still there."""
 _LAST_BREATH = 1.5
 """Seconds within which a replica is found dead that answers with an error of its own."""
+_STREAM = "text/event-stream"
+_BROKEN = "The replica died in the middle of its answer"
 _LARGEST_WHOLE = 8 << 20
 _ERROR_OF_SERVER = 500
 _CONNECT_WITHIN = 5.0
@@ -124,6 +127,7 @@ class Passage:
             model = self._models.find(asked["model"]) or self._models.guessed()
         if model is None:
             raise self._models.unknown(str(asked["model"])[:200])
+        current().service = model.service
         if model.refusal:
             raise Refusal(503, model.refusal)
         return Call(request, body=body, asked=asked, model=model, now=time.monotonic())
@@ -176,6 +180,7 @@ class Passage:
         """
         while True:
             seat = await self._choose(call)
+            current().asked(seat, part=bool(call.place))
             try:
                 return seat, await self._ask(call, seat)
             except BaseException as problem:
@@ -199,7 +204,7 @@ class Passage:
         turn.suspect = deaths.died(seat.replica, turn.deaths, time.monotonic())
         if deaths.convict(turn.deaths):
             text = f"{len(turn.deaths)} replicas of '{call.model.service}' died under this request: {problem}"
-            raise Refusal(500, text, "replica_died") from None
+            raise Refusal(500, text, DIED) from None
 
     def _leave_alone(self, model: Model, seat: Seat) -> None:
         """A replica did not answer: it is asked nothing for a while."""
@@ -294,6 +299,8 @@ class Passage:
         response = web.StreamResponse(status=upstream.status, headers=headers)
         if whole:
             response = web.Response(status=upstream.status, headers=headers, body=piece)
+        visit = current()
+        visit.began(upstream.status, piece, stream=upstream.content_type == _STREAM)
         if self._models.closing:
             response.force_close()
         if whole:
@@ -306,13 +313,15 @@ class Passage:
             except (aiohttp.ClientError, OSError):
                 await self._break_off(request, response)
                 break
+            visit.more(piece)
         await response.write_eof()
         return response
 
     async def _break_off(self, request: web.Request, response: web.StreamResponse) -> None:
         """A replica died in the middle of its answer: the client is to know that this is not its end."""
-        if response.content_type == "text/event-stream":
-            await response.write(error_event("The replica died in the middle of its answer"))
+        current().broke(_BROKEN)
+        if response.content_type == _STREAM:
+            await response.write(error_event(_BROKEN))
         elif request.transport:
             request.transport.abort()
 

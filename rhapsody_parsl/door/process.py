@@ -1,7 +1,9 @@
 """`python -m rhapsody_parsl.door.process SETTINGS`: the front door of a block."""
 
 import asyncio
+import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -12,8 +14,10 @@ from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.server import Server
 from rhapsody_parsl.door.settings import PULSE, DoorSettings
+from rhapsody_parsl.door.visits import Visits
 from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.services.conversation import Conversation, bind
+from rhapsody_parsl.services.leaving import leave
 from rhapsody_parsl.wire.door import DoorKeys, DoorLoads, DoorRoutes, DoorVisits
 from rhapsody_parsl.wire.messages import ServiceFacts, ToBackend
 
@@ -37,6 +41,7 @@ class _Process:
 
     def __init__(self, settings: DoorSettings) -> None:
         self._settings, self._conversation = settings, Conversation(settings)
+        self._visits = Visits(settings.record)
         self._models, self._counters, self._keys = Models(), Counters(), Keys(settings.secret)
         self._passage = Passage(self._models, self._counters, settings.wait, self._changed)
         self._due: asyncio.TimerHandle | None = None
@@ -45,7 +50,8 @@ class _Process:
     async def run(self) -> None:
         """Serve until told to leave."""
         settings = self._settings
-        app = Server(self._models, self._passage, self._counters, self._keys).application()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave)
+        app = Server(self._models, self._passage, self._counters, self._keys, visits=self._visits).application()
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE)
         await runner.setup()
         listener = bind(settings.host, settings.port)
@@ -83,8 +89,21 @@ class _Process:
         if self._due:
             self._due.cancel()
         self._due = None
-        models = self._models
-        self._conversation.tell(DoorVisits(models.version, models.held(), models.waiting(), models.take_answered()))
+        models, held, waiting = self._models, self._models.held(), self._models.waiting()
+        self._tell_requests(waiting, at_once=not held and not waiting)  # first: the pilot may leave when none is here
+        self._conversation.tell(DoorVisits(models.version, held, waiting, models.take_answered()))
+
+    def _tell_requests(self, waiting: Mapping[str, int], *, at_once: bool) -> None:
+        """Tell of requests as much as the pilot takes now: who waits for an answer is not to wait for a record."""
+        answering, spoke = self._models.answering(), self._conversation.spoke
+        while spoke.has_room() and (said := self._visits.take(waiting, answering, at_once=at_once)):
+            self._conversation.tell(said)
+
+    def _leave(self) -> None:
+        """Tell of what was not told yet, and leave."""
+        if said := self._visits.end_all():
+            self._conversation.tell(said)
+        leave()
 
 
 async def _run(settings: DoorSettings) -> None:

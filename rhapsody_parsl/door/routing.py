@@ -27,16 +27,17 @@ class Seat:
     Attributes:
         replica: Its name, another one with every start.
         url: Of its API.
+        node: Where it is.
         held: How many requests it has.
         apps: How many it has of apps beside them.
         away_until: Nobody answered there just now: it is asked again after that time.
         trial: Whether one of its requests may be what kills replicas.
     """
 
-    __slots__ = ("apps", "away_until", "held", "replica", "trial", "url")
+    __slots__ = ("apps", "away_until", "held", "node", "replica", "trial", "url")
 
     def __init__(self, route: Route) -> None:
-        self.replica, self.url = route.replica, route.url
+        self.replica, self.url, self.node = route.replica, route.url, route.node
         self.held, self.apps, self.away_until, self.trial = 0, 0, 0.0, False
 
 

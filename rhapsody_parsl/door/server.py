@@ -13,6 +13,7 @@ from rhapsody_parsl.door.keys import Holder, Keys
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.refusal import Refusal, error_of
+from rhapsody_parsl.door.visits import Visits
 
 __all__ = ("PASSED", "Server")
 
@@ -39,10 +40,12 @@ class Server:
         passage: Passes requests on.
         counters: For `/metrics`.
         keys: Of which every request shows one, but those for `/health` and `/metrics`.
+        visits: Take note of each request.
     """
 
-    def __init__(self, models: Models, passage: Passage, counters: Counters, keys: Keys) -> None:
+    def __init__(self, models: Models, passage: Passage, counters: Counters, keys: Keys, *, visits: Visits) -> None:
         self._models, self._passage, self._counters, self._keys = models, passage, counters, keys
+        self._visits = visits
 
     def application(self) -> web.Application:
         """Return it as aiohttp serves it."""
@@ -64,7 +67,9 @@ class Server:
             holder = await self._holder_of(request)
             if request.path not in PASSED:
                 return await handler(request)
-            with holder.asking(time.monotonic()):
+            trace = request.headers.get("Traceparent", "")
+            watch = self._visits.watch(request.path, holder.key.name, trace)
+            with watch, holder.asking(time.monotonic()):
                 return await handler(request)
         except Refusal as refusal:
             return _json(refusal.content, refusal.status, refusal.headers)

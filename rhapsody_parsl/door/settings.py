@@ -16,6 +16,8 @@ class DoorSettings(Settings, frozen=True, kw_only=True):
 
     Attributes:
         wait: Seconds that a request waits while no replica of its model is there.
+        record: Whether it tells of each request, for the record of the run.
     """
 
     wait: float
+    record: bool = True

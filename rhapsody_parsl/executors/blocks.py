@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.executors.admission import misfit
+from rhapsody_parsl.executors.at_the_door import AtTheDoor
 from rhapsody_parsl.record.recorder import Recorder
+from rhapsody_parsl.wire.door import DoorRequest, DoorRequests
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import Holds, Report, Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory
@@ -41,6 +43,7 @@ class Block:
         report: How it was when it last said; nothing has happened there before it did.
         leases: Those that were out then and have not ended since, by number.
         use: How much its nodes worked when they last said, by name.
+        door: The requests at its front door.
         began: Monotonic time of its first word.
         heard: Monotonic time of its last word.
         idle_since: Monotonic time at which its last task ended, or of its first word.
@@ -64,6 +67,7 @@ class Block:
         self.report = BlockReport()
         self.leases: dict[int, LeaseRecord] = {}
         self.use: dict[str, NodeUse] = {}
+        self.door = AtTheDoor()
         self.began = self.heard = self.idle_since = now
         self.served = 0
         self.visitors: Sized = ()
@@ -196,16 +200,23 @@ class Blocks:
             before = _share(lasts, _BEFORE) if self._drain_before is None else min(self._drain_before, lasts / 2)
             self._drain(block, now + lasts - before)
 
-    def note(self, block: Block, message: Report | Holds | Used) -> None:
+    def note(self, block: Block, message: Report | Holds | Used | DoorRequests) -> None:
         """A block says how it is."""
         if isinstance(message, Holds):
             block.inventory = message.inventory
         elif isinstance(message, Used):
             block.use = {**block.use, **message.nodes}  # another one: other threads look at it
             self.record.used(block.id, message)
+        elif isinstance(message, DoorRequests):
+            self._note_requests(block, block.door.take(message, time.time()), message.dropped)
         else:
             block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
             self.record.report(block.id, message.state, message.leases)
+
+    def _note_requests(self, block: Block, ended: Sequence[DoorRequest], dropped: int = 0) -> None:
+        for request in ended:
+            self.tally.note_request(request)
+        self.record.asked(block.id, ended, dropped)
 
     def _drain(self, block: Block, at: float) -> None:
         block.drain_at = min(block.drain_at, at)
@@ -217,6 +228,7 @@ class Blocks:
         now = time.time()
         out = [msgspec.structs.replace(lease, ended=now) for lease in block.leases.values()]
         self.record.ended(block.id, (), out, _NO_CLOCKS)
+        self._note_requests(block, block.door.lose(reason, now))
         self.record.left(block.id, reason)
         block.leases = {}
 
@@ -259,7 +271,7 @@ class Blocks:
     def totals(self) -> ExecutorTotals:
         """Return how many tasks have ended, in all blocks there ever were."""
         tally = self.tally
-        return ExecutorTotals(tally.total(), tally.by_runtime(), tally.by_service())
+        return ExecutorTotals(tally.total(), tally.by_runtime(), tally.by_service(), tally.by_door())
 
     def have_room(self) -> bool:
         """Whether some block takes some task."""

@@ -33,6 +33,7 @@ from rhapsody_parsl.executors.questions import Questions
 from rhapsody_parsl.executors.service_orders import ServiceOrders
 from rhapsody_parsl.executors.specs import Specs
 from rhapsody_parsl.record.entries import TaskEntry
+from rhapsody_parsl.wire.door import DoorRequests
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.messages import (
     Cancel,
@@ -211,7 +212,7 @@ class Dispatcher:
                 self._welcome(block, message)
             case Served() | Examined():
                 self._note_answer(block, message)
-            case Report() | Holds() | Used():
+            case Report() | Holds() | Used() | DoorRequests():
                 self.blocks.note(block, message)
             case Goodbye(reason=reason, begun=begun):
                 self._lose(block, reason, "", frozenset(begun))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from rhapsody_parsl.wire.states import REQUEST_ENDS
+from rhapsody_parsl.wire.totals import DoorTotals
 from rhapsody_parsl.wire.views import BlockView, ExecutorView
 
 __all__ = ("exposition",)
@@ -13,7 +15,12 @@ Sample = tuple[str, Mapping[str, str], float]
 _METRICS = {
     "rhapsody_tasks_outstanding": ("gauge", "Tasks that were submitted and have not ended."),
     "rhapsody_tasks_ended_total": ("counter", "Tasks that have ended, by runtime and outcome."),
-    "rhapsody_requests_ended_total": ("counter", "Requests that have ended, by service and outcome."),
+    "rhapsody_requests_ended_total": ("counter", "Requests of apps that have ended, by service and outcome."),
+    "rhapsody_front_door_ended_total": ("counter", "Requests at front doors that have ended, by service and outcome."),
+    "rhapsody_front_door_tokens_total": ("counter", "Tokens of requests at front doors, by service and part."),
+    "rhapsody_front_door_seconds_total": ("counter", "Seconds that requests at front doors took, by service and step."),
+    "rhapsody_front_door_streams_total": ("counter", "Requests at front doors whose answer was a stream."),
+    "rhapsody_front_door_requests": ("gauge", "Requests at the front door of a block, by service: waiting, answering."),
     "rhapsody_blocks": ("gauge", "Blocks, by state."),
     "rhapsody_block_tasks": ("gauge", "Tasks of a block: queued, or running with a runtime."),
     "rhapsody_block_waits": ("gauge", "Tasks of a block by what they wait for."),
@@ -56,10 +63,24 @@ def _samples(view: ExecutorView) -> Iterator[Sample]:
         for name, each in totals.items():
             for outcome in ("done", "failed", "lost", "cancelled"):
                 yield metric, {key: name, "outcome": outcome}, getattr(each, outcome)
+    for service, asked in view.totals.door.items():
+        yield from _asked(service, asked)
     for state in sorted({block.state for block in view.blocks}):
         yield "rhapsody_blocks", {"state": state}, sum(block.state == state for block in view.blocks)
     for block in view.blocks:
         yield from _of_block(block)
+
+
+def _asked(service: str, totals: DoorTotals) -> Iterator[Sample]:
+    of = {"service": service}
+    for outcome in REQUEST_ENDS:
+        yield "rhapsody_front_door_ended_total", {**of, "outcome": outcome}, getattr(totals, outcome)
+    for part, tokens in (("prompt", totals.prompt), ("answer", totals.tokens)):
+        yield "rhapsody_front_door_tokens_total", {**of, "part": part}, tokens
+    steps = {"waiting": totals.waiting_seconds, "first": totals.first_seconds, "answer": totals.answer_seconds}
+    for step, seconds in steps.items():
+        yield "rhapsody_front_door_seconds_total", {**of, "step": step}, seconds
+    yield "rhapsody_front_door_streams_total", of, totals.streams
 
 
 def _of_block(block: BlockView) -> Iterator[Sample]:
@@ -73,6 +94,9 @@ def _of_block(block: BlockView) -> Iterator[Sample]:
             yield "rhapsody_node_units", {**of, "node": node.name, "unit": unit}, has
     yield from _leased(block, of)
     yield from _used(block, of)
+    for name, load in block.door.items():
+        yield "rhapsody_front_door_requests", {**of, "service": name, "state": "waiting"}, load.waiting
+        yield "rhapsody_front_door_requests", {**of, "service": name, "state": "answering"}, load.answering
     for service in block.services:
         facts = {**of, "service": service.name}
         yield "rhapsody_service_replicas", {**facts, "count": "wanted"}, service.replicas

@@ -49,6 +49,7 @@ def describe_block(block: Block, jobs: Mapping[str, JobStatus]) -> BlockView:
         ),
         waits=report.waits,
         use=block.use,
+        door=block.door.load,
         ends_at=inventory.ends_at if inventory else None,
     )
 

@@ -123,12 +123,12 @@ class Shell:
             ends_at=ends_at,
             parents=partial(self.values.hear, self._hear_parent),
         )
-        key, wait = config.openai_key, config.openai_wait
+        key, wait, told = config.openai_key, config.openai_wait, send if config.record else None
         self._limits, self._services = (
             MemoryLimits(self.context),
             build_services(config, self.context, runs.for_services),
         )
-        self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
+        self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act, record=told)
         self._services.stand_behind(self.door)
         self.tunnel = Tunnel(send, lambda: self.door.port, wait)
         runtimes = build(config, self.context, self._services)

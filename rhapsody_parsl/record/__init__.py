@@ -5,8 +5,18 @@ own. `read` opens such a file, also of a run that goes on, or that was killed.
 """
 
 from rhapsody_parsl.record.reading import find, read
-from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord, UseRecord
+from rhapsody_parsl.record.run import (
+    BlockRecord,
+    NodeRecord,
+    RequestRecord,
+    RunRecord,
+    Sample,
+    ServiceMoment,
+    TaskRecord,
+    UseRecord,
+)
 
 __all__ = (
-    "BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "UseRecord", "find", "read",
+    "BlockRecord", "NodeRecord", "RequestRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "UseRecord",
+    "find", "read",
 )  # fmt: skip

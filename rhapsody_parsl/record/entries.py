@@ -12,8 +12,9 @@ from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 
 __all__ = (
-    "FORMAT", "OUTCOMES", "BlockJoined", "BlockLeft", "BlockState", "Closed", "Ended", "Entry", "Failure", "LeasesOut",
-    "NodeHas", "NodeUsed", "NodesUsed", "Note", "Opened", "ServiceState", "Spec", "TaskEntry",
+    "FORMAT", "OUTCOMES", "Asked", "Asker", "BlockJoined", "BlockLeft", "BlockState", "Closed", "Ended", "Entry",
+    "Failure", "LeasesOut", "NodeHas", "NodeUsed", "NodesUsed", "Note", "Opened", "RequestEntry", "ServiceState",
+    "Spec", "TaskEntry",
 )  # fmt: skip
 
 FORMAT = 1
@@ -181,6 +182,53 @@ class NodesUsed(Note, frozen=True, tag=10):
     nodes: list[NodeUsed]
 
 
+class Asker(Note, frozen=True, tag=11):
+    """What requests at a front door ask that are written with this number, and with whose key; the last one counts."""
+
+    number: int
+    service: str
+    key: str
+    path: str
+    node: str
+
+
+class RequestEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A request at a front door that has ended; see `wire.door.DoorRequest`.
+
+    Attributes:
+        asker: Number of its `Asker`.
+        came: When.
+        waited: Seconds until a replica had it.
+        seconds: From when it came until it ended.
+        ended: How, as its place in `wire.states.REQUEST_ENDS`.
+        status: HTTP's.
+        times: What befell it in the service.
+        tries: How many replicas it was given to.
+        failure: Number of its `Failure`; 0 for none.
+        trace: The `traceparent` of its client, or "".
+    """
+
+    asker: int
+    came: float
+    waited: float
+    seconds: float
+    ended: int
+    status: int
+    times: RequestTimes | None = None
+    tries: int = 0
+    failure: int = 0
+    trace: str = ""
+
+
+class Asked(Note, frozen=True, tag=12):
+    """Requests at the front door of a block have ended, and others that nobody could keep."""
+
+    block: str
+    at: float
+    requests: list[RequestEntry]
+    dropped: int = 0
+
+
 class Closed(Note, frozen=True, tag=9):
     """The executor was shut down: the last entry, which a run that was killed has not."""
 
@@ -199,5 +247,7 @@ Entry = (
     | Ended
     | LeasesOut
     | NodesUsed
+    | Asker
+    | Asked
     | Closed
 )

@@ -59,6 +59,10 @@ class Failures:
         """Return the number of an error of the driver's own."""
         return self._number(type(error).__name__, str(error))
 
+    def of_words(self, name: str, words: str) -> int:
+        """Return the number of what is known by its name and in words; 0 for neither."""
+        return self._number(name, words) if name or words else 0
+
     def _number(self, name: str, words: str) -> int:
         key = name[:_MOST_WORDS], words[:_MOST_WORDS].encode(errors="replace").decode()
         number = self._numbers.get(key)

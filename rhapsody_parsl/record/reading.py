@@ -9,6 +9,8 @@ from rhapsody_parsl.errors import NoRecord
 from rhapsody_parsl.record.entries import (
     FORMAT,
     OUTCOMES,
+    Asked,
+    Asker,
     BlockJoined,
     BlockLeft,
     BlockState,
@@ -24,6 +26,7 @@ from rhapsody_parsl.record.entries import (
     TaskEntry,
 )
 from rhapsody_parsl.record.journal import entries
+from rhapsody_parsl.record.requests import request_of
 from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord, UseRecord
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.times import WAITS
@@ -98,6 +101,7 @@ class _Reader:
         self._leases: dict[tuple[int, int], LeaseRecord] = {}  # by block and number
         self._out: dict[tuple[int, int], LeaseRecord] = {}
         self._tasks: list[Heard] = []
+        self._askers: dict[int, Asker] = {}
 
     def take(self, entry: Entry) -> None:
         """Take in an entry."""
@@ -116,8 +120,20 @@ class _Reader:
                 run.complete, run.unfinished = True, unfinished
             case ServiceState():
                 run.services.append(ServiceMoment(*msgspec.structs.astuple(entry)))
+            case Asker() | Asked():
+                self._take_requests(entry)
             case _:
                 self._take_block(entry)
+
+    def _take_requests(self, entry: Asker | Asked) -> None:
+        if isinstance(entry, Asker):
+            self._askers[entry.number] = entry
+            return
+        self.run.dropped += entry.dropped
+        self.run.requests += [
+            request_of(each, entry.block, self._askers[each.asker], self._failures[each.failure])
+            for each in entry.requests
+        ]
 
     def _take_block(self, entry: Entry) -> None:
         match entry:

@@ -13,6 +13,7 @@ from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.record.entries import (
     FORMAT,
     OUTCOMES,
+    Asked,
     BlockJoined,
     BlockLeft,
     BlockState,
@@ -30,6 +31,8 @@ from rhapsody_parsl.record.entries import (
 )
 from rhapsody_parsl.record.failures import Failures
 from rhapsody_parsl.record.journal import Journal, entries
+from rhapsody_parsl.record.requests import Requests
+from rhapsody_parsl.wire.door import DoorRequest
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result, Task
 from rhapsody_parsl.wire.reports import BlockReport, Inventory, ServiceReport
@@ -101,6 +104,7 @@ class Recorder:
         self._specs: dict[bytes, int] = {}
         self._spec_count = 0
         self._failures = Failures(self._put)
+        self._requests = Requests(self._put, self._failures)
         self._services: dict[tuple[str, str], tuple[str, int, int, str]] = {}
         self._told: dict[str, float] = {}
         self._places: dict[str, dict[str, int]] = {}
@@ -169,6 +173,11 @@ class Recorder:
                 self._out.difference_update((block, lease.lease) for lease in leases)
         if self._journal and (tasks or leases):
             self._put(Ended(block, self._clock(), clocks, list(tasks), list(leases)), len(tasks) + len(leases))
+
+    def asked(self, block: str, ended: Sequence[DoorRequest], dropped: int = 0) -> None:
+        """Requests at the front door of a block have ended, and so many that nobody could keep."""
+        if self._journal and (ended or dropped):
+            self._put(Asked(block, self._clock(), self._requests.entries(ended), dropped), len(ended))
 
     def _spec_of(self, task: Task) -> int:
         """Return the number of a task's spec, a new one if need be."""

@@ -5,10 +5,12 @@ from typing import Literal
 import msgspec
 
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
-from rhapsody_parsl.wire.states import Outcome
+from rhapsody_parsl.wire.states import Outcome, RequestEnd
 from rhapsody_parsl.wire.times import RequestTimes, WaitedFor
 
-__all__ = ("BlockRecord", "NodeRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "UseRecord")
+__all__ = (
+    "BlockRecord", "NodeRecord", "RequestRecord", "RunRecord", "Sample", "ServiceMoment", "TaskRecord", "UseRecord",
+)  # fmt: skip
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -65,6 +67,49 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def seconds(self) -> float:
         """Seconds that it ran."""
         return self.ended - self.started if self.started else 0.0
+
+
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A request at a front door that has ended. Requests of apps are tasks.
+
+    Attributes:
+        service: Whom it asked; "" where nobody serves what it asked for.
+        key: Name of who holds its key; "" for the executor's own, which tasks have, too.
+        path: What it asked for, `/v1/chat/completions`, say.
+        block: At whose door it was.
+        node: Where the replica was that had it; "" when none had.
+        outcome: How it ended, see `wire.states.RequestEnd`.
+        status: HTTP's, of its answer; 0 where there was none.
+        failure: With what it failed: a code of the door's, or HTTP's status; "" for nothing.
+        words: What the engine said, or the door.
+        came: When it came.
+        waited: Seconds until a replica had it; of one that none had, until it ended.
+        ended: When its answer was whole, or it ended in another way.
+        tries: How many replicas it was given to.
+        request: What befell it in the service; None when no replica had it.
+        trace: The `traceparent` that its client sent, or "".
+    """
+
+    service: str
+    key: str
+    path: str
+    block: str
+    node: str
+    outcome: RequestEnd
+    status: int
+    failure: str
+    words: str
+    came: float
+    waited: float
+    ended: float
+    tries: int
+    request: RequestTimes | None
+    trace: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from when it came until it ended."""
+        return self.ended - self.came
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
@@ -172,6 +217,8 @@ class RunRecord(msgspec.Struct, kw_only=True):
         samples: Every two seconds.
         services: Whenever one changed.
         use: Of each node, every two seconds or more, when it has changed.
+        requests: Those at front doors that have ended, in that order.
+        dropped: How many more ended there while the pilot was too busy to hear of them.
     """
 
     label: str = ""
@@ -185,3 +232,5 @@ class RunRecord(msgspec.Struct, kw_only=True):
     samples: list[Sample] = msgspec.field(default_factory=list)
     services: list[ServiceMoment] = msgspec.field(default_factory=list)
     use: list[UseRecord] = msgspec.field(default_factory=list)
+    requests: list[RequestRecord] = msgspec.field(default_factory=list)
+    dropped: int = 0

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from rhapsody_parsl.record.run import BlockRecord, RunRecord, TaskRecord
+from rhapsody_parsl.record.run import BlockRecord, RequestRecord, RunRecord, TaskRecord
+from rhapsody_parsl.report.requests import FRONT_DOOR
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 
 __all__ = ("Bar", "Rows", "Timeline", "timeline")
@@ -32,7 +33,7 @@ class Bar(NamedTuple):
         end: See there.
         app: What ran.
         runtime: Whose it was.
-        task: The task's number; 0 for a lease.
+        task: The task's number; 0 for a lease, and for a request at a front door.
         outcome: What became of it; `service` for a service's lease, `lease` for another one.
     """
 
@@ -71,7 +72,10 @@ def timeline(run: RunRecord) -> Timeline:
             bars += _bars(rows, task.block, task.shares, _facts(task))
     loose = sorted((task for task in run.tasks if task.started and not task.shares), key=_lane_key)
     for name, tasks in groupby(loose, key=lambda task: _lane_key(task)[0]):
-        bars += rows.pack(name, list(tasks))
+        bars += rows.pack(name, [_facts(task) for task in tasks])
+    asked = sorted((_asked_facts(each) for each in run.requests if each.request), key=lambda pair: (pair[0], pair[1]))
+    for name, pairs in groupby(asked, key=lambda pair: pair[0]):
+        bars += rows.pack(name, [facts for _, facts in pairs])
     return Timeline(rows.rows, bars)
 
 
@@ -80,6 +84,13 @@ _Facts = tuple[float, float, str, str, int, str]
 
 def _facts(task: TaskRecord) -> _Facts:
     return task.started, task.ended, task.app, task.runtime, task.task, task.outcome
+
+
+def _asked_facts(request: RequestRecord) -> tuple[str, _Facts]:
+    """Return the rows of a request that a replica had, and its bar."""
+    app = f"key {request.key}" if request.key else FRONT_DOOR
+    facts = request.came + request.waited, request.ended, app, FRONT_DOOR, 0, request.outcome
+    return f"{FRONT_DOOR}: {request.service}", facts
 
 
 def _lane_key(task: TaskRecord) -> tuple[str, float]:
@@ -123,20 +134,20 @@ class _Layout:
                 if numbers:
                     yield first + numbers[0], len(numbers)
 
-    def pack(self, name: str, tasks: list[TaskRecord]) -> Iterator[Bar]:
-        """Yield bars of tasks that hold nothing, each in the first lane that is free."""
+    def pack(self, name: str, held_nothing: list[_Facts]) -> Iterator[Bar]:
+        """Yield bars of tasks and requests that hold nothing, each in the first lane that is free."""
         free: list[float] = []
         lanes = []
-        for task in tasks:
-            lane = next((i for i, until in enumerate(free) if until <= task.started), len(free))
+        for started, ended, *_ in held_nothing:
+            lane = next((i for i, until in enumerate(free) if until <= started), len(free))
             if lane == len(free) and lane < _MOST_LANES:
                 free.append(0.0)
             lane = min(lane, _MOST_LANES - 1)
-            free[lane] = task.ended
+            free[lane] = ended
             lanes.append(lane)
         first = self._add(name, "request", len(free))
-        for task, lane in zip(tasks, lanes, strict=True):
-            yield Bar(first + lane, 1, *_facts(task))
+        for facts, lane in zip(held_nothing, lanes, strict=True):
+            yield Bar(first + lane, 1, *facts)
 
 
 def _bars(rows: _Layout, block: str, shares: Iterable[Share], facts: _Facts) -> Iterator[Bar]:

@@ -10,11 +10,13 @@ const byId = (id) => document.getElementById(id);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const PALETTE = ["#2a6f97", "#e07a5f", "#3a7d44", "#e0a100", "#8e5ea2", "#3cb4a8", "#c8553d", "#6c7a89", "#b5838d",
   "#7f9c3a", "#4059ad", "#d17b0f", "#9b2226", "#5f7fbf", "#a3a847", "#cc6699"];
-const OUTCOMES = { done: "#3a7d44", raised: "#e0a100", failed: "#c8553d", lost: "#9b2226", cancelled: "#8e8e8e" };
+const OUTCOMES = { done: "#3a7d44", raised: "#e0a100", failed: "#c8553d", lost: "#9b2226", cancelled: "#8e8e8e",
+  refused: "#d17b0f", late: "#8e5ea2", left: "#a9b3bf" };
 const FIXED = { services: "#b5a6c9", service: "#b5a6c9", lease: "#a9b3bf", "a block": "#9aa5b4", cores: "#2a6f97",
   gpus: "#3a7d44", nodes: "#4059ad", memory: "#8e5ea2", labels: "#b5838d", reservation: "#e0a100", order: "#7f9c3a",
   runtime: "#e07a5f", service_wait: "#3cb4a8" };
-const RUNTIMES = { dragon: "#3a7d44", mpi: "#2a6f97", vllm: "#c8553d", local: "#6c7a89", services: "#b5a6c9" };
+const RUNTIMES = { dragon: "#3a7d44", mpi: "#2a6f97", vllm: "#c8553d", local: "#6c7a89", services: "#b5a6c9",
+  "front door": "#d17b0f" };
 
 // --- numbers ---------------------------------------------------------------------------------------------------------
 
@@ -58,6 +60,7 @@ for (const [label, value, bad] of [
   ["cancelled", number(summary.cancelled)], ["tasks per second, while some ran", number(summary["tasks per second"])],
   ["core hours that tasks used", number(summary["core hours used"])],
   ["of the core hours held", (100 * summary.used).toFixed(summary.used < 0.1 ? 1 : 0) + " %"],
+  ...(summary.requests ? [["requests at the front door", number(summary.requests)]] : []),
   [`blocks, ${number(summary.nodes)} nodes, ${number(summary.cores)} cores`, number(summary.blocks)],
 ]) {
   const card = make("div", undefined, bad ? "card bad" : "card");
@@ -244,7 +247,8 @@ function tell(place, tip, canvas) {
   if (found < 0) return;
   const start = bars.start[found] * perTick, end = bars.end[found] * perTick, outcome = lines.outcomes[bars.outcome[found]];
   const where = lines.rows.find(([, , first, count]) => place.row >= first && place.row < first + count);
-  const what = bars.task[found] ? `task ${bars.task[found]}, ${outcome}` : outcome === "service" ? "held by a service" : "leased";
+  const what = bars.task[found] ? `task ${bars.task[found]}, ${outcome}` : outcome === "service" ? "held by a service"
+    : outcome === "lease" ? "leased" : `request, ${outcome}`;
   tip.textContent = [lines.apps[bars.app[found]], `${what} · ${lines.runtimes[bars.runtime[found]]}`,
     `${where[0]}${where[1] === "request" ? "" : ` ${where[1]} ${Math.floor(place.row) - where[2]}`}`,
     `${span(end - start)}, from ${number(Math.round(start * 1000) / 1000)} s`].join("\n");
@@ -307,15 +311,17 @@ function watchUse() {
 
 const CHARTS = [
   ["cores", "Cores in use", "cores"], ["gpus", "GPUs in use", "GPUs"],
+  ["requests", "Requests at services", "requests"], ["tokens", "Tokens of answers", "tokens per second"],
+  ["latency", "Answers, from when they were asked for", "seconds"],
   ["running", "Tasks that ran", "tasks"], ["ended", "Tasks that ended", "tasks per second"], ["waiting", "Tasks that waited, by what they waited for", "tasks"],
 ];
 
 function drawChart(canvas, name, label) {
-  const { layers, line } = data.charts[name], names = Object.keys(layers);
+  const { layers, line, lines = {} } = data.charts[name], names = Object.keys(layers);
   const [pen, width] = sheet(canvas, 230), left = 74, right = width - 8, top = 10, bottom = 230 - AXIS;
   const count = names.length ? layers[names[0]].length : line.length, sums = new Array(count).fill(0);
   for (const each of names) layers[each].forEach((value, i) => { sums[i] += value; });
-  const most = Math.max(...sums, ...line, 1e-9) * 1.05;
+  const most = Math.max(...sums, ...line, ...Object.values(lines).flat(), 1e-9) * 1.05;
   const x = (i) => left + i / count * (right - left), y = (value) => bottom - value / most * (bottom - top);
   pen.textAlign = "right";
   for (const tick of ticks(0, most, 5)) {
@@ -340,12 +346,27 @@ function drawChart(canvas, name, label) {
   line.forEach((value, i) => { pen.lineTo(x(i), y(value)); pen.lineTo(x(i + 1), y(value)); });
   pen.stroke();
   pen.setLineDash([]);
+  Object.values(lines).forEach((values, i) => drawLine(pen, values, PALETTE[i % PALETTE.length], left, right, y));
   timeAxis(pen, left, right, bottom, 0, all.to, "time since the executor started");
   pen.save();
   pen.translate(13, (top + bottom) / 2);
   pen.rotate(-Math.PI / 2);
   pen.fillText(label, 0, 0);
   pen.restore();
+}
+
+function drawLine(pen, values, fill, left, right, y) { // a part of the time without a value is left out
+  pen.strokeStyle = pen.fillStyle = fill;
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  values.forEach((value, i) => {
+    if (value === null) return;
+    const x = left + (i + 0.5) / values.length * (right - left);
+    pen.lineTo(x, y(value));
+    pen.fillRect(x - 2, y(value) - 2, 4, 4);
+  });
+  pen.stroke();
+  pen.lineWidth = 1;
 }
 
 function chartColour(chart, name, i) {
@@ -358,13 +379,14 @@ function showCharts() {
   byId("charts").replaceChildren();
   for (const [name, title, label] of CHARTS) {
     const chart = data.charts[name];
-    if (!chart || (!Object.keys(chart.layers).length && !chart.line.length)) continue;
+    if (!chart || !(Object.keys(chart.layers).length || chart.line.length || Object.keys(chart.lines || {}).length)) continue;
     const box = make("div"), plot = make("div", undefined, "plot"), canvas = make("canvas"), marks = make("div", undefined, "legend");
     plot.append(canvas);
     box.append(make("h2", title), plot, marks);
     byId("charts").append(box);
     drawn.push(() => drawChart(canvas, name, label));
     const entries = Object.keys(chart.layers).map((each, i) => [each, chartColour(name, each, i)]);
+    entries.push(...Object.keys(chart.lines || {}).map((each, i) => [each, PALETTE[i % PALETTE.length]]));
     legend(marks, chart.line.length ? [...entries, ["dashed: what the blocks had", "transparent"]] : entries);
   }
   for (const draw of drawn) draw();
@@ -376,13 +398,14 @@ const TABLES = [
   ["apps", "Apps", "Those that took the longest in all come first. Seconds are those of one task; a click on a head sorts."],
   ["steps", "Where the time of a task went", "Of the tasks that ran, each step by itself."],
   ["causes", "What tasks waited for in their block", "nothing: they started at once. reservation: nodes were kept for others. order: others came first."],
-  ["services", "Services", "Ready: seconds after the executor started. Requests are those of apps: what came to the front door is not counted here. Tokens are shown where the engine tells them."],
-  ["failures", "What returned no value", ""],
+  ["services", "Services", "Ready: seconds after the executor started. First: until the first token of a stream. Prompt: its tokens. Tokens are those that the engine tells. Of streams it tells them if the client asks for it (stream_options); of others the pieces are counted."],
+  ["requests", "The slowest requests", "Seconds are those from when a request came to the end of its answer."],
+  ["failures", "What returned no value", "Refused, late, left: requests that the front door refused, that did not begin in time, whose client hung up."],
   ["slowest", "The longest tasks", ""],
   ["blocks", "Blocks", "Seconds since the executor started."],
   ["nodes", "Nodes", "By the operating system: programs that are not of the run count, too."],
 ];
-const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "state", "why", "block", "node"]);
+const TEXT = new Set(["app", "runtime", "waited for", "outcome", "error", "words", "apps", "nodes", "step", "service", "state", "why", "block", "node", "asked by", "app or key", "replica"]);
 
 function showTable(name, title, note) {
   const rows = data.tables[name];

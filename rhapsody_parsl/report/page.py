@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.record.run import RunRecord
-from rhapsody_parsl.report import series, tables, use
+from rhapsody_parsl.report import requests, series, tables, use
 from rhapsody_parsl.report.bars import Timeline, timeline
 
 __all__ = ("page",)
@@ -34,7 +34,7 @@ def data_of(run: RunRecord) -> dict[str, Any]:
     """Return what the page's code shows."""
     bins = series.Bins(run.began, run.ended)
     gpus = any(node.gpus for block in run.blocks for node in block.nodes)
-    charts = {
+    charts: dict[str, dict[str, Any]] = {
         "cores": series.Series(
             series.in_use(run, bins, lambda share: len(share.cores)), series.capacity(run, bins)
         ).as_data(),
@@ -45,6 +45,10 @@ def data_of(run: RunRecord) -> dict[str, Any]:
     if gpus:
         used = series.in_use(run, bins, lambda share: len(share.gpus))
         charts["gpus"] = series.Series(used, series.capacity(run, bins, gpus=True)).as_data()
+    if asked := requests.requests(run):
+        charts["requests"] = series.Series(requests.under_way(asked, bins), []).as_data()
+        charts["tokens"] = series.Series(requests.tokens(asked, bins), []).as_data()
+        charts["latency"] = {"layers": {}, "line": [], "lines": requests.latencies(run, asked)}
     return {
         "title": run.label,
         "began": time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(run.began)),
@@ -55,8 +59,8 @@ def data_of(run: RunRecord) -> dict[str, Any]:
         "use": use.strips(run),
         "tables": {
             "apps": tables.apps(run), "steps": tables.steps(run), "causes": tables.causes(run),
-            "services": tables.services(run), "failures": tables.failures(run), "slowest": tables.slowest(run),
-            "blocks": tables.blocks(run), "nodes": use.nodes(run),
+            "services": requests.services(run), "failures": tables.failures(run), "slowest": tables.slowest(run),
+            "requests": requests.slowest(run), "blocks": tables.blocks(run), "nodes": use.nodes(run),
         },
     }  # fmt: skip
 

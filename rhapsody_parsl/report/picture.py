@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from rhapsody_parsl.record.run import RunRecord
 from rhapsody_parsl.report import series
 from rhapsody_parsl.report.bars import Bar, timeline
+from rhapsody_parsl.report.requests import FRONT_DOOR
 
 __all__ = ("draw",)
 
@@ -41,7 +42,7 @@ def _named(bar: Bar) -> str:
 
 def _colours(run: RunRecord) -> dict[str, str]:
     """Return a colour for each runtime, and for what services hold."""
-    runtimes = sorted({task.runtime for task in run.tasks})
+    runtimes = sorted({task.runtime for task in run.tasks} | ({FRONT_DOOR} if run.requests else set()))
     return {**dict(zip(runtimes, cycle(_COLOURS), strict=False)), _SERVICES: _SERVICE}
 
 

@@ -1,29 +1,17 @@
 """The numbers of a run, as tables."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from rhapsody_parsl.record.run import RunRecord, TaskRecord
+from rhapsody_parsl.record.run import RequestRecord, RunRecord, TaskRecord
+from rhapsody_parsl.report.requests import FRONT_DOOR
+from rhapsody_parsl.report.spread import grouped, percentile, spread
 
-__all__ = ("Row", "apps", "blocks", "causes", "failures", "percentile", "services", "slowest", "steps", "summary")
+__all__ = ("Row", "apps", "blocks", "causes", "failures", "slowest", "steps", "summary")
 
 Row = dict[str, Any]
 _MOST_ROWS = 50
-
-
-def percentile(ordered: Sequence[float], part: float) -> float:
-    """Return the value below which so much of a sorted sequence is; 0 of none."""
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
-
-
-def _spread(values: Iterable[float], unit: str = "s") -> Row:
-    ordered = sorted(values)
-    parts = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-    return {
-        **{f"{name} {unit}": percentile(ordered, part) for name, part in parts.items()},
-        f"most {unit}": ordered[-1] if ordered else 0.0,
-    }
 
 
 def summary(run: RunRecord) -> Row:
@@ -49,12 +37,14 @@ def summary(run: RunRecord) -> Row:
         "core hours held": had / 3600,
         "used": used / had if had else 0.0,
         "package": run.package,
+        "requests": len(run.requests),
+        "requests dropped": run.dropped,
     }
 
 
 def apps(run: RunRecord) -> list[Row]:
     """Return a row for each app, the one that took the longest in all first."""
-    by_app = _grouped(run.tasks, lambda task: (task.app, task.runtime))
+    by_app = grouped(run.tasks, lambda task: (task.app, task.runtime))
     rows = []
     for (app, runtime), tasks in by_app.items():
         ran = sorted(task.seconds for task in tasks if task.started)
@@ -62,7 +52,7 @@ def apps(run: RunRecord) -> list[Row]:
         rows.append({
             "app": app, "runtime": runtime, "tasks": len(tasks),
             "no value": sum(task.outcome != "done" for task in tasks),
-            "total s": total, "mean s": total / len(ran) if ran else 0.0, **_spread(ran),
+            "total s": total, "mean s": total / len(ran) if ran else 0.0, **spread(ran),
             "wait p50 s": percentile(sorted(task.waited for task in tasks), 0.5),
             "wait p99 s": percentile(sorted(task.waited for task in tasks), 0.99),
         })  # fmt: skip
@@ -80,31 +70,50 @@ def steps(run: RunRecord) -> list[Row]:
         "way of the result": lambda task: task.heard - task.ended,
         "all": lambda task: task.heard - task.submitted,
     }
-    return [{"step": name, **_spread(max(0.0, part(task)) for task in ran)} for name, part in parts.items()]
+    return [{"step": name, **spread(max(0.0, part(task)) for task in ran)} for name, part in parts.items()]
 
 
 def causes(run: RunRecord) -> list[Row]:
     """Return what tasks waited for in their block, the longest in all first."""
     placed = [task for task in run.tasks if task.placed and task.accepted]
     rows = []
-    for cause, tasks in _grouped(placed, lambda task: task.waited_for).items():
+    for cause, tasks in grouped(placed, lambda task: task.waited_for).items():
         waits = [max(0.0, task.placed - task.accepted) for task in tasks]
-        rows.append({"waited for": cause, "tasks": len(tasks), "total s": sum(waits), **_spread(waits)})
+        rows.append({"waited for": cause, "tasks": len(tasks), "total s": sum(waits), **spread(waits)})
     return sorted(rows, key=lambda row: -row["total s"])
+
+
+class _Failed(NamedTuple):
+    """What returned no value: a task, or a request at a front door, which has no number."""
+
+    outcome: str
+    error: str
+    words: str
+    what: str
+    number: int | None = None
 
 
 def failures(run: RunRecord) -> list[Row]:
     """Return a row for each kind of failure, the most frequent first."""
-    failed = [task for task in run.tasks if task.outcome != "done"]
+    ended = [
+        *(_Failed(task.outcome, task.failure, task.words, task.app, task.task) for task in run.tasks),
+        *(_Failed(each.outcome, each.failure, each.words, _asker(each)) for each in run.requests),
+    ]
+    failed = (each for each in ended if each.outcome != "done")
     rows = []
-    for (outcome, name, words), tasks in _grouped(failed, lambda t: (t.outcome, t.failure, t.words)).items():
-        names = sorted({task.app for task in tasks})
+    for (outcome, error, words), alike in grouped(failed, lambda each: each[:3]).items():
+        names = sorted({each.what for each in alike})
         rows.append({
-            "outcome": outcome, "error": name, "words": words, "tasks": len(tasks),
+            "outcome": outcome, "error": error, "words": words, "how many": len(alike),
             "apps": ", ".join(names[:5]) + (" ..." if len(names) > 5 else ""),  # noqa: PLR2004 - as many as fit
-            "first task": tasks[0].task,
+            "first task": alike[0].number,
         })  # fmt: skip
-    return sorted(rows, key=lambda row: -row["tasks"])[:_MOST_ROWS]
+    return sorted(rows, key=lambda row: -row["how many"])[:_MOST_ROWS]
+
+
+def _asker(request: RequestRecord) -> str:
+    """Return who asked at a front door, as apps have their names."""
+    return f"{FRONT_DOOR}, key {request.key}" if request.key else FRONT_DOOR
 
 
 def slowest(run: RunRecord) -> list[Row]:
@@ -123,38 +132,6 @@ def slowest(run: RunRecord) -> list[Row]:
     ]  # fmt: skip
 
 
-def services(run: RunRecord) -> list[Row]:
-    """Return a row for each service that was there or was asked."""
-    asked = _grouped((task for task in run.tasks if task.service), lambda task: task.service)
-    rows = []
-    for name in dict.fromkeys([*asked, *(moment.name for moment in run.services)]):
-        tasks = asked.get(name, [])
-        ran = [task for task in tasks if task.started]
-        span = max((task.ended for task in ran), default=0.0) - min((task.started for task in ran), default=0.0)
-        tokens = sum(task.request.tokens for task in ran if task.request)
-        first = [task.request.first for task in ran if task.request and task.request.first]
-        rows.append({
-            "service": name, **_life(run, name),
-            "requests": len(tasks), "no answer": sum(task.outcome != "done" for task in tasks),
-            "requests per s": len(ran) / span if span > 0 else 0.0,
-            **{f"wait {key}": value for key, value in _spread(task.started - task.submitted for task in ran).items()},
-            **{f"answer {key}": value for key, value in _spread(task.seconds for task in ran).items()},
-            "first token p50 s": percentile(sorted(first), 0.5) if first else None,
-            "tokens": tokens or None, "tokens per s": tokens / span if tokens and span > 0 else None,
-        })  # fmt: skip
-    return rows
-
-
-def _life(run: RunRecord, name: str) -> Row:
-    """Return how a service was at last, when it could first be asked, and how many replicas answered at most."""
-    moments = [moment for moment in run.services if moment.name == name]
-    ready = [moment.at - run.began for moment in moments if moment.ready]
-    return {
-        "state": moments[-1].state if moments else None, "ready s": min(ready, default=None),
-        "replicas": max((moment.ready for moment in moments), default=None),
-    }  # fmt: skip
-
-
 def blocks(run: RunRecord) -> list[Row]:
     """Return a row for each block."""
     counts = Counter(task.block for task in run.tasks)
@@ -167,10 +144,3 @@ def blocks(run: RunRecord) -> list[Row]:
         }
         for block in run.blocks
     ]  # fmt: skip
-
-
-def _grouped(tasks: Iterable[TaskRecord], key: Callable[[TaskRecord], Any]) -> dict[Any, list[TaskRecord]]:
-    groups: defaultdict[Any, list[TaskRecord]] = defaultdict(list)
-    for task in tasks:
-        groups[key(task)].append(task)
-    return groups

@@ -6,14 +6,14 @@ from pathlib import Path
 from rhapsody_parsl.errors import Unwritable
 from rhapsody_parsl.record import RunRecord
 from rhapsody_parsl.report.page import page
-from rhapsody_parsl.report.table import table
+from rhapsody_parsl.report.table import requests_table, table
 from rhapsody_parsl.report.trace import trace
 
 __all__ = ("write_report", "write_trace")
 
 
 def write_report(run: RunRecord, path: Path) -> list[Path]:
-    """Write the page, and beside it a table of all tasks and, where matplotlib is installed, a picture; return all.
+    """Write the page, and beside it tables of all tasks and requests and, with matplotlib, a picture; return all.
 
     Args:
         run: The run.
@@ -23,6 +23,8 @@ def write_report(run: RunRecord, path: Path) -> list[Path]:
         Unwritable: There is no room for them, or no such folder.
     """
     files = {path: page(run), path.with_suffix(".csv"): table(run)}
+    if run.requests:
+        files[path.with_name(f"{path.stem}-requests.csv")] = requests_table(run)
     try:
         for name, text in files.items():
             name.write_text(text, "utf-8")

@@ -11,7 +11,7 @@ from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.services.leaving import leave, leave_with
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.door import DoorVisits
+from rhapsody_parsl.wire.door import FromDoor
 from rhapsody_parsl.wire.engine_messages import Turned
 from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ServiceFacts, ToBackend
@@ -32,7 +32,7 @@ class Conversation:
         self.spoke: Spoke = settings.spoke()
         leave_with(self.spoke, leave)
 
-    def tell(self, message: Rendezvous | DoorVisits | Turned) -> None:
+    def tell(self, message: Rendezvous | FromDoor | Turned) -> None:
         """Tell the pilot something: where processes on other nodes find this one, what the front door has, ..."""
         self.spoke.send(message)
 

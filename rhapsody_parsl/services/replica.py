@@ -106,6 +106,11 @@ class Replica:
         return self.loan.placed if self.loan else ()
 
     @property
+    def nodes(self) -> list[str]:
+        """The names of its nodes; none when it takes no lease."""
+        return list(dict.fromkeys(part.node.name for part in self.placed))
+
+    @property
     def _hosts(self) -> list[str]:
         return [part.node.host for part in self.placed] or [self._context.own_host]
 

@@ -9,9 +9,21 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 
-from rhapsody_parsl.record.entries import BlockJoined, BlockState, Ended, Entry, Failure, NodesUsed, Spec
+from rhapsody_parsl.record.entries import (
+    Asked,
+    Asker,
+    BlockJoined,
+    BlockState,
+    Ended,
+    Entry,
+    Failure,
+    NodesUsed,
+    Spec,
+)
 from rhapsody_parsl.record.reading import Heard, task_of
+from rhapsody_parsl.record.requests import request_of
 from rhapsody_parsl.record.run import TaskRecord
+from rhapsody_parsl.telemetry.door_meters import DoorMeters
 from rhapsody_parsl.telemetry.node_meters import NodeMeters
 
 __all__ = ("Telemetry",)
@@ -49,10 +61,12 @@ class Telemetry:
         self._queued = meter.create_gauge("rhapsody.block.waiting", "{task}", "Tasks that wait in a block")
         self._running = meter.create_gauge("rhapsody.block.running", "{task}", "Tasks that are with a runtime")
         self._nodes = NodeMeters(meter)
+        self._door = DoorMeters(label, meter, self._tracer, self._tokens)
         self._begun = threading.local()
         self._spans: dict[int, Span] = {}
         self._specs: dict[int, Spec] = {}
         self._failures: dict[int, Failure] = {}
+        self._askers: dict[int, Asker] = {}
 
     def begin(self, app: str) -> str:
         """Begin the span of the task that this thread submits next, below the one it is in; return its `traceparent`.
@@ -73,22 +87,38 @@ class Telemetry:
         """Tell what the entries say."""
         for entry in piece:
             match entry:
-                case Spec(number=number):
-                    self._specs[number] = entry
-                case Failure(number=number):
-                    self._failures[number] = entry
+                case Spec() | Failure() | Asker():
+                    self._learn(entry)
                 case BlockState(block=block, queued=queued, running=running):
                     where = {"executor": self._label, "block": block}
                     self._queued.set(queued, where)
                     self._running.set(running, where)
                 case BlockJoined() | NodesUsed():
                     self._nodes.take(self._label, entry)
-                case Ended(tasks=tasks):
-                    for each in tasks:
-                        failure = self._failures.get(each.failure, _NO_FAILURE)
-                        self._tell(task_of(Heard(each, entry, self._specs[each.spec], failure, None)))
+                case Ended() | Asked():
+                    self._tell_all(entry)
                 case _:
                     pass
+
+    def _tell_all(self, ended: Ended | Asked) -> None:
+        if isinstance(ended, Ended):
+            for task in ended.tasks:
+                failure = self._failures.get(task.failure, _NO_FAILURE)
+                self._tell(task_of(Heard(task, ended, self._specs[task.spec], failure, None)))
+            return
+        for request in ended.requests:
+            failure = self._failures.get(request.failure, _NO_FAILURE)
+            self._door.tell(request_of(request, ended.block, self._askers[request.asker], failure))
+
+    def _learn(self, entry: Spec | Failure | Asker) -> None:
+        """What later entries name by its number."""
+        match entry:
+            case Spec(number=number):
+                self._specs[number] = entry
+            case Failure(number=number):
+                self._failures[number] = entry
+            case Asker(number=number):
+                self._askers[number] = entry
 
     def close(self) -> None:
         """Have what was told exported."""

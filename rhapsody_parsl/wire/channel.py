@@ -5,6 +5,7 @@ host the node agent has one of the same path, and relays.
 """
 
 import os
+import select
 import threading
 from collections.abc import Callable
 
@@ -67,6 +68,12 @@ class Spoke:
     def send(self, message: Message) -> None:
         """Send a message; nothing happens when the hub is gone."""
         self._line.send(encode(message))
+
+    def has_room(self) -> bool:
+        """Whether a message of some ten thousand bytes would go now; else `send` may wait for the hub."""
+        poller = select.poll()
+        poller.register(self._line.fileno(), select.POLLOUT)
+        return bool(poller.poll(0))
 
     def receive(self) -> ToBackend | None:
         """Wait for the next message; None when the hub is gone for good."""

@@ -4,17 +4,23 @@ A connection to the driver's address is a stream of the link. Its number is the 
 """
 
 import hashlib
+from typing import Annotated
 
 import msgspec
 
+from rhapsody_parsl.wire.states import REQUEST_ENDS, RequestEnd
 from rhapsody_parsl.wire.tagged import Tagged
+from rhapsody_parsl.wire.times import RequestTimes
 
 __all__ = (
     "DoorKey",
     "DoorKeys",
     "DoorLoads",
+    "DoorRequest",
+    "DoorRequests",
     "DoorRoutes",
     "DoorVisits",
+    "FromDoor",
     "ModelRoutes",
     "Route",
     "ToDoor",
@@ -98,10 +104,12 @@ class Route(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         replica: Its name, another one with every start.
         url: Of its API, which ends in `/v1`.
+        node: Where it is; names joined by commas, "" for one that leases nothing.
     """
 
     replica: str
     url: str
+    node: str = ""
 
 
 class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):
@@ -166,3 +174,72 @@ class DoorVisits(Tagged, frozen=True):
     held: dict[str, int]
     waiting: dict[str, int]
     answered: list[str] = msgspec.field(default_factory=list)
+
+
+# --- the door to the pilot, and the pilot to the driver ----------------------------------------------------------
+
+
+class DoorRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A request at the door: it is under way, or has ended.
+
+    Attributes:
+        number: Of one that was told while it was under way; 0 for one that ended before that.
+        service: Whom it asks; "" for none that is there.
+        key: Name of who holds its key, "" for the block's own; never the key.
+        path: What it asks for.
+        came: When, in seconds since the epoch.
+        waited: Seconds until a replica had it, the last one; of one that none had, until it ended.
+        seconds: From when it came until it ended; 0 while it is under way.
+        ended: How it ended, as its place in `REQUEST_ENDS`.
+        status: HTTP's, of its answer; 0 where there was none.
+        times: What befell it in the service; None when no replica had it.
+        node: Where that replica was.
+        tries: How many replicas it was given to.
+        error: With what it failed, "" for nothing.
+        words: What that said.
+        trace: The `traceparent` of its client, or "".
+    """
+
+    number: int
+    service: str
+    key: str
+    path: str
+    came: float
+    waited: float = 0.0
+    seconds: float = 0.0
+    ended: Annotated[int, msgspec.Meta(ge=0, lt=len(REQUEST_ENDS))] = 0
+    status: int = 0
+    times: RequestTimes | None = None
+    node: str = ""
+    tries: int = 0
+    error: str = ""
+    words: str = ""
+    trace: str = ""
+
+    @property
+    def end(self) -> RequestEnd:
+        """How it ended."""
+        return REQUEST_ENDS[self.ended]
+
+
+class DoorRequests(Tagged, frozen=True):
+    """What has become of requests at the door since it was told last; for the record of the run.
+
+    Attributes:
+        begun: Those that are under way for a while, told once.
+        ended: Those that have ended.
+        waiting: How many wait for a replica now, by service, where some do.
+        answering: How many replicas have now, in the same way.
+        dropped: How many more have ended that nobody could keep.
+        gone: Why the door's process has ended; "" while it lives. What it had told as begun is lost.
+    """
+
+    begun: list[DoorRequest] = msgspec.field(default_factory=list)
+    ended: list[DoorRequest] = msgspec.field(default_factory=list)
+    waiting: dict[str, int] = msgspec.field(default_factory=dict)
+    answering: dict[str, int] = msgspec.field(default_factory=dict)
+    dropped: int = 0
+    gone: str = ""
+
+
+FromDoor = DoorVisits | DoorRequests

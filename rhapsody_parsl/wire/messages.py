@@ -10,7 +10,7 @@ import msgspec
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
-from rhapsody_parsl.wire.door import DoorKeys, DoorVisits, ToDoor, Tunnelled
+from rhapsody_parsl.wire.door import DoorKeys, DoorRequests, FromDoor, ToDoor, Tunnelled
 from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Asks, Pulse, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
@@ -387,7 +387,7 @@ FromTask = FromParent | OfValues
 ToTask = ToParent | ValueHere
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
 ToValues = WantValue | ValuesCame | DropValues
-FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | Goodbye
+FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | DoorRequests | Goodbye
 FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
@@ -395,6 +395,6 @@ ToEngine = Asks | Abort | Sleep | Wake | Adapters
 ToBackend = Work | Recall | Quit | Spawn | Kill | Limit | Release | ToEngine | ToDoor | ToTask | More
 FromEngine = Pulse | Turned
 FromBackend = (
-    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | DoorVisits | Pieces | FromTask
+    Ready | Done | Returned | Exited | Failed | Exceeded | Rendezvous | FromEngine | FromDoor | Pieces | FromTask
 )
 Message = ToPilot | FromPilot | ToBackend | FromBackend

@@ -115,7 +115,8 @@ class Pipe(asyncio.Protocol):
         if self._transport is None:
             self._early.append(data)
             return
-        self._transport.write(data)
+        if not self._transport.is_closing():  # else asyncio complains of each piece
+            self._transport.write(data)
         if self._full:
             self._untaken += len(data)
         else:

@@ -53,6 +53,7 @@ class RequestTimes(msgspec.Struct, array_like=True, frozen=True, gc=False):
         prompt: Tokens of the prompt; 0 where nobody knows.
         tokens: Tokens of the answer; 0 where nobody knows.
         replica: Which one answered.
+        counted: Whether `tokens` are the pieces of a stream, for the engine did not tell.
     """
 
     asked: float
@@ -60,3 +61,4 @@ class RequestTimes(msgspec.Struct, array_like=True, frozen=True, gc=False):
     prompt: int = 0
     tokens: int = 0
     replica: str = ""
+    counted: bool = False

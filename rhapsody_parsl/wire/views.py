@@ -9,7 +9,7 @@ from rhapsody_parsl.wire.states import ServiceState
 from rhapsody_parsl.wire.totals import ExecutorTotals
 from rhapsody_parsl.wire.use import NodeUse
 
-__all__ = ("BlockState", "BlockView", "ExecutorView", "LeaseView", "ServiceStatus", "ShareView")
+__all__ = ("BlockState", "BlockView", "DoorLoad", "ExecutorView", "LeaseView", "ServiceStatus", "ShareView")
 
 BlockState = Literal[
     "connected", "leaving",
@@ -44,6 +44,18 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
     parent: int = 0
 
 
+class DoorLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests to a service that are at a block's front door.
+
+    Attributes:
+        waiting: How many wait for a replica.
+        answering: How many replicas have.
+    """
+
+    waiting: int = 0
+    answering: int = 0
+
+
 class BlockView(msgspec.Struct, frozen=True, kw_only=True):
     """A block as of its last report; before the first one nothing has happened in it.
 
@@ -60,6 +72,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
         waits: How many of its tasks wait for what: see `wire.times.WaitedFor`.
         ends_at: Seconds since the epoch at which its job ends; None where nobody says, and before its pilot said hello.
         use: How much its nodes work, by name; nothing with `record=False`.
+        door: The requests at its front door, by service, where there are some; nothing with `record=False`.
     """
 
     id: str
@@ -74,6 +87,7 @@ class BlockView(msgspec.Struct, frozen=True, kw_only=True):
     waits: dict[str, int]
     ends_at: float | None
     use: dict[str, NodeUse] = {}
+    door: dict[str, DoorLoad] = {}
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):

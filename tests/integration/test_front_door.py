@@ -31,6 +31,7 @@ from testing.pages import ROOT, examples
 from testing.processes import below, processes_of
 from testing.streaming_openai import COMMAND
 from testing.waiting import until
+from tests.integration import asked_at_the_door
 from tests.integration.lists_at_the_door import TestLists  # noqa: F401 - its tests are of this block
 
 KILLS = int(os.environ.get("RHAPSODY_KILLS", "4"))
@@ -194,18 +195,14 @@ def test_a_further_key_has_limits_and_can_be_removed(executor: RhapsodyExecutor,
     door.kill()
     assert said(bob.with_options(max_retries=3)) == "tok tok tok ", "a door that comes back knows the keys"
     executor.openai_keys.remove("bob")
-    until(lambda: is_stranger(bob))
+    until(lambda: asked_at_the_door.is_stranger(bob))
     texts = [path.read_text(errors="replace") for path in Path(executor.run_dir).rglob("*") if path.is_file()]
     assert texts
     assert not any(key in text for text in texts)
 
 
-def is_stranger(client: openai.OpenAI) -> bool:
-    try:
-        said(client)
-    except openai.AuthenticationError:
-        return True
-    return False
+def test_requests_are_recorded_with_how_they_end(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
+    asked_at_the_door.check_all_ends(executor, client)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -359,8 +356,11 @@ def test_a_request_starts_the_first_replica_of_a_model(executor: RhapsodyExecuto
 def test_a_door_that_is_killed_comes_back_at_its_address(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:
     url, key, _ = found().result()
     (door,) = processes_of(DOOR)
+    stream = asked_at_the_door.begin(executor, client, "eve")
     door.kill()
     assert said(client.with_options(max_retries=3)) == "tok tok tok "
+    asked_at_the_door.check_lost(executor, "eve")
+    stream.close()
     (after,) = processes_of(DOOR)
     assert after.pid != door.pid
     assert found().result()[:2] == (url, key)

@@ -11,9 +11,9 @@ from rhapsody_parsl.cli.history import History
 from rhapsody_parsl.cli.tables import console_of
 from rhapsody_parsl.control.messages import AppTasks, RunFacts, RunView, TaskTable, Wait
 from rhapsody_parsl.wire.reports import NodeFacts, RuntimeReport, ServiceReport, TaskCounts
-from rhapsody_parsl.wire.totals import ExecutorTotals, Totals
+from rhapsody_parsl.wire.totals import DoorTotals, ExecutorTotals, Totals
 from rhapsody_parsl.wire.use import GpuUse, NodeUse
-from rhapsody_parsl.wire.views import BlockView, ExecutorView, LeaseView, ShareView
+from rhapsody_parsl.wire.views import BlockView, DoorLoad, ExecutorView, LeaseView, ShareView
 
 FACTS = RunFacts(label="x", host="login", pid=1, folder=f"/{'long/' * 20}runinfo/000/x", version="1", began=0.0)
 LLM = ServiceReport(
@@ -33,8 +33,11 @@ def run_of(nodes: int, cores: int = 8) -> RunView:
         services=(LLM,), lost_nodes=tuple(names[1:2]), leases=(*held, served), waits={}, ends_at=90.0,
         use={name: NodeUse(cpu=number % 2 / 2, memory=2.0, gpus=(GpuUse(busy=0.75, memory=10.0),))
              for number, name in enumerate(names)},
+        door={"llm": DoorLoad(waiting=4, answering=3)},
     )  # fmt: skip
-    view = ExecutorView(label="x", outstanding=15, totals=ExecutorTotals(Totals(done=1234567)), blocks=(block,))
+    door = {"llm": DoorTotals(done=50, failed=1, late=1, refused=5, left=6, lost=7, tokens=12_345)}
+    totals = ExecutorTotals(Totals(done=1234567), door=door)
+    view = ExecutorView(label="x", outstanding=15, totals=totals, blocks=(block,))
     return RunView(run=FACTS, view=view, undelivered=3, jobs={"1": "pending"}, now=60.0)
 
 
@@ -50,7 +53,7 @@ def drawn(nodes: int, apps: int, size: Size) -> list[str]:
     console = console_of(width=size.width, height=size.height, file=io.StringIO(), record=True)
     history = History()
     for second in range(60):
-        history.add(float(second), second * 10)
+        history.add(float(second), second * 10, {"llm": second * 20})
     console.print(frame(run_of(nodes), tasks_of(apps), history, size))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
@@ -72,8 +75,9 @@ def test_what_is_on_it() -> None:
         "block 3 did not answer in time",
     ):  # fmt: skip
         assert part in lines, part
-    service = next(line for line in lines.splitlines() if line.startswith("llm"))
+    service, door = (line for line in lines.splitlines() if line.startswith("llm"))
     assert service.split() == ["llm", "ready", "1/2", "2", "1", "9", "0", "0"], "with the nine that wait"
+    assert door.split() == ["llm", "4", "3", "50", "2", "5", "6", "7", "12,345", "20.0"]
 
 
 def test_a_thousand_nodes_are_told_in_numbers() -> None:
@@ -95,7 +99,9 @@ def test_rows_are_shared() -> None:
 
 def test_throughput() -> None:
     history = History()
-    assert (history.rate, history.rates(5)) == (0.0, [])
+    assert (history.rate, history.token_rates, history.rates(5)) == (None, None, [])
+    history.add(-20.0, 0)
+    assert history.rate is None, "one look tells no throughput"
     for second, ended in ((0, 0), (30, 300), (31, 320), (40, 500), (40, 900)):
         history.add(second, ended)
     assert history.rate == pytest.approx(20.0), "over the last ten seconds"

@@ -58,7 +58,8 @@ def test_of_several_in_a_run_one_is_named(runs: Path) -> None:
 
 @pytest.mark.parametrize(("run", "label", "said"), [
     ("11", None, "No executor of .*runinfo/011 is running"), ("7", None, "There is no run .*7. Runs are in"),
-    ("1", "z", "No executor z of .*001 is running"), (None, "z", r"No running executor z is found below .*\(4 runs"),
+    ("1", "z", "No executor z of .*001 is running"),
+    (None, "z", r"No running executor z is found below .*\(runs there: 4"),
 ])  # fmt: skip
 def test_what_to_do_where_none_is_found(runs: Path, run: str | None, label: str | None, said: str) -> None:
     with pytest.raises(NoExecutor, match=said):

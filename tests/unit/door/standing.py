@@ -12,6 +12,7 @@ from rhapsody_parsl.door.keys import Keys
 from rhapsody_parsl.door.models import Models
 from rhapsody_parsl.door.passage import Passage
 from rhapsody_parsl.door.server import Server
+from rhapsody_parsl.door.visits import Visits
 from rhapsody_parsl.wire.door import DoorRoutes, ModelRoutes, Route
 from testing.streaming_openai import Engine, start
 
@@ -24,7 +25,7 @@ class Door:
     """A door that listens, a client of it, and what stands behind it."""
 
     def __init__(self, wait: float) -> None:
-        self.models, self.counters, self.keys = Models(), Counters(), Keys("key")
+        self.models, self.counters, self.keys, self.visits = Models(), Counters(), Keys("key"), Visits()
         self.passage = Passage(self.models, self.counters, wait, lambda: None)
         self.client = aiohttp.ClientSession(headers=KEY)
         self.engines: dict[str, Engine] = {}
@@ -35,7 +36,7 @@ class Door:
         self._closing: list[Callable[[], Awaitable[Any]]] = [self.client.close, self.passage.close]
 
     async def open(self) -> None:
-        app = Server(self.models, self.passage, self.counters, self.keys).application()
+        app = Server(self.models, self.passage, self.counters, self.keys, visits=self.visits).application()
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -15,7 +15,7 @@ from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.restarts import Unexplained
 from rhapsody_parsl.services.services import Services
-from rhapsody_parsl.wire.door import DoorLoads, DoorRoutes, DoorVisits, Route
+from rhapsody_parsl.wire.door import DoorLoads, DoorRequest, DoorRequests, DoorRoutes, DoorVisits, Route
 from rhapsody_parsl.wire.messages import Ready, ServiceFacts, ToBackend
 from testing.leases import FakeLeases
 from testing.nodes import make_context
@@ -34,6 +34,7 @@ class Kept:
     Attributes:
         told: What the process was told.
         loads: What it was told of the requests of apps.
+        requests: What the driver is told of requests.
         idle: How often the pilot was told that nothing is left.
     """
 
@@ -48,7 +49,8 @@ class Kept:
             return VLLMKind(config, context) if isinstance(config, VLLMService) else PlainKind(config)
 
         self.block = Services(make, configs, context, FakeLeases())
-        self.door = Door(context, self.block, key="key", wait=1.0, on_idle=self._idle)
+        self.requests: list[DoorRequests] = []
+        self.door = Door(context, self.block, key="key", wait=1.0, on_idle=self._idle, record=self.requests.append)
         self.block.stand_behind(self.door)
         if monkeypatch:
             monkeypatch.setattr(self.door, "_live", self._never)
@@ -124,7 +126,7 @@ def test_the_process_is_told_who_answers_and_who_leaves(tmp_path: Path, monkeypa
         kept.ready(1)
         assert [route.replica for route in kept.told[-1].models[0].routes] == ["m-0/1", "m-1/1"]
         kept.service.replicas[0].leave()
-        assert kept.told[-1].models[0].routes == [Route("m-1/1", "http://here:1/v1")]
+        assert kept.told[-1].models[0].routes == [Route("m-1/1", "http://here:1/v1", "n0")]
 
     within(tmp_path, monkeypatch, test)
 
@@ -216,5 +218,17 @@ def test_a_block_that_leaves_waits_for_the_answers(tmp_path: Path, monkeypatch: 
         assert kept.leaving == (True, 0)
         kept.visits()
         assert kept.leaving == (False, 1)
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_what_the_process_says_of_requests_is_passed_on_and_its_end_after_it(tmp_path: Path, monkeypatch: Any) -> None:
+    def test(kept: Kept) -> None:
+        kept.open()
+        said = DoorRequests(begun=[DoorRequest(1, "m", "carol", "/v1/completions", 5.0)])
+        kept.door._receive("door/1", said)
+        kept.door._receive("door/0", said)
+        kept.door._forget("signal 9")
+        assert kept.requests == [said, DoorRequests(gone="the front door's process is gone: signal 9")]
 
     within(tmp_path, monkeypatch, test)

@@ -2,14 +2,15 @@ import pytest
 
 from rhapsody_parsl.executors.exposition import exposition
 from rhapsody_parsl.wire.reports import NodeFacts, ServiceReport, TaskCounts
-from rhapsody_parsl.wire.totals import ExecutorTotals, Totals
+from rhapsody_parsl.wire.totals import DoorTotals, ExecutorTotals, Totals
 from rhapsody_parsl.wire.use import GpuUse, NodeUse
-from rhapsody_parsl.wire.views import BlockView, ExecutorView, LeaseView, ShareView
+from rhapsody_parsl.wire.views import BlockView, DoorLoad, ExecutorView, LeaseView, ShareView
 from testing import dashboard
 
 LLM = ServiceReport(
     name="llm", state="ready", replicas=2, ready=1, cores=2, gpus=1, node="n", url="", model="", since=0, detail=""
 )  # fmt: skip
+DOOR = {"llm": DoorTotals(done=7, refused=2, tokens=900, first_seconds=1.5, streams=4)}
 
 
 @pytest.fixture
@@ -19,9 +20,10 @@ def text() -> str:
         id="0", state="connected", nodes=(NodeFacts(name="n0", cores=4, gpus=1.0),), cores=4,
         tasks=TaskCounts(queued=3, running=1), runtimes={}, services=(LLM,), lost_nodes=(), leases=(lease, lease),
         waits={"cores": 3}, ends_at=None,
+        door={"llm": DoorLoad(waiting=3, answering=2)},
         use={"n0": NodeUse(cpu=0.25, memory=16.0, gpus=(GpuUse(busy=0.5, memory=70.5),))},
     )  # fmt: skip
-    totals = ExecutorTotals(Totals(done=2), {"mpi": Totals(done=12_345_678, lost=1)}, {"llm": Totals(done=1)})
+    totals = ExecutorTotals(Totals(done=2), {"mpi": Totals(done=12_345_678, lost=1)}, {"llm": Totals(done=1)}, DOOR)
     return exposition(ExecutorView(label='a "lab"', outstanding=4, totals=totals, blocks=(block,)))
 
 
@@ -33,6 +35,10 @@ def test_the_state_of_an_executor_as_prometheus_reads_it(text: str) -> None:
         'rhapsody_block_waits{block="0",waits_for="cores"} 3',
         'rhapsody_node_units_leased{block="0",node="n0",unit="core",runtime="mpi"} 4',
         'rhapsody_node_units_leased{block="0",node="n0",unit="gpu",runtime="mpi"} 2',
+        'rhapsody_front_door_ended_total{service="llm",outcome="refused"} 2',
+        'rhapsody_front_door_tokens_total{service="llm",part="answer"} 900',
+        'rhapsody_front_door_seconds_total{service="llm",step="first"} 1.5',
+        'rhapsody_front_door_requests{block="0",service="llm",state="waiting"} 3',
         'rhapsody_node_cpu_ratio{block="0",node="n0"} 0.25',
         'rhapsody_node_memory_used_bytes{block="0",node="n0"} 16000000000',
         'rhapsody_gpu_busy_ratio{block="0",node="n0",gpu="0"} 0.5',
@@ -46,7 +52,5 @@ def test_the_state_of_an_executor_as_prometheus_reads_it(text: str) -> None:
 def test_the_dashboard_names_no_label_that_its_metric_has_not(text: str) -> None:
     queries = dashboard.queries()
     assert len(queries) > 15
-    for metrics, labels in queries:
-        assert metrics
-        for metric in metrics:
-            assert labels <= dashboard.labels_of(text, metric), metric
+    for metric, labels in queries:
+        assert labels <= dashboard.labels_of(text, metric), metric

@@ -4,7 +4,8 @@ import pytest
 
 from rhapsody_parsl.errors import WorkerLost
 from rhapsody_parsl.record import RunRecord, read
-from rhapsody_parsl.report import tables
+from rhapsody_parsl.report import requests, tables
+from rhapsody_parsl.report.spread import percentile
 from rhapsody_parsl.wire.messages import failed
 from testing.runs import MadeUp
 
@@ -39,7 +40,7 @@ def test_apps_are_in_the_order_of_what_they_took(run: RunRecord) -> None:
 
 def test_failures_are_told_once_each_with_their_words(run: RunRecord) -> None:
     (row,) = tables.failures(run)
-    assert (row["outcome"], row["error"], row["tasks"], row["apps"], row["first task"]) == (
+    assert (row["outcome"], row["error"], row["how many"], row["apps"], row["first task"]) == (
         "lost", "WorkerLost", 2, "bad", 102,
     )  # fmt: skip
     assert row["words"] == str(WorkerLost("worker 1", "signal 9"))
@@ -55,11 +56,11 @@ def test_what_was_waited_for_and_where_the_time_went(run: RunRecord) -> None:
 
 
 def test_services_tell_their_tokens(run: RunRecord) -> None:
-    (row,) = tables.services(run)
+    (row,) = requests.services(run)
     assert (row["service"], row["requests"], row["tokens"], row["tokens per s"]) == (
         "assistant", 1, 80, pytest.approx(40.0),
     )  # fmt: skip
-    assert (row["answer p50 s"], row["first token p50 s"]) == pytest.approx((2.0, 0.125))
+    assert (row["answer p50 s"], row["first p50 s"]) == pytest.approx((2.0, 0.125))
 
 
 def test_a_service_that_no_app_asked_is_there_with_its_life(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_a_service_that_no_app_asked_is_there_with_its_life(tmp_path: Path) -> N
     made.served(1.0, "llm", "starting", 0)
     made.served(3.0, "llm", "ready", 1)
     made.at(9.0).recorder.close()
-    (row,) = tables.services(read(tmp_path))
+    (row,) = requests.services(read(tmp_path))
     assert [row[key] for key in ("service", "state", "ready s", "replicas", "requests")] == ["llm", "ready", 3.0, 1, 0]
 
 
@@ -81,6 +82,6 @@ def test_a_run_in_which_nothing_happened_has_tables_too(tmp_path: Path) -> None:
     MadeUp(tmp_path / "record.msgpack").recorder.close()
     run = read(tmp_path)
     assert tables.summary(run)["tasks per second"] == 0.0
-    for make in (tables.apps, tables.causes, tables.failures, tables.services, tables.slowest):
+    for make in (tables.apps, tables.causes, tables.failures, requests.services, tables.slowest):
         assert make(run) == []
-    assert tables.percentile([], 0.5) == 0.0
+    assert percentile([], 0.5) == 0.0

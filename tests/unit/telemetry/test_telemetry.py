@@ -108,3 +108,22 @@ def test_metrics_count_what_ended_and_what_waits(told: Told) -> None:
     assert [point.value for point in metrics["rhapsody.block.waiting"]] == [7]
     assert [point.value for point in metrics["rhapsody.request.tokens"]] == [9]
     assert sum(point.sum for point in metrics["rhapsody.task.duration"]) == pytest.approx(7.0)
+
+
+def test_a_request_at_the_front_door_is_a_span_below_its_clients_and_counted(told: Told) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    told.run.asked(1.0, 2.0, key="carol", tokens=9, trace=trace)
+    told.run.asked(2.0, 0.5, end="failed", error="HTTP 400", words="a bad prompt")
+    told.run.recorder.close()
+    failed_span, span = sorted(told.exporter.get_finished_spans(), key=lambda each: each.parent is not None)
+    assert (span.name, f"{span.parent.span_id:016x}") == ("request assistant", "b" * 16)  # type: ignore[union-attr]  # it has one
+    assert (span.start_time / 1e9 - BEGAN, span.end_time / 1e9 - BEGAN) == pytest.approx((1.0, 3.0))  # type: ignore[operator]  # as above
+    assert span.attributes is not None
+    assert (span.attributes["key"], span.attributes["tokens.answer"]) == ("carol", 9)
+    assert failed_span.status.description == "HTTP 400: a bad prompt"
+    metrics = told.metrics()
+    ended = {point.attributes["outcome"]: point.value for point in metrics["rhapsody.door.requests"]}
+    assert ended == {"done": 1, "failed": 1}
+    assert [point.value for point in metrics["rhapsody.request.tokens"]] == [9]
+    assert [point.sum for point in metrics["rhapsody.door.first_token"]] == [pytest.approx(2 * 0.375)]
+    assert [point.sum for point in metrics["rhapsody.door.duration"]] == [pytest.approx(2.0)]

@@ -47,7 +47,7 @@ plain = st.recursive(
 takes = st.lists(st.tuples(names, numbers), max_size=2).map(tuple)
 tasks = st.lists(st.builds(Task, numbers, st.binary(max_size=20), payloads, st.binary(max_size=20), takes), max_size=5)
 seconds = st.floats(0, 1e9)
-requests = st.none() | st.builds(RequestTimes, seconds, seconds, numbers, numbers, names)
+requests = st.none() | st.builds(RequestTimes, seconds, seconds, numbers, numbers, names, st.booleans())
 results = st.lists(
     st.builds(messages.Result, numbers, st.integers(0, 3), payloads, seconds, seconds, requests), max_size=5
 )
@@ -104,6 +104,14 @@ routes = st.lists(st.builds(door.Route, names, names), max_size=2)
 models = st.builds(door.ModelRoutes, names, names, routes, names)
 keys = st.builds(door.DoorKey, names, names, numbers, numbers)
 held = st.dictionaries(names, numbers, max_size=2)
+asked = st.lists(
+    st.builds(
+        door.DoorRequest, numbers, names, names, names, seconds, seconds, seconds, st.integers(0, 5), numbers,
+        requests, names, numbers,
+        names, names, names,
+    ),
+    max_size=2,
+)  # fmt: skip
 copies = st.lists(st.builds(v.Copied, names, payloads), max_size=3)
 KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.Submit: st.builds(m.Submit, tasks), m.Cancel: st.builds(m.Cancel, ids), m.Stop: st.builds(m.Stop, st.booleans()),
@@ -152,6 +160,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
     door.DoorLoads: st.builds(door.DoorLoads, held),
     door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held, st.lists(names, max_size=2)),
+    door.DoorRequests: st.builds(door.DoorRequests, asked, asked, held, held, numbers, names),
     v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names, st.booleans()),
     v.ValueHere: st.builds(v.ValueHere, numbers, names), v.ValueLeft: st.builds(v.ValueLeft, names),
     v.ValuesCame: st.builds(v.ValuesCame, copies, st.dictionaries(names, names), st.lists(names, max_size=3)),
