@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import Any
 
+from rhapsody_parsl.data.reference import Ref
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.inside.client import client
 from rhapsody_parsl.inside.functions import asked, asked_for_agent, asked_for_message
@@ -79,6 +80,34 @@ class BlockExecutor(Executor):
             self._open.add(future)
         future.add_done_callback(self._ended)
         return future
+
+    def put(self, value: Any, label: str = "", *, pinned: bool = False) -> Ref:
+        """Keep a value in this block; tasks that get its handle as an argument, or in one, get the value.
+
+        Args:
+            value: Anything that can be pickled. Arrays of NumPy are read in place, and cannot be written.
+            label: A name for it, which no other value of the block has; `reference` finds it by that.
+            pinned: Whether it stays when its last handle has gone, until the block ends.
+
+        Returns:
+            The handle. It may be returned. The value goes when no handle is left, with this task at the latest.
+
+        Raises:
+            InvalidTask: Another value has the label.
+            NoParent: This task has finished.
+            PayloadError: The value cannot be serialized.
+            Unwritable: There is no room for it, on the disk either.
+        """
+        return self._client.put_value(value, label, pinned)
+
+    def reference(self, label: str) -> Ref:
+        """Return a handle of the value that a task of this block has put with a label.
+
+        Raises:
+            DataLost: There is none.
+            NoParent: This task has finished.
+        """
+        return self._client.find_value(label)
 
     def start_agent(
         self,

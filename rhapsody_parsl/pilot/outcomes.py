@@ -7,6 +7,7 @@ import msgspec
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
 from rhapsody_parsl.pilot.family import Family
+from rhapsody_parsl.pilot.instructions import DiscardResults
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.wire.messages import FAILED, LOST, Result, failed
@@ -63,11 +64,18 @@ class Outcomes:
         why = active.take_why(result.id)
         if why == "cancelled":
             self.cancelled(result.id, active.lane)
+            self._family.unread_values(result)
             return False
         if why is not None and result.kind == FAILED:
             result = failed(result.id, why)
         self._add(result, active.lane)
         return True
+
+    def discarded(self, active: ActiveRun) -> DiscardResults:
+        """Return what is to be removed of a run that is lost."""
+        family, tasks, leaves = self._family, list(active.inflight), active.lane.spec.policy.result == "reference"
+        left = [task for task in tasks if (leaves and task in family) or family.holdings.holds(task)]
+        return DiscardResults(tasks, left)
 
     def failed(self, task: int, error: RhapsodyError, lane: Lane | None) -> None:
         """A task failed outside a runtime; it has no lane when it was refused."""
@@ -80,6 +88,7 @@ class Outcomes:
 
     def _add(self, result: Result, lane: Lane | None) -> None:
         self._times.ended(result.id)
+        self._family.given(result)
         self.forget(result.id)
         self._results.append(result)
         if lane is None:
@@ -126,7 +135,7 @@ class Outcomes:
         """A task leaves the block with no outcome."""
         self._times.forget(task)
         self._reruns.forget(task)
-        if self._family.parents or self._family.agents:
+        if self._family.needs_word:
             self._family.over(task)
         if self._starts:
             self._starts.pop(task, None)

@@ -68,6 +68,10 @@ class Spoke:
         """Send a message; nothing happens when the hub is gone."""
         self._line.send(encode(message))
 
+    def post(self, message: Message) -> None:
+        """Send a message, or leave it to the thread that sends another one now."""
+        self._line.post(encode(message))
+
     def receive(self) -> ToBackend | None:
         """Wait for the next message; None when the hub is gone for good."""
         return self._decoded(self._line.receive())

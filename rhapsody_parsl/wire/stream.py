@@ -51,6 +51,7 @@ class StreamConnection:
     def __init__(self, address: str, name: str) -> None:
         self._socket = _connected(address)
         self._lock = threading.Lock()
+        self._posted: deque[list[memoryview]] = deque()
         self._inflow = Inflow(self._socket)
         self._arrived: deque[list[bytes]] = deque()
         self.gone = False
@@ -63,7 +64,26 @@ class StreamConnection:
     def send(self, frames: Frames) -> None:
         """Send a message; one to a peer that is gone is dropped, for its end is an event of its own."""
         buffers = deque(pack(frames))
-        with self._lock, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with self._lock:
+            self._send_all(buffers)
+        if self._posted:
+            self._send_posted()
+
+    def post(self, frames: Frames) -> None:
+        """Send a message, without waiting for a thread that sends: that one does it then. It may be this one."""
+        self._posted.append(pack(frames))
+        self._send_posted()
+
+    def _send_posted(self) -> None:
+        while self._posted and self._lock.acquire(blocking=False):
+            try:
+                while self._posted:
+                    self._send_all(deque(self._posted.popleft()))
+            finally:
+                self._lock.release()
+
+    def _send_all(self, buffers: deque[memoryview]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while buffers and self._socket.fileno() >= 0:  # it may be closed under us
                 send_some(self._socket, buffers)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.child_messages import ChildAnswer
-from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, OfValues, ToParent
+from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, ToParent
 from rhapsody_parsl.wire.piece_messages import ChildPieces
-from rhapsody_parsl.wire.value_messages import ValueHere
+from rhapsody_parsl.wire.value_messages import OfValues, ValueHere
 from rhapsody_parsl.worker.inbox import Inbox
 from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
 
@@ -32,6 +32,9 @@ class Line(Protocol):
 
     def send(self, message: FromParent | OfValues) -> None:
         """Say something; any thread may."""
+
+    def post(self, message: FromParent) -> None:
+        """Say something without ever waiting for another thread: a handle may go within anything."""
 
     def listen(self) -> None:
         """See that answers are heard from now on, until the task has finished."""
@@ -109,6 +112,10 @@ class WorkerLine:
         """Say something; any thread may."""
         self._spoke.send(message)
 
+    def post(self, message: FromParent) -> None:
+        """Say something without ever waiting for another thread."""
+        self._spoke.post(message)
+
     def listen(self) -> None:
         """See that answers are heard from now on, until the task has finished."""
         self._inbox.listen_soon()
@@ -139,6 +146,10 @@ class _OwnLine:
     def send(self, message: FromParent | OfValues) -> None:
         """Say something; any thread may."""
         self._spoke.send(message)
+
+    def post(self, message: FromParent) -> None:
+        """Say something without ever waiting for another thread."""
+        self._spoke.post(message)
 
     def listen(self) -> None:
         """Do nothing: a thread listens."""

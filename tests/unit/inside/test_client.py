@@ -43,6 +43,8 @@ class FakeLine:
         elif isinstance(message, TakeCores):
             self.client.take(ChildAnswer(message.order))
 
+    post = send
+
     def listen(self) -> None: ...
 
     def hear(self) -> bool:
