@@ -4,8 +4,8 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, cast
 
 import msgspec
 
@@ -19,12 +19,12 @@ from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.hosts.process_tree import pin
 from rhapsody_parsl.inside.functions import Asked
 from rhapsody_parsl.inside.values import TaskValues
-from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.payload import is_plain, open_value, pack_call
 from rhapsody_parsl.trace_context import entered
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.mail_messages import OpenMailbox
-from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, Result, SubmitChildren, Task
+from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, FromParent, Result, SubmitChildren, Task
 from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More
 from rhapsody_parsl.wire.shared_memory import discard
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
@@ -53,7 +53,28 @@ class ChildFuture(Streamed):
         if self._client.lends:
             with self._client.waiting([self], timeout):
                 return super().result(timeout)
+        if timeout is None and not self.done():
+            with self._client.hearing(self):
+                return super().result()
         return super().result(timeout)
+
+    def take(self, value: Any) -> bool:
+        """Take the result, in such a way that to be interrupted and called again does no harm.
+
+        Args:
+            value: The result.
+
+        Returns:
+            False where somebody is to be told of it, which may happen once: then nothing has changed.
+        """
+        with self._condition:
+            if self.done():
+                self._condition.notify_all()  # who was interrupted may not have
+            elif self._waiters or self._done_callbacks:  # type: ignore[attr-defined]  # they have no public name
+                return False
+            else:
+                self.set_result(value)
+        return True
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the task raises, once it has ended; see `concurrent.futures.Future`."""
@@ -121,7 +142,7 @@ class Client:
                 self.lends, self._own_values = False, None
             for future in left.values():
                 Future.cancel(future)
-        self._line.listen()
+        self._line.listen_later()
         return parent
 
     def submit(
@@ -297,6 +318,7 @@ class Client:
     def _ask(self, ask: AskChild | OpenMailbox | FindValue | HoldValue | TakeCores) -> ChildAnswer:
         reply = self._orders[ask.order] = Future()
         self._line.send(ask)
+        self._line.listen()
         while not reply.done() and self._line.hear():  # a callback of a future runs on the thread that listens
             pass
         return reply.result()
@@ -322,8 +344,11 @@ class Client:
                 for result in results:
                     if turn := self._orders.pop(result.id, None):  # it can never come
                         turn.set_result(ChildAnswer(result.id))
+                    future = self._futures.pop(result.id, None)
+                    if future is not None and future.done():
+                        future.take(None)  # the task was interrupted while it took this
                     with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
-                        self._complete(self._futures.pop(result.id, None), result)
+                        self._complete(future, result)
                     discard(result)
 
     def _complete(self, future: ChildFuture | None, result: Result) -> None:
@@ -333,6 +358,25 @@ class Client:
                 complete(future, result)
         else:
             complete(future, result)
+
+    def take_ahead(self, message: ChildrenEnded) -> bool:
+        """Results have come, on the thread of the task that waits, where anything may be raised at any moment.
+
+        Returns:
+            Whether all of them were taken; else nothing is lost, and they are to be taken on the thread that listens.
+        """
+        for result in message.results:
+            if result.kind != RESULT or result.gives or result.id in self._orders or not is_plain(result.payload):
+                return False
+            future = self._futures.get(result.id)
+            if future is not None and not future.take(open_value(cast(bytes, result.payload))):
+                return False
+            self._futures.pop(result.id, None)
+        return True
+
+    def hearing(self, future: ChildFuture) -> AbstractContextManager[None]:
+        """Wait in this for the result of a task, which may be there at once."""
+        return self._line.waiting_for(future)
 
     def _take_pieces(self, message: ChildPieces) -> None:
         for piece in message.pieces:
@@ -358,5 +402,5 @@ def client() -> Client:
         raise NoParent("this process is none that a block started for a task")
     if _Own.client is None or _Own.line is not here:
         _Own.client, _Own.line = Client(here), here
-        Here.heard = _Own.client.take
+        Here.heard, Here.ahead = _Own.client.take, _Own.client.take_ahead
     return _Own.client

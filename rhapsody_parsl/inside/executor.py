@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import Any
+from weakref import WeakSet
 
 from rhapsody_parsl.data.reference import Ref
 from rhapsody_parsl.errors import RhapsodyError
@@ -40,7 +41,7 @@ class BlockExecutor(Executor):
     def __init__(self, outlive: bool = False) -> None:
         self._client, self._outlive = client(), outlive
         self._parent = self._client.enter()
-        self._open: set[Future[Any]] = set()
+        self._open: WeakSet[Future[Any]] = WeakSet()
         self._lock = threading.Lock()
         self._is_shut = False
 
@@ -78,7 +79,6 @@ class BlockExecutor(Executor):
         )  # fmt: skip
         with self._lock:
             self._open.add(future)
-        future.add_done_callback(self._ended)
         return future
 
     def put(self, value: Any, label: str = "", *, pinned: bool = False) -> Ref:
@@ -152,10 +152,6 @@ class BlockExecutor(Executor):
         """
         return self._client.put(self._client.enter(), asked_for_message(name), lambda: payload, keep=keep)
 
-    def _ended(self, future: Future[Any]) -> None:
-        with self._lock:
-            self._open.discard(future)
-
     def _check_open(self) -> None:
         if self._is_shut:
             raise RhapsodyError("This executor was shut down. Call rhapsody_parsl.block() for another one.")
@@ -169,7 +165,7 @@ class BlockExecutor(Executor):
         """
         self._is_shut = True
         with self._lock:
-            left = list(self._open)
+            left = [future for future in self._open if not future.done()]
         if cancel_futures:
             for future in left:
                 future.cancel()

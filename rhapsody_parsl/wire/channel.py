@@ -76,6 +76,28 @@ class Spoke:
         """Wait for the next message; None when the hub is gone for good."""
         return self._decoded(self._line.receive())
 
+    @property
+    def skipped(self) -> int:
+        """How often messages were taken that had been looked at before."""
+        return self._line.skipped
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether messages have been read that nobody has received."""
+        return self._line.has_arrived
+
+    def peek(self) -> list[tuple[ToBackend, int]]:
+        """Wait, and return messages that stay where they are, each with the number of bytes that end with it.
+
+        Returns:
+            Nothing where only `receive` gets on.
+        """
+        return [(self._codec.decode(frames), end) for frames, end in self._line.peek()]
+
+    def skip(self, size: int, skipped: int) -> None:
+        """Take what `peek` has shown, unless somebody has since `skipped` was this."""
+        self._line.skip(size, skipped)
+
     def receive_nowait(self) -> ToBackend | None:
         """Return the next message if there is one."""
         return self._decoded(self._line.receive_nowait())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,11 @@ class FakeLine:
     post = send
 
     def listen(self) -> None: ...
+
+    listen_later = listen
+
+    def waiting_for(self, _awaited: Any) -> Any:
+        return nullcontext()
 
     def hear(self) -> bool:
         return False
