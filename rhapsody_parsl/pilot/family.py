@@ -39,6 +39,7 @@ class Family:
         orphans: Tasks whose parent has ended, and that are to end with it.
         released: Tasks whose parent has ended, and that live on.
         unread: Results that nobody waits for.
+        died: Tasks whose own process has died, and may have been writing a value.
         has_begun: Whether a task has ever submitted one.
         agents: Tasks of which is noted when they end, or are to start anew.
         agents_over: Those that did.
@@ -51,6 +52,7 @@ class Family:
         self.orphans: list[int] = []
         self.released: list[int] = []
         self.unread: list[Result] = []
+        self.died: list[int] = []
         self._children: dict[int, _Child] = {}
         self._numbers: dict[tuple[Hashable, int], int] = {}
         self._answers: dict[Hashable, list[Result]] = {}
@@ -153,6 +155,11 @@ class Family:
         """Return the tasks of agents that have ended, or are to start anew, since the last call."""
         over, self.agents_over = self.agents_over, []
         return over
+
+    def take_died(self) -> list[int]:
+        """Return those whose own process has died, since the last call."""
+        died, self.died = self.died, []
+        return died
 
     def take_released(self) -> list[int]:
         """Return those that live on, since the last call."""

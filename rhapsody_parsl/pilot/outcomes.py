@@ -53,6 +53,7 @@ class Outcomes:
         task = result.id
         if result.kind != LOST or active.why(task) or not self._reruns.allow(task, active.lane.spec.policy):
             return False
+        self._note_death(active, task)
         self._family.over(task)
         self._times.again(task)
         return True
@@ -60,6 +61,7 @@ class Outcomes:
     def ended(self, active: ActiveRun, result: Result) -> bool:
         """A task of a run ended; False when nobody wants its result."""
         if result.kind == LOST:
+            self._note_death(active, result.id)
             result = msgspec.structs.replace(result, kind=FAILED)
         why = active.take_why(result.id)
         if why == "cancelled":
@@ -73,9 +75,18 @@ class Outcomes:
 
     def discarded(self, active: ActiveRun) -> DiscardResults:
         """Return what is to be removed of a run that is lost."""
-        family, tasks, leaves = self._family, list(active.inflight), active.lane.spec.policy.result == "reference"
-        left = [task for task in tasks if (leaves and task in family) or family.holdings.holds(task)]
-        return DiscardResults(tasks, left)
+        tasks = list(active.inflight)
+        return DiscardResults(tasks, [task for task in tasks if self._may_leave(active, task)])
+
+    def _may_leave(self, active: ActiveRun, task: int) -> bool:
+        """Whether the process of a task may have been writing a value that the driver does not know."""
+        leaves = task in self._family and active.lane.spec.policy.result == "reference"
+        return leaves or self._family.holdings.holds(task)
+
+    def _note_death(self, active: ActiveRun, task: int) -> None:
+        """A task's own process has died, and its worker has not."""
+        if self._may_leave(active, task):
+            self._family.died.append(task)
 
     def failed(self, task: int, error: RhapsodyError, lane: Lane | None) -> None:
         """A task failed outside a runtime; it has no lane when it was refused."""

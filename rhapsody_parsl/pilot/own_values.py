@@ -27,7 +27,8 @@ class OwnValues:
     """
 
     def __init__(self, core: Core, values: Values, nodes: Sequence[Node]) -> None:
-        self._nesting, self._holdings, self._values = core.nesting, core.family.holdings, values
+        self._nesting, self._family, self._values = core.nesting, core.family, values
+        self._holdings = core.family.holdings
         self._nearness = Nearness(nodes, values.hosts_of)
         values.freed = self._freed
 
@@ -91,7 +92,9 @@ class OwnValues:
         return key not in self._holdings
 
     def settle(self) -> None:
-        """Remove what nobody needs any more."""
+        """Remove what nobody needs any more, and what processes were writing when they died."""
+        if died := self._family.take_died():
+            self._values.discard(died, died)
         if gone := self._holdings.take_gone():
             self._values.drop(gone)
 

@@ -156,7 +156,8 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     v.DropValues: st.builds(v.DropValues, st.lists(names, max_size=3), st.booleans(), st.lists(numbers, max_size=3)),
     v.HoldValue: st.builds(v.HoldValue, numbers, names, numbers, names, st.booleans(), numbers, st.booleans()),
     v.FreeValues: st.builds(v.FreeValues, numbers, st.dictionaries(names, numbers, max_size=3), st.booleans()),
-    v.PinValue: st.builds(v.PinValue, names, st.booleans()), v.FindValue: st.builds(v.FindValue, numbers, numbers, names),
+    v.PinValue: st.builds(v.PinValue, names, st.booleans()),
+    v.FindValue: st.builds(v.FindValue, numbers, numbers, names),
     v.RestValues: st.builds(v.RestValues, names, st.lists(st.tuples(names, numbers), max_size=3)),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]

@@ -171,7 +171,7 @@ def test_all_threads_of_a_task_hear_of_theirs(desk: Desk) -> None:
     futures = [desk.submit(number) for number in range(1, 201)]
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda part=part: found.extend(f.result() for f in futures[part::4]))  # type: ignore[misc]
+        threading.Thread(target=lambda part=part: found.extend(f.result() for f in futures[part::4]))
         for part in range(1, 4)
     ]
     for thread in threads:
