@@ -41,7 +41,8 @@ class _Alarm:
         self._descriptor = _libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_CLOEXEC)
         if self._descriptor < 0:
             raise OSError("the kernel gave no timer")
-        self._long, self._soon, self._now = (ctypes.byref(_after(each)) for each in (long, soon, 1e-9))
+        settings = (ctypes.byref(_after(each)) for each in (long, soon, 1e-9, 0))
+        self._long, self._soon, self._now, self._never = settings
 
     def set(self) -> None:
         """Start anew."""
@@ -50,6 +51,10 @@ class _Alarm:
     def go_off_soon(self) -> None:
         """Start anew, for the short time."""
         _libc.timerfd_settime(self._descriptor, 0, self._soon, None)
+
+    def stop(self) -> None:
+        """Do not go off."""
+        _libc.timerfd_settime(self._descriptor, 0, self._never, None)
 
     def go_off(self) -> None:
         """Go off now."""
@@ -178,6 +183,7 @@ class Inbox:
         while not (self._listens or awaited.done()):
             with self._hearing:
                 try:
+                    self._alarm.stop()
                     while not awaited.done() and self._ahead():
                         pass
                 finally:
