@@ -29,6 +29,7 @@ __all__ = (
     "NotPlain",
     "Plain",
     "is_by_dill",
+    "is_plain",
     "open_call",
     "open_result",
     "open_value",
@@ -273,6 +274,11 @@ def _pieces_of(value: Any) -> list[Buffer]:
         except Exception:  # noqa: BLE001, S110 - dill then says what is wrong
             pass
     return [_serialize(value)]
+
+
+def is_plain(data: Any) -> bool:
+    """Whether these are the bytes of a value that is opened without anybody's code."""
+    return isinstance(data, bytes | memoryview) and bytes(data[: len(HEADER)]) == HEADER
 
 
 def _body(data: bytes | memoryview) -> bytes | None:

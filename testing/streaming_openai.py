@@ -93,8 +93,9 @@ class Engine:
         return await self._answer_one(request, asked)
 
     async def _answer_one(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        text = json.dumps(asked.get("messages") or asked.get("prompt"))
         async with self.slots:
-            await self._prefill(json.dumps(asked.get("messages") or asked.get("prompt")))
+            await self._prefill(text)
             if asked.get("stream"):
                 return await self._stream(request, asked)
             await asyncio.sleep(self.token * _tokens(asked))

@@ -1,5 +1,6 @@
 """Tasks that measure what tasks of their own cost: in a module, so that a worker can import them."""
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from concurrent.futures import wait
 
 from rhapsody_parsl import block
 
-__all__ = ("from_inside", "no_op", "rate", "trips")
+__all__ = ("from_inside", "no_op", "rate", "switches", "trips")
 
 
 def no_op(number: int) -> int:
@@ -30,6 +31,14 @@ def from_inside(count: int) -> float:
     """Measure the round trip inside a task."""
     here = block()
     return trips(lambda number: int(here.submit(no_op, number).result()), count)
+
+
+def switches(count: int) -> float:
+    """Return how often per round trip a thread of the task's process waits, and another process or thread runs."""
+    from_inside(min(count, 100))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    from_inside(count)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before) / count
 
 
 def rate(count: int) -> float:

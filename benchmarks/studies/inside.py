@@ -1,7 +1,8 @@
 """What a task costs that a task submits to its own block, beside one that the driver submits.
 
 `python -m benchmarks inside` has one block of plain workers. In turn it measures the round trip of a no-op through an
-app of Parsl's, through the executor alone, and from inside a task; then how many per second go through from one task.
+app of Parsl's, through the executor alone, and from inside a task. It counts how often a thread of the parent waits,
+and how many tasks per second go through from one task.
 Each median is of one turn, and the turns follow each other in one process, so that they meet the same machine.
 """
 
@@ -14,7 +15,7 @@ import parsl
 from parsl import Config, python_app
 
 from benchmarks.library import machine
-from benchmarks.library.inside_apps import from_inside, no_op, rate, trips
+from benchmarks.library.inside_apps import from_inside, no_op, rate, switches, trips
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 
 FREE = {"cores": 0}
@@ -28,6 +29,7 @@ def measure(executor: RhapsodyExecutor, count: int) -> dict[str, float]:
         "app": trips(lambda number: int(app(number).result()), count),
         "executor": trips(lambda number: int(executor.submit(no_op, {}, number).result()), count),
         "inside": executor.submit(from_inside, FREE, count).result(),
+        "switches": executor.submit(switches, FREE, count // 4).result(),
         "rate": executor.submit(rate, FREE, 5 * count).result(),
     }
 
@@ -57,6 +59,7 @@ def report(runs: list[dict[str, float]], out: Path) -> None:
         ["an app of Parsl's, ms", f"{medians['app']:.3f}", f"{ratios[0]:.2f}"],
         ["executor.submit, ms", f"{medians['executor']:.3f}", f"{ratios[1]:.2f}"],
         ["inside a task, ms", f"{medians['inside']:.3f}", ""],
+        ["voluntary changes of context of the parent, per round trip", f"{medians['switches']:.2f}", ""],
         ["from one task, per second", f"{medians['rate']:,.0f}", ""],
     ]
     machine.show("The round trip of a no-op", ["", "median", "inside is of it"], rows)

@@ -16,6 +16,7 @@ class Entry(msgspec.Struct):
         label: The user's name for it, or "".
         handles: How many handles there are.
         pinned: Whether it stays without one.
+        given: How many handles there ever were.
     """
 
     key: str
@@ -23,6 +24,7 @@ class Entry(msgspec.Struct):
     label: str = ""
     handles: int = 0
     pinned: bool = False
+    given: int = 0
 
     @property
     def is_needed(self) -> bool:
@@ -69,6 +71,7 @@ class Book:
         """
         entry = self._entries.setdefault(key, Entry(key, size, label))
         entry.handles += 1
+        entry.given += 1
         if label:
             self._labels[label] = key
 

@@ -1,18 +1,19 @@
 """`Ref`: a value that stays in the block, or at the driver; where a task opens its arguments, the value itself.
 
 What a reference becomes where it is unpickled depends on the process. At its executor it is a `Ref` again. In a task it
-is the value. Anywhere else it cannot be opened.
+is the value; but a task that opens what its own tasks gave it gets a `Ref`. Anywhere else it cannot be opened.
 """
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from rhapsody_parsl.errors import DataLost
 from rhapsody_parsl.payload import Carried
 
-__all__ = ("Facts", "Here", "Left", "Owner", "Ref", "packed")
+__all__ = ("Facts", "Here", "Left", "Owner", "Ref", "packed", "taken_by")
 
 
 class Facts(NamedTuple):
@@ -39,13 +40,15 @@ class Facts(NamedTuple):
 
 
 class Owner(Protocol):
-    """Who keeps values, and counts who needs them: an executor.
+    """Who keeps values, and counts who needs them: an executor, or a task that has made some itself.
 
     Attributes:
-        token: Tells it from all other executors.
+        token: Tells the executor from all others.
+        where: The block of the task; "" for an executor.
     """
 
     token: str
+    where: str
 
     def value_of(self, ref: "Ref") -> Any:
         """Return the value."""
@@ -78,6 +81,10 @@ class Here:
 class _Packed(threading.local):
     refs: "tuple[weakref.ref[Ref], ...]" = ()
 
+    def clear(self) -> None:
+        """Forget them."""
+        self.refs = ()
+
     def take(self) -> "list[Ref]":
         """Return them; those that nobody holds any more are no arguments of a call."""
         refs, self.refs = self.refs, ()
@@ -86,6 +93,23 @@ class _Packed(threading.local):
 
 packed = _Packed()
 """The references that this thread has pickled since somebody took them: those among a call's arguments."""
+
+
+class _Taking(threading.local):
+    owner: Owner | None = None
+
+
+_taking = _Taking()
+
+
+@contextmanager
+def taken_by(owner: Owner | None) -> Iterator[None]:
+    """Have references that this thread opens be handles of a task: it opens what others gave it, and no arguments."""
+    before, _taking.owner = _taking.owner, owner
+    try:
+        yield
+    finally:
+        _taking.owner = before
 
 
 class Ref(Carried):
@@ -146,23 +170,27 @@ class Ref(Carried):
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed.refs = (*packed.refs, weakref.ref(self))
-        return unpacked, (self._owner.token, self.key, self.size, self.label)
+        return unpacked, (self._owner.token, self.key, self.size, self.label, self._owner.where)
+
+    def is_of(self, owner: Owner) -> bool:
+        """Whether somebody counts it."""
+        return self._owner is owner
 
 
 class Left(Carried):
-    """What travels to the driver of a value that a task has left in the block: a `Ref` there.
+    """What travels of a value that a task has left in the block: a `Ref` at the driver, or at the task's parent.
 
     Args:
         facts: Of the value.
     """
 
-    __slots__ = ("_facts",)
+    __slots__ = ("facts",)
 
     def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+        self.facts = facts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return unpacked, tuple(self._facts)
+        return unpacked, tuple(self.facts)
 
 
 def unpacked(*told: Any) -> Any:
@@ -172,7 +200,8 @@ def unpacked(*told: Any) -> Any:
         DataLost: It can become nothing here, or the value is gone.
     """
     facts = Facts(*told)
-    if owner := Here.owners.get(facts.token):
+    owner = Here.owners.get(facts.token) or _taking.owner
+    if owner is not None and owner.token == facts.token:
         return owner.arrived(facts)
     if Here.opens is None:
         raise DataLost(facts.name, facts.size, "no task of its executor runs in this process")

@@ -28,7 +28,6 @@ from rhapsody_parsl.wire.examination import Examined
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import (
     FromPilot,
-    FromValues,
     Hello,
     Message,
     Report,
@@ -40,7 +39,7 @@ from rhapsody_parsl.wire.messages import (
 )
 from rhapsody_parsl.wire.piece_messages import Piece
 from rhapsody_parsl.wire.shared_memory import check_shared, deliver, discard, discard_block
-from rhapsody_parsl.wire.value_messages import ValuesCame, WantValue
+from rhapsody_parsl.wire.value_messages import FromValues, ValuesCame, WantValue
 
 __all__ = ("Conversation", "Front", "Outcomes")
 

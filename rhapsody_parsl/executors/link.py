@@ -21,8 +21,9 @@ from rhapsody_parsl.wire.door import DoorKey, DoorKeys, Tunnelled
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import Serve, Task, ToValues
+from rhapsody_parsl.wire.messages import Serve, Task
 from rhapsody_parsl.wire.piece_messages import More
+from rhapsody_parsl.wire.value_messages import ToValues
 
 __all__ = ("Link",)
 

@@ -6,12 +6,13 @@ import itertools
 import os
 import secrets
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from rhapsody_parsl.data.book import Book, Entry
+from rhapsody_parsl.data.book import Entry
+from rhapsody_parsl.data.handles import Handles
+from rhapsody_parsl.data.names import block_of
 from rhapsody_parsl.data.packing import opened
 from rhapsody_parsl.data.packing import packed as packed_value
 from rhapsody_parsl.data.reference import Facts, Here, Ref
@@ -21,8 +22,7 @@ from rhapsody_parsl.executors.lineage import Lineage
 from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_place import budget_of
-from rhapsody_parsl.wire.messages import FromValues, ToValues
-from rhapsody_parsl.wire.value_messages import Copied, DropValues, ValuesCame, WantValue
+from rhapsody_parsl.wire.value_messages import Copied, DropValues, FromValues, ToValues, ValuesCame, WantValue
 
 __all__ = ("References",)
 
@@ -45,16 +45,13 @@ Waiter = Callable[[str], None]
 class References:
     """The values of an executor; it is the `Owner` of their handles.
 
-    A handle may go at any time, on any thread, also while this one is in here. So that is only noted, and done by
-    whoever is next outside.
-
     Args:
         memory: The driver's folder in shared memory; "" for none.
         wish: The most bytes of values in each host's memory; negative for a part of what it has.
         say: Tells blocks something; may be called at any time, on any thread.
 
     Attributes:
-        token: See `Owner`.
+        token, where: See `Owner`.
         place: Where the values of this host lie.
         lineage: How lost ones are made again; None while none can be.
 
@@ -63,7 +60,7 @@ class References:
     """
 
     def __init__(self, memory: str, wish: int, say: Say) -> None:
-        self.token = secrets.token_hex(8)
+        self.token, self.where = secrets.token_hex(8), ""
         self._disk = folder.make()
         self._held = folder.hold(self._disk)
         self.place = Place(self.token, memory, self._disk, _WRITER, budget_of(memory, wish))
@@ -71,8 +68,7 @@ class References:
         self._link_thread = 0
         self._wanted: Wanted[Waiter] = Wanted()
         self._files = DataFiles(self.place)
-        self._book, self._lock = Book(), threading.Lock()
-        self._gone: deque[str] = deque()
+        self._handles, self._lock = Handles(self._unneeded), threading.Lock()
         self._new = 0
         self._numbers = itertools.count(1)
         self._closed = False
@@ -94,7 +90,7 @@ class References:
             PayloadError: It cannot be serialized.
             Unwritable: There is no room for it, on the disk either.
         """
-        if label and self._ask(lambda: self._book.labelled(label)):
+        if label and self._handles.ask(lambda book: book.labelled(label)):
             raise InvalidTask("label", label, "another value has it", "Delete that one first, or take another label")
         try:
             pieces = packed_value(value)
@@ -111,7 +107,7 @@ class References:
 
     def all(self) -> list[Entry]:
         """Return what is known of each value, the oldest first."""
-        return self._ask(lambda: list(self._book))
+        return self._handles.ask(list)
 
     def labelled(self, label: str) -> Ref:
         """Return a handle of the value with a label.
@@ -119,7 +115,7 @@ class References:
         Raises:
             DataLost: None has it.
         """
-        entry = self._ask(lambda: self._book.labelled(label))
+        entry = self._handles.ask(lambda book: book.labelled(label))
         if entry is None:
             raise DataLost(label, 0, _DELETED)
         return self._handle(entry.key, entry.size, label)
@@ -183,7 +179,7 @@ class References:
         """Remove the value."""
         if self.lineage is not None:
             self.lineage.forget(ref.key)
-        if self._ask(lambda: self._book.delete(ref.key)):
+        if self._handles.ask(lambda book: book.delete(ref.key)):
             self._drop([ref.key])
 
     def pin(self, ref: Ref, pinned: bool) -> None:
@@ -192,13 +188,12 @@ class References:
         Raises:
             DataLost: It is gone.
         """
-        if not self._ask(lambda: self._book.pin(ref.key, pinned)):
+        if not self._handles.ask(lambda book: book.pin(ref.key, pinned)):
             raise DataLost(ref.name, ref.size, _DELETED)
 
     def released(self, key: str) -> None:
         """A handle is gone."""
-        self._gone.append(key)
-        self._settle()
+        self._handles.released(key)
 
     def arrived(self, facts: Facts) -> Ref:
         """Return a handle of a value that a task has left."""
@@ -216,7 +211,7 @@ class References:
             DataLost: It is not.
         """
         for ref in refs:
-            if ref.key not in self._book:
+            if ref.key not in self._handles:
                 raise DataLost(ref.name, ref.size, _DELETED)
 
     def used(self, future: Future[Any], refs: Sequence[Ref]) -> None:
@@ -232,12 +227,23 @@ class References:
         if future.cancelled() or future.exception() is not None:
             self._drop([key], unfinished=True)
 
+    def _unneeded(self, given: Mapping[str, int]) -> None:
+        """The last handles of values are gone; those of a block's own tasks stay while others there need them."""
+        self._drop([key for key in given if not block_of(key)])
+        for key, count in given.items():
+            if block := block_of(key):
+                self._say(block, DropValues([key], counts=[count]))
+                if block in self._stopped:
+                    self._drop([key])
+
     def _drop(self, keys: Sequence[str], *, unfinished: bool = False) -> None:
         """Remove values, here and in the blocks; also what is not whole of them."""
         for key in keys:
             self._files.drop(key)
             self._where.pop(key, None)
-        if not self._closed:
+            if (block := block_of(key)) and not self._closed:
+                self._say(block, DropValues([key]))
+        if keys and not self._closed:
             self._say("", DropValues(list(keys), unfinished))
 
     # --- what blocks say, on the link's thread -------------------------------------------------------------------
@@ -261,7 +267,7 @@ class References:
             waiter("")
         elif not (where := self._where.get(key)) or where == asks:
             waiter(_DELETED)
-        elif self._ask(lambda: self._wanted.ask(key, waiter)):
+        elif self._waiting(lambda wanted: wanted.ask(key, waiter)):
             self._say(where, WantValue(key))
             if where in self._stopped:  # and may not have heard it
                 self._answer(key, _LOST.format(where))
@@ -276,7 +282,7 @@ class References:
         self._answer(copied.key, problem)
 
     def _answer(self, key: str, reason: str) -> None:
-        for waiter in self._ask(lambda: self._wanted.take(key)):
+        for waiter in self._waiting(lambda wanted: wanted.take(key)):
             waiter(reason)
 
     def _send(self, block: str, key: str, reason: str, sees: bool) -> None:
@@ -294,16 +300,19 @@ class References:
         if block.isdecimal():
             leftovers.remove_tree(os.path.join(self._disk, block))
         self._stopped.add(block)
-        for key in self._ask(self._wanted.keys):
+        for key in self._waiting(Wanted.keys):
             if self._where.get(key) == block:
                 self._answer(key, _LOST.format(block))
+        for key in self._files.all():
+            if block_of(key) == block and key not in self._handles:
+                self._files.drop(key)
 
     def close(self) -> None:
         """Remove all values; idempotent. Those that are in use can be used on."""
         if not self._closed:
             self._closed = True
             Here.owners.pop(self.token, None)
-            for key in self._ask(self._wanted.keys):
+            for key in self._waiting(Wanted.keys):
                 self._answer(key, _SHUT_DOWN)
             leftovers.remove_tree(self._disk)
             os.close(self._held)
@@ -311,33 +320,16 @@ class References:
     # --- the book ------------------------------------------------------------------------------------------------
 
     def _handle(self, key: str, size: int, label: str) -> Ref:
-        self._ask(lambda: self._book.hold(key, size, label))
+        self._handles.ask(lambda book: book.hold(key, size, label))
         ref = Ref(self, key, size, label)
         self._new += size
         most = max(self.place.budget // _COLLECTED, _LEAST_COLLECTED)
         if self._new > most:
             self._new = 0
-            if self._ask(lambda: self._book.size) > most:  # else handles go by themselves; a look takes 50 ms
+            if self._handles.ask(lambda book: book.size) > most:  # else handles go by themselves; a look takes 50 ms
                 gc.collect()
         return ref
 
-    def _ask(self, question: Callable[[], T]) -> T:
+    def _waiting(self, question: Callable[[Wanted[Waiter]], T]) -> T:
         with self._lock:
-            answer = question()
-        self._settle()
-        return answer
-
-    def _settle(self) -> None:
-        """Count the handles that are gone, if nobody is at the book: who is does it afterwards."""
-        while self._gone and self._lock.acquire(blocking=False):
-            dropped = []
-            try:
-                with contextlib.suppress(IndexError):
-                    while True:
-                        key = self._gone.popleft()
-                        if self._book.release(key):
-                            dropped.append(key)
-            finally:
-                self._lock.release()
-            if dropped:
-                self._drop(dropped)
+            return question(self._wanted)

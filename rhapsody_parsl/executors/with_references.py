@@ -20,7 +20,8 @@ from rhapsody_parsl.executors.references import References
 from rhapsody_parsl.executors.running import not_running
 from rhapsody_parsl.executors.told import Told
 from rhapsody_parsl.hosts.probe import GB
-from rhapsody_parsl.wire.messages import FromValues, Result, Task, ToValues
+from rhapsody_parsl.wire.messages import Result, Task
+from rhapsody_parsl.wire.value_messages import FromValues, ToValues
 
 __all__ = ("WithReferences",)
 

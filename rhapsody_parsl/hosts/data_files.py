@@ -213,6 +213,11 @@ class DataFiles:
         """Whether a value is here."""
         return any(os.path.exists(self._path(root, key)) for root in self._roots)
 
+    def all(self) -> set[str]:
+        """Return the keys of all values here."""
+        names = (name for root in self._roots for name in os.listdir(os.path.join(root, _VALUES)))
+        return {name for name in names if not name.startswith(".")}
+
     def drop(self, key: str) -> None:
         """Remove a value; idempotent. Who has mapped it keeps what it sees."""
         for root in self._roots:

@@ -19,13 +19,12 @@ from rhapsody_parsl.wire.messages import (
     Deliver,
     FromBackend,
     FromParent,
-    OfValues,
     ToBackend,
     ToParent,
     Work,
 )
 from rhapsody_parsl.wire.shared_memory import deliver, moved
-from rhapsody_parsl.wire.value_messages import ValueHere
+from rhapsody_parsl.wire.value_messages import OfValues, ValueHere
 
 __all__ = ("Exchange", "Peer")
 

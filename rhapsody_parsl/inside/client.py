@@ -4,25 +4,31 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, cast
 
 import msgspec
 
+from rhapsody_parsl.data.names import block_of
+from rhapsody_parsl.data.reference import Facts, Ref, taken_by
+from rhapsody_parsl.data.reference import packed as packed_references
+from rhapsody_parsl.data.staying import Keeping
 from rhapsody_parsl.errors import NoParent, TooManyChildren
 from rhapsody_parsl.executors.future import complete
 from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.hosts.process_tree import pin
 from rhapsody_parsl.inside.functions import Asked
-from rhapsody_parsl.payload import pack_call
+from rhapsody_parsl.inside.values import TaskValues
+from rhapsody_parsl.payload import is_plain, open_value, pack_call
 from rhapsody_parsl.trace_context import entered
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.mail_messages import OpenMailbox
-from rhapsody_parsl.wire.messages import ChildrenEnded, FromParent, SubmitChildren, Task
+from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, FromParent, Result, SubmitChildren, Task
 from rhapsody_parsl.wire.piece_messages import ChildMore, ChildPieces, More
 from rhapsody_parsl.wire.shared_memory import discard
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
+from rhapsody_parsl.wire.value_messages import FindValue, FreeValues, HoldValue
 from rhapsody_parsl.worker.line import Here, Line, line
 
 __all__ = ("ChildFuture", "Client", "client")
@@ -47,7 +53,28 @@ class ChildFuture(Streamed):
         if self._client.lends:
             with self._client.waiting([self], timeout):
                 return super().result(timeout)
+        if timeout is None and not self.done():
+            with self._client.hearing(self):
+                return super().result()
         return super().result(timeout)
+
+    def take(self, value: Any) -> bool:
+        """Take the result, in such a way that to be interrupted and called again does no harm.
+
+        Args:
+            value: The result.
+
+        Returns:
+            False where somebody is to be told of it, which may happen once: then nothing has changed.
+        """
+        with self._condition:
+            if self.done():
+                self._condition.notify_all()  # who was interrupted may not have
+            elif self._waiters or self._done_callbacks:  # type: ignore[attr-defined]  # they have no public name
+                return False
+            else:
+                self.set_result(value)
+        return True
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the task raises, once it has ended; see `concurrent.futures.Future`."""
@@ -98,6 +125,7 @@ class Client:
         self._futures: dict[int, ChildFuture] = {}
         self._orders: dict[int, Future[ChildAnswer]] = {}
         self._admitted: dict[tuple[bytes, bool], _Admitted] = {}
+        self._own_values: TaskValues | None = None
 
     def enter(self) -> int:
         """Return the task that runs here; of another one that ran before nobody waits any more.
@@ -111,10 +139,10 @@ class Client:
         if parent != self._parent:
             with self._lock:
                 left, self._futures, self._admitted, self._parent = self._futures, {}, {}, parent
-                self.lends = False
+                self.lends, self._own_values = False, None
             for future in left.values():
                 Future.cancel(future)
-        self._line.listen()
+        self._line.listen_later()
         return parent
 
     def submit(
@@ -134,7 +162,8 @@ class Client:
         Raises:
             RhapsodyError: It may not, or can never run.
         """
-        return self.put(parent, asked, lambda: pack_call(function, args, kwargs, entered()), keep=keep)
+        called = function if asked.above is None else Keeping(function, asked.above)
+        return self.put(parent, asked, lambda: pack_call(called, args, kwargs, entered()), keep=keep)
 
     def put(self, parent: int, asked: Asked, packed: Callable[[], bytes], *, keep: bool) -> ChildFuture:
         """Submit a packed call for a task.
@@ -153,19 +182,32 @@ class Client:
         admitted = self._admission(parent, asked, keep)
         if len(self._futures) >= admitted.most:
             raise TooManyChildren(admitted.most)
+        packed_references.clear()
         payload = packed()
+        refs = self._checked()
         future = ChildFuture(next(self._numbers), self, asked.streams)
         self._futures[future.number] = future
-        self._line.send(SubmitChildren(parent, [Task(future.number, admitted.spec, payload, asked.request)], keep))
+        takes = tuple((ref.key, ref.size) for ref in refs)
+        task = Task(future.number, admitted.spec, payload, asked.request, takes)
+        self._line.send(SubmitChildren(parent, [task], keep))
         return future
+
+    def _checked(self) -> list[Ref]:
+        """Return the references of the task's own among the arguments that this thread has packed.
+
+        Raises:
+            DataLost: The value of one is gone.
+        """
+        refs = [ref for ref in packed_references.take() if block_of(ref.key)]
+        if refs:
+            self.values.check(refs)
+        return refs
 
     def _admission(self, parent: int, asked: Asked, keep: bool) -> _Admitted:
         """Return what the pilot says of a specification; it is asked once per task."""
         known = self._admitted.get((asked.spec, keep))
         if known is None:
-            answer = self._ask(AskChild(next(self._numbers), parent, asked.spec, keep))
-            if answer.error:
-                raise from_wire(answer.error, list(answer.facts))
+            answer = self._answered(AskChild(next(self._numbers), parent, asked.spec, keep))
             self.lends = answer.lends
             known = self._admitted[asked.spec, keep] = _Admitted(answer.spec, answer.most)
         return known
@@ -180,10 +222,73 @@ class Client:
             NoParent: No task runs here.
             RhapsodyError: Another agent has the name.
         """
-        answer = self._ask(OpenMailbox(next(self._numbers), self.enter(), name))
+        return str(self._answered(OpenMailbox(next(self._numbers), self.enter(), name)).facts[0])
+
+    # --- values by reference -------------------------------------------------------------------------------------
+
+    @property
+    def values(self) -> TaskValues:
+        """Those of the task that runs here."""
+        if self._own_values is None:
+            self._own_values = TaskValues(self._parent, self._line)
+        return self._own_values
+
+    def put_value(self, value: Any, label: str, pinned: bool) -> Ref:
+        """Keep a value: the pilot knows of it before there is anything, so that nothing stays of who is killed.
+
+        Args:
+            value: Anything that can be pickled.
+            label: A name for it, or "".
+            pinned: Whether it stays without a handle.
+
+        Raises:
+            InvalidTask: Another value has the label.
+            NoParent: The task has finished.
+            PayloadError: It cannot be serialized.
+            Unwritable: There is no room for it.
+        """
+        parent, values = self.enter(), self.values
+        order, key = next(self._numbers) if label else 0, values.new_key()
+        word = HoldValue(parent, key, 0, label, pinned, order, lies=True)
+        if order:
+            self._answered(word)
+        else:
+            self._line.send(word)
+        try:
+            return values.handle(key, values.write(key, value), label)
+        except BaseException:
+            self._line.send(FreeValues(parent, {key: 1}, deleted=True))
+            raise
+
+    def find_value(self, label: str) -> Ref:
+        """Return a handle of the value with a label.
+
+        Raises:
+            DataLost: None of the block's tasks has put one.
+        """
+        facts = self._answered(FindValue(next(self._numbers), self.enter(), label)).facts
+        return self.values.handle(str(facts[0]), int(facts[1]), label)
+
+    @contextmanager
+    def restoring(self) -> Iterator[list[Facts]]:
+        """Have the handles that this thread opens be those of a checkpoint; yield them."""
+        came = self.values.restored = []
+        try:
+            with taken_by(self.values):
+                yield came
+        finally:
+            self.values.restored = None
+
+    def _answered(self, ask: AskChild | OpenMailbox | FindValue | HoldValue) -> ChildAnswer:
+        """Return an answer.
+
+        Raises:
+            RhapsodyError: It is a refusal.
+        """
+        answer = self._ask(ask)
         if answer.error:
             raise from_wire(answer.error, list(answer.facts))
-        return str(answer.facts[0])
+        return answer
 
     @contextmanager
     def waiting(self, futures: Collection[Future[Any]], timeout: float | None = None) -> Iterator[None]:
@@ -210,9 +315,10 @@ class Client:
         """Tell the pilot something that it does not answer."""
         self._line.send(message)
 
-    def _ask(self, ask: AskChild | OpenMailbox | TakeCores) -> ChildAnswer:
+    def _ask(self, ask: AskChild | OpenMailbox | FindValue | HoldValue | TakeCores) -> ChildAnswer:
         reply = self._orders[ask.order] = Future()
         self._line.send(ask)
+        self._line.listen()
         while not reply.done() and self._line.hear():  # a callback of a future runs on the thread that listens
             pass
         return reply.result()
@@ -238,9 +344,39 @@ class Client:
                 for result in results:
                     if turn := self._orders.pop(result.id, None):  # it can never come
                         turn.set_result(ChildAnswer(result.id))
+                    future = self._futures.pop(result.id, None)
+                    if future is not None and future.done():
+                        future.take(None)  # the task was interrupted while it took this
                     with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
-                        complete(self._futures.pop(result.id, None), result)
+                        self._complete(future, result)
                     discard(result)
+
+    def _complete(self, future: ChildFuture | None, result: Result) -> None:
+        """Give a result to its future; only one that says so carries handles."""
+        if result.gives:
+            with taken_by(self.values):
+                complete(future, result)
+        else:
+            complete(future, result)
+
+    def take_ahead(self, message: ChildrenEnded) -> bool:
+        """Results have come, on the thread of the task that waits, where anything may be raised at any moment.
+
+        Returns:
+            Whether all of them were taken; else nothing is lost, and they are to be taken on the thread that listens.
+        """
+        for result in message.results:
+            if result.kind != RESULT or result.gives or result.id in self._orders or not is_plain(result.payload):
+                return False
+            future = self._futures.get(result.id)
+            if future is not None and not future.take(open_value(cast(bytes, result.payload))):
+                return False
+            self._futures.pop(result.id, None)
+        return True
+
+    def hearing(self, future: ChildFuture) -> AbstractContextManager[None]:
+        """Wait in this for the result of a task, which may be there at once."""
+        return self._line.waiting_for(future)
 
     def _take_pieces(self, message: ChildPieces) -> None:
         for piece in message.pieces:
@@ -266,5 +402,5 @@ def client() -> Client:
         raise NoParent("this process is none that a block started for a task")
     if _Own.client is None or _Own.line is not here:
         _Own.client, _Own.line = Client(here), here
-        Here.heard = _Own.client.take
+        Here.heard, Here.ahead = _Own.client.take, _Own.client.take_ahead
     return _Own.client

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import Any
+from weakref import WeakSet
 
+from rhapsody_parsl.data.reference import Ref
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.inside.client import client
 from rhapsody_parsl.inside.functions import asked, asked_for_agent, asked_for_message
@@ -39,7 +41,7 @@ class BlockExecutor(Executor):
     def __init__(self, outlive: bool = False) -> None:
         self._client, self._outlive = client(), outlive
         self._parent = self._client.enter()
-        self._open: set[Future[Any]] = set()
+        self._open: WeakSet[Future[Any]] = WeakSet()
         self._lock = threading.Lock()
         self._is_shut = False
 
@@ -77,8 +79,35 @@ class BlockExecutor(Executor):
         )  # fmt: skip
         with self._lock:
             self._open.add(future)
-        future.add_done_callback(self._ended)
         return future
+
+    def put(self, value: Any, label: str = "", *, pinned: bool = False) -> Ref:
+        """Keep a value in this block; tasks that get its handle as an argument, or in one, get the value.
+
+        Args:
+            value: Anything that can be pickled. Arrays of NumPy are read in place, and cannot be written.
+            label: A name for it, which no other value of the block has; `reference` finds it by that.
+            pinned: Whether it stays when its last handle has gone, until the block ends.
+
+        Returns:
+            The handle. It may be returned. The value goes when no handle is left, with this task at the latest.
+
+        Raises:
+            InvalidTask: Another value has the label.
+            NoParent: This task has finished.
+            PayloadError: The value cannot be serialized.
+            Unwritable: There is no room for it, on the disk either.
+        """
+        return self._client.put_value(value, label, pinned)
+
+    def reference(self, label: str) -> Ref:
+        """Return a handle of the value that a task of this block has put with a label.
+
+        Raises:
+            DataLost: There is none.
+            NoParent: This task has finished.
+        """
+        return self._client.find_value(label)
 
     def start_agent(
         self,
@@ -123,10 +152,6 @@ class BlockExecutor(Executor):
         """
         return self._client.put(self._client.enter(), asked_for_message(name), lambda: payload, keep=keep)
 
-    def _ended(self, future: Future[Any]) -> None:
-        with self._lock:
-            self._open.discard(future)
-
     def _check_open(self) -> None:
         if self._is_shut:
             raise RhapsodyError("This executor was shut down. Call rhapsody_parsl.block() for another one.")
@@ -140,7 +165,7 @@ class BlockExecutor(Executor):
         """
         self._is_shut = True
         with self._lock:
-            left = list(self._open)
+            left = [future for future in self._open if not future.done()]
         if cancel_futures:
             for future in left:
                 future.cancel()

@@ -31,11 +31,13 @@ class Asked(msgspec.Struct, frozen=True):
         spec: Encoded.
         request: Encoded request parameters, b"" for most tasks.
         streams: Whether the call gives pieces.
+        above: Bytes; a larger result stays in the block. None where each travels.
     """
 
     spec: bytes
     request: bytes = b""
     streams: bool = False
+    above: int | None = None
 
 
 _known: dict[tuple[str, bool, bool, bytes], Asked] = {}
@@ -72,12 +74,10 @@ def _checked(merged: Mapping[str, Any], name: str, comm: bool, streams: bool) ->
     if spec.policy.output == "text":
         remedy = "Use subprocess.run(..., capture_output=True) and return what you need"
         raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
-    if spec.policy.result == "reference":
-        remedy = "Submit it at the driver, or return the value"
-        raise InvalidTask("result", "reference", "a task of a task gives its result to its parent", remedy)
     check_effect(spec)
     streams = streams or request.get("stream") is True
-    return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"", streams)
+    above = spec.policy.reference_above if spec.policy.result == "reference" else None
+    return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"", streams, above)
 
 
 def asked_for_agent(kind: type, name: str, specification: Mapping[str, Any] | None) -> tuple[Asked, str]:

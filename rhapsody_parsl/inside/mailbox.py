@@ -8,12 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rhapsody_parsl.data.names import block_of
+from rhapsody_parsl.data.reference import packed
 from rhapsody_parsl.inside.client import Client, client
 from rhapsody_parsl.mail import StopAgent
 from rhapsody_parsl.payload import open_call, open_value, pack_value
 from rhapsody_parsl.wire.mail_messages import Rested
 from rhapsody_parsl.wire.messages import Answered, Deliver, Result, Task
 from rhapsody_parsl.wire.shared_memory import deliver, opened
+from rhapsody_parsl.wire.value_messages import RestValues
 from rhapsody_parsl.worker.call import ended, pack
 from rhapsody_parsl.worker.coroutines import awaited
 from rhapsody_parsl.worker.line import Here
@@ -27,12 +30,15 @@ class Checkpoints:
     Args:
         agent: What says its state by `checkpoint()`, and takes it by `restore(state)`; it may have neither.
         place: The file.
+        here: The process's line to the pilot, which keeps the values of which a state has handles.
+        name: The agent's.
     """
 
-    def __init__(self, agent: Any, place: str) -> None:
+    def __init__(self, agent: Any, place: str, here: Client, name: str) -> None:
         self._say: Callable[[], Any] | None = getattr(agent, "checkpoint", None)
         self._take: Callable[[Any], object] | None = getattr(agent, "restore", None)
-        self._place = Path(place)
+        self._place, self._client, self._name = Path(place), here, name
+        self._kept: dict[str, int] = {}
 
     def restore(self) -> None:
         """Give the agent the state that was written last, if one was.
@@ -41,7 +47,10 @@ class Checkpoints:
             Exception: What opening it, or the agent, raises.
         """
         if self._take is not None and self._place.exists():
-            self._take(open_value(self._place.read_bytes()))
+            with self._client.restoring() as came:
+                state = open_value(self._place.read_bytes())
+            self._kept = {facts.key: facts.size for facts in came}
+            self._take(state)
 
     def write(self) -> None:
         """Write the agent's state, all of it or nothing; None says that the one before still holds.
@@ -54,13 +63,24 @@ class Checkpoints:
         if state is not None:
             self._place.parent.mkdir(parents=True, exist_ok=True)
             new = self._place.with_suffix(".new")
+            packed.clear()
             new.write_bytes(pack_value(state))
+            kept = {ref.key: ref.size for ref in packed.take() if block_of(ref.key)}
+            self._keep(self._kept | kept)  # until the one has taken the other's place
             new.replace(self._place)
+            self._keep(kept)
 
     def remove(self) -> None:
         """Nobody needs it any more."""
+        self._keep({})
         with suppress(OSError):
             self._place.unlink()
+
+    def _keep(self, values: dict[str, int]) -> None:
+        """Have the values stay that the agent's next process gets handles of."""
+        if values != self._kept:
+            self._client.say(RestValues(self._name, list(values.items())))
+        self._kept = values
 
 
 class Mailbox:
@@ -154,7 +174,7 @@ def serve(name: str, signal: str, make: Callable[[], Any]) -> None:
     Here.delivered = mailbox.deliver
     place = here.open_mailbox(name)
     agent = make()
-    checkpoints = Checkpoints(agent, place)
+    checkpoints = Checkpoints(agent, place, here, name)
     checkpoints.restore()
     if signal:
         signals.signal(signals.Signals[signal], lambda *_: mailbox.notice())

@@ -263,7 +263,7 @@ class Core:
         if active is None:
             return
         error = active.lost_with or error
-        self._runs.out.append(DiscardResults(list(active.inflight)))
+        self._runs.out.append(self._outcomes.discarded(active))
         tasks = active.pop_all()
         for task in tasks:
             del self._home[task.id]

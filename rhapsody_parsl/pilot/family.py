@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import msgspec
 
+from rhapsody_parsl.pilot.holdings import DRIVER, Holdings
 from rhapsody_parsl.wire.messages import Result, Task
 
 __all__ = ("FIRST", "Family")
@@ -38,10 +39,12 @@ class Family:
         orphans: Tasks whose parent has ended, and that are to end with it.
         released: Tasks whose parent has ended, and that live on.
         unread: Results that nobody waits for.
+        died: Tasks whose own process has died, and may have been writing a value.
         has_begun: Whether a task has ever submitted one.
         agents: Tasks of which is noted when they end, or are to start anew.
         agents_over: Those that did.
         proven: Tasks of agents that have done well since they started: earlier losses do not count any more.
+        holdings: Which of them need which values.
     """
 
     def __init__(self) -> None:
@@ -49,6 +52,7 @@ class Family:
         self.orphans: list[int] = []
         self.released: list[int] = []
         self.unread: list[Result] = []
+        self.died: list[int] = []
         self._children: dict[int, _Child] = {}
         self._numbers: dict[tuple[Hashable, int], int] = {}
         self._answers: dict[Hashable, list[Result]] = {}
@@ -57,6 +61,7 @@ class Family:
         self.agents: set[int] = set()
         self.agents_over: list[int] = []
         self.proven: set[int] = set()
+        self.holdings = Holdings()
 
     def __contains__(self, task: int) -> bool:
         return task >= FIRST
@@ -70,6 +75,8 @@ class Family:
             self._children[number] = _Child(parent, peer, task.id, keep, depth)
             self._numbers[peer, task.id] = number
             known[number] = None
+            for key, size in task.takes:
+                self.holdings.hold(_user(number), key, size)
             adopted.append(msgspec.structs.replace(task, id=number))
         return adopted
 
@@ -107,6 +114,7 @@ class Family:
             self.agents.discard(parent)
             self.proven.discard(parent)
             self.agents_over.append(parent)
+        self.holdings.over(parent)
         for number in self.parents.pop(parent, ()):
             child = self._children[number]
             self._numbers.pop((child.peer, child.number), None)
@@ -114,8 +122,29 @@ class Family:
                 child.peer = None
                 self.released.append(number)
             else:
-                del self._children[number]
+                self._forget(number)
                 self.orphans.append(number)
+
+    @property
+    def needs_word(self) -> bool:
+        """Whether to be told of each task that ends."""
+        return bool(self.parents or self.agents or self.holdings)
+
+    def given(self, result: Result) -> None:
+        """A task has ended well: who gets its result has the handles in it."""
+        if not result.gives:
+            return
+        child = self._children.get(result.id)
+        if result.id >= FIRST and (child is None or child.peer is None):
+            self.unread_values(result)
+            return
+        for key, size in result.gives:
+            self.holdings.hold(child.parent if child else DRIVER, key, size)
+
+    def unread_values(self, result: Result) -> None:
+        """Nobody gets the handles in a result."""
+        for key, _ in result.gives:
+            self.holdings.unheld(key)
 
     def take_orphans(self) -> list[int]:
         """Return the orphans since the last call."""
@@ -126,6 +155,11 @@ class Family:
         """Return the tasks of agents that have ended, or are to start anew, since the last call."""
         over, self.agents_over = self.agents_over, []
         return over
+
+    def take_died(self) -> list[int]:
+        """Return those whose own process has died, since the last call."""
+        died, self.died = self.died, []
+        return died
 
     def take_released(self) -> list[int]:
         """Return those that live on, since the last call."""
@@ -155,12 +189,17 @@ class Family:
         self._answers.setdefault(child.peer, []).append(msgspec.structs.replace(result, id=child.number))
 
     def _remove(self, number: int) -> _Child | None:
-        child = self._children.pop(number, None)
+        child = self._forget(number)
         if child and (others := self.parents.get(child.parent)):
             others.pop(number, None)
             if not others:
                 del self.parents[child.parent]
         return child
+
+    def _forget(self, number: int) -> _Child | None:
+        """A task needs nothing any more."""
+        self.holdings.over(_user(number))
+        return self._children.pop(number, None)
 
     def take_answers(self) -> dict[Hashable, list[Result]]:
         """Return the results since the last call, by whom they are for."""
@@ -171,3 +210,8 @@ class Family:
         """Return the results since the last call that nobody waits for: their files can go."""
         unread, self.unread = self.unread, []
         return unread
+
+
+def _user(number: int) -> Hashable:
+    """Return who needs what a task takes, as long as it has not ended; its own handles are those of its process."""
+    return "takes", number

@@ -48,9 +48,15 @@ class EndRun(msgspec.Struct, frozen=True):
 
 
 class DiscardResults(msgspec.Struct, frozen=True):
-    """Remove what processes may have written of results that nobody will read."""
+    """Remove what processes may have written of results that nobody will read.
+
+    Attributes:
+        tasks: Their tasks.
+        left: Those of them that may have left values, on any host.
+    """
 
     tasks: list[int]
+    left: list[int] = []
 
 
 class Grant(msgspec.Struct, frozen=True):

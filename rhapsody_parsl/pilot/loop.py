@@ -14,7 +14,6 @@ from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.leaving import Background, Leaving
 from rhapsody_parsl.pilot.link import Link, find_driver
-from rhapsody_parsl.pilot.nearness import Nearness
 from rhapsody_parsl.pilot.shared_specs import SharedSpecs
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.pilot.use import BlockUse
@@ -33,11 +32,10 @@ from rhapsody_parsl.wire.messages import (
     Stop,
     Submit,
     ToPilot,
-    ToValues,
 )
 from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import check_shared
-from rhapsody_parsl.wire.value_messages import DropValues, ValuesCame, WantValue
+from rhapsody_parsl.wire.value_messages import DropValues, ToValues, ValuesCame, WantValue
 
 __all__ = ("Pilot",)
 
@@ -92,7 +90,6 @@ class Pilot:
             leaving=self._leaving,
         )
         self._core = self._shell.core
-        self._nearness = Nearness(nodes, self._shell.values.hosts_of)
         self._use = BlockUse(nodes, hosts, self._send, self._shell.context.gpu_memory) if config.record else None
 
     async def run(self) -> None:
@@ -141,7 +138,7 @@ class Pilot:
             case Submit(tasks=tasks):
                 check_shared(tasks, self._config.shared_folder)
                 self._specs.share(tasks)
-                self._core.submit(self._nearness.near(tasks), now)
+                self._core.submit(self._shell.own_values.near(tasks), now)
             case Cancel(tasks=tasks):
                 self._core.cancel(tasks, now)
             case Serve():

@@ -7,6 +7,7 @@ import msgspec
 from rhapsody_parsl.annotations.reruns import Reruns
 from rhapsody_parsl.errors import BackendFailed, MemoryExceeded, RhapsodyError
 from rhapsody_parsl.pilot.family import Family
+from rhapsody_parsl.pilot.instructions import DiscardResults
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.times import Times
 from rhapsody_parsl.wire.messages import FAILED, LOST, Result, failed
@@ -52,6 +53,7 @@ class Outcomes:
         task = result.id
         if result.kind != LOST or active.why(task) or not self._reruns.allow(task, active.lane.spec.policy):
             return False
+        self._note_death(active, task)
         self._family.over(task)
         self._times.again(task)
         return True
@@ -59,15 +61,32 @@ class Outcomes:
     def ended(self, active: ActiveRun, result: Result) -> bool:
         """A task of a run ended; False when nobody wants its result."""
         if result.kind == LOST:
+            self._note_death(active, result.id)
             result = msgspec.structs.replace(result, kind=FAILED)
         why = active.take_why(result.id)
         if why == "cancelled":
             self.cancelled(result.id, active.lane)
+            self._family.unread_values(result)
             return False
         if why is not None and result.kind == FAILED:
             result = failed(result.id, why)
         self._add(result, active.lane)
         return True
+
+    def discarded(self, active: ActiveRun) -> DiscardResults:
+        """Return what is to be removed of a run that is lost."""
+        tasks = list(active.inflight)
+        return DiscardResults(tasks, [task for task in tasks if self._may_leave(active, task)])
+
+    def _may_leave(self, active: ActiveRun, task: int) -> bool:
+        """Whether the process of a task may have been writing a value that the driver does not know."""
+        leaves = task in self._family and active.lane.spec.policy.result == "reference"
+        return leaves or self._family.holdings.holds(task)
+
+    def _note_death(self, active: ActiveRun, task: int) -> None:
+        """A task's own process has died, and its worker has not."""
+        if self._may_leave(active, task):
+            self._family.died.append(task)
 
     def failed(self, task: int, error: RhapsodyError, lane: Lane | None) -> None:
         """A task failed outside a runtime; it has no lane when it was refused."""
@@ -80,6 +99,7 @@ class Outcomes:
 
     def _add(self, result: Result, lane: Lane | None) -> None:
         self._times.ended(result.id)
+        self._family.given(result)
         self.forget(result.id)
         self._results.append(result)
         if lane is None:
@@ -126,7 +146,7 @@ class Outcomes:
         """A task leaves the block with no outcome."""
         self._times.forget(task)
         self._reruns.forget(task)
-        if self._family.parents or self._family.agents:
+        if self._family.needs_word:
             self._family.over(task)
         if self._starts:
             self._starts.pop(task, None)

@@ -6,6 +6,7 @@ from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.core import Core
 from rhapsody_parsl.pilot.mailboxes import Mailboxes
+from rhapsody_parsl.pilot.own_values import OwnValues
 from rhapsody_parsl.pilot.streams import Streams
 from rhapsody_parsl.pilot.turns import Turns
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
@@ -27,10 +28,11 @@ class Parents:
         streams: What such tasks give and their readers say passes through these.
         mail: Has the messages for agents.
         turns: Has the tasks that lend their cores.
+        values: Has what they make for each other.
     """
 
-    def __init__(self, core: Core, streams: Streams, mail: Mailboxes, turns: Turns) -> None:
-        self._core, self._streams, self._mail, self._turns = core, streams, mail, turns
+    def __init__(self, core: Core, streams: Streams, mail: Mailboxes, turns: Turns, *, values: OwnValues) -> None:
+        self._core, self._streams, self._mail, self._turns, self._values = core, streams, mail, turns, values
         mail.join(core)
         turns.join(core)
 
@@ -44,7 +46,7 @@ class Parents:
         match message:
             case SubmitChildren(parent=parent, tasks=tasks, keep=keep):
                 check_shared(tasks, "")
-                self._core.adopt(parent, peer, tasks, keep, now=now)
+                self._core.adopt(parent, peer, self._values.near(tasks), keep, now=now)
             case CancelChildren(tasks=numbers):
                 self._core.cancel(self._core.family.drop(peer, numbers), now)
             case AskChild():
@@ -57,6 +59,8 @@ class Parents:
                 self._turns.take(peer, message)
             case OpenMailbox() | Answered() | Rested():
                 self._hear_agent(peer, message)
+            case _:
+                self._values.hear(peer, message)
 
     def _hear_agent(self, peer: Peer, message: OpenMailbox | Answered | Rested) -> None:
         match message:
@@ -90,6 +94,7 @@ class Parents:
                 peer.send(ChildrenEnded(results))
         for result in family.take_unread():
             discard(result)
+        self._values.settle()
 
 
 def _refusal(order: int, error: RhapsodyError) -> ChildAnswer:

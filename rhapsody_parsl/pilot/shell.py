@@ -37,6 +37,7 @@ from rhapsody_parsl.pilot.mailboxes import Mailboxes
 from rhapsody_parsl.pilot.memory_limits import MemoryLimits
 from rhapsody_parsl.pilot.nearness import Nearness
 from rhapsody_parsl.pilot.nesting import Limits
+from rhapsody_parsl.pilot.own_values import OwnValues
 from rhapsody_parsl.pilot.parents import Parents
 from rhapsody_parsl.pilot.reports import Reports
 from rhapsody_parsl.pilot.runs import Runs
@@ -86,7 +87,7 @@ class Shell:
         reports: What the driver is told of the block.
         door, tunnel: The front door, and the way there from the driver.
         streams: Those of its tasks.
-        values: Those kept by reference.
+        values, own_values: Those kept by reference, and who of the block needs which of its own.
         draining: Whether to give back what has not begun, and to leave when the rest has ended.
     """
 
@@ -136,7 +137,8 @@ class Shell:
         self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail, TURN: turns}
         self.core = self._core(config, runs)
         self.streams = Streams(send, self.core.family)
-        self._parents = Parents(self.core, self.streams, self._mail, turns)
+        self.own_values = OwnValues(self.core, self.values, nodes)
+        self._parents = Parents(self.core, self.streams, self._mail, turns, values=self.own_values)
         self.reports = Reports(self.core, runtimes)
         self._set_windows(config.services)
         changes.listen(self._host_changed)
@@ -339,8 +341,8 @@ class Shell:
                 self._limits.adjust(run)
             case CancelTasks(runtime=name, run=run, tasks=ids, kill=kill):
                 self._runtimes[name].cancel(run, ids, kill)
-            case DiscardResults(tasks=ids):
-                self.values.discard(ids)
+            case DiscardResults(tasks=ids, left=left):
+                self.values.discard(ids, left)
             case StartRuntime() | Grant():
                 self._begin(instruction)
 

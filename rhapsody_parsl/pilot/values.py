@@ -4,21 +4,25 @@ import contextlib
 import os
 from collections.abc import Callable, Collection
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.words import KeepValues
 from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.data.names import of_block
 from rhapsody_parsl.hosts import data_place
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.in_block.exchange import Peer
 from rhapsody_parsl.pilot.movers import Movers
-from rhapsody_parsl.wire.messages import FromParent, FromPilot, OfValues, ToValues
+from rhapsody_parsl.wire.messages import FromParent, FromPilot
 from rhapsody_parsl.wire.shared_memory import block_folder, discard_results
 from rhapsody_parsl.wire.value_messages import (
     AskValue,
     Copied,
     DropValues,
+    OfValues,
+    ToValues,
     ValueHere,
     ValueLeft,
     ValuesCame,
@@ -48,6 +52,8 @@ class Values:
 
     Attributes:
         shared_folder: For large results; "" where the driver's folder is not seen.
+        freed: Told which value the driver needs no more, and how many handles it has had, None where the value is
+            deleted. Returns whether it goes: tasks of the block may need it.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Values:
         self._waiting: dict[tuple[str, Host | None], list[Answer]] = {}
         self._asked: set[str] = set()
         self._lost: dict[str, str] = {}
+        self.freed: Callable[[str, int | None], bool] = lambda _key, _count: True
         self._movers = Movers(self._files, hosts, self._arrived, self._lacking)
         for host in hosts:
             host.keep_values(KeepValues(self._place.token, block, config.values[2], block), self._movers.told)
@@ -76,13 +83,21 @@ class Values:
         if self._place.role == "pilot":
             data_place.close(self._folder)
 
-    def discard(self, tasks: Collection[int]) -> None:
-        """Remove what tasks leave that nobody will read: of processes that were killed while they wrote, or after."""
+    def discard(self, tasks: Collection[int], left: Collection[int] = ()) -> None:
+        """Remove what tasks leave that nobody will read: of processes that were killed while they wrote, or after.
+
+        Args:
+            tasks: Their numbers.
+            left: Those of them that may have left something on any host.
+        """
         drafts = [os.path.join(root, self._place.writer) for root in (self._place.memory, self._place.disk) if root]
         for folder in {self.shared_folder, *drafts} - {""}:
             discard_results(folder, tasks)
         for task in tasks:
             self._files.drop(str(task))
+        if left:
+            names = (str(task) for task in left)
+            self.drop([each for name in names for each in (name, of_block(self._place.writer, name))], unfinished=True)
 
     def hosts_of(self, key: str) -> list[str]:
         """Return the hosts where a value lies; "" is this one."""
@@ -98,7 +113,7 @@ class Values:
             self._lost |= {key: reason for key in self._movers.lost(host) if not self._files.has(key)}
             self._movers.go_on()
 
-    def _drop(self, keys: Collection[str], unfinished: bool) -> None:
+    def drop(self, keys: Collection[str], *, unfinished: bool = False) -> None:
         """Remove values here and on the hosts that have them; what is not whole may lie on any."""
         of_host: dict[Host, list[str]] = {host: list(keys) for host in self._hosts.values()} if unfinished else {}
         for key in keys:
@@ -114,12 +129,16 @@ class Values:
     def hear(self, others: Callable[[Peer, FromParent], None], peer: Peer, message: FromParent | OfValues) -> None:
         """A process says something of values, or something that others hear."""
         if isinstance(message, ValueLeft):
-            self._lost.pop(message.key, None)
-            self._movers.has(message.key, peer.host)
+            self.lies(message.key, peer.host)
         elif isinstance(message, AskValue):
             self._want(message.key, peer.host, lambda reason: peer.send(ValueHere(message.order, reason)))
         else:
             others(peer, message)
+
+    def lies(self, key: str, host: Host | None) -> None:
+        """A value lies on a host, or is about to."""
+        self._lost.pop(key, None)
+        self._movers.has(key, host)
 
     def _want(self, key: str, where: Host | None, answer: Answer) -> None:
         if where is None and self._files.has(key):
@@ -154,8 +173,9 @@ class Values:
                     self._came(key)
                 for key, reason in gone.items():
                     self._came(key, reason)
-            case DropValues(keys=keys, unfinished=unfinished):
-                self._drop(keys, unfinished)
+            case DropValues(keys=keys, unfinished=unfinished, counts=counts):
+                going = [key for key, count in zip_longest(keys, counts) if self.freed(key, count)]
+                self.drop(going, unfinished=unfinished)
 
     def _give(self, key: str) -> None:
         """Have a value that the driver wants here, and tell it."""

@@ -69,6 +69,10 @@ class Spoke:
         """Send a message; nothing happens when the hub is gone."""
         self._line.send(encode(message))
 
+    def post(self, message: Message) -> None:
+        """Send a message, or leave it to the thread that sends another one now."""
+        self._line.post(encode(message))
+
     def has_room(self) -> bool:
         """Whether a message of some ten thousand bytes would go now; else `send` may wait for the hub."""
         poller = select.poll()
@@ -78,6 +82,28 @@ class Spoke:
     def receive(self) -> ToBackend | None:
         """Wait for the next message; None when the hub is gone for good."""
         return self._decoded(self._line.receive())
+
+    @property
+    def skipped(self) -> int:
+        """How often messages were taken that had been looked at before."""
+        return self._line.skipped
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether messages have been read that nobody has received."""
+        return self._line.has_arrived
+
+    def peek(self) -> list[tuple[ToBackend, int]]:
+        """Wait, and return messages that stay where they are, each with the number of bytes that end with it.
+
+        Returns:
+            Nothing where only `receive` gets on.
+        """
+        return [(self._codec.decode(frames), end) for frames, end in self._line.peek()]
+
+    def skip(self, size: int, skipped: int) -> None:
+        """Take what `peek` has shown, unless somebody has since `skipped` was this."""
+        self._line.skip(size, skipped)
 
     def receive_nowait(self) -> ToBackend | None:
         """Return the next message if there is one."""

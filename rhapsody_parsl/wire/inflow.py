@@ -18,6 +18,8 @@ Frames = Sequence[bytes]
 _HEAD = struct.Struct("<QI")
 _LENGTH = 8
 _CHUNK = 256 * 1024
+_AHEAD = 8 * 1024
+"""Bytes that are looked at before they are taken: those of a few short answers."""
 _MOST_BUFFERS = 64
 """Buffers in one call of the kernel; it takes 1024 at most."""
 _FIRST_ROOM = 16 * 1024 * 1024
@@ -100,6 +102,25 @@ class Inflow:
             MalformedFrame: What came is no message.
         """
         return self._read_small(flags) if self._large is None else self._read_large(self._large, flags)
+
+    def peek(self) -> list[tuple[list[bytes], int]]:
+        """Wait, and return the messages that have come whole, each with how many bytes end with it; they stay there.
+
+        Whatever interrupts this changes nothing.
+
+        Returns:
+            Nothing where only `read` gets on: a message is large, or begun, or nothing will come.
+
+        Raises:
+            MalformedFrame: What came is no message.
+        """
+        if self._rest or self._large is not None:
+            return []
+        data = self._connection.recv(_AHEAD, socket.MSG_PEEK)
+        whole, at = [], 0
+        while len(data) - at >= _HEAD.size and at + (size := self._size(data, at)) <= len(data):
+            whole.append((split(data[at : at + size]), at := at + size))
+        return whole
 
     def _read_small(self, flags: int) -> list[list[bytes]]:
         room = _room.bytes

@@ -24,7 +24,7 @@ from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.wire.use import Used
-from rhapsody_parsl.wire.value_messages import AskValue, DropValues, ValueHere, ValueLeft, ValuesCame, WantValue
+from rhapsody_parsl.wire.value_messages import FromValues, OfHandles, OfValues, ToValues, ValueHere
 
 VERSION = 7
 """Raised when a message changes meaning; both ends of the link compare it."""
@@ -67,7 +67,8 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code.
 
-    `ended` is when, in seconds since the epoch, by the clock of its host; 0 where nobody there could tell.
+    `ended` is when, in seconds since the epoch, by the clock of its host; 0 where nobody there could tell. `gives` are
+    keys and sizes of the values of which it carries handles, and whose tasks are of its own block.
     """
 
     id: int
@@ -76,6 +77,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     seconds: float = 0.0
     ended: float = 0.0
     request: RequestTimes | None = None
+    gives: tuple[tuple[str, int], ...] = ()
 
     @property
     def outcome(self) -> Outcome:
@@ -377,18 +379,13 @@ class Answered(Tagged, frozen=True):
     results: list[Result]
 
 
-FromParent = (
-    AskChild | SubmitChildren | CancelChildren | ChildMore | OpenMailbox | Answered | Rested | LendCores | TakeCores
-)
+OfChildren = AskChild | SubmitChildren | CancelChildren | ChildMore
+FromParent = OfChildren | OpenMailbox | Answered | Rested | LendCores | TakeCores | OfHandles
 ToParent = ChildAnswer | ChildrenEnded | ChildPieces | Deliver
-OfValues = AskValue | ValueLeft
-"""What the process of a task says of values; as of its tasks, whichever runtime has the process."""
 FromTask = FromParent | OfValues
 ToTask = ToParent | ValueHere
 ToCore = Submit | Cancel | Stop | Serve | Examine | More
-ToValues = WantValue | ValuesCame | DropValues
 FromCore = Hello | Results | Report | Returned | Served | Holds | Examined | Pieces | Used | DoorRequests | Goodbye
-FromValues = WantValue | ValuesCame
 ToPilot = ToCore | Tunnelled | DoorKeys | ToValues
 FromPilot = FromCore | Tunnelled | FromValues
 ToEngine = Asks | Abort | Sleep | Wake | Adapters

@@ -4,7 +4,24 @@ import msgspec
 
 from rhapsody_parsl.wire.tagged import Tagged
 
-__all__ = ("AskValue", "Copied", "DropValues", "ValueHere", "ValueLeft", "ValuesCame", "WantValue")
+__all__ = (
+    "AskValue",
+    "Copied",
+    "DropValues",
+    "FindValue",
+    "FreeValues",
+    "FromValues",
+    "HoldValue",
+    "OfHandles",
+    "OfValues",
+    "PinValue",
+    "RestValues",
+    "ToValues",
+    "ValueHere",
+    "ValueLeft",
+    "ValuesCame",
+    "WantValue",
+)
 
 
 class Copied(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -61,7 +78,71 @@ class ValuesCame(Tagged, frozen=True):
 
 
 class DropValues(Tagged, frozen=True):
-    """Nobody needs these any more; `unfinished` are those whose tasks have failed, and may have left anything."""
+    """Nobody needs these any more; `unfinished` are those whose tasks have failed, and may have left anything.
+
+    `counts` are how many handles the driver has had of each. Without them the values go, whoever needs them.
+    """
 
     keys: list[str]
     unfinished: bool = False
+    counts: list[int] = msgspec.field(default_factory=list)
+
+
+class HoldValue(Tagged, frozen=True):
+    """A task has a handle of a value that tasks of its block made.
+
+    Attributes:
+        parent: The task's number.
+        key: The value's.
+        size: In bytes; 0 where it is not yet known.
+        label: The user's name for it, or "".
+        pinned: Whether it stays without a handle.
+        order: For the answer, a `ChildAnswer`; 0 wants none.
+        lies: Whether it is about to be written, on the host of the process.
+    """
+
+    parent: int
+    key: str
+    size: int = 0
+    label: str = ""
+    pinned: bool = False
+    order: int = 0
+    lies: bool = False
+
+
+class FreeValues(Tagged, frozen=True):
+    """A task has no handle of these any more, and has been given so many of each; or they go, whoever needs them."""
+
+    parent: int
+    given: dict[str, int]
+    deleted: bool = False
+
+
+class PinValue(Tagged, frozen=True):
+    """A value is to stay without a handle, or no more."""
+
+    key: str
+    pinned: bool
+
+
+class FindValue(Tagged, frozen=True):
+    """A task wants a handle of the value with a label; the answer is a `ChildAnswer` with its key and its size."""
+
+    order: int
+    parent: int
+    label: str
+
+
+class RestValues(Tagged, frozen=True):
+    """The checkpoint of an agent has handles of these now, and of no others."""
+
+    name: str
+    values: list[tuple[str, int]]
+
+
+OfValues = AskValue | ValueLeft
+"""What the process of a task says of values; as of its tasks, whichever runtime has the process."""
+ToValues = WantValue | ValuesCame | DropValues
+FromValues = WantValue | ValuesCame
+OfHandles = HoldValue | FreeValues | PinValue | FindValue | RestValues
+"""What the process of a task says of handles that the task has."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rhapsody_parsl.data.reference import packed
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError, WorkerLost
 from rhapsody_parsl.payload import pack_result
@@ -11,7 +12,7 @@ from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
 from rhapsody_parsl.wire.messages import RAISED, RESULT, Result, failed
 from rhapsody_parsl.worker.outlet import Outlet
-from rhapsody_parsl.worker.references import left
+from rhapsody_parsl.worker.references import given, left
 from rhapsody_parsl.worker.setting import kept
 from rhapsody_parsl.worker.user_code import run
 
@@ -45,9 +46,10 @@ def call(
 def pack(task: int, value: Any, seconds: float = 0.0) -> Result:
     """Return a value as a `Result`."""
     try:
+        packed.clear()
         if type(value) is Stays:  # `isinstance` would have a proxy fetch its value
             value = left(task, value)
-        return Result(task, RESULT, pack_result(value), seconds, time.time())
+        return Result(task, RESULT, pack_result(value), seconds, time.time(), gives=given(value))
     except PayloadError as problem:
         return failed(task, problem)
 
@@ -64,4 +66,6 @@ def ended(task: int, problem: BaseException, seconds: float) -> Result:
 
 def raised(task: int, problem: BaseException, seconds: float = 0.0, note: str = "") -> Result:
     """Return an exception as a `Result`, with its traceback, and with one more note."""
-    return Result(task, RAISED, encoded(problem, "\n".join(filter(None, (note, kept())))), seconds, time.time())
+    packed.clear()
+    account = encoded(problem, "\n".join(filter(None, (note, kept()))))
+    return Result(task, RAISED, account, seconds, time.time(), gives=given(problem))

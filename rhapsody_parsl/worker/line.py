@@ -8,14 +8,15 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.child_messages import ChildAnswer
-from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, OfValues, ToParent
+from rhapsody_parsl.wire.messages import ChildrenEnded, Deliver, FromParent, ToBackend, ToParent
 from rhapsody_parsl.wire.piece_messages import ChildPieces
-from rhapsody_parsl.wire.value_messages import ValueHere
-from rhapsody_parsl.worker.inbox import Inbox
+from rhapsody_parsl.wire.value_messages import OfValues, ValueHere
+from rhapsody_parsl.worker.inbox import Awaited, Inbox, Listener
 from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
 
 if TYPE_CHECKING:
@@ -33,11 +34,20 @@ class Line(Protocol):
     def send(self, message: FromParent | OfValues) -> None:
         """Say something; any thread may."""
 
+    def post(self, message: FromParent) -> None:
+        """Say something without ever waiting for another thread: a handle may go within anything."""
+
     def listen(self) -> None:
         """See that answers are heard from now on, until the task has finished."""
 
+    def listen_later(self) -> None:
+        """The same, but a task that waits at once hears the answer itself."""
+
     def hear(self) -> bool:
         """Wait for an answer and take it, on the thread that listens; False on any other."""
+
+    def waiting_for(self, awaited: Awaited) -> AbstractContextManager[None]:
+        """Wait in this for something that the pilot says; the main thread may hear it itself, before."""
 
 
 class Here:
@@ -47,6 +57,7 @@ class Here:
         line: None where there is none.
         pid: Of the process that has it: a child that it forked has none.
         heard: Takes the answers about tasks.
+        ahead: The same for those that do no harm twice; False for the others.
         delivered: Takes the messages for an agent; None where there is none.
         values: What waits for values, by order.
         endpoint: Where the pilot is, or its agent on this host: the hub's.
@@ -55,6 +66,7 @@ class Here:
     line: Line | None = None
     pid = 0
     heard: Callable[[ChildAnswer | ChildrenEnded | ChildPieces], None] | None = None
+    ahead: Callable[[ChildrenEnded], bool] | None = None
     delivered: Callable[[Deliver], None] | None = None
     values: ClassVar["dict[int, Future[ValueHere]]"] = {}
     endpoint = ""
@@ -90,6 +102,11 @@ def take(message: ToParent | ValueHere) -> None:
         Here.heard(message)
 
 
+def take_ahead(message: ToBackend) -> bool:
+    """Take a message that may be taken twice; False for any other, which stays untaken."""
+    return isinstance(message, ChildrenEnded) and Here.ahead is not None and Here.ahead(message)
+
+
 class WorkerLine:
     """That of a resident process, which hears of its work over the same.
 
@@ -109,9 +126,26 @@ class WorkerLine:
         """Say something; any thread may."""
         self._spoke.send(message)
 
+    def post(self, message: FromParent) -> None:
+        """Say something without ever waiting for another thread."""
+        self._spoke.post(message)
+
     def listen(self) -> None:
         """See that answers are heard from now on, until the task has finished."""
         self._inbox.listen_soon()
+
+    def listen_later(self) -> None:
+        """The same, but a task that waits at once hears the answer itself."""
+        self._inbox.listen_later()
+
+    def waiting_for(self, awaited: Awaited) -> AbstractContextManager[None]:
+        """Wait in this for something that the pilot says; the main thread may hear it itself, before."""
+        if Here.pid != os.getpid() or isinstance(threading.current_thread(), Listener):
+            return nullcontext()  # a child that was forked hears nothing, and must not take what is its parent's
+        if threading.current_thread() is not threading.main_thread():
+            return self._inbox.waiting_beside()
+        self._inbox.wait_for(awaited)
+        return nullcontext()
 
     def hear(self) -> bool:
         """Wait for an answer and take it, on the thread that listens; False on any other."""
@@ -140,8 +174,18 @@ class _OwnLine:
         """Say something; any thread may."""
         self._spoke.send(message)
 
+    def post(self, message: FromParent) -> None:
+        """Say something without ever waiting for another thread."""
+        self._spoke.post(message)
+
     def listen(self) -> None:
         """Do nothing: a thread listens."""
+
+    listen_later = listen
+
+    def waiting_for(self, _awaited: Awaited) -> AbstractContextManager[None]:
+        """Do nothing: a thread listens."""
+        return nullcontext()
 
     def hear(self) -> bool:
         """Wait for an answer and take it, on the thread that listens; False on any other."""

@@ -54,7 +54,7 @@ class Ear:
 
     def __init__(self, spoke: Spoke, outbox: Outbox, mark: Mark | None) -> None:
         self._spoke, self._outbox = spoke, outbox
-        self.inbox = Inbox(self._hear, mark)
+        self.inbox = Inbox(self._hear, mark, self._take_ahead, lambda: spoke.has_arrived)
 
     def _hear(self) -> None:
         """Wait for a message and take it; the process ends here when told to quit, or when the pilot is gone."""
@@ -64,6 +64,17 @@ class Ear:
         finally:
             if not stays:
                 self._leave()
+
+    def _take_ahead(self) -> bool:
+        """Wait for messages and take in those that a waiting task may, see `Inbox`; return whether there were some."""
+        skipped, taken = self._spoke.skipped, 0
+        for message, end in self._spoke.peek():
+            if not line.take_ahead(message):
+                break
+            taken = end
+        if taken:
+            self._spoke.skip(taken, skipped)
+        return bool(taken)
 
     def _leave(self) -> None:
         end_below()

@@ -59,9 +59,9 @@ class Outlet:
             PayloadError: It cannot be pickled.
         """
         if self._send:
-            from rhapsody_parsl.payload import pack_result  # noqa: PLC0415 - dill is paid for with the first task
+            from rhapsody_parsl.worker.references import packed_piece  # noqa: PLC0415 - dill is paid for with the first task
 
-            self.put_packed(pack_result(value, "piece"), flow)
+            self.put_packed(packed_piece(value), flow)
 
     def put_packed(self, payload: bytes, flow: Flow) -> None:
         """Send a value that was pickled elsewhere."""

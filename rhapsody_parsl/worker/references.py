@@ -3,20 +3,22 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from rhapsody_parsl.data.layout import Buffer, laid_out
+from rhapsody_parsl.data.names import block_of, of_block
 from rhapsody_parsl.data.packing import apart
 from rhapsody_parsl.data.packing import opened as opened_file
-from rhapsody_parsl.data.reference import Facts, Left
+from rhapsody_parsl.data.reference import Facts, Left, Ref, packed
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.mark import folder_of
+from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.worker.line import Here
 from rhapsody_parsl.worker.own_task import OwnTask
 
-__all__ = ("files_here", "left", "opened")
+__all__ = ("files_here", "given", "left", "opened", "place_here")
 
 _OF_THE_BLOCK = 1 << 48
 """Numbers of tasks from here on are a block's own; the driver's are of all blocks."""
@@ -40,6 +42,11 @@ def files_here() -> DataFiles | None:
         _Host.place = Place.told(folder_of(endpoint))
         _Host.files = _Host.place and DataFiles(_Host.place)
     return _Host.files
+
+
+def place_here() -> Place | None:
+    """Return the same place; known once `files_here` has looked."""
+    return _Host.place
 
 
 def _kept(files: DataFiles, key: str, pickle: Sequence[Buffer], buffers: Sequence[memoryview]) -> int:
@@ -82,7 +89,7 @@ def left(task: int, stays: Stays) -> Any:
         if sum(map(len, (*pickle, *buffers))) <= stays.above:
             return stays.value
         number = task or OwnTask.number
-        key = f"{place.writer}-{number}" if number >= _OF_THE_BLOCK else str(number)
+        key = of_block(place.writer, str(number)) if number >= _OF_THE_BLOCK else str(number)
         size = _kept(files, key, pickle, buffers) or files.write(key, laid_out(pickle, buffers), str(number))
         if place.role == "host":
             from rhapsody_parsl.worker.distant import told  # noqa: PLC0415 - as above
@@ -91,3 +98,35 @@ def left(task: int, stays: Stays) -> Any:
     except Exception as problem:
         raise PayloadError("result", f"{type(problem).__name__}: {problem}") from problem
     return Left(Facts(place.token, key, size, "", place.where))
+
+
+def packed_piece(value: Any) -> bytes:
+    """Return a piece of a stream as bytes.
+
+    Raises:
+        PayloadError: It cannot be pickled, or carries a handle that only results can carry.
+    """
+    packed.clear()
+    payload = pack_result(value, "piece")
+    if given(value):
+        raise PayloadError("piece", "it carries a Ref of this task", "Yield the value, or return the Ref.")
+    return payload
+
+
+class _Given:
+    """The handles in the last result: they go when the next one is made, after the pilot has heard of this one."""
+
+    refs: ClassVar[list[Ref]] = []
+
+
+def given(value: Any) -> tuple[tuple[str, int], ...]:
+    """Return keys and sizes of the values of the block's own of which a packed result carries handles.
+
+    Args:
+        value: The result.
+    """
+    _Given.refs = [ref for ref in packed.take() if block_of(ref.key)]
+    found = tuple((ref.key, ref.size) for ref in _Given.refs)
+    if type(value) is Left and block_of(value.facts.key):
+        return (*found, (value.facts.key, value.facts.size))
+    return found

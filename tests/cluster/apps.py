@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from rhapsody_parsl import block, service
+from rhapsody_parsl import Ref, block, service
 
 
 def where() -> tuple[str, list[int]]:
@@ -215,6 +215,25 @@ def values_here() -> list[Path]:
     place = _Host.place
     roots = [Path(root, "data") for root in (place.memory, place.disk) if root] if place else []
     return sorted(path for root in roots for path in root.iterdir() if not path.name.startswith("."))
+
+
+def steers(size: int) -> tuple[list[Any], Ref]:
+    """Have tasks make and take values by reference; return where one was taken, its size, and one of the last host."""
+    here = block()
+    made = here.submit(kept, size, resource_specification={"labels": ["vn2"], "result": "reference"}).result()
+    where_taken = here.submit(where_with, made).result()
+    last = {"labels": ["vn3"], "result": "reference"}
+    return [where_taken, len(made.result())], here.submit(one_more, made, resource_specification=last).result()
+
+
+def outlives(size: int, folder: str) -> str:
+    """Have a value made on a host, and have it taken once that is lost; return what is said then."""
+    here, gone = block(), Path(folder, "host gone")
+    made = here.submit(kept, size, resource_specification={"labels": ["vn2"], "result": "reference"}).result()
+    Path(folder, "made").touch()
+    while not gone.exists():
+        time.sleep(0.05)
+    return str(here.submit(len, made, resource_specification={"labels": ["vn3"]}).exception())
 
 
 def names_here() -> list[str]:

@@ -35,8 +35,16 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     beside.wait_ready(patience)
     yield "beside", [one["node"] for one in executor.snapshot()["blocks"][0]["services"]]
     beside.stop()
+    said, ref = executor.submit(apps.steers, {"labels": ["vn1"], "cores": 0}, SIZE).result(patience)
+    yield "inside", [*said, len(ref.result())]
+    del ref
+    until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     if loses:
+        parent = executor.submit(apps.outlives, {"labels": ["vn1"], "cores": 0}, SIZE, str(folder))
+        until((folder / "made").exists, patience)
         yield from _told_of_a_loss(executor, second, patience)
+        (folder / "host gone").touch()
+        yield "inside lost", parent.result(patience)
 
 
 def _told_of_a_loss(executor: RhapsodyExecutor, left: Ref, patience: float) -> Iterator[tuple[str, Any]]:

@@ -26,6 +26,7 @@ def test_a_value_reaches_each_host_once_and_is_made_again_when_its_host_is_lost(
         assert len(set.union(*left)) == 1, "what has been dropped is gone from all hosts"
         assert driver.hear("near") == "vn2"
         assert driver.hear("beside") == ["vn2"], "the service is where the value is"
+        assert driver.hear("inside") == ["vn2", SIZE, SIZE + 1], "a task's own values, too"
         if loses:
             assert driver.hear("there") == [0, 0, 1, 1, 0, 0]
             driver.hear("lose")
@@ -34,5 +35,6 @@ def test_a_value_reaches_each_host_once_and_is_made_again_when_its_host_is_lost(
                 assert "host vn2, where it lay, was lost" in driver.hear("error")
                 assert driver.hear("again") == SIZE + 1
                 assert driver.hear("driver again") == SIZE + 1
+                assert "host vn2, where it lay, was lost" in driver.hear("inside lost")
             finally:
                 cluster.start("vn2")

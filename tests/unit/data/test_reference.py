@@ -15,7 +15,7 @@ from rhapsody_parsl.payload import open_call, pack_call, pack_value
 
 class Keeper:
     def __init__(self) -> None:
-        self.token, self.gone = "ours", list[str]()
+        self.token, self.where, self.gone = "ours", "", list[str]()
 
     def value_of(self, ref: Ref) -> Any:
         return f"value of {ref.key}"

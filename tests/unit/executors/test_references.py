@@ -17,8 +17,7 @@ from rhapsody_parsl.errors import DataLost, InvalidTask, PayloadError, RhapsodyE
 from rhapsody_parsl.executors import references as module
 from rhapsody_parsl.executors.references import References
 from rhapsody_parsl.payload import open_value, pack_value
-from rhapsody_parsl.wire.messages import ToValues
-from rhapsody_parsl.wire.value_messages import Copied, DropValues, ValuesCame, WantValue
+from rhapsody_parsl.wire.value_messages import Copied, DropValues, ToValues, ValuesCame, WantValue
 from testing.waiting import until
 
 
@@ -86,12 +85,12 @@ def test_what_a_task_has_left_is_a_handle_here(values: References) -> None:
 def test_a_handle_may_go_while_the_book_is_open(values: References) -> None:
     """Python may collect it at any moment, also on the thread that is in here."""
     refs = [values.put(1), values.put(2)]
-    assert values._ask(lambda: refs.pop() is not None) is True
+    assert values._handles.ask(lambda _: refs.pop() is not None) is True
     assert lying(values) == ["put-1"]
     ring: list[Any] = [refs.pop()]
     ring.append(ring)
     del ring
-    values._ask(gc.collect)
+    values._handles.ask(lambda _: gc.collect())
     assert lying(values) == []
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,14 @@ class FakeLine:
         elif isinstance(message, TakeCores):
             self.client.take(ChildAnswer(message.order))
 
+    post = send
+
     def listen(self) -> None: ...
+
+    listen_later = listen
+
+    def waiting_for(self, _awaited: Any) -> Any:
+        return nullcontext()
 
     def hear(self) -> bool:
         return False

@@ -2,11 +2,14 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from rhapsody_parsl.data.reference import Facts
 from rhapsody_parsl.executors.future import open_result
 from rhapsody_parsl.inside.mailbox import Checkpoints, Mailbox
 from rhapsody_parsl.mail import AgentHandle
@@ -21,10 +24,18 @@ class FakeClient:
     def say(self, message: Any) -> None:
         self.said.append(message)
 
+    @contextmanager
+    def restoring(self) -> Iterator[list[Facts]]:
+        yield []
+
     def answers(self) -> dict[int, Any]:
         results = [result for message in self.said if isinstance(message, Answered) for result in message.results]
         opened = {result.id: open_result(result) for result in results}
         return {number: error or value for number, (value, error) in opened.items()}
+
+
+def kept(agent: Any, place: Path, client: FakeClient | None = None) -> Checkpoints:
+    return Checkpoints(agent, str(place), cast(Any, client or FakeClient()), "a")
 
 
 class Poster:
@@ -73,7 +84,7 @@ def serve(agent: Any, place: Path, *calls: tuple[Any, ...]) -> dict[int, Any]:
     handle.stop()
     mailbox = Mailbox("a", client)  # type: ignore[arg-type]  # what it uses of one
     mailbox.deliver(Deliver(poster.tasks))
-    mailbox.serve(agent, Checkpoints(agent, str(place)))
+    mailbox.serve(agent, kept(agent, place, client))
     return client.answers()
 
 
@@ -91,19 +102,19 @@ def test_messages_are_answered_in_order_and_failures_are_answers_too(tmp_path: P
 
 def test_the_next_process_has_the_last_checkpoint(tmp_path: Path) -> None:
     first, place = Adder(), tmp_path / "folder" / "a"
-    checkpoints = Checkpoints(first, str(place))
+    checkpoints = kept(first, place)
     checkpoints.restore()
     first.total = 5
     checkpoints.write()
     first.total, first.keeps = 6, False
     checkpoints.write()
     second = Adder()
-    Checkpoints(second, str(place)).restore()
+    kept(second, place).restore()
     assert second.total == 5, "None keeps the one before"
 
 
 def test_an_agent_without_hooks_keeps_nothing(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(object(), str(tmp_path / "a"))
+    checkpoints = kept(object(), tmp_path / "a")
     checkpoints.write()
     checkpoints.restore()
     assert not list(tmp_path.iterdir())
@@ -128,7 +139,7 @@ def test_before_the_block_ends_it_answers_what_it_has_and_rests(
     threading.Thread(target=mailbox.notice).run()
     mailbox.deliver(Deliver(poster.tasks))
     with pytest.raises(KilledError):
-        mailbox.serve(agent, Checkpoints(agent, str(tmp_path / "a")))
+        mailbox.serve(agent, kept(agent, tmp_path / "a", client))
     assert client.answers() == {1: 2}, "what comes later is for its next process"
     assert client.said[-1] == Rested("a")
     assert agent.stopped == 1

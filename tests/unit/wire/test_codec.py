@@ -164,7 +164,12 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names, st.booleans()),
     v.ValueHere: st.builds(v.ValueHere, numbers, names), v.ValueLeft: st.builds(v.ValueLeft, names),
     v.ValuesCame: st.builds(v.ValuesCame, copies, st.dictionaries(names, names), st.lists(names, max_size=3)),
-    v.DropValues: st.builds(v.DropValues, st.lists(names, max_size=3), st.booleans()),
+    v.DropValues: st.builds(v.DropValues, st.lists(names, max_size=3), st.booleans(), st.lists(numbers, max_size=3)),
+    v.HoldValue: st.builds(v.HoldValue, numbers, names, numbers, names, st.booleans(), numbers, st.booleans()),
+    v.FreeValues: st.builds(v.FreeValues, numbers, st.dictionaries(names, numbers, max_size=3), st.booleans()),
+    v.PinValue: st.builds(v.PinValue, names, st.booleans()),
+    v.FindValue: st.builds(v.FindValue, numbers, numbers, names),
+    v.RestValues: st.builds(v.RestValues, names, st.lists(st.tuples(names, numbers), max_size=3)),
 }  # fmt: skip
 VOCABULARIES = [m.ToPilot, m.FromPilot, m.ToBackend, m.FromBackend]
 
