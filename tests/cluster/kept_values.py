@@ -12,6 +12,7 @@ from tests.cluster import apps
 
 SIZE = 3_000_000
 HOSTS = ("vn1", "vn2", "vn3")
+CHAINS, STEPS = 6, 12
 
 
 def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float) -> Iterator[tuple[str, Any]]:
@@ -29,8 +30,22 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield "dropped", [_names_on(executor, host) for host in HOSTS]
     yield "near", executor.submit(apps.where_with, {}, second).result(patience)
+    yield from _told_under_load(executor, patience)
     if loses:
+        second = executor.submit(apps.kept, keys, SIZE).result(patience)  # the other one went with its agent
         yield from _told_of_a_loss(executor, second, patience)
+
+
+def _told_under_load(executor: RhapsodyExecutor, patience: float) -> Iterator[tuple[str, Any]]:
+    """Make chains of values, all at once, while the agent of their host is killed."""
+    keys = {"near": "vn2", "result": "reference", "on_loss": "rerun"}
+    refs = [executor.submit(apps.kept, keys, SIZE).result(patience) for _ in range(CHAINS)]
+    for step in range(STEPS):
+        futures = [executor.submit(apps.one_more, keys, ref) for ref in refs]
+        if step == 1:
+            yield "under load", None
+        refs = [future.result(patience) for future in futures]
+    yield "chains", [len(ref.result()) for ref in refs]
 
 
 def _told_of_a_loss(executor: RhapsodyExecutor, left: Ref, patience: float) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """Memory is given back, and made for the next result, once a result is on its way."""
 
 import mmap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_a_process_that_gets_no_thread_has_no_spare(folder: Path, monkeypatch: p
     def refuse(self: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(spare.threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     references.left(1, Stays(bytes(LEAST), 0))
     afterwards.settle()
     assert list((folder / ".warm").iterdir()) == []
