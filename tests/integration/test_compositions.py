@@ -47,10 +47,10 @@ def test_a_tiled_cholesky_over_parsls_pool_as_taps_has_it(tmp_path: Path) -> Non
 
 def test_the_cholesky_of_taps_gives_what_it_gives_on_threads(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     taps: Any = pytest.importorskip("taps.apps.cholesky", reason="TaPS is in no registry: github.com/proxystore/taps")
-    from taps.executor.python import ThreadPoolConfig
+    threads: Any = pytest.importorskip("taps.executor.python").ThreadPoolConfig(max_threads=2)
 
     logged = []
-    for executor in (ThreadPoolConfig(max_threads=2).get_executor(), pool_of_ours(tmp_path)):
+    for executor in (threads.get_executor(), pool_of_ours(tmp_path)):
         np.random.seed(7)
         with caplog.at_level(logging.INFO, "taps.apps"), taps.Engine(executor) as engine:
             taps.CholeskyApp(matrix_size=8, block_size=2).run(engine, tmp_path)
