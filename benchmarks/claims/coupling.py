@@ -12,7 +12,8 @@ a turn: out of the simulation, into the request, into the next simulation.
 
 A second table has arrays of 1, 10 and 100 MB as states, which go as values, by reference, in files, by ProxyStore in
 files and in Redis, where these are installed, and in Dragon's DDict: in turns, all in one block. A task of Dragon's has
-one process, and attaches to the dictionary anew in each turn.
+one process, and attaches to the dictionary anew in each turn. A third one says what the kernel alone takes for such a
+state. What an app makes of its state, as the next array, is simulation, and not control.
 """
 
 import gc
@@ -28,6 +29,7 @@ import numpy
 from parsl import python_app
 
 from benchmarks.library import block, machine, pictures, sides, states
+from benchmarks.library.bare_memory import bare
 from rhapsody_parsl import MPI, VLLM, Ref, annotate
 from testing.waiting import until
 
@@ -203,7 +205,13 @@ def report(results: list[dict[str, Any]], found: dict[str, list[dict[str, Any]]]
     sizes = [size(result["payload_bytes"]) for result in next(iter(found.values()))]
     by_way = [[name, *(f"{each['control_ms']:.1f}" for each in every)] for name, every in found.items()]
     machine.show("Control of a turn, by the way of its state: means, ms", ["way", *sizes], by_way)
-    written = {"simulation_s": SIMULATION, "tokens": TOKENS, "payloads": results, "ways": found}
+    alone = {
+        name: bare(result["payload_bytes"]) for name, result in zip(sizes, next(iter(found.values())), strict=True)
+    }
+    steps = list(next(iter(alone.values())))
+    rows = [[name, *(f"{each[step]:.1f}" for step in steps)] for name, each in alone.items()]
+    machine.show("A state in shared memory, the kernel alone: medians, ms of CPU time", ["state", *steps], rows)
+    written = {"simulation_s": SIMULATION, "tokens": TOKENS, "payloads": results, "ways": found, "bare": alone}
     file = machine.write(out, "coupling", written)
     print(f"written: {file}, {picture(results, out)}")
 

@@ -170,7 +170,7 @@ class Observed(Standalone):
         blocks = self._link.blocks if self._link else Blocks(several=False)
         return ExecutorView(
             label=self.label,
-            outstanding=self.outstanding(),
+            outstanding=len(self.tasks),
             totals=blocks.totals(),
             blocks=tuple(describe_block(block, self._status) for block in blocks),
         )

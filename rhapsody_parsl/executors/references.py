@@ -26,9 +26,10 @@ from rhapsody_parsl.wire.value_messages import Copied, DropValues, FromValues, T
 
 __all__ = ("References",)
 
-_COLLECTED, _LEAST_COLLECTED = 8, 64 << 20
-"""Part of the budget, and bytes at least, of new values after which Python is to look for handles that have gone. Those
-in a ring of objects, as Parsl's futures and their records are, go only then: Python counts objects, and not bytes."""
+_FULL, _COLLECTED, _LEAST_COLLECTED = 2, 8, 64 << 20
+"""Parts of the budget: that values take, and of new values since, when Python is to look for handles that have gone;
+and the least bytes of both. Those in a ring of objects, as Parsl's futures and their records are, go only then: Python
+counts objects, and not bytes."""
 _WRITER = "driver"
 _SHUT_DOWN = "its executor was shut down"
 _DELETED = "it was deleted, or nobody held it any more"
@@ -323,10 +324,10 @@ class References:
         self._handles.ask(lambda book: book.hold(key, size, label))
         ref = Ref(self, key, size, label)
         self._new += size
-        most = max(self.place.budget // _COLLECTED, _LEAST_COLLECTED)
-        if self._new > most:
+        if self._new > max(self.place.budget // _COLLECTED, _LEAST_COLLECTED):
             self._new = 0
-            if self._handles.ask(lambda book: book.size) > most:  # else handles go by themselves; a look takes 50 ms
+            full = max(self.place.budget // _FULL, _LEAST_COLLECTED)
+            if self._handles.ask(lambda book: book.size) > full:  # else there is time: a look takes 50 ms, nobody is heard
                 gc.collect()
         return ref
 

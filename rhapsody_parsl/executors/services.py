@@ -48,6 +48,9 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
     Args:
         configs: Those that it is made with.
         check: Refuses a further service that the executor cannot have, and knows it from then on.
+
+    Attributes:
+        waiting: How many threads wait for something to be so of a service: a block is to be there for them.
     """
 
     def __init__(self, configs: Sequence[ServiceConfig], check: Callable[[ServiceConfig], None]) -> None:
@@ -59,6 +62,7 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         self._line: Line | None = None
         self._folder = Path()
         self._publish: Callable[[], None] = lambda: None
+        self.waiting = 0
 
     def begin(self, line: Line, folder: Path, publish: Callable[[], None]) -> None:
         """The executor has started.
@@ -200,8 +204,16 @@ class ExecutorServices(Mapping[str, ServiceHandle]):
         """
         if self._line is None:
             raise not_running()
-        if not self._line.wait_for(condition, timeout):
-            raise ServiceNotReady(name, "timeout", timeout or 0.0, _told(self[name].status()))
+        self._count_waiting(1)
+        try:
+            if not self._line.wait_for(condition, timeout):
+                raise ServiceNotReady(name, "timeout", timeout or 0.0, _told(self[name].status()))
+        finally:
+            self._count_waiting(-1)
+
+    def _count_waiting(self, more: int) -> None:
+        with self._lock:
+            self.waiting += more
 
     def reports_of(self, name: str) -> dict[str, ServiceReport | None]:
         """Return what each block that takes tasks last said of a service; None while it has said nothing."""

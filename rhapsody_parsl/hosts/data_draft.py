@@ -3,7 +3,20 @@
 import contextlib
 import os
 
-__all__ = ("DataDraft",)
+__all__ = ("DataDraft", "allocate")
+
+_BLOCK = 512
+"""Bytes that `st_blocks` counts."""
+
+
+def allocate(descriptor: int, size: int) -> None:
+    """Have all pages of a file there; to look at those that are costs the kernel half as much as to make them.
+
+    Raises:
+        OSError: There is no room.
+    """
+    if size and os.fstat(descriptor).st_blocks * _BLOCK < size:
+        os.posix_fallocate(descriptor, 0, size)
 
 
 class DataDraft:
@@ -23,8 +36,7 @@ class DataDraft:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._is_open = True
         try:
-            if size:
-                os.posix_fallocate(self._descriptor, 0, size)
+            allocate(self._descriptor, size)
         except OSError:
             self.drop()
             raise

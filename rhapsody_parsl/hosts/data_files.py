@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rhapsody_parsl.hosts.data_draft import DataDraft
+from rhapsody_parsl.hosts.data_draft import DataDraft, allocate
 from rhapsody_parsl.hosts.data_pool import DataPool, hold
 from rhapsody_parsl.hosts.folder import write_private
 
@@ -131,7 +131,7 @@ class DataFiles:
         path = os.path.join(self._place.memory, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
         try:
             with open(path, self._made(self._place.memory, path, size), buffering=0) as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+                allocate(file.fileno(), size)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(path)
@@ -154,6 +154,15 @@ class DataFiles:
             size = os.fstat(file.fileno()).st_size
         os.rename(path, self._path(self._place.memory, key))
         return size
+
+    def prepare(self, size: int) -> None:
+        """Have a file for the next value of about this size, as long as both have room in memory.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        if self._pool and self.in_memory() + self._pool.size + 2 * size <= self._place.budget:
+            self._pool.prepare(size)
 
     def open(self, key: str) -> memoryview:
         """Return a value's file, to be read; the map goes with the last look at it.

@@ -6,6 +6,7 @@ import time
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import Done, Failed, Result
 from rhapsody_parsl.wire.piece_messages import Piece, Pieces
+from rhapsody_parsl.worker import afterwards
 from rhapsody_parsl.worker.flow import Flow
 
 __all__ = ("Outbox",)
@@ -57,6 +58,7 @@ class Outbox:
                 self._spoke.send(Done(self._run, self._results))
                 self._results = []
             self._flushed = time.perf_counter()
+        afterwards.settle()
 
     def tell(self, message: Failed) -> None:
         """Send what is there, then a word of our own."""

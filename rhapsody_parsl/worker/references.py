@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from rhapsody_parsl.data.layout import Buffer, laid_out
@@ -13,8 +14,10 @@ from rhapsody_parsl.data.reference import Facts, Left, Ref, packed
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.hosts.data_pool import LEAST
 from rhapsody_parsl.hosts.mark import folder_of
 from rhapsody_parsl.payload import pack_result
+from rhapsody_parsl.worker import afterwards, spare
 from rhapsody_parsl.worker.line import Here
 from rhapsody_parsl.worker.own_task import OwnTask
 
@@ -72,6 +75,7 @@ def opened(facts: Facts) -> Any:
         from rhapsody_parsl.worker.distant import brought  # noqa: PLC0415 - few tasks lack a value
 
         file = brought(files, facts)
+    afterwards.see(file)
     return opened_file(file)
 
 
@@ -95,6 +99,9 @@ def left(task: int, stays: Stays) -> Any:
             from rhapsody_parsl.worker.distant import told  # noqa: PLC0415 - as above
 
             told(key)
+        afterwards.hold(*buffers)
+        if size >= LEAST:
+            afterwards.then(partial(spare.make, files, size))
     except Exception as problem:
         raise PayloadError("result", f"{type(problem).__name__}: {problem}") from problem
     return Left(Facts(place.token, key, size, "", place.where))

@@ -12,7 +12,7 @@ from rhapsody_parsl.hosts.descendants import end_descendants, strays, wait_for
 from rhapsody_parsl.hosts.process_tree import has_children
 from rhapsody_parsl.payload import open_call
 from rhapsody_parsl.programs import Unfinished
-from rhapsody_parsl.worker import references
+from rhapsody_parsl.worker import afterwards, references
 
 if TYPE_CHECKING:
     from rhapsody_parsl.worker.outlet import Outlet
@@ -60,7 +60,9 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
     problem: BaseException | None = None
     value: Any = None
     try:
+        afterwards.opening(True)
         function, args, kwargs = open_call(payload)
+        afterwards.opening(False)
         value = function(*args, **{**kwargs, **more})
         if issubclass(type(value), _UNDER_WAY):  # `isinstance` would have a proxy fetch its value
             value = _finished(value, function, kwargs, outlet)
@@ -68,6 +70,7 @@ def run(payload: bytes | memoryview, outlet: "Outlet | None" = None, /, **more: 
         problem = raised
         raise
     finally:
+        afterwards.opening(False)
         if _Forked.child:
             _exit(value.e_value if is_wrapper(value) else problem)
         end_leftovers()

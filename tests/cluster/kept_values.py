@@ -14,6 +14,7 @@ from tests.cluster import apps
 SIZE = 3_000_000
 SERVER = f"{sys.executable} -m http.server --bind {{host}} {{port}}"
 HOSTS = ("vn1", "vn2", "vn3")
+CHAINS, STEPS = 6, 12
 
 
 def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float) -> Iterator[tuple[str, Any]]:
@@ -39,12 +40,26 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     yield "inside", [*said, len(ref.result())]
     del ref
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
+    yield from _told_under_load(executor, patience)
     if loses:
+        second = executor.submit(apps.kept, keys, SIZE).result(patience)  # the other one went with its agent
         parent = executor.submit(apps.outlives, {"labels": ["vn1"], "cores": 0}, SIZE, str(folder))
         until((folder / "made").exists, patience)
         yield from _told_of_a_loss(executor, second, patience)
         (folder / "host gone").touch()
         yield "inside lost", parent.result(patience)
+
+
+def _told_under_load(executor: RhapsodyExecutor, patience: float) -> Iterator[tuple[str, Any]]:
+    """Make chains of values, all at once, while the agent of their host is killed."""
+    keys = {"near": "vn2", "result": "reference", "on_loss": "rerun"}
+    refs = [executor.submit(apps.kept, keys, SIZE).result(patience) for _ in range(CHAINS)]
+    for step in range(STEPS):
+        futures = [executor.submit(apps.one_more, keys, ref) for ref in refs]
+        if step == 1:
+            yield "under load", None
+        refs = [future.result(patience) for future in futures]
+    yield "chains", [len(ref.result()) for ref in refs]
 
 
 def _told_of_a_loss(executor: RhapsodyExecutor, left: Ref, patience: float) -> Iterator[tuple[str, Any]]:

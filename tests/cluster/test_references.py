@@ -1,12 +1,20 @@
-"""Values by reference over three hosts: once per host, gone from all when unneeded, made again after a host's loss."""
+"""Values by reference over three hosts: once per host, gone from all when unneeded, made again when they are lost."""
 
+import os
+import signal
 from collections import defaultdict
 
 import pytest
 
 from testing.vcluster.cluster import Cluster
 from tests.cluster.driver import Driver
-from tests.cluster.kept_values import HOSTS, SIZE
+from tests.cluster.kept_values import CHAINS, HOSTS, SIZE, STEPS
+
+
+def kill_agent(cluster: Cluster) -> None:
+    """Kill the agent of the second host; it comes back by itself, with nothing."""
+    found = cluster.hosts["vn2"].processes().items()
+    os.kill(next(pid for pid, line in found if "/agent.py" in line), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("way", "loses"), [("slurm", True), ("ssh", False)])
@@ -27,6 +35,9 @@ def test_a_value_reaches_each_host_once_and_is_made_again_when_its_host_is_lost(
         assert driver.hear("near") == "vn2"
         assert driver.hear("beside") == ["vn2"], "the service is where the value is"
         assert driver.hear("inside") == ["vn2", SIZE, SIZE + 1], "a task's own values, too"
+        driver.hear("under load")
+        kill_agent(cluster)
+        assert driver.hear("chains") == [SIZE + STEPS] * CHAINS, "what was lost was made again"
         if loses:
             assert driver.hear("there") == [0, 0, 1, 1, 0, 0]
             driver.hear("lose")

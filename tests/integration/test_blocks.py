@@ -1,6 +1,7 @@
 """The life of blocks: scaled out and in by Parsl's strategies, drained, and ended by every kind of bad start."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from parsl.executors.errors import BadStateException
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import LocalProvider
 
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost
 from rhapsody_parsl.wire.totals import Totals
 from testing.waiting import until
@@ -98,6 +99,15 @@ def test_simple_scales_out_with_the_tasks_and_in_without(start: Start) -> None:
     until(lambda: len(executor.connected_blocks()) >= 2)
     until(lambda: not there(executor), 15)
     assert python_app(apps.add)(1).result(TIMEOUT) == 2  # and out again
+
+
+def test_a_block_stays_for_whom_waits_for_its_service(start: Start) -> None:
+    opens_late = "import http.server, sys, time; time.sleep(6); http.server.test(port=int(sys.argv[1]))"
+    slow = CommandService("slow", (sys.executable, "-c", opens_late, "{port}"), cores=0)
+    blocks = {"init_blocks": 1, "min_blocks": 0, "max_blocks": 1}
+    executor = start("simple", blocks, services=[slow])
+    executor.services["slow"].wait_ready(TIMEOUT)
+    assert not scaled_in(executor)
 
 
 def test_none_starts_the_first_blocks_and_no_more(start: Start) -> None:

@@ -44,15 +44,31 @@ def test_what_somebody_sees_stays_as_it_is(tmp_path: Path) -> None:
     files = files_in(tmp_path)
     files.write("a", [b"a" * 3 * MB])
     seen = files.open("a")
+    first = inode(tmp_path, "a")
     files.drop("a")
-    assert warm(tmp_path) == []
     files.write("b", [b"b" * 3 * MB])
     assert bytes(seen) == b"a" * 3 * MB
+    assert warm(tmp_path) == [3 * MB]
     del seen
     files.write("c", [b"c" * 3 * MB])
-    files.open("b")
-    files.drop("b")
-    assert warm(tmp_path) == [3 * MB], "it is seen no more"
+    assert inode(tmp_path, "c") == first, "it is seen no more"
+
+
+def test_a_file_is_made_ahead_once_and_within_the_budget(tmp_path: Path) -> None:
+    files = files_in(tmp_path, budget=40 * MB)
+    files.prepare(4 * MB)
+    files.prepare(3 * MB)
+    assert warm(tmp_path) == [4 * MB], "there is one of about its size"
+    (made,) = (tmp_path / "memory" / ".warm").iterdir()
+    assert made.stat().st_blocks * 512 >= 4 * MB
+    number = made.stat().st_ino
+    files.write("a", [bytes(4 * MB)])
+    assert inode(tmp_path, "a") == number
+    for size in (MB // 2, 11 * MB):  # too small, and more than its part
+        files.prepare(size)
+    files.write("b", [bytes(30 * MB)])
+    files.prepare(4 * MB)
+    assert warm(tmp_path) == [], "values come first"
 
 
 def test_small_ones_many_and_what_is_too_much_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +79,18 @@ def test_small_ones_many_and_what_is_too_much_go(tmp_path: Path, monkeypatch: py
     for number in range(6):
         files.drop(str(number))
     assert warm(tmp_path) == [2 * MB, 2 * MB, 3 * MB]
+
+
+def test_files_of_another_size_make_way(tmp_path: Path) -> None:
+    files = files_in(tmp_path, budget=400 * MB)
+    for number in range(data_pool._MOST):
+        files.write(str(number), [bytes(MB)])
+    for number in range(data_pool._MOST):
+        files.drop(str(number))
+    files.prepare(8 * MB)
+    files.write("a", [bytes(20 * MB)])
+    files.drop("a")
+    assert warm(tmp_path) == [MB] * (data_pool._MOST - 2) + [8 * MB, 20 * MB]
 
 
 def test_values_come_before_what_is_kept_for_later(tmp_path: Path) -> None:

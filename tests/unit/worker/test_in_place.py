@@ -12,7 +12,7 @@ from rhapsody_parsl.data.layout import BEFORE, before, parts_of
 from rhapsody_parsl.data.reference import Facts
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.hosts.data_files import Place
-from rhapsody_parsl.worker import in_place, line, references
+from rhapsody_parsl.worker import afterwards, in_place, line, references
 
 COUNT = 10_000
 
@@ -63,6 +63,7 @@ def test_whatever_else_is_left_is_written(folder: Path, of: Any) -> None:
     found = references.opened(Facts("ours", "7", 0))
     assert all(map(numpy.array_equal, *(each if isinstance(each, tuple) else (each,) for each in (found, value))))
     del array, value
+    afterwards.settle()
     assert drafts(folder) == []
 
 
