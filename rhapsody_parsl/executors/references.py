@@ -327,7 +327,7 @@ class References:
         if self._new > max(self.place.budget // _COLLECTED, _LEAST_COLLECTED):
             self._new = 0
             full = max(self.place.budget // _FULL, _LEAST_COLLECTED)
-            if self._handles.ask(lambda book: book.size) > full:  # else there is time: a look takes 50 ms, nobody is heard
+            if self._handles.ask(lambda book: book.size) > full:  # else there is time: a look takes 50 ms
                 gc.collect()
         return ref
 
