@@ -12,6 +12,7 @@ from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.service_leases import ServiceLeases
 from rhapsody_parsl.runtimes.protocol import Placed, Run
 from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Runs",)
 
@@ -69,11 +70,11 @@ class Runs:
             self.ends.opened(active)
         return active
 
-    def learn(self, lane: Lane, seconds: float) -> None:
+    def learn(self, lane: Lane, seconds: float, task: Task | None = None) -> None:
         """A task of a lane took so long."""
         lane.durations.learn(seconds)
         if self.ends:
-            self.ends.ended(lane, seconds)
+            self.ends.ended(lane, seconds, task)
 
     def change_lane(self, active: ActiveRun, lane: Lane) -> None:
         """A run that has no task left goes on with those of another lane; for the record with another lease."""
