@@ -34,9 +34,9 @@ class Lateness(Generic[L]):
         """
         while (front := self._fresh.front()) and now - front[0] > PATIENCE:
             self._fresh.pop()
-            self._late.setdefault(front[1].gate, Ranking(by_order)).add(front[1])
+            self._late.setdefault(front[1].gate, Ranking(_largest_first)).add(front[1])
         fronts = [self._late_of(gate, now) for gate in self._late if gate in ready]
-        return min(filter(None, fronts), key=lambda shape: shape.order or 0.0, default=None)
+        return min(filter(None, fronts), key=_largest_first, default=None)
 
     def _late_of(self, gate: str, now: float) -> Shape[L] | None:
         late = self._late[gate]
@@ -71,3 +71,8 @@ def by_order(shape: Shape[L]) -> float | None:
 
 def _by_age(shape: Shape[L]) -> float | None:
     return shape.oldest
+
+
+def _largest_first(shape: Shape[L]) -> tuple[float, int] | None:
+    order = shape.order
+    return None if order is None else (order, -shape.demand.needs)
