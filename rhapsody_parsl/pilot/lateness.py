@@ -26,7 +26,7 @@ class Lateness(Generic[L]):
         self._fresh.add(shape)
 
     def first(self, now: float, ready: Collection[str]) -> Shape[L] | None:
-        """Return the shape with the first claim of those that are late, until it is taken out.
+        """Return the shape with the first claim of those that are late, of equals the largest, until it is taken out.
 
         Args:
             now: The time.
@@ -69,10 +69,10 @@ def by_order(shape: Shape[L]) -> float | None:
     return shape.order
 
 
-def _by_age(shape: Shape[L]) -> float | None:
-    return shape.oldest
-
-
 def _largest_first(shape: Shape[L]) -> tuple[float, int] | None:
     order = shape.order
     return None if order is None else (order, -shape.demand.needs)
+
+
+def _by_age(shape: Shape[L]) -> float | None:
+    return shape.oldest

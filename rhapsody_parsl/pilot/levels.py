@@ -32,8 +32,6 @@ class Levels:
         while len(levels) <= free:
             levels.append(OrderedDict())
         levels[free][account.node.name] = account
-        if not account.labels:
-            levels[free].move_to_end(account.node.name, last=False)
         self.occupied |= 1 << free
 
     def discard(self, account: Account) -> None:

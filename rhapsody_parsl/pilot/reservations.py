@@ -6,7 +6,6 @@ from functools import partial
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot import scheduler
-from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.expected_ends import ExpectedEnds
@@ -164,21 +163,16 @@ class Reservations:
         if len(self._held) >= MOST:
             self._drop(self._held[-1])
         free_at = partial(self._ends.free_at, demand=demand, now=now) if self._ends else None
-        older = [each.demand for each in self._held if each.order <= (shape.order or 0.0)]
-        chosen = scheduler.reserve(demand, self._ledger, free_at, older) if older else []
-        if not chosen:
-            chosen = self._beside(shape, demand, free_at)
-        starts = max(map(free_at, chosen), default=0.0) if free_at else 0.0
-        kept = self._ledger.keep(chosen)
-        self._held.append(Reservation(shape, demand, kept, starts if starts < math.inf else 0.0))
-        self._held.sort(key=lambda each: each.order)
-
-    def _beside(self, shape: Shape[Lane], demand: Demand, free_at: scheduler.FreeAt | None) -> list[Account]:
         chosen = scheduler.reserve(demand, self._ledger, free_at)
         while not chosen and self._held and self._held[-1].order > (shape.order or 0.0):
             self._drop(self._held[-1])
             chosen = scheduler.reserve(demand, self._ledger, free_at)
-        return chosen if len(chosen) <= self._most_beside(shape) else []
+        if len(chosen) > self._most_beside(shape):
+            chosen = []
+        starts = max(map(free_at, chosen), default=0.0) if free_at else 0.0
+        kept = self._ledger.keep(chosen)
+        self._held.append(Reservation(shape, demand, kept, starts if starts < math.inf else 0.0))
+        self._held.sort(key=lambda each: each.order)
 
     def _most_beside(self, shape: Shape[Lane]) -> int:
         """How many more nodes may be kept for a shape: as many as there are for the first claim."""

@@ -18,7 +18,7 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.levels import emptiest_first, fullest_first
 from rhapsody_parsl.pilot.pool import Room
 
-__all__ = ("FreeAt", "Placing", "can_ever_fit", "place", "reserve", "why_never")
+__all__ = ("Placing", "can_ever_fit", "place", "reserve", "why_never")
 
 Placing = list[tuple[str, Part]]
 """Node names and what is taken of each."""
@@ -92,9 +92,7 @@ FreeAt = Callable[[Account], float]
 """When a node is expected to hold a part of what is asked."""
 
 
-def reserve(
-    demand: Demand, ledger: Ledger, free_at: FreeAt | None = None, older: Sequence[Demand] = ()
-) -> list[Account]:
+def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> list[Account]:
     """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
 
     Nodes that services would have to leave first are taken only where there are not enough others. Where it is known
@@ -104,42 +102,33 @@ def reserve(
         demand: What is asked.
         ledger: The block's.
         free_at: Says that.
-        older: What is asked by others; nodes that could hold some of it are not taken.
     """
     beside, best = ledger.beside_services(), ledger.at_best()
     choose = partial(_emptiest_of, demand) if free_at is None else partial(_latest_in_time, demand, free_at)
-    for state in (beside,) if best is beside else (beside, best):
-        usable = partial(_usable, demand, state, older)
-        if chosen := choose(ledger, usable):
-            return chosen
-    return []
+    return choose(ledger, beside) or (choose(ledger, best) if best is not beside else [])
 
 
-Usable = Callable[[Iterable[Account]], Held]
-"""Chooses of some nodes those that will hold something of what is asked one day, and how much."""
+def _emptiest_of(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
+    return _enough(_usable(demand, best, emptiest_first([ledger.open.parts], 0)), demand.needs)
 
 
-def _emptiest_of(demand: Demand, ledger: Ledger, usable: Usable) -> list[Account]:
-    return _enough(usable(emptiest_first([ledger.open.parts], 0)), demand.needs)
-
-
-def _latest_in_time(demand: Demand, free_at: FreeAt, ledger: Ledger, usable: Usable) -> list[Account]:
+def _latest_in_time(demand: Demand, free_at: FreeAt, ledger: Ledger, best: Ledger) -> list[Account]:
     """Look at some of the emptiest and of the fullest nodes: these are also those that gangs hold as a whole."""
     parts, most = [ledger.open.parts], _CHOICE * demand.needs
-    some = dict(chain(islice(usable(emptiest_first(parts, 0)), most), islice(usable(fullest_first(parts, 0)), most)))
-    known = [(free_at(account), account, holds) for account, holds in some.items()]
+    some = chain(islice(emptiest_first(parts, 0), most), islice(fullest_first(parts, 0), most))
+    known = [(free_at(account), account, holds) for account, holds in _usable(demand, best, dict.fromkeys(some))]
     known = sorted((each for each in known if each[0] < math.inf), key=lambda each: each[0])
     in_time = _enough([(account, holds) for _, account, holds in known], demand.needs)
     if not in_time:
-        return _emptiest_of(demand, ledger, usable)
+        return _emptiest_of(demand, ledger, best)
     start = known[len(in_time) - 1][0]
     return _enough([(account, holds) for at, account, holds in reversed(known) if at <= start], demand.needs)
 
 
-def _usable(demand: Demand, best: Ledger, older: Sequence[Demand], accounts: Iterable[Account]) -> Held:
+def _usable(demand: Demand, best: Ledger, accounts: Iterable[Account]) -> Held:
+    """Yield the nodes that will hold something of what is asked one day, and how much."""
     for account in accounts:
-        empty = best.accounts[account.node.name]
-        if (holds := demand.holds(empty)) and not any(other.holds(empty) for other in older):
+        if holds := demand.holds(best.accounts[account.node.name]):
             yield account, holds
 
 

@@ -2,9 +2,10 @@
 
 import math
 
-__all__ = ("Took",)
+__all__ = ("FADING", "Took")
 
-_WEIGHT, _FADING = 0.1, 0.02
+_WEIGHT, FADING = 0.1, 0.02
+"""What the last one counts in a mean, and by how much of the difference the most of all falls towards it."""
 
 
 class _Learnt:
@@ -26,7 +27,7 @@ class _Learnt:
             self.mean = self.most = number
         else:
             self.mean += _WEIGHT * (number - self.mean)
-            self.most = max(number, self.most - _FADING * (self.most - number))
+            self.most = max(number, self.most - FADING * (self.most - number))
 
 
 class Took:
