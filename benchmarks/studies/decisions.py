@@ -167,15 +167,15 @@ class Block:
                 yield self._tick_at, partial(self._core.tick, self._tick_at)
             elif coming and arrival <= end:
                 tasks = coming[1]
-                self._waiting += len(tasks)
                 self._came.update((task.id, arrival) for task in tasks if task.id in self._load.gangs)
                 yield arrival, partial(self._core.submit, tasks, arrival)
+                self._waiting += len(tasks)
                 coming = next(batches, None)
             else:
                 _, run, task = heapq.heappop(self._ends)
-                self._held -= self._load.cores[task]
                 result = [Result(task, RESULT, b"", self._load.seconds[task])]
                 yield end, partial(self._core.done, run, result, end)
+                self._held -= self._load.cores[task]
 
     def _pass(self, at: float) -> None:
         """Time passes: count what is lent of what could be, while work waits."""

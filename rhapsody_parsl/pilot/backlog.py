@@ -207,7 +207,7 @@ class Backlog:
 
     # --- who is served -------------------------------------------------------------------------------------------
 
-    def in_order(self, ready: Collection[str], first: Iterable[LaneShape] = ()) -> Iterator[Lane]:
+    def in_order(self, ready: Collection[str], first: Iterable[LaneShape] = (), ahead: float = 0.0) -> Iterator[Lane]:
         """Yield lanes of runtimes that are ready, the first claim first, each to be served until it finds no room.
 
         Where one finds none the others of its shape would not either, and are passed over. So are all that surely find
@@ -216,13 +216,14 @@ class Backlog:
         Args:
             ready: Names of the runtimes.
             first: Shapes that may find room on other nodes.
+            ahead: By how much the claims of those count as lower that need untouched nodes.
         """
         if self._requests:
             yield from in_turn([Everyone(self._requests)], ready)
         others: Ranking[LaneShape] = Ranking(by_order)
         for shape in first:
             others.add(shape)
-        yield from in_turn([Everyone(others), *self._groups.fitting(ready)], ready)
+        yield from in_turn([Everyone(others), *self._groups.fitting(ready, ahead)], ready)
         self._lanes.drop_empty()
 
     def within(self, pool: Pool, ready: Collection[str], of: Callable[[Lane], bool]) -> Iterator[Lane]:

@@ -229,7 +229,7 @@ class Core:
             if result.kind and self._outcomes.goes_on(active, result):
                 again.append(task)
                 continue
-            self._runs.learn(active.lane, result.seconds)
+            self._runs.learn(active.lane, result.seconds, task)
             if not self._outcomes.ended(active, result):
                 self._runs.out.append(DiscardResults([result.id]))
         active.fed_at, active.recalled = now, False

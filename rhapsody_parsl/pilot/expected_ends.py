@@ -39,9 +39,9 @@ class ExpectedEnds:
         for placed in active.run.placed:
             del self._runs[placed.node.name][active.run.id]
 
-    def ended(self, lane: Lane, seconds: float) -> None:
+    def ended(self, lane: Lane, seconds: float, task: Task | None = None) -> None:
         """A task of a lane has ended, and took so long."""
-        lane.took.learn(seconds)
+        lane.took.learn(seconds, self._walltime(lane, task))
         self._all.learn(seconds)
 
     def lasts(self, lane: Lane) -> float:
@@ -71,10 +71,12 @@ class ExpectedEnds:
 
     def _seconds(self, lane: Lane, task: Task | None, late: bool) -> float:
         """Return what its like took, if that is less than its walltime; else that, or what all others took."""
-        walltime = self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
-        learnt = lane.took if lane.took.mean is not None or walltime else self._all
-        seconds = learnt.longest if late else learnt.mean
-        return min(walltime or math.inf, math.inf if seconds is None else seconds)
+        walltime = self._walltime(lane, task)
+        learnt = lane.took if lane.took.known or walltime else self._all
+        return learnt.expected(walltime, late)
+
+    def _walltime(self, lane: Lane, task: Task | None) -> float:
+        return self._spec_of(task).policy.walltime if task is not None and lane.timed else 0.0
 
 
 def _cores_on(node: str, active: ActiveRun) -> int:

@@ -20,6 +20,8 @@ from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Feeder",)
 
+_MOST_AHEAD = 600.0
+"""Seconds by which whoever needs untouched nodes may pass older claims there, at most: see `schedule`."""
 _LOOKS = 64
 """Runs that a turn may look at, on average, for room behind what they have."""
 
@@ -68,7 +70,11 @@ class Feeder:
         self.alarms = Alarms(lambda task: backlog.spec_of(task).policy.walltime)
 
     def schedule(self, now: float) -> None:
-        """Start whatever can start, in order; keep nodes free for gangs that have waited long enough."""
+        """Start whatever can start, in order; keep nodes free for gangs that have waited long enough.
+
+        To empty a node again takes as long as its longest task. So by as much those who need untouched nodes pass older
+        claims on those that there are: gangs follow gangs.
+        """
         self._backlog.settle()
         if self._runs.for_services.wanted:
             self._runs.for_services.serve(self._reservations.clear)
@@ -79,7 +85,7 @@ class Feeder:
             self._use_idle_leases(now)
         self._reservations.review(now)
         ready = self._starts.startable(now)
-        for lane in self._backlog.in_order(ready, self._reservations.may_start()):
+        for lane in self._backlog.in_order(ready, self._reservations.may_start(), min(self._runs.longest, _MOST_AHEAD)):
             self._serve(lane, now)
         if self._reservations.changed:
             self._reservations.review(now)

@@ -30,7 +30,9 @@ class Groups:
         key = (shape.demand.ladder, shape.gate)
         ladder = self._ladders.get(key)
         if ladder is None:
-            ladder = self._ladders[key] = Ladder(of_gangs=not shape.demand.single, least=shape.demand.least)
+            demand = shape.demand
+            ladder = Ladder(of_gangs=not demand.single, least=demand.least, whole=demand.whole)
+            self._ladders[key] = ladder
             self.gangs += ladder.of_gangs
             self._ladders = dict(sorted(self._ladders.items(), key=_largest_first))
         ladder.add(shape)
@@ -40,15 +42,20 @@ class Groups:
         self._ladders.clear()
         self.gangs = 0
 
-    def fitting(self, ready: Collection[str]) -> list[Ladder]:
-        """Return the ladders of runtimes that are ready; a walk begins."""
+    def fitting(self, ready: Collection[str], ahead: float) -> list[Ladder]:
+        """Return the ladders of runtimes that are ready; a walk begins.
+
+        Args:
+            ready: Names of the runtimes.
+            ahead: See `Ladder.climb`.
+        """
         fitting: list[Ladder] = []
         for key, ladder in list(self._ladders.items()):
             if ladder.is_unused:
                 del self._ladders[key]
                 self.gangs -= ladder.of_gangs
             elif key[1] in ready:
-                ladder.climb()
+                ladder.climb(ahead)
                 fitting.append(ladder)
         return fitting
 

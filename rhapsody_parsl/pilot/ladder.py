@@ -48,16 +48,19 @@ class Ladder:
     Args:
         of_gangs: Whether its shapes are gangs.
         least: Free cores that each of them needs on a node.
+        whole: Whether they need untouched nodes.
 
     Attributes:
         of_gangs: See above.
         least: See above.
+        ahead: By how much their claims count as lower in this walk.
     """
 
-    __slots__ = ("_aside", "_claims", "_rungs", "_sizes", "_top", "least", "of_gangs")
+    __slots__ = ("_aside", "_claims", "_rungs", "_sizes", "_top", "_whole", "ahead", "least", "of_gangs")
 
-    def __init__(self, *, of_gangs: bool, least: int) -> None:
-        self.of_gangs, self.least = of_gangs, least
+    def __init__(self, *, of_gangs: bool, least: int, whole: bool = False) -> None:
+        self.of_gangs, self.least, self._whole = of_gangs, least, whole
+        self.ahead = 0.0
         self._sizes: list[float] = []
         self._claims: list[float] = []  # of each rung; none is above its first one
         self._rungs: list[Rung] = []
@@ -78,9 +81,14 @@ class Ladder:
         self._rungs[place].shapes.add(shape)
         self._claims[place] = min(self._claims[place], order)
 
-    def climb(self) -> None:
-        """Begin a walk: all are in question."""
+    def climb(self, ahead: float = 0.0) -> None:
+        """Begin a walk: all are in question.
+
+        Args:
+            ahead: By how much the claims of those count as lower that need untouched nodes.
+        """
         self._top = len(self._rungs)
+        self.ahead = ahead if self._whole else 0.0
 
     def bound(self) -> float | None:
         """Return a claim that none of those who may find room is below; None when nobody may."""

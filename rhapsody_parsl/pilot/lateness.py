@@ -26,7 +26,7 @@ class Lateness(Generic[L]):
         self._fresh.add(shape)
 
     def first(self, now: float, ready: Collection[str]) -> Shape[L] | None:
-        """Return the shape with the first claim of those that are late, until it is taken out.
+        """Return the shape with the first claim of those that are late, of equals the largest, until it is taken out.
 
         Args:
             now: The time.
@@ -34,9 +34,9 @@ class Lateness(Generic[L]):
         """
         while (front := self._fresh.front()) and now - front[0] > PATIENCE:
             self._fresh.pop()
-            self._late.setdefault(front[1].gate, Ranking(by_order)).add(front[1])
+            self._late.setdefault(front[1].gate, Ranking(_largest_first)).add(front[1])
         fronts = [self._late_of(gate, now) for gate in self._late if gate in ready]
-        return min(filter(None, fronts), key=lambda shape: shape.order or 0.0, default=None)
+        return min(filter(None, fronts), key=_largest_first, default=None)
 
     def _late_of(self, gate: str, now: float) -> Shape[L] | None:
         late = self._late[gate]
@@ -67,6 +67,11 @@ class Lateness(Generic[L]):
 def by_order(shape: Shape[L]) -> float | None:
     """Return a shape's place in the order of claims."""
     return shape.order
+
+
+def _largest_first(shape: Shape[L]) -> tuple[float, int] | None:
+    order = shape.order
+    return None if order is None else (order, -shape.demand.needs)
 
 
 def _by_age(shape: Shape[L]) -> float | None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ("Ranking",)
 
@@ -16,12 +16,12 @@ class Ranking(Generic[T]):
     every task costs nothing until somebody asks. A key that may have fallen is told with `add`.
 
     Args:
-        key: Returns a thing's key; None for one that has no place any more.
+        key: Returns a thing's key, a number or several; None for one that has no place any more.
     """
 
     __slots__ = ("_count", "_heap", "_key", "_places")
 
-    def __init__(self, key: Callable[[T], float | None]) -> None:
+    def __init__(self, key: Callable[[T], Any]) -> None:
         self._key = key
         self._heap: list[tuple[float, int, T]] = []
         self._places: dict[T, float] = {}

@@ -10,8 +10,10 @@ from rhapsody_parsl.pilot.launches import Launches
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.service_leases import ServiceLeases
+from rhapsody_parsl.pilot.took import FADING
 from rhapsody_parsl.runtimes.protocol import Placed, Run
 from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Runs",)
 
@@ -31,6 +33,7 @@ class Runs:
         idle: Runs with a lease and no task.
         launches: Counts those that launch.
         ends: When each run is expected to end; None where nobody asks.
+        longest: Seconds that the longest task took of late; one that was longer long ago counts less and less.
         out: Instructions that nobody has taken yet, of the core too.
     """
 
@@ -39,6 +42,7 @@ class Runs:
         self.lender = Lender(ledger, clock)
         self.idle, self.launches = IdleLeases(), Launches(most_launches)
         self.ends: ExpectedEnds | None = None
+        self.longest = 0.0
         self.out: list[Instruction] = []
         self._runs: dict[int, ActiveRun] = {}
         self._count = 0
@@ -69,11 +73,12 @@ class Runs:
             self.ends.opened(active)
         return active
 
-    def learn(self, lane: Lane, seconds: float) -> None:
+    def learn(self, lane: Lane, seconds: float, task: Task | None = None) -> None:
         """A task of a lane took so long."""
         lane.durations.learn(seconds)
+        self.longest = max(seconds, self.longest - FADING * (self.longest - seconds))
         if self.ends:
-            self.ends.ended(lane, seconds)
+            self.ends.ended(lane, seconds, task)
 
     def change_lane(self, active: ActiveRun, lane: Lane) -> None:
         """A run that has no task left goes on with those of another lane; for the record with another lease."""

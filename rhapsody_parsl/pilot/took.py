@@ -1,28 +1,70 @@
 """How long tasks that are alike took: what backfill goes by."""
 
-__all__ = ("Took",)
+import math
 
-_WEIGHT, _FADING = 0.1, 0.02
+__all__ = ("FADING", "Took")
+
+_WEIGHT, FADING = 0.1, 0.02
+"""What the last one counts in a mean, and by how much of the difference the most of all falls towards it."""
 
 
-class Took:
-    """What is learnt from the durations of tasks.
+class _Learnt:
+    """What is learnt from numbers.
 
     Attributes:
-        mean: Running mean in seconds; None until one has ended.
-        longest: The longest of late; one that was longer long ago counts less and less.
+        mean: Running mean; None until there was one.
+        most: The largest of late; one that was larger long ago counts less and less.
     """
 
-    __slots__ = ("longest", "mean")
+    __slots__ = ("mean", "most")
 
     def __init__(self) -> None:
         self.mean: float | None = None
-        self.longest: float | None = None
+        self.most = 0.0
 
-    def learn(self, seconds: float) -> None:
-        """A task has ended, and took so long."""
-        if self.mean is None or self.longest is None:
-            self.mean = self.longest = seconds
+    def learn(self, number: float) -> None:
+        if self.mean is None:
+            self.mean = self.most = number
         else:
-            self.mean += _WEIGHT * (seconds - self.mean)
-            self.longest = max(seconds, self.longest - _FADING * (self.longest - seconds))
+            self.mean += _WEIGHT * (number - self.mean)
+            self.most = max(number, self.most - FADING * (self.most - number))
+
+
+class Took:
+    """What is learnt from the durations of tasks, and from what part of their walltimes they took.
+
+    Where walltimes differ, the part says more: who asks for twice the time takes twice as long, more often than not.
+    """
+
+    __slots__ = ("_part", "_seconds")
+
+    def __init__(self) -> None:
+        self._seconds, self._part = _Learnt(), _Learnt()
+
+    @property
+    def known(self) -> bool:
+        """Whether a task has ended."""
+        return self._seconds.mean is not None
+
+    def learn(self, seconds: float, walltime: float = 0.0) -> None:
+        """A task has ended, and took so long.
+
+        Args:
+            seconds: That it took.
+            walltime: Its walltime in seconds; 0 for none.
+        """
+        self._seconds.learn(seconds)
+        if walltime:
+            self._part.learn(min(1.0, seconds / walltime))
+
+    def expected(self, walltime: float, late: bool) -> float:
+        """Return how many seconds a task will take; infinity where nobody knows.
+
+        Args:
+            walltime: Its walltime in seconds; 0 for none.
+            late: Whether the longest is asked for, and not the mean.
+        """
+        learnt = self._part if walltime and self._part.mean is not None else self._seconds
+        unit = walltime if learnt is self._part else 1.0
+        known = math.inf if learnt.mean is None else unit * (learnt.most if late else learnt.mean)
+        return min(walltime or math.inf, known)

@@ -12,7 +12,13 @@ __all__ = ("Everyone", "in_turn")
 
 
 class Rows(Protocol):
-    """Some of those who wait."""
+    """Some of those who wait.
+
+    Attributes:
+        ahead: By how much their claims count as lower than they are.
+    """
+
+    ahead: float
 
     def bound(self) -> float | None:
         """Return a claim that none of those in question is below; None when there are none."""
@@ -35,9 +41,13 @@ class Everyone:
 
     Args:
         ranking: The shapes.
+
+    Attributes:
+        ahead: Nothing.
     """
 
     def __init__(self, ranking: Ranking[Shape[Lane]]) -> None:
+        self.ahead = 0.0
         self._ranking = ranking
         self._aside: list[Shape[Lane]] = []
         self.front = ranking.front
@@ -71,12 +81,13 @@ def in_turn(rows: Sequence[Rows], ready: Collection[str]) -> Iterator[Lane]:
         rows: A shape may stand in several.
         ready: Names of the runtimes that can take tasks.
     """
-    heads = [(bound, place) for place, row in enumerate(rows) if (bound := row.bound()) is not None]
+    bounds = [(row.bound(), row.ahead, place) for place, row in enumerate(rows)]
+    heads = [(bound - ahead, place, bound) for bound, ahead, place in bounds if bound is not None]
     heapify(heads)
     passed: set[Shape[Lane]] = set()
     try:
         while heads:
-            order, place = heappop(heads)
+            _, place, order = heappop(heads)
             row = rows[place]
             if (front := row.front()) is None:
                 continue
@@ -86,7 +97,7 @@ def in_turn(rows: Sequence[Rows], ready: Collection[str]) -> Iterator[Lane]:
             elif key == order and row.has_room(shape):
                 yield from _turn(shape, passed)
             if (bound := row.bound()) is not None:
-                heappush(heads, (bound, place))
+                heappush(heads, (bound - row.ahead, place, bound))
     finally:
         for row in rows:
             row.restore()
