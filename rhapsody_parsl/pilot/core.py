@@ -93,8 +93,14 @@ class Core:
 
     # --- what the shell takes -----------------------------------------------------------------------------------
 
-    def take(self) -> list[Instruction]:
-        """Return the instructions since the last call, in order."""
+    def take(self, *, decided: bool = False) -> list[Instruction]:
+        """Return the instructions since the last call, in order; what can start is started first, unless `decided`.
+
+        So many events that come together cost one look at all who wait.
+        """
+        if not decided and (now := self._feeder.due) is not None:
+            self._take_late(now)
+            self._feeder.schedule(now)
         return self._runs.take()
 
     @property
@@ -178,6 +184,7 @@ class Core:
                 self._note_last_start(task, lane)
             except RhapsodyError as error:
                 self._outcomes.failed(task.id, error, None)
+        self._backlog.settle()
         self._schedule(now)
 
     def adopt(self, parent: int, peer: Hashable, tasks: Sequence[Task], keep: bool, *, now: float) -> None:
@@ -358,10 +365,8 @@ class Core:
         return max(0.0, min(due)) if due else None
 
     def _schedule(self, now: float) -> None:
-        """Start whatever can start; whatever happened, what would not end before the block is taken out first."""
-        if self._last_starts:
-            self._take_late(now)
-        self._feeder.schedule(now)
+        """Something may start; whatever happened, what would not end before the block is taken out first."""
+        self._feeder.due = now
 
     def _requeue(self, lane: Lane, tasks: list[Task], now: float) -> None:
         self._backlog.put_back(lane, tasks, now)

@@ -310,16 +310,15 @@ class Shell:
     def act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop.
 
-        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs.
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. The
+        same for decisions: after the first event of a turn they are made at once, after all others at its end.
         """
         self.reports.changed = True
         if self.core.family.orphans:
             self.core.end_orphans(time.monotonic())
         if self.core.family.agents_over:
             self._mail.over(self.core.family.take_agents_over())
-        while instructions := self.core.take():
-            for instruction in instructions if not self._leaving.begun else ():
-                self._perform(instruction)
+        self._follow(decided=self._flushing)
         if self._flushing:
             return
         if self.core.only_parents:
@@ -327,6 +326,11 @@ class Shell:
         else:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _follow(self, *, decided: bool = False) -> None:
+        while instructions := self.core.take(decided=decided):
+            for instruction in instructions if not self._leaving.begun else ():
+                self._perform(instruction)
 
     def _perform(self, instruction: Instruction) -> None:
         match instruction:
@@ -374,6 +378,7 @@ class Shell:
         self.act()
 
     def _flush(self) -> None:
+        self._follow()
         self._flushing = False
         results, leases, times = self.core.take_results()
         self._parents.tell()
