@@ -123,10 +123,8 @@ class Shell:
             parents=partial(self.values.hear, self._hear_parent),
         )
         key, wait = config.openai_key, config.openai_wait
-        self._limits, self._services = (
-            MemoryLimits(self.context),
-            build_services(config, self.context, runs.for_services),
-        )
+        self._limits = MemoryLimits(self.context)
+        self._services = build_services(config, self.context, runs.for_services)
         self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act)
         self._services.stand_behind(self.door)
         self.tunnel = Tunnel(send, lambda: self.door.port, wait)
@@ -310,8 +308,8 @@ class Shell:
     def act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop.
 
-        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. The
-        same for decisions: after the first event of a turn they are made at once, after all others at its end.
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. So
+        what a turn's first event leads to is decided at once, too; what the others do, once, at its end.
         """
         self.reports.changed = True
         if self.core.family.orphans:
@@ -319,11 +317,9 @@ class Shell:
         if self.core.family.agents_over:
             self._mail.over(self.core.family.take_agents_over())
         self._follow(decided=self._flushing)
-        if self._flushing:
-            return
-        if self.core.only_parents:
+        if not self._flushing and self.core.only_parents:
             self._flush()
-        else:
+        elif not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
 
