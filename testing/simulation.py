@@ -76,6 +76,7 @@ class Simulation:
         offspring: Which tasks a task submits when it begins, and whether these live on when it ends.
         answered: How often a process was told of the end of what it had submitted, by its number for that.
         gave: Pieces of tasks, one at each beginning and one at each end, until somebody takes them.
+        turn: For so many seconds after a decision there is no other one, as in a turn of a busy pilot's loop.
     """
 
     def __init__(
@@ -112,7 +113,8 @@ class Simulation:
         self._born = 0
         self._workers: dict[int, FakeWorker] = {}
         self._services: dict[str, tuple[Placed, ...]] = {}
-        self._frozen_until = 0.0
+        self._frozen_until = self.turn = 0.0
+        self._in_turn = self._turn_over = False
 
     @property
     def now(self) -> float:
@@ -163,9 +165,17 @@ class Simulation:
     def _tick(self) -> None:
         self.core.tick(self.now)
 
+    def _end_turn(self) -> None:
+        self._in_turn, self._turn_over = False, True
+
     def _perform(self) -> None:
         self.core.end_orphans(self.now)
-        while instructions := self.core.take():
+        decided = self._in_turn
+        if self.turn and not (self._in_turn or self._turn_over):
+            self._in_turn = True
+            self.clock.at(self.now + self.turn, self._end_turn)
+        self._turn_over = False
+        while instructions := self.core.take(decided=decided):
             for instruction in instructions:
                 self._follow(instruction)
         self.late += self.core.take_late()

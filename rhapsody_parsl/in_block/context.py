@@ -53,9 +53,14 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     def real(self, cores: Sequence[int]) -> tuple[int, ...]:
         """Return the real cores under declared ones, sorted, each once."""
-        if len(cores) == 1:  # as of each rank of a gang, which may have thousands
-            return alone(self.real_cores[cores[0]])
-        return tuple(sorted({self.real_cores[core] for core in cores}))
+        return real_of(self.real_cores, cores)
+
+
+def real_of(real: Sequence[int], cores: Sequence[int]) -> tuple[int, ...]:
+    """Return those of a node's real cores that are under declared ones, sorted, each once."""
+    if len(cores) == 1:  # as of each rank of a gang, which may have thousands
+        return alone(real[cores[0]])
+    return tuple(sorted({real[core] for core in cores}))
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):

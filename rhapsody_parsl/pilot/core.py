@@ -93,8 +93,11 @@ class Core:
 
     # --- what the shell takes -----------------------------------------------------------------------------------
 
-    def take(self) -> list[Instruction]:
-        """Return the instructions since the last call, in order."""
+    def take(self, *, decided: bool = False) -> list[Instruction]:
+        """Return the instructions since the last call, in order; unless `decided`, what can start is started first."""
+        if not decided and (now := self._feeder.due) is not None:
+            self._take_late(now)  # whatever happened, it comes first
+            self._feeder.schedule(now)
         return self._runs.take()
 
     @property
@@ -178,7 +181,8 @@ class Core:
                 self._note_last_start(task, lane)
             except RhapsodyError as error:
                 self._outcomes.failed(task.id, error, None)
-        self._schedule(now)
+        self._backlog.settle()
+        self._feeder.due = now
 
     def adopt(self, parent: int, peer: Hashable, tasks: Sequence[Task], keep: bool, *, now: float) -> None:
         """A task submits tasks; of one that does not run any more nobody wants them."""
@@ -203,7 +207,7 @@ class Core:
                 home.remove(task)
                 del self._home[task]
                 self._outcomes.cancelled(task, home)
-        self._schedule(now)
+        self._feeder.due = now
 
     def return_waiting(self) -> list[int]:
         """The driver takes back what waits, but for tasks of tasks, which are not its own; return it."""
@@ -255,7 +259,7 @@ class Core:
         self._requeue(active.lane, wanted, now)
         self._feeder.alarms.set(active, (), now)
         self._feeder.go_on(active, now)
-        self._schedule(now)
+        self._feeder.due = now
 
     def lost(self, run: int, error: RhapsodyError, untouched: Sequence[int], now: float) -> None:
         """A run is over before its tasks."""
@@ -274,7 +278,7 @@ class Core:
         self._runs.close(active)
         if isinstance(error, BackendFailed):
             self._start_failed(active, error, now, slowly=bool(tasks) and not untouched)
-        self._schedule(now)
+        self._feeder.due = now
 
     def _start_failed(self, failed: ActiveRun, error: BackendFailed, now: float, slowly: bool) -> None:
         """Wait before the next start of a runtime's processes; with no hope left, what waits for one fails."""
@@ -301,21 +305,21 @@ class Core:
                 active.lost_with = error
                 self._runs.kill(active, list(active.inflight))
         self._fail(self._backlog.take_hopeless(), error)
-        self._schedule(now)
+        self._feeder.due = now
 
     def room_changed(self, now: float) -> None:
         """A service has given something back, or waits for something."""
-        self._schedule(now)
+        self._feeder.due = now
 
     def set_window(self, service: str, window: int, now: float) -> None:
         """A service is to have so many requests at once: it has more replicas than before, or fewer."""
         self._backlog.set_window(service, window)
-        self._schedule(now)
+        self._feeder.due = now
 
     def node_back(self, name: str, now: float) -> None:
         """A node that was lost can be used again."""
         self.ledger.set_away(name, away=False)
-        self._schedule(now)
+        self._feeder.due = now
 
     def want(self, name: str) -> None:
         """A runtime is to be started, if it is not."""
@@ -326,13 +330,13 @@ class Core:
         """A runtime can take tasks."""
         self._starts.ended(name, ready=True)
         self._times.ready(name, now)
-        self._schedule(now)
+        self._feeder.due = now
 
     def runtime_failed(self, name: str, error: RhapsodyError, now: float) -> None:
         """A runtime did not start: what waits for it fails; the next task tries again."""
         self._starts.ended(name, ready=False)
         self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
-        self._schedule(now)
+        self._feeder.due = now
 
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
@@ -347,7 +351,7 @@ class Core:
                 self._runs.out.append(Fit(active.run))
         for kept in self._runs.idle.expired(now):
             self._runs.close(kept)
-        self._schedule(now)
+        self._feeder.due = now
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
@@ -356,12 +360,6 @@ class Core:
         if self._last_starts:
             due += self._last_starts.next(now)
         return max(0.0, min(due)) if due else None
-
-    def _schedule(self, now: float) -> None:
-        """Start whatever can start; whatever happened, what would not end before the block is taken out first."""
-        if self._last_starts:
-            self._take_late(now)
-        self._feeder.schedule(now)
 
     def _requeue(self, lane: Lane, tasks: list[Task], now: float) -> None:
         self._backlog.put_back(lane, tasks, now)

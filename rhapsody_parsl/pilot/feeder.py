@@ -42,6 +42,7 @@ class Feeder:
         alarms: When a run of those that were given something needs a look.
         fitting: Makes leases suit their tasks.
         waits: What those wait for that wait.
+        due: When something last happened after which others may start, until `schedule` has looked; else None.
     """
 
     def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
@@ -68,6 +69,7 @@ class Feeder:
         self._succession = Succession(runs, backlog, self.fitting, starts.ready)
         self.waits = Waits(backlog, runs.ledger.open, self._reservations, starts.ready)
         self.alarms = Alarms(lambda task: backlog.spec_of(task).policy.walltime)
+        self.due: float | None = None
 
     def schedule(self, now: float) -> None:
         """Start whatever can start, in order; keep nodes free for gangs that have waited long enough.
@@ -75,6 +77,7 @@ class Feeder:
         To empty a node again takes as long as its longest task. So by as much those who need untouched nodes pass older
         claims on those that there are: gangs follow gangs.
         """
+        self.due = None
         self._backlog.settle()
         if self._runs.for_services.wanted:
             self._runs.for_services.serve(self._reservations.clear)
@@ -131,10 +134,10 @@ class Feeder:
         else:
             alone = self._succession.only_frees(active) and not (self._runs.idle or self._reservations.any)
             self._runs.close(active)
-            if alone:
+            if alone and self.due is None:
                 self._fill(now)
             else:
-                self.schedule(now)
+                self.due = now
 
     def _fill(self, now: float) -> None:
         """Start what has room on nodes of which something was freed: there is no room elsewhere."""
@@ -145,7 +148,7 @@ class Feeder:
                 before = len(lane)
                 self._serve(lane, now)
                 if len(lane) == before:
-                    self.schedule(now)
+                    self.due = now
                     return
         self._put_behind(now)
 
@@ -171,7 +174,7 @@ class Feeder:
         if not self._feed(active, active.room(self._ledger.cores), now):
             return bool(active.lost_with)
         if self._succession.leaves_room(active, placed[0].share.memory):
-            self.schedule(now)
+            self.due = now
         return True
 
     def _allowed(self, active: ActiveRun, now: float) -> bool:

@@ -125,10 +125,8 @@ class Shell:
             parents=partial(self.values.hear, self._hear_parent),
         )
         key, wait, told = config.openai_key, config.openai_wait, send if config.record else None
-        self._limits, self._services = (
-            MemoryLimits(self.context),
-            build_services(config, self.context, runs.for_services),
-        )
+        self._limits = MemoryLimits(self.context)
+        self._services = build_services(config, self.context, runs.for_services)
         self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act, record=told)
         self._services.stand_behind(self.door)
         self.tunnel = Tunnel(send, lambda: self.door.port, wait)
@@ -313,23 +311,25 @@ class Shell:
     def act(self) -> None:
         """Perform the core's instructions; results leave once, at the end of this turn of the loop.
 
-        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs.
+        At once when no task is left that might still end in this turn: the rest of a turn costs a lone task 15 µs. So
+        what a turn's first event leads to is decided at once, too; what the others do, once, at its end.
         """
         self.reports.changed = True
         if self.core.family.orphans:
             self.core.end_orphans(time.monotonic())
         if self.core.family.agents_over:
             self._mail.over(self.core.family.take_agents_over())
-        while instructions := self.core.take():
-            for instruction in instructions if not self._leaving.begun else ():
-                self._perform(instruction)
-        if self._flushing:
-            return
-        if self.core.only_parents:
+        self._follow(decided=self._flushing)
+        if not self._flushing and self.core.only_parents:
             self._flush()
-        else:
+        elif not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _follow(self, *, decided: bool = False) -> None:
+        while instructions := self.core.take(decided=decided):
+            for instruction in instructions if not self._leaving.begun else ():
+                self._perform(instruction)
 
     def _perform(self, instruction: Instruction) -> None:
         match instruction:
@@ -377,6 +377,7 @@ class Shell:
         self.act()
 
     def _flush(self) -> None:
+        self._follow()
         self._flushing = False
         results, leases, times = self.core.take_results()
         self._parents.tell()

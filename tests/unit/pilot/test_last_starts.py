@@ -72,8 +72,8 @@ def test_a_pilot_that_was_frozen_hands_back_first_whatever_it_hears_first() -> N
     made = block(ends=100.0)
     made.core.submit([make_task(0, LONG)], 0.0)
     made.core.runtime_ready("local", 80.0)
-    assert made.core.take_late() == [0], "it may begin until 70, and no tick has told so"
     assert not [each for each in made.core.take() if isinstance(each, Feed)]
+    assert made.core.take_late() == [0], "it may begin until 70, and no tick has told so"
 
 
 def test_what_comes_back_from_a_worker_is_looked_at_again() -> None:

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
 from rhapsody_parsl.annotations.groups import RankGroup, with_gpus
-from rhapsody_parsl.runtimes.protocol import Placed
+from rhapsody_parsl.runtimes.protocol import Placed, real_of
 
 __all__ = ("Place", "chunks", "gpus_of", "places_of", "plan")
 
@@ -27,8 +28,18 @@ class Place(msgspec.Struct, frozen=True):
 
 def chunks(placed: Placed) -> list[tuple[int, ...]]:
     """Return the declared cores of each rank of a share: equal, in order."""
-    each = len(placed.share.cores) // placed.ranks
-    return [placed.share.cores[rank * each : (rank + 1) * each] for rank in range(placed.ranks)]
+    return _cut(placed.share.cores, placed.ranks)
+
+
+def _cut(cores: tuple[int, ...], ranks: int) -> list[tuple[int, ...]]:
+    each = len(cores) // ranks
+    return [cores[rank * each : (rank + 1) * each] for rank in range(ranks)]
+
+
+@lru_cache(maxsize=256)
+def _cores_of(real: tuple[int, ...], cores: tuple[int, ...], ranks: int) -> tuple[tuple[int, ...], ...]:
+    """Return the real cores of each rank of a share: a gang has hundreds of nodes, and all of them alike."""
+    return tuple(real_of(real, chunk) for chunk in _cut(cores, ranks))
 
 
 def places_of(placed: Iterable[Placed], gpus_per_rank: float = 0.0, groups: Sequence[RankGroup] = ()) -> list[Place]:
@@ -43,7 +54,7 @@ def places_of(placed: Iterable[Placed], gpus_per_rank: float = 0.0, groups: Sequ
     gpus: dict[str, list[tuple[str, ...]]] = {}
     first = 0
     for part in placed:
-        ranks.setdefault(part.node.host, []).extend(part.node.real(chunk) for chunk in chunks(part))
+        ranks.setdefault(part.node.host, []).extend(_cores_of(part.node.real_cores, part.share.cores, part.ranks))
         own = _of_ranks(part, gpus_per_rank, with_gpus(groups, first, part.ranks)) if gpus_per_rank else ()
         gpus.setdefault(part.node.host, []).extend(tuple(part.node.gpus[index] for index in each) for each in own)
         first += part.ranks
