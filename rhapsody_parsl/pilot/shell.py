@@ -125,10 +125,10 @@ class Shell:
             parents=partial(self.values.hear, self._hear_parent),
         )
         key, wait, told = config.openai_key, config.openai_wait, send if config.record else None
-        self._limits = MemoryLimits(self.context)
-        self._services = build_services(config, self.context, runs.for_services)
-        self.door = Door(self.context, self._services, key=key, wait=wait, on_idle=self.act, record=told)
-        self._services.stand_behind(self.door)
+        services = build_services(config, self.context, runs.for_services)
+        self._limits, self._services = MemoryLimits(self.context), services
+        self.door = Door(self.context, services, key=key, wait=wait, on_idle=self.act, record=told)
+        services.stand_behind(self.door)
         self.tunnel = Tunnel(send, lambda: self.door.port, wait)
         runtimes = build(config, self.context, self._services)
         self._mail, turns = Mailboxes(self, partial(checkpoint_of, self.context.logs)), Turns(self)
@@ -156,8 +156,8 @@ class Shell:
 
     def inventory(self) -> Inventory:
         """Return what the driver is told that the block holds."""
-        shared = bool(self.context.shared_folder)
-        return inventory_of(self.core.ledger, self._runtimes, shared, ends_at=self.context.ends_at, now=time.time())
+        ledger, shared = self.core.ledger, bool(self.context.shared_folder)
+        return inventory_of(ledger, self._runtimes, shared, ends_at=self.context.ends_at, now=time.time())
 
     def start(self) -> None:
         """Start the services, and the runtimes that start with the block."""
@@ -343,8 +343,10 @@ class Shell:
                 self._runtimes[name].cancel(run, ids, kill)
             case DiscardResults(tasks=ids, left=left):
                 self.values.discard(ids, left)
-            case StartRuntime() | Grant():
-                self._begin(instruction)
+            case StartRuntime(name=name):
+                self._background.spawn(self._start_runtime(name), f"start {name}")
+            case Grant(granted=granted, loan=loan):
+                granted(loan)
 
     def _end(self, runtime: str, run: Run) -> None:
         """Nothing works for a run any more."""
@@ -353,14 +355,6 @@ class Shell:
             self.streams.ended(run.id)
         if run.spec.resources.memory:
             self._limits.release(run.id)
-
-    def _begin(self, instruction: StartRuntime | Grant) -> None:
-        """Begin what lasts: a runtime, or a replica that has its lease."""
-        match instruction:
-            case StartRuntime(name=name):
-                self._background.spawn(self._start_runtime(name), f"start {name}")
-            case Grant(granted=granted, loan=loan):
-                granted(loan)
 
     async def _start_runtime(self, name: str) -> None:
         self.state(name, "starting")
