@@ -67,9 +67,9 @@ class Call:
         parts = cut(self._asked, each)
         return [self._part(dict(part), n * each, each) for n, part in enumerate(parts)] if len(parts) > 1 else []
 
-    def _part(self, asked: dict[str, Any], first: int, count: int) -> "Call":
-        part = copy(self)
-        part.place = f"prompt {first}" if count == 1 else f"prompts {first} to {first + count - 1}"
+    def _part(self, asked: dict[str, Any], first: int, most: int) -> "Call":
+        part, last = copy(self), first + (len(asked["input"]) if most > 1 else 1) - 1
+        part.place = f"prompt {first}" if first == last else f"prompts {first} to {last}"
         part._body, part._asked, part.timeout = msgspec.json.encode(asked), asked, None
         part.turn = Turn(prefix_of(asked), priority=self.turn.priority)  # a session would have all at one replica
         return part
