@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.errors import BackendFailed, NodeLost
-from rhapsody_parsl.pilot.feeder import Feeder
 from rhapsody_parsl.pilot.instructions import Feed
 from rhapsody_parsl.scheduling.fifo import Fifo
 from rhapsody_parsl.wire.messages import RESULT, Result
@@ -81,8 +80,13 @@ def test_what_comes_in_one_turn_is_decided_once(monkeypatch: pytest.MonkeyPatch)
     block.submit(make_spec("wide", num_nodes=40), 40, when=0.1)
     block.run(until=1.0)
     assert len(block.started) == 40
-    looks, look = [], Feeder.schedule
-    monkeypatch.setattr(Feeder, "schedule", lambda self, now: looks.append(now) or look(self, now))
+    looks, look = list[float](), block.core._feeder.schedule
+
+    def count(now: float) -> None:
+        looks.append(now)
+        look(now)
+
+    monkeypatch.setattr(block.core._feeder, "schedule", count)
     for active in list(block.core._runs):
         block.core.done(active.run.id, [Result(task, RESULT, b"") for task in active.inflight], 2.0)
         assert not any(isinstance(each, Feed) for each in block.core.take(decided=True))
