@@ -19,7 +19,7 @@ from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.reports import ServiceReport
 from rhapsody_parsl.wire.states import RuntimeState
 
-__all__ = ("Context", "Events", "Leases", "Loan", "Node", "Placed", "Run")
+__all__ = ("Context", "Events", "Leases", "Loan", "Node", "Placed", "Run", "real_of")
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Which waiting tasks start next, and in which run: what the core decides after each event."""
+"""Which waiting tasks start next, and in which run: what the core decides after the events of a turn."""
 
 from rhapsody_parsl.pilot.alarms import Alarms
 from rhapsody_parsl.pilot.backlog import Backlog

@@ -17,11 +17,16 @@ __all__ = ("fill", "idle", "lone", "mixed", "rate", "through_faults")
 Numbers = dict[str, float]
 Futures = Sequence[Future[Any]]
 
-WITHIN = 300.0
+_LEAST, _PER_NODE = 300.0, 0.3
 _SINGLE: dict[str, Any] = {"labels": [LABEL]}
 _SHARE: dict[str, Any] = {**_SINGLE, "gpus": 0.25}
 _GANGS = 0.02
 _HALF = 0.5
+
+
+def within(block: Block) -> float:
+    """Return after how many seconds nobody waits any more for what all of a block do."""
+    return _LEAST + _PER_NODE * len(block.names)
 
 
 def nothing() -> None:
@@ -40,7 +45,7 @@ def lone(block: Block, trips: int = 300) -> Numbers:
     taken = []
     for _ in range(trips):
         began = time.perf_counter()
-        block.executor.submit(nothing, _SINGLE).result(WITHIN)
+        block.executor.submit(nothing, _SINGLE).result(within(block))
         taken.append(time.perf_counter() - began)
     return {"lone_ms": statistics.median(taken[trips // 10 :]) * 1e3}
 
@@ -51,17 +56,17 @@ def fill(block: Block, cores: int) -> Numbers:
     block.tell(held=True)
     began = time.perf_counter()
     futures = _submit(block, [_SINGLE] * count)
-    until(lambda: block.running() == count, WITHIN)
+    until(lambda: block.running() == count, within(block))
     numbers = {"workers": count, "fill_s": time.perf_counter() - began, "full_mb": block.resident / 1e6}
     block.tell(held=False)
-    _check(futures)
+    _check(block, futures)
     return numbers
 
 
 def rate(block: Block, count: int, prefix: str = "", specs: Sequence[dict[str, Any]] = ()) -> Numbers:
     """Measure tasks per second, and microseconds of each process's CPU per task."""
     before, began = block.spent(), time.perf_counter()
-    _check(_submit(block, specs or [_SINGLE] * count))
+    _check(block, _submit(block, specs or [_SINGLE] * count))
     seconds, after = time.perf_counter() - began, block.spent()
     cpu = {f"{prefix}{name}_us": (after[name] - before[name]) / count * 1e6 for name in after}
     return {f"{prefix}per_s": count / seconds, **cpu}
@@ -102,15 +107,15 @@ def through_faults(
     count = cores * len(block.names)
     block.tell(mean=mean, held=True)
     futures = _submit(block, [_SINGLE] * 2 * count)
-    until(lambda: block.running() == count, WITHIN)
+    until(lambda: block.running() == count, within(block))
     of_killed, of_cut = block.names[:killed], block.names[killed : killed + cut]
     block.tell(held=False, kill=of_killed, cut=of_cut, seconds=seconds)
     block.freeze(seconds / 2)
-    wait(futures, WITHIN)
+    wait(futures, within(block))
     lost = [error for future in futures if (error := future.exception(0.0))]
     if elsewhere := [error for error in lost if not isinstance(error, NodeLost) or error.args[0] not in of_killed]:
         raise ValueError(f"{len(elsewhere)} tasks were lost elsewhere than on killed hosts: {elsewhere[0]}")
-    until(lambda: not block.lost_nodes(), WITHIN)
+    until(lambda: not block.lost_nodes(), within(block))
     block.tell(mean=0.0)
     return {"faults_tasks": 2 * count, "killed": killed, "cut": cut, "lost": len(lost)}
 
@@ -119,10 +124,10 @@ def _submit(block: Block, specs: Sequence[dict[str, Any]]) -> Futures:
     return [block.executor.submit(nothing, spec) for spec in specs]
 
 
-def _check(futures: Futures) -> None:
+def _check(block: Block, futures: Futures) -> None:
     """Have all results; the first error is raised."""
-    done = wait(futures, WITHIN)
+    done = wait(futures, within(block))
     if done.not_done:
-        raise TimeoutError(f"{len(done.not_done)} tasks were not answered within {WITHIN:g} s")
+        raise TimeoutError(f"{len(done.not_done)} tasks were not answered within {within(block):g} s")
     for future in futures:
         future.result()

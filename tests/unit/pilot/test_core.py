@@ -5,12 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.errors import BackendFailed, NodeLost
-from rhapsody_parsl.pilot.feeder import Feeder
-from rhapsody_parsl.pilot.instructions import Feed
 from rhapsody_parsl.scheduling.fifo import Fifo
-from rhapsody_parsl.wire.messages import RESULT, Result
+from rhapsody_parsl.wire.messages import RESULT
 from rhapsody_parsl.wire.totals import Totals
-from testing.nodes import make_node, make_nodes, make_spec, make_task
+from testing.nodes import make_node, make_nodes, make_spec
 from testing.simulation import FakeRuntime, Simulation, error_of, kinds, short_apps
 
 keys = st.fixed_dictionaries(
@@ -72,26 +70,6 @@ def test_every_task_ends_exactly_once(nodes: list[tuple[int, int]], work: list[A
     assert not block.core._outcomes._reruns, "what has ended is remembered"
     for number, times in block.started.items():
         assert len(times) <= 4, f"task {number} began {len(times)} times"
-
-
-def test_what_comes_in_one_turn_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty gangs end and sixty tasks come: one look at all who wait, and it is as if they had come together."""
-    block = Simulation(make_nodes(80, cores=4), {"mpi": FakeRuntime()})
-    block.submit(make_spec("gang", num_nodes=2), *range(40))
-    block.submit(make_spec("wide", num_nodes=40), 40, when=0.1)
-    block.run(until=1.0)
-    assert len(block.started) == 40
-    looks, look = [], Feeder.schedule
-    monkeypatch.setattr(Feeder, "schedule", lambda self, now: looks.append(now) or look(self, now))
-    for active in list(block.core._runs):
-        block.core.done(active.run.id, [Result(task, RESULT, b"") for task in active.inflight], 2.0)
-        assert not any(isinstance(each, Feed) for each in block.core.take(decided=True))
-    for number in range(41, 101):
-        block.core.submit([make_task(number, make_spec(cores=4))], 2.0)
-        block.core.take(decided=True)
-    assert not looks
-    fed = [task.id for each in block.core.take() if isinstance(each, Feed) for task in each.tasks]
-    assert (fed, len(looks)) == ([*range(40, 81)], 1)
 
 
 def test_no_task_begins_twice_unless_it_may() -> None:

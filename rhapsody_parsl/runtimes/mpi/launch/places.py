@@ -7,7 +7,8 @@ from functools import lru_cache
 import msgspec
 
 from rhapsody_parsl.annotations.groups import RankGroup, with_gpus
-from rhapsody_parsl.runtimes.protocol import Placed, real_of
+from rhapsody_parsl.in_block.context import real_of
+from rhapsody_parsl.runtimes.protocol import Placed
 
 __all__ = ("Place", "chunks", "gpus_of", "places_of", "plan")
 

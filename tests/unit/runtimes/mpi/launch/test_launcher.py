@@ -326,6 +326,15 @@ def test_nodes_of_one_host_are_one_place() -> None:
     assert places_of(run.placed) == [Place("a", ((0,), (1,), (0, 1)))]
 
 
+def test_each_node_has_its_own_real_cores() -> None:
+    """Those of like nodes are looked up once; the same declared cores of another node are others."""
+    real = {"a": (4, 5, 6), "b": (7, 8, 9), "c": (4, 5, 6)}
+    nodes = [Node(name=name, host=name, cores=(0, 1, 2), real_cores=own) for name, own in real.items()]
+    parts = [Placed(node, Share(node.name, node.cores), 3) for node in nodes]
+    assert [place.ranks for place in places_of(parts)] == [tuple((core,) for core in own) for own in real.values()]
+    assert places_of([Placed(nodes[0], Share("a", (1, 2)), 1)]) == [Place("a", ((5, 6),))]
+
+
 def test_the_gpus_of_groups_are_apart() -> None:
     node = Node(name="a", host="a", cores=(0, 1, 2, 3), real_cores=(0, 1, 2, 3), gpus=("4", "5", "6"))
     groups = (RankGroup(1), RankGroup(2, gpus=False), RankGroup(1))
