@@ -55,7 +55,7 @@ def write_tiny_llama(folder: Path, size: Size | None = None, seed: int = 0) -> P
     _tokenizer(size).save(str(folder / "tokenizer.json"))
     for name, content in _configs(size).items():
         (folder / name).write_text(json.dumps(content, indent=1))
-    weights = llama_weights(size, np.random.default_rng(seed))
+    weights = _weights(size, np.random.default_rng(seed))
     save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
     return folder
 
@@ -121,9 +121,7 @@ def _configs(size: Size) -> dict[str, dict[str, object]]:
     }
 
 
-def llama_weights(size: Size, random: np.random.Generator) -> Tensors:
-    """Return random weights, by the names that a checkpoint has."""
-
+def _weights(size: Size, random: np.random.Generator) -> Tensors:
     def drawn(*shape: int) -> npt.NDArray[np.float32]:
         return random.normal(0, 0.05, shape).astype(np.float32)
 

@@ -115,8 +115,14 @@ class Load:
 def block(replicas: int) -> Iterator[RhapsodyExecutor]:
     """Have a block that serves the stand-in."""
     model = VLLMService(
-        "model", f"kills-{os.getpid()}", cores=0, replicas=replicas, server="command", executable=COMMAND
-    )
+        "model",
+        f"kills-{os.getpid()}",
+        cores=0,
+        replicas=replicas,
+        server="command",
+        executable=COMMAND,
+        restarts=KILLS,
+    )  # one that is killed while it starts has answered nothing
     provider = LocalProvider(init_blocks=1, max_blocks=1)
     with RhapsodyExecutor("kills", provider, runtimes=[LocalRuntime()], services=[model], cores_per_node=1) as made:
         made.services["model"].wait_ready(TIMEOUT)

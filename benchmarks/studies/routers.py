@@ -115,7 +115,7 @@ class _InTurn:
     def __init__(self, router: Router) -> None:
         self._seats = itertools.cycle(router)
 
-    def choose(self, prefix: Sequence[int], session: str, now: float) -> Seat | None:
+    def choose(self, prefix: Sequence[int], session: str, now: float, suspect: bool = False) -> Seat | None:
         """Return the next one."""
         seat = next(self._seats)
         seat.held += 1
