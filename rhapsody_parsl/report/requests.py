@@ -109,7 +109,7 @@ def _row(run: RunRecord, name: str, by: str, asked: Sequence[Request]) -> dict[s
         **_ends("first", [request.times.first for request in ran if request.times.first]),
         **_ends("answer", [request.ended - request.times.asked for request in ran if request.outcome == "done"]),
         "prompt": sums["prompt"] or None, "tokens": tokens or None,
-        "tokens per s": tokens / span if tokens and span > 0 else None,
+        "tokens/s": tokens / span if tokens and span > 0 else None,
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_a_service_has_a_row_for_those_of_apps_and_one_for_the_front_door(run: R
     assert (by_apps["asked by"], by_apps["requests"], by_apps["tokens"]) == ("apps", 1, 80)
     assert (at_door["asked by"], at_door["requests"], at_door["no answer"]) == ("front door", 4, 1)
     assert (at_door["tokens"], at_door["prompt"]) == (120, 40)
-    assert at_door["tokens per s"] == pytest.approx(120 / 3.75)
+    assert at_door["tokens/s"] == pytest.approx(120 / 3.75)
     assert (at_door["wait p50 s"], at_door["answer p99 s"]) == pytest.approx((0.25, 1.75))
     assert by_apps.keys() == at_door.keys(), "the page takes the columns of the first"
 

@@ -57,7 +57,7 @@ def test_what_was_waited_for_and_where_the_time_went(run: RunRecord) -> None:
 
 def test_services_tell_their_tokens(run: RunRecord) -> None:
     (row,) = requests.services(run)
-    assert (row["service"], row["requests"], row["tokens"], row["tokens per s"]) == (
+    assert (row["service"], row["requests"], row["tokens"], row["tokens/s"]) == (
         "assistant", 1, 80, pytest.approx(40.0),
     )  # fmt: skip
     assert (row["answer p50 s"], row["first p50 s"]) == pytest.approx((2.0, 0.125))
