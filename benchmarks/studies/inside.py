@@ -1,9 +1,9 @@
 """What a task costs that a task submits to its own block, beside one that the driver submits.
 
 `python -m benchmarks inside` has one block of plain workers. In turn it measures the round trip of a no-op through an
-app of Parsl's, through the executor alone, and from inside a task. It counts how often a thread of the parent waits, and
-how many tasks per second go through from one task.
-Each median is of one turn, and the turns follow each other in one process, so that they meet the same machine.
+app of Parsl's, through the executor alone, and from inside a task. It counts how often a thread of the parent waits,
+and how many tasks per second go through from one task. Each median is of one turn, and the turns follow each other in
+one process, so that they meet the same machine.
 """
 
 import argparse
