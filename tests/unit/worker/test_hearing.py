@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.inside.client import ChildFuture, Client
+from rhapsody_parsl.inside.client import Client
+from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.codec import encode
