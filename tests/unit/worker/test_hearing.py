@@ -189,7 +189,7 @@ def test_other_ways_to_wait_are_served_too(desk: Desk) -> None:
     for turn in range(20):
         first, second, third, fourth = (desk.submit(4 * turn + each) for each in range(1, 5))
         called: Future[str] = Future()
-        third.add_done_callback(lambda _, called=called: called.set_result(threading.current_thread().name))  # type: ignore[misc]
+        third.add_done_callback(lambda _, called=called: called.set_result(threading.current_thread().name))  # type: ignore[misc]  # bound for this turn
         desk.answer(first.number)
         assert first.result() == first.number
         desk.answer_soon(second.number, third.number)
