@@ -40,10 +40,9 @@ def test_a_value_goes_once_and_exactly_when_nobody_needs_it(events: list[tuple[s
                 holdings.pin(key, what == "pin")
                 pinned = pinned | ({key} & there) if what == "pin" else pinned - {key}
         needed = {key for (_, key), count in handles.items() if count}
-        if what not in ("pin", "unpin"):  # who unpins has a handle
-            assert set(holdings.take_gone()) == there - needed - pinned or what in ("hold", "rest")
-            there = {key for key in there if key in holdings}
-            assert needed <= there
+        assert set(holdings.take_gone()) == there - needed - pinned
+        there &= needed | pinned
+        assert there == {key for key in "ab" if key in holdings}
 
 
 def carrying(task: int, *keys: str) -> Result:
