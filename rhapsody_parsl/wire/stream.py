@@ -305,7 +305,12 @@ class StreamListener:
 
 
 def connected(address: str) -> socket.socket:
-    """Return a socket connected to a listener of our own user."""
+    """Return a socket connected to a listener of our own user.
+
+    Raises:
+        OSError: Nobody is there.
+        ConnectionRefusedError: It is another user's.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(_kernel_name(address))
