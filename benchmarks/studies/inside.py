@@ -2,8 +2,8 @@
 
 `python -m benchmarks inside` has one block of plain workers. In turn it measures the round trip of a no-op through an
 app of Parsl's, through the executor alone, and from inside a task. It counts how often a thread of the parent waits,
-and how many tasks per second go through from one task.
-Each median is of one turn, and the turns follow each other in one process, so that they meet the same machine.
+and how many tasks per second go through from one task. Each median is of one turn, and the turns follow each other in
+one process, so that they meet the same machine.
 """
 
 import argparse

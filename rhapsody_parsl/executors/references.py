@@ -237,6 +237,11 @@ class References:
                 if block in self._stopped:
                     self._drop([key])
 
+    def unread(self, gives: Sequence[tuple[str, int]]) -> None:
+        """Nobody opens a result that carries handles of these."""
+        for key, _ in gives:
+            self._say(block_of(key), DropValues([key], counts=[1]))
+
     def _drop(self, keys: Sequence[str], *, unfinished: bool = False) -> None:
         """Remove values, here and in the blocks; also what is not whole of them."""
         for key in keys:

@@ -136,7 +136,10 @@ class WithReferences(Told):
             self._lineage.submitted(task, remakes)
 
     def _complete(self, result: Result) -> None:
-        complete(self.tasks.pop(result.id, None), result)
+        future = self.tasks.pop(result.id, None)
+        if result.gives and (future is None or future.done()):
+            self._running_values().unread(result.gives)
+        complete(future, result)
 
     def left(self, block: Block) -> None:
         """A block is gone, and what was not yet whole there."""

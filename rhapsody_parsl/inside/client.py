@@ -15,9 +15,9 @@ from rhapsody_parsl.data.reference import packed as packed_references
 from rhapsody_parsl.data.staying import Keeping
 from rhapsody_parsl.errors import NoParent, TooManyChildren
 from rhapsody_parsl.executors.future import complete
-from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.hosts.process_tree import pin
 from rhapsody_parsl.inside.functions import Asked
+from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.inside.values import TaskValues
 from rhapsody_parsl.payload import is_plain, open_value, pack_call
 from rhapsody_parsl.trace_context import entered
@@ -31,68 +31,10 @@ from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.wire.value_messages import FindValue, FreeValues, HoldValue
 from rhapsody_parsl.worker.line import Here, Line, line
 
-__all__ = ("ChildFuture", "Client", "client")
+__all__ = ("Client", "client")
 
 _SOON = 0.01
 """Seconds: who waits no longer keeps its cores, for to lend them costs others a millisecond."""
-
-
-class ChildFuture(Streamed):
-    """The future of a task that a task submitted; `cancel` works on queued and on running tasks."""
-
-    def __init__(self, number: int, client: "Client", streams: bool) -> None:
-        super().__init__()
-        self.number = number
-        self._client, self.streams = client, streams
-
-    def _new_tray(self) -> Tray:
-        return Tray(self.number, self._client.ask_more)
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Return what the task returns, once it has ended; see `concurrent.futures.Future`."""
-        if self._client.lends:
-            with self._client.waiting([self], timeout):
-                return super().result(timeout)
-        if timeout is None and not self.done():
-            with self._client.hearing(self):
-                return super().result()
-        return super().result(timeout)
-
-    def take(self, value: Any) -> bool:
-        """Take the result, in such a way that to be interrupted and called again does no harm.
-
-        Args:
-            value: The result.
-
-        Returns:
-            False where somebody is to be told of it, which may happen once: then nothing has changed.
-        """
-        with self._condition:
-            if self.done():
-                self._condition.notify_all()  # who was interrupted may not have
-            elif self._waiters or self._done_callbacks:  # type: ignore[attr-defined]  # they have no public name
-                return False
-            else:
-                self.set_result(value)
-        return True
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return what the task raises, once it has ended; see `concurrent.futures.Future`."""
-        if self._client.lends:
-            with self._client.waiting([self], timeout):
-                return super().exception(timeout)
-        return super().exception(timeout)
-
-    def cancel(self) -> bool:
-        """Cancel the task, queued or running; True unless it has ended."""
-        if self.cancelled():
-            return True
-        if not super().cancel():
-            return False
-        with suppress(RuntimeError):  # its result comes at this moment, and finds it cancelled
-            self.set_running_or_notify_cancel()  # else `concurrent.futures.wait` does not see it
-        self._client.cancel(self.number)
-        return True
 
 
 class _Admitted(msgspec.Struct, frozen=True):

@@ -84,7 +84,11 @@ class Holdings:
 
     def pin(self, key: str, pinned: bool) -> bool:
         """Keep a value without a handle, or no more; return whether it is there."""
-        return self._book.pin(key, pinned)
+        is_there = self._book.pin(key, pinned)
+        entry = self._book.get(key)
+        if entry is not None and not entry.is_needed:
+            self.delete(key)
+        return is_there
 
     def labelled(self, label: str) -> Entry | None:
         """Return the value of a label."""

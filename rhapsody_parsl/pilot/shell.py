@@ -134,8 +134,7 @@ class Shell:
         self._mail, turns = Mailboxes(self, partial(checkpoint_of, self.context.logs)), Turns(self)
         self._runtimes: dict[str, Runtime] = {**runtimes, MAILBOX: self._mail, TURN: turns}
         self.core = self._core(config, runs)
-        self.streams = Streams(send, self.core.family)
-        self.own_values = OwnValues(self.core, self.values, nodes)
+        self.streams, self.own_values = Streams(send, self.core.family), OwnValues(self.core, self.values, nodes)
         self._parents = Parents(self.core, self.streams, self._mail, turns, values=self.own_values)
         self.reports = Reports(self.core, runtimes)
         self._set_windows(config.services)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
-from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
+from rhapsody_parsl.wire.stream import StreamListener
+from rhapsody_parsl.wire.stream_connection import StreamConnection
 
 __all__ = ("Hub", "Spoke")
 

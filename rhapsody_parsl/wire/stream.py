@@ -7,7 +7,6 @@ the two ends.
 import contextlib
 import logging
 import os
-import select
 import socket
 import struct
 import threading
@@ -25,7 +24,7 @@ if TYPE_CHECKING:  # half of the start of a worker, which has no loop and no pro
 
     from rhapsody_parsl.wire.gate import Token
 
-__all__ = ("AsyncStreamConnection", "StreamConnection", "StreamListener", "reachable")
+__all__ = ("AsyncStreamConnection", "StreamListener", "connected", "greeting", "reachable")
 
 log = logging.getLogger(__name__)
 
@@ -40,126 +39,10 @@ _LARGEST_GREETING = 4096
 """Bytes of a peer's first message, which says who speaks."""
 
 
-class StreamConnection:
-    """A worker's end: sends from any thread, receives on one.
-
-    Args:
-        address: The listener's.
-        name: Ours.
-
-    Attributes:
-        gone: Whether the other end is.
-        skipped: How often something was taken that had been looked at before.
-    """
-
-    def __init__(self, address: str, name: str) -> None:
-        self._socket = _connected(address)
-        self._lock = threading.Lock()
-        self._posted: deque[list[memoryview]] = deque()
-        self._inflow = Inflow(self._socket)
-        self._arrived: deque[list[bytes]] = deque()
-        self.gone, self.skipped = False, 0
-        self.send(_greeting(name, None))
-
-    def fileno(self) -> int:
-        """Return the descriptor that is readable when something has arrived, or will never."""
-        return self._socket.fileno()
-
-    def send(self, frames: Frames) -> None:
-        """Send a message; one to a peer that is gone is dropped, for its end is an event of its own."""
-        buffers = deque(pack(frames))
-        with self._lock:
-            self._send_all(buffers)
-        if self._posted:
-            self._send_posted()
-
-    def post(self, frames: Frames) -> None:
-        """Send a message, without waiting for a thread that sends: that one does it then. It may be this one."""
-        self._posted.append(pack(frames))
-        self._send_posted()
-
-    def _send_posted(self) -> None:
-        while self._posted and self._lock.acquire(blocking=False):
-            try:
-                while self._posted:
-                    self._send_all(deque(self._posted.popleft()))
-            finally:
-                self._lock.release()
-
-    def _send_all(self, buffers: deque[memoryview]) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            while buffers and self._socket.fileno() >= 0:  # it may be closed under us
-                send_some(self._socket, buffers)
-
-    def receive(self) -> list[bytes] | None:
-        """Wait for the next message; None when the peer is gone."""
-        while not self._arrived and not self.gone:
-            self._read(0)
-        return self._arrived.popleft() if self._arrived else None
-
-    def receive_nowait(self) -> list[bytes] | None:
-        """Return the next message if there is one."""
-        if not self._arrived and not self.gone:
-            with contextlib.suppress(BlockingIOError):
-                self._read(socket.MSG_DONTWAIT)
-        return self._arrived.popleft() if self._arrived else None
-
-    def peek(self) -> list[tuple[list[bytes], int]]:
-        """Wait, and return messages that stay where they are, each with the number of bytes that end with it.
-
-        Returns:
-            Nothing where only `receive` gets on.
-        """
-        if self._arrived or self.gone:
-            return []
-        try:
-            return self._inflow.peek()
-        except (ConnectionResetError, MalformedFrame):  # who receives finds it, too
-            return []
-
-    def skip(self, size: int, skipped: int) -> None:
-        """Take what `peek` has shown.
-
-        A signal's handler may have done so meanwhile, on this thread. So the thread looks, counts and takes without a
-        call of Python's in between: the interpreter starts handlers only at those.
-
-        Args:
-            size: Bytes.
-            skipped: What `skipped` was before.
-        """
-        take = self._socket.recv
-        if self.skipped == skipped:
-            self.skipped += 1
-            take(size)
-
-    @property
-    def has_arrived(self) -> bool:
-        """Whether messages have been read that nobody has received."""
-        return bool(self._arrived)
-
-    def wait_gone(self) -> None:
-        """Wait for the peer's end, on a thread that does nothing else."""
-        poller = select.poll()
-        poller.register(self._socket, select.POLLRDHUP)
-        poller.poll()
-
-    def close(self) -> None:
-        """Close; what was sent still arrives, and a thread that waits here wakes. Idempotent."""
-        with self._lock, contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _read(self, flags: int) -> None:
-        try:
-            self._arrived.extend(self._inflow.read(flags))
-        except (EOFError, ConnectionResetError, MalformedFrame):
-            self.gone = True
-
-
 _complaints = Complaints(log)
 
 
-def _greeting(name: str, token: "Token | None") -> list[bytes]:
+def greeting(name: str, token: "Token | None") -> list[bytes]:
     """Return the first message to a listener."""
     return [name.encode(), token.word.encode() if token else b""]
 
@@ -208,8 +91,8 @@ class AsyncStreamConnection:
         Raises:
             OSError: Nobody is there, or not one of us.
         """
-        peer = cls(_connected(address), loop, receive=receive, ended=ended)
-        peer.send(_greeting(name, token))
+        peer = cls(connected(address), loop, receive=receive, ended=ended)
+        peer.send(greeting(name, token))
         return peer
 
     @property
@@ -407,7 +290,7 @@ class StreamListener:
         Raises:
             MalformedFrame: It does not say so, or cannot prove it.
         """
-        if len(frames) != len(_greeting("", None)) or not frames[0]:
+        if len(frames) != len(greeting("", None)) or not frames[0]:
             raise MalformedFrame("it does not say who it is")
         if self._token and not self._token.is_said(frames[1]):
             raise MalformedFrame("it does not know the word of the block's configuration")
@@ -421,8 +304,13 @@ class StreamListener:
                 self._on_end(name)
 
 
-def _connected(address: str) -> socket.socket:
-    """Return a socket connected to a listener of our own user."""
+def connected(address: str) -> socket.socket:
+    """Return a socket connected to a listener of our own user.
+
+    Raises:
+        OSError: Nobody is there.
+        ConnectionRefusedError: It is another user's.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(_kernel_name(address))
@@ -437,7 +325,7 @@ def _connected(address: str) -> socket.socket:
 def reachable(address: str) -> bool:
     """Whether a listener of our own user opens."""
     try:
-        _connected(address).close()
+        connected(address).close()
     except OSError:
         return False
     return True

@@ -17,7 +17,7 @@ from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.engine_messages import Abort
 from rhapsody_parsl.wire.messages import Message, Quit, Returned
-from rhapsody_parsl.wire.stream import StreamConnection
+from rhapsody_parsl.wire.stream_connection import StreamConnection
 from testing import leaks
 from testing.waiting import until, until_gone
 from tests.unit.agents.there import Way, host_at, node_agents, sleeper, with_host

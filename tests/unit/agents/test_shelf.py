@@ -126,7 +126,7 @@ READER = """
 import hashlib, sys
 from rhapsody_parsl.wire.codec import Codec
 from rhapsody_parsl.wire.messages import Returned, ToBackend
-from rhapsody_parsl.wire.stream import StreamConnection
+from rhapsody_parsl.wire.stream_connection import StreamConnection
 from rhapsody_parsl.wire.codec import encode
 codec, line = Codec(ToBackend), StreamConnection(sys.argv[1], "reader")
 line.send(encode(Returned(0, [])))

@@ -237,3 +237,28 @@ def test_blocks_are_told_what_nobody_needs(values: References) -> None:
     values.expected(future, 7)
     future.cancel()
     assert SAID[1:] == [("", DropValues(["7"], unfinished=True))]
+
+
+def test_a_block_is_told_how_many_handles_of_a_value_of_its_own_there_were(values: References) -> None:
+    path = Path(values.place.memory, "data", "3-put-1-9-1")
+    path.touch()
+    left = Left(Facts(values.token, path.name, 5, "", "3"))
+    refs = [open_value(pack_value(left)) for _ in range(2)]
+    assert SAID == []
+    del refs
+    assert [("3", DropValues([path.name], counts=[2]))] == SAID
+    assert path.exists(), "others of the block may need it"
+    values.unread([(path.name, 5)])
+    assert SAID[1:] == [("3", DropValues([path.name], counts=[1]))]
+    open_value(pack_value(left)).delete()
+    assert SAID[2:] == [("3", DropValues([path.name])), ("", DropValues([path.name]))]
+
+
+def test_what_nobody_holds_of_a_block_goes_with_it(values: References) -> None:
+    for name in ("3-1", "3-2", "4-1", "5"):
+        Path(values.place.memory, "data", name).touch()
+    held = open_value(pack_value(Left(Facts(values.token, "3-2", 5, "", "3"))))
+    values.left("3")
+    assert lying(values) == ["3-2", "4-1", "5"]
+    del held
+    assert lying(values) == ["4-1", "5"]

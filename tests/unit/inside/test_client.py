@@ -11,8 +11,9 @@ import pytest
 
 from rhapsody_parsl import annotate, stream
 from rhapsody_parsl.errors import NoParent, TooDeep, TooManyChildren
-from rhapsody_parsl.inside.client import ChildFuture, Client
+from rhapsody_parsl.inside.client import Client
 from rhapsody_parsl.inside.functions import asked
+from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.payload import open_call, pack_result
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Result, SubmitChildren, failed

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhapsody_parsl.pilot.family import Family
@@ -11,9 +11,12 @@ from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.nodes import make_spec, make_task
 
 KEYS, HOLDERS = st.sampled_from("ab"), st.sampled_from([DRIVER, 7, "checkpoint"])
-EVENTS = st.lists(st.tuples(st.sampled_from(["hold", "free", "over", "rest", "pin", "unpin"]), HOLDERS, KEYS))
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["hold", "free", "over", "rest", "pin", "unpin"]), HOLDERS, KEYS), max_size=30
+)
 
 
+@settings(max_examples=60, deadline=None)
 @given(EVENTS)
 def test_a_value_goes_once_and_exactly_when_nobody_needs_it(events: list[tuple[str, int | str, str]]) -> None:
     holdings, handles, pinned, there = Holdings(), Counter[tuple[int | str, str]](), set[str](), set[str]()
@@ -37,10 +40,9 @@ def test_a_value_goes_once_and_exactly_when_nobody_needs_it(events: list[tuple[s
                 holdings.pin(key, what == "pin")
                 pinned = pinned | ({key} & there) if what == "pin" else pinned - {key}
         needed = {key for (_, key), count in handles.items() if count}
-        if what not in ("pin", "unpin"):  # who unpins has a handle
-            assert set(holdings.take_gone()) == there - needed - pinned or what in ("hold", "rest")
-            there = {key for key in there if key in holdings}
-            assert needed <= there
+        assert set(holdings.take_gone()) == there - needed - pinned
+        there &= needed | pinned
+        assert there == {key for key in "ab" if key in holdings}
 
 
 def carrying(task: int, *keys: str) -> Result:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rhapsody_parsl.wire import stream
-from rhapsody_parsl.wire.stream import StreamConnection, StreamListener
+from rhapsody_parsl.wire.stream import StreamListener
+from rhapsody_parsl.wire.stream_connection import StreamConnection
 
 
 class _Scarce(socket.socket):

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from rhapsody_parsl.inside.client import ChildFuture, Client
+from rhapsody_parsl.inside.client import Client
+from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.codec import encode
@@ -188,7 +189,7 @@ def test_other_ways_to_wait_are_served_too(desk: Desk) -> None:
     for turn in range(20):
         first, second, third, fourth = (desk.submit(4 * turn + each) for each in range(1, 5))
         called: Future[str] = Future()
-        third.add_done_callback(lambda _, called=called: called.set_result(threading.current_thread().name))  # type: ignore[misc]
+        third.add_done_callback(lambda _, called=called: called.set_result(threading.current_thread().name))  # type: ignore[misc]  # bound for this turn
         desk.answer(first.number)
         assert first.result() == first.number
         desk.answer_soon(second.number, third.number)
