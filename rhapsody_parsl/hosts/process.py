@@ -308,7 +308,7 @@ async def stopped(process: _Process, grace: float) -> None:
 def _let_it_outlive(started: Process) -> None:
     """Keep asyncio from killing a guard whose owner ends: the guard is there to end what it guards.
 
-    Since Python 3.12.2 a transport that its closed loop leaves kills its process.
+    A transport that its closed loop leaves kills its process; up to Python 3.11.7 an error on the way prevented that.
     """
     child, loop = started._transport._proc, asyncio.get_running_loop()  # type: ignore[attr-defined]  # no public way
     kill = child.kill

@@ -257,7 +257,7 @@ class Partition:
             self._exchange.endpoint,
             self._workers.endpoint,
         ]
-        quick = self._quick_config()
+        quick = self._quick_config(launcher)
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
@@ -305,10 +305,10 @@ class Partition:
         options = ["--grace", str(_GRACE)]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
-    def _quick_config(self) -> dict[str, str]:
+    def _quick_config(self, launcher: str) -> dict[str, str]:
         """Return the `dragon-config` for Dragon's processes, by its path; none for a Dragon of another environment."""
         package = importlib.util.find_spec("dragon")
-        real = Path(self._context.python).with_name("dragon-config")
+        real = Path(launcher).with_name("dragon-config")  # Debian has the commands elsewhere than Python
         if self._config.executable or not real.exists() or package is None or not package.submodule_search_locations:
             return {}
         text = quick_config.script(self._context.python, package.submodule_search_locations[0], str(real))
