@@ -15,7 +15,7 @@ The pages, in their text of August 2026; each line below names its own.
 [6] https://docs.alcf.anl.gov/running-jobs/
 
 A GPU here is a whole one, as the kernel counts them: hence COMPOSITE; under FLAT the numbers 0 to 5 would be the tiles
-of the first three. Not verified: that a job's affinity mask leaves cores 0 and 52 out.
+of the first three. Not confirmed, so check: that a job's affinity mask leaves cores 0 and 52 out.
 """
 
 from parsl import Config

@@ -9,10 +9,12 @@ Each line below names its page.
 [2] https://github.com/radical-cybertools/rhapsody/blob/main/docs/hpc-machines/bridges2.md (of August 2026, another
     project's page: `--partition=RM`, `--partition=GPU --gpus-per-node=8`, `--account`)
 [3] https://slurm.schedmd.com/sbatch.html
+[4] https://github.com/glotzerlab/signac-flow/blob/main/flow/environments/xsede.py (another project's file, after the
+    site's user guide: `RM` gives whole nodes of 128 cores, `GPU` whole nodes of 40 cores and 8 GPUs; `mpirun`)
 
-Not verified, as the text of https://www.psc.edu/resources/bridges-2/user-guide/ could not be read: the longest walltime
-of `RM`, and the words for GPUs. Other public job scripts say `--gpus-per-node=v100-32:8` (also, for two nodes,
-`--gpus=v100-32:16`), and load an Open MPI by module, whose `mpirun` they use.
+The text of https://www.psc.edu/resources/bridges-2/user-guide/ could not be read. Not confirmed, so check there: the
+longest walltime of `RM`, and the words for GPUs. Beside those of [2], job scripts of other projects say
+`--gpus=v100-32:16` for two nodes: https://github.com/MFlowCode/MFC/blob/master/docs/documentation/running.md.
 """
 
 from parsl import Config
@@ -27,18 +29,18 @@ config = Config(
             label="rhapsody",
             provider=SlurmProvider(
                 account="ACCOUNT",  # [2]
-                partition="RM",  # [2]
+                partition="RM",  # [2, 4]
                 nodes_per_block=2,
-                cores_per_node=128,  # [1]
+                cores_per_node=128,  # [1, 4]
                 init_blocks=1,
                 max_blocks=2,
-                walltime="01:00:00",  # [2]
+                walltime="01:00:00",  # not confirmed: check
                 exclusive=True,  # [3]
                 scheduler_options="#SBATCH --no-kill",  # [3]: the job survives the loss of a node
                 worker_init="source $HOME/venvs/rhapsody/bin/activate",  # yours
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
-            runtimes=[DragonRuntime(), MPIRuntime()],  # the launcher of the environment's own MPI
+            runtimes=[DragonRuntime(), MPIRuntime()],  # [4]: mpirun, the launcher of the environment's own MPI
         )
     ],
 )

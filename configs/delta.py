@@ -10,9 +10,10 @@ and no later text could be read: compare with the pages of today.
     says `--exclusive --mem=0` or takes all that a node has, as here)
 [2] https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/architecture.html (256 GB per node)
 [3] https://docs.ncsa.illinois.edu/systems/delta/en/latest/user_guide/job_accounting.html
+[4] https://github.com/Parsl/parsl/blob/master/parsl/configs/delta.py (of Parsl 2026.10.26: `gpuA100x4`, 220 GB)
 
-Not verified: the MPI of today (then Open MPI by module): `MPIRuntime` takes the launcher it finds; and which labels
-`constraint=` has today for the file systems (then `scratch`, `projects`).
+Not confirmed, so check: the MPI of today (then Open MPI by module): `MPIRuntime` takes the launcher it finds; and which
+labels `constraint=` has today for the file systems (then `scratch`, `projects`).
 """
 
 from parsl import Config
@@ -27,10 +28,10 @@ config = Config(
             label="rhapsody",
             provider=SlurmProvider(
                 account="ACCOUNT-delta-gpu",  # [3]
-                partition="gpuA100x4",  # [1]: up to 48 hours
+                partition="gpuA100x4",  # [1, 4]: up to 48 hours
                 nodes_per_block=1,
                 cores_per_node=64,  # [2]: SMT is off
-                mem_per_node=208,  # [1]: as in its example
+                mem_per_node=208,  # [1]: as in its example; [4] has 220
                 init_blocks=1,
                 max_blocks=2,
                 walltime="01:00:00",  # [1]

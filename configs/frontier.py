@@ -12,8 +12,8 @@ The pages, in their text of July 2026; each line below names its own.
 [3] https://docs.olcf.ornl.gov/software/analytics/pytorch_frontier.html (the proxy `proxy.ccs.ornl.gov:3128`)
 [4] https://slurm.schedmd.com/srun.html, https://slurm.schedmd.com/sbatch.html
 
-Not verified: `gpus_per_node` for the job (the guide's jobs do not ask, their steps do), that the pilot's affinity mask
-shows the 56 cores, and which PMI is the site's default.
+Not confirmed, so check: `gpus_per_node` for the job (the guide's jobs do not ask, their steps do), that the pilot's
+affinity mask shows the 56 cores, and which PMI is the site's default.
 """
 
 from parsl import Config

@@ -9,13 +9,14 @@ Each line below names its page.
     jobs only at second hand: the table could not be read)
 [2] https://docs.nersc.gov/systems/perlmutter/architecture/, https://docs.nersc.gov/beginner-guide/nodetypesfig (one
     EPYC 7763, four A100s and 256 GB per GPU node)
-[3] Pages of other projects: https://github.com/radical-cybertools/rhapsody/blob/main/docs/hpc-machines/perlmutter.md
-    (`-C gpu`), https://github.com/ECP-WarpX/impactx/blob/24.02/docs/source/install/hpc/perlmutter.rst (GPU projects
-    "must end in _g")
+[3] Other projects' pages: https://github.com/radical-cybertools/rhapsody/blob/main/docs/hpc-machines/perlmutter.md
+    (`-C gpu`), and the job script that WarpX, partly of the same laboratory, gives to its users there,
+    https://github.com/ECP-WarpX/WarpX/blob/development/Tools/machines/perlmutter-nersc/perlmutter_gpu.sbatch (`-C gpu`,
+    `--exclusive`, `--gpus-per-node=4`, an account that "must end on _g")
 [4] https://slurm.schedmd.com/srun.html, https://slurm.schedmd.com/sbatch.html
 
-Not verified: whether GPU accounts still have to end in `_g`, `module load python`, and which PMI is the site's default.
-The driver's addresses are tried in turn, that of `hsn0` among them.
+Not confirmed by a page of the site, so check there: whether GPU accounts still have to end in `_g`, `module load
+python`, and which PMI is the default. The driver's addresses are tried in turn, that of `hsn0` among them.
 """
 
 from parsl import Config
@@ -36,10 +37,10 @@ config = Config(
                 init_blocks=1,
                 max_blocks=2,
                 walltime="00:30:00",  # [1]
-                exclusive=True,  # [4]
-                gpus_per_node=4,  # [2]
+                exclusive=True,  # [3, 4]
+                gpus_per_node=4,  # [2, 3]
                 scheduler_options="#SBATCH --no-kill",  # [4]: the job survives the loss of a node
-                worker_init="module load python; source $HOME/venvs/rhapsody/bin/activate",  # not verified
+                worker_init="module load python; source $HOME/venvs/rhapsody/bin/activate",  # not confirmed: check
                 launcher=SimpleLauncher(),  # one pilot a block
             ),
             runtimes=[

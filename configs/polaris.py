@@ -14,6 +14,7 @@ The pages, in their text of August 2026; each line below names its own.
 [6] https://docs.alcf.anl.gov/running-jobs/
 [7] https://docs.alcf.anl.gov/polaris/data-science/frameworks/vllm/ (the `conda` module has vLLM 0.11, older than the
     extra `vllm` takes: install that in your environment)
+[8] https://github.com/Parsl/parsl/blob/master/parsl/configs/polaris.py (of Parsl 2026.10.26: the same lines as [2])
 """
 
 from parsl import Config
@@ -30,8 +31,8 @@ config = Config(
                 account="ACCOUNT",  # [6]
                 queue="debug",  # [1]: up to two nodes and an hour
                 nodes_per_block=2,
-                cpus_per_node=64,  # [1]: hardware threads of the 32 cores
-                select_options="ngpus=4",  # [2]
+                cpus_per_node=64,  # [1, 8]: hardware threads of the 32 cores
+                select_options="ngpus=4",  # [2, 8]
                 scheduler_options="#PBS -l filesystems=home:eagle\n#PBS -l place=scatter",  # [2], [6]
                 init_blocks=1,
                 max_blocks=1,

@@ -17,7 +17,9 @@ import grimp
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "pictures" / "layers.svg"
 PACKAGE = "rhapsody_parsl"
-LEFT, TOP, ROW, COLUMN, CELL = 428, 186, 28, 64, 46
+LEFT, TOP, ROW, COLUMN, CELL = 446, 186, 28, 64, 46
+SAID = 158
+"""Where what is said about a layer begins, right of its name."""
 MOST_LETTERS = 46
 """Of what is said about a layer."""
 INK, PALE, LINE = "#24292f", "#57606a", "#d0d7de"
@@ -129,7 +131,7 @@ def _rows() -> Iterator[str]:
     for together in layers():
         for layer in together:
             yield _text(16, y + 19, layer, size=13, colour=INK, more=' font-weight="600" class="layer"')
-            yield _text(146, y + 19, about(layer), size=12, colour=PALE)
+            yield _text(SAID, y + 19, about(layer), size=12, colour=PALE)
             yield from (_cell(column, y, layer) for column in range(len(PROCESSES)) if layer in known[column])
             y += ROW
         yield f'<line x1="16" x2="{right}" y1="{y}" y2="{y}" stroke="{LINE}"/>'

@@ -36,7 +36,7 @@ install() { # in the environment $venv
 
 run_it() {
     env -u PYTHONPATH VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH" \
-        timeout 300 "$venv/bin/python" "$root/tests/package/installed.py" "$extras" >"$venv.log" 2>&1
+        timeout 900 "$venv/bin/python" "$root/tests/package/installed.py" "$extras" >"$venv.log" 2>&1
 }
 
 failed=0 tried=0

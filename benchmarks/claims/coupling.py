@@ -226,6 +226,7 @@ def picture(results: list[dict[str, Any]], out: Path) -> Path:
     pictures.clean(grid[0, 0], "Parts of a turn, by the size of its state", "ms")
     moved = [result["moved_bytes"] / 1e6 for result in results]
     grid[0, 1].loglog(moved, [result["control_ms"] for result in results], "o-", color=pictures.OURS)
+    grid[0, 1].set_ylim(1, 100)
     pictures.clean(grid[0, 1], "Control of a turn", "MB moved in it", "ms")
     return pictures.save(figure, out, "coupling")
 

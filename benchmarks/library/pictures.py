@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 INK, BASELINE, OURS = "#2b2b2b", "#b8b8b8", "#1f77b4"
 COLOURS = {"dragon": "#3a7d44", "mpi": "#2a6f97", "vllm": "#c8553d"}
@@ -19,7 +20,11 @@ def canvas(columns: int, rows: int = 1, size: tuple[float, float] = (10, 3.8), *
 
 
 def clean(axes: Axes, title: str, x: str = "", y: str = "") -> None:
-    """Give axes their words and take away their frame."""
+    """Give axes their words and take away their frame; a logarithmic axis says 10, not 10 to the power of 1."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+            axis.set_minor_formatter(NullFormatter())
     axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)

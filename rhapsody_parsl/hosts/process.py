@@ -226,7 +226,9 @@ class Backend:
     async def _start_guard(self, argv: Sequence[str]) -> Process:
         env = {name: value for name, value in {**os.environ, **self._env}.items() if value is not None}
         guarded = [sys.executable, "-I", "-S", guard.__file__, *argv]
-        return await start_child(guarded, self.log, stdin=asyncio.subprocess.PIPE, env=env)
+        started = await start_child(guarded, self.log, stdin=asyncio.subprocess.PIPE, env=env)
+        _let_it_outlive(started)
+        return started
 
     def give_up(self, reason: str) -> None:
         """Begin to end it, for a reason that `wait` will return."""
@@ -301,6 +303,16 @@ async def stopped(process: _Process, grace: float) -> None:
         with contextlib.suppress(TimeoutError):  # a host that answers no more is soon told to be lost
             async with asyncio.timeout(_KILL_WITHIN):
                 await process.wait()
+
+
+def _let_it_outlive(started: Process) -> None:
+    """Keep asyncio from killing a guard whose owner ends: the guard is there to end what it guards.
+
+    A transport that its closed loop leaves kills its process; up to Python 3.11.7 an error on the way prevented that.
+    """
+    child, loop = started._transport._proc, asyncio.get_running_loop()  # type: ignore[attr-defined]  # no public way
+    kill = child.kill
+    child.kill = lambda: None if loop.is_closed() else kill()
 
 
 async def start_child(

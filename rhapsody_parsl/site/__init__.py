@@ -1,1 +1,1 @@
-"""What a batch system says of its site goes in, a configuration file comes out."""
+"""A configuration file for a site, from what its batch system says."""

@@ -59,7 +59,7 @@ def test_each_line_about_a_site_names_its_page(site: str) -> None:
             line = text.splitlines()[keyword.lineno - 1]
             cited = {each for group in re.findall(r"\[([\d, ]+)\]", line) for each in group.split(", ")}
             assert cited <= pages, line
-            assert cited or line.endswith(("# yours", "# not verified")), line
+            assert cited or line.endswith(("# yours", "# not confirmed: check")), line
 
 
 def named(call: ast.Call) -> str:

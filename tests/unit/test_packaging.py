@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIRED = {re.split(r"[^\w-]", line)[0]: line for line in PROJECT["dependencies"]}
+REQUIRED = {re.split(r"[^\w-]", line)[0]: line for line in PROJECT["dependencies"] if ";" not in line}
 
 
 def lower_bound(line: str) -> str:

@@ -39,9 +39,11 @@ def pinned() -> dict[str, str]:
 
 
 def declared() -> Iterator[str]:
-    yield from PROJECT["dependencies"]
-    for extra in INSTALLED_EXTRAS:
-        yield from PROJECT["optional-dependencies"][extra]
+    """Yield what this Python needs."""
+    extras = PROJECT["optional-dependencies"]
+    for line in [*PROJECT["dependencies"], *(line for extra in INSTALLED_EXTRAS for line in extras[extra])]:
+        if (marker := Requirement(line).marker) is None or marker.evaluate():
+            yield line
 
 
 def project_files() -> list[str]:

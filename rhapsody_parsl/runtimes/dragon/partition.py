@@ -2,9 +2,11 @@
 
 import asyncio
 import glob
+import hashlib
 import importlib.util
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +24,7 @@ from rhapsody_parsl.runtimes.dragon import quick_config
 from rhapsody_parsl.runtimes.protocol import Context
 from rhapsody_parsl.wire.messages import Kill, Quit, Spawn
 
-__all__ = ("WORKERS", "Partition", "find_dragon", "mode")
+__all__ = ("WORKERS", "Partition", "find_dragon", "identity", "mode")
 
 WORKERS = "dragon-worker-"
 """What the names of all workers begin with."""
@@ -43,6 +45,8 @@ _PROCESSES = 20
 _POOL, _SMALLEST_POOL = "DRAGON_DEFAULT_SEG_SZ", 1 << 28
 """Bytes that Dragon keeps in shared memory for programs that use it; where 4 GB and more have no room it would hang."""
 _POOL_AND_MORE = 5 << 30
+_CONTAINER, _SHORT_ID = "CONTAINER_ID", re.compile("[0-9a-fA-F]{1,15}")
+"""Dragon takes a host name of hexadecimal digits for the number of a container, and fails at fewer than 16 of them."""
 _STARTS = 2
 """A start over several nodes is long, has many parts, and tasks wait for it."""
 _DYING = 5.0
@@ -103,6 +107,19 @@ def _pool() -> dict[str, str]:
         if _POOL not in os.environ and (free := limits.free_memory()) < _POOL_AND_MORE:
             return {_POOL: str(max(_SMALLEST_POOL, 1 << (free // 4 | 1).bit_length() - 1))}
     return {}
+
+
+def identity(hosts: Sequence[str]) -> dict[str, str]:
+    """Return the variable from which Dragon gets the number of a host whose name it would fail at, {} elsewhere.
+
+    Containers have such names: twelve digits. For several hosts there is no such variable, as all would get one number.
+
+    Args:
+        hosts: Those of the runtime.
+    """
+    if len(hosts) > 1 or _CONTAINER in os.environ or not _SHORT_ID.fullmatch(hosts[0]):
+        return {}
+    return {_CONTAINER: hashlib.sha256(hosts[0].encode()).hexdigest()}
 
 
 class Partition:
@@ -240,11 +257,11 @@ class Partition:
             self._exchange.endpoint,
             self._workers.endpoint,
         ]
-        quick = self._quick_config()
+        quick = self._quick_config(launcher)
         stand_ins = quick | (self._guarded_ssh() if "ssh" in command else {})
         python = Path(self._context.python)
         path = [*map(os.path.dirname, stand_ins), str(python.parent), os.environ.get("PATH", "")]
-        env = {"PATH": os.pathsep.join(path), **_pool()}  # workers have the block's PATH again
+        env = {"PATH": os.pathsep.join(path), **_pool(), **identity(self.hosts)}  # workers have the block's PATH again
         self._launches += 1
         if len(self.hosts) > 1:
             env[_SALT] = self._salt
@@ -288,10 +305,10 @@ class Partition:
         options = ["--grace", str(_GRACE)]
         return {str(folder / "ssh"): guarded_ssh.script(self._context.python, str(folder), options)}
 
-    def _quick_config(self) -> dict[str, str]:
+    def _quick_config(self, launcher: str) -> dict[str, str]:
         """Return the `dragon-config` for Dragon's processes, by its path; none for a Dragon of another environment."""
         package = importlib.util.find_spec("dragon")
-        real = Path(self._context.python).with_name("dragon-config")
+        real = Path(launcher).with_name("dragon-config")  # Debian has the commands elsewhere than Python
         if self._config.executable or not real.exists() or package is None or not package.submodule_search_locations:
             return {}
         text = quick_config.script(self._context.python, package.submodule_search_locations[0], str(real))

@@ -13,7 +13,7 @@ import pytest
 
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
-from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, mode, some_ports
+from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, identity, mode, some_ports
 from rhapsody_parsl.runtimes.protocol import Node
 from testing import leaks
 from testing.nodes import make_context
@@ -67,6 +67,23 @@ PORTS = "--port 1 --overlay-port 2 --frontend-port 3"
 def test_where_a_runtime_runs(hosts: str, reach: str, everywhere: bool, words: str) -> None:
     assert mode(list(hosts), (), reach, everywhere=everywhere, ports=[1, 2, 3]) == words.split()
     assert "tcp" not in mode(list(hosts), ("-t", "hsta"), reach, everywhere=everywhere, ports=[1, 2, 3])
+
+
+@pytest.mark.parametrize("hosts", ["ab88e17fa910", "ada"])
+def test_a_host_with_the_name_of_a_container_gets_a_number_that_dragon_can_read(hosts: str) -> None:
+    (number,) = identity([hosts]).values()
+    assert len(number) >= 16
+    assert int(number, 16)
+
+
+@pytest.mark.parametrize("hosts", ["nid001234 ", "ab88e17fa910 ab88e17fa911", "0123456789abcdef"])
+def test_other_hosts_keep_the_number_that_dragon_gives_them(hosts: str) -> None:
+    assert identity(hosts.split()) == {}
+
+
+def test_the_number_that_somebody_gave_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINER_ID", "0123456789abcdef")
+    assert identity(["ab88e17fa910"]) == {}
 
 
 def test_runtimes_over_several_hosts_listen_on_ports_of_their_own() -> None:
