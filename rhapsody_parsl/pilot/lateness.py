@@ -36,7 +36,7 @@ class Lateness(Generic[L]):
             self._fresh.pop()
             self._late.setdefault(front[1].gate, Ranking(_largest_first)).add(front[1])
         fronts = [self._late_of(gate, now) for gate in self._late if gate in ready]
-        return min(filter(None, fronts), key=_largest_first, default=None)
+        return min(filter(None, fronts), key=lambda shape: _largest_first(shape) or (0.0, 0), default=None)
 
     def _late_of(self, gate: str, now: float) -> Shape[L] | None:
         late = self._late[gate]

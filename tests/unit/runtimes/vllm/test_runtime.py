@@ -17,7 +17,7 @@ from rhapsody_parsl.runtimes.vllm.kind import VLLMKind
 from rhapsody_parsl.runtimes.vllm.runtime import VLLM
 from rhapsody_parsl.service_config import VLLMService
 from rhapsody_parsl.services.services import Services
-from rhapsody_parsl.wire.engine_messages import Abort, Ask
+from rhapsody_parsl.wire.engine_messages import Abort, Asks
 from rhapsody_parsl.wire.messages import PROMPT, Result, ToBackend, failed
 from rhapsody_parsl.wire.piece_messages import More, Piece, Pieces
 from rhapsody_parsl.worker.call import pack
@@ -55,8 +55,8 @@ class Block:
 
     def _sent(self, index: int, message: ToBackend) -> None:
         match message:
-            case Ask(task=number, request=body):
-                self.asked[index][number] = msgspec.msgpack.decode(body)["prompt"]
+            case Asks(asks):
+                self.asked[index] |= {ask.task: msgspec.msgpack.decode(ask.request)["prompt"] for ask in asks}
             case Abort(tasks=numbers):
                 self.aborted += numbers
             case other:
