@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from benchmarks.library import machine, sides, textbook
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_spec
 from rhapsody_parsl.pilot.core import Core
@@ -31,7 +33,8 @@ from rhapsody_parsl.wire.messages import RESULT, Result, Task
 from testing.nodes import make_node, make_spec
 from testing.simulation import FakeRuntime
 
-ORDERS = ("fifo", "easy", "fair")
+EXACT = "easy, exact walltimes"
+ORDERS = ("fifo", "easy", "fair", EXACT)
 GPUS = 4
 QUEUED = ((32, 4, 32, 3300, 0), (200, 16, 64, 20_000, 0), (1000, 16, 64, 100_000, 0))
 OVER_TIME = ((100, 64, 50, 40_000, 130), (1000, 64, 500, 100_000, 130), (4000, 64, 2000, 400_000, 130))
@@ -95,6 +98,17 @@ class Load:
         if number % 7 == 0:
             keys["walltime"] = 1000 + number
         return make_spec(f"app{number}", **keys)
+
+    def with_walltimes(self) -> "Load":
+        """Have each task say as its walltime how long it takes."""
+        for _, tasks in self.batches:
+            tasks[:] = [Task(task.id, self._exact(task), b"") for task in tasks]
+        return self
+
+    def _exact(self, task: Task) -> bytes:
+        spec = decode_spec(task.spec)
+        policy = msgspec.structs.replace(spec.policy, walltime=self.seconds[task.id] + 0.001)
+        return encode_spec(msgspec.structs.replace(spec, policy=policy))
 
     def _come(self, spec: bytes, count: int, cores: int) -> None:
         first = len(self.seconds)
@@ -199,15 +213,17 @@ class Block:
 def measure(_kind: str, _folder: str, *load: int) -> sides.Turns:
     """Measure one load."""
     tune()
-    nodes, cores, widest, singles, percent, order = load
+    nodes, cores, widest, singles, percent, seed, order = load
     while True:
-        yield Block(Load(nodes, cores, widest=widest, singles=singles, load=percent), ORDERS[order]).run()
+        made = Load(nodes, cores, widest=widest, singles=singles, load=percent, seed=seed)
+        name = ORDERS[order]
+        yield Block(made.with_walltimes() if name == EXACT else made, name.partition(",")[0]).run()
 
 
 def measure_textbook(_kind: str, _folder: str, *load: int) -> sides.Turns:
     """Measure one load in which all work waits from the start, under EASY with exact walltimes."""
-    nodes, cores, widest, singles, _ = load
-    made = Load(nodes, cores, widest=widest, singles=singles, load=0)
+    nodes, cores, widest, singles, _, seed = load
+    made = Load(nodes, cores, widest=widest, singles=singles, load=0, seed=seed)
     jobs: list[textbook.Job] = []
     for task in (task for _, tasks in made.batches for task in tasks):
         spec = decode_spec(task.spec)
@@ -220,11 +236,18 @@ def measure_textbook(_kind: str, _folder: str, *load: int) -> sides.Turns:
 
 def main() -> None:
     """Run all loads, print and write."""
-    arguments = sides.arguments(sides.parser(__doc__, repeat=1), measure, textbook=measure_textbook)
+    parser = sides.parser(__doc__, repeat=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the dice that make the loads; default: 1")
+    parser.add_argument("--nodes", type=int, nargs="*", default=[], help="only the loads of so many nodes")
+    arguments = sides.arguments(parser, measure, textbook=measure_textbook)
     result: dict[str, Any] = {}
     for title, loads in (("come over time", OVER_TIME), ("all wait at once", QUEUED)):
-        some = loads[:1] if arguments.quick else loads
-        rows = {(load[0], name): _run((*load, n), arguments.repeat) for n, name in enumerate(ORDERS) for load in some}
+        wanted = [load for load in loads if load[0] in arguments.nodes or not arguments.nodes]
+        some = [(*load, arguments.seed) for load in (wanted[:1] if arguments.quick else wanted)]
+        orders = [n for n, name in enumerate(ORDERS) if name != EXACT or loads is QUEUED]
+        rows = {(load[0], ORDERS[n]): _run((*load, n), arguments.repeat) for n in orders for load in some}
+        if not rows:
+            continue
         if loads is QUEUED:
             rows |= {(load[0], "textbook EASY, exact walltimes"): _textbook(load) for load in some}
         machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
