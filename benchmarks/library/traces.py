@@ -42,7 +42,8 @@ def _later(owner: str, role: str, function: str, edge: Literal["begins", "ends"]
     return Span(owner, role, function, edge, which=2, of=2)
 
 
-_LISTENER, _LINE = "rhapsody_parsl.wire.stream:StreamListener.send", "rhapsody_parsl.wire.stream:StreamConnection.send"
+_LISTENER = "rhapsody_parsl.wire.stream:StreamListener.send"
+_LINE = "rhapsody_parsl.wire.stream_connection:StreamConnection.send"
 _SPOKE, _EXCHANGE = (
     "rhapsody_parsl.wire.channel:Spoke.receive",
     "rhapsody_parsl.in_block.exchange:Exchange.send",

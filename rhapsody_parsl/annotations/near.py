@@ -20,8 +20,11 @@ else:
 
 
 def as_near(given: Any) -> Any:
-    """Return a label as it is; of values that are kept by reference, their sizes by their keys."""
-    values = given if isinstance(given, (list, tuple)) else [given]
-    if not values or not all(hasattr(value, "key") and hasattr(value, "size") for value in values):
+    """Return a label as it is; of values that are kept by reference, their sizes by their keys.
+
+    Types are looked at, and nothing is asked of an object that may be anything.
+    """
+    values = given if type(given) is list or type(given) is tuple else [given]
+    if not values or not all(hasattr(type(value), "key") and hasattr(type(value), "size") for value in values):
         return given
     return {value.key: value.size for value in values}

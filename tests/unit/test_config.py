@@ -38,6 +38,8 @@ def test_paths_and_lists_will_do(tmp_path: Path) -> None:
 
 def test_a_service_is_near_a_label_or_values_that_are_kept_by_reference() -> None:
     class Kept:
+        __slots__ = ("key", "size")
+
         def __init__(self, key: str, size: int) -> None:
             self.key, self.size = key, size
 

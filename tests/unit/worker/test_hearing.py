@@ -134,7 +134,9 @@ def test_what_a_handler_raises_loses_and_doubles_nothing(desk: Desk, shots: Shot
 
     shots.start(interrupt)
     interruptions = 0
-    for number in range(1, 801):
+    for number in range(1, 40_001):
+        if interruptions > 20:
+            break  # a quiet machine takes many more turns to be hit so often
         future = desk.submit(number)
         desk.answer(number)
         while True:
@@ -150,8 +152,8 @@ def test_what_a_handler_raises_loses_and_doubles_nothing(desk: Desk, shots: Shot
 
 
 def test_a_handler_may_wait_for_a_task_itself(desk: Desk, shots: Shots) -> None:
-    own = {number: desk.submit(number) for number in range(1, 401)}
-    left = list(range(201, 401))
+    own = {number: desk.submit(number) for number in range(1, 20_201)}
+    left = list(range(20_001, 20_201))
 
     def ask() -> None:
         if left:
@@ -160,12 +162,14 @@ def test_a_handler_may_wait_for_a_task_itself(desk: Desk, shots: Shots) -> None:
             assert own[number].result() == number
 
     shots.start(ask)
-    for number in range(1, 201):
+    for number in range(1, 20_001):
+        if len(left) < 180:
+            break
         shots.armed = True
         desk.answer(number)
         assert own[number].result() == number
         shots.armed = False
-    assert len(left) < 190
+    assert len(left) < 180
 
 
 def test_all_threads_of_a_task_hear_of_theirs(desk: Desk) -> None:
