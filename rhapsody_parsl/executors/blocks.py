@@ -46,7 +46,7 @@ class Block:
         door: The requests at its front door.
         began: Monotonic time of its first word.
         heard: Monotonic time of its last word.
-        idle_since: Monotonic time at which its last task ended, or of its first word.
+        idle_since: Monotonic time at which its last task ended, its front door was last asked, or of its first word.
         served: How many tasks it has ended.
         visitors: The connections of clients of its models that lead there.
         drain_at: Monotonic time at which it gets no more tasks, and leaves when those it has begun have ended.
@@ -120,6 +120,11 @@ class Block:
             return True
         ends_at = self.inventory.ends_at
         return walltime < self.too_long and (ends_at is None or now + walltime <= ends_at)
+
+    @property
+    def busy(self) -> int:
+        """How many tasks it has, and requests at its front door."""
+        return len(self.tasks) + sum(load.waiting + load.answering for load in self.door.load.values())
 
     def give(self, task: Task) -> None:
         """It has a task now."""
@@ -209,6 +214,7 @@ class Blocks:
             self.record.used(block.id, message)
         elif isinstance(message, DoorRequests):
             self._note_requests(block, block.door.take(message, time.time()), message.dropped)
+            block.idle_since = time.monotonic()
         else:
             block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
             self.record.report(block.id, message.state, message.leases)
@@ -245,16 +251,20 @@ class Blocks:
         Args:
             launched: When each candidate's job was submitted; one whose pilot has not spoken is idle since then.
             count: How many at most.
-            max_idletime: Only blocks that have held no task for as long, the longest first; None: any, those with the
-                fewest tasks first.
+            max_idletime: Only blocks that have held nothing for as long, the longest first; None: any, those with the
+                fewest tasks, and requests at the front door, first.
             now: Monotonic time.
         """
-        busy = {id_: len(block.tasks) if (block := self._blocks.get(id_)) else 0 for id_ in launched}
+        busy = {id_: block.busy if (block := self._blocks.get(id_)) else 0 for id_ in launched}
         since = {id_: block.idle_since if (block := self._blocks.get(id_)) else at for id_, at in launched.items()}
         ids = sorted(launched, key=lambda id_: (busy[id_], since[id_]))
         if max_idletime is not None:
             ids = [id_ for id_ in ids if not busy[id_] and now - since[id_] >= max_idletime]
         return ids[:count]
+
+    def asked(self) -> int:
+        """Return how many blocks have requests at their front doors: they are no tasks, and no such block is idle."""
+        return sum(bool(block.door.load) for block in self)
 
     def may_take_at_once(self) -> bool:
         """Whether a task had better be sent now than with the next ones; asked by threads that hold no lock.

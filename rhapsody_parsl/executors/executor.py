@@ -331,8 +331,8 @@ class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
         super().shutdown()
 
     def outstanding(self) -> int:
-        """Number of tasks submitted and not ended, and of waits for services: Parsl keeps a block for both."""
-        return len(self.tasks) + self.services.waiting
+        """Number of tasks, of waits for services, and of blocks with requests at the front door: none of it is idle."""
+        return len(self.tasks) + self.services.waiting + (self._link.blocks.asked() if self._link else 0)
 
     def monitor_resources(self) -> bool:
         """Whether Parsl's monitoring watches the process of each try; coroutines side by side are counted together."""

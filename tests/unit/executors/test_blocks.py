@@ -1,9 +1,11 @@
 import math
+import time
 
 import msgspec
 import pytest
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
+from rhapsody_parsl.wire.door import DoorRequests
 from rhapsody_parsl.wire.messages import SharedPayload
 from testing.nodes import make_inventory, make_spec, make_task
 
@@ -93,6 +95,22 @@ def test_idle_begins_with_the_end_of_the_last_task() -> None:
     assert made.take(1, 6.0) is not None
     assert made.take(1, 7.0) is None
     assert made.idle_since == 6.0
+
+
+def test_a_block_whose_front_door_is_asked_is_not_idle() -> None:
+    known = Blocks(several=True)
+    asked, idle = block("0"), block("1")
+    known.add(asked)
+    known.add(idle)
+    known.note(asked, DoorRequests(waiting={"m": 3}, answering={"m": 2}))
+    assert (known.asked(), asked.busy, idle.busy) == (1, 5, 0)
+    launched = {"0": 0.0, "1": 0.0}
+    assert known.to_end(launched, 9, 0.0, time.monotonic()) == ["1"]
+    assert known.to_end(launched, 9, None, time.monotonic()) == ["1", "0"]
+    known.note(asked, DoorRequests())
+    now = time.monotonic()
+    assert known.to_end(launched, 9, 60.0, now) == ["1"], "it was asked just now"
+    assert (known.asked(), known.to_end(launched, 9, 60.0, now + 61)) == (0, ["1", "0"])
 
 
 def test_blocks_are_due_once_after_their_drain_period() -> None:
