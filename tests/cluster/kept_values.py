@@ -42,6 +42,7 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield from _told_under_load(executor, patience)
     if loses:
+        until(lambda: executor.submit(apps.where, {"labels": ["vn2"]}).exception(patience) is None, patience)
         second = executor.submit(apps.kept, keys, SIZE).result(patience)  # the other one went with its agent
         parent = executor.submit(apps.outlives, {"labels": ["vn1"], "cores": 0}, SIZE, str(folder))
         until((folder / "made").exists, patience)
