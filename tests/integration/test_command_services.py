@@ -73,9 +73,9 @@ def executor(tmp_path_factory: pytest.TempPathFactory, end: Path) -> Iterator[Rh
         CommandService("wrong", wrong, cores=0),
         CommandService("absent", "no-such-program --port {port}", cores=0),
         CommandService("large", COMMAND, cores=10_000),
-        CommandService("never", COMMAND, ready="http:/nothing", cores=0, startup_timeout=6),
+        CommandService("never", COMMAND, ready="http:/nothing", cores=0, startup_timeout=15),
         CommandService("asked", COMMAND, ready=answers, cores=0, health=0.2, health_failures=2, stop_timeout=1),
-        CommandService("doubted", COMMAND, ready=doubts, cores=0, startup_timeout=6),
+        CommandService("doubted", COMMAND, ready=doubts, cores=0, startup_timeout=15),
     ]
     made = RhapsodyExecutor(
         label="commands",
@@ -202,8 +202,8 @@ def _answers(url: str) -> bool:
         ("wrong", ["the command sh left with exit code 7 (the whole log is", "The end of its log: ", "no such table"]),
         ("absent", ["command='no-such-program': no such program on the block"]),
         ("large", ["the block has no room left for replica 0 (10000 cores)"]),
-        ("never", ["no answer within startup_timeout=6 s", "GET /nothing is answered with status 404"]),
-        ("doubted", ["no answer within startup_timeout=6 s", "ready=doubts raised LookupError: no table in "]),
+        ("never", ["no answer within startup_timeout=15 s", "GET /nothing is answered with status 404"]),
+        ("doubted", ["no answer within startup_timeout=15 s", "ready=doubts raised LookupError: no table in "]),
     ],
 )
 def test_a_task_that_looks_for_a_service_that_failed_is_told_why(
