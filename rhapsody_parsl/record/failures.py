@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from rhapsody_parsl.record.entries import Failure
+from rhapsody_parsl.record.numbers import Numbers
 from rhapsody_parsl.wire.failures import from_wire
 from rhapsody_parsl.wire.joined import decode_answers, failure
 from rhapsody_parsl.wire.messages import FAILED, PARTLY, Result
@@ -35,9 +36,7 @@ class Failures:
     """
 
     def __init__(self, put: Callable[[Failure], None]) -> None:
-        self._put = put
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._count = 0
+        self._numbers = Numbers[tuple[str, str]](_MOST, lambda number, facts: put(Failure(number, *facts)))
 
     def of_result(self, result: Result) -> int:
         """Return the number of a result that is no value."""
@@ -64,12 +63,4 @@ class Failures:
         return self._number(name, words) if name or words else 0
 
     def _number(self, name: str, words: str) -> int:
-        key = name[:_MOST_WORDS], words[:_MOST_WORDS].encode(errors="replace").decode()
-        number = self._numbers.get(key)
-        if number is None:
-            if len(self._numbers) >= _MOST:
-                self._numbers.clear()
-            self._count += 1
-            number = self._numbers[key] = self._count
-            self._put(Failure(number, *key))
-        return number
+        return self._numbers.of((name[:_MOST_WORDS], words[:_MOST_WORDS].encode(errors="replace").decode()))

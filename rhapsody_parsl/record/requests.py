@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from rhapsody_parsl.record.entries import Asker, Failure, RequestEntry
 from rhapsody_parsl.record.failures import Failures
+from rhapsody_parsl.record.numbers import Numbers
 from rhapsody_parsl.record.run import RequestRecord
 from rhapsody_parsl.wire.door import DoorRequest
 from rhapsody_parsl.wire.states import REQUEST_ENDS
@@ -23,9 +24,8 @@ class Requests:
     """
 
     def __init__(self, put: Callable[[Asker], None], failures: Failures) -> None:
-        self._put, self._failures = put, failures
-        self._numbers: dict[tuple[str, str, str, str], int] = {}
-        self._count = 0
+        self._failures = failures
+        self._numbers = Numbers[tuple[str, str, str, str]](_MOST, lambda number, facts: put(Asker(number, *facts)))
 
     def entries(self, ended: Iterable[DoorRequest]) -> list[RequestEntry]:
         """Return requests as they are written."""
@@ -38,15 +38,7 @@ class Requests:
         ]  # fmt: skip
 
     def _asker(self, request: DoorRequest) -> int:
-        key = request.service, request.key, request.path, request.node
-        number = self._numbers.get(key)
-        if number is None:
-            if len(self._numbers) >= _MOST:
-                self._numbers.clear()
-            self._count += 1
-            number = self._numbers[key] = self._count
-            self._put(Asker(number, *key))
-        return number
+        return self._numbers.of((request.service, request.key, request.path, request.node))
 
 
 def request_of(entry: RequestEntry, block: str, asker: Asker, failure: Failure) -> RequestRecord:
