@@ -3,10 +3,12 @@
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from rhapsody_parsl.data.book import Book
+from rhapsody_parsl.data.reference import Ref
+from rhapsody_parsl.errors import DataLost
 
 __all__ = ("Handles",)
 
@@ -37,6 +39,20 @@ class Handles:
             answer = question(self._book)
         self._settle()
         return answer
+
+    def check(self, refs: Iterable[Ref], why: str) -> None:
+        """See that all of these values are held.
+
+        Args:
+            refs: Handles of theirs.
+            why: What is said of one that is not.
+
+        Raises:
+            DataLost: One is not.
+        """
+        for ref in refs:
+            if ref.key not in self:
+                raise DataLost(ref.name, ref.size, why)
 
     def released(self, key: str) -> None:
         """A handle is gone."""

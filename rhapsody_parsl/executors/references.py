@@ -211,9 +211,7 @@ class References:
         Raises:
             DataLost: It is not.
         """
-        for ref in refs:
-            if ref.key not in self._handles:
-                raise DataLost(ref.name, ref.size, _DELETED)
+        self._handles.check(refs, _DELETED)
 
     def used(self, future: Future[Any], refs: Sequence[Ref]) -> None:
         """A task uses these until it is over."""

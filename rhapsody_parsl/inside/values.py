@@ -9,7 +9,7 @@ from rhapsody_parsl.data.handles import Handles
 from rhapsody_parsl.data.names import of_block
 from rhapsody_parsl.data.packing import packed as packed_value
 from rhapsody_parsl.data.reference import Facts, Ref
-from rhapsody_parsl.errors import DataLost, NoParent, PayloadError, Unwritable
+from rhapsody_parsl.errors import NoParent, PayloadError, Unwritable
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.wire.value_messages import FreeValues, HoldValue, PinValue
 from rhapsody_parsl.worker import references
@@ -78,9 +78,7 @@ class TaskValues:
         Raises:
             DataLost: It is not.
         """
-        for ref in refs:
-            if ref.key not in self._handles:
-                raise DataLost(ref.name, ref.size, _DELETED)
+        self._handles.check(refs, _DELETED)
 
     # --- what handles ask (`Owner`) ------------------------------------------------------------------------------
 
