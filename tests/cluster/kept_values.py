@@ -31,14 +31,7 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
     del given, futures, first
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield "dropped", [_names_on(executor, host) for host in HOSTS]
-    yield "near", executor.submit(apps.where_with, {}, second).result(patience)
-    beside = executor.services.add(CommandService("beside", SERVER, near=second))
-    beside.wait_ready(patience)
-    yield "beside", [one["node"] for one in executor.snapshot()["blocks"][0]["services"]]
-    beside.stop()
-    said, ref = executor.submit(apps.steers, {"labels": ["vn1"], "cores": 0}, SIZE).result(patience)
-    yield "inside", [*said, len(ref.result())]
-    del ref
+    yield from _told_beside(executor, second, patience)
     until(lambda: gc.collect() >= 0 and all(set(_names_on(executor, host)) <= {second.key} for host in HOSTS), 20)
     yield from _told_under_load(executor, patience)
     if loses:
@@ -49,6 +42,18 @@ def told(executor: RhapsodyExecutor, folder: Path, loses: bool, patience: float)
         yield from _told_of_a_loss(executor, second, patience)
         (folder / "host gone").touch()
         yield "inside lost", parent.result(patience)
+
+
+def _told_beside(executor: RhapsodyExecutor, ref: Ref, patience: float) -> Iterator[tuple[str, Any]]:
+    """Place a task and a service by a value, and make one from inside the block."""
+    yield "near", executor.submit(apps.where_with, {}, ref).result(patience)
+    beside = executor.services.add(CommandService("beside", SERVER, near=ref))
+    beside.wait_ready(patience)
+    yield "beside", [one["node"] for one in executor.snapshot()["blocks"][0]["services"]]
+    beside.stop()
+    said, made = executor.submit(apps.steers, {"labels": ["vn1"], "cores": 0}, SIZE).result(patience)
+    yield "inside", [*said, len(made.result())]
+    del made
 
 
 def _told_under_load(executor: RhapsodyExecutor, patience: float) -> Iterator[tuple[str, Any]]:
