@@ -107,7 +107,10 @@ class Passage:
                     self._counters.first_byte(name, time.monotonic() - began)
                     response = await self._give(request, begun)
         except (asyncio.CancelledError, ConnectionError):
-            self._counters.left(name)
+            if current().has_all():
+                self._counters.ended(name, web.HTTPOk.status_code)
+            else:
+                self._counters.left(name)
             raise
         except Refusal as refusal:
             self._counters.ended(name, refusal.status)

@@ -8,6 +8,7 @@ import re
 __all__ = ("Tokens",)
 
 _EVENT = b"data: {"
+_LAST = b"data: [DONE]"
 _USAGE = b'"usage":'
 _NEAR = 400
 """Bytes after the word in which the numbers are."""
@@ -29,6 +30,10 @@ class Tokens:
         """These bytes came; those of an answer that is no stream come at once."""
         self._events += data.count(_EVENT)
         self._tail = data if not self._tail else (self._tail[-_TAIL:] + data)[-_TAIL:]
+
+    def are_all(self) -> bool:
+        """Whether the last event of a stream came."""
+        return self._tail.rstrip().endswith(_LAST)
 
     def counts(self) -> tuple[int, int, bool]:
         """Return tokens of the prompt and of the answer, 0 where nobody knows, and whether pieces were counted."""

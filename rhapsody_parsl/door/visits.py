@@ -86,6 +86,10 @@ class Visit:
         """Bytes of its answer are there."""
         self._tokens.take(data)
 
+    def has_all(self) -> bool:
+        """Whether its client was sent a whole stream: many hang up then, before the connection is at its end."""
+        return self._tokens.are_all()
+
     def broke(self, words: str) -> None:
         """Its replica died in the middle of the answer."""
         self._problem = ("failed", "replica_died", words)
@@ -157,7 +161,8 @@ class Visits:
             visit.refused(refusal)
             raise
         except (asyncio.CancelledError, ConnectionError):
-            visit.lost("left", "the client hung up")
+            if not visit.has_all():
+                visit.lost("left", "the client hung up")
             raise
         except BaseException as problem:
             visit.lost("failed", f"{type(problem).__name__}: {problem}")

@@ -20,6 +20,10 @@ const RUNTIMES = { dragon: "#3a7d44", mpi: "#2a6f97", vllm: "#c8553d", local: "#
 
 // --- numbers ---------------------------------------------------------------------------------------------------------
 
+function many(count, noun) {
+  return count === 1 ? noun : `${noun}s`;
+}
+
 function number(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
@@ -61,7 +65,8 @@ for (const [label, value, bad] of [
   ["core hours that tasks used", number(summary["core hours used"])],
   ["of the core hours held", (100 * summary.used).toFixed(summary.used < 0.1 ? 1 : 0) + " %"],
   ...(summary.requests ? [["requests at the front door", number(summary.requests)]] : []),
-  [`blocks, ${number(summary.nodes)} nodes, ${number(summary.cores)} cores`, number(summary.blocks)],
+  [`${many(summary.blocks, "block")}, ${number(summary.nodes)} ${many(summary.nodes, "node")},`
+    + ` ${number(summary.cores)} ${many(summary.cores, "core")}`, number(summary.blocks)],
 ]) {
   const card = make("div", undefined, bad ? "card bad" : "card");
   card.append(make("b", value), make("span", label));

@@ -30,6 +30,13 @@ async def amidst(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await asyncio.sleep(0.1)
 
 
+async def all_but_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a whole stream, and leave the connection open."""
+    await begun(reader, writer)
+    writer.write(b"17\r\ndata: {}\n\ndata: [DONE]\n\r\n")
+    await reader.read()  # the rest of the request, until the door hangs up
+
+
 # --- who may ask what --------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from rhapsody_parsl.door.routing import Seat
 from rhapsody_parsl.door.visits import Visits, current
 from rhapsody_parsl.wire.door import DoorKey, DoorRequest, DoorRequests, Route, hash_of
 from tests.unit.door.standing import Door, within
-from tests.unit.door.test_server import amidst
+from tests.unit.door.test_server import all_but_the_end, amidst
 
 SEAT = Seat(Route("m-0/3", "http://here/v1", "n0"))
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
@@ -194,5 +194,21 @@ def test_the_door_tells_of_clients_that_leave_limits_and_replicas_that_die() -> 
         (broken,) = told_by(door)
         assert (broken.end, broken.error, broken.status) == ("failed", DIED, 200)
         assert not any("Bearer" in json.dumps(str(each)) for each in gone)
+
+    within(test)
+
+
+def test_a_client_that_hangs_up_at_the_last_event_has_had_its_answer() -> None:
+    async def test(door: Door) -> None:
+        await door.breaker("m-0/1", all_but_the_end)
+        door.tell("m-0/1")
+        asked = {"model": "m", "prompt": "hello", "stream": True}
+        async with door.client.post(f"{door.url}/v1/completions", json=asked) as response:
+            while b"[DONE]" not in await response.content.readany():
+                pass
+        while not (told := told_by(door)):
+            await asyncio.sleep(0.01)
+        assert [(each.end, each.words) for each in told] == [("done", "")]
+        assert "rhapsody_door_left_total{" not in door.counters.text({}, {})
 
     within(test)
