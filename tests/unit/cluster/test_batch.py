@@ -202,9 +202,9 @@ def test_lsfs_own_list_may_be_broken(words: str) -> None:
 
 def test_ten_thousand_hosts_are_listed_at_once(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("".join(f"10.{n >> 8 & 255}.{n & 255}.7\n" * 4 for n in range(10_000)) + "here\n")
-    began = time.monotonic()
+    began = time.process_time()
     assert len(list_hosts({"PBS_NODEFILE": str(tmp_path / "hosts"), "PBS_NUM_PPN": "4"}, "here")) == 10_001
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_hosts_may_be_given_by_address(tmp_path: Path) -> None:
