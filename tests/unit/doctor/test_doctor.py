@@ -67,11 +67,15 @@ def test_what_the_dead_left_is_told_and_removed(tmp_path: Path, monkeypatch: pyt
     dead, living = (tmp_path / f"rhapsody-{os.getuid()}-{name}" for name in ("dead", "living"))
     for folder in (dead, living):
         folder.mkdir(mode=0o700)
+    (dead / "data").mkdir()
+    (dead / "data" / "value").write_bytes(bytes(3_000_000))
+    with (dead / "sparse").open("wb") as sparse:
+        sparse.truncate(10**9)
     with (living / ".held").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         (found,) = leavings.left_behind()
-        assert (found.mark, dead.name in found.said, living.name in found.said) == ("warning", True, False)
-        assert [finding.what for finding in leavings.removed()] == ["removed"]
+        assert (found.mark, found.said) == ("warning", f"1 left, 3 MB: {dead.name}")
+        assert [(finding.what, finding.said) for finding in leavings.removed()] == [("removed", "1 of 1, 3 MB")]
         assert (dead.exists(), living.exists()) == (False, True)
         assert [finding.mark for finding in leavings.left_behind()] == ["ok"]
 
