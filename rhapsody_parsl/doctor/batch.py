@@ -27,11 +27,12 @@ def batch_system(environment: Mapping[str, str] = os.environ) -> Iterator[Findin
     said = f"commands of {', '.join(there)}" if there else "no command of Slurm, PBS, LSF or Flux"
     yield Finding(area="batch system", what="here", said=said, mark="ok" if there else "note")
     facts = probe.facts(environment)
+    domains = "1 NUMA domain" if len(facts.domains) == 1 else f"{len(facts.domains)} NUMA domains"
     gpus = f"{len(facts.gpus)} {facts.vendor} GPUs" if facts.gpus else "no GPU"
     yield Finding(
         area="batch system",
         what="this host",
-        said=f"{len(facts.cores)} cores in {len(facts.domains)} NUMA domains, {facts.memory:.1f} GB, {gpus}",
+        said=f"{len(facts.cores)} cores in {domains}, {facts.memory:.1f} GB, {gpus}",
     )
     try:
         hosts = allocated(environment)
