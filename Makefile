@@ -59,7 +59,7 @@ simulation: env ## 100,000 simulated campaigns of driver, network and pilots (ha
 package: env ## the wheel: built, checked, and tried in empty environments with its extras, on each Python here
 	@tools/package.sh $(BIN)/uv
 
-package-all: env ## the same with each extra alone and all together, those of vLLM too (a quarter of an hour)
+package-all: env ## the same with each extra alone and all together, those of vLLM too (up to an hour)
 	@tools/package.sh $(BIN)/uv all
 
 first-page: env ## the first page of the documentation, followed in an empty folder with a clock (at most ten minutes)

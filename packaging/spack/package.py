@@ -19,6 +19,7 @@ class PyRhapsodyParsl(PythonPackage):
     depends_on("py-setuptools@77:", type="build")
     depends_on("py-aiohttp@3.9:", type=("build", "run"))
     depends_on("py-dill", type=("build", "run"))
+    depends_on("py-dill@0.4.1:", type=("build", "run"), when="^python@3.14:")
     depends_on("py-msgspec@0.20:", type=("build", "run"))
     depends_on("py-parsl@2026.10.26:", type=("build", "run"))
     depends_on("py-psutil@5.9:", type=("build", "run"))

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from rhapsody_parsl.cli.asking import parser_of, say, say_json
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.pythons import dragon_misfit
-from rhapsody_parsl.site.facts import Site, System, ask, detected, seconds
+from rhapsody_parsl.site.facts import SYSTEMS, Site, System, ask, seconds, there_are
 from rhapsody_parsl.site.text import Wishes, config_text
 
 __all__ = ("add",)
@@ -36,7 +36,9 @@ def _init(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output
     if output.exists() and not arguments.force:
         raise RhapsodyError(f"{output} is there already: give another --output, or --force to write over it.")
-    site = ask(arguments.system or detected(), arguments.queue)
+    guesses: list[System] = [*there_are(), "laptop"]
+    system: System = arguments.system or guesses[0]
+    site = ask(system, arguments.queue)
     wishes = Wishes(
         account=arguments.account,
         nodes=arguments.nodes,
@@ -44,11 +46,20 @@ def _init(arguments: argparse.Namespace) -> int:
         worker_init=_worker_init(),
         dragon=not dragon_misfit(),
     )
+    text = config_text(site, wishes)
     try:
-        output.write_text(config_text(site, wishes))
+        output.write_text(text)
     except OSError as problem:
         raise RhapsodyError(f"{output} cannot be written: {problem.strerror}.") from None
-    say_json({"file": str(output), "site": site}) if arguments.json else _tell(output, site)
+    if arguments.json:
+        say_json({"file": str(output), "site": site})
+        return 0
+    _tell(output, site)
+    if site.complaints and not arguments.system:
+        say(f"It is for {system} because the command {SYSTEMS[system]} is here; --system takes another.")
+    if "=None," in text:
+        say("Where it has None, the default of the batch system counts.")
+    say(f"Look through it, then try it: rhapsody-parsl doctor --config {output}")
     return 0
 
 
@@ -70,6 +81,8 @@ def _tell(output: Path, site: Site) -> None:
     queue = f", queue {site.queue.name}" if site.queue else ""
     account = f", account {site.accounts[0]}" if site.accounts else ""
     say(f"{output} is written, for {site.system}{queue}{account}.")
+    for option, names in (("queue", site.queues), ("account", site.accounts)):
+        if names[1:]:
+            say(f"The {option}s here: {', '.join(names)}. --{option} takes another.")
     for complaint in site.complaints:
-        say(f"The batch system does not say all: {complaint}. What is missing stands as None: write it in.")
-    say(f"Look through it, then try it: rhapsody-parsl doctor --config {output}")
+        say(f"Not known here: {complaint}.")

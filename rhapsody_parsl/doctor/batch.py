@@ -1,7 +1,6 @@
 """The batch system's view of this place, beside ours."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,16 +12,9 @@ from rhapsody_parsl.cluster.node_launcher import detect
 from rhapsody_parsl.doctor.finding import Finding, problem
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
+from rhapsody_parsl.site.facts import there_are
 
-__all__ = ("batch_system", "job", "systems")
-
-_SYSTEMS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "flux": "flux"}
-"""What is on the PATH where each is."""
-
-
-def systems() -> list[str]:
-    """Return the batch systems whose commands are here."""
-    return [name for name, command in _SYSTEMS.items() if shutil.which(command)]
+__all__ = ("batch_system", "job")
 
 
 def batch_system(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -31,15 +23,16 @@ def batch_system(environment: Mapping[str, str] = os.environ) -> Iterator[Findin
     Args:
         environment: Where the batch system's variables are.
     """
-    there = systems()
+    there = there_are()
     said = f"commands of {', '.join(there)}" if there else "no command of Slurm, PBS, LSF or Flux"
     yield Finding(area="batch system", what="here", said=said, mark="ok" if there else "note")
     facts = probe.facts(environment)
+    domains = "1 NUMA domain" if len(facts.domains) == 1 else f"{len(facts.domains)} NUMA domains"
     gpus = f"{len(facts.gpus)} {facts.vendor} GPUs" if facts.gpus else "no GPU"
     yield Finding(
         area="batch system",
         what="this host",
-        said=f"{len(facts.cores)} cores in {len(facts.domains)} NUMA domains, {facts.memory:.1f} GB, {gpus}",
+        said=f"{len(facts.cores)} cores in {domains}, {facts.memory:.1f} GB, {gpus}",
     )
     try:
         hosts = allocated(environment)

@@ -9,11 +9,12 @@ from parsl import Config
 from rhapsody_parsl.cluster.batch import NoAllocation
 from rhapsody_parsl.doctor.finding import Finding, problem
 from rhapsody_parsl.executors.executor import RhapsodyExecutor
+from rhapsody_parsl.site.text import UNSAID
 
 __all__ = ("check_file",)
 
 _AREA = "configuration"
-_BLANKS = "ACCOUNT", "PARTITION", "QUEUE", "PROJECT", "/path/to/"
+_BLANKS = "ACCOUNT", "PARTITION", "QUEUE", "PROJECT", "/path/to/", UNSAID
 
 
 def check_file(path: Path) -> Iterator[Finding]:
@@ -40,5 +41,5 @@ def check_file(path: Path) -> Iterator[Finding]:
         yield Finding(area=_AREA, what=executor.label, said=said)
     text = path.read_text()
     if left := [blank for blank in _BLANKS if blank in text]:
-        said = f"still has {', '.join(left)} in it"
+        said = f"still has `{'`, `'.join(left)}` in it"
         yield Finding(area=_AREA, what=str(path), said=said, mark="warning", remedy="Write your own in their place")

@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, as_completed
 from typing import Any, NamedTuple
 
 from parsl.providers import LocalProvider
@@ -64,9 +64,8 @@ def try_runtimes(here: Collection[str], within: float = _WITHIN) -> Iterator[Fin
     trials, began = _trials(here), time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _block(trials) as executor:
-            futures = {name: executor.submit(trial.function, trial.keys) for name, trial in trials.items()}
-            for name, future in futures.items():
-                yield _tried(name, future, began, within)
+            futures = {executor.submit(trial.function, trial.keys): name for name, trial in trials.items()}
+            yield from _outcomes(futures, began, within)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         yield problem("self-test", "block", error)
     else:
@@ -79,13 +78,20 @@ def _block(trials: Mapping[str, _Trial]) -> RhapsodyExecutor:
     return RhapsodyExecutor(label="doctor", provider=provider, runtimes=made, cores_per_node=4, control=False)
 
 
-def _tried(name: str, future: "Future[int]", began: float, within: float) -> Finding:
+def _outcomes(futures: "Mapping[Future[int], str]", began: float, within: float) -> Iterator[Finding]:
+    """Yield how each went as it ends, and at last those that have not ended in time."""
     try:
-        value = future.result(max(0.1, began + within - time.monotonic()))
+        for future in as_completed(futures, max(0.1, began + within - time.monotonic())):
+            yield _outcome(futures[future], future, time.monotonic() - began)
     except TimeoutError:
-        said = f"its function has not ended within {within:g} s: see `rhapsody-parsl doctor` on a quiet node"
-        return Finding(area="self-test", what=name, said=said, mark="problem")
-    except Exception as error:  # noqa: BLE001 - as above
+        for name in (name for future, name in futures.items() if not future.done()):
+            said = f"its function has not ended within {within:g} s"
+            yield Finding(area="self-test", what=name, said=said, mark="problem", remedy="Try it again on a quiet node")
+
+
+def _outcome(name: str, future: "Future[int]", took: float) -> Finding:
+    if error := future.exception():
         return problem("self-test", name, error)
+    value = future.result()
     said = f"a function on {value} ranks" if value == _RANKS else f"a function in process {value}"
-    return Finding(area="self-test", what=name, said=f"{said}, {time.monotonic() - began:.1f} s after the start")
+    return Finding(area="self-test", what=name, said=f"{said}, {took:.1f} s after the start")

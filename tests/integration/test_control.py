@@ -19,6 +19,7 @@ import pytest
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import CommandService, LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl.doctor.self_test import try_runtimes
 from testing.small_server import COMMAND as SMALL
 from testing.waiting import until
 
@@ -212,6 +213,11 @@ def test_doctor_starts_a_real_block(tmp_path: Path) -> None:
     here = {what for (area, what), finding in found.items() if area == "runtimes" and finding["mark"] == "ok"}
     assert tried == dict.fromkeys(["block", *(here - {"vllm"})], "ok"), done.stdout
     assert not list(tmp_path.iterdir()), "its run directory is elsewhere, and gone"
+
+
+def test_doctor_names_the_runtime_that_was_too_slow() -> None:
+    found = [(finding.what, finding.mark) for finding in try_runtimes({"local"}, within=0)]
+    assert found == [("local", "problem"), ("block", "ok")]
 
 
 def test_where_no_socket_can_be_the_executor_works_without(

@@ -39,10 +39,10 @@ def pinned() -> dict[str, str]:
 
 
 def declared() -> Iterator[str]:
-    """Yield what this Python needs."""
+    """Yield what the Python of the lists needs."""
     extras = PROJECT["optional-dependencies"]
     for line in [*PROJECT["dependencies"], *(line for extra in INSTALLED_EXTRAS for line in extras[extra])]:
-        if (marker := Requirement(line).marker) is None or marker.evaluate():
+        if (marker := Requirement(line).marker) is None or marker.evaluate({"python_version": "3.11"}):
             yield line
 
 
@@ -84,6 +84,8 @@ def test_one_version_everywhere() -> None:
 
 @pytest.mark.parametrize("name", packages())
 def test_exported_names_resolve(name: str) -> None:
+    if name == "rhapsody_parsl.globus_compute":
+        pytest.importorskip("globus_compute_common")
     package = importlib.import_module(name)
     exported = getattr(package, "__all__", ())
     assert isinstance(exported, tuple)

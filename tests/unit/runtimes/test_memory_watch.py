@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,24 +129,29 @@ def test_the_processes_of_a_run_count_together(watch: MemoryWatch) -> None:
         assert [exceeded.run for exceeded in watch.look()] == [1]
 
 
-def test_pages_of_a_mapped_file_do_not_count(watch: MemoryWatch, tmp_path: Path) -> None:
-    (tmp_path / "data").write_bytes(bytes(200 * MB))
-    with started(MAPS, str(tmp_path / "data")) as pid:
+@pytest.fixture
+def on_disk() -> Iterator[str]:
+    """Return the name of a file of 200 MB that is not in memory, as one in `/tmp` may be."""
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:  # a temporary file that outlives a reboot lies on a disk
+        file.write(bytes(200 * MB))
+        file.flush()
+        yield file.name
+
+
+def test_pages_of_a_mapped_file_do_not_count(watch: MemoryWatch, on_disk: str) -> None:
+    with started(MAPS, on_disk) as pid:
         assert psutil.Process(pid).memory_info().rss > 200 * MB
         limited(watch, pid, 100)
         assert watch.look() == []
-    (tmp_path / "data").unlink()
 
 
-def test_one_that_grows_behind_a_mapped_file_is_seen_at_once(watch: MemoryWatch, tmp_path: Path) -> None:
+def test_one_that_grows_behind_a_mapped_file_is_seen_at_once(watch: MemoryWatch, on_disk: str) -> None:
     """A costly count that found nothing is no rest from looking."""
-    (tmp_path / "data").write_bytes(bytes(200 * MB))
-    with started(GROWS, str(tmp_path / "data")) as pid:
+    with started(GROWS, on_disk) as pid:
         limited(watch, pid, 100)
         assert watch.look() == []
         os.kill(pid, signal.SIGUSR1)
         until(watch.look, 1)
-    (tmp_path / "data").unlink()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ from rhapsody_parsl.worker.notice import Notice
 from testing.waiting import until
 
 NUMBER = int(signal.SIGUSR1)
-HEARS = "import signal; signal.signal(signal.SIGUSR1, lambda *_: print('told', flush=True)); print(flush=True); input()"
+HEARS = """
+import select, signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: print("told", flush=True))
+print(flush=True)
+while not select.select([sys.stdin], [], [], 0.05)[0]:  # Python calls no handler once it is about to read
+    pass
+"""
 DEAF = "print(flush=True); input()"
 
 
