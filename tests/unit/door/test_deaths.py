@@ -45,10 +45,11 @@ def test_nobody_is_asked_for_ever_and_old_deaths_are_forgotten() -> None:
 
 def test_deaths_that_one_request_explains_count_neither_for_nor_against_another() -> None:
     deaths, killer, beside = Deaths(), set[str](), set[str]()
+    convicted = []
     for number in range(6):
-        convicted = died(deaths, killer, f"m-0/{number}")
+        convicted.append(died(deaths, killer, f"m-0/{number}"))
         deaths.died(f"m-0/{number}", beside, 0.0)
-    assert convicted
+    assert convicted[-1]
     assert not beside, "it was only there"
     next_one = [died(deaths, beside, f"m-0/{number}") for number in range(6, 12)]
     assert next_one == [False] * 5 + [True], "as if none had died before"
