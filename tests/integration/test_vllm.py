@@ -18,10 +18,12 @@ from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
+from testing.tiny_idefics import write_tiny_idefics
 from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
 from testing.waiting import until
 from tests.integration.adapters_of_a_model import TestAdapters  # noqa: F401 - its tests are of this block
 from tests.integration.asking import asked, problem, running
+from tests.integration.images_of_a_model import TestImages  # noqa: F401 - as above
 from tests.integration.langchained import test_langchain_asks_streams_and_embeds  # noqa: F401 - it runs here
 from tests.integration.lists_of_a_model import TestLists  # noqa: F401 - as above
 
@@ -43,6 +45,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     services = [
         VLLMService("tiny", model=model, cores=0, engine_args=ENGINE),
         VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command", adapters={"poet": poet}),
+        VLLMService("eyes", model=str(write_tiny_idefics(folder / "eyes")), cores=0),
         VLLMService("vectors", model=model, cores=0, adapters=str(folder / "adapters"), engine_args=vectors),
     ]
     made = RhapsodyExecutor(
@@ -55,7 +58,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
     with leaks.watch(), parsl.load(config):
         # What a service keeps in shared memory is to be there before the first test, and gone with the block.
-        first = [asked("hello", service) for service in ("tiny", "served")]
+        first = [asked("hello", service) for service in ("tiny", "served", "eyes")]
         assert asked("hello", "vectors", ask="embed").result()
         assert all(isinstance(future.result(), str) for future in first)
         yield made
