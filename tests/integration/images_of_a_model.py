@@ -6,7 +6,8 @@ import zlib
 from typing import Any
 
 from rhapsody_parsl import RhapsodyExecutor
-from tests.integration.asking import asked
+from rhapsody_parsl.errors import ServiceRequestFailed
+from tests.integration.asking import asked, problem
 
 GREEDY: dict[str, Any] = {"max_tokens": 8, "temperature": 0}
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -42,3 +43,10 @@ class TestImages:
         assert [answer.choices[0].message.content for answer in answers[:2]] == [red, blue]
         sizes = [answer.usage.prompt_tokens for answer in answers if answer.usage]
         assert [size - sizes[2] for size in sizes] == [7, 7, 0, 14], "four tokens of each image, and three around them"
+
+    def test_a_model_for_text_says_that_it_takes_no_image(self, executor: RhapsodyExecutor) -> None:
+        for service in ("tiny", "served"):
+            error = problem(question(RED), service, max_tokens=2)
+            assert isinstance(error, ServiceRequestFailed)
+            assert "is not a multimodal model" in str(error)
+        assert isinstance(asked(question(), max_tokens=2).result(), str)
