@@ -27,7 +27,7 @@ from tests.integration.images_of_a_model import TestImages  # noqa: F401 - as ab
 from tests.integration.langchained import test_langchain_asks_streams_and_embeds  # noqa: F401 - it runs here
 from tests.integration.lists_of_a_model import TestLists  # noqa: F401 - as above
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 ENGINE = {"max_model_len": 8192, "scheduling_policy": "priority"}
 VECTORS = {"max_model_len": 512, "runner": "pooling", "convert": "embed"}
