@@ -6,6 +6,7 @@ no merges, so every text survives a round trip. Neither torch nor transformers i
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -52,11 +53,10 @@ def write_tiny_llama(folder: Path, size: Size | None = None, seed: int = 0) -> P
     """Write model and tokenizer to a folder and return it."""
     size = size or Size()
     folder.mkdir(parents=True, exist_ok=True)
-    _tokenizer(size).save(str(folder / "tokenizer.json"))
-    for name, content in _configs(size).items():
+    tokenizer(size).save(str(folder / "tokenizer.json"))
+    for name, content in configs(size).items():
         (folder / name).write_text(json.dumps(content, indent=1))
-    weights = _weights(size, np.random.default_rng(seed))
-    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_file(weights(size, np.random.default_rng(seed)), str(folder / "model.safetensors"), metadata={"format": "pt"})
     return folder
 
 
@@ -76,19 +76,22 @@ def write_tiny_adapter(folder: Path, size: Size | None = None, seed: int = 1, ra
     return folder
 
 
-def _tokenizer(size: Size) -> Tokenizer:
-    tokens = [*SPECIALS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+def tokenizer(size: Size, more: Sequence[str] = ()) -> Tokenizer:
+    """Return the tokenizer, with further special tokens."""
+    specials = (*SPECIALS, *more)
+    tokens = [*specials, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     # Each id must decode to something printable; "\u0120" is the byte-level space.
     tokens += [f"\u0120w{i}" for i in range(len(tokens), size.vocab)]
     ids = {token: i for i, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIALS))
-    return tokenizer
+    made = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(list(specials))
+    return made
 
 
-def _configs(size: Size) -> dict[str, dict[str, object]]:
+def configs(size: Size) -> dict[str, dict[str, object]]:
+    """Return what describes model and tokenizer, by file."""
     ends: dict[str, object] = {"bos_token_id": 0, "eos_token_id": 1}
     return {
         "generation_config.json": ends,
@@ -121,7 +124,9 @@ def _configs(size: Size) -> dict[str, dict[str, object]]:
     }
 
 
-def _weights(size: Size, random: np.random.Generator) -> Tensors:
+def weights(size: Size, random: np.random.Generator) -> Tensors:
+    """Return random weights."""
+
     def drawn(*shape: int) -> npt.NDArray[np.float32]:
         return random.normal(0, 0.05, shape).astype(np.float32)
 

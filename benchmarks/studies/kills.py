@@ -58,7 +58,8 @@ def by_http(executor: RhapsodyExecutor) -> Ask:
 
     def post(text: str, tokens: int) -> str:
         answer = client.post(url, json={"model": "model", "prompt": text, "max_tokens": tokens})
-        answer.raise_for_status()
+        if answer.is_error:
+            raise RuntimeError(f"HTTP {answer.status_code}: {answer.text}")
         return str(answer.json()["choices"][0]["text"])
 
     return lambda text, tokens: pool.submit(post, text, tokens)
@@ -103,6 +104,8 @@ class Load:
             not error and future.result() == text[::-1]
             for error, (text, future) in zip(errors, self.futures.items(), strict=True)
         )
+        for error in filter(None, errors):
+            print(f"lost: {error}")
         lost = sum(map(bool, errors))
         parts = statistics.quantiles(self.seconds, n=_HUNDREDTHS)
         return {

@@ -1,4 +1,4 @@
-"""`rhapsody-parsl logs`: the logs of a task, a service, a node or a block."""
+"""`rhapsody-parsl logs`: the logs of a task, a service, the front door, a node or a block."""
 
 import argparse
 import os
@@ -18,8 +18,8 @@ _MOST_BYTES = 1 << 20
 
 def add(commands: Any) -> None:
     """Add the subcommand's parser."""
-    logs = parser_of(commands, "logs", "the logs of a task, a service, a node or a block", run="--run")
-    logs.add_argument("of", metavar="TASK|SERVICE|NODE|block-N", help="a task's number, or a name")
+    logs = parser_of(commands, "logs", "the logs of a task, a service, the front door, a node or a block", run="--run")
+    logs.add_argument("of", metavar="TASK|SERVICE|NODE|block-N", help="a task's number, or a name; 'front door' is one")
     add_options(logs)
     logs.set_defaults(run=_logs)
 

@@ -82,7 +82,7 @@ class OrderService(_Request, frozen=True):
 
 
 class FindLogs(_Request, frozen=True):
-    """Where are the logs of a task, a service, a node or a block?"""
+    """Where are the logs of a task, a service, the front door, a node or a block?"""
 
     of: str
 

@@ -10,12 +10,16 @@ __all__ = ("Deaths",)
 
 _SUSPICIOUS = 2
 """Replicas that died under a suspect."""
-_GUILTY = 4
-"""Replicas that die under a request which kills them, where no others die."""
+_GUILTY = 6
+"""Replicas that die under a request which kills them, where no others die.
+
+When somebody kills one replica after the other, all requests are soon with the last one that lives. So the first few
+deaths that a request was at are no proof, of however many replicas they are.
+"""
 _MOST = 20
 """What convicts, however many others die: no request is asked for ever."""
-_WINDOW = 60.0
-"""Seconds for which a death is remembered."""
+_WINDOW = 600.0
+"""Seconds for which a death is remembered: as long as a request may be asked again, while replicas start."""
 
 
 class Deaths:
@@ -23,18 +27,21 @@ class Deaths:
 
     def __init__(self) -> None:
         self._at: dict[str, float] = {}
+        self._solved: set[str] = set()
 
     def died(self, replica: str, own: set[str], now: float) -> bool:
         """A replica died under a request; return whether that is a suspect.
 
         Args:
             replica: Its name of that start.
-            own: The replicas that died under the request; this one is added.
+            own: The replicas that died under the request, of no cause that was found; this one is added.
             now: The time.
         """
         self._at = {name: at for name, at in self._at.items() if at > now - _WINDOW}
         self._at.setdefault(replica, now)
+        self._solved &= self._at.keys()
         own.add(replica)
+        own -= self._solved
         return len(own) >= _SUSPICIOUS
 
     def convict(self, own: AbstractSet[str]) -> bool:
@@ -45,5 +52,8 @@ class Deaths:
         Args:
             own: The replicas that died under it.
         """
-        others = len(self._at.keys() - own)
-        return len(own) >= min(_MOST, _GUILTY + others)
+        others = len(self._at.keys() - own - self._solved)
+        guilty = len(own) >= min(_MOST, _GUILTY + others)
+        if guilty:
+            self._solved |= own
+        return guilty

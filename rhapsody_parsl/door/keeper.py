@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from rhapsody_parsl.door.settings import NAME, PULSE, DoorSettings
+from rhapsody_parsl.door.settings import PULSE, DoorSettings
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.service_config import VLLMService
@@ -17,6 +17,7 @@ from rhapsody_parsl.services.service import Service
 from rhapsody_parsl.services.services import Services
 from rhapsody_parsl.wire.channel import Hub
 from rhapsody_parsl.wire.door import (
+    FRONT_DOOR,
     DoorKeys,
     DoorLoads,
     DoorRequests,
@@ -164,7 +165,7 @@ class Door:
         self._public_host = "127.0.0.1" if alone else self._context.address(self._context.own_host)
         self._kept = bind(self._host, 0)  # bound but not listening: nobody else gets the port between two processes
         self._hub = Hub(f"ipc://{self._context.folder}/door", self._receive)
-        self._life = asyncio.create_task(self._live(), name="front door")
+        self._life = asyncio.create_task(self._live(), name=FRONT_DOOR)
 
     async def _live(self) -> None:
         starts, pause = 0, _FIRST_PAUSE
@@ -219,7 +220,7 @@ class Door:
 
     def _settings(self) -> DoorSettings:
         return DoorSettings(
-            name=NAME,
+            name=FRONT_DOOR,
             endpoint=f"ipc://{self._context.folder}/door",
             peer=self._peer,
             host=self._host,

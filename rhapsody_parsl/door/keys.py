@@ -40,11 +40,7 @@ class Holder:
 
         Args:
             now: The time.
-
-        Raises:
-            Refusal: The key's limits do not allow it.
         """
-        self._check(now)
         if self.key.requests_per_minute:
             self._begun.append(now)
         self.held += 1
@@ -53,17 +49,23 @@ class Holder:
         finally:
             self.held -= 1
 
-    def _check(self, now: float) -> None:
+    def refusal(self, now: float) -> Refusal | None:
+        """Return why the key's limits do not allow a request, None when they do.
+
+        Args:
+            now: The time.
+        """
         name, most, at_once = self.key.name, self.key.requests_per_minute, self.key.concurrency
         while self._begun and self._begun[0] <= now - _MINUTE:
             self._begun.popleft()
         if at_once and self.held >= at_once:
             text = f"Key '{name}' has {self.held} requests under way, and its limit is concurrency={at_once}"
-            raise Refusal(429, text, _CODE, retry_after=_SOON)
+            return Refusal(429, text, _CODE, retry_after=_SOON)
         if most and len(self._begun) >= most:
             left = math.ceil(self._begun[-most] + _MINUTE - now)
             text, advice = f"Key '{name}' has asked {most} times within a minute, its limit", f". Try again in {left} s"
-            raise Refusal(429, text, _CODE, retry_after=max(1, left), advice=advice)
+            return Refusal(429, text, _CODE, retry_after=max(1, left), advice=advice)
+        return None
 
 
 class Keys:

@@ -38,6 +38,7 @@ _LAST_BREATH = 1.5
 _STREAM = "text/event-stream"
 _BROKEN = "The replica died in the middle of its answer"
 _LARGEST_WHOLE = 8 << 20
+_LARGEST_LOOKED_INTO = 1 << 20
 _ERROR_OF_SERVER = 500
 _CONNECT_WITHIN = 5.0
 _IDLE = 3.0  # we close an idle connection before the usual server does
@@ -50,6 +51,15 @@ class _Unreached(Exception):  # noqa: N818 - named for what happened
 
 class _Died(Exception):  # noqa: N818 - as above
     """A replica went with the request before it sent anything back."""
+
+
+class _Named(msgspec.Struct):
+    """What of a body says whom it asks."""
+
+    model: str | None = None
+
+
+_named_in = msgspec.json.Decoder(_Named).decode
 
 
 class _Begun(NamedTuple):
@@ -117,6 +127,14 @@ class Passage:
             raise
         self._counters.ended(name, response.status)
         return response
+
+    async def recognise(self, request: web.Request) -> None:
+        """Note whom a request asks that is refused anyway; of a large one nobody looks for that."""
+        if (request.content_length or _LARGEST_LOOKED_INTO + 1) > _LARGEST_LOOKED_INTO:
+            return
+        with contextlib.suppress(msgspec.DecodeError, Refusal):
+            if model := self._models.find(_named_in(await request.read()).model):
+                current().service = model.service
 
     async def _read(self, request: web.Request) -> Call:
         body = await request.read()

@@ -68,14 +68,26 @@ class Server:
             if request.path not in PASSED:
                 return await handler(request)
             trace = request.headers.get("Traceparent", "")
-            watch = self._visits.watch(request.path, holder.key.name, trace)
-            with watch, holder.asking(time.monotonic()):
-                return await handler(request)
+            with self._visits.watch(request.path, holder.key.name, trace):
+                return await self._within_limits(holder, request, handler)
         except Refusal as refusal:
             return _json(refusal.content, refusal.status, refusal.headers)
         except web.HTTPException as problem:
             text = f"{request.method} {request.path[:200]}: {problem.reason}"
             return _json(error_of(problem.status, text), problem.status)
+
+    async def _within_limits(self, holder: Holder, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Return what the handler answers.
+
+        Raises:
+            Refusal: The key's limits do not allow it.
+        """
+        now = time.monotonic()
+        if refusal := holder.refusal(now):
+            await self._passage.recognise(request)
+            raise refusal
+        with holder.asking(now):
+            return await handler(request)
 
     async def _holder_of(self, request: web.Request) -> Holder:
         """Return who shows a key.

@@ -2,13 +2,10 @@
 
 from rhapsody_parsl.services.settings import Settings
 
-__all__ = ("NAME", "PULSE", "DoorSettings")
+__all__ = ("PULSE", "DoorSettings")
 
 PULSE = 1.0
 """Seconds between two signs of life of the door's process."""
-
-NAME = "front door"
-"""How it is called where services have their names; no service can have one with a space."""
 
 
 class DoorSettings(Settings, frozen=True, kw_only=True):

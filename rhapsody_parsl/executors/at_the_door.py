@@ -1,5 +1,7 @@
 """The requests at the front door of a block, as far as the driver has heard: events in, ended requests out, no I/O."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from rhapsody_parsl.wire.door import DoorRequest, DoorRequests
@@ -21,6 +23,11 @@ class AtTheDoor:
     def __init__(self) -> None:
         self.load: dict[str, DoorLoad] = {}
         self._under_way: dict[int, DoorRequest] = {}
+
+    @property
+    def under_way(self) -> Collection[DoorRequest]:
+        """The requests of which it was told that have not ended."""
+        return self._under_way.values()
 
     def take(self, said: DoorRequests, now: float) -> list[DoorRequest]:
         """The block said something; return the requests that have ended.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rhapsody_parsl.control.messages import Files
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.wire.door import FRONT_DOOR
 from rhapsody_parsl.wire.examination import TaskPlace
 from rhapsody_parsl.wire.views import BlockView
 from rhapsody_parsl.wording import nearest
@@ -25,7 +26,7 @@ class LogFiles:
         self._folder, self._services = folder, services
 
     def of(self, name: str, blocks: Sequence[BlockView]) -> Files:
-        """Return the logs of a service, a block or a node.
+        """Return the logs of a service, the front doors, a block or a node.
 
         Args:
             name: What it is called.
@@ -36,6 +37,8 @@ class LogFiles:
         """
         if name in self._services:
             return Files(of=f"service {name}", files=self._matching(rf"{re.escape(name)}-\d+(\.node\d+)?\.log"))
+        if name == FRONT_DOOR:
+            return Files(of="the front door of each block", files=self._matching(r"door\.log"))
         if name.startswith("block-") and (pilot := self._folder / f"{name}.log").exists():
             return Files(of=name, files=(str(pilot),))
         of_node = [block.id for block in blocks if any(node.name == name for node in block.nodes)]
@@ -60,7 +63,7 @@ class LogFiles:
         return Files(of=where, files=(str(log),) if log.exists() else ())
 
     def _unknown(self, name: str, blocks: Sequence[BlockView]) -> str:
-        known = [*(node.name for block in blocks for node in block.nodes), *self._services]
+        known = [FRONT_DOOR, *(node.name for block in blocks for node in block.nodes), *self._services]
         hint = nearest(name, known) or "See `rhapsody-parsl tasks --list` and `rhapsody-parsl status`."
         there = ", ".join(f"block-{block.id}" for block in blocks) or "none"
         return (

@@ -12,9 +12,9 @@ from rhapsody_parsl.wire.states import Outcome
 from rhapsody_parsl.wire.times import RequestTimes, TaskTimes
 
 __all__ = (
-    "FORMAT", "OUTCOMES", "Asked", "Asker", "BlockJoined", "BlockLeft", "BlockState", "Closed", "Ended", "Entry",
-    "Failure", "LeasesOut", "NodeHas", "NodeUsed", "NodesUsed", "Note", "Opened", "RequestEntry", "ServiceState",
-    "Spec", "TaskEntry",
+    "FORMAT", "OUTCOMES", "Asked", "AskedOut", "Asker", "BlockJoined", "BlockLeft", "BlockState", "Closed", "Ended",
+    "Entry", "Failure", "LeasesOut", "NodeHas", "NodeUsed", "NodesUsed", "Note", "Opened", "RequestEntry",
+    "ServiceState", "Spec", "TaskEntry",
 )  # fmt: skip
 
 FORMAT = 1
@@ -193,19 +193,20 @@ class Asker(Note, frozen=True, tag=11):
 
 
 class RequestEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A request at a front door that has ended; see `wire.door.DoorRequest`.
+    """A request at a front door; see `wire.door.DoorRequest`.
 
     Attributes:
         asker: Number of its `Asker`.
         came: When.
         waited: Seconds until a replica had it.
         seconds: From when it came until it ended.
-        ended: How, as its place in `wire.states.REQUEST_ENDS`.
+        ended: How, as its place in `wire.states.REQUEST_ENDS`; means nothing while it is under way.
         status: HTTP's.
         times: What befell it in the service.
         tries: How many replicas it was given to.
         failure: Number of its `Failure`; 0 for none.
         trace: The `traceparent` of its client, or "".
+        number: Of one that the door told of while it was under way; 0 for one that ended before that.
     """
 
     asker: int
@@ -218,6 +219,7 @@ class RequestEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     tries: int = 0
     failure: int = 0
     trace: str = ""
+    number: int = 0
 
 
 class Asked(Note, frozen=True, tag=12):
@@ -227,6 +229,14 @@ class Asked(Note, frozen=True, tag=12):
     at: float
     requests: list[RequestEntry]
     dropped: int = 0
+
+
+class AskedOut(Note, frozen=True, tag=13):
+    """Requests at the front door of a block that are under way; each is written once more when it has ended."""
+
+    block: str
+    at: float
+    requests: list[RequestEntry]
 
 
 class Closed(Note, frozen=True, tag=9):
@@ -249,5 +259,6 @@ Entry = (
     | NodesUsed
     | Asker
     | Asked
+    | AskedOut
     | Closed
 )

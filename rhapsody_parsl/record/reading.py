@@ -10,6 +10,7 @@ from rhapsody_parsl.record.entries import (
     FORMAT,
     OUTCOMES,
     Asked,
+    AskedOut,
     Asker,
     BlockJoined,
     BlockLeft,
@@ -27,7 +28,16 @@ from rhapsody_parsl.record.entries import (
 )
 from rhapsody_parsl.record.journal import entries
 from rhapsody_parsl.record.requests import request_of
-from rhapsody_parsl.record.run import BlockRecord, NodeRecord, RunRecord, Sample, ServiceMoment, TaskRecord, UseRecord
+from rhapsody_parsl.record.run import (
+    BlockRecord,
+    NodeRecord,
+    RequestRecord,
+    RunRecord,
+    Sample,
+    ServiceMoment,
+    TaskRecord,
+    UseRecord,
+)
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.times import WAITS
 
@@ -35,6 +45,7 @@ __all__ = ("NAME", "Heard", "find", "read", "task_of")
 
 NAME = "record.msgpack"
 """Of the file, in the executor's folder of the run directory."""
+_UNDER_WAY = "the run goes on, or its driver was killed"
 
 
 def find(path: str | Path = "runinfo") -> list[Path]:
@@ -102,6 +113,7 @@ class _Reader:
         self._out: dict[tuple[int, int], LeaseRecord] = {}
         self._tasks: list[Heard] = []
         self._askers: dict[int, Asker] = {}
+        self._under_way: dict[tuple[str, int], RequestRecord] = {}  # by block and number
 
     def take(self, entry: Entry) -> None:
         """Take in an entry."""
@@ -120,20 +132,25 @@ class _Reader:
                 run.complete, run.unfinished = True, unfinished
             case ServiceState():
                 run.services.append(ServiceMoment(*msgspec.structs.astuple(entry)))
-            case Asker() | Asked():
+            case Asker() | Asked() | AskedOut():
                 self._take_requests(entry)
             case _:
                 self._take_block(entry)
 
-    def _take_requests(self, entry: Asker | Asked) -> None:
+    def _take_requests(self, entry: Asker | Asked | AskedOut) -> None:
         if isinstance(entry, Asker):
             self._askers[entry.number] = entry
             return
-        self.run.dropped += entry.dropped
-        self.run.requests += [
-            request_of(each, entry.block, self._askers[each.asker], self._failures[each.failure])
-            for each in entry.requests
-        ]
+        for each in entry.requests:
+            request = request_of(each, entry.block, self._askers[each.asker], self._failures[each.failure])
+            key = entry.block, each.number
+            if isinstance(entry, AskedOut):
+                self._under_way[key] = request
+            else:
+                self._under_way.pop(key, None)
+                self.run.requests.append(request)
+        if isinstance(entry, Asked):
+            self.run.dropped += entry.dropped
 
     def _take_block(self, entry: Entry) -> None:
         match entry:
@@ -170,6 +187,10 @@ class _Reader:
         self._leases.update(self._out)
         for block in self.run.blocks:
             block.leases += [lease for (of, _), lease in self._out.items() if of == id(block)]
+        self.run.requests += [
+            msgspec.structs.replace(request, outcome="under way", words=_UNDER_WAY, ended=self.run.ended)
+            for request in self._under_way.values()
+        ]
         self.run.tasks += (task_of(heard, self._lease_of(heard)) for heard in self._tasks)
         return self.run
 

@@ -14,6 +14,7 @@ from rhapsody_parsl.record.entries import (
     FORMAT,
     OUTCOMES,
     Asked,
+    AskedOut,
     BlockJoined,
     BlockLeft,
     BlockState,
@@ -109,6 +110,7 @@ class Recorder:
         self._told: dict[str, float] = {}
         self._places: dict[str, dict[str, int]] = {}
         self._out: set[tuple[str, int]] = set()
+        self._asked_out: set[tuple[str, int]] = set()
         self._weight, self._left_at = 0, clock()
         self._entries: list[Entry] = []
         self._put(Opened(FORMAT, label, clock(), package, default_runtime))
@@ -177,6 +179,7 @@ class Recorder:
     def asked(self, block: str, ended: Sequence[DoorRequest], dropped: int = 0) -> None:
         """Requests at the front door of a block have ended, and so many that nobody could keep."""
         if self._journal and (ended or dropped):
+            self._asked_out.difference_update((block, request.number) for request in ended)
             self._put(Asked(block, self._clock(), self._requests.entries(ended), dropped), len(ended))
 
     def _spec_of(self, task: Task) -> int:
@@ -204,10 +207,20 @@ class Recorder:
         self._places.pop(block, None)
         self._services = {key: facts for key, facts in self._services.items() if key[0] != block}
         self._out = {key for key in self._out if key[0] != block}
+        self._asked_out = {key for key in self._asked_out if key[0] != block}
         self._put(BlockLeft(block, self._clock(), reason))
 
-    def report(self, block: str, state: BlockReport, leases: Iterable[LeaseRecord]) -> None:
-        """A block told how it is."""
+    def report(
+        self, block: str, state: BlockReport, leases: Iterable[LeaseRecord], requests: Iterable[DoorRequest] = ()
+    ) -> None:
+        """A block told how it is.
+
+        Args:
+            block: The block.
+            state: What it told.
+            leases: Those that are out.
+            requests: Those that are under way at its front door.
+        """
         if not self._journal:
             return
         now = self._clock()
@@ -217,6 +230,7 @@ class Recorder:
             self._told[block] = now
             self._put(BlockState(block, now, state.tasks.queued, state.tasks.running, state.waits))
             self._note_out(block, leases, now)
+            self._note_under_way(block, requests, now)
         self.flush(_AFTER)
 
     def used(self, block: str, used: Used) -> None:
@@ -242,6 +256,12 @@ class Recorder:
         if new:
             self._out.update((block, lease.lease) for lease in new)
             self._put(LeasesOut(block, now, new), len(new))
+
+    def _note_under_way(self, block: str, requests: Iterable[DoorRequest], now: float) -> None:
+        new = [request for request in requests if (block, request.number) not in self._asked_out]
+        if new:
+            self._asked_out.update((block, request.number) for request in new)
+            self._put(AskedOut(block, now, self._requests.entries(new)), len(new))
 
     # --- the file ------------------------------------------------------------------------------------------------
 

@@ -27,14 +27,15 @@ class Requests:
         self._failures = failures
         self._numbers = Numbers[tuple[str, str, str, str]](_MOST, lambda number, facts: put(Asker(number, *facts)))
 
-    def entries(self, ended: Iterable[DoorRequest]) -> list[RequestEntry]:
+    def entries(self, told: Iterable[DoorRequest]) -> list[RequestEntry]:
         """Return requests as they are written."""
         return [
             RequestEntry(
                 self._asker(request), request.came, request.waited, request.seconds, request.ended, request.status,
                 request.times, request.tries, self._failures.of_words(request.error, request.words), request.trace,
+                request.number,
             )
-            for request in ended
+            for request in told
         ]  # fmt: skip
 
     def _asker(self, request: DoorRequest) -> int:

@@ -70,7 +70,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A request at a front door that has ended. Requests of apps are tasks.
+    """A request at a front door. Requests of apps are tasks.
 
     Attributes:
         service: Whom it asked; "" where nobody serves what it asked for.
@@ -78,13 +78,13 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         path: What it asked for, `/v1/chat/completions`, say.
         block: At whose door it was.
         node: Where the replica was that had it; "" when none had.
-        outcome: How it ended, see `wire.states.RequestEnd`.
+        outcome: How it ended, see `wire.states.RequestEnd`; `under way` when the file does not tell that.
         status: HTTP's, of its answer; 0 where there was none.
         failure: With what it failed: a code of the door's, or HTTP's status; "" for nothing.
         words: What the engine said, or the door.
         came: When it came.
         waited: Seconds until a replica had it; of one that none had, until it ended.
-        ended: When its answer was whole, or it ended in another way.
+        ended: When its answer was whole, or it ended in another way; while it is under way, as in `RunRecord`.
         tries: How many replicas it was given to.
         request: What befell it in the service; None when no replica had it.
         trace: The `traceparent` that its client sent, or "".
@@ -95,7 +95,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str
     block: str
     node: str
-    outcome: RequestEnd
+    outcome: RequestEnd | Literal["under way"]
     status: int
     failure: str
     words: str
@@ -217,7 +217,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
         samples: Every two seconds.
         services: Whenever one changed.
         use: Of each node, every two seconds or more, when it has changed.
-        requests: Those at front doors that have ended, in that order.
+        requests: Those at front doors that have ended, in that order; then those that were under way at last.
         dropped: How many more ended there while the pilot was too busy to hear of them.
     """
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from rhapsody_parsl.record.run import BlockRecord, RequestRecord, RunRecord, TaskRecord
-from rhapsody_parsl.report.requests import FRONT_DOOR
+from rhapsody_parsl.wire.door import FRONT_DOOR
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 
 __all__ = ("Bar", "Rows", "Timeline", "timeline")

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from rhapsody_parsl.record.run import RunRecord
 from rhapsody_parsl.report import series
 from rhapsody_parsl.report.bars import Bar, timeline
-from rhapsody_parsl.report.requests import FRONT_DOOR
+from rhapsody_parsl.wire.door import FRONT_DOOR
 
 __all__ = ("draw",)
 

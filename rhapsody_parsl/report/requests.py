@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from rhapsody_parsl.record.run import RequestRecord, RunRecord, TaskRecord
 from rhapsody_parsl.report.series import Bins
 from rhapsody_parsl.report.spread import grouped, percentile
+from rhapsody_parsl.wire.door import FRONT_DOOR
 from rhapsody_parsl.wire.times import RequestTimes
 
-__all__ = ("APPS", "FRONT_DOOR", "Request", "latencies", "requests", "services", "slowest", "tokens", "under_way")
+__all__ = ("APPS", "Request", "latencies", "requests", "services", "slowest", "tokens", "under_way")
 
-APPS, FRONT_DOOR = "apps", "front door"
+APPS = "apps"
 _NOTHING = RequestTimes(0.0)
 _MOST_SLOW = 20
 _PARTS = {"p50": 0.5, "p99": 0.99}

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rhapsody_parsl.record.run import RequestRecord, RunRecord, TaskRecord
-from rhapsody_parsl.report.requests import FRONT_DOOR
 from rhapsody_parsl.report.spread import grouped, percentile, spread
+from rhapsody_parsl.wire.door import FRONT_DOOR
 
 __all__ = ("Row", "apps", "blocks", "causes", "failures", "slowest", "steps", "summary")
 

@@ -13,6 +13,7 @@ from rhapsody_parsl.wire.tagged import Tagged
 from rhapsody_parsl.wire.times import RequestTimes
 
 __all__ = (
+    "FRONT_DOOR",
     "DoorKey",
     "DoorKeys",
     "DoorLoads",
@@ -32,6 +33,8 @@ __all__ = (
     "hash_of",
 )
 
+FRONT_DOOR = "front door"
+"""How it is called where services have their names; no service can have one with a space."""
 
 # --- driver and pilot, both ways ---------------------------------------------------------------------------------
 

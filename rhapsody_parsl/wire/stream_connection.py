@@ -65,7 +65,15 @@ class StreamConnection:
     def _send_all(self, buffers: deque[memoryview]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while buffers and self._socket.fileno() >= 0:  # it may be closed under us
-                send_some(self._socket, buffers)
+                try:
+                    send_some(self._socket, buffers)
+                except BlockingIOError:  # uvloop makes a descriptor that it watches one that never waits
+                    self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        poller = select.poll()
+        poller.register(self._socket, select.POLLOUT)
+        poller.poll()
 
     def receive(self) -> list[bytes] | None:
         """Wait for the next message; None when the peer is gone."""

@@ -51,3 +51,15 @@ class TestLists:
             embedded = client.embeddings.create(model="vectors", input=["a", "b", "a"]).data
             assert embedded[0].embedding == pytest.approx(embedded[2].embedding, abs=1e-3)
             assert [one.index for one in embedded] == [0, 1, 2]
+
+    def test_a_long_list_of_texts_has_its_vectors_in_order(self, executor: RhapsodyExecutor) -> None:
+        texts = [f"{number} {'words ' * (number % 7)}" for number in range(500)]  # more than a socket holds
+        by_app = asked(texts, "vectors", ask="embed").result()
+        with executor.openai_client(timeout=60) as client:
+            at_the_door = client.embeddings.create(model="vectors", input=texts).data
+        assert [one.index for one in at_the_door] == list(range(500))
+        for number in range(0, 500, 37):
+            alone = pytest.approx(asked(texts[number], "vectors", ask="embed").result(), abs=1e-3)
+            assert by_app[number] == alone
+            assert at_the_door[number].embedding == alone
+        assert by_app[0] != pytest.approx(by_app[1], abs=1e-3), "else the order says nothing"

@@ -21,13 +21,19 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 TIMEOUT = 60
 ROOT = Path(__file__).parents[2]
 KILLED = """
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+import httpx
+from rhapsody_parsl import LocalRuntime, RhapsodyExecutor, VLLMService
+from testing.fake_openai import COMMAND
 from tests.integration import apps
 
 if __name__ == "__main__":
-    with RhapsodyExecutor(label="lab", runtimes=[LocalRuntime()], cores_per_node=2) as executor:
+    model = VLLMService("m", "m", cores=0, server="command", executable=COMMAND)
+    with RhapsodyExecutor(label="lab", runtimes=[LocalRuntime()], services=[model], cores_per_node=2) as executor:
         executor.submit(apps.add, {}, 1).result()
-        executor.submit(apps.nap, {}, 60).result()
+        key = {"Authorization": f"Bearer {executor.openai_key}"}
+        asked = {"model": "m", "prompt": "drip", "stream": True}
+        with httpx.stream("POST", f"{executor.openai_url()}/completions", json=asked, headers=key) as answer:
+            list(answer.iter_text())
 """
 
 
@@ -81,16 +87,17 @@ def test_what_a_killed_driver_has_written_can_be_read(tmp_path: Path) -> None:
     Path("killed.py").write_text(KILLED)
     driver = subprocess.Popen([sys.executable, "killed.py"], env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
     try:
-        until(lambda: [task.app for task in tasks()] == ["add"], 30)
+        until(lambda: so_far().requests, 30)
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait(10)
     run = record.read("runinfo")
-    assert ([task.outcome for task in run.tasks], run.complete) == (["done"], False)
+    assert ([(task.app, task.outcome) for task in run.tasks], run.complete) == ([("add", "done")], False)
+    assert [(request.service, request.outcome) for request in run.requests] == [("m", "under way")]
     until(lambda: not below("rhapsody_parsl"), 30)
 
 
-def tasks() -> list[record.TaskRecord]:
+def so_far() -> record.RunRecord:
     with contextlib.suppress(NoRecord):
-        return record.read("runinfo").tasks
-    return []
+        return record.read("runinfo")
+    return record.RunRecord()

@@ -18,18 +18,18 @@ from rhapsody_parsl.errors import ServiceRequestFailed, WalltimeExceeded
 from rhapsody_parsl.wire.piece_messages import AHEAD
 from testing import leaks
 from testing.processes import below, engine_folders
+from testing.tiny_idefics import write_tiny_idefics
 from testing.tiny_llama import Size, write_tiny_adapter, write_tiny_llama
 from testing.waiting import until
 from tests.integration.adapters_of_a_model import TestAdapters  # noqa: F401 - its tests are of this block
 from tests.integration.asking import asked, problem, running
+from tests.integration.images_of_a_model import TestImages  # noqa: F401 - as above
 from tests.integration.langchained import test_langchain_asks_streams_and_embeds  # noqa: F401 - it runs here
 from tests.integration.lists_of_a_model import TestLists  # noqa: F401 - as above
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 ENGINE = {"max_model_len": 8192, "scheduling_policy": "priority"}
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-"""A PNG of one point."""
 VECTORS = {"max_model_len": 512, "runner": "pooling", "convert": "embed"}
 
 
@@ -43,6 +43,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     services = [
         VLLMService("tiny", model=model, cores=0, engine_args=ENGINE),
         VLLMService("served", model=model, cores=0, engine_args=ENGINE, server="command", adapters={"poet": poet}),
+        VLLMService("eyes", model=str(write_tiny_idefics(folder / "eyes")), cores=0),
         VLLMService("vectors", model=model, cores=0, adapters=str(folder / "adapters"), engine_args=vectors),
     ]
     made = RhapsodyExecutor(
@@ -55,7 +56,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RhapsodyExecu
     config = Config(executors=[made], run_dir=str(folder / "run"), strategy="none", usage_tracking=0)
     with leaks.watch(), parsl.load(config):
         # What a service keeps in shared memory is to be there before the first test, and gone with the block.
-        first = [asked("hello", service) for service in ("tiny", "served")]
+        first = [asked("hello", service) for service in ("tiny", "served", "eyes")]
         assert asked("hello", "vectors", ask="embed").result()
         assert all(isinstance(future.result(), str) for future in first)
         yield made
@@ -172,17 +173,6 @@ def test_what_has_no_pieces(
     future = asked(value, service, **{"stream": True, **parameters})
     with pytest.raises((ServiceRequestFailed, InvalidResourceSpecification), match=sentence):
         list(stream(future))
-
-
-def test_a_model_for_text_says_that_it_takes_no_image(executor: RhapsodyExecutor) -> None:
-    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
-    messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
-    for service in ("tiny", "served"):
-        error = problem(messages, service, max_tokens=2)
-        assert isinstance(error, ServiceRequestFailed)
-        assert "is not a multimodal model" in str(error)
-    only_text = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}]}]
-    assert isinstance(asked(only_text, max_tokens=2).result(), str)
 
 
 def test_an_engine_that_orders_by_priority_takes_that_of_the_task(executor: RhapsodyExecutor) -> None:
@@ -355,12 +345,12 @@ def test_a_chat_streams_from_the_engine_through_the_front_door_as_it_is_made(exe
 def test_people_see_the_services_without_the_key(executor: RhapsodyExecutor) -> None:
     (block,) = executor.snapshot()["blocks"]
     states = {service["name"]: service["state"] for service in block["services"]}
-    assert states == dict.fromkeys(("tiny", "served", "vectors"), "ready")
+    assert states == dict.fromkeys(("tiny", "served", "eyes", "vectors"), "ready")
     assert "api_key" not in str(block)
 
 
 def test_a_worker_that_is_alone_has_no_process_of_its_own(executor: RhapsodyExecutor) -> None:
-    assert len(below("VLLM::EngineCore")) == 3
+    assert len(below("VLLM::EngineCore")) == 4
     assert not below("VLLM::Worker")
 
 

@@ -1,7 +1,6 @@
 import pytest
 
 from rhapsody_parsl.door.keys import Holder, Keys
-from rhapsody_parsl.door.refusal import Refusal
 from rhapsody_parsl.wire.door import DoorKey, hash_of
 
 
@@ -10,16 +9,17 @@ def holder(requests_per_minute: int = 0, concurrency: int = 0) -> Holder:
 
 
 def refused(holder: Holder, now: float) -> str:
-    with pytest.raises(Refusal) as caught, holder.asking(now):
-        pass
-    assert caught.value.status == 429
-    assert caught.value.content["error"]["code"] == "rate_limit_exceeded"
-    assert "ann" in caught.value.content["error"]["message"]
-    return caught.value.headers["Retry-After"]
+    refusal = holder.refusal(now)
+    assert refusal
+    assert refusal.status == 429
+    assert refusal.content["error"]["code"] == "rate_limit_exceeded"
+    assert "ann" in refusal.content["error"]["message"]
+    return refusal.headers["Retry-After"]
 
 
 def asked(holder: Holder, *times: float) -> None:
     for now in times:
+        assert not holder.refusal(now)
         with holder.asking(now):
             pass
 

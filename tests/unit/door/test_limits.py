@@ -29,6 +29,9 @@ def test_a_key_has_limits_that_are_refused_as_openai_refuses() -> None:
         assert json.loads(text)["error"]["code"] == "rate_limit_exceeded"
         assert "concurrency=1" in text
         assert (await stream)[0] == 200
+        told = door.visits.take({}, {}, at_once=True)
+        assert told
+        assert {(each.service, each.end) for each in told.ended} == {("m", "done"), ("m", "refused")}
         assert [(await ask())[0] for _ in range(2)] == [200, 200]
         status, after, _ = await ask()
         assert status == 429

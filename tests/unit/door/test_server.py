@@ -263,12 +263,12 @@ def test_a_replica_has_answered_with_the_last_byte_and_not_with_the_first() -> N
 
 def test_a_request_that_kills_replicas_is_not_given_to_all_of_them() -> None:
     async def test(door: Door) -> None:
-        for number in range(5):
+        for number in range(7):
             await door.breaker(f"m-{number}/1", nothing)
         door.tell(*door.urls)
         status, _, answer = await door.ask()
         assert status == 500
-        assert "4 replicas of 'm' died under this request" in answer["error"]["message"]
+        assert "6 replicas of 'm' died under this request" in answer["error"]["message"]
 
     within(test)
 

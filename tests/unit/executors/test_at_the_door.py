@@ -11,6 +11,7 @@ def test_a_request_ends_once_whoever_tells_of_it() -> None:
     door = AtTheDoor()
     assert door.take(DoorRequests(begun=[request(1), request(2)]), 101.0) == []
     assert [each.end for each in door.take(DoorRequests(ended=[request(1), request(0)]), 102.0)] == ["done", "done"]
+    assert [each.number for each in door.under_way] == [2]
     (lost,) = door.take(DoorRequests(gone="it was killed"), 103.0)
     assert (lost.number, lost.end, lost.words, lost.seconds) == (2, "lost", "it was killed", 3.0)
     assert door.take(DoorRequests(ended=[request(2)]), 104.0) == [], "it is lost already"

@@ -14,7 +14,7 @@ def logs_in(folder: Path) -> LogFiles:
     (folder / "block-0").mkdir()
     for name in (
         "block-0.log",
-        *(f"block-0/{each}.log" for each in ("web-0", "web-1.node1", "webby-0", "w-1", "node-agent-n1")),
+        *(f"block-0/{each}.log" for each in ("web-0", "web-1.node1", "webby-0", "w-1", "node-agent-n1", "door")),
     ):
         (folder / name).touch()
     return LogFiles(folder, ["web"])
@@ -27,12 +27,13 @@ def test_logs_are_found_by_what_they_are_of(tmp_path: Path) -> None:
     blocks = [describe_block(block, {})]
     found = {
         of: [str(Path(path).relative_to(tmp_path)) for path in logs.of(of, blocks).files]
-        for of in ("web", "block-0", "n1")
+        for of in ("web", "block-0", "n1", "front door")
     }
     assert found == {
         "web": ["block-0/web-0.log", "block-0/web-1.node1.log"],
         "block-0": ["block-0.log"],
         "n1": ["block-0.log", "block-0/node-agent-n1.log"],
+        "front door": ["block-0/door.log"],
     }
     with pytest.raises(RhapsodyError, match=r"Nothing here is called wep.*Did you mean 'web'"):
         logs.of("wep", blocks)

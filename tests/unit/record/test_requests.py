@@ -1,6 +1,8 @@
 from pathlib import Path
 
 from rhapsody_parsl.record import read
+from rhapsody_parsl.wire.door import DoorRequest
+from rhapsody_parsl.wire.reports import BlockReport
 from testing.runs import BEGAN, MadeUp
 
 
@@ -42,3 +44,32 @@ def test_askers_in_numbers_leave_no_pile(tmp_path: Path) -> None:
     assert len(made.recorder._requests._numbers) <= 4000
     made.recorder.close()
     assert [request.key for request in read(tmp_path).requests] == [str(number) for number in range(4500)]
+
+
+def test_what_was_under_way_when_the_driver_was_killed_is_told_until_it_has_ended(tmp_path: Path) -> None:
+    made, under_way = MadeUp(tmp_path / "record.msgpack"), {}
+    for number in (1, 2):
+        under_way[number] = DoorRequest(number, "assistant", "carol", "/v1/completions", BEGAN + number)
+    for seconds in (4.0, 5.0, 6.0, 8.0):
+        made.at(seconds).recorder.report("0", BlockReport(), [], under_way.values())
+    made.at(9.0).recorder.asked("0", [under_way.pop(1)])
+    made.at(10.0).recorder.report("0", BlockReport(), [], under_way.values())
+    made.recorder.flush()
+    assert made.recorder._journal is not None
+    made.recorder._journal.settle(10)
+    ended, going = read(tmp_path).requests
+    assert (ended.outcome, ended.came - BEGAN) == ("done", 1.0)
+    assert (going.outcome, going.service, going.key, going.came - BEGAN) == ("under way", "assistant", "carol", 2.0)
+    assert (going.seconds, going.words) == (8.0, "the run goes on, or its driver was killed")
+    made.recorder.asked("0", list(under_way.values()))
+    made.recorder.close()
+    assert [request.outcome for request in read(tmp_path).requests] == ["done", "done"]
+
+
+def test_of_what_is_under_way_at_a_block_that_leaves_no_pile_is_left(tmp_path: Path) -> None:
+    made = MadeUp(tmp_path / "record.msgpack")
+    request = DoorRequest(1, "assistant", "", "/v1/completions", BEGAN)
+    made.at(4.0).recorder.report("0", BlockReport(), [], [request])
+    made.recorder.left("0", "its job has ended")
+    assert not made.recorder._asked_out
+    made.recorder.close()

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import os
 import socket
 from pathlib import Path
 
@@ -43,3 +44,26 @@ def test_without_a_descriptor_for_who_knocks_a_listener_waits_and_does_not_spin(
 
     assert asyncio.run(knock()) > 3 * 0.05
     assert _Scarce.refusals == 0
+
+
+def test_a_large_message_goes_whole_though_a_loop_has_made_the_socket_one_that_never_waits(tmp_path: Path) -> None:
+    async def talk() -> list[int]:
+        loop, heard = asyncio.get_running_loop(), asyncio.Queue[int]()
+        listener = StreamListener(
+            str(tmp_path / "listener"), lambda peer, frames: heard.put_nowait(len(frames[0])), loop
+        )
+        line = StreamConnection(str(tmp_path / "listener"), "engine")
+        os.set_blocking(line.fileno(), False)  # as uvloop does with what it watches
+
+        def send() -> None:
+            line.send([bytes(8 << 20)])
+            line.send([b"next"])
+
+        async with asyncio.timeout(10):
+            await asyncio.to_thread(send)
+            sizes = [await heard.get() for _ in range(2)]
+        line.close()
+        listener.close()
+        return sizes
+
+    assert asyncio.run(talk()) == [8 << 20, 4]
