@@ -3,16 +3,19 @@
 import ctypes
 import gc
 import os
+from collections.abc import Callable
 
 from rhapsody_parsl.hosts.mark import Mark
 
-__all__ = ("Before",)
+__all__ = ("Before", "limited")
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SLACK = 8 << 20
 """Bytes: as long as what is resident has changed by less, nothing is counted again, for that costs a tenth of a ms."""
 _COUNTED = ("RssAnon:", "RssShmem:", "VmSwap:")
 _libc = ctypes.CDLL(None)
+limited: list[Callable[[], None]] = []
+"""What is done before each task with a limit, so that this process holds no more than it needs."""
 
 
 class Before:
@@ -36,6 +39,8 @@ class Before:
         Returns:
             How many bytes of it earlier tasks have left.
         """
+        for step in limited:
+            step()
         resident = _resident()
         if abs(resident - self._resident) > _SLACK:
             if resident > self._resident:
