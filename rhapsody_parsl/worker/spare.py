@@ -40,7 +40,7 @@ class _Maker(threading.Thread):
     Attributes:
         is_mapping: Whether it has come to map the file.
         done: Set when there is a spare, or none.
-        wake: Set when the spare is used, or not wanted.
+        wake: Set when it need not be kept any more.
     """
 
     def __init__(self, files: DataFiles, size: int, pause: float) -> None:
@@ -123,7 +123,6 @@ def drawn(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | No
     if not spare.fits(size):
         _ready.append(spare)
         return None
-    maker.wake.set()
     path = files.use(spare, size, draft)
     return (path, spare.memory) if path else None
 
