@@ -13,6 +13,8 @@ __all__ = ("DataSpare", "hold")
 
 _POPULATE_WRITE = 23
 """Linux's `MADV_POPULATE_WRITE`, which Python does not name."""
+_AT_ONCE = 4 << 20
+"""Bytes; while their pages are mapped, no other thread can map or unmap anything: one millisecond."""
 _libc = ctypes.CDLL(None, use_errno=True)  # its calls leave the interpreter to other threads
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
@@ -55,8 +57,10 @@ class DataSpare:
         self._descriptor, self._path = descriptor, path
         self.memory = mmap.mmap(descriptor, 0)
         start = ctypes.c_char.from_buffer(self.memory)
-        if _libc.madvise(ctypes.addressof(start), len(self.memory), _POPULATE_WRITE):
-            raise OSError(ctypes.get_errno(), "the kernel maps no pages ahead")
+        for at in range(0, len(self.memory), _AT_ONCE):
+            length = min(_AT_ONCE, len(self.memory) - at)
+            if _libc.madvise(ctypes.addressof(start) + at, length, _POPULATE_WRITE):
+                raise OSError(ctypes.get_errno(), "the kernel maps no pages ahead")
 
     def fits(self, size: int) -> bool:
         """Whether it is for a value of this size."""
