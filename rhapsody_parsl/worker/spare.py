@@ -51,12 +51,11 @@ class _Maker(threading.Thread):
     def run(self) -> None:
         """Do that."""
         try:
-            self._make()
-        except OSError:
-            pass  # the next value has its pages made then, and says what is wrong
+            with contextlib.suppress(OSError):  # the next value has its pages made then, and says what is wrong
+                self._make()
         finally:
             self.done.set()
-        if self.is_mapping and not self.wake.wait(_KEPT_FOR):
+        if _ready and not self.wake.wait(_KEPT_FOR):
             _ready.clear()
 
     def _make(self) -> None:
