@@ -167,6 +167,16 @@ class Captured:
             return Unfinished(streams, self._limit, failure.exitcode, failure if self._check else None)
         return Unfinished(streams, self._limit, value, None) if value == 0 else value
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same function to be called alike: so it is written once, and not for each task."""
+        return type(other) is Captured and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def _all(self) -> tuple[Callable[..., Any], int, bool]:
+        return self._function, self._limit, self._check
+
 
 class Unfinished:
     """A program that has exited; what it left running may still write.

@@ -8,12 +8,14 @@ submitted at once, as a campaign's are.
 
 The time of a turn is split by when its futures end. What the simulation took is measured on rank 0, what the model took
 by vLLM's own metrics; the rest is control: serialization, transport, scheduling and Parsl. The state goes three ways in
-a turn: out of the simulation, into the request, into the next simulation.
+a turn: out of the simulation, into the request, into the next simulation. These are means, for vLLM counts no others.
 
 A second table has arrays of 1, 10 and 100 MB as states, which go as values, by reference, in files, by ProxyStore in
 files and in Redis, where these are installed, and in Dragon's DDict: in turns, all in one block. A task of Dragon's has
-one process, and attaches to the dictionary anew in each turn. A third one says what the kernel alone takes for such a
-state. What an app makes of its state, as the next array, is simulation, and not control.
+one process, and attaches to the dictionary anew in each turn. These are medians: here the model's part of each turn is
+what the record of the run says of its request, with vLLM's serving layer, which takes a millisecond. A third one says
+what the kernel alone takes for such a state. What an app makes of its state, as the next array, is simulation, and not
+control.
 """
 
 import gc
@@ -31,6 +33,8 @@ from parsl import python_app
 from benchmarks.library import block, machine, pictures, sides, states
 from benchmarks.library.bare_memory import bare
 from rhapsody_parsl import MPI, VLLM, Ref, annotate
+from rhapsody_parsl.record.reading import read
+from rhapsody_parsl.record.run import TaskRecord
 from testing.waiting import until
 
 PAYLOADS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -135,15 +139,40 @@ def step_of(state: Any) -> int:
 BYTES = states.Way("bytes", simulate, advise, lambda size: (bytes(size), 0.0))
 
 
-def run(payload: int, turns: int, way: states.Way = BYTES) -> dict[str, Any]:
-    """Take the turns with one payload; return means in milliseconds (vLLM counts no others)."""
+def in_replica(folder: str, since: float, turns: int) -> list[float]:
+    """Return the seconds that a replica took for each of the last requests, by the record of the run.
+
+    Args:
+        folder: The run directory.
+        since: Seconds since the epoch; none of the requests was submitted before.
+        turns: How many there are.
+    """
+
+    def requests() -> list[TaskRecord]:
+        found = [task for task in read(folder).tasks if task.runtime == "vllm" and task.submitted >= since]
+        return found if len(found) == turns else []
+
+    return [task.seconds for task in sorted(until(requests), key=lambda task: task.submitted)]
+
+
+def run(folder: str, payload: int, turns: int, way: states.Way = BYTES) -> dict[str, Any]:
+    """Take the turns with one payload; return milliseconds.
+
+    Args:
+        folder: The run directory.
+        payload: Bytes of the state.
+        turns: How many.
+        way: Of the state.
+    """
     seconds, count = engine_time().result()
+    since = time.time()
     chain = Chain(payload, turns, way)
     chain.wait()
     later, asked = engine_time().result()
     sides.check(asked - count == turns, f"vLLM counted {asked - count} requests of {turns}")
     model = (later - seconds) / turns
     there, back, inside = chain.legs()
+    each = zip(there, back, inside, in_replica(folder, since, turns), strict=True)
     ends = [chain.ends[future] for future in chain.simulations]
     to_model = statistics.fmean(there) - model
     way_back = statistics.fmean(back) - statistics.fmean(inside)
@@ -152,6 +181,7 @@ def run(payload: int, turns: int, way: states.Way = BYTES) -> dict[str, Any]:
         "simulation_ms": statistics.fmean(inside),
         "model_ms": model,
         "control_ms": to_model + way_back,
+        "control_median_ms": statistics.median(to - asked + back - own for to, back, own, asked in each),
         "to_model_ms": to_model,
         "back_ms": way_back,
     }
@@ -167,20 +197,22 @@ def measure(
         executor = block.everything(folder, RANKS + 1, states.CACHE)
         with sides.load(executor, folder):
             sides.check(isinstance(advise((bytes(HEAD), 0.0)).result(), str), "no text")  # the service is up
-            run(payloads[0], 5)
-            results = [run(payload, turns) for payload in payloads]
+            run(folder, payloads[0], 5)
+            results = [run(folder, payload, turns) for payload in payloads]
             with states.ways(executor, Path(folder)) as ways:
-                return results, compare(ways, sizes, turns // 2)
+                return results, compare(folder, ways, sizes, turns // 2)
 
 
-def compare(ways: Sequence[states.Way], sizes: Sequence[int], turns: int) -> dict[str, list[dict[str, Any]]]:
+def compare(
+    folder: str, ways: Sequence[states.Way], sizes: Sequence[int], turns: int
+) -> dict[str, list[dict[str, Any]]]:
     """Run each size of states on each way, the ways in turn."""
     for way in ways:
-        run(sizes[0], 2, way)
+        run(folder, sizes[0], 2, way)
     found: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
     for size_ in sizes:
         for way in ways:
-            found[way.name].append(run(size_, turns, way))
+            found[way.name].append(run(folder, size_, turns, way))
             gc.collect()  # Parsl's futures are in rings, and hold what they gave
     return found
 
@@ -203,8 +235,8 @@ def report(results: list[dict[str, Any]], found: dict[str, list[dict[str, Any]]]
     columns = ["state", "moved a turn", "turn", "simulation", "model", "control", "to the model", "back"]
     machine.show("A turn of simulation and inference: means, ms", columns, rows)
     sizes = [size(result["payload_bytes"]) for result in next(iter(found.values()))]
-    by_way = [[name, *(f"{each['control_ms']:.1f}" for each in every)] for name, every in found.items()]
-    machine.show("Control of a turn, by the way of its state: means, ms", ["way", *sizes], by_way)
+    by_way = [[name, *(f"{each['control_median_ms']:.1f}" for each in every)] for name, every in found.items()]
+    machine.show("Control of a turn, by the way of its state: medians, ms", ["way", *sizes], by_way)
     alone = {
         name: bare(result["payload_bytes"]) for name, result in zip(sizes, next(iter(found.values())), strict=True)
     }

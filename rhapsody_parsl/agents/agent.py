@@ -51,7 +51,7 @@ from rhapsody_parsl.agents.words import (
     ToAgent,
     ValueFetched,
 )
-from rhapsody_parsl.hosts import environment, guard, leftovers, limits, probe
+from rhapsody_parsl.hosts import environment, freed_memory, guard, leftovers, limits, probe
 from rhapsody_parsl.hosts.data_files import DataFiles
 from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.hosts.probe import HostFacts
@@ -221,6 +221,7 @@ def main(arguments: list[str]) -> None:
     folder, *numbers = arguments
     held, files, job_files = map(int, numbers)
     limits.inherit(files, job_files)
+    freed_memory.keep()
     guard.adopt_orphans()
     path = os.path.join(folder, "agent")
     with open(path, "rb") as file:

@@ -47,6 +47,13 @@ class Keeping:
     async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Stays:
         return Stays(await coroutine, self._above)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it keeps the same function's results: so it is written once, and not for each task."""
+        return type(other) is Keeping and (self.__wrapped__, self._above) == (other.__wrapped__, other._above)
+
+    def __hash__(self) -> int:
+        return hash((self.__wrapped__, self._above))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Keeping, (self.__wrapped__, self._above)
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rhapsody_parsl.hosts.data_draft import DataDraft, allocate
-from rhapsody_parsl.hosts.data_pool import DataPool, hold
+from rhapsody_parsl.hosts.data_pool import DataPool
+from rhapsody_parsl.hosts.data_spare import DataSpare, hold
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -99,9 +100,8 @@ class DataFiles:
             OSError: There is no room on the disk either.
         """
         size = sum(map(len, pieces))
-        name = f"{draft or 0}.{os.getpid()}.{next(_numbers)}"
         for root in self._roots_for(size):
-            path = os.path.join(root, self._place.writer, name)
+            path = self._draft(root, draft)
             try:
                 with open(path, self._made(root, path, size), buffering=0) as file:
                     for piece in pieces:
@@ -128,7 +128,7 @@ class DataFiles:
         if not self._place.memory or size > self._place.budget:
             return ""
         self._make_room(size)
-        path = os.path.join(self._place.memory, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
+        path = self._draft(self._place.memory, draft)
         try:
             with open(path, self._made(self._place.memory, path, size), buffering=0) as file:
                 allocate(file.fileno(), size)
@@ -138,13 +138,13 @@ class DataFiles:
             return ""
         return path
 
-    def keep(self, path: str, key: str, before: bytes) -> int:
+    def keep(self, path: str, key: str, before: bytes = b"") -> int:
         """Have a file that was filled be a value; return its size.
 
         Args:
             path: Of the file.
             key: The value's.
-            before: What its first bytes are.
+            before: What its first bytes are, where they are still to be written.
 
         Raises:
             OSError: It cannot be.
@@ -163,6 +163,28 @@ class DataFiles:
         """
         if self._pool and self.in_memory() + self._pool.size + 2 * size <= self._place.budget:
             self._pool.prepare(size)
+
+    def spare(self, size: int) -> DataSpare | None:
+        """Have a prepared file of about this size mapped; None where there is none.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        return self._pool.spare(size) if self._pool else None
+
+    def use(self, spare: DataSpare, size: int, draft: str) -> str:
+        """Have a spare be a file to be filled in place, as `draft`; return its path, "" where it is no more.
+
+        Its bytes are counted already, so no room is made.
+        """
+        path = self._draft(self._place.memory, draft)
+        try:
+            spare.become(path, size)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            return ""
+        return path
 
     def open(self, key: str) -> memoryview:
         """Return a value's file, to be read; the map goes with the last look at it.
@@ -188,14 +210,13 @@ class DataFiles:
         Raises:
             OSError: There is no room on the disk either.
         """
-        name = f"0.{os.getpid()}.{next(_numbers)}"
         roots = self._roots_for(size)
         for root in roots[:-1]:
             with contextlib.suppress(OSError):
-                path = os.path.join(root, self._place.writer, name)
+                path = self._draft(root)
                 self._made(root, path, size)
                 return DataDraft(path, self._path(root, key), size)
-        return DataDraft(os.path.join(roots[-1], self._place.writer, name), self._path(roots[-1], key), size)
+        return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key), size)
 
     def piece(self, key: str, start: int, length: int) -> tuple[bytes, int]:
         """Return a piece of a value's file, and the size of all of it.
@@ -260,6 +281,10 @@ class DataFiles:
         is_warm = self._pool is not None and root == self._place.memory and self._pool.take(path, size)
         return "r+b" if is_warm else "xb"
 
+    def _draft(self, root: str, draft: str = "") -> str:
+        """Return a path for what is not yet whole."""
+        return os.path.join(root, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
+
     def _path(self, root: str, key: str) -> str:
         return os.path.join(root, _VALUES, key)
 
@@ -295,7 +320,7 @@ class DataFiles:
 
     def _spill(self, key: str) -> None:
         source, target = (self._path(root, key) for root in self._roots)
-        draft = os.path.join(self._place.disk, self._place.writer, f"0.{os.getpid()}.{next(_numbers)}")
+        draft = self._draft(self._place.disk)
         try:
             _copy(source, draft)
             os.rename(draft, target)

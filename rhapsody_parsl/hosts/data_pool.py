@@ -1,7 +1,8 @@
 """Files for the next values: their pages are there, which costs more than to fill them. Standard library only.
 
 They are those of dropped values, and some made ahead. A file is used again only when nobody sees the dropped value any
-more. So whoever maps one holds a shared lock on what it has opened, as long as the map is there.
+more. So whoever maps one holds a shared lock on what it has opened, as long as the map is there. A process may map one
+ahead for its own next value, and locks all others out.
 """
 
 import contextlib
@@ -9,29 +10,18 @@ import fcntl
 import itertools
 import os
 
-__all__ = ("LEAST", "DataPool", "hold")
+from rhapsody_parsl.hosts.data_draft import allocate
+from rhapsody_parsl.hosts.data_spare import DataSpare, hold
+
+__all__ = ("LEAST", "DataPool")
 
 LEAST = 1 << 20
 """Bytes; smaller files are not worth it."""
-_MOST = 8
+_MOST = 64
 _SHARE = 4
 """Part of the budget that the pool may take."""
 _NAME = ".warm"
 _numbers = itertools.count(1)
-
-
-def hold(descriptor: int, path: str) -> None:
-    """See that a file is not used for another value while what was opened, or a map of it, is there.
-
-    Raises:
-        FileNotFoundError: It is about to be, or is.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        raise FileNotFoundError(path) from None
-    if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
-        raise FileNotFoundError(path)
 
 
 class DataPool:
@@ -64,7 +54,7 @@ class DataPool:
         Raises:
             OSError: There is no memory for it, or the file system has no files without a name.
         """
-        if self._fitting(size) or not self._make_way(size):
+        if any(not _is_seen(self._path(name)) for _, name in self._fitting(size)) or not self._make_way(size):
             return
         descriptor = os.open(self._folder, os.O_RDWR | os.O_TMPFILE, 0o600)
         try:
@@ -82,21 +72,40 @@ class DataPool:
         """
         for kept, name in self._fitting(size):
             with contextlib.suppress(FileNotFoundError):
-                if not _is_seen(found := os.path.join(self._folder, name)):
+                if not _is_seen(found := self._path(name)):
                     os.rename(found, path)
                     if kept != size:
                         os.truncate(path, size)
                     return True
         return False
 
+    def spare(self, size: int) -> DataSpare | None:
+        """Have a file of at least about this size mapped, and kept from all others; None where there is none.
+
+        Raises:
+            OSError: There is no memory for it, or it cannot be mapped ahead.
+        """
+        for _, name in self._fitting(size):
+            with contextlib.suppress(FileNotFoundError):
+                descriptor = os.open(path := self._path(name), os.O_RDWR)
+                try:
+                    hold(descriptor, path, fcntl.LOCK_EX)
+                    allocate(descriptor, size)
+                except OSError:
+                    os.close(descriptor)
+                    raise
+                return DataSpare(descriptor, path)
+        return None
+
     def make_room(self, excess: int) -> int:
-        """Remove files until so many bytes are free, or none is left; return how many more are wanted."""
+        """Remove files until so many bytes are free, or none is left; return how many more are wanted.
+
+        Those that somebody sees stay: to remove them frees nothing.
+        """
         for size, name in self._kept():
             if excess <= 0:
                 break
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._folder, name))
-                excess -= size
+            excess -= size if self._remove(name) else 0
         return excess
 
     @property
@@ -105,17 +114,33 @@ class DataPool:
         return sum(size for size, _ in self._kept())
 
     def _make_way(self, size: int) -> bool:
-        """Remove what came first until there is room for a file; return False if there is never room for it."""
+        """Remove what came first until there is room for a file; return whether there is."""
         if not LEAST <= size <= self._most:
             return False
         kept = self._kept()
-        while len(kept) >= _MOST or size + sum(each for each, _ in kept) > self._most:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._folder, kept.pop(0)[1]))
+        count, total = len(kept) + 1, size + sum(each for each, _ in kept)
+        for each, name in kept:
+            if count <= _MOST and total <= self._most:
+                break
+            if self._remove(name):
+                count, total = count - 1, total - each
+        return count <= _MOST and total <= self._most
+
+    def _remove(self, name: str) -> bool:
+        """Remove a file that nobody sees; return whether there was one."""
+        try:
+            if _is_seen(path := self._path(name)):
+                return False
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
         return True
 
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
     def _name(self, size: int) -> str:
-        return os.path.join(self._folder, f".{size}.{os.getpid()}.{next(_numbers)}")
+        return self._path(f".{size}.{os.getpid()}.{next(_numbers)}")
 
     def _fitting(self, size: int) -> list[tuple[int, str]]:
         """Return sizes and names of files of about a size, the nearest first."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from rhapsody_parsl.config import read_config
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.hosts import data_place, folder, guard, leftovers, limits, staging
+from rhapsody_parsl.hosts import data_place, folder, freed_memory, guard, leftovers, limits, staging
 
 _FOLDER = "RHAPSODY_PILOT_FOLDER"
 """Set once the guard stands: the private folder that it removes, whatever ends the pilot."""
@@ -117,6 +117,7 @@ async def _run(path: Path, block: str, private: Path) -> None:
 
     config = read_config(path)
     limits.inherit(*config.open_files)
+    freed_memory.keep()
     _log_to(Path(config.logs) / f"block-{block}.log")
     if config.working_dir:
         Path(config.working_dir).mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rhapsody_parsl.data.layout import BEFORE, Buffer, before
 from rhapsody_parsl.hosts.data_files import DataFiles
-from rhapsody_parsl.hosts.data_pool import hold
+from rhapsody_parsl.hosts.data_spare import hold
+from rhapsody_parsl.worker import spare
 from rhapsody_parsl.worker.line import line
 from rhapsody_parsl.worker.references import files_here
 
@@ -40,17 +41,26 @@ def empty(shape: int | Sequence[int], dtype: Any = "float64") -> "numpy.ndarray[
     count = int(numpy.prod(shape))
     size = count * plain.itemsize
     files, here = files_here(), line()
-    path = files.draft(BEFORE + size, str(here.task())) if files and here and size and not plain.hasobject else ""
-    if not path:
+    found = _file(files, BEFORE + size, str(here.task())) if files and here and size and not plain.hasobject else None
+    if found is None:
         return numpy.empty(shape, plain)
-    with open(path, "r+b", buffering=0) as file:
-        hold(file.fileno(), path)
-        memory = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | _AT_ONCE)
+    path, memory = found
     array = numpy.frombuffer(memory, plain, count, BEFORE).reshape(shape)
     address = array.ctypes.data
     _drafts[address] = path, size
     weakref.finalize(memory, _forget, address, path).atexit = False
     return array
+
+
+def _file(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | None:
+    """Return path and memory of a file to be filled; None where it has no room."""
+    if found := spare.drawn(files, size, draft):
+        return found
+    if not (path := files.draft(size, draft)):
+        return None
+    with open(path, "r+b", buffering=0) as file:
+        hold(file.fileno(), path)
+        return path, mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | _AT_ONCE)
 
 
 def kept(files: DataFiles, key: str, pickle: Sequence[Buffer], buffers: Sequence[memoryview]) -> int:

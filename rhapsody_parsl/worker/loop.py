@@ -32,7 +32,7 @@ from rhapsody_parsl.wire.value_messages import ValueHere
 from rhapsody_parsl.worker import line
 from rhapsody_parsl.worker.footing import own_descriptors, prepare
 from rhapsody_parsl.worker.inbox import Inbox, Listener
-from rhapsody_parsl.worker.memory import Before
+from rhapsody_parsl.worker.memory import Before, lighten
 from rhapsody_parsl.worker.outbox import Outbox
 from rhapsody_parsl.worker.outlet import Outlet
 from rhapsody_parsl.worker.task_environment import TaskEnvironment
@@ -146,6 +146,8 @@ class Runner:
         """Run tasks side by side, with those that come meanwhile."""
         from rhapsody_parsl.worker.together import Together  # noqa: PLC0415 - asyncio is paid for with the first such app
 
+        if work.memory:
+            lighten()
         Together(self._inbox, self._outbox).run(work)
         self._outbox.flush()
         if not self._surroundings.put_right():

@@ -3,16 +3,19 @@
 import ctypes
 import gc
 import os
+from collections.abc import Callable
 
 from rhapsody_parsl.hosts.mark import Mark
 
-__all__ = ("Before",)
+__all__ = ("Before", "lighten", "limited")
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SLACK = 8 << 20
 """Bytes: as long as what is resident has changed by less, nothing is counted again, for that costs a tenth of a ms."""
 _COUNTED = ("RssAnon:", "RssShmem:", "VmSwap:")
 _libc = ctypes.CDLL(None)
+limited: list[Callable[[], None]] = []
+"""What is done before tasks with a limit, so that this process holds no more than it needs."""
 
 
 class Before:
@@ -36,6 +39,7 @@ class Before:
         Returns:
             How many bytes of it earlier tasks have left.
         """
+        lighten()
         resident = _resident()
         if abs(resident - self._resident) > _SLACK:
             if resident > self._resident:
@@ -44,6 +48,12 @@ class Before:
         if self._mark:
             self._mark.holds(run, self._held)
         return self._held - self._fresh
+
+
+def lighten() -> None:
+    """Hold no more than is needed: tasks with a limit come."""
+    for step in limited:
+        step()
 
 
 def _give_back() -> None:

@@ -1,15 +1,87 @@
-"""A file for the next value, made while the process waits for work: its pages are there when the value is written.
+"""A file for the next value, made and mapped while the process waits for work: what the value then costs is a copy.
 
 A task that leaves a large value is often followed by one that leaves another. To make the pages takes the kernel three
-times as long as to fill them.
+times as long as to fill them, and to fill them by writing to the file three times as long as to copy. To map them takes
+the kernel as long as to make them, so it is done where the last pause was long enough for both.
 """
 
 import contextlib
+import mmap
+import os
 import threading
+import time
+from collections import deque
+from collections.abc import Sequence
 
+from rhapsody_parsl.data.layout import Buffer
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.data_pool import LEAST
+from rhapsody_parsl.hosts.data_spare import DataSpare
+from rhapsody_parsl.worker import afterwards, memory
 
-__all__ = ("make",)
+__all__ = ("drawn", "filled", "let_go", "make")
+
+_KEPT_FOR = 10.0
+"""Seconds without a large value, after which the file is anybody's again."""
+_MAPPED = 4e9
+"""Bytes whose pages are mapped in a second, at best."""
+_ready: deque[DataSpare] = deque(maxlen=1)
+"""The spare of this process: who pops it has it."""
+
+
+class _Maker(threading.Thread):
+    """Makes a spare, and keeps it for some time.
+
+    Args:
+        files: The values of this host.
+        size: In bytes.
+        pause: Seconds that there are for it, as it seems.
+
+    Attributes:
+        is_mapping: Whether it has come to map the file.
+        done: Set when there is a spare, or none.
+        wake: Set when it need not be kept any more.
+    """
+
+    def __init__(self, files: DataFiles, size: int, pause: float) -> None:
+        super().__init__(name="spare", daemon=True)
+        self._files, self._size, self._pause = files, size, pause
+        self.is_mapping, self.done, self.wake = False, threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        """Do that."""
+        try:
+            with contextlib.suppress(OSError):  # the next value has its pages made then, and says what is wrong
+                self._make()
+        finally:
+            self.done.set()
+        if _ready and not self.wake.wait(_KEPT_FOR):
+            _ready.clear()
+
+    def _make(self) -> None:
+        began = time.monotonic()
+        self._files.prepare(self._size)
+        took = time.monotonic() - began
+        if _Making.maps and took + max(took, self._size / _MAPPED) <= self._pause:
+            self.is_mapping = True
+            if spare := self._files.spare(self._size):
+                _ready.append(spare)
+
+
+class _Making:
+    """What is known of spares in this process.
+
+    Attributes:
+        maps: Whether one is mapped at all.
+        maker: Has made the last one, or is at it.
+        began: When that began.
+        pause: Seconds from there to the next large value, the last time.
+    """
+
+    maps = True
+    maker: _Maker | None = None
+    began = 0.0
+    pause = float("inf")
 
 
 def make(files: DataFiles, size: int) -> None:
@@ -19,10 +91,74 @@ def make(files: DataFiles, size: int) -> None:
         files: The values of this host.
         size: In bytes.
     """
+    if any(spare.fits(size) for spare in tuple(_ready)):
+        return
+    if _Making.maker:
+        _Making.maker.wake.set()
+    maker = _Maker(files, size, _Making.pause)
     with contextlib.suppress(RuntimeError):  # a process limit may forbid a thread
-        threading.Thread(target=_make, args=(files, size), name="spare", daemon=True).start()
+        maker.start()
+        _Making.maker, _Making.began = maker, time.monotonic()
 
 
-def _make(files: DataFiles, size: int) -> None:
-    with contextlib.suppress(OSError):  # the next value has its pages made then, and says what is wrong
-        files.prepare(size)
+def drawn(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | None:
+    """Return path and memory of a file to be filled, if there is a spare.
+
+    Args:
+        files: See `make`.
+        size: In bytes.
+        draft: What the file's name begins with until it is whole.
+    """
+    maker = _Making.maker
+    if maker is None or size < LEAST:
+        return None
+    _Making.pause = time.monotonic() - _Making.began
+    if maker.is_mapping:
+        maker.done.wait()  # else its work is for nothing
+    try:
+        spare = _ready.pop()
+    except IndexError:
+        return None
+    if not spare.fits(size):
+        _ready.append(spare)
+        return None
+    path = files.use(spare, size, draft)
+    return (path, spare.memory) if path else None
+
+
+def filled(files: DataFiles, key: str, pieces: Sequence[Buffer], draft: str) -> int:
+    """Write a value into the spare; return its size, 0 where there is none.
+
+    Raises:
+        OSError: It cannot be kept.
+    """
+    size, at = sum(map(len, pieces)), 0
+    found = drawn(files, size, draft)
+    if found is None:
+        return 0
+    path, space = found
+    afterwards.hold(space)
+    for piece in pieces:
+        space[at : at + len(piece)] = piece
+        at += len(piece)
+    return files.keep(path, key)
+
+
+def let_go() -> None:
+    """Map none any more: the memory of this process is limited, and what it maps counts."""
+    _Making.maps = False
+    if _Making.maker:
+        _Making.maker.wake.set()
+        _Making.maker.join()
+        _Making.maker = None
+    _ready.clear()
+
+
+def _in_child() -> None:
+    """Have none in a forked child: it is its parent's, and locked as long as anybody has it."""
+    _ready.clear()
+    _Making.maker = None
+
+
+memory.limited.append(let_go)
+os.register_at_fork(after_in_child=_in_child)

@@ -33,6 +33,7 @@ MEANT = {
     "Link": {"run"},
     "Listener": {"run"},
     "Pipe": {"connection_lost", "connection_made", "data_received", "pause_writing", "resume_writing"},
+    "_Maker": {"run"},
     "_Visitor": {"connection_lost", "connection_made"},
     "TaskFuture": {"add_done_callback", "cancel"},
     "_Sketcher": {"find_class"},

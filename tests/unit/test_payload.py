@@ -6,7 +6,9 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from enum import IntEnum
 from typing import Any
+from unittest.mock import Mock
 
+import dill
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +16,10 @@ from parsl.serialize import deserialize, pack_apply_message, serialize, unpack_a
 from parsl.serialize.base import SerializerBase
 from parsl.serialize.facade import methods_for_data
 
+from rhapsody_parsl.data.staying import Keeping
 from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.payload import HEADER, open_call, open_value, pack_call, pack_value
+from rhapsody_parsl.programs import Captured
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -106,3 +110,17 @@ def test_a_future_inside_a_list_is_named_as_one_with_what_to_do() -> None:
     ) as caught:
         pack_call(double, ([1, future],), {})
     assert "flow" not in str(caught.value)
+
+
+def named(word: str) -> str:
+    return word
+
+
+def test_a_function_is_written_once_also_where_its_result_stays_or_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = Mock(wraps=dill.dumps)
+    monkeypatch.setattr(dill, "dumps", dumps)
+    for function in (named, Keeping(named, 7), Keeping(named, 7), Keeping(named, 8)):
+        assert open_call(pack_call(function, ("a",), {}))[1] == ("a",)
+    for check in (True, True, False):
+        pack_call(Captured(named, 7, check), ("a",), {})
+    assert dumps.call_count == 5

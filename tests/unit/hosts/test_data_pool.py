@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.hosts import data_pool
+from rhapsody_parsl.hosts import data_pool, data_spare
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_pool import DataPool
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_taken_away_is_not_there(tmp_path: Path) -> None:
     with path.open("rb") as file:
         DataPool(str(tmp_path / "memory"), 100 * MB).put(str(path))
         with pytest.raises(FileNotFoundError):
-            data_pool.hold(file.fileno(), str(path))
+            data_spare.hold(file.fileno(), str(path))
     with pytest.raises(FileNotFoundError):
         files.open("a")
     assert os.listdir(tmp_path / "memory" / "data") == []

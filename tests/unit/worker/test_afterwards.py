@@ -1,7 +1,6 @@
 """Memory is given back, and made for the next result, once a result is on its way."""
 
 import mmap
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Place("ours", str(tmp_path), str(tmp_path / "disk"), "3", 100 * LEAST).tell(str(tmp_path))
     monkeypatch.setattr(references._Host, "files", None)
     monkeypatch.setattr(line.Here, "endpoint", f"ipc://{tmp_path}/workers")
+    monkeypatch.setattr(spare._Making, "maps", True)
     yield tmp_path
     afterwards.settle()
+    spare.let_go()
 
 
 def test_a_result_is_sent_before_anything_else_is_done() -> None:
@@ -70,13 +71,3 @@ def test_the_next_large_value_finds_its_pages(folder: Path, monkeypatch: pytest.
     references.left(3, Stays(b"small", 0))
     afterwards.settle()
     assert len(list((folder / ".warm").iterdir())) == 1, "for the last large one"
-
-
-def test_a_process_that_gets_no_thread_has_no_spare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    references.left(1, Stays(bytes(LEAST), 0))
-    afterwards.settle()
-    assert list((folder / ".warm").iterdir()) == []

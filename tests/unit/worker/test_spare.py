@@ -1,0 +1,244 @@
+"""The next large value of a process finds its pages mapped, and nobody else gets them meanwhile."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import pytest
+
+from rhapsody_parsl import empty
+from rhapsody_parsl.data.layout import BEFORE
+from rhapsody_parsl.data.reference import Facts
+from rhapsody_parsl.data.staying import Stays
+from rhapsody_parsl.hosts import data_spare
+from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.worker import afterwards, in_place, line, references, spare
+from rhapsody_parsl.worker.memory import Before
+from testing.waiting import until
+
+MB = 1 << 20
+
+
+class Line:
+    def task(self) -> int:
+        return 7
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Stand where a worker stands."""
+    spare.let_go()
+    Place("ours", str(tmp_path), str(tmp_path / "disk"), "3", 100 * MB).tell(str(tmp_path))
+    monkeypatch.setattr(references._Host, "files", None)
+    monkeypatch.setattr(line.Here, "endpoint", f"ipc://{tmp_path}/workers")
+    monkeypatch.setattr(in_place, "line", Line)
+    monkeypatch.setattr(spare._Making, "maps", True)
+    monkeypatch.setattr(spare._Making, "maker", None)
+    yield tmp_path
+    settle()
+    spare.let_go()
+
+
+def settle() -> None:
+    """Do what is done after a result, to its end."""
+    afterwards.settle()
+    if spare._Making.maker:
+        spare._Making.maker.done.wait()
+
+
+def left(number: int, size: int, pause: float = 60.0) -> None:
+    """Leave a result.
+
+    Args:
+        number: Of its task, and of what it has.
+        size: In bytes.
+        pause: Seconds that there were before it, as far as the next spare is concerned.
+    """
+    references.left(number, Stays(numpy.full(size, number, "u1"), 0))
+    spare._Making.pause = pause
+
+
+def warm(folder: Path) -> dict[int, int]:
+    """Return the sizes of what the pool has, by inode."""
+    return {path.stat().st_ino: path.stat().st_size for path in (folder / ".warm").iterdir()}
+
+
+def inode(folder: Path, key: str) -> int:
+    return (folder / "data" / key).stat().st_ino
+
+
+def test_the_next_value_is_copied_into_the_spare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(1, 2 * MB)
+    assert not spare._ready
+    settle()
+    (made,) = warm(folder)
+    monkeypatch.setattr(DataFiles, "write", None)  # nobody needs it
+    size = 2 * MB - 12_345
+    left(2, size)
+    assert (inode(folder, "2"), warm(folder)) == (made, {})
+    assert size < (folder / "data" / "2").stat().st_size < size + 500
+    settle()
+    found = references.opened(Facts("ours", "2", 0))
+    assert (len(found), set(found)) == (size, {2})
+    assert list((folder / "3").iterdir()) == []
+    assert len(warm(folder)) == 1
+
+
+def test_an_array_made_in_place_has_it_too(folder: Path) -> None:
+    left(1, 2 * MB + BEFORE)
+    settle()
+    (made,) = warm(folder)
+    array = empty(2 * MB, "u1")
+    array[:] = 4
+    (draft,) = (folder / "3").iterdir()
+    assert (draft.name[:2], draft.stat().st_ino) == ("7.", made)
+    references.left(7, Stays(array, 0))
+    assert inode(folder, "7") == made
+    assert references.opened(Facts("ours", "7", 0)).sum() == 8 * MB
+
+
+@pytest.mark.parametrize("size", [MB, 5 * MB])
+def test_a_value_of_another_size_leaves_it(folder: Path, size: int) -> None:
+    left(1, 2 * MB + MB // 2)
+    settle()
+    before = warm(folder)
+    left(2, size)
+    assert warm(folder) == before
+    assert len(spare._ready) == 1
+    settle()
+    left(3, size)
+    assert inode(folder, "3") not in before, "one of this size was made"
+    assert before.items() <= warm(folder).items(), "the other is there for anybody"
+
+
+def test_nobody_else_has_it_and_it_is_anybodys_afterwards(folder: Path) -> None:
+    left(1, 2 * MB)
+    settle()
+    (made,) = warm(folder)
+    others = DataFiles(Place("ours", str(folder), str(folder / "disk"), "4", 100 * MB))
+    others.prepare(2 * MB)
+    theirs = others.spare(2 * MB)
+    assert theirs is not None
+    assert others.spare(2 * MB) is None
+    del theirs
+    others.write("b", [bytes(2 * MB)])
+    assert list(warm(folder)) == [made]
+    spare._ready.clear()
+    for key in "cd":
+        others.write(key, [bytes(2 * MB)])
+    assert made in {inode(folder, key) for key in "cd"}
+
+
+def test_one_that_was_taken_away_is_none(folder: Path) -> None:
+    left(1, 2 * MB)
+    settle()
+    (path,) = (folder / ".warm").iterdir()
+    path.unlink()
+    left(2, 2 * MB)
+    assert not spare._ready
+    assert references.opened(Facts("ours", "2", 0))[-1] == 2
+
+
+def test_room_for_values_is_not_made_of_it(folder: Path) -> None:
+    left(1, 10 * MB)
+    settle()
+    (made,) = warm(folder)
+    DataFiles(Place("ours", str(folder), str(folder / "disk"), "4", 100 * MB)).write("b", [bytes(85 * MB)])
+    assert made in warm(folder)
+    assert sorted(path.name for path in (folder / "disk" / "data").iterdir()) == ["1"]
+
+
+def test_a_process_whose_memory_is_limited_maps_none(folder: Path) -> None:
+    left(1, 8 * MB)
+    settle()
+    assert spare._ready
+    held = Before(None)
+    held.note(1)
+    assert not spare._ready
+    left(2, 8 * MB)
+    settle()
+    assert not spare._ready
+    assert len(warm(folder)) == 1, "but the file is there"
+
+
+def test_one_that_nobody_wants_for_long_is_anybodys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare, "_KEPT_FOR", 0.01)
+    left(1, 2 * MB)
+    settle()
+    until(lambda: not spare._ready)
+    (made,) = warm(folder)
+    others = DataFiles(Place("ours", str(folder), str(folder / "disk"), "4", 100 * MB))
+    others.write("b", [bytes(2 * MB)])
+    assert inode(folder, "b") == made
+
+
+def test_where_there_was_no_time_it_is_not_mapped(folder: Path) -> None:
+    left(1, 8 * MB, pause=0.001)
+    settle()
+    assert len(warm(folder)) == 1
+    assert not spare._ready
+    began = time.monotonic()
+    time.sleep(0.05)
+    references.left(2, Stays(bytes(8 * MB), 0))
+    assert 0.05 <= spare._Making.pause <= time.monotonic() - began + 1
+    settle()
+    assert spare._ready, "there will be time again"
+
+
+def test_who_comes_while_it_is_mapped_waits_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapping, real = threading.Event(), DataFiles.spare
+
+    def slow(files: DataFiles, size: int) -> data_spare.DataSpare | None:
+        found = real(files, size)
+        mapping.set()
+        time.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(DataFiles, "spare", slow)
+    left(1, 2 * MB)
+    afterwards.settle()
+    assert mapping.wait(10)
+    (made,) = warm(folder)
+    left(2, 2 * MB)
+    assert inode(folder, "2") == made
+
+
+def test_its_thread_ends_with_its_use(folder: Path) -> None:
+    for number, size in enumerate((2 * MB, 2 * MB, 5 * MB, 5 * MB)):
+        left(number, size)
+        settle()
+    until(lambda: [thread.name for thread in threading.enumerate()].count("spare") == 1, 5)
+
+
+def test_a_kernel_that_maps_no_pages_ahead_has_files_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_spare, "_POPULATE_WRITE", 12345)
+    left(1, 2 * MB)
+    settle()
+    (made,) = warm(folder)
+    assert not spare._ready
+    left(2, 2 * MB)
+    assert inode(folder, "2") == made
+
+
+def test_a_forked_child_has_none(folder: Path) -> None:
+    left(1, 2 * MB)
+    settle()
+    if not (child := os.fork()):
+        os._exit(len(spare._ready))
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(spare._ready) == 1
+
+
+def test_no_thread_no_spare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    left(1, MB)
+    settle()
+    assert warm(folder) == {}
