@@ -75,7 +75,7 @@ class Outcomes:
 
     def discarded(self, active: ActiveRun) -> DiscardResults:
         """Return what is to be removed of a run that is lost."""
-        tasks = list(active.inflight)
+        tasks = active.numbers()
         return DiscardResults(tasks, [task for task in tasks if self._may_leave(active, task)])
 
     def _may_leave(self, active: ActiveRun, task: int) -> bool:
