@@ -11,16 +11,17 @@ _NONE: Mapping[Account, None] = {}
 
 
 class Changes:
-    """Nodes in the order in which they last changed.
+    """Nodes of a pool in the order in which they last changed.
 
     Attributes:
         count: Of all changes so far.
     """
 
-    __slots__ = ("_last", "count")
+    __slots__ = ("_last", "_newest", "count")
 
     def __init__(self) -> None:
         self._last: OrderedDict[Account, int] = OrderedDict()
+        self._newest: tuple[Account, ...] = ()
         self.count = 0
 
     def note(self, account: Account) -> None:
@@ -28,9 +29,12 @@ class Changes:
         self.count += 1
         self._last[account] = self.count
         self._last.move_to_end(account)
+        self._newest = (account,)
 
     def since(self, count: int) -> Iterable[Account]:
         """Return the nodes that have changed since there were so many changes, each once, the last one last."""
+        if count == self.count - 1:
+            return self._newest
         found: list[Account] = []
         for account, last in reversed(self._last.items()):
             if last <= count:
@@ -48,8 +52,8 @@ class Levels:
     has to pass them.
 
     Args:
-        changes: Of all accounts that may be here.
-        holds: Whether one is to be here.
+        changes: Of the accounts of a pool.
+        holds: Whether one is to be here, of those that are not away; without it all are.
 
     Attributes:
         occupied: Its bit n tells whether an account with n free cores is here.
@@ -57,7 +61,7 @@ class Levels:
 
     __slots__ = ("_changes", "_holds", "_levels", "_place", "_seen", "occupied")
 
-    def __init__(self, changes: Changes, holds: Callable[[Account], object]) -> None:
+    def __init__(self, changes: Changes, holds: Callable[[Account], object] | None = None) -> None:
         self._changes, self._holds, self._seen = changes, holds, 0
         self._levels: list[OrderedDict[Account, None]] = []
         self._place: dict[Account, int] = {}
@@ -77,7 +81,9 @@ class Levels:
             del levels[free][account]
             if not levels[free]:
                 self.occupied ^= 1 << free
-        if self._holds(account):
+        if account.pool.book is not self._changes or account.away:
+            return
+        if self._holds is None or self._holds(account):
             free = self._place[account] = account.free_cores
             while len(levels) <= free:
                 levels.append(OrderedDict())

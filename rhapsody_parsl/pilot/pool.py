@@ -1,6 +1,7 @@
 """Nodes on which tasks may be placed, and for what is asked of them, those that can hold it now."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from rhapsody_parsl.pilot.account import Account
@@ -73,12 +74,15 @@ class Pool:
 
     Args:
         accounts: Its nodes; each account is in one pool.
+
+    Attributes:
+        book: Which of them changed last.
     """
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
-        self._changes = Changes()
-        self._parts = Levels(self._changes, self._has)
-        self._whole = Levels(self._changes, self._has_untouched)
+        self.book = Changes()
+        self._parts = Levels(self.book)
+        self._whole = Levels(self.book, attrgetter("untouched"))
         self._members: dict[str, Account] = {}
         self._rooms: WeakValueDictionary[Hashable, Room] = WeakValueDictionary()
         self._indexed: dict[Room, None] = {}
@@ -95,7 +99,7 @@ class Pool:
     @property
     def changes(self) -> int:
         """Counts what has changed here."""
-        return self._changes.count
+        return self.book.count
 
     @property
     def parts(self) -> Levels:
@@ -122,12 +126,12 @@ class Pool:
     def remove(self, account: Account) -> None:
         """A node leaves, and is in another pool before somebody looks here."""
         del self._members[account.node.name]
-        self._changes.note(account)
+        self.book.note(account)
 
     def note(self, account: Account) -> None:
         """A node has changed."""
-        self._changes.note(account)
-        if self._indexed and self._changes.count >= self._next_look:
+        self.book.note(account)
+        if self._indexed and self.book.count >= self._next_look:
             self._forget()
 
     def index(self, room: Room) -> Levels | None:
@@ -135,14 +139,7 @@ class Pool:
         if room in self._indexed:
             return None
         self._indexed[room] = None
-        holds = room.demand.holds
-        return Levels(self._changes, lambda account: self._has(account) and holds(account))
-
-    def _has(self, account: Account) -> bool:
-        return account.pool is self and not account.away
-
-    def _has_untouched(self, account: Account) -> bool:
-        return account.pool is self and not account.away and account.untouched
+        return Levels(self.book, room.demand.holds)
 
     def _forget(self) -> None:
         """Give up what nobody has asked for; what it would cost to make again is less than what it holds."""
