@@ -295,12 +295,12 @@ class Host:
 
     def _hear(self, word: FromAgent, frames: list[bytes]) -> None:
         match word:
-            case Relayed(exchange=exchange) | Left(exchange=exchange) if exchange != words.VALUES:
-                if heard := self._exchanges.get(exchange):
-                    heard(word.peer, frames)
-            case GivesValues() | ValueFetched() | Relayed():
+            case GivesValues() | ValueFetched() | Relayed(exchange=words.VALUES):
                 if self._of_values:
                     self._of_values(self, word, frames)
+            case Relayed(exchange=exchange, peer=peer) | Left(exchange=exchange, peer=peer):
+                if heard := self._exchanges.get(exchange):
+                    heard(peer, frames)
             case Ended() | Begun():
                 self._hear_of_process(word)
             case Uses() | Hello():

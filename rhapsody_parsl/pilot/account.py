@@ -170,6 +170,9 @@ class Account:
 
     def _pick_shares(self, unit: float, count: int) -> dict[int, float] | None:
         """Put `count` shares on the fullest GPUs that still have room, so that whole ones stay whole."""
+        if count == 1:
+            fitting = [(free, index) for index, free in enumerate(self.gpus) if free / unit + _DUST >= 1]
+            return {min(fitting)[1]: unit} if fitting else None
         picked: dict[int, float] = {}
         for index in sorted(range(len(self.gpus)), key=lambda index: (self.gpus[index], index)):
             here = min(count, int(self.gpus[index] / unit + _DUST))
