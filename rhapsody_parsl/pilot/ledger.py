@@ -108,11 +108,13 @@ class Ledger:
         """
         if len(parts) > 1 and len({name for name, _ in parts}) != len(parts):
             raise LedgerError("a lease names a node twice", borrower)
-        if not all(self.accounts[name].fits(part) for name, part in parts):
-            return None
-        lent = [self._lend(self.accounts[name], part) for name, part in parts]
+        wanted = [(self.accounts[name], part) for name, part in parts]
+        for account, part in wanted:
+            if not account.fits(part):
+                return None
+        lent = [self._lend(account, part) for account, part in wanted]
         self._count += 1
-        shares, amounts = tuple(s for s, _ in lent), tuple(a for _, a in lent)
+        shares, amounts = zip(*lent, strict=True) if lent else ((), ())
         amounts = _NO_GPUS if amounts == _NO_GPUS else amounts
         lease = Lease(self._count, borrower, shares, amounts, permanent, for_service)
         self._leases[lease.id] = lease

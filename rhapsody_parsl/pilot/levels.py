@@ -96,15 +96,22 @@ class Levels:
 
     def sizes(self, least: int) -> Iterator[tuple[int, int]]:
         """Yield levels from `least` up, and how many accounts each has."""
-        for level in _rising(self.occupied >> least << least):
+        occupied = self.occupied >> least << least
+        while occupied:
+            lowest = occupied & -occupied
+            level = lowest.bit_length() - 1
             yield level, len(self._levels[level])
+            occupied ^= lowest
 
 
 def fullest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
     """Yield the accounts with at least `least` free cores, those with the fewest first."""
-    for level in _rising(_occupied(parts, least)):
+    occupied = _occupied(parts, least)
+    while occupied:
+        lowest = occupied & -occupied
         for part in parts:
-            yield from part.at(level)
+            yield from part.at(lowest.bit_length() - 1)
+        occupied ^= lowest
 
 
 def emptiest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
@@ -122,10 +129,3 @@ def _occupied(parts: Sequence[Levels], least: int) -> int:
     for part in parts:
         occupied |= part.occupied
     return occupied >> least << least
-
-
-def _rising(bits: int) -> Iterator[int]:
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
