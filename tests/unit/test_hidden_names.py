@@ -43,7 +43,7 @@ MEANT = {
         "acquire",
         "release",
         "wait",
-    },  # fmt: skip
+    },
     "TaskFuture": {"_condition", "add_done_callback", "cancel"},
     "_Sketcher": {"find_class"},
 }
