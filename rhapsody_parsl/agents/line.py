@@ -20,6 +20,9 @@ __all__ = ("Line",)
 MOST_HELD = 64 * 1024 * 1024
 """Bytes that wait to be confirmed, from which on nobody is to say more."""
 
+_SMALL = 32 * 1024
+"""Bytes of a frame that travels within its words."""
+
 _ACK_AFTER = 4 * 1024
 """Bytes. The pilot keeps what is not confirmed, for each of a thousand hosts; an answer confirms as well."""
 
@@ -73,7 +76,10 @@ class Line(Generic[W]):
 
     def relay(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
         """Send a message of a process, or to one."""
-        self.send(Relayed(exchange, peer, len(frames)), frames)
+        if len(frames) == 1 and len(frames[0]) <= _SMALL:
+            self.send(Relayed(exchange, peer, small=bytes(frames[0])))
+        else:
+            self.send(Relayed(exchange, peer, len(frames)), frames)
 
     def flush(self) -> None:
         """Send all that was said."""
@@ -137,7 +143,9 @@ class Line(Generic[W]):
         at = 1
         for word in words:
             frames: list[bytes] = []
-            if isinstance(word, Relayed):
+            if isinstance(word, Relayed) and not word.frames:
+                frames = [word.small]
+            elif isinstance(word, Relayed):
                 frames = list(body[at : at + word.frames])
                 at += len(frames)
                 if not self._is_whole(word, frames):
@@ -165,7 +173,7 @@ def _batches(said: Iterable[Said]) -> Iterator[tuple[list[Any], list[bytes]]]:
     frames: list[bytes] = []
     size = 0
     for word, parts in _in_pieces(said):
-        length = sum(map(len, parts))
+        length = sum(map(len, parts)) if parts else len(word.small) if isinstance(word, Relayed) else 0
         if words and size + length > LONGEST:
             yield words, frames
             words, frames, size = [], [], 0
@@ -179,7 +187,7 @@ def _batches(said: Iterable[Said]) -> Iterator[tuple[list[Any], list[bytes]]]:
 def _in_pieces(said: Iterable[Said]) -> Iterator[Said]:
     """Yield what was said, long messages in pieces."""
     for word, frames in said:
-        if sum(map(len, frames)) < LONGEST:
+        if not frames or sum(map(len, frames)) < LONGEST:
             yield word, frames
             continue
         pieces: Sequence[Any] = cut(frames)

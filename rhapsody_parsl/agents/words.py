@@ -84,14 +84,16 @@ class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):
     Attributes:
         exchange: Which conversation it belongs to.
         peer: Name of the process there.
-        frames: How many there are of them here.
+        frames: How many there are of them here; 0 for a small one, which is in `small`.
         more: Whether the message goes on.
+        small: The only frame of a message, where that is small: a frame of its own costs each end five microseconds.
     """
 
     exchange: str
     peer: str
-    frames: int
+    frames: int = 0
     more: bool = False
+    small: bytes = b""
 
 
 class Piece(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -9,6 +9,7 @@ import msgspec
 from rhapsody_parsl import payload as payloads
 from rhapsody_parsl.errors import PayloadError
 from rhapsody_parsl.executors.launches import note_launch, tell_launch
+from rhapsody_parsl.executors.light_condition import LightCondition
 from rhapsody_parsl.executors.tray import Streamed, Tray
 from rhapsody_parsl.prompt_lists import joined
 from rhapsody_parsl.raised.revival import revive
@@ -42,6 +43,7 @@ class TaskFuture(Streamed):
 
     def __init__(self, task: int, owner: Owner, streams: bool = False) -> None:
         super().__init__()
+        self._condition = LightCondition()
         self.parsl_executor_task_id = task
         self._owner, self.streams = owner, streams
 

@@ -9,6 +9,7 @@ watch reads that from outside: it does not count against the task.
 """
 
 import contextlib
+import functools
 import glob
 import mmap
 import os
@@ -31,7 +32,12 @@ def folder_of(endpoint: str) -> str:
 
 def mark_of(folder: str, worker: str) -> str:
     """Return the pattern of a worker's mark, or of several for a pattern of names; the folder is no pattern."""
-    return os.path.join(glob.escape(folder), f"{worker}{_SUFFIX}")
+    return f"{_escaped(folder)}/{worker}{_SUFFIX}"
+
+
+@functools.cache
+def _escaped(folder: str) -> str:
+    return glob.escape(folder)
 
 
 def take(pattern: str) -> "dict[str, int]":

@@ -24,7 +24,7 @@ class Account:
     A node that is `away` (lost) lends nothing. `free_cores` counts those that are free.
     """
 
-    __slots__ = ("_cores", "away", "free_cores", "gpus", "labels", "memory", "node", "pool", "position")
+    __slots__ = ("_all_memory", "_cores", "away", "free_cores", "gpus", "labels", "memory", "node", "pool", "position")
 
     pool: "Pool"
 
@@ -36,7 +36,7 @@ class Account:
         heapq.heapify(self._cores)
         self.free_cores = len(self._cores)
         self.gpus = [1.0] * len(node.gpus)
-        self.memory = round(node.memory, DECIMALS)
+        self.memory = self._all_memory = round(node.memory, DECIMALS)
 
     @property
     def free_gpus(self) -> float:
@@ -48,8 +48,8 @@ class Account:
         """Whether nothing of the node is lent."""
         return (
             self.free_cores == len(self.node.cores)
-            and all(free == 1.0 for free in self.gpus)
-            and self.memory == round(self.node.memory, DECIMALS)
+            and self.memory == self._all_memory
+            and self.gpus.count(1.0) == len(self.gpus)
         )
 
     def fits(self, part: Part) -> bool:
@@ -74,42 +74,51 @@ class Account:
 
     def lend(self, part: Part) -> tuple[Share, tuple[float, ...]]:
         """Take a part that fits."""
+        memory = 0.0  # not a number of its own for each of a hundred thousand
+        if part.memory:
+            memory = round(part.memory, DECIMALS)
+            self.memory = round(self.memory - memory, DECIMALS)
+        if not part.gpus:
+            return Share(self.node.name, self._take_cores(part.cores), (), memory), ()
         gpus = self._pick_gpus(part) or {}
         near = [self.node.near[index] for index in gpus] if self.node.near else []
-        cores = self._take_cores(part.cores, near)
-        self.free_cores -= len(cores)
-        memory = round(part.memory, DECIMALS) or 0.0  # not a number of its own for each of a hundred thousand
-        if memory:
-            self.memory = round(self.memory - memory, DECIMALS)
+        cores = self._take_cores_near(part.cores, near) if any(near) else self._take_cores(part.cores)
         for index, amount in gpus.items():
             self.gpus[index] = max(0.0, round(self.gpus[index] - amount, DECIMALS))
         return Share(self.node.name, cores, tuple(gpus), memory), tuple(gpus.values())
 
-    def _take_cores(self, count: int, near: Sequence[Sequence[int]]) -> tuple[int, ...]:
-        """Take free cores, the lowest first; where the kernel says what is near GPUs, as many near each, in order."""
-        if not near or not any(near):
-            if count == 1:
-                return alone(heapq.heappop(self._cores))
-            if count < len(self._cores):
-                return tuple(heapq.heappop(self._cores) for _ in range(count))
-            everything, self._cores = self._cores, []
-            return tuple(sorted(everything))
+    def _take_cores(self, count: int) -> tuple[int, ...]:
+        """Take free cores, the lowest first."""
+        self.free_cores -= count
+        if count == 1:
+            return alone(heapq.heappop(self._cores))
+        if self.free_cores:
+            return tuple([heapq.heappop(self._cores) for _ in range(count)])
+        everything, self._cores = self._cores, []
+        if count == len(self.node.cores):
+            return self.node.cores  # the same for all gangs
+        return tuple(sorted(everything))
+
+    def _take_cores_near(self, count: int, near: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        """Take free cores where the kernel says what is near GPUs: as many near each, in order."""
         free, taken = sorted(self._cores), list[int]()
         for cores in near:
             close = set(cores)
             taken += [core for core in free if core in close and core not in taken][: count // len(near)]
         taken += [core for core in free if core not in taken][: count - len(taken)]
         self._cores = [core for core in free if core not in taken]
+        self.free_cores -= count
         return tuple(taken)
 
     def take_back(self, share: Share, amounts: Sequence[float]) -> None:
         """Undo `lend`."""
+        cores = share.cores
         if self._cores:
-            for core in share.cores:
+            for core in cores:
                 heapq.heappush(self._cores, core)
         else:
-            self._cores = sorted(share.cores)
-        self.free_cores += len(share.cores)
+            self._cores = sorted(cores)
+        self.free_cores += len(cores)
         if share.memory:
             self.memory = round(self.memory + share.memory, DECIMALS)
         for index, amount in zip(share.gpus, amounts, strict=True):
@@ -161,6 +170,9 @@ class Account:
 
     def _pick_shares(self, unit: float, count: int) -> dict[int, float] | None:
         """Put `count` shares on the fullest GPUs that still have room, so that whole ones stay whole."""
+        if count == 1:
+            fitting = [(free, index) for index, free in enumerate(self.gpus) if free / unit + _DUST >= 1]
+            return {min(fitting)[1]: unit} if fitting else None
         picked: dict[int, float] = {}
         for index in sorted(range(len(self.gpus)), key=lambda index: (self.gpus[index], index)):
             here = min(count, int(self.gpus[index] / unit + _DUST))

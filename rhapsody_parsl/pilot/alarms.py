@@ -1,7 +1,6 @@
 """When the runs under way have to be looked at: a walltime has passed, or a task takes long."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 
 from rhapsody_parsl.pilot.deadlines import Deadlines
 from rhapsody_parsl.pilot.lane import ActiveRun
@@ -27,7 +26,7 @@ class Alarms:
         """What a run has in flight is another now; these tasks were given to it."""
         if active.lane.timed:
             self._time(active, given, now)
-        if active.ample or len(active.inflight) > 1:
+        if active.ample or active.has > 1:
             self._long.add(active)
 
     def _time(self, active: ActiveRun, given: Sequence[Task], now: float) -> None:
@@ -36,15 +35,15 @@ class Alarms:
         Those that run side by side are measured from now, too.
         """
         if not (active.lane.window or active.lane.beside):
-            given = list(islice(active.inflight.values(), 1))
-            if not given or given[0].id == active.timed:
+            first = active.first
+            if first is None or first.id == active.timed:
                 return
-            active.timed = given[0].id
+            active.timed, given = first.id, [first]
         for task in given:
             if walltime := self._walltime_of(task):
                 self._deadlines.add(now + walltime, active, task.id)
 
-    def passed(self, now: float) -> Iterator[tuple[ActiveRun, int]]:
+    def passed(self, now: float) -> Iterator[tuple[ActiveRun, Task]]:
         """Yield the runs and tasks whose walltime has passed, once."""
         return self._deadlines.passed(now)
 

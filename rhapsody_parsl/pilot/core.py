@@ -156,12 +156,12 @@ class Core:
         """Return the number of tasks with each runtime."""
         counts = dict.fromkeys(self._runtimes, 0)
         for active in self._runs:
-            counts[active.lane.runtime] += len(active.inflight)
+            counts[active.lane.runtime] += active.has
         return counts
 
     def begun(self) -> list[int]:
         """Return the unfinished tasks that are or were with a runtime."""
-        return [task for active in self._runs for task in active.inflight]
+        return [task for active in self._runs for task in active.numbers()]
 
     def open_leases(self) -> list[LeaseRecord]:
         """Return the record of the leases that services and tasks hold now."""
@@ -284,7 +284,7 @@ class Core:
         """Wait before the next start of a runtime's processes; with no hope left, what waits for one fails."""
         name = failed.lane.runtime
         self._starts.failed(name, failed.fed_at, now, slowly)
-        others = (active.fed_at for active in self._runs if active.lane.runtime == name and active.inflight)
+        others = (active.fed_at for active in self._runs if active.lane.runtime == name and active.has)
         if self._starts.gives_up(name, others):
             self._fail(self._backlog.take(lambda lane: lane.runtime == name), error)
 
@@ -293,7 +293,7 @@ class Core:
         active = self._runs.get(run)
         if active is not None:
             active.lost_with = self._feeder.fitting.judge(active, error)
-            self._runs.kill(active, list(active.inflight))
+            self._runs.kill(active, active.numbers())
 
     def node_lost(self, name: str, reason: str, now: float) -> None:
         """A node is lost: it is set aside, and what runs there will be reported `lost`; what needs it fails."""
@@ -303,7 +303,7 @@ class Core:
         for active in self._runs:
             if any(placed.node.name == name for placed in active.run.placed):
                 active.lost_with = error
-                self._runs.kill(active, list(active.inflight))
+                self._runs.kill(active, active.numbers())
         self._fail(self._backlog.take_hopeless(), error)
         self._feeder.due = now
 
@@ -341,9 +341,8 @@ class Core:
     def tick(self, now: float) -> None:
         """Time passed: end what outlived its walltime, take back what waits behind a long task."""
         for active, task in self._feeder.alarms.passed(now):
-            walltime = self._backlog.spec_of(active.inflight[task]).policy.walltime
-            active.to_end(task, WalltimeExceeded(walltime))
-            self._runs.kill(active, [task])
+            active.to_end(task.id, WalltimeExceeded(self._backlog.spec_of(task).policy.walltime))
+            self._runs.kill(active, [task.id])
         for active in self._feeder.alarms.long(now):
             if behind := active.recall(now):
                 self._runs.out.append(CancelTasks(active.lane.runtime, active.run, behind, kill=False))

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterator
 
 from rhapsody_parsl.pilot.lane import ActiveRun
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Deadlines",)
 
@@ -21,15 +22,15 @@ class Deadlines:
         """A task of a run is to end by then."""
         heapq.heappush(self._heap, (at, task, active.run.id, active))
         if len(self._heap) > self._most:
-            self._heap = [entry for entry in self._heap if entry[1] in entry[3].inflight]
+            self._heap = [entry for entry in self._heap if entry[3].task(entry[1])]
             heapq.heapify(self._heap)
             self._most = 2 * len(self._heap) + _SLACK
 
-    def passed(self, now: float) -> Iterator[tuple[ActiveRun, int]]:
+    def passed(self, now: float) -> Iterator[tuple[ActiveRun, Task]]:
         """Take out the deadlines that have passed; yield the runs and tasks that have not ended."""
         while self._heap and self._heap[0][0] <= now:
-            _, task, _, active = heapq.heappop(self._heap)
-            if task in active.inflight:
+            _, number, _, active = heapq.heappop(self._heap)
+            if task := active.task(number):
                 yield active, task
 
     def next(self, now: float) -> list[float]:

@@ -64,7 +64,7 @@ class Examination:
         """Return what is with the runtimes, by lane; each run is looked at once, for they may be thousands."""
         counts = {lane: _Counts() for lane in self._backlog.lanes()}
         for active in self._runs:
-            if inflight := len(active.inflight):
+            if inflight := active.has:
                 of_lane = counts.setdefault(active.lane, _Counts())
                 of_lane.runs += 1
                 of_lane.inflight += inflight
@@ -82,11 +82,11 @@ class Examination:
     def _place(self, task: int, home: Lane | ActiveRun, worker_of: Callable[[str, int], str]) -> TaskPlace:
         if isinstance(home, Lane):
             return TaskPlace(task=task, state="waiting", app=home.spec.name, runtime=home.runtime)
-        lane = home.lane
+        lane, given = home.lane, home.task(task)
         return TaskPlace(
             task=task,
             state=home.state_of(task),
-            app=self._backlog.name_of(home.inflight[task], lane),
+            app=self._backlog.name_of(given, lane) if given else lane.spec.name,
             runtime=lane.runtime,
             nodes=tuple(placed.node.name for placed in home.run.placed),
             worker=worker_of(lane.runtime, home.run.id),

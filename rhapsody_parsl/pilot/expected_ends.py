@@ -64,7 +64,7 @@ class ExpectedEnds:
         return ends[-1][0] if ends else math.inf  # something else holds it
 
     def _end(self, active: ActiveRun, late: bool) -> float:
-        first = next(iter(active.inflight.values()), None)
+        first = active.first
         if first is None:
             return active.fed_at
         return active.fed_at + self._seconds(active.lane, first, late)

@@ -131,9 +131,7 @@ class Family:
         return bool(self.parents or self.agents or self.holdings)
 
     def given(self, result: Result) -> None:
-        """A task has ended well: who gets its result has the handles in it."""
-        if not result.gives:
-            return
+        """A task has ended well, and who gets its result has the handles in it."""
         child = self._children.get(result.id)
         if result.id >= FIRST and (child is None or child.peer is None):
             self.unread_values(result)

@@ -125,9 +125,9 @@ class Feeder:
         lane = active.lane
         if lane.window:
             self.schedule(now)  # room in its window is for all who ask the service
-            if not active.inflight:
+            if not active.has:
                 self._runs.close(active)
-        elif self._goes_on(active, now) or active.inflight:
+        elif self._goes_on(active, now) or active.has:
             return
         elif active.lane.prefetch > 1 and active.may_go_on and not active.lost_with and self._backlog.is_empty():
             self._runs.keep(active, now)

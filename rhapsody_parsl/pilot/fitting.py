@@ -49,14 +49,14 @@ class Fitting:
     def alone(self, active: ActiveRun) -> bool:
         """A run has one task left, that takes long: its lease is made what this asks for. Return whether it changed."""
         active.ample = False
-        (task,) = active.inflight.values()
-        return self._refit(active, self._backlog.spec_of(task).resources.memory, active.lane)
+        task = active.first
+        return task is not None and self._refit(active, self._backlog.spec_of(task).resources.memory, active.lane)
 
     def judge(self, active: ActiveRun, error: MemoryExceeded) -> MemoryExceeded:
         """Return the error of a run's task by the memory that this asked for, whatever the lease held for others."""
-        if not active.lane.varied or not active.inflight:
+        if not active.lane.varied or (first := active.first) is None:
             return error
-        own = self._backlog.spec_of(next(iter(active.inflight.values()))).resources.memory
+        own = self._backlog.spec_of(first).resources.memory
         return MemoryExceeded(own, *error.args[1:])
 
     def _take_near(self, active: ActiveRun, count: int) -> list[Task]:
@@ -66,7 +66,7 @@ class Fitting:
         while len(tasks) < count and (first := lane.first) is not None:
             near = self._backlog.spec_of(first).policy.near
             home = self._lender.home(near) if near else ""
-            if home not in ("", node) and (tasks or active.inflight):
+            if home not in ("", node) and (tasks or active.has):
                 break
             if near:
                 self._lender.note_place(near, node)
@@ -76,11 +76,11 @@ class Fitting:
     def _suit(self, active: ActiveRun, count: int) -> int:
         """Make the lease hold so many tasks, or one; return how many it holds."""
         lane = active.lane
-        several = count + len(active.inflight) > 1
+        several = count + active.has > 1
         if several and self._refit(active, lane.most, lane):
             active.ample = True
             return count
-        if active.inflight or lane.first is None:
+        if active.has or lane.first is None:
             return 0
         active.ample = False
         return int(self._refit(active, self._backlog.spec_of(lane.first).resources.memory, lane))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import RhapsodyError, WalltimeExceeded
+from rhapsody_parsl.pilot.in_flight import InFlight
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.shape import Shape
 from rhapsody_parsl.pilot.task_queue import TaskQueue
@@ -89,13 +90,12 @@ class Lane(TaskQueue):
         return max(1, min(most, math.ceil(len(self) / (2 * max(1, cores // each)))))
 
 
-class ActiveRun:
-    """A run under way and what it holds.
+class ActiveRun(InFlight):
+    """A run under way, the tasks in flight, and what it holds.
 
     Attributes:
         run: The run as the runtime knows it.
         lane: Whose tasks.
-        inflight: Tasks given and not ended, in the order given.
         fed_at: When it was last given something or last ended something.
         timed: The task of which the walltime is measured; negative for none.
         recalled: Whether what waits behind a long task has been asked back.
@@ -114,7 +114,6 @@ class ActiveRun:
         "began",
         "ended_by",
         "fed_at",
-        "inflight",
         "lane",
         "lease",
         "lent",
@@ -128,8 +127,8 @@ class ActiveRun:
     )
 
     def __init__(self, run: Run, lane: Lane, lease: Lease | None, now: float) -> None:
+        super().__init__()
         self.run, self.lane, self.lease = run, lane, lease
-        self.inflight: dict[int, Task] = {}
         self.began = self.fed_at = now
         self.recalled = self.ample = False
         self.lost_with: RhapsodyError | None = None
@@ -143,7 +142,7 @@ class ActiveRun:
 
         One that had to give back stands on a long task, and waits for its end.
         """
-        lane, has = self.lane, len(self.inflight)
+        lane, has = self.lane, self.has
         if lane.window:
             return lane.shape.free_window
         most = lane.prefetch
@@ -172,40 +171,39 @@ class ActiveRun:
 
     def put(self, tasks: list[Task]) -> None:
         """It was given tasks."""
-        for task in tasks:
-            self.inflight[task.id] = task
+        self.add(tasks)
         self.total += len(tasks)
         if self.lane.window:
             self.lane.shape.given += len(tasks)
 
     def pop(self, task: int) -> Task | None:
         """Take out a task that ended or came back; None when it is not here."""
-        taken = self.inflight.pop(task, None)
+        taken = self.take(task)
         if self.lane.window and taken is not None:
             self.lane.shape.given -= 1
         return taken
 
     def pop_all(self) -> list[Task]:
         """Take out all tasks."""
-        return [task for number in list(self.inflight) if (task := self.pop(number))]
+        return [task for number in self.numbers() if (task := self.pop(number))]
 
     def state_of(self, task: int) -> TaskState:
         """Return the state of one of its tasks; a worker runs them in the order given, a service all at once."""
         if self.lost_with or self.why(task):
             return "stopping"
-        if self.lane.window or self.lane.beside or task == next(iter(self.inflight)):
+        if self.lane.window or self.lane.beside or (first := self.first) is None or task == first.id:
             return "running"
         return "recalled" if self.recalled else "prefetched"
 
     @property
     def recallable(self) -> bool:
         """Whether something may wait behind a long task."""
-        return len(self.inflight) > 1 and not (self.recalled or self.lane.window or self.lane.beside)
+        return self.has > 1 and not (self.recalled or self.lane.window or self.lane.beside)
 
     @property
     def recall_at(self) -> float | None:
         """When that is to be asked back, or the lease of a lone task to be made its own; None for neither."""
-        due = self.recallable or (self.ample and len(self.inflight) == 1)
+        due = self.recallable or (self.ample and self.has == 1)
         return self.fed_at + _RECALL_AFTER if due else None
 
     def is_long(self, now: float) -> bool:
@@ -219,7 +217,7 @@ class ActiveRun:
             return []
         self.recalled = True
         self.lane.durations.learn(now - self.fed_at)
-        return list(self.inflight)[1:]
+        return self.numbers()[1:]
 
     def record(self, ended: float) -> LeaseRecord:
         """Return the line of the ledger's history; for a run with a lease."""

@@ -108,11 +108,13 @@ class Ledger:
         """
         if len(parts) > 1 and len({name for name, _ in parts}) != len(parts):
             raise LedgerError("a lease names a node twice", borrower)
-        if not all(self.accounts[name].fits(part) for name, part in parts):
-            return None
-        lent = [self._lend(self.accounts[name], part) for name, part in parts]
+        wanted = [(self.accounts[name], part) for name, part in parts]
+        for account, part in wanted:
+            if not account.fits(part):
+                return None
+        lent = [self._lend(account, part) for account, part in wanted]
         self._count += 1
-        shares, amounts = tuple(s for s, _ in lent), tuple(a for _, a in lent)
+        shares, amounts = zip(*lent, strict=True) if lent else ((), ())
         amounts = _NO_GPUS if amounts == _NO_GPUS else amounts
         lease = Lease(self._count, borrower, shares, amounts, permanent, for_service)
         self._leases[lease.id] = lease
@@ -120,9 +122,8 @@ class Ledger:
         return lease
 
     def _lend(self, account: Account, part: Part) -> tuple[Share, tuple[float, ...]]:
-        account.pool.hide(account)
         lent = account.lend(part)
-        account.pool.show(account)
+        account.pool.note(account)
         return lent
 
     def release(self, lease: Lease) -> None:
@@ -136,7 +137,6 @@ class Ledger:
         del self._leases[lease.id]
         for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
             account = self.accounts[share.node]
-            account.pool.hide(account)
             account.take_back(share, amounts)
             self._note_freed(account)
         self._forget_best(lease)
@@ -169,7 +169,6 @@ class Ledger:
         left = round(account.memory + share.memory - memory, DECIMALS)
         if memory > share.memory and (left < 0 or account.away):
             return None
-        account.pool.hide(account)
         account.memory = left
         self._note_freed(account)
         shares = (Share(share.node, share.cores, share.gpus, memory),)
@@ -190,7 +189,6 @@ class Ledger:
             raise LedgerError("a lease that is not out, or of several nodes, was to change", lease.borrower)
         (share,) = lease.shares
         account = self.accounts[share.node]
-        account.pool.hide(account)
         account.take_back(Share(share.node, share.cores, (), 0.0), ())
         self._note_freed(account)
         shares = (Share(share.node, (), share.gpus, share.memory),)
@@ -209,7 +207,6 @@ class Ledger:
         self._check_out(lease)
         for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
             account = self.accounts[share.node]
-            account.pool.hide(account)
             account.take_back(without_memory(share), amounts)
             self._note_freed(account)
         shares = tuple(Share(share.node, (), (), share.memory) for share in lease.shares)
@@ -235,9 +232,8 @@ class Ledger:
         if not all(account.has_exactly(share, amounts) for account, share, amounts in wanted):
             return None
         for account, share, amounts in wanted:
-            account.pool.hide(account)
             account.take_exactly(share, amounts)
-            account.pool.show(account)
+            account.pool.note(account)
         pairs = zip(full.shares, resting.shares, strict=True)
         shares = tuple(Share(one.node, one.cores, one.gpus, rests.memory) for one, rests in pairs)
         return self._exchange(resting, msgspec.structs.replace(full, shares=shares, permanent=False))
@@ -254,7 +250,6 @@ class Ledger:
     def set_away(self, name: str, away: bool) -> None:
         """A node is lost, or is there again; what is lent of it stays lent until it is returned."""
         account = self.accounts[name]
-        account.pool.hide(account)
         account.away = away
         self._note_freed(account)
         self.away = sorted({*self.away, name} if away else {*self.away} - {name})
@@ -262,7 +257,7 @@ class Ledger:
         self._beside = None
 
     def _note_freed(self, account: Account) -> None:
-        account.pool.show(account)
+        account.pool.note(account)
         if account.pool is self.open:
             self.freed[account.node.name] = account
 
@@ -328,7 +323,6 @@ class Ledger:
         for lease in leases:
             for share, amounts in zip(lease.shares, lease.gpu_amounts, strict=True):
                 account = ledger.accounts[share.node]
-                account.pool.hide(account)
                 account.take_exactly(share, amounts)
-                account.pool.show(account)
+                account.pool.note(account)
         return ledger

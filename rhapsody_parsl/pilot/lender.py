@@ -171,7 +171,7 @@ class Lender:
 
     def begin(self, active: ActiveRun, name: str) -> None:
         """A run puts its lease to use, for an app of this name; if it has no task left of another, that record ends."""
-        if not active.inflight:
+        if not active.has:
             self.pause(active)
         if not active.total:
             active.began, active.name = self._clock(), name
@@ -190,7 +190,7 @@ class Lender:
 
     def _begin_anew(self, active: ActiveRun) -> None:
         """For the record what a run held ends now, and it goes on with another lease, and what is in flight."""
-        has = len(active.inflight)
+        has = active.has
         if active.total:
             active.total -= has
             self._closed.append(active.record(self._clock()))

@@ -1,63 +1,117 @@
 """Nodes by how many of their cores are free, so that a search looks only at levels where there are some."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rhapsody_parsl.pilot.account import Account
 
-__all__ = ("Levels", "emptiest_first", "fullest_first")
+__all__ = ("Changes", "Levels", "emptiest_first", "fullest_first")
 
-_NONE: Mapping[str, Account] = {}
+_NONE: Mapping[Account, None] = {}
+
+
+class Changes:
+    """Nodes of a pool in the order in which they last changed.
+
+    Attributes:
+        count: Of all changes so far.
+    """
+
+    __slots__ = ("_last", "_newest", "count")
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[Account, int] = OrderedDict()
+        self._newest: tuple[Account, ...] = ()
+        self.count = 0
+
+    def note(self, account: Account) -> None:
+        """A node has changed."""
+        self.count += 1
+        self._last[account] = self.count
+        self._last.move_to_end(account)
+        self._newest = (account,)
+
+    def since(self, count: int) -> Iterable[Account]:
+        """Return the nodes that have changed since there were so many changes, each once, the last one last."""
+        if count == self.count - 1:
+            return self._newest
+        found: list[Account] = []
+        for account, last in reversed(self._last.items()):
+            if last <= count:
+                break
+            found.append(account)
+        return reversed(found)
 
 
 class Levels:
-    """Accounts by their free cores.
+    """Accounts that hold something, by their free cores.
+
+    They are brought up to date by whoever looks, and not by each change: of most changes to most of these nobody asks.
 
     Accounts are taken from the front of their level: a plain dict keeps the gaps there, and whoever looks for its first
-    has to pass them. Whoever changes an account's free cores takes it out before and puts it back afterwards.
+    has to pass them.
+
+    Args:
+        changes: Of the accounts of a pool.
+        holds: Whether one is to be here, of those that are not away; without it all are.
 
     Attributes:
         occupied: Its bit n tells whether an account with n free cores is here.
     """
 
-    __slots__ = ("_levels", "occupied")
+    __slots__ = ("_changes", "_holds", "_levels", "_place", "_seen", "occupied")
 
-    def __init__(self) -> None:
-        self._levels: list[OrderedDict[str, Account]] = []
+    def __init__(self, changes: Changes, holds: Callable[[Account], object] | None = None) -> None:
+        self._changes, self._holds, self._seen = changes, holds, 0
+        self._levels: list[OrderedDict[Account, None]] = []
+        self._place: dict[Account, int] = {}
         self.occupied = 0
 
-    def put(self, account: Account) -> None:
-        """Place an account where its free cores belong."""
-        free, levels = account.free_cores, self._levels
-        while len(levels) <= free:
-            levels.append(OrderedDict())
-        levels[free][account.node.name] = account
-        self.occupied |= 1 << free
+    def now(self) -> "Levels":
+        """Bring it up to date; return it."""
+        if self._seen != self._changes.count:
+            for account in self._changes.since(self._seen):
+                self._move(account)
+            self._seen = self._changes.count
+        return self
 
-    def discard(self, account: Account) -> None:
-        """Take an account out, if it is here."""
-        free = account.free_cores
-        if not self.occupied >> free & 1:
+    def _move(self, account: Account) -> None:
+        levels, free = self._levels, self._place.pop(account, None)
+        if free is not None:
+            del levels[free][account]
+            if not levels[free]:
+                self.occupied ^= 1 << free
+        if account.pool.book is not self._changes or account.away:
             return
-        level = self._levels[free]
-        if level.pop(account.node.name, None) is not None and not level:
-            self.occupied ^= 1 << free
+        if self._holds is None or self._holds(account):
+            free = self._place[account] = account.free_cores
+            while len(levels) <= free:
+                levels.append(OrderedDict())
+            levels[free][account] = None
+            self.occupied |= 1 << free
 
-    def at(self, level: int) -> Mapping[str, Account]:
+    def at(self, level: int) -> Mapping[Account, None]:
         """Return the accounts with so many free cores."""
         return self._levels[level] if self.occupied >> level & 1 else _NONE
 
     def sizes(self, least: int) -> Iterator[tuple[int, int]]:
         """Yield levels from `least` up, and how many accounts each has."""
-        for level in _rising(self.occupied >> least << least):
+        occupied = self.occupied >> least << least
+        while occupied:
+            lowest = occupied & -occupied
+            level = lowest.bit_length() - 1
             yield level, len(self._levels[level])
+            occupied ^= lowest
 
 
 def fullest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
     """Yield the accounts with at least `least` free cores, those with the fewest first."""
-    for level in _rising(_occupied(parts, least)):
+    occupied = _occupied(parts, least)
+    while occupied:
+        lowest = occupied & -occupied
         for part in parts:
-            yield from part.at(level).values()
+            yield from part.at(lowest.bit_length() - 1)
+        occupied ^= lowest
 
 
 def emptiest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
@@ -66,7 +120,7 @@ def emptiest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
     while occupied:
         level = occupied.bit_length() - 1
         for part in parts:
-            yield from part.at(level).values()
+            yield from part.at(level)
         occupied ^= 1 << level
 
 
@@ -75,10 +129,3 @@ def _occupied(parts: Sequence[Levels], least: int) -> int:
     for part in parts:
         occupied |= part.occupied
     return occupied >> least << least
-
-
-def _rising(bits: int) -> Iterator[int]:
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest

@@ -133,7 +133,7 @@ class Nesting:
         """Return the number of the task of an agent, 0 when it has none here."""
         for lane in self._backlog.known_lanes():
             if lane.spec.mailbox == agent:
-                running = (task for active in lane.runs.values() for task in active.inflight)
+                running = (task for active in lane.runs.values() for task in active.numbers())
                 if task := next(running, 0) or (lane.first.id if lane.first else 0):
                     return task
         return 0

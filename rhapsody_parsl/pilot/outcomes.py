@@ -75,7 +75,7 @@ class Outcomes:
 
     def discarded(self, active: ActiveRun) -> DiscardResults:
         """Return what is to be removed of a run that is lost."""
-        tasks = list(active.inflight)
+        tasks = active.numbers()
         return DiscardResults(tasks, [task for task in tasks if self._may_leave(active, task)])
 
     def _may_leave(self, active: ActiveRun, task: int) -> bool:
@@ -99,8 +99,9 @@ class Outcomes:
 
     def _add(self, result: Result, lane: Lane | None) -> None:
         self._times.ended(result.id)
-        self._family.given(result)
-        self.forget(result.id)
+        if result.gives:
+            self._family.given(result)
+        self._over(result.id)
         self._results.append(result)
         if lane is None:
             self.tally.note(result.outcome)
@@ -145,6 +146,10 @@ class Outcomes:
     def forget(self, task: int) -> None:
         """A task leaves the block with no outcome."""
         self._times.forget(task)
+        self._over(task)
+
+    def _over(self, task: int) -> None:
+        """A task is not here any more."""
         self._reruns.forget(task)
         if self._family.needs_word:
             self._family.over(task)

@@ -1,11 +1,12 @@
 """Nodes on which tasks may be placed, and for what is asked of them, those that can hold it now."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
-from rhapsody_parsl.pilot.levels import Levels
+from rhapsody_parsl.pilot.levels import Changes, Levels
 
 __all__ = ("Pool", "Room")
 
@@ -25,15 +26,19 @@ class Room:
 
     Attributes:
         demand: The same.
-        levels: The nodes.
     """
 
-    __slots__ = ("__weakref__", "_pool", "asked", "demand", "levels")
+    __slots__ = ("__weakref__", "_levels", "_pool", "asked", "demand")
 
     def __init__(self, pool: "Pool", demand: Demand) -> None:
         self._pool, self.demand = pool, demand
-        self.levels = pool.whole if demand.whole else pool.parts
+        self._levels: Levels = pool.levels(whole=demand.whole)
         self.asked = 0
+
+    @property
+    def levels(self) -> Levels:
+        """The nodes."""
+        return self._levels.now()
 
     def has(self, account: Account) -> bool:
         """Whether a node is in the pool."""
@@ -41,14 +46,14 @@ class Room:
 
     def available(self, enough: int) -> int:
         """Return how many parts there is room for, at most; counting stops at `enough`."""
-        demand = self.demand
+        demand, levels = self.demand, self._levels.now()
         self.asked = self._pool.changes
-        if not self.levels.occupied >> demand.least:
+        if not levels.occupied >> demand.least:
             return 0
         if enough == 1:
             return 1
         found = 0
-        for level, count in self.levels.sizes(demand.least):
+        for level, count in levels.sizes(demand.least):
             found += count * (level // demand.per_rank) if demand.per_rank else count
             if found >= enough:
                 return enough
@@ -57,12 +62,11 @@ class Room:
     def index(self) -> None:
         """Have exactly those nodes here that hold a part, as long as somebody asks."""
         if not self.demand.plain:
-            self._pool.index(self)
+            self._levels = self._pool.index(self) or self._levels
 
-    def put(self, account: Account) -> None:
-        """A node has changed; for a room with an index."""
-        if self.demand.holds(account):
-            self.levels.put(account)
+    def unindex(self) -> None:
+        """Have all nodes here that may hold a part."""
+        self._levels = self._pool.levels(whole=self.demand.whole)
 
 
 class Pool:
@@ -72,14 +76,13 @@ class Pool:
         accounts: Its nodes; each account is in one pool.
 
     Attributes:
-        parts: Those that are not away, by free cores.
-        whole: Those of them of which nothing is lent.
-        changes: Counts what was put here.
+        book: Which of them changed last.
     """
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
-        self.parts, self.whole = Levels(), Levels()
-        self.changes = 0
+        self.book = Changes()
+        self._parts = Levels(self.book)
+        self._whole = Levels(self.book, attrgetter("untouched"))
         self._members: dict[str, Account] = {}
         self._rooms: WeakValueDictionary[Hashable, Room] = WeakValueDictionary()
         self._indexed: dict[Room, None] = {}
@@ -93,6 +96,20 @@ class Pool:
     def __iter__(self) -> Iterator[Account]:
         return iter(self._members.values())
 
+    @property
+    def changes(self) -> int:
+        """Counts what has changed here."""
+        return self.book.count
+
+    @property
+    def parts(self) -> Levels:
+        """Those that are not away, by free cores."""
+        return self._parts.now()
+
+    def levels(self, *, whole: bool) -> Levels:
+        """Return the same, or those of them of which nothing is lent; not brought up to date."""
+        return self._whole if whole else self._parts
+
     def room(self, demand: Demand) -> Room:
         """Return the room for what is asked of a node; the same for all who ask the same."""
         room = self._rooms.get(demand.key)
@@ -101,49 +118,32 @@ class Pool:
         return room
 
     def put(self, account: Account) -> None:
-        """A node is here, or has changed."""
+        """A node is here."""
         account.pool = self
         self._members[account.node.name] = account
-        self.show(account)
+        self.note(account)
 
     def remove(self, account: Account) -> None:
-        """A node leaves."""
-        self.hide(account)
+        """A node leaves, and is in another pool before somebody looks here."""
         del self._members[account.node.name]
+        self.book.note(account)
 
-    def show(self, account: Account) -> None:
-        """A node has changed: it can be found as it is now."""
-        if account.away:
-            return
-        self.parts.put(account)
-        if account.untouched:
-            self.whole.put(account)
-        self.changes += 1
-        if self._indexed:
-            for room in self._indexed:
-                room.put(account)
-            if self.changes >= self._next_look:
-                self._forget()
+    def note(self, account: Account) -> None:
+        """A node has changed."""
+        self.book.note(account)
+        if self._indexed and self.book.count >= self._next_look:
+            self._forget()
 
-    def hide(self, account: Account) -> None:
-        """A node is about to change, or to leave: it cannot be found."""
-        self.parts.discard(account)
-        self.whole.discard(account)
-        for room in self._indexed:
-            room.levels.discard(account)
-
-    def index(self, room: Room) -> None:
-        """Keep a room exact from now on."""
-        if room not in self._indexed:
-            room.levels = Levels()
-            self._indexed[room] = None
-            for account in self._members.values():
-                if not account.away:
-                    room.put(account)
+    def index(self, room: Room) -> Levels | None:
+        """Return an index for a room; None where it has one."""
+        if room in self._indexed:
+            return None
+        self._indexed[room] = None
+        return Levels(self.book, room.demand.holds)
 
     def _forget(self) -> None:
-        """Give up what nobody has asked for; what it would cost to make again is less than what kept it."""
+        """Give up what nobody has asked for; what it would cost to make again is less than what it holds."""
         for room in [room for room in self._indexed if self.changes - room.asked >= _UNASKED + len(self)]:
             del self._indexed[room]
-            room.levels = self.whole if room.demand.whole else self.parts
+            room.unindex()
         self._next_look = self.changes + _UNASKED

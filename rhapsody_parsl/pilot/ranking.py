@@ -53,9 +53,15 @@ class Ranking(Generic[T]):
 
     def front(self) -> tuple[float, T] | None:
         """Return the first thing with its key; None when there is none."""
-        heap, places = self._heap, self._places
-        if len(places) == 1 and (sole := self._sole()):
-            return sole
+        places = self._places
+        if len(places) == 1:  # without a look at places
+            (thing,) = places
+            if (key := self._key(thing)) is not None:
+                if len(self._heap) > 1:  # the others are old places of it
+                    places[thing] = key
+                    self._heap = [(key, self._count, thing)]
+                return key, thing
+        heap = self._heap
         while heap:
             place, count, thing = heap[0]
             if places.get(thing) != place:
@@ -71,16 +77,6 @@ class Ranking(Generic[T]):
                 places[thing] = key
                 heapq.heapreplace(heap, (key, count, thing))
         return None
-
-    def _sole(self) -> tuple[float, T] | None:
-        """Return the only thing with its key, without a look at places; None when it has none any more."""
-        (thing,) = self._places
-        if (key := self._key(thing)) is None:
-            return None
-        if len(self._heap) > 1:  # the others are old places
-            self._places[thing] = key
-            self._heap = [(key, self._count, thing)]
-        return key, thing
 
     def pop(self) -> T | None:
         """Take the first thing out."""

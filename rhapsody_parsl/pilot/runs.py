@@ -116,4 +116,4 @@ class Runs:
 
     def open_leases(self) -> list[LeaseRecord]:
         """Return the record of the leases that services and tasks hold now."""
-        return self.lender.services + [active.record(0.0) for active in self if active.lease and active.inflight]
+        return self.lender.services + [active.record(0.0) for active in self if active.lease and active.has]

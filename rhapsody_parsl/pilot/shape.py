@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -69,8 +70,8 @@ class Shape(Generic[L]):
         self.fits: Ledger | None = None
         self.demand = Demand(spec)
         self.room = pool.room(self.demand)
-        self.lanes: Ranking[L] = Ranking(lambda lane: lane.order)
-        self.by_age: Ranking[L] = Ranking(lambda lane: lane.oldest)
+        self.lanes: Ranking[L] = Ranking(attrgetter("order"))
+        self.by_age: Ranking[L] = Ranking(attrgetter("oldest"))
         self.waits_for = WAITS.index(self.scarce)  # until somebody looks
 
     def asks(self, memory: float) -> bool:

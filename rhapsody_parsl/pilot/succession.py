@@ -33,7 +33,7 @@ class Succession:
 
     def decides(self, active: ActiveRun) -> bool:
         """Whether nothing but claims decides about a run: it has no task left, and its node is kept for nobody."""
-        if active.lane.kin is None or active.inflight or self._runs.for_services.wants(active.run):
+        if active.lane.kin is None or active.has or self._runs.for_services.wants(active.run):
             return False
         account = self._account(active)
         return account is not None and account.pool is self._runs.ledger.open and not account.away

@@ -35,7 +35,17 @@ MEANT = {
     "Pipe": {"connection_lost", "connection_made", "data_received", "pause_writing", "resume_writing"},
     "_Maker": {"run"},
     "_Visitor": {"connection_lost", "connection_made"},
-    "TaskFuture": {"add_done_callback", "cancel"},
+    "LightCondition": {
+        "_acquire_restore",
+        "_is_owned",
+        "_lock",
+        "_release_save",
+        "_waiters",
+        "acquire",
+        "release",
+        "wait",
+    },
+    "TaskFuture": {"_condition", "add_done_callback", "cancel"},
     "_Sketcher": {"find_class"},
 }
 

@@ -6,17 +6,18 @@ The port is kept where the first rank is, for each task anew: see `worker.port`.
 from collections import Counter
 from collections.abc import Sequence
 
-from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.runtimes.protocol import Run
 
 __all__ = ("meeting_place", "variables_of_ranks")
 
 _LOOPBACK = "127.0.0.1"
 
 
-def meeting_place(context: Context, run: Run) -> dict[str, str]:
+def meeting_place(run: Run) -> dict[str, str]:
     """Return the variable with the address of the first rank's host, as the gang's other hosts reach it."""
-    hosts = [placed.node.host for placed in run.placed]
-    return {"MASTER_ADDR": context.address(hosts[0]) if len(set(hosts)) > 1 else _LOOPBACK}
+    first = run.placed[0].node
+    alone = all(placed.node.host == first.host for placed in run.placed)
+    return {"MASTER_ADDR": _LOOPBACK if alone else first.address or first.host}
 
 
 def variables_of_ranks(hosts: Sequence[str]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ serves only runs with the GPUs of its first one, which may be none.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from rhapsody_parsl.hosts.mark import NONE, mark_of, take
 from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.in_block.gpus import shown_gpus
 from rhapsody_parsl.in_block.setting import setting_of, variables_of
-from rhapsody_parsl.runtimes.protocol import Context, Run
+from rhapsody_parsl.runtimes.protocol import Context, Placed, Run
 from rhapsody_parsl.wire.messages import (
     Done,
     FromBackend,
@@ -105,7 +105,7 @@ class WorkerPool:
         self._workers: dict[str, _Worker] = {}
         self._idle: dict[str, dict[str | None, list[_Worker]]] = {}  # by host, and by the GPUs they were shown
         self._by_run: dict[int, _Worker] = {}
-        self._environments: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self._environments: dict[Hashable, tuple[str | None, Mapping[str, str]]] = {}
         self._count = 0
 
     @property
@@ -235,21 +235,26 @@ class WorkerPool:
                 self._exchange.send(worker.name, Quit())
 
     def _engage(self, run: Run, host: str) -> _Worker:
-        shown = shown_gpus(run.placed[0].node, run.placed[0].share.gpus) if run.placed else {}
-        gpus = next(iter(shown.values()), None)
+        gpus, environment = self._shown(run.placed[0]) if run.placed else (None, _NONE)
         worker = self._take_idle(host, gpus) or self._new(host, gpus)
         worker.run = run
         worker.cores = _cores_on(run, host)
-        worker.environment = self._alike(len(run.placed[0].share.cores), shown) if run.placed else _NONE
+        worker.environment = environment
         self._by_run[run.id] = worker
         if worker.up:
             self._events.at_work(run, host, {worker.name: worker.pid})
         return worker
 
-    def _alike(self, cores: int, shown: dict[str, str]) -> Mapping[str, str]:
-        """Return the variables of a worker that has so many cores and is shown these GPUs; one mapping for all such."""
-        variables = {"OMP_NUM_THREADS": str(max(1, cores)), **shown}
-        return self._environments.setdefault(tuple(variables.items()), variables)
+    def _shown(self, placed: Placed) -> tuple[str | None, Mapping[str, str]]:
+        """Return the GPUs that a worker is shown, and the variables for its cores and these: the same for all such."""
+        node, share = placed.node, placed.share
+        key = node.gpu_vendor, node.gpus, share.gpus, len(share.cores)
+        known = self._environments.get(key)
+        if known is None:
+            shown = shown_gpus(node, share.gpus)
+            variables = {"OMP_NUM_THREADS": str(max(1, len(share.cores))), **shown}
+            known = self._environments[key] = next(iter(shown.values()), None), variables
+        return known
 
     def _take_idle(self, host: str, gpus: str | None) -> _Worker | None:
         """Take an idle worker that has these GPUs; those that have some of them among others leave the memory there."""

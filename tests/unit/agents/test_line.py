@@ -24,6 +24,7 @@ class Ends:
         self.passed = 0
         self.lost: list[str] = []
         self.crowd: list[bool] = []
+        self.heard: Callable[[list[bytes]], None] = lambda _: None
         beat: dict[str, Any] = {"lost": self.lost.append, "period": PERIOD, "threshold": threshold}
         self.pilot: Line[FromAgent] = Line(
             FromAgent,
@@ -43,6 +44,7 @@ class Ends:
         if self.open:
             self.passed += to is self.pilot
             copies = [bytes(frame) for frame in frames]
+            self.heard(copies)
             asyncio.get_running_loop().call_soon(to.hear, copies)
         return self.open
 
@@ -77,6 +79,36 @@ def test_what_is_said_in_one_turn_is_one_message() -> None:
         assert ends.at_pilot[3] == (Relayed("workers", "w3", 2), [b"head", b"payload"])
         assert ends.at_pilot[-1] == (Ended(7, 1), [])
         assert ends.passed < 20, "heartbeats, and one message"
+
+    between(act)
+
+
+def test_a_small_message_is_no_frame_of_its_own() -> None:
+    told = [b"", b"x", b"s" * line_module._SMALL, b"l" * (line_module._SMALL + 1), b"y"]
+
+    async def act(ends: Ends) -> None:
+        frames: list[int] = []
+        ends.heard = lambda heard: frames.append(len(heard))
+        for number, said in enumerate(told):
+            ends.agent.relay("workers", str(number), [said])
+        await until(lambda: len(ends.at_pilot) == len(told))
+        assert [(word.peer, heard) for word, heard in ends.at_pilot] == [(str(n), [s]) for n, s in enumerate(told)]
+        assert max(frames) == 1 + 1 + 1, "numbers, words, and the long one"
+
+    between(act)
+
+
+def test_many_small_messages_are_messages_of_a_bounded_size() -> None:
+    said = [bytes([number % 256]) * line_module._SMALL for number in range(3 * LONGEST // line_module._SMALL)]
+
+    async def act(ends: Ends) -> None:
+        sizes: list[int] = []
+        ends.heard = lambda heard: sizes.append(sum(map(len, heard)))
+        for number, each in enumerate(said):
+            ends.agent.relay("workers", str(number), [each])
+        await until(lambda: len(ends.at_pilot) == len(said))
+        assert [heard for _, heard in ends.at_pilot] == [[each] for each in said]
+        assert max(sizes) < LONGEST + line_module._SMALL
 
     between(act)
 

@@ -17,6 +17,7 @@ CACHES = {
     "_backlog._lanes._kins": 2000,
     "_runs.lender._homes": 10_000,
     "ledger._best": 2,
+    "ledger.open._whole._place": 4,
 }
 """What is kept for the next task of a kind, and how many at most."""
 

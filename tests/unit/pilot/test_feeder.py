@@ -21,7 +21,7 @@ def test_what_comes_in_one_turn_is_decided_once(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(block.core._feeder, "schedule", count)
     for active in list(block.core._runs):
-        block.core.done(active.run.id, [Result(task, RESULT, b"") for task in active.inflight], 2.0)
+        block.core.done(active.run.id, [Result(task, RESULT, b"") for task in active.numbers()], 2.0)
         assert not any(isinstance(each, Feed) for each in block.core.take(decided=True))
     for number in range(41, 101):
         block.core.submit([make_task(number, make_spec(cores=4))], 2.0)

@@ -4,10 +4,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.ledger import Lease, Ledger
-from rhapsody_parsl.pilot.levels import emptiest_first, fullest_first
+from rhapsody_parsl.pilot.levels import Levels, emptiest_first, fullest_first
 from rhapsody_parsl.pilot.pool import Pool, Room
 from rhapsody_parsl.pilot.scheduler import place
 from testing.nodes import make_node, make_nodes, make_spec
@@ -113,3 +114,23 @@ def test_those_who_ask_the_same_of_a_node_have_one_room() -> None:
     gangs = [pool.room(Demand(make_spec(num_nodes=count))) for count in (1, 2, 3)]
     assert gangs[0] is gangs[1] is gangs[2]
     assert pool.room(Demand(make_spec())) is not gangs[0]
+
+
+def test_a_change_costs_nothing_where_nobody_looks() -> None:
+    """A block has an index for each amount of memory that waits; only those are kept up that somebody asks."""
+    ledger, looks = Ledger(make_nodes(3)), list[str]()
+
+    def holds(account: Account) -> bool:
+        looks.append(account.node.name)
+        return account.free_cores > 1
+
+    levels = Levels(ledger.open.book, holds)
+    assert list(fullest_first([levels.now()], 0)) == list(ledger.open)
+    looks.clear()
+    for _ in range(100):
+        ledger.acquire("x", [("n1", Part(3))])
+        ledger.release(ledger.leases[0])
+    ledger.acquire("x", [("n2", Part(3))])
+    assert not looks
+    assert [account.node.name for account in emptiest_first([levels.now()], 0)] == ["n0", "n1"]
+    assert looks == ["n1", "n2"], "each node that has changed, once"

@@ -1,3 +1,7 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rhapsody_parsl.services.waiting import Waiting
 
 
@@ -38,3 +42,37 @@ def test_nothing_waits_when_all_were_given_up() -> None:
     assert made.first() is None
     made.put("a", 0, 0)
     assert taken(made) == ["a"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ptrc"), st.integers(0, 9), st.integers(-2, 2))))
+def test_it_is_like_a_list_that_is_sorted(steps: list[tuple[str, int, int]]) -> None:
+    made, known = Waiting[int](), dict[int, tuple[int, int]]()
+    for number, (step, key, priority) in enumerate(steps):
+        order = sorted(known, key=lambda key: known[key])
+        if step == "p":
+            made.put(key, priority, number)
+            known.setdefault(key, (priority, number))
+        elif step == "t" and known:
+            assert made.take() == (order[0], known.pop(order[0])[0])
+        elif step == "t":
+            with pytest.raises(IndexError):
+                made.take()
+        elif step == "r":
+            made.remove(key)
+            known.pop(key, None)
+        elif key == 0:
+            made.clear()
+            known.clear()
+        order = sorted(known, key=lambda key: known[key])
+        assert list(made) == order
+        assert len(made) == len(order)
+        assert made.first() == next(iter(order), None)
+
+
+def test_those_that_were_taken_do_not_stay() -> None:
+    made: Waiting[int] = Waiting()
+    for number in range(1000):
+        made.put(number, 0, number)
+        if number % 2:
+            made.take()
+    assert len(made._order) <= 2 * len(made)

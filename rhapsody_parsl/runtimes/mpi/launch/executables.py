@@ -51,7 +51,7 @@ class Executables:
             return
         self._launched = True
         lines = environment(self._launcher, run, self._context.folder, self._context.noting(run))
-        self._workers.feed(run, tasks, mode_of(run.spec), {**lines, **meeting_place(self._context, run)})
+        self._workers.feed(run, tasks, mode_of(run.spec), {**lines, **meeting_place(run)})
         for host in {placed.node.host for placed in run.placed[1:]} if run.spec.resources.memory else ():
             self._context.events.at_work(run, host, {})  # ranks of a launch note themselves
 

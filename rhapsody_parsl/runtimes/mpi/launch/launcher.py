@@ -167,7 +167,8 @@ def _most(places: Sequence[Place]) -> str:
 
 
 def _alike(places: Sequence[Place]) -> bool:
-    return len({place.ranks for place in places}) == 1
+    first = places[0].ranks
+    return all(place.ranks is first or place.ranks == first for place in places)
 
 
 def _slots(places: Sequence[Place]) -> str:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -37,12 +36,6 @@ def _cut(cores: tuple[int, ...], ranks: int) -> list[tuple[int, ...]]:
     return [cores[rank * each : (rank + 1) * each] for rank in range(ranks)]
 
 
-@lru_cache(maxsize=256)
-def _cores_of(real: tuple[int, ...], cores: tuple[int, ...], ranks: int) -> tuple[tuple[int, ...], ...]:
-    """Return the real cores of each rank of a share: a gang has hundreds of nodes, and all of them alike."""
-    return tuple(real_of(real, chunk) for chunk in _cut(cores, ranks))
-
-
 def places_of(placed: Iterable[Placed], gpus_per_rank: float = 0.0, groups: Sequence[RankGroup] = ()) -> list[Place]:
     """Return a lease as places, nodes of one host as one.
 
@@ -51,15 +44,33 @@ def places_of(placed: Iterable[Placed], gpus_per_rank: float = 0.0, groups: Sequ
         gpus_per_rank: How many GPUs each rank has of its own; a share below 1 is of one of the lease's.
         groups: Of the ranks, where not all of these have GPUs.
     """
-    ranks: dict[str, list[tuple[int, ...]]] = {}
-    gpus: dict[str, list[tuple[str, ...]]] = {}
-    first = 0
+    places: dict[str, Place] = {}
+    first, alike = 0, _Alike()
     for part in placed:
-        ranks.setdefault(part.node.host, []).extend(_cores_of(part.node.real_cores, part.share.cores, part.ranks))
+        host, ranks = part.node.host, alike.cores_of(part)
         own = _of_ranks(part, gpus_per_rank, with_gpus(groups, first, part.ranks)) if gpus_per_rank else ()
-        gpus.setdefault(part.node.host, []).extend(tuple(part.node.gpus[index] for index in each) for each in own)
+        gpus = tuple(tuple(part.node.gpus[index] for index in each) for each in own)
+        if before := places.get(host):
+            ranks, gpus = before.ranks + ranks, before.gpus + gpus
+        places[host] = Place(host, ranks, gpus)
         first += part.ranks
-    return [Place(host, tuple(cores), tuple(gpus[host])) for host, cores in ranks.items()]
+    return list(places.values())
+
+
+class _Alike:
+    """The cores of the ranks of shares: a gang has hundreds of nodes, and next to all are like the one before."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[tuple[int, ...], tuple[int, ...], int] | None = None
+        self._found: tuple[tuple[int, ...], ...] = ()
+
+    def cores_of(self, part: Placed) -> tuple[tuple[int, ...], ...]:
+        """Return the real cores of each rank of a share."""
+        asked = part.node.real_cores, part.share.cores, part.ranks
+        if asked != self._asked:
+            real, cores, ranks = self._asked = asked
+            self._found = tuple(real_of(real, chunk) for chunk in _cut(cores, ranks))
+        return self._found
 
 
 def _of_ranks(placed: Placed, each: float, have: Sequence[bool]) -> Iterator[tuple[int, ...]]:

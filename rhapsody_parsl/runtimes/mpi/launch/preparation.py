@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from rhapsody_parsl.runtimes.mpi.launch.launcher import Launcher
@@ -44,6 +45,7 @@ def forwarding(launcher: Launcher, local: bool) -> list[str]:
     return [word for name in _MEETING_PLACE for word in ("-x", name)] if is_needed else []
 
 
+@cache
 def _libraries(launcher: Launcher) -> str:
     lib = Path(launcher.python).parent.parent / "lib"
     is_ours = Path(launcher.program).parent == Path(launcher.python).parent and any(lib.glob("libmpi.so*"))

@@ -71,7 +71,7 @@ class Functions:
     def _variables(self, run: Run) -> dict[str, str]:
         """Return those of a launch: a rank may start programs over the lease of its gang."""
         lines = environment(self._launcher, run, self._context.folder, self._context.noting(run))
-        return {**lines, **meeting_place(self._context, run)}
+        return {**lines, **meeting_place(run)}
 
     # --- what the pilot asks -------------------------------------------------------------------------------------
 

@@ -276,19 +276,22 @@ def test_detect_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_libraries_are_found_without_activation(tmp_path: Path) -> None:
-    program, lib = fake(tmp_path / "bin", "mpiexec", ""), tmp_path / "lib"
+    bare, full = (
+        Launcher("hydra", fake(tmp_path / name / "bin", "mpiexec", ""), python=str(tmp_path / name / "bin" / "python"))
+        for name in ("bare", "full")
+    )
+    lib = tmp_path / "full" / "lib"
     lib.mkdir()
-    launcher = Launcher("hydra", program, python=str(tmp_path / "bin" / "python"))
+    (lib / "libmpi.so.12").touch()
 
     def found(launcher: Launcher, **own: str) -> str:
         words = [*preparing(launcher, HERE), "/bin/sh", "-c", "echo $LD_LIBRARY_PATH"]
         return subprocess.run(words, env=own, capture_output=True, text=True, check=True).stdout.strip()
 
-    assert found(launcher) == ""
-    (lib / "libmpi.so.12").touch()
-    assert found(launcher) == str(lib)
-    assert found(launcher, LD_LIBRARY_PATH="/x:/y") == f"{lib}:/x:/y"
-    assert found(Launcher("hydra", program, python="/usr/bin/python3"), LD_LIBRARY_PATH="/x") == "/x"
+    assert found(bare) == ""
+    assert found(full) == str(lib)
+    assert found(full, LD_LIBRARY_PATH="/x:/y") == f"{lib}:/x:/y"
+    assert found(Launcher("hydra", full.program, python="/usr/bin/python3"), LD_LIBRARY_PATH="/x") == "/x"
 
 
 @pytest.mark.parametrize(("kind", "variable"), [
