@@ -38,15 +38,15 @@ class _Maker(threading.Thread):
         pause: Seconds that there are for it, as it seems.
 
     Attributes:
-        is_mapping: Whether it has come to map the file.
-        done: Set when there is a spare, or none.
-        wake: Set when it need not be kept any more.
+        size: See above.
+        done: Set when there is a file, mapped or not, or none.
+        wake: Set when somebody waits for it, or it need not be kept any more.
     """
 
     def __init__(self, files: DataFiles, size: int, pause: float) -> None:
         super().__init__(name="spare", daemon=True)
-        self._files, self._size, self._pause = files, size, pause
-        self.is_mapping, self.done, self.wake = False, threading.Event(), threading.Event()
+        self._files, self.size, self._pause = files, size, pause
+        self.done, self.wake = threading.Event(), threading.Event()
 
     def run(self) -> None:
         """Do that."""
@@ -60,12 +60,11 @@ class _Maker(threading.Thread):
 
     def _make(self) -> None:
         began = time.monotonic()
-        self._files.prepare(self._size)
+        self._files.prepare(self.size)
         took = time.monotonic() - began
-        if _Making.maps and took + max(took, self._size / _MAPPED) <= self._pause:
-            self.is_mapping = True
-            if spare := self._files.spare(self._size):
-                _ready.append(spare)
+        has_time = took + max(took, self.size / _MAPPED) <= self._pause and not self.wake.is_set()
+        if _Making.maps and has_time and (spare := self._files.spare(self.size)):
+            _ready.append(spare)
 
 
 class _Making:
@@ -113,8 +112,9 @@ def drawn(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | No
     if maker is None or size < LEAST:
         return None
     _Making.pause = time.monotonic() - _Making.began
-    if maker.is_mapping:
-        maker.done.wait()  # else its work is for nothing
+    if size <= 2 * maker.size and maker.size <= 2 * size:
+        maker.wake.set()
+        maker.done.wait()  # it is at the same work, on the same core
     try:
         spare = _ready.pop()
     except IndexError:

@@ -188,22 +188,24 @@ def test_where_there_was_no_time_it_is_not_mapped(folder: Path) -> None:
     assert spare._ready, "there will be time again"
 
 
-def test_who_comes_while_it_is_mapped_waits_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mapping, real = threading.Event(), DataFiles.spare
+@pytest.mark.parametrize("step", ["prepare", "spare"])
+def test_who_comes_while_it_is_made_waits_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    at_it, real = threading.Event(), getattr(DataFiles, step)
 
-    def slow(files: DataFiles, size: int) -> data_spare.DataSpare | None:
-        found = real(files, size)
-        mapping.set()
+    def slow(files: DataFiles, size: int) -> object:
+        at_it.set()
+        found = real(files, size) if step == "spare" else None
         time.sleep(0.1)
-        return found
+        return found or real(files, size)
 
-    monkeypatch.setattr(DataFiles, "spare", slow)
+    monkeypatch.setattr(DataFiles, step, slow)
     left(1, 2 * MB)
     afterwards.settle()
-    assert mapping.wait(10)
-    (made,) = warm(folder)
+    assert at_it.wait(10)
     left(2, 2 * MB)
-    assert inode(folder, "2") == made
+    assert spare._Making.maker
+    assert spare._Making.maker.done.is_set()
+    assert warm(folder) == {}, "it has taken what was made"
 
 
 def test_its_thread_ends_with_its_use(folder: Path) -> None:
