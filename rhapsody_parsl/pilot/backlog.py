@@ -84,7 +84,7 @@ class Backlog:
         lane, _, asks = self._lanes.of(task.spec)
         if self.is_hopeless(task):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
-        if lane.join(task, self.ordering.claim(asks, now, lane.durations.seconds), now):
+        if lane.join(task, self.ordering.claim(asks, now, lane.expects(asks.walltime)), now):
             if len(lane) == 1:
                 self._join(lane)
             else:
