@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import Any
 
 from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
 from rhapsody_parsl.scheduling.easy import Easy
@@ -9,7 +10,7 @@ from testing.simulation import FakeRuntime, Simulation
 DAY = 86_400.0
 
 
-def claim(arrival: float = 0.0, seconds: float = 0.0, **keys: float) -> float:
+def claim(arrival: float = 0.0, seconds: float = 0.0, **keys: Any) -> float:
     return Ordering(Easy(), 4).claim(waiting_task(make_spec(**keys), "local"), arrival, seconds)
 
 
