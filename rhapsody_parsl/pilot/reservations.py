@@ -18,7 +18,7 @@ from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Reservations",)
 
-MOST, PART, FEW = 4, 8, 4
+MOST, PART, FEW = 2, 8, 4
 """Shapes that have nodes kept free at a time, those with the first claims. Beside those of the first claim these are an
 eighth of the block or four nodes at most: nodes that drain for many gangs at once stand idle."""
 
@@ -208,7 +208,7 @@ class Reservations:
         """Whether there may be room for a shape, some of it on nodes that are kept free."""
         needs = shape.demand.needs
         found = own.room.available(needs) if own else 0
-        order = shape.order or 0.0
+        order = own.order if own else shape.order or 0.0  # they have been reviewed in this turn
         for each in self._held:
             if each is not own and order < each.order and each.pool.parts.occupied >> shape.demand.least:
                 found += each.pool.room(shape.demand).available(needs)
