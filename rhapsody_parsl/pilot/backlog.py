@@ -280,8 +280,7 @@ class Backlog:
         """Keep the tasks of a lane by walltime from now on, where somebody asks for short ones of its shape."""
         if lane.shape.lengths is not None and lane.by_walltime is None:
             timed = (
-                (claim, number, self._lanes.of(task.spec)[2].walltime, task)
-                for claim, number, _, task in lane.entries()
+                (claim, number, self.spec_of(task).policy.walltime, task) for claim, number, _, task in lane.entries()
             )
             lane.by_walltime = ByWalltime(lane, lane.took, lane.shape.lengths, timed)
 
