@@ -18,6 +18,7 @@ from rhapsody_parsl.pilot.lanes import Lanes, LaneShape
 from rhapsody_parsl.pilot.lateness import PATIENCE, Lateness, by_order
 from rhapsody_parsl.pilot.launches import Launches
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.lengths import ByWalltime, Lengths
 from rhapsody_parsl.pilot.ordering import Ordering
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
@@ -29,6 +30,8 @@ from rhapsody_parsl.wire.messages import Task
 __all__ = ("Backlog",)
 
 _MOST_HELPED = 8
+Found = tuple[float, int, Task, Lane]
+"""A task's claim, its number, the task, its lane."""
 
 
 class Backlog:
@@ -84,7 +87,11 @@ class Backlog:
         lane, _, asks = self._lanes.of(task.spec)
         if self.is_hopeless(task):
             raise NodeLost(", ".join(self._ledger.away), "what is left of the block cannot hold it")
-        if lane.join(task, self.ordering.claim(asks, now, lane.durations.seconds), now):
+        claim = self.ordering.claim(asks, now, lane.expects(asks.walltime))
+        if lane.by_walltime is not None:
+            lane.by_walltime.add((claim, task.id, asks.walltime, task))
+            self.joined += 1
+        if lane.join(task, claim, now):
             if len(lane) == 1:
                 self._join(lane)
             else:
@@ -105,7 +112,12 @@ class Backlog:
         if tasks:
             arrival = now if (oldest := lane.oldest) is None else min(now, oldest)
             again = self.ordering.claim_again
-            lane.put_back([(task, again(self._lanes.of(task.spec)[2], arrival)) for task in tasks], arrival)
+            waiting = [(task, self._lanes.of(task.spec)[2]) for task in tasks]
+            claimed = [(task, again(asks, arrival)) for task, asks in waiting]
+            lane.put_back(claimed, arrival)
+            if lane.by_walltime is not None:
+                for (task, claim), (_, asks) in zip(claimed, waiting, strict=True):
+                    lane.by_walltime.add((claim, task.id, asks.walltime, task))
             self._join(lane)
             self.behind[lane] = None
 
@@ -114,9 +126,9 @@ class Backlog:
         known = self._lanes.known(task.spec)
         return decode_spec(task.spec) if known is None else known[1]
 
-    def wants(self, lane: Lane) -> TaskSpec:
-        """Return what the first task of a lane wants; of those whose tasks all want the same, in all that decides."""
-        first = lane.first if lane.varied or lane.scattered else None
+    def wants(self, lane: Lane, task: Task | None = None) -> TaskSpec:
+        """Return what a task of a lane wants, or its first; of those that all want the same, in all that decides."""
+        first = task or lane.first if lane.varied or lane.scattered else None
         return lane.spec if first is None else self.spec_of(first)
 
     def name_of(self, task: Task, lane: Lane) -> str:
@@ -186,6 +198,7 @@ class Backlog:
     def _join(self, lane: Lane) -> None:
         shape = lane.shape
         shape.add(lane)
+        self._index(lane)
         self.joined += 1
         if shape.window:
             self._requests.add(shape)
@@ -226,16 +239,50 @@ class Backlog:
         yield from in_turn([Everyone(others), *self._groups.fitting(ready, ahead)], ready)
         self._lanes.drop_empty()
 
-    def within(self, pool: Pool, ready: Collection[str], of: Callable[[Lane], bool]) -> Iterator[Lane]:
-        """Yield some lanes that may find room on nodes of a pool beside the open ones, the first claim first.
+    def within(
+        self, pool: Pool, ready: Collection[str], first: Callable[[Lengths[Lane]], Found | None], ahead: float
+    ) -> Iterator[tuple[Lane, Task]]:
+        """Yield tasks that may find room on nodes of a pool beside the open ones, the first claim first.
+
+        A task that still waits after its turn found no room, nor would the others of its shape.
 
         Args:
             pool: The nodes.
             ready: Names of the runtimes that can take tasks.
-            of: Says which lanes.
+            first: Returns which of a shape's tasks is in question next; None for none.
+            ahead: By how much the claims of those count as lower that need untouched nodes.
         """
-        lanes = (lane for shape in self._groups.fitting_in(pool, ready) for lane in shape.lanes if len(lane))
-        yield from sorted(filter(of, lanes), key=lambda lane: lane.order or 0.0)
+        heads: list[Found] = []
+
+        def join(shape: LaneShape) -> None:
+            if found := first(self._lengths_of(shape)):
+                claim, number, task, lane = found
+                heapq.heappush(heads, (claim - ahead * shape.demand.whole, number, task, lane))
+
+        for shape in self._groups.fitting_in(pool, ready):
+            join(shape)
+        while heads:
+            _, _, task, lane = heapq.heappop(heads)
+            before = len(lane)
+            yield lane, task
+            if len(lane) < before:
+                join(lane.shape)
+
+    def _lengths_of(self, shape: LaneShape) -> Lengths[Lane]:
+        """Return the tasks of a shape by length, from now on kept up."""
+        if shape.lengths is None:
+            shape.lengths = Lengths()
+            for lane in shape.lanes:
+                self._index(lane)
+        return shape.lengths
+
+    def _index(self, lane: Lane) -> None:
+        """Keep the tasks of a lane by walltime from now on, where somebody asks for short ones of its shape."""
+        if lane.shape.lengths is not None and lane.by_walltime is None:
+            timed = (
+                (claim, number, self.spec_of(task).policy.walltime, task) for claim, number, _, task in lane.entries()
+            )
+            lane.by_walltime = ByWalltime(lane, lane.took, lane.shape.lengths, timed)
 
     def lanes_behind(self) -> list[Lane]:
         """Return the lanes of short tasks that wait while runs of theirs are under way, the first claim first."""

@@ -7,6 +7,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.account import Account
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.lengths import Lengths
 from rhapsody_parsl.pilot.took import Took
 from rhapsody_parsl.wire.messages import Task
 
@@ -43,10 +44,28 @@ class ExpectedEnds:
         """A task of a lane has ended, and took so long."""
         lane.took.learn(seconds, self._walltime(lane, task))
         self._all.learn(seconds)
+        if lane.by_walltime is not None:
+            lane.by_walltime.measure()
 
-    def lasts(self, lane: Lane) -> float:
-        """Return how long the first task of a lane will run at most, as far as anybody knows, in seconds."""
-        return self._seconds(lane, lane.first, late=True)
+    def lasts(self, lane: Lane, task: Task | None = None) -> float:
+        """Return how long a task of a lane, or its first one, will run at most, as far as anybody knows, in seconds."""
+        return self._seconds(lane, self._walltime(lane, task or lane.first), late=True)
+
+    def first_within(self, lengths: Lengths[Lane], seconds: float) -> tuple[float, int, Task, Lane] | None:
+        """Return the first claim of tasks that will run so long at most, as far as anybody knows; None for none.
+
+        Args:
+            lengths: The tasks.
+            seconds: See above.
+
+        Returns:
+            Its claim, its number, the task and its lane.
+        """
+        unknown = self._all.expected(0.0, late=True) <= seconds
+        for (claim, number, walltime, task), lane in lengths.up_to(seconds, unknown):
+            if self._seconds(lane, walltime, late=True) <= seconds:
+                return claim, number, task, lane
+        return None
 
     def free_at(self, account: Account, demand: Demand, now: float) -> float:
         """Return when a node is expected to hold a part of what is asked; `now` when it does already."""
@@ -67,11 +86,10 @@ class ExpectedEnds:
         first = active.first
         if first is None:
             return active.fed_at
-        return active.fed_at + self._seconds(active.lane, first, late)
+        return active.fed_at + self._seconds(active.lane, self._walltime(active.lane, first), late)
 
-    def _seconds(self, lane: Lane, task: Task | None, late: bool) -> float:
+    def _seconds(self, lane: Lane, walltime: float, late: bool) -> float:
         """Return what its like took, if that is less than its walltime; else that, or what all others took."""
-        walltime = self._walltime(lane, task)
         learnt = lane.took if lane.took.known or walltime else self._all
         return learnt.expected(walltime, late)
 

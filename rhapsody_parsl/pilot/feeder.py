@@ -88,12 +88,13 @@ class Feeder:
             self._use_idle_leases(now)
         self._reservations.review(now)
         ready = self._starts.startable(now)
-        for lane in self._backlog.in_order(ready, self._reservations.may_start(), min(self._runs.longest, _MOST_AHEAD)):
+        ahead = min(self._runs.longest, _MOST_AHEAD)
+        for lane in self._backlog.in_order(ready, self._reservations.may_start(), ahead):
             self._serve(lane, now)
         if self._reservations.changed:
             self._reservations.review(now)
-        for lane in self._reservations.in_time(now, ready):
-            self._serve(lane, now)
+        for lane, task in self._reservations.in_time(now, ready, ahead):
+            self._start(task, lane, now)
         self._put_behind(now)
 
     def start_alone(self, task: Task, now: float) -> bool:
@@ -199,6 +200,16 @@ class Feeder:
         if len(lane) and lane.runs:
             self._backlog.behind[lane] = None
 
+    def _start(self, task: Task, lane: Lane, now: float) -> None:
+        """Start a task, which need not be the first of its lane, if there is room."""
+        if lane.launches and self._runs.launches.is_full:
+            return
+        if lent := self._lend(lane, now, task):
+            self._note_start(lane)
+            lane.remove(task.id)
+            self._give(self._runs.open(lane, *lent, now), [task], now)
+            self._backlog.behind[lane] = None
+
     def _put_behind(self, now: float) -> None:
         """Put short tasks behind those that run.
 
@@ -242,15 +253,15 @@ class Feeder:
             return None
         return next(iter(lane.runs.values()), None) or self._runs.open(lane, None, (), now)
 
-    def _lend(self, lane: Lane, now: float) -> tuple[Lease, tuple[Placed, ...]] | None:
-        """Lend the first of a lane open nodes; if these are not enough, also those that it may use of the others."""
+    def _lend(self, lane: Lane, now: float, task: Task | None = None) -> tuple[Lease, tuple[Placed, ...]] | None:
+        """Lend a task of a lane, or its first, open nodes; if these are not enough, also those that it may use."""
         shape = lane.shape
         if not (shape.has_room or self._reservations.any):
             return None
-        spec = self._backlog.wants(lane)
+        spec = self._backlog.wants(lane, task)
         demand = shape.demand_of(spec)
         lent = self._runs.lender.lend(spec, demand, [shape.room])
-        if lent is None and (kept := self._reservations.rooms(lane, demand, now)):
+        if lent is None and (kept := self._reservations.rooms(lane, demand, now, task)):
             lent = self._runs.lender.lend(spec, demand, [shape.room, *kept])
         if lent is not None:
             self._reservations.served(shape)
@@ -259,9 +270,7 @@ class Feeder:
     def _feed(self, active: ActiveRun, count: int, now: float) -> bool:
         """Give a run tasks of its lane, so many at most; return whether it was given any."""
         lane, placed = active.lane, active.run.placed
-        ordering = self._backlog.ordering
-        if ordering.follows and (claim := lane.order) is not None:
-            ordering.started(claim)
+        self._note_start(lane)
         tasks = self.fitting.take(active, count) if lane.differs else lane.take(count)
         if not tasks:
             return False
@@ -269,6 +278,12 @@ class Feeder:
             self._runs.out.append(Fit(active.run))
         self._give(active, tasks, now)
         return True
+
+    def _note_start(self, lane: Lane) -> None:
+        """The queue stands where a lane's first task has its claim."""
+        ordering = self._backlog.ordering
+        if ordering.follows and (claim := lane.order) is not None:
+            ordering.started(claim)
 
     def _give(self, active: ActiveRun, tasks: list[Task], now: float) -> None:
         if not active.total or active.lane.mixed:

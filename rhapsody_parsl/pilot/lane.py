@@ -70,6 +70,10 @@ class Lane(TaskQueue):
         for task, claim in reversed(list(tasks)):
             self.join_in_front(task, claim, arrival)
 
+    def expects(self, walltime: float) -> float | None:
+        """Return how long a task with a walltime will take in the mean; None while none has ended."""
+        return self.took.expected(walltime, late=False) if self.took.known else self.durations.seconds
+
     @property
     def differs(self) -> bool:
         """Whether a run has to be fitted to each of its tasks."""

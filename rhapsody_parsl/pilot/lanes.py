@@ -7,12 +7,13 @@ import msgspec
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.errors import UnroutableTask
 from rhapsody_parsl.pilot import scheduler
+from rhapsody_parsl.pilot.classes import EIGHTH, class_of
 from rhapsody_parsl.pilot.lane import Lane
 from rhapsody_parsl.pilot.launches import Launches
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.ordering import waiting_task
 from rhapsody_parsl.pilot.router import Refuses, route
-from rhapsody_parsl.pilot.shape import Shape, memory_class, shape_key
+from rhapsody_parsl.pilot.shape import Shape, shape_key
 from rhapsody_parsl.scheduling.protocol import WaitingTask
 
 __all__ = ("LaneShape", "Lanes")
@@ -117,7 +118,7 @@ class Lanes:
         """Return what of a spec decides where tasks can start, and what they are; of most tasks' memory, the class."""
         resources, policy = spec.resources, spec.policy
         if resources.memory and not resources.is_mpi and policy.placement != "exclusive":
-            resources = msgspec.structs.replace(resources, memory=memory_class(resources.memory))
+            resources = msgspec.structs.replace(resources, memory=class_of(resources.memory, EIGHTH))
         labels = self._ledger.alike(policy.labels)
         policy = msgspec.structs.replace(policy, priority=0.0, walltime=0.0, near="", labels=labels)
         return msgspec.structs.replace(spec, name="", resources=resources, policy=policy)

@@ -14,10 +14,11 @@ from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.pool import Pool, Room
 from rhapsody_parsl.pilot.shape import Shape
+from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("Reservations",)
 
-MOST, PART, FEW = 4, 8, 4
+MOST, PART, FEW = 2, 8, 4
 """Shapes that have nodes kept free at a time, those with the first claims. Beside those of the first claim these are an
 eighth of the block or four nodes at most: nodes that drain for many gangs at once stand idle."""
 
@@ -207,35 +208,39 @@ class Reservations:
         """Whether there may be room for a shape, some of it on nodes that are kept free."""
         needs = shape.demand.needs
         found = own.room.available(needs) if own else 0
-        order = shape.order or 0.0
+        order = own.order if own else shape.order or 0.0  # they have been reviewed in this turn
         for each in self._held:
             if each is not own and order < each.order and each.pool.parts.occupied >> shape.demand.least:
                 found += each.pool.room(shape.demand).available(needs)
         return found >= needs or (found > 0 and found + shape.room.available(needs) >= needs)
 
-    def rooms(self, lane: Lane, demand: Demand, now: float) -> list[Room]:
-        """Return where the first task of a lane may find room beside the open nodes."""
+    def rooms(self, lane: Lane, demand: Demand, now: float, task: Task | None = None) -> list[Room]:
+        """Return where a task of a lane, or its first one, may find room beside the open nodes."""
         shape, order = lane.shape, lane.shape.order or 0.0
-        until = now + self._ends.lasts(lane) if self._held and self._ends else math.inf
+        until = now + self._ends.lasts(lane, task) if self._held and self._ends else math.inf
         return [
             each.pool.room(demand)
             for each in self._held
             if each.shape is shape or order < each.order or until <= each.starts
         ]
 
-    def in_time(self, now: float, ready: Collection[str]) -> Iterator[Lane]:
-        """Yield the lanes whose first task would leave nodes that are kept free before these are needed.
+    def in_time(self, now: float, ready: Collection[str], ahead: float) -> Iterator[tuple[Lane, Task]]:
+        """Yield tasks that would leave nodes that are kept free before these are needed, and their lanes.
 
         Nodes are looked at when something of them has changed, others wait, or runtimes are ready that were not.
 
         Args:
             now: The time.
             ready: Names of the runtimes.
+            ahead: By how much the claims of those count as lower that need untouched nodes.
         """
-        for each in list(self._held) if self._ends else ():
+        if self._ends is None:
+            return
+        for each in list(self._held):
             if each.starts <= now or each.seen == (each.pool.changes, self._backlog.joined, len(ready)):
                 continue
-            yield from self._backlog.within(each.pool, ready, partial(self._leaves, each, now))
+            first = partial(self._ends.first_within, seconds=each.starts - now)
+            yield from self._backlog.within(each.pool, ready, first, ahead)
             each.seen = (each.pool.changes, self._backlog.joined, len(ready))
 
     def _leaves(self, each: Reservation, now: float, lane: Lane) -> bool:

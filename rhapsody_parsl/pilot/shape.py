@@ -1,6 +1,5 @@
 """What decides where a task can start: tasks of one shape find room or none together, however their specs differ."""
 
-import math
 from collections.abc import Hashable
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
@@ -10,14 +9,12 @@ import msgspec
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.demand import Demand
 from rhapsody_parsl.pilot.ledger import Ledger
+from rhapsody_parsl.pilot.lengths import Lengths
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.pilot.ranking import Ranking
 from rhapsody_parsl.wire.times import WAITS, WaitedFor
 
-__all__ = ("Shape", "Waits", "memory_class", "shape_key")
-
-_STEPS = 16
-"""Classes of memory in twice an octave: the most of a class is an eighth above the least of it, or less."""
+__all__ = ("Shape", "Waits", "shape_key")
 
 
 class Waits(Protocol):
@@ -56,11 +53,13 @@ class Shape(Generic[L]):
         room: The open nodes that may hold a part of it.
         lanes: Those in which tasks wait, the first claim first.
         by_age: The same, the oldest task first.
+        lengths: Their tasks by how long these are expected to take; None while nobody asks.
         waits_for: What it waits for, as last seen, as its place in `WAITS`.
     """
 
     __slots__ = (
-        "_pool", "by_age", "demand", "fits", "gate", "given", "lanes", "room", "runtime", "spec", "waits_for", "window",
+        "_pool", "by_age", "demand", "fits", "gate", "given", "lanes", "lengths", "room", "runtime", "spec",
+        "waits_for", "window",
     )  # fmt: skip
 
     def __init__(self, spec: TaskSpec, runtime: str, window: int, pool: Pool, *, gate: str = "") -> None:
@@ -72,6 +71,7 @@ class Shape(Generic[L]):
         self.room = pool.room(self.demand)
         self.lanes: Ranking[L] = Ranking(attrgetter("order"))
         self.by_age: Ranking[L] = Ranking(attrgetter("oldest"))
+        self.lengths: Lengths[L] | None = None
         self.waits_for = WAITS.index(self.scarce)  # until somebody looks
 
     def asks(self, memory: float) -> bool:
@@ -126,16 +126,6 @@ class Shape(Generic[L]):
         """Tasks wait in a lane, or one came that may be before its others."""
         self.lanes.add(lane)
         self.by_age.add(lane)
-
-
-def memory_class(memory: float) -> float:
-    """Return the most memory of a class: what differs by less than an eighth finds room together.
-
-    Args:
-        memory: GB.
-    """
-    fraction, octave = math.frexp(memory)
-    return math.ldexp(math.ceil(fraction * _STEPS) / _STEPS, octave)
 
 
 def shape_key(spec: TaskSpec, gate: str, window: int) -> Hashable:

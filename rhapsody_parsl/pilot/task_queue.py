@@ -2,8 +2,10 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from rhapsody_parsl.pilot.lengths import ByWalltime
 from rhapsody_parsl.wire.messages import Task
 
 __all__ = ("TaskQueue",)
@@ -17,13 +19,14 @@ class TaskQueue:
     """A queue by keys.
 
     Nearly all tasks come in the order of their keys, and cost what they cost in a plain queue; what is more urgent than
-    the last one lies in a heap.
+    the last one lies in a heap. What is taken out from anywhere stays there, as gone, until it comes to the front.
 
     Attributes:
         order: The first one's key; None when nobody waits.
+        by_walltime: The same tasks by their walltimes; None while nobody asks.
     """
 
-    __slots__ = ("_arrivals", "_early", "_early_ids", "_queue", "order")
+    __slots__ = ("_arrivals", "_early", "_early_ids", "_gone", "_queue", "by_walltime", "order")
 
     def __init__(self) -> None:
         self.order: float | None = None
@@ -31,9 +34,17 @@ class TaskQueue:
         self._early: list[Entry] = []
         self._early_ids: set[int] = set()
         self._arrivals: deque[tuple[float, int]] = deque()  # of the early ones; some are gone
+        self._gone: set[int] = set()  # never the first of the queue or of the heap
+        self.by_walltime: ByWalltime[Any] | None = None
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._early)
+        return len(self._queue) + len(self._early) - len(self._gone)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all that wait, in no order."""
+        self._purge()
+        yield from self._queue
+        yield from self._early
 
     @property
     def first(self) -> Task | None:
@@ -54,6 +65,8 @@ class TaskQueue:
 
     def join(self, task: Task, key: float, arrival: float) -> bool:
         """Join the queue; return whether the first may be another now. Arrivals never fall from call to call."""
+        if task.id in self._gone:
+            self._purge()
         queue = self._queue
         if not queue or key >= queue[-1][0]:
             queue.append((key, task.id, arrival, task))
@@ -65,6 +78,8 @@ class TaskQueue:
 
     def join_in_front(self, task: Task, key: float, arrival: float) -> None:
         """Join it in front of all with this key."""
+        if task.id in self._gone:
+            self._purge()
         queue = self._queue
         if not queue or key <= queue[0][0]:
             queue.appendleft((key, task.id, arrival, task))
@@ -75,45 +90,62 @@ class TaskQueue:
     def take(self, count: int) -> list[Task]:
         """Take the first ones out, `count` at most."""
         queue = self._queue
-        if self._early:
+        if self._early or self._gone:
             taken = [self._take_one() for _ in range(min(count, len(self)))]
             self._note_first()
         else:
             taken = [queue.popleft()[3] for _ in range(min(count, len(queue)))]
             self.order = queue[0][0] if queue else None
+        if self.by_walltime is not None:
+            self.by_walltime.discard(task.id for task in taken)
         return taken
 
     def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
         """Take some out from anywhere."""
-        taken = {entry[1]: entry[3] for entry in (*self._queue, *self._early) if of(entry[3])}
-        self._queue = deque(entry for entry in self._queue if entry[1] not in taken)
-        self._early = [entry for entry in self._early if entry[1] not in taken]
-        heapq.heapify(self._early)
-        self._early_ids.difference_update(taken)
+        taken = [entry[3] for entry in self.entries() if of(entry[3])]
+        self._gone = {task.id for task in taken}
+        self._early_ids -= self._gone
+        self._purge()
         self._note_first()
-        return list(taken.values())
+        if self.by_walltime is not None:
+            self.by_walltime.discard(task.id for task in taken)
+        return taken
+
+    def remove(self, task: int) -> None:
+        """Take one out that waits, from anywhere."""
+        self._early_ids.discard(task)
+        self._gone.add(task)
+        self._tidy()
+        if len(self._gone) > len(self) + _SLACK:
+            self._purge()
+        self._note_first()
+        if self.by_walltime is not None:
+            self.by_walltime.discard((task,))
 
     def _take_one(self) -> Task:
         if not self._early or not self._early_is_first():
-            return self._queue.popleft()[3]
-        entry = heapq.heappop(self._early)
-        self._early_ids.discard(entry[1])
-        return entry[3]
+            task = self._queue.popleft()[3]
+        else:
+            task = heapq.heappop(self._early)[3]
+            self._early_ids.discard(task.id)
+        if self._gone:
+            self._tidy()
+        return task
 
-    def remove(self, task: int) -> bool:
-        """Take one out from anywhere; False when it is not here."""
-        for entry in self._queue:
-            if entry[1] == task:
-                self._queue.remove(entry)
-                self._note_first()
-                return True
-        if task not in self._early_ids:
-            return False
-        self._early_ids.discard(task)
-        self._early = [entry for entry in self._early if entry[1] != task]
-        heapq.heapify(self._early)
-        self._note_first()
-        return True
+    def _tidy(self) -> None:
+        """Drop what is gone from the fronts."""
+        while self._queue and self._queue[0][1] in self._gone:
+            self._gone.discard(self._queue.popleft()[1])
+        while self._early and self._early[0][1] in self._gone:
+            self._gone.discard(heapq.heappop(self._early)[1])
+
+    def _purge(self) -> None:
+        """Drop all that is gone."""
+        if self._gone:
+            self._queue = deque(entry for entry in self._queue if entry[1] not in self._gone)
+            self._early = [entry for entry in self._early if entry[1] not in self._gone]
+            heapq.heapify(self._early)
+            self._gone.clear()
 
     def _comes_first(self, key: float) -> bool:
         """One with a key has come: note it if it may be the first; return whether it may."""

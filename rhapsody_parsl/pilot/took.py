@@ -2,6 +2,8 @@
 
 import math
 
+from rhapsody_parsl.pilot.classes import EIGHTH, class_of
+
 __all__ = ("FADING", "Took")
 
 _WEIGHT, FADING = 0.1, 0.02
@@ -68,3 +70,8 @@ class Took:
         unit = walltime if learnt is self._part else 1.0
         known = math.inf if learnt.mean is None else unit * (learnt.most if late else learnt.mean)
         return min(walltime or math.inf, known)
+
+    @property
+    def scale(self) -> float:
+        """While it is the same, tasks with a walltime are expected to take about what they were."""
+        return class_of(self._seconds.most if self._part.mean is None else self._part.most, EIGHTH)

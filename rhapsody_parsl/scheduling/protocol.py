@@ -20,7 +20,7 @@ class WaitingTask(msgspec.Struct, kw_only=True, gc=False):
         cores: Cores that it takes in all.
         gpus: GPUs that it takes in all.
         memory: GB of each node.
-        seconds: How long it is expected to run: what its like took, else its walltime, else 1.
+        seconds: How long it is expected to run: what its like took, or such a part of its walltime; else that, or 1.
     """
 
     app: str

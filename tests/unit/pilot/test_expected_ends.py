@@ -97,3 +97,17 @@ def test_equal_claims_do_not_go_on_where_nodes_are_kept() -> None:
     block.submit(make_spec(), *range(4, 400), when=1.0)
     block.run()
     assert block.started[1000][0] < 12.0
+
+
+def test_a_short_task_behind_long_ones_of_its_app_starts_on_a_node_that_is_kept() -> None:
+    block = Simulation(make_nodes(2, cores=1), {"local": FakeRuntime(), "mpi": FakeRuntime()}, scheduling=Easy())
+    block.submit(make_spec("holder", walltime=50), 0)
+    block.submit(make_spec(num_nodes=2), 1, when=1.0)
+    block.seconds = {0: 49.0, 10: 59.0, 11: 59.0, 12: 8.0, 13: 8.0, 14: 20.0}
+    for number, walltime in ((10, 60), (11, 60), (12, 10), (13, 9), (14, 22)):
+        block.submit(make_spec("app", walltime=walltime), number, when=8.0)
+    block.run()
+    assert block.started[1][0] == pytest.approx(49.5, abs=0.1), "the gang has not waited for them"
+    order = sorted(block.started, key=lambda number: block.started[number][0])
+    assert order == [0, 12, 14, 13, 1, 10, 11], "the short ones until the gang starts, then the long ones"
+    assert set(kinds(block).values()) == {"ok"}

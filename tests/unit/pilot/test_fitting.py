@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.errors import MemoryExceeded
-from rhapsody_parsl.pilot.shape import memory_class
+from rhapsody_parsl.pilot.classes import EIGHTH, class_of
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.leases import LeaseRecord
 from rhapsody_parsl.wire.messages import Task
@@ -63,9 +63,9 @@ def most_at_once(records: list[LeaseRecord], node: str) -> float:
 
 @pytest.mark.parametrize("memory", [0.001, 0.5, 0.51, 1.0, 7.3, 62.7, 64.0, 1000.0])
 def test_a_class_of_memory_is_an_eighth_wide_at_most(memory: float) -> None:
-    most = memory_class(memory)
+    most = class_of(memory, EIGHTH)
     assert memory <= most <= memory * 1.125
-    assert memory_class(most) == most
+    assert class_of(most, EIGHTH) == most
 
 
 kinds_of_work = st.fixed_dictionaries(

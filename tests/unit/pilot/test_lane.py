@@ -55,10 +55,9 @@ def test_the_oldest_is_known_whoever_is_before_it() -> None:
         put(line, number, now=float(number), priority=-number)
     assert waited(line, 500.0) == 499.0
     assert [task.id for task in line.take(3)] == [499, 498, 497]
-    assert line.remove(1)
+    line.remove(1)
     assert waited(line, 500.0) == 498.0
-    assert line.remove(2)
-    assert not line.remove(2)
+    line.remove(2)
     assert waited(line, 500.0) == 497.0
     assert len(line.take(999)) == 494
 
@@ -78,9 +77,22 @@ def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:
 def test_remove_takes_from_anywhere() -> None:
     line = lane()
     put(line, *range(3), now=1.0)
-    assert line.remove(1)
-    assert not line.remove(1)
-    assert [task.id for task in line.take(9)] == [0, 2]
+    line.remove(1)
+    assert (len(line), line.first) == (2, make_task(0, line.spec))
+    put(line, 1, now=2.0)
+    assert [task.id for task in line.take(9)] == [0, 2, 1]
+
+
+def test_to_remove_many_leaves_nothing_of_them_behind() -> None:
+    line = lane()
+    put(line, *range(1000), now=1.0)
+    put(line, *range(1000, 2000), now=2.0, priority=-9)
+    for number in range(1, 2000):
+        line.remove(number)
+        assert len(line) == 2000 - number
+    assert len(list(line.entries())) == 1
+    assert [task.id for task in line.take(9)] == [0]
+    assert line.order is None
 
 
 def test_a_run_knows_the_state_of_each_of_its_tasks() -> None:

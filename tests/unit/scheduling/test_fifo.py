@@ -1,5 +1,4 @@
 from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
-from rhapsody_parsl.scheduling.easy import Easy
 from rhapsody_parsl.scheduling.fifo import Fifo
 from testing.nodes import make_spec
 
@@ -11,8 +10,3 @@ def claim(policy: Fifo, priority: float, arrival: float) -> float:
 def test_a_step_of_priority_weighs_as_much_as_the_ageing() -> None:
     assert claim(Fifo(), 0, 59.0) < claim(Fifo(), 1, 0.0) < claim(Fifo(), 0, 61.0)
     assert claim(Fifo(ageing=10.0), 0, 9.0) < claim(Fifo(ageing=10.0), 1, 0.0) < claim(Fifo(ageing=10.0), 0, 11.0)
-
-
-def test_easy_has_the_same_order_and_backfill() -> None:
-    assert claim(Easy(), 1, 5.0) == claim(Fifo(), 1, 5.0)
-    assert (Easy().backfill, Fifo().backfill) == (True, False)
