@@ -35,6 +35,6 @@ class Deadlines:
 
     def next(self, now: float) -> list[float]:
         """Return in how many seconds the next one comes, if there is one: most tasks have ended by then."""
-        while self._heap and self._heap[0][1] not in self._heap[0][3].inflight:
+        while self._heap and not self._heap[0][3].task(self._heap[0][1]):
             heapq.heappop(self._heap)
         return [self._heap[0][0] - now] if self._heap else []
