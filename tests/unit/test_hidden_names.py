@@ -21,7 +21,10 @@ import pytest
 import rhapsody_parsl
 
 OURS = "rhapsody_parsl"
-NEED_OTHERS = ("dragon.patches", "dragon.backend", "dragon.worker", "mpi.world.rank", "vllm.engine", "vllm.engine_host")
+NEED_OTHERS = (
+    "dragon.patches", "dragon.backend", "dragon.worker", "mpi.world.rank", "vllm.engine", "vllm.engine_host",
+    "vllm.plain_completions",
+)  # fmt: skip
 """Modules of processes that have their runtime's packages, or are programs."""
 MEANT = {
     "BlockExecutor": {"shutdown", "submit"},

@@ -1,4 +1,4 @@
-"""vLLM's engine and its own OpenAI API, in this process: the only module that imports vLLM."""
+"""vLLM's engine and its own OpenAI API, in this process; only this module and `plain_completions` import vLLM."""
 
 import asyncio
 import contextlib
@@ -35,6 +35,7 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 from rhapsody_parsl.runtimes.vllm.adapters import adapter_in, named_adapters
 from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments
+from rhapsody_parsl.runtimes.vllm.plain_completions import PlainCompletions
 from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError
 from rhapsody_parsl.runtimes.vllm.response import choice_text, delta_text, is_for_text, pooled, value_of
@@ -149,6 +150,7 @@ class Engine:
         self._engine, self._app, self._progress, self._on_death = engine, app, progress, on_death
         self._asleep = False
         self._completion: Any = getattr(app.state, "openai_serving_completion", None)
+        self._plain = PlainCompletions(engine, self._completion) if self._completion else None
         self._chat: Any = getattr(app.state, "openai_serving_chat", None)
         self._embedding: Any = getattr(app.state, "serving_embedding", None)
         self._scores: Any = getattr(app.state, "serving_scores", None)
@@ -241,6 +243,11 @@ class Engine:
         """
         if not is_for_text(request):
             return await self._pool(request, full)
+        if not full and self._plain and self._plain.takes(request):
+            with self._complaints():
+                text, usage = await self._plain.answer(request)
+            note_usage(usage)
+            return text
         with self._complaints():
             response = await self._respond(request)
         note_usage(usage_of({"usage": response.usage and response.usage.model_dump()}))

@@ -1,0 +1,82 @@
+"""Plain completions, on a shorter way to vLLM's engine than its own serving of completions.
+
+That has another thread tokenize each prompt, and makes a response of which an app's value needs a text. What a request
+means, how its prompt becomes tokens, and what is refused in which words is vLLM's own here too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+from vllm.exceptions import GenerationError
+from vllm.tokenizers.hf import ThreadSafeHFTokenizerMixin
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from rhapsody_parsl.runtimes.vllm.response import has_many_prompts
+from rhapsody_parsl.runtimes.vllm.usage import Usage
+
+__all__ = ("PlainCompletions",)
+
+_PLAIN = frozenset({
+    "allowed_token_ids", "bad_words", "frequency_penalty", "ignore_eos", "include_stop_str_in_output", "logit_bias",
+    "max_tokens", "min_p", "min_tokens", "model", "presence_penalty", "priority", "prompt", "repetition_penalty",
+    "seed", "skip_special_tokens", "spaces_between_special_tokens", "stop", "stop_token_ids", "temperature", "top_k",
+    "top_p", "user",
+})  # fmt: skip
+"""What a plain request may have: vLLM's serving does nothing of its own with these."""
+_SHORT = 1000
+"""Characters that take no longer to tokenize than to hand to vLLM's thread for that: 0.16 ms."""
+
+
+class PlainCompletions:
+    """Answers plain requests.
+
+    Args:
+        engine: vLLM's.
+        serving: vLLM's own serving of completions over it, which takes all others.
+    """
+
+    def __init__(self, engine: AsyncLLM, serving: Any) -> None:
+        self._engine, self._serving, self._model = engine, serving, engine.model_config
+        # Such a tokenizer lends each thread a copy. Others are for vLLM's thread alone.
+        self._shared = isinstance(engine.renderer.tokenizer, ThreadSafeHFTokenizerMixin)
+        self._never = self._model.is_encoder_decoder or serving.request_logger is not None
+
+    def takes(self, request: Mapping[str, Any]) -> bool:
+        """Whether a request is plain."""
+        if self._never or not request.keys() <= _PLAIN:
+            return False
+        prompt, name, models = request.get("prompt"), request.get("model"), self._serving.models
+        if name and (name in models.lora_requests or not models.is_base_model(name)):
+            return False
+        return isinstance(prompt, str) or (bool(prompt) and not has_many_prompts(request))
+
+    async def answer(self, request: Mapping[str, Any]) -> tuple[str, Usage]:
+        """Return the text and its tokens; who leaves has the request aborted.
+
+        Raises:
+            Exception: What vLLM's serving would raise.
+        """
+        asked, defaults = CompletionRequest(**request), self._serving.default_sampling_params
+        rendered = await self._rendered(asked)
+        length, most = len(rendered["prompt_token_ids"]), self._serving.override_max_tokens
+        tokens = get_max_tokens(self._model.max_model_len, asked.max_tokens, length, defaults, most)
+        parameters = asked.to_sampling_params(tokens, defaults)
+        generated = self._engine.generate(rendered, parameters, f"cmpl-{asked.request_id}-0", priority=asked.priority)
+        (whole,) = [output async for output in generated]
+        (output,) = whole.outputs
+        if output.finish_reason == "error":
+            raise GenerationError("Internal server error")
+        return output.text, (len(whole.prompt_token_ids), len(output.token_ids))
+
+    async def _rendered(self, asked: CompletionRequest) -> Any:
+        """Return the prompt as the engine takes it: at once where that is no work for vLLM's thread."""
+        is_text, renderer = isinstance(asked.prompt, str), self._engine.renderer
+        limits = asked.build_tok_params(self._model)
+        prompt = {"prompt" if is_text else "prompt_token_ids": asked.prompt}
+        if is_text and not (self._shared and len(asked.prompt) <= _SHORT):
+            (rendered,) = await renderer.render_cmpl_async([prompt], limits)
+        else:
+            (rendered,) = renderer.render_cmpl([prompt], limits)
+        return rendered
