@@ -28,6 +28,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "least tokens": {"prompt": "hello", "seed": 3, "min_tokens": 12, "max_tokens": 24},
     "more least than most": {**GREEDY, "min_tokens": 33},
     "seeded": {"prompt": "hello", "temperature": 1, "seed": 7, "top_p": 0.9, "top_k": 40, "min_p": 0.01},
+    "seeded again": {"prompt": "you", "temperature": 1, "seed": 7, "top_p": 0.9, "top_k": 40, "min_p": 0.01},
     "penalties": {**GREEDY, "presence_penalty": 1, "frequency_penalty": 1, "repetition_penalty": 1.2},
     "bias": {**GREEDY, "logit_bias": {"70": 50}, "max_tokens": 8},
     "allowed": {**GREEDY, "allowed_token_ids": [70, 71, 72]},

@@ -5,8 +5,11 @@ means, how its prompt becomes tokens, and what is refused in which words is vLLM
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
 from vllm.exceptions import GenerationError
@@ -25,6 +28,8 @@ _PLAIN = frozenset({
     "top_p", "user",
 })  # fmt: skip
 """What a plain request may have: vLLM's serving does nothing of its own with these."""
+_ANY = "-"
+"""In place of a text, which vLLM only wants not to be empty."""
 _SHORT = 1000
 """Characters that take no longer to tokenize than to hand to vLLM's thread for that: 0.16 ms."""
 
@@ -58,25 +63,36 @@ class PlainCompletions:
         Raises:
             Exception: What vLLM's serving would raise.
         """
-        asked, defaults = CompletionRequest(**request), self._serving.default_sampling_params
-        rendered = await self._rendered(asked)
+        prompt, defaults = request["prompt"], self._serving.default_sampling_params
+        if isinstance(prompt, str) and prompt:
+            asked = _checked(msgspec.msgpack.encode({**request, "prompt": _ANY}))
+        else:
+            asked = CompletionRequest(**request)
+            prompt = asked.prompt
+        rendered = await self._rendered(prompt, asked.build_tok_params(self._model))
         length, most = len(rendered["prompt_token_ids"]), self._serving.override_max_tokens
         tokens = get_max_tokens(self._model.max_model_len, asked.max_tokens, length, defaults, most)
         parameters = asked.to_sampling_params(tokens, defaults)
-        generated = self._engine.generate(rendered, parameters, f"cmpl-{asked.request_id}-0", priority=asked.priority)
+        generated = self._engine.generate(rendered, parameters, f"cmpl-{uuid4().hex}-0", priority=asked.priority)
         (whole,) = [output async for output in generated]
         (output,) = whole.outputs
         if output.finish_reason == "error":
             raise GenerationError("Internal server error")
         return output.text, (len(whole.prompt_token_ids), len(output.token_ids))
 
-    async def _rendered(self, asked: CompletionRequest) -> Any:
-        """Return the prompt as the engine takes it: at once where that is no work for vLLM's thread."""
-        is_text, renderer = isinstance(asked.prompt, str), self._engine.renderer
-        limits = asked.build_tok_params(self._model)
-        prompt = {"prompt" if is_text else "prompt_token_ids": asked.prompt}
-        if is_text and not (self._shared and len(asked.prompt) <= _SHORT):
-            (rendered,) = await renderer.render_cmpl_async([prompt], limits)
+    async def _rendered(self, prompt: str | list[int], limits: Any) -> Any:
+        """Return a prompt as the engine takes it: at once where that is no work for vLLM's thread."""
+        renderer = self._engine.renderer
+        if isinstance(prompt, list):
+            (rendered,) = renderer.render_cmpl([{"prompt_token_ids": prompt}], limits)
+        elif self._shared and len(prompt) <= _SHORT:
+            (rendered,) = renderer.render_cmpl([{"prompt": prompt}], limits)
         else:
-            (rendered,) = renderer.render_cmpl([prompt], limits)
+            (rendered,) = await renderer.render_cmpl_async([{"prompt": prompt}], limits)
         return rendered
+
+
+@lru_cache(maxsize=64)
+def _checked(request: bytes) -> CompletionRequest:
+    """Return a request, as msgpack, that is found right; those of apps often differ in their prompts alone."""
+    return CompletionRequest(**msgspec.msgpack.decode(request))
