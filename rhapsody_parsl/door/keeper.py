@@ -118,6 +118,11 @@ class Door:
         held = self._visits.held.get(replica, 0)
         return held if self._visits.version == self._version or not self._heard else max(1, held)
 
+    @property
+    def deaths(self) -> Mapping[str, int]:
+        """Replicas that died under our requests, see `DoorVisits`."""
+        return self._visits.deaths
+
     # --- for the pilot -------------------------------------------------------------------------------------------
 
     @property
@@ -253,10 +258,12 @@ class Door:
 
     def _note_answers(self, names: Collection[str]) -> None:
         """Replicas work: their deaths before count no more. One may have died since, which is told later than here."""
-        for service in self._models() if names else ():
-            for replica in service.replicas:
-                if replica.name in names:
-                    replica.restarts.answered()
+        for service in self._models():
+            working = [replica for replica in service.replicas if replica.name in names]
+            for replica in working:
+                replica.restarts.answered()
+            if service.listener:
+                service.listener.told(bool(working))
 
     def _tell_services(self) -> None:
         for service in self._models():
