@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -192,8 +193,12 @@ class _OwnLine:
         return threading.current_thread() is self._thread and self._hear()
 
     def _listen(self) -> None:
-        while self._hear():
-            pass
+        try:
+            while self._hear():
+                pass
+        except BaseException:  # noqa: BLE001 - the task would wait for answers without an end
+            traceback.print_exc()
+            os._exit(1)
 
     def _hear(self) -> bool:
         message = self._spoke.receive()
