@@ -196,9 +196,10 @@ class _OwnLine:
         try:
             while self._hear():
                 pass
-        except BaseException:  # noqa: BLE001 - the task would wait for answers without an end
+        except BaseException:  # noqa: BLE001 - whatever it is
             traceback.print_exc()
-            os._exit(1)
+        finally:
+            os._exit(1)  # else the task would wait for answers without an end
 
     def _hear(self) -> bool:
         message = self._spoke.receive()

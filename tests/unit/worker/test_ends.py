@@ -56,6 +56,11 @@ def test_a_process_whose_answers_cannot_be_read_ends_and_does_not_wait(tmp_path:
             pilot.sendall(buffer)
 
 
+def test_a_process_whose_line_is_cut_ends_and_does_not_wait(tmp_path: Path) -> None:
+    with heard(tmp_path, ASKS, b"") as pilot:
+        pilot.shutdown(socket.SHUT_RDWR)
+
+
 def test_a_worker_that_breaks_ends_whatever_its_tasks_have_left(tmp_path: Path) -> None:
     with heard(tmp_path, WORKS, b"no such result"):
         pass
