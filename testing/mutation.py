@@ -54,7 +54,7 @@ GENUINE: list[m.Message] = [
     Limit(1, {"w": 2}, 4, True), Release(1, "kill"), Exceeded(1, 2),
     door.TunnelOpen(1), door.TunnelData(1, b"GET /"), door.TunnelCredit(0, 9), door.TunnelEnd(1),
     door.DoorRoutes(1, [door.ModelRoutes("a", "b", [door.Route("a-0/1", "u")])], True),
-    door.DoorVisits(1, {"a": 1}, {}, ["a-0"]),
+    door.DoorVisits(1, {"a": 1}, {}, ["a-0"], {"a-0/1": 0}),
     door.DoorRequests(ended=[door.DoorRequest(1, "a", "k", "/v1", 2.0, times=RequestTimes(2.5, 0.1, 3, 4, "a-0"))]),
     Pieces(3, [Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), More(1, 2, 3, True),
     ChildPieces([Piece(1, 0, b"x"), Piece(1, 1, LARGE)]), ChildMore(1, 2, 3, True),

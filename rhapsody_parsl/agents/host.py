@@ -35,7 +35,8 @@ from rhapsody_parsl.agents.words import (
     Uses,
     ValueFetched,
 )
-from rhapsody_parsl.cluster.node_launcher import environment
+from rhapsody_parsl.cluster.node_launcher import Unreachable, environment
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.hosts.use import HostUse
 
@@ -120,7 +121,7 @@ class Host:
         Hosts that are started at the same time come by one step of the batch system, where it has such.
         """
         ok = await self._start_agent(together=True)
-        self._life = asyncio.create_task(self._live(ok), name=f"watch {self.name}")
+        self._life = spawn(self._live(ok), f"watch {self.name}")
         return ok
 
     async def stop(self) -> None:
@@ -232,7 +233,11 @@ class Host:
                 lost = await self._lost()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            up = await self._start_agent(together=bool(lost and lost.failed))  # a step that ended loses all its hosts
+            together = bool(lost and lost.failed)  # a step that ended loses all its hosts
+            try:
+                up = await self._start_agent(together)
+            except Unreachable as problem:  # there was a way before, and may be again
+                self.problem, up = str(problem), False
             lost = None
             if up:
                 self._on_change(self.name, "")
@@ -258,7 +263,7 @@ class Host:
             self.problem = str(problem)
             self._part()
             return True
-        self._ear = asyncio.create_task(self._listen(carried), name=f"carrier of {self.name}")
+        self._ear = spawn(self._listen(carried), f"carrier of {self.name}")
         waits = [asyncio.create_task(event.wait()) for event in (self._is_up, self._gone)]
         try:
             await asyncio.wait(waits, timeout=self.listener.hello_within, return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from rhapsody_parsl.agents.carrier import LEAVE_WITHIN, Carrier, Said
+from rhapsody_parsl.hosts.background import spawn
 
 __all__ = ("Member", "Step")
 
@@ -33,7 +34,7 @@ class Step:
         self.members = {host: Member(self, host) for host in hosts}
         self._present, self._untold = set(hosts), set(hosts)
         self.failed = False
-        self._ear = asyncio.create_task(self._listen(), name="step of node agents")
+        self._ear = spawn(self._listen(), "step of node agents")
 
     def told(self, host: str) -> None:
         """An agent has what it was to be told."""

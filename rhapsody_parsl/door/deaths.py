@@ -28,24 +28,31 @@ class Deaths:
     def __init__(self) -> None:
         self._at: dict[str, float] = {}
         self._solved: set[str] = set()
+        self._open: list[set[str]] = []
+        self._explained: dict[str, int] = {}
+        self._explaining = 0
 
     def died(self, replica: str, own: set[str], now: float) -> bool:
         """A replica died under a request; return whether that is a suspect.
 
         Args:
             replica: Its name of that start.
-            own: The replicas that died under the request, of no cause that was found; this one is added.
+            own: The replicas that died under the request, of no cause that was found; this one is added. It is the
+                request's for good.
             now: The time.
         """
         self._at = {name: at for name, at in self._at.items() if at > now - _WINDOW}
         self._at.setdefault(replica, now)
         self._solved &= self._at.keys()
+        self._explained = {name: one for name, one in self._explained.items() if name in self._at}
+        if not any(one is own for one in self._open):
+            self._open.append(own)
         own.add(replica)
         own -= self._solved
         return len(own) >= _SUSPICIOUS
 
-    def convict(self, own: AbstractSet[str]) -> bool:
-        """Return whether a request kills replicas: more died under it than chance explains.
+    def convict(self, own: set[str]) -> bool:
+        """Return whether a request kills replicas: more died under it than chance explains. Then it is over.
 
         Where replicas die without it as well, each of those makes another death under it likely.
 
@@ -56,4 +63,23 @@ class Deaths:
         guilty = len(own) >= min(_MOST, _GUILTY + others)
         if guilty:
             self._solved |= own
+            self.over(own)
         return guilty
+
+    def over(self, own: AbstractSet[str], *, answered: bool = False) -> None:
+        """A request is over; one without an answer may have been the cause, which nobody will ever know. Idempotent.
+
+        Args:
+            own: The replicas that died under it.
+            answered: Whether it was: then it is none that kills.
+        """
+        still = [one for one in self._open if one is not own]
+        if len(still) < len(self._open) and not answered:
+            self._explaining += 1
+            self._explained |= dict.fromkeys(own, self._explaining)
+        self._open = still
+
+    @property
+    def suspicions(self) -> dict[str, int]:
+        """The deaths that requests explain, each with the number of such a request; 0 while one may be found to."""
+        return dict.fromkeys(set[str]().union(*self._open), 0) | self._explained

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from rhapsody_parsl.door.settings import PULSE, DoorSettings
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.context import Context
 from rhapsody_parsl.service_config import VLLMService
@@ -118,6 +119,11 @@ class Door:
         held = self._visits.held.get(replica, 0)
         return held if self._visits.version == self._version or not self._heard else max(1, held)
 
+    @property
+    def deaths(self) -> Mapping[str, int]:
+        """Replicas that died under our requests, see `DoorVisits`."""
+        return self._visits.deaths
+
     # --- for the pilot -------------------------------------------------------------------------------------------
 
     @property
@@ -165,7 +171,7 @@ class Door:
         self._public_host = "127.0.0.1" if alone else self._context.address(self._context.own_host)
         self._kept = bind(self._host, 0)  # bound but not listening: nobody else gets the port between two processes
         self._hub = Hub(f"ipc://{self._context.folder}/door", self._receive)
-        self._life = asyncio.create_task(self._live(), name=FRONT_DOOR)
+        self._life = spawn(self._live(), FRONT_DOOR)
 
     async def _live(self) -> None:
         starts, pause = 0, _FIRST_PAUSE
@@ -188,7 +194,7 @@ class Door:
             grace=_GRACE,
             sweep=(glob.escape(str(folder)),),
         )
-        watching = asyncio.create_task(self._watch(self._process), name="watch the front door")
+        watching = spawn(self._watch(self._process), "watch the front door")
         try:
             await self._process.start()
             reason = await self._process.wait()
@@ -253,10 +259,12 @@ class Door:
 
     def _note_answers(self, names: Collection[str]) -> None:
         """Replicas work: their deaths before count no more. One may have died since, which is told later than here."""
-        for service in self._models() if names else ():
-            for replica in service.replicas:
-                if replica.name in names:
-                    replica.restarts.answered()
+        for service in self._models():
+            working = [replica for replica in service.replicas if replica.name in names]
+            for replica in working:
+                replica.restarts.answered()
+            if service.listener:
+                service.listener.told(bool(working))
 
     def _tell_services(self) -> None:
         for service in self._models():

@@ -187,6 +187,10 @@ class Models:
         answered, self._answered = sorted(self._answered), set()
         return answered
 
+    def suspicions(self) -> dict[str, int]:
+        """Return which deaths of replicas requests explain, or may yet; see `Deaths`."""
+        return {name: one for model in self._models.values() for name, one in model.deaths.suspicions.items()}
+
     def answering(self) -> dict[str, int]:
         """Return how many requests replicas have, by service, where they have some."""
         counts = {model.service: sum(seat.held for seat in model.router) for model in self._models.values()}

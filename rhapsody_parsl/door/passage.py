@@ -158,12 +158,19 @@ class Passage:
     @contextlib.asynccontextmanager
     async def _asked(self, call: Call) -> AsyncIterator[_Begun]:
         """Ask until something comes back; leaving ends what the replica still does for it."""
-        seat, begun = await self._in_time(call, self._ask_until_begun(call))
+        turn, deaths = call.turn, call.model.deaths
+        try:
+            seat, begun = await self._in_time(call, self._ask_until_begun(call))
+        except BaseException:
+            deaths.over(turn.deaths)
+            raise
         try:
             yield begun
         finally:
-            if begun.upstream.content.at_eof() and begun.upstream.status < _ERROR_OF_SERVER:
+            answered = begun.upstream.content.at_eof() and begun.upstream.status < _ERROR_OF_SERVER
+            if answered:
                 self._models.answered(begun.replica)
+            deaths.over(turn.deaths, answered=answered)
             _leave(begun.upstream)
             self._end(call, seat)
 

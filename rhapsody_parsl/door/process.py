@@ -91,7 +91,8 @@ class _Process:
         self._due = None
         models, held, waiting = self._models, self._models.held(), self._models.waiting()
         self._tell_requests(waiting, at_once=not held and not waiting)  # first: the pilot may leave when none is here
-        self._conversation.tell(DoorVisits(models.version, held, waiting, models.take_answered()))
+        visits = DoorVisits(models.version, held, waiting, models.take_answered(), models.suspicions())
+        self._conversation.tell(visits)
 
     def _tell_requests(self, waiting: Mapping[str, int], *, at_once: bool) -> None:
         """Tell of requests as much as the pilot takes now: who waits for an answer is not to wait for a record."""

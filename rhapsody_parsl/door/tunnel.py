@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.wire.door import Tunnelled, TunnelOpen
 from rhapsody_parsl.wire.pipe import Pipe, unavailable
 from rhapsody_parsl.wire.streams import Streams
@@ -34,7 +35,7 @@ class Tunnel:
             return
         pipe = Pipe(visitor=False)
         pipe.join(self._streams, message.stream)
-        connecting = asyncio.create_task(self._connect(pipe, message.stream), name=f"stream {message.stream}")
+        connecting = spawn(self._connect(pipe, message.stream), f"stream {message.stream}")
         self._pipes[pipe] = connecting
         connecting.add_done_callback(lambda _: self._pipes.pop(pipe))
 

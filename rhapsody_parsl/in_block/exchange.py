@@ -11,7 +11,7 @@ from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.large_payloads import folder_of
 from rhapsody_parsl.hosts.data_place import payloads_of
 from rhapsody_parsl.in_block.context import Context
-from rhapsody_parsl.wire.channel import Hub
+from rhapsody_parsl.wire.channel import Hub, heard
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import (
@@ -159,11 +159,10 @@ class Exchange:
             return
         try:
             message = self._codec.decode(frames)
+            self._far[peer] = host
+            heard(self._take, peer, message)
         except MalformedFrame:
             host.hang_up(self._name, peer)
-            return
-        self._far[peer] = host
-        self._take(peer, message)
 
     def _take(self, peer: str, message: FromBackend) -> None:
         """What a task's process says of tasks of its own, and of values, is for the pilot, whoever has the process."""

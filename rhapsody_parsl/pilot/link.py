@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlparse
 
 from rhapsody_parsl.errors import RhapsodyError
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
@@ -132,7 +133,7 @@ class Link:
                 connected=self._note_connection,
                 hung_up=lambda: lost(_HUNG_UP),
             )
-        self._tasks = [asyncio.create_task(self._beat(), name="heartbeat")]
+        self._tasks = [spawn(self._beat(), "heartbeat")]
 
     def send(self, message: FromPilot) -> None:
         """Send a message; it arrives, once, in order, even if the connection is cut meanwhile."""
@@ -172,7 +173,7 @@ class Link:
             self._peer.send(self._session.beat())
         elif not self._cut:
             self._cut = True
-            self._tasks.append(asyncio.create_task(self._ask_whether_gone(), name="probe driver"))
+            self._tasks.append(spawn(self._ask_whether_gone(), "probe driver"))
 
     async def _ask_whether_gone(self) -> None:
         """Tell a driver that ended (its host refuses the port) from a line that is cut (nobody answers)."""

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.config import BlockConfig
@@ -94,6 +95,7 @@ class Pilot:
 
     async def run(self) -> None:
         """Serve the driver until told to leave or the driver is gone."""
+        asyncio.get_running_loop().set_exception_handler(self._broke)
         try:
             await self._connect()
             self._shell.start()
@@ -107,6 +109,12 @@ class Pilot:
     def leave(self, reason: str) -> None:
         """End `run`; idempotent."""
         self._leaving.begin(reason)
+
+    def _broke(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something was raised where nobody takes it. Where a callback broke off, what waits for it never ends."""
+        loop.default_exception_handler(context)
+        if "handle" in context and (problem := context.get("exception")):
+            self.leave(f"the pilot broke: {problem!r}")
 
     async def _connect(self) -> None:
         config = self._config

@@ -9,6 +9,7 @@ import msgspec
 
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.errors import MemoryExceeded
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.in_block.exchange import Exchange
@@ -110,7 +111,7 @@ class MemoryLimits:
         new = _Watch(host)
         watch = self._watches.setdefault(new.name, new)
         if watch is new:
-            watch.life = asyncio.create_task(self._live(watch), name=watch.name)
+            watch.life = spawn(self._live(watch), watch.name)
         return watch
 
     async def _live(self, watch: _Watch) -> None:

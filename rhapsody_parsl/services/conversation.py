@@ -4,8 +4,9 @@ import asyncio
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 from rhapsody_parsl.errors import RhapsodyError, ServiceFailed
 from rhapsody_parsl.services.leaving import leave, leave_with
@@ -17,6 +18,8 @@ from rhapsody_parsl.wire.failures import to_wire
 from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ServiceFacts, ToBackend
 
 __all__ = ("Conversation", "bind")
+
+P = ParamSpec("P")
 
 
 class Conversation:
@@ -52,10 +55,23 @@ class Conversation:
                 elif receive:
                     receive(message)
 
-        loop.add_reader(self.spoke.fileno(), pump)
+        hear = self.vital(pump)
+        loop.add_reader(self.spoke.fileno(), hear)
         self.spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
-        pump()
+        hear()
         await loop.create_future()
+
+    def vital(self, action: Callable[P, object]) -> Callable[P, None]:
+        """Return an action as the loop may call it: when it breaks we leave, for somebody waits for what it does."""
+
+        def act(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                action(*args, **kwargs)
+            except Exception as problem:  # noqa: BLE001 - the loop would only log it
+                traceback.print_exc()
+                self.lost(f"it broke: {type(problem).__name__}: {problem}")
+
+        return act
 
     def tell_failure(self, error: RhapsodyError, killed: bool = False) -> None:
         """Tell the pilot why the replica is of no use any more; the pilot then stops us."""
@@ -65,9 +81,11 @@ class Conversation:
 
     def fail(self, error: RhapsodyError, killed: bool = False) -> NoReturn:
         """Tell the pilot why, and leave."""
-        self.tell_failure(error, killed)
-        self.spoke.close()  # waits until all has left
-        leave(1)
+        try:
+            self.tell_failure(error, killed)
+            self.spoke.close()  # waits until all has left
+        finally:
+            leave(1)
 
     def lost(self, reason: str, killed: bool = False) -> NoReturn:
         """What served has died: leave, so that the pilot starts a new one.

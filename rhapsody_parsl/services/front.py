@@ -24,6 +24,10 @@ class Front(Protocol):
     def held(self, replica: str) -> int:
         """Return how many requests a replica has of them."""
 
+    @property
+    def deaths(self) -> Mapping[str, int]:
+        """Replicas that died under them, each with the number of one that explains it, 0 while one may be found to."""
+
 
 class NoFront:
     """There is none."""
@@ -45,3 +49,8 @@ class NoFront:
     def held(self, replica: str) -> int:
         """Return that it has none."""
         return 0
+
+    @property
+    def deaths(self) -> Mapping[str, int]:
+        """None."""
+        return {}

@@ -30,6 +30,9 @@ class Listener(Protocol):
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
         """A replica that was ready died; return what that counts against it."""
 
+    def told(self, answered: bool) -> None:
+        """The front door said what became of its requests; `answered` when our replicas have answered some."""
+
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """A replica's head said something about its work."""
 

@@ -51,7 +51,7 @@ class ProcessGroup:
             if self._stopping:
                 await process.stop()
             reason = await process.wait()
-        except OSError as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it is, its replica waits for this end
             reason = f"it could not be started: {problem}"
         if not self.ended.done():
             self.blamed = process

@@ -65,6 +65,7 @@ class Replica:
         leaving: Whether it is to go, and is given nothing any more.
         resting: Whether its engine sleeps: others may have the cores and GPUs that it had.
         peer: Name of its head on the hub, another one with every start; "" while there is none that may be heard.
+        last: The same of its last start, also when that has died.
         facts: What its head said when it was ready the last time.
         coming: Whether it starts, and is likely to be ready soon.
         worked_at: When it was last given a request, or answered one, or was ready; on the monotonic clock.
@@ -93,7 +94,7 @@ class Replica:
         self._leaving: asyncio.Future[Failed] | None = None
         self._run: Run | None = None
         self.starts = starts
-        self.peer, self.coming = "", True
+        self.peer, self.last, self.coming = "", "", True
         self.restarts = Restarts(kind.config.restarts, kind.config.restart_window)
         self.state: ServiceState = "starting"
         self.detail, self.since, self.worked_at = "", time.time(), time.monotonic()
@@ -223,7 +224,7 @@ class Replica:
         """Run the processes to their end, and return why they ended."""
         await self._wait_for_hosts()
         self.starts += 1
-        self.peer = f"{self.name}/{self.starts}"
+        self.peer = self.last = f"{self.name}/{self.starts}"
         loop = asyncio.get_running_loop()
         self._ready, self._leaving = loop.create_future(), loop.create_future()
         self._run = self._new_run()

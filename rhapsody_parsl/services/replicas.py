@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import ServiceFailed
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.in_block.context import Context, Leases, Loan
 from rhapsody_parsl.services.borrowing import beside_data, borrower, needs, no_room, size
 from rhapsody_parsl.services.protocol import Kind
@@ -143,7 +144,7 @@ class Replicas:
         if self._needs and not self._lend(replica):
             self.ask(replica, partial(self._begin_with, replica))
             return
-        self._lives[replica] = asyncio.create_task(replica.live(), name=f"service {replica.name}")
+        self._lives[replica] = spawn(replica.live(), f"service {replica.name}")
 
     def leave(self, replica: Replica, drain: bool) -> None:
         """Have it go, once it has finished what it has begun; without `drain` at once."""
@@ -169,7 +170,7 @@ class Replicas:
     def end(self, replica: Replica) -> None:
         """Have its processes stop now; idempotent."""
         if replica in self.there and replica not in self._ends:
-            self._ends[replica] = asyncio.create_task(self._end(replica), name=f"stop {replica.name}")
+            self._ends[replica] = spawn(self._end(replica), f"stop {replica.name}")
 
     async def stop(self) -> None:
         """Stop all, at once; returns when they are gone."""

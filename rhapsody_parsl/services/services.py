@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.in_block.context import Context, Leases
 from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.service import ENVIRONMENT_VARIABLE, FILE_VARIABLE
@@ -88,7 +89,7 @@ class Services:
         self._hub.start()
         service.start()
         if self._looks is None:
-            self._looks = asyncio.create_task(self._look_on(), name="look at services")
+            self._looks = spawn(self._look_on(), "look at services")
 
     async def _look_on(self) -> None:
         """Look again and again: nobody is told that requests are too many, or that there are none any more."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.in_block.context import Leases, Loan
 from rhapsody_parsl.services.replica import Replica
 
@@ -133,7 +134,7 @@ class Sleepers:
         self._turn(replica, self._be_awake(replica))
 
     def _turn(self, replica: Replica, turn: Coroutine[Any, Any, None]) -> None:
-        self._turns[replica] = task = asyncio.create_task(turn, name=f"turn {replica.name}")
+        self._turns[replica] = task = spawn(turn, f"turn {replica.name}")
         task.add_done_callback(lambda _: self._turns.pop(replica, None))
 
     async def _sleep(self, replica: Replica) -> None:

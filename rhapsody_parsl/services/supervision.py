@@ -79,6 +79,8 @@ async def _watch(exited: "asyncio.Future[int]", server: Server, conversation: Co
     if not exited.done():
         serving = asyncio.ensure_future(server.serve())
         await _first(exited, serving)
+        if serving.done():
+            serving.result()  # it returns never: it broke, and nobody listens to the pilot any more
     return await exited
 
 

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable
 
 from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamListener
 from rhapsody_parsl.wire.stream_connection import StreamConnection
 
-__all__ = ("Hub", "Spoke")
+__all__ = ("Hub", "Spoke", "heard")
 
 _LOCAL = "ipc://"
 
@@ -47,7 +48,25 @@ class Hub:
         self._listener.close()
 
     def _deliver(self, peer: str, frames: list[bytes]) -> None:
-        self._receive(peer, self._codec.decode(frames))  # the listener hangs up on a peer whose frames are none
+        heard(self._receive, peer, self._codec.decode(frames))  # the listener hangs up on a peer whose frames are none
+
+
+def heard(receive: Callable[[str, FromBackend], None], peer: str, message: FromBackend) -> None:
+    """Have a message taken in; where that breaks its peer is heard no more, and leaves: what it held is told as lost.
+
+    Raises:
+        MalformedFrame: It broke; half of it may have been done.
+    """
+    try:
+        receive(peer, message)
+    except MalformedFrame:
+        raise
+    except Exception as problem:
+        import asyncio  # noqa: PLC0415 - as for the hub, whose loop has it
+
+        words = f"{type(message).__name__} of {peer} could not be taken in"
+        asyncio.get_running_loop().call_exception_handler({"message": words, "exception": problem})
+        raise MalformedFrame(f"{words}: {problem!r}") from problem
 
 
 class Spoke:

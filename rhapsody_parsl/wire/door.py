@@ -171,12 +171,15 @@ class DoorVisits(Tagged, frozen=True):
         held: How many each replica has, where it has some.
         waiting: How many wait for a replica, by service, where some do.
         answered: Replicas that have answered since the last message, by the names that they keep with each start.
+        deaths: Replicas that died under requests, each with the number of one that explains it: it was found to kill
+            replicas, or left before that could be known. 0 while one may be found to.
     """
 
     version: int
     held: dict[str, int]
     waiting: dict[str, int]
     answered: list[str] = msgspec.field(default_factory=list)
+    deaths: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 # --- the door to the pilot, and the pilot to the driver ----------------------------------------------------------

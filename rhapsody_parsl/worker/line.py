@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -192,8 +193,13 @@ class _OwnLine:
         return threading.current_thread() is self._thread and self._hear()
 
     def _listen(self) -> None:
-        while self._hear():
-            pass
+        try:
+            while self._hear():
+                pass
+        except BaseException:  # noqa: BLE001 - whatever it is
+            traceback.print_exc()
+        finally:
+            os._exit(1)  # else the task would wait for answers without an end
 
     def _hear(self) -> bool:
         message = self._spoke.receive()

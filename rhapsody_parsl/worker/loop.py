@@ -6,6 +6,7 @@ that the task itself is to end, and that the pilot is gone.
 
 import os
 import socket
+import traceback
 from functools import partial
 from typing import Protocol
 
@@ -77,10 +78,12 @@ class Ear:
         return bool(taken)
 
     def _leave(self) -> None:
-        end_below()
-        self._outbox.flush()
-        self._spoke.close()
-        os._exit(0)
+        try:
+            end_below()
+            self._outbox.flush()
+            self._spoke.close()
+        finally:
+            os._exit(0)
 
     def _take(self, message: ToBackend) -> bool:
         match message:
@@ -228,4 +231,9 @@ def serve(
     spoke.send(Ready(socket.gethostname(), os.getpid(), facts))
     runs = runner(inbox, outbox, Before(mark))
     own_descriptors()
-    runs.run()
+    try:
+        runs.run()
+    except BaseException:  # noqa: BLE001 - at its own end Python waits for threads of tasks, and MPI for other ranks
+        traceback.print_exc()
+        end_below()
+        os._exit(1)

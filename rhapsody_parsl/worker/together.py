@@ -43,6 +43,7 @@ class Together:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._flushing = False
+        self._problem: BaseException | None = None
 
     def run(self, work: Work) -> None:
         """Run this and what comes of its run meanwhile; the main thread's."""
@@ -70,6 +71,8 @@ class Together:
             while self._running:
                 await self._news.wait()
                 self._news.clear()
+                if self._problem:
+                    raise self._problem  # our process ends: what it holds is told as lost, and not waited for
                 while self._running and (more := self._inbox.get_nowait()):
                     self._begin(more)
         finally:
@@ -77,7 +80,8 @@ class Together:
 
     def _begin(self, work: Work) -> None:
         for task in self._begun(work):
-            self._running[task.id] = asyncio.create_task(self._one(work, task))
+            self._running[task.id] = one = asyncio.create_task(self._one(work, task))
+            one.add_done_callback(self._look_at)
 
     async def _one(self, work: Work, task: Task) -> None:
         result = await self._result(work, task)
@@ -91,9 +95,21 @@ class Together:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)  # with what else ends in this turn
 
+    def _look_at(self, one: asyncio.Task[None]) -> None:
+        if not one.cancelled() and (problem := one.exception()):
+            self._break(problem)
+
+    def _break(self, problem: BaseException) -> None:
+        """A result cannot be told."""
+        self._problem = problem
+        self._news.set()
+
     def _flush(self) -> None:
         self._flushing = False
-        self._outbox.flush()
+        try:
+            self._outbox.flush()
+        except Exception as problem:  # noqa: BLE001 - the loop would only log it
+            self._break(problem)
 
     async def _result(self, work: Work, task: Task) -> Result:
         outlet = Outlet(task.id, partial(self._outbox.send_piece, work.run), self._outbox.flows)
@@ -128,6 +144,8 @@ class Together:
     def _end_deaf(self, tasks: Collection[int]) -> None:
         if deaf := [task for task in tasks if task in self._running]:
             print(f"tasks {deaf} did not heed being cancelled: their worker ends", file=sys.stderr, flush=True)  # noqa: T201 - into its log
-            self._outbox.seal()
-            end_below()
-            os._exit(0)
+            try:
+                self._outbox.seal()
+                end_below()
+            finally:
+                os._exit(0)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import openai
 import parsl
 import pytest
 from parsl import Config
@@ -99,6 +100,17 @@ def test_a_prompt_of_a_list_that_kills_engines_is_told_apart_from_the_others(exe
     assert error.results == ["ba", None, "wols"]
     assert {place: type(why) for place, why in error.errors.items()} == {1: RequestKilledEngine}
     assert honest.result(60) == ["wols", "b"]
+
+
+def test_a_request_at_the_front_door_that_kills_the_only_engine_is_refused_and_the_service_lives(
+    executor: RhapsodyExecutor,
+) -> None:
+    with executor.openai_client(timeout=90, max_retries=0) as client:
+        with pytest.raises(openai.InternalServerError, match="6 replicas of 'alone' died under this request"):
+            client.completions.create(model="alone", prompt="poison")
+        assert client.completions.create(model="alone", prompt="abc").choices[0].text == "cba"
+    assert asked("abc", "alone").result(60) == "cba"
+    assert state(executor, "alone")["state"] == "ready"
 
 
 def test_copies_of_requests_that_kill_fail_with_the_first_of_them(executor: RhapsodyExecutor) -> None:

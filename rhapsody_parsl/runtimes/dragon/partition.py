@@ -216,7 +216,29 @@ class Partition:
         await self._sweep()
 
     async def _live(self) -> RhapsodyError:
-        """Start the launcher, once more if it does not come up, and wait for its end; return what that means."""
+        """Be there until the end; return what that means."""
+        try:
+            error, begun = await self._launched()
+        except Exception as problem:  # noqa: BLE001 - whatever it is, those who wait for workers are to hear of it
+            why = f"it could not be started: {problem!r}"
+            error = problem if isinstance(problem, RhapsodyError) else BackendFailed("The Dragon runtime", why, "")
+            begun, self._orders = {}, []  # their workers end with it
+            if self._backend:
+                self._backend.give_up(why)
+        self._backend = self._watch = None
+        self._up.clear()
+        orders, self._orders = self._orders, []
+        self._ended(self, error, begun)
+        for order in orders:  # ordered after its end was certain and before it was known
+            self.spawn(order)
+        return error
+
+    async def _launched(self) -> tuple[RhapsodyError, Mapping[str, int]]:
+        """Start the launcher, once more if it does not come up, and wait for its end.
+
+        Returns:
+            What that means, and the task that each worker began last.
+        """
         starts = 0
         while True:
             starts += 1
@@ -232,13 +254,7 @@ class Partition:
         if not self._up.is_set():
             why = reason if starts == 1 else f"{reason}, {starts} times"
             error = BackendFailed("The Dragon runtime", why, backend.log_tail())
-        self._backend = self._watch = None
-        self._up.clear()
-        orders, self._orders = self._orders, []
-        self._ended(self, error, backend.begun)
-        for order in orders:  # ordered after its end was certain and before it was known
-            self.spawn(order)
-        return error
+        return error, backend.begun
 
     async def _launch(self) -> Backend:
         """Start the launcher; it is ended when it is not up in time."""

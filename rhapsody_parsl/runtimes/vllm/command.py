@@ -62,7 +62,7 @@ class _RelayedServer:
     async def serve(self) -> None:
         """Pass requests on."""
         watching = asyncio.create_task(self._watch_progress())
-        watching.add_done_callback(asyncio.Task.result)
+        watching.add_done_callback(self._conversation.vital(asyncio.Task.result))
         url = f"http://{self._settings.public_host}:{self._port}/v1"
         await RequestServer(self._conversation, self._relay, self._settings.service.stall_timeout).serve(
             url, self._port, self._relay.model

@@ -4,7 +4,10 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable
 
-__all__ = ("Chance", "Death", "Deaths")
+__all__ = ("OTHERS", "Chance", "Death", "Deaths")
+
+OTHERS = -1
+"""Among suspects: the requests that somebody else gave the engine."""
 
 
 class Death:
@@ -22,15 +25,20 @@ class Death:
         solved: Whether a request has been found to be the cause.
         excused: Whether it does not count against the engine.
         failure: How it came, for people.
+        replica: Whose, by the name of that start.
+        culprit: The number of the request of others that explains it, 0 for none.
     """
 
-    __slots__ = ("alone", "at", "excused", "failure", "seconds", "solved", "suspects", "weight")
+    __slots__ = (
+        "alone", "at", "culprit", "excused", "failure", "replica", "seconds", "solved", "suspects", "weight",
+    )  # fmt: skip
 
     def __init__(self, at: float, suspects: Iterable[int] = (), seconds: float = 0.0, weight: float = 1.0) -> None:
         self.at, self.suspects, self.seconds, self.weight = at, set(suspects), seconds, weight
         self.alone = len(self.suspects) == 1
         self.solved = self.excused = False
         self.failure: tuple[str, str] = ("", "")
+        self.replica, self.culprit = "", 0
 
     @property
     def unexplained(self) -> bool:
@@ -61,10 +69,14 @@ class Deaths:
 
     def chance(self, now: float, accused: Collection[int]) -> "Chance":
         """Return what is known of deaths that no request explains, neither one that was found nor one of `accused`."""
+        deaths = [death for death in self.recent(now) if not death.solved and death.suspects.isdisjoint(accused)]
+        return Chance(deaths, self._work_at(now))
+
+    def recent(self, now: float) -> Collection[Death]:
+        """Return those within the window."""
         while self._recent and self._recent[0].at <= now - self._window:
             self._recent.popleft()
-        deaths = [death for death in self._recent if not death.solved and death.suspects.isdisjoint(accused)]
-        return Chance(deaths, self._work_at(now))
+        return self._recent
 
     def _work_at(self, now: float) -> float:
         return self._work * math.exp((self._at - now) / self._window)

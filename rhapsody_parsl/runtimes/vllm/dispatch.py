@@ -13,6 +13,7 @@ import msgspec
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.deaths import Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects
+from rhapsody_parsl.services.front import Front
 from rhapsody_parsl.services.places import most_of
 from rhapsody_parsl.services.waiting import Waiting
 
@@ -134,6 +135,10 @@ class Dispatch:
             return self._suspects.died(tasks, now, seconds, killed=cause == "killed")
         self._ask_again(seat)
         return Death(now)
+
+    def told(self, front: Front, now: float, answered: bool = False) -> None:
+        """The front door has said what became of its requests, see `Suspects.told`."""
+        self._suspects.told(front, now, answered)
 
     def gone(self, replica: str) -> None:
         """A replica was stopped: what it held is asked again as if nothing had been."""

@@ -234,7 +234,13 @@ class Relay:
         gathered, self._gathered = self._gathered, []
         answers = {id(request): answer for request, answer in gathered if not answer.cancelled()}
         wanted = [request for request, answer in gathered if not answer.cancelled()]
-        for group in in_lists(wanted, LONGEST_LIST):
+        try:
+            groups = in_lists(wanted, LONGEST_LIST)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, those who wait are to hear of it
+            for answer in answers.values():
+                answer.set_exception(problem)
+            return
+        for group in groups:
             sending = asyncio.create_task(self._ask_list(group, [answers[id(request)] for request in group]))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)

@@ -8,7 +8,7 @@ import msgspec
 from rhapsody_parsl.errors import RequestKilledEngine, RhapsodyError, ServiceFailed
 from rhapsody_parsl.hosts.ending import Cause
 from rhapsody_parsl.runtimes.vllm.copies import Copies
-from rhapsody_parsl.runtimes.vllm.deaths import Death
+from rhapsody_parsl.runtimes.vllm.deaths import OTHERS, Death
 from rhapsody_parsl.runtimes.vllm.dispatch import Dispatch, SeatState
 from rhapsody_parsl.runtimes.vllm.progress import Progress
 from rhapsody_parsl.runtimes.vllm.request import Request
@@ -165,6 +165,10 @@ class RequestQueue:
         self._dispatch.gone(replica.name)
         self.dispatch()
 
+    def told(self, answered: bool) -> None:
+        """The front door said what became of its requests; `answered` when our replicas have answered some."""
+        self._dispatch.told(self._service.front, time.monotonic(), answered)
+
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """A replica's head answered requests, or shows that it is at work.
 
@@ -206,7 +210,10 @@ class RequestQueue:
             for copy in self._copies.suspect(self._requests[task] for task in self._dispatch.held(replica.name)):
                 self._dispatch.hold(replica.name, copy.number)
         death = self._dispatch.died(replica.name, now, cause)
-        death.failure = failure.args[1:]
+        death.failure, death.replica = failure.args[1:], replica.last
+        if cause != "host":
+            death.suspects.add(OTHERS)
+            self._dispatch.told(self._service.front, now)
         for task, deaths in self._dispatch.verdicts(now):
             self._convict(task, RequestKilledEngine(self._service.name, len(deaths), *deaths[-1].failure), now)
         return death

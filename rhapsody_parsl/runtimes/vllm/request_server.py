@@ -107,6 +107,7 @@ class RequestServer:
                     flow.more(message)
             case Sleep() | Wake() | Adapters():
                 self._turn = asyncio.create_task(self._take_turn(message, self._turn))
+                self._turn.add_done_callback(self._conversation.vital(asyncio.Task.result))
             case other:
                 raise TypeError(f"a replica does not understand {type(other).__name__}")
 
@@ -144,7 +145,7 @@ class RequestServer:
             result = msgspec.structs.replace(result, request=take_usage())
         except RequestError as problem:
             result = failed(task, ServiceRequestFailed(self._conversation.service, str(problem)))
-        except Exception as problem:  # noqa: BLE001 - a task without an answer would be waited for without an end
+        except (Exception, asyncio.CancelledError) as problem:  # noqa: BLE001 - else it is waited for without an end
             why = f"the answer could not be read: {type(problem).__name__}: {problem}"
             result = failed(task, ServiceRequestFailed(self._conversation.service, why))
         if self._tasks.get(task) is me:  # else it was aborted
@@ -195,7 +196,7 @@ class RequestServer:
 
     def _wake(self) -> None:
         if not (self._results or self._pieces):
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._conversation.vital(self._flush))
 
     def _flush(self) -> None:
         """Send what there is, the pieces of an answer before its end."""
@@ -204,4 +205,19 @@ class RequestServer:
         if pieces:
             self._conversation.spoke.send(Pieces(0, pieces))
         if results:
+            self._send_results(results)
+
+    def _send_results(self, results: list[Result]) -> None:
+        """Send these; where one cannot be a message, its request fails for that, and the others are answered."""
+        try:
             self._conversation.spoke.send(Done(0, results))
+        except OSError:
+            raise  # nobody knows how much of it went
+        except Exception as problem:  # noqa: BLE001 - what an answer that cannot be encoded raises, msgspec does not list
+            if len(results) > 1:
+                for result in results:
+                    self._send_results([result])
+                return
+            why = f"its answer cannot be sent: {type(problem).__name__}: {problem}"
+            error = ServiceRequestFailed(self._conversation.service, why)
+            self._conversation.spoke.send(Done(0, [failed(results[0].id, error)]))

@@ -7,9 +7,10 @@ as many seconds of work cost by chance.
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from rhapsody_parsl.runtimes.vllm.deaths import Chance, Death, Deaths
+from rhapsody_parsl.runtimes.vllm.deaths import OTHERS, Chance, Death, Deaths
+from rhapsody_parsl.services.front import Front
 
 __all__ = ("Suspects",)
 
@@ -128,8 +129,31 @@ class Suspects:
     def leave(self, task: int) -> None:
         """A request is not wanted any more: it may have been the cause, and nobody will ever know."""
         if task in self._deaths:
-            self._excuse(task)
+            self._excuse(self._deaths[task])
             self.forget(task)
+
+    def told(self, front: Front, now: float, answered: bool = False) -> None:
+        """The front door has said what became of its requests: they are suspects, as ours are.
+
+        Args:
+            front: It.
+            now: The time.
+            answered: Whether some were answered since.
+        """
+        if answered:
+            self._row = 0
+        found: dict[int, list[Death]] = {}
+        for death in self._all.recent(now):
+            culprit = front.deaths.get(death.replica)
+            if culprit == 0:
+                death.suspects.add(OTHERS)
+            elif culprit or not front.held(death.replica):
+                death.suspects.discard(OTHERS)
+            if culprit and culprit != death.culprit:
+                found.setdefault(culprit, []).append(death)
+                death.culprit = culprit
+        for deaths in found.values():
+            self._excuse(deaths)
 
     def forget(self, task: int) -> None:
         """A request is over."""
@@ -149,13 +173,13 @@ class Suspects:
     def _convict(self, task: int) -> None:
         for death in self._deaths[task]:
             death.solved = True
-        self._excuse(task)
+        self._excuse(self._deaths[task])
         self.forget(task)
 
-    def _excuse(self, task: int) -> None:
+    def _excuse(self, deaths: Iterable[Death]) -> None:
         """The deaths that a request was at do not count against the engine, unless there were too many in a row."""
         self._row += 1
-        for death in self._deaths[task]:
+        for death in deaths:
             death.excused = self._row <= _MOST_CULPRITS
 
 

@@ -11,6 +11,8 @@ __all__ = ("Usage", "note_usage", "take_usage", "usage_of")
 Usage = tuple[int, int]
 """Tokens of the prompt, and of the answer."""
 
+_MOST = 1 << 53
+"""More is no count, and no message carries it."""
 _noted: ContextVar[Usage] = ContextVar("usage", default=(0, 0))
 
 
@@ -23,9 +25,10 @@ def usage_of(response: Mapping[str, Any], share: int = 1) -> Usage:
     """
     told = response.get("usage") or {}
     try:
-        return int(told.get("prompt_tokens") or 0) // share, int(told.get("completion_tokens") or 0) // share
-    except (AttributeError, TypeError, ValueError):
+        prompt, answer = int(told.get("prompt_tokens") or 0), int(told.get("completion_tokens") or 0)
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return 0, 0
+    return (prompt // share, answer // share) if 0 <= min(prompt, answer) <= max(prompt, answer) < _MOST else (0, 0)
 
 
 def note_usage(usage: Usage) -> None:

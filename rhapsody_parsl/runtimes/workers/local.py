@@ -9,6 +9,7 @@ from typing import Any
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.remote_process import RemoteProcess
 from rhapsody_parsl.config import STARTUP_TIMEOUT
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.descendants import end_session
 from rhapsody_parsl.hosts.ending import how_ended
 from rhapsody_parsl.hosts.mark import mark_of
@@ -87,7 +88,7 @@ class LocalWorkers:
             self._pace.start(name, lambda: self._watch(self._run_worker(name, host), name))
 
     def _watch(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(coroutine, name=f"watch {name}")
+        task = spawn(coroutine, f"watch {name}")
         self._watches.add(task)
         task.add_done_callback(self._watches.discard)
 

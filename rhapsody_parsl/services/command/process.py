@@ -55,7 +55,7 @@ class _StartedCommand:
         url = f"{scheme_of(self._settings.ready)}://{self._settings.public_host}:{port}"
         if self._settings.health:
             health = asyncio.create_task(self._watch_health())
-            health.add_done_callback(asyncio.Task.result)
+            health.add_done_callback(self._conversation.vital(asyncio.Task.result))
         await self._conversation.serve(ServiceFacts(url, "", port))
 
     async def _watch_health(self) -> None:

@@ -18,8 +18,10 @@ import zmq
 
 from rhapsody_parsl.agents import host as host_module
 from rhapsody_parsl.agents import node_agent
+from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.words import Settings
+from rhapsody_parsl.cluster.node_launcher import Unreachable
 from rhapsody_parsl.hosts.process import Backend
 from testing import leaks
 from testing.processes import below
@@ -164,6 +166,28 @@ def test_the_next_agent_is_there_once_nothing_of_the_last_one_is(folder: Path, m
         await asyncio.wait_for(host.wait_up(), 20)
         assert not alive(pid)
         assert not (folder / "left").exists()
+
+    with_host(folder, story)
+
+
+def test_a_host_to_which_there_is_no_way_for_a_while_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_module, "_FIRST_PAUSE", 0.1)
+
+    async def story(host: Host) -> None:
+        alone, problems = host._starter.alone, list[str]()
+
+        async def no_way(name: str, word: str) -> Carried:
+            problems.append(host.problem)
+            if len(problems) == 1:
+                raise Unreachable("There is no ssh")
+            return await alone(name, word)
+
+        monkeypatch.setattr(host._starter, "alone", no_way)
+        node_agents()[-1].kill()
+        await asyncio.to_thread(until, lambda: len(problems) == 2)
+        await asyncio.wait_for(host.wait_up(), 20)
 
     with_host(folder, story)
 

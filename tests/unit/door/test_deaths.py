@@ -55,6 +55,31 @@ def test_deaths_that_one_request_explains_count_neither_for_nor_against_another(
     assert next_one == [False] * 5 + [True], "as if none had died before"
 
 
+def test_who_waits_is_suspected_who_is_answered_is_not_and_who_leaves_takes_the_secret_along() -> None:
+    deaths = Deaths()
+    own = [set[str]() for _ in range(3)]
+    for one in own:
+        died(deaths, one, "m-0/1")
+    died(deaths, own[1], "m-0/2")
+    assert deaths.suspicions == {"m-0/1": 0, "m-0/2": 0}
+    deaths.over(own[0], answered=True)
+    deaths.over(own[2], answered=True)
+    assert deaths.suspicions == {"m-0/1": 0, "m-0/2": 0}, "one is still there"
+    deaths.over(own[1], answered=True)
+    assert deaths.suspicions == {}
+    died(deaths, own[2], "m-0/3")
+    assert deaths.suspicions == {"m-0/1": 0, "m-0/3": 0}
+    deaths.over(own[2])
+    deaths.over(own[2])
+    assert deaths.suspicions == {"m-0/1": 1, "m-0/3": 1}
+    killer = set[str]()
+    assert [died(deaths, killer, f"m-0/{number}") for number in range(4, 13)] == [False] * 8 + [True]
+    assert deaths.suspicions == {f"m-0/{number}": 2 if number > 3 else 1 for number in (1, *range(3, 13))}
+    deaths.over(killer)
+    died(deaths, set(), "m-0/13", 700.0)
+    assert deaths.suspicions == {"m-0/13": 0}, "the others are forgotten"
+
+
 def test_no_request_is_convicted_when_replicas_are_killed_one_after_the_other() -> None:
     convicted = sum(campaign(seed) for seed in range(300))
     assert convicted == 0

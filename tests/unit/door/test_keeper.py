@@ -152,12 +152,16 @@ class Listener:
 
     def __init__(self, by_name: dict[str, int]) -> None:
         self._by_name = by_name
+        self.heard = list[bool]()
 
     def held(self, replica: Replica) -> int:
         return self._by_name[replica.name]
 
     def changed(self, replica: Replica) -> None:
         """Nothing follows."""
+
+    def told(self, answered: bool) -> None:
+        self.heard.append(answered)
 
 
 def test_a_replica_counts_as_busy_until_the_process_is_known_to_give_it_nothing_more(
@@ -189,6 +193,21 @@ def test_the_deaths_of_a_replica_count_no_more_once_it_has_answered_at_the_door(
         kept.door._receive("door/1", DoorVisits(1, {}, {}, ["m-0"]))
         assert (first.restarts.counted(100.0), second.restarts.counted(100.0)) == (0, 5)
         assert (first.restarts.wait(100.0), second.restarts.wait(100.0) > 0) == (0.0, True)
+
+    within(tmp_path, monkeypatch, test)
+
+
+def test_who_gives_requests_of_apps_hears_which_deaths_requests_of_the_door_explain(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    def test(kept: Kept) -> None:
+        kept.open()
+        kept.service.listener = listener = Listener({"m-0": 0, "m-1": 0})  # type: ignore[assignment]  # all that is asked
+        assert not kept.door.deaths
+        kept.door._receive("door/1", DoorVisits(1, {}, {}, [], {"m-0/1": 0}))
+        assert (kept.service.front.deaths, listener.heard) == ({"m-0/1": 0}, [False])
+        kept.door._receive("door/1", DoorVisits(1, {}, {}, ["m-1"]))
+        assert (kept.service.front.deaths, listener.heard) == ({}, [False, True])
 
     within(tmp_path, monkeypatch, test)
 

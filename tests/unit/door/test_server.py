@@ -298,6 +298,30 @@ def test_those_that_were_there_when_a_request_killed_replicas_are_answered() -> 
         status, _, answer = await door.ask(prompt="poison")
         assert (status, answer["error"]["code"]) == (500, "replica_died")
         assert [(await one)[0] for one in good] == [200] * 6
+        assert door.models.suspicions() == {f"m-0/{number}": 1 for number in range(6)}, "no other is to blame"
+
+    within(test)
+
+
+@pytest.mark.parametrize(("known", "answered"), [({}, True), ({"m-0/1": 1}, False)])
+def test_who_saw_a_replica_die_is_under_suspicion_until_answered_and_a_riddle_when_it_leaves(
+    known: dict[str, int], answered: bool
+) -> None:
+    async def test(door: Door) -> None:
+        await door.breaker("m-0/1", nothing)
+        await door.engine("m-0/2")
+        door.tell("m-0/1")
+        asked = asyncio.create_task(door.ask())
+        while not door.models.suspicions():
+            await asyncio.sleep(0.01)
+        assert door.models.suspicions() == {"m-0/1": 0}
+        if answered:
+            door.tell("m-0/2")
+            assert (await asked)[0] == 200
+        else:
+            asked.cancel()
+        while door.models.suspicions() != known:
+            await asyncio.sleep(0.01)
 
     within(test)
 

@@ -12,8 +12,19 @@ from rhapsody_parsl.agents.large_payloads import folder_of
 from rhapsody_parsl.hosts.data_place import payloads_of
 from rhapsody_parsl.in_block.exchange import Exchange
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.codec import Codec
-from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Deliver, Exited, Result, Returned, Task, ToBackend, Work
+from rhapsody_parsl.wire.codec import Codec, encode
+from rhapsody_parsl.wire.messages import (
+    RESULT,
+    ChildrenEnded,
+    Deliver,
+    Exited,
+    FromBackend,
+    Result,
+    Returned,
+    Task,
+    ToBackend,
+    Work,
+)
 from rhapsody_parsl.wire.shared_memory import SharedMemory, deliver
 from testing.nodes import make_context, make_node
 
@@ -44,6 +55,26 @@ def test_what_is_said_after_others_comes_after_all_they_said(tmp_path: Path) -> 
         workers.stop()
 
     asyncio.run(run())
+
+
+def test_a_peer_on_another_host_whose_words_break_who_hears_them_is_heard_no_more(tmp_path: Path) -> None:
+    hung_up: list[tuple[str, str]] = []
+
+    class Far:
+        def hang_up(self, exchange: str, peer: str) -> None:
+            hung_up.append((exchange, peer))
+
+    def take(peer: str, message: FromBackend) -> None:
+        if isinstance(message, Returned):
+            raise TypeError(message.run)
+
+    async def run() -> None:
+        exchange = Exchange(make_context(tmp_path, None, make_node("n0")), "workers", take)
+        for peer, message in (("w0", Returned(1, [])), ("w1", Exited("w1", "why"))):
+            exchange._receive_far(cast("Host", Far()), peer, encode(message))
+
+    asyncio.run(run())
+    assert hung_up == [("workers", "w0")]
 
 
 LARGE = bytes(300_000)

@@ -5,8 +5,10 @@ import pytest
 
 from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.config import BlockConfig
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.changes import HostChanges
 from rhapsody_parsl.pilot.loop import Pilot
+from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.wire.messages import FAILED, FromPilot, Goodbye, Results, Submit
 from testing.nodes import make_node, make_spec, make_task
 
@@ -79,3 +81,27 @@ def test_nobody_looks_at_the_nodes_where_no_record_is_wanted(tmp_path: Path, rec
         await pilot._close()
 
     asyncio.run(live())
+
+
+def test_a_pilot_in_whose_loop_something_breaks_leaves_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connected(_: Pilot) -> None:
+        """Nobody is there."""
+
+    async def breaks() -> None:
+        raise LookupError("no such run")
+
+    async def live() -> str:
+        config = BlockConfig(
+            label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs")
+        )
+        pilot = Pilot(config, "0", tmp_path / "own", nodes=[make_node("n0", 4)], hosts={}, changes=HostChanges())
+        kept = [spawn(asyncio.sleep(60), "another"), spawn(breaks(), "watch a worker")]
+        kept[0].cancel()
+        await asyncio.wait_for(pilot.run(), 20)
+        return pilot._leaving.reason
+
+    monkeypatch.setattr(Pilot, "_connect", connected)
+    monkeypatch.setattr(Shell, "start", lambda _: None)
+    assert asyncio.run(live()) == "the pilot broke: LookupError('no such run')"

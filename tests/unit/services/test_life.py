@@ -42,6 +42,9 @@ class Work:
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
         return Unexplained(0.0)
 
+    def told(self, answered: bool) -> None:
+        """Nothing follows."""
+
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """Nothing follows."""
 

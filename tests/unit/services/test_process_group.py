@@ -50,6 +50,18 @@ def test_a_members_end_is_the_end_of_all_and_its_words_are_shown(tmp_path: Path)
     asyncio.run(check())
 
 
+def test_a_process_that_the_pilot_cannot_look_after_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: Backend) -> str:
+        raise RuntimeError("no memory")
+
+    async def check() -> None:
+        group = group_of(tmp_path, LASTING)
+        assert await first_end(group) == "it could not be started: no memory"
+
+    monkeypatch.setattr(Backend, "wait", broken)
+    asyncio.run(check())
+
+
 def test_the_heads_end_is_the_end_of_all(tmp_path: Path) -> None:
     async def check() -> None:
         group = group_of(tmp_path, "import time; time.sleep(1); raise SystemExit(4)", LASTING)

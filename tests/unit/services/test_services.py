@@ -154,6 +154,9 @@ class Ear:
     def died(self, replica: Replica, failure: ServiceFailed, cause: Cause) -> Death:
         return Unexplained(7.0)
 
+    def told(self, answered: bool) -> None:
+        """Nothing follows."""
+
     def heard(self, replica: Replica, message: FromBackend) -> None:
         self.heard_of.append(type(message).__name__)
 

@@ -65,6 +65,33 @@ def test_a_hub_and_a_spoke(tmp_path: Path) -> None:
     asyncio.run(converse())
 
 
+def test_a_peer_whose_words_break_who_hears_them_is_heard_no_more_and_others_are(tmp_path: Path) -> None:
+    async def converse() -> None:
+        told, heard = list[str](), list[str]()
+
+        def take(peer: str, message: FromBackend) -> None:
+            if isinstance(message, Returned):
+                raise TypeError(message.run)
+            heard.append(peer)
+
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        hub = Hub(f"ipc://{tmp_path}/hub", take)
+        spokes = [Spoke(hub.endpoint, name) for name in ("one", "other")]
+        try:
+            spokes[0].send(Returned(3, []))
+            async with asyncio.timeout(5):
+                assert await asyncio.to_thread(spokes[0].receive) is None, "its process leaves"
+            spokes[1].send(Ready("host", 7))
+            await until(lambda: heard == ["other"])
+            assert told == ["Returned of one could not be taken in"]
+        finally:
+            for spoke in spokes:
+                spoke.close()
+            hub.close()
+
+    asyncio.run(converse())
+
+
 def test_many_messages_to_a_peer_that_is_slow_keep_their_order(tmp_path: Path) -> None:
     async def converse() -> None:
         hub = Hub(f"ipc://{tmp_path}/hub", lambda _peer, _message: None)

@@ -159,7 +159,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     door.DoorKeys: st.builds(door.DoorKeys, st.lists(keys, max_size=2)),
     door.DoorRoutes: st.builds(door.DoorRoutes, numbers, st.lists(models, max_size=2), st.booleans()),
     door.DoorLoads: st.builds(door.DoorLoads, held),
-    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held, st.lists(names, max_size=2)),
+    door.DoorVisits: st.builds(door.DoorVisits, numbers, held, held, st.lists(names, max_size=2), held),
     door.DoorRequests: st.builds(door.DoorRequests, asked, asked, held, held, numbers, names),
     v.AskValue: st.builds(v.AskValue, numbers, names), v.WantValue: st.builds(v.WantValue, names, st.booleans()),
     v.ValueHere: st.builds(v.ValueHere, numbers, names), v.ValueLeft: st.builds(v.ValueLeft, names),

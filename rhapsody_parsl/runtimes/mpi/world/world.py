@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 
 from rhapsody_parsl.errors import BackendFailed, RhapsodyError, RuntimeLost, RuntimeUnavailable, WorkerLost
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.runtimes.mpi.world.gang import Slot, pick
 from rhapsody_parsl.runtimes.mpi.world.job import Job
@@ -61,7 +62,7 @@ class World:
 
     def start(self, timeout: float) -> None:
         """Start it; `ready` is set once all ranks have reported, or it ends."""
-        self._life = asyncio.create_task(self._live(timeout), name=f"watch {self.name}")
+        self._life = spawn(self._live(timeout), f"watch {self.name}")
 
     def arrived(self, rank: int, message: Ready) -> None:
         """A rank is there; one that came up in a world of another size ends them all."""
@@ -135,7 +136,7 @@ class World:
         """End it; `on_end` follows."""
         if self._stop is None:
             self.retired = True
-            self._stop = asyncio.create_task(self._backend.stop(), name=f"stop {self.name}")
+            self._stop = spawn(self._backend.stop(), f"stop {self.name}")
 
     async def stop(self) -> None:
         """End it; returns when all of it is gone."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, identity, mode, some_ports
 from rhapsody_parsl.runtimes.protocol import Node
+from rhapsody_parsl.wire.messages import Spawn
 from testing import leaks
 from testing.nodes import make_context
 from testing.waiting import until
@@ -147,6 +149,25 @@ def test_a_launcher_that_fails_is_started_once_more(tmp_path: Path) -> None:
         asyncio.run(check())
     assert told.states == [("starting", "dragon-0 did not come up (it left with exit code 3) and is started once more")]
     assert not told.ends
+
+
+def test_one_that_cannot_be_launched_any_more_leaves_no_worker_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+
+    async def check() -> None:
+        made = partition(tmp_path, told, "exit 1")
+        made.spawn(Spawn("w", "here", (), {}))
+        await asyncio.wait_for(asyncio.shield(made._wake()), 20)
+        await made.stop()
+
+    monkeypatch.setattr("rhapsody_parsl.runtimes.dragon.partition.some_ports", lambda: os.listdir(tmp_path / "gone"))
+    with leaks.watch(3.0):
+        asyncio.run(check())
+    (end,) = told.ends
+    assert isinstance(end, BackendFailed)
+    assert "it could not be started: FileNotFoundError" in str(end)
 
 
 def test_one_that_fails_again_has_failed_with_its_words(tmp_path: Path) -> None:

@@ -199,6 +199,15 @@ async def _senseless(request: Any, again: bool = True) -> Any:
     return {"choices": [None]}
 
 
+def test_requests_that_cannot_be_put_in_lists_fail_and_do_not_wait() -> None:
+    async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
+        asked = [relay.answer({"prompt": text, "seed": 1 << 80}, False) for text in "ab"]
+        ends = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+        assert [type(end) for end in ends] == [OverflowError] * 2
+
+    try_out(check)
+
+
 def test_a_server_shows_that_it_works_by_its_tokens_or_else_by_an_answer() -> None:
     async def check(server: Server, relay: Relay, died: "asyncio.Future[str]") -> None:
         first, busy = await relay.sign(5)

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from rhapsody_parsl.payload import open_value
 from rhapsody_parsl.runtimes.vllm.live_adapters import LiveAdapters
 from rhapsody_parsl.runtimes.vllm.request_server import RequestError, RequestServer
+from rhapsody_parsl.runtimes.vllm.usage import note_usage
+from rhapsody_parsl.services.conversation import Conversation
+from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Sleep, Turned, Wake
 from rhapsody_parsl.wire.messages import FAILED, Done, Message
 from rhapsody_parsl.wire.piece_messages import AHEAD, More, Pieces
@@ -55,19 +59,37 @@ class Answerer:
             self.left = True
 
 
+class Left(BaseException):
+    """The process has left."""
+
+
 class Trial:
     """A server and what it says."""
 
     def __init__(self, answerer: Answerer) -> None:
         self.said: list[Message] = []
-        spoke = SimpleNamespace(send=self.said.append)
+        self.hindered: OSError | None = None
+        spoke = SimpleNamespace(send=self._say)
         self.lost: list[str] = []
         told = SimpleNamespace(spoke=spoke, service="s", tell=self.said.append, lost=self._lose)
+        told.vital = partial(Conversation.vital, cast("Any", told))
         self.server = RequestServer(told, answerer, 60.0)  # type: ignore[arg-type]  # enough of it
+
+    def _say(self, message: Message) -> None:
+        if self.hindered:
+            raise self.hindered
+        encode(message)
+        self.said.append(message)
 
     def _lose(self, reason: str) -> None:
         self.lost.append(reason)
-        raise SystemExit
+        raise Left
+
+    @property
+    def results(self) -> dict[int, tuple[str, list[Any]] | None]:
+        """The answers by request, as the errors that they are; of a value none."""
+        told = (result for message in self.said if isinstance(message, Done) for result in message.results)
+        return {one.id: msgspec.msgpack.decode(one.payload) if one.kind == FAILED else None for one in told}  # type: ignore[arg-type]  # bytes
 
     def ask(self, **request: Any) -> None:
         self.server._receive(Asks([Ask(1, msgspec.msgpack.encode({"prompt": "p", "stream": True, **request}))]))
@@ -165,7 +187,7 @@ def test_an_engine_sleeps_and_wakes_and_one_that_does_not_is_lost() -> None:
             trial.server._receive(message)
             await trial.over()
             assert (trial.said.pop(), answerer.asleep) == (Turned(), asleep)
-        with pytest.raises(SystemExit):
+        with pytest.raises(Left):
             await trial.server._take_turn(Wake())
         assert trial.lost == ["its engine did not wake: RequestError: it did not sleep"]
         assert not trial.said
@@ -194,5 +216,70 @@ def test_what_does_not_stream_comes_at_once() -> None:
         trial.ask(stream=False)
         await trial.over()
         assert (trial.pieces, open_value(trial.result.payload)) == ([], "at once")
+
+    asyncio.run(run())
+
+
+class Moody(Answerer):
+    """Answers as it is asked to."""
+
+    async def answer(self, request: dict[str, Any], full: bool, apart: bool = False) -> Any:
+        if request["prompt"] == "uncountable":
+            note_usage((1 << 80, 1))
+        if request["prompt"] == "cancelled":
+            raise asyncio.CancelledError
+        return "at once"
+
+
+def asks(*prompts: str) -> Asks:
+    return Asks([Ask(number, msgspec.msgpack.encode({"prompt": prompt})) for number, prompt in enumerate(prompts, 1)])
+
+
+def test_an_answer_that_no_message_can_carry_fails_its_request_and_no_other_of_its_turn() -> None:
+    async def run() -> None:
+        trial = Trial(Moody(0))
+        trial.server._receive(asks("one", "uncountable", "two"))
+        await trial.over()
+        results = trial.results
+        assert (results.pop(1), results.pop(3), trial.lost) == (None, None, [])
+        ((name, (service, why)),) = results.values()  # type: ignore[misc]  # an error
+        assert (name, service) == ("ServiceRequestFailed", "s")
+        assert why.startswith("its answer cannot be sent: OverflowError")
+
+    asyncio.run(run())
+
+
+def test_a_request_that_the_engine_gives_up_without_a_word_fails() -> None:
+    async def run() -> None:
+        trial = Trial(Moody(0))
+        trial.server._receive(asks("cancelled"))
+        await trial.over()
+        assert "CancelledError" in trial.results[1][1][1]  # type: ignore[index]  # an error
+
+    asyncio.run(run())
+
+
+def test_a_process_that_can_tell_no_answers_leaves() -> None:
+    async def run() -> None:
+        trial = Trial(Moody(0))
+        trial.hindered = OSError("no room")
+        trial.server._receive(asks("one"))
+        await trial.over()
+        assert trial.lost == ["it broke: OSError: no room"]
+
+    asyncio.run(run())
+
+
+def test_an_engine_that_changes_its_adapters_no_more_leaves() -> None:
+    async def run() -> None:
+        trial = Trial(Answerer(0))
+
+        async def unload(name: str) -> None:
+            raise OSError(f"no {name}")
+
+        trial.server._answerer.adapters = LiveAdapters({}, trial.server._answerer.adapters._load, unload)
+        trial.server._receive(Adapters({}, ["a"]))
+        await trial.over()
+        assert trial.lost == ["it broke: OSError: no a"]
 
     asyncio.run(run())

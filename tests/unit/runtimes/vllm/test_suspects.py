@@ -1,7 +1,22 @@
 """Who is asked again with whom, who is found to be the cause, and what other deaths change in that."""
 
-from rhapsody_parsl.runtimes.vllm.deaths import Death
+from rhapsody_parsl.runtimes.vllm.deaths import OTHERS, Death
 from rhapsody_parsl.runtimes.vllm.suspects import Suspects, parts
+from rhapsody_parsl.services.front import NoFront
+
+
+class Front(NoFront):
+    """A door that has requests with some replicas, and of whose requests this is known."""
+
+    def __init__(self) -> None:
+        self.with_us, self.known = set[str](), dict[str, int]()
+
+    def held(self, replica: str) -> int:
+        return replica in self.with_us
+
+    @property
+    def deaths(self) -> dict[str, int]:
+        return self.known
 
 
 def groups_of(suspects: Suspects) -> list[list[int]]:
@@ -172,3 +187,51 @@ def test_what_is_over_is_in_no_group() -> None:
     assert death.suspects == {2}
     suspects.leave(2)
     assert not suspects
+
+
+def died_with_others(suspects: Suspects, front: Front, replica: str, now: float, tasks: tuple[int, ...] = ()) -> Death:
+    """An engine dies under requests of a front door, and under ours."""
+    death = suspects.died(tasks, now)
+    death.replica = replica
+    death.suspects.add(OTHERS)
+    suspects.told(front, now)
+    return death
+
+
+def test_requests_of_the_front_door_are_suspects_until_it_says_more() -> None:
+    suspects, front = Suspects(600), Front()
+    assert died_with_others(suspects, front, "m-0/1", 0).unexplained, "it has none there"
+    front.with_us = {"m-0/2"}
+    death = died_with_others(suspects, front, "m-0/2", 1)
+    seen = [death.unexplained]
+    front.with_us = set()
+    for known in ({"m-0/2": 0}, {}, {"m-0/2": 0}, {"m-0/2": 1}):
+        front.known = known
+        suspects.told(front, 2)
+        seen.append(death.unexplained)
+    assert seen == [False, False, True, False, False], "with it; one waits; all answered; told late; one is found"
+    assert death.excused
+
+
+def test_a_death_under_both_is_explained_when_neither_has_a_suspect_left() -> None:
+    suspects, front = Suspects(600), Front()
+    front.known = {"m-0/1": 0}
+    death = died_with_others(suspects, front, "m-0/1", 0, (7,))
+    suspects.answered(7)
+    assert not death.unexplained
+    front.known = {}
+    suspects.told(front, 1)
+    assert death.unexplained
+
+
+def test_too_many_culprits_of_the_front_door_in_a_row_are_the_engines_fault() -> None:
+    suspects, front = Suspects(600), Front()
+    deaths = []
+    for number in range(1, 21):
+        front.known[f"m-0/{number}"] = number
+        deaths.append(died_with_others(suspects, front, f"m-0/{number}", number))
+        suspects.told(front, number)
+    assert [death.unexplained for death in deaths] == [False] * 16 + [True] * 4
+    suspects.told(front, 21, answered=True)
+    front.known["m-0/21"] = 21
+    assert not died_with_others(suspects, front, "m-0/21", 22).unexplained, "one was answered since"

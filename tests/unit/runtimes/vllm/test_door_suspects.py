@@ -1,0 +1,58 @@
+"""Requests at the front door that kill engines: the door's half of the books, and the pilot's, without a process."""
+
+import itertools
+import time
+
+import pytest
+
+from rhapsody_parsl.door.deaths import Deaths
+from rhapsody_parsl.services.front import NoFront
+from tests.unit.runtimes.vllm.test_request_queue import Watched
+
+
+class Keeper(NoFront):
+    """The pilot's half of a front door, as long as a request is there that kills whom it is given to."""
+
+    def __init__(self) -> None:
+        self.suspicions, self.own, self.convicted = Deaths(), set[str](), False
+        self.with_it = ""
+
+    def held(self, replica: str) -> int:
+        return replica == self.with_it
+
+    @property
+    def deaths(self) -> dict[str, int]:
+        return self.suspicions.suspicions
+
+    def kills(self, replica: str) -> None:
+        self.with_it = ""
+        self.suspicions.died(replica, self.own, 0.0)
+        self.convicted = self.suspicions.convict(self.own)
+
+
+@pytest.mark.parametrize("first", ["pilot", "door"])
+def test_a_request_at_the_door_that_kills_the_only_engine_is_found_and_none_of_its_deaths_count(first: str) -> None:
+    watched = Watched(replicas=1, restarts=3)
+    watched.service.front = keeper = Keeper()
+    (replica,) = watched.service.replicas
+    for start in itertools.count(1):
+        replica.last = keeper.with_it = f"s-0/{start}"
+        watched.ready(0)
+        if first == "door":
+            keeper.kills(replica.last)
+        replica.restarts.died(watched.dies(0))
+        assert replica.restarts.counted(time.monotonic()) == 0
+        if first == "pilot":
+            keeper.kills(replica.last)
+        watched.requests.told(answered=False)
+        assert replica.restarts.counted(time.monotonic()) == 0
+        if keeper.convicted:
+            break
+    assert start == 6
+    watched.requests.told(answered=False)
+    assert replica.restarts.wait(time.monotonic()) == 0, "the service goes on"
+    for start in range(7, 11):
+        replica.last = f"s-0/{start}"
+        watched.ready(0)
+        replica.restarts.died(watched.dies(0))
+    assert replica.restarts.wait(time.monotonic()) > 0, "these are its own"
