@@ -46,7 +46,7 @@ class MadeUp:
             name=name, state=state, replicas=1, ready=ready, cores=1, gpus=0.0, node="n0", url="", model="m",
             since=0.0, detail="",
         )  # fmt: skip
-        self.at(seconds).recorder.report("0", BlockReport(services=(service,)), [])
+        self.at(seconds).recorder.report("0", BlockReport(services=(service,)))
 
     def asked(  # noqa: PLR0913 - as many facts, most of them as usual
         self,

@@ -217,7 +217,12 @@ class Blocks:
             block.idle_since = time.monotonic()
         else:
             block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
-            self.record.report(block.id, message.state, message.leases, block.door.under_way)
+            self.record.report(block.id, message.state)
+
+    def look(self) -> None:
+        """Have the record note what goes on for a while."""
+        for block in self:
+            self.record.look(block.id, block.leases.values(), block.door.under_way)
 
     def _note_requests(self, block: Block, ended: Sequence[DoorRequest], dropped: int = 0) -> None:
         for request in ended:

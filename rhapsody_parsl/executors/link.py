@@ -321,6 +321,7 @@ class Link(threading.Thread):
         self._loop.call_later(self._period, self._entry(self._beat))
         self._ask_all()
         self._dispatcher.look(time.monotonic())
+        self.blocks.look()
         self.blocks.record.flush(_RECORD_AFTER)
         self._conversation.give_out()
 

@@ -210,17 +210,8 @@ class Recorder:
         self._asked_out = {key for key in self._asked_out if key[0] != block}
         self._put(BlockLeft(block, self._clock(), reason))
 
-    def report(
-        self, block: str, state: BlockReport, leases: Iterable[LeaseRecord], requests: Iterable[DoorRequest] = ()
-    ) -> None:
-        """A block told how it is.
-
-        Args:
-            block: The block.
-            state: What it told.
-            leases: Those that are out.
-            requests: Those that are under way at its front door.
-        """
+    def report(self, block: str, state: BlockReport) -> None:
+        """A block told how it is."""
         if not self._journal:
             return
         now = self._clock()
@@ -229,9 +220,20 @@ class Recorder:
         if now - self._told.get(block, 0.0) >= _STATE_EVERY:
             self._told[block] = now
             self._put(BlockState(block, now, state.tasks.queued, state.tasks.running, state.waits))
+        self.flush(_AFTER)
+
+    def look(self, block: str, leases: Iterable[LeaseRecord], requests: Iterable[DoorRequest]) -> None:
+        """Note what goes on for a while; to be called every few seconds, for a block at rest tells nothing.
+
+        Args:
+            block: The block.
+            leases: Those that are out.
+            requests: Those that are under way at its front door.
+        """
+        if self._journal:
+            now = self._clock()
             self._note_out(block, leases, now)
             self._note_under_way(block, requests, now)
-        self.flush(_AFTER)
 
     def used(self, block: str, used: Used) -> None:
         """Nodes of a block told how much they work."""

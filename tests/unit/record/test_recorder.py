@@ -61,8 +61,10 @@ def test_a_task_that_goes_to_another_block_has_one_try_more(tmp_path: Path) -> N
 def test_a_run_that_was_killed_tells_what_lasted_and_is_not_complete(tmp_path: Path) -> None:
     made = MadeUp(tmp_path / "record.msgpack")
     out = lease(9, 0.0)
-    made.at(60.0).recorder.report("0", BlockReport(tasks=TaskCounts(queued=5), waits={"cores": 5}), [out])
-    made.at(70.0).recorder.report("0", BlockReport(), [out])
+    made.at(60.0).recorder.report("0", BlockReport(tasks=TaskCounts(queued=5), waits={"cores": 5}))
+    made.at(70.0).recorder.report("0", BlockReport())
+    for seconds in (60.0, 70.0):
+        made.at(seconds).recorder.look("0", [out], [])
     made.recorder.flush()
     made.recorder.leases()
     assert made.recorder._journal is not None
@@ -82,7 +84,7 @@ def test_a_block_is_sampled_every_two_seconds_and_a_service_told_of_when_it_chan
     for half in range(40):
         ready = half > 20
         service = ServiceReport(name="assistant", state="ready" if ready else "starting", ready=int(ready), **facts)
-        made.at(half / 2).recorder.report("0", BlockReport(services=(service,)), [])
+        made.at(half / 2).recorder.report("0", BlockReport(services=(service,)))
     made.recorder.close()
     run = read(tmp_path)
     assert len(run.samples) == 10

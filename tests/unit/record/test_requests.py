@@ -51,9 +51,10 @@ def test_what_was_under_way_when_the_driver_was_killed_is_told_until_it_has_ende
     for number in (1, 2):
         under_way[number] = DoorRequest(number, "assistant", "carol", "/v1/completions", BEGAN + number)
     for seconds in (4.0, 5.0, 6.0, 8.0):
-        made.at(seconds).recorder.report("0", BlockReport(), [], under_way.values())
+        made.at(seconds).recorder.look("0", [], under_way.values())
     made.at(9.0).recorder.asked("0", [under_way.pop(1)])
-    made.at(10.0).recorder.report("0", BlockReport(), [], under_way.values())
+    made.at(10.0).recorder.look("0", [], under_way.values())
+    made.recorder.report("0", BlockReport())
     made.recorder.flush()
     assert made.recorder._journal is not None
     made.recorder._journal.settle(10)
@@ -69,7 +70,7 @@ def test_what_was_under_way_when_the_driver_was_killed_is_told_until_it_has_ende
 def test_of_what_is_under_way_at_a_block_that_leaves_no_pile_is_left(tmp_path: Path) -> None:
     made = MadeUp(tmp_path / "record.msgpack")
     request = DoorRequest(1, "assistant", "", "/v1/completions", BEGAN)
-    made.at(4.0).recorder.report("0", BlockReport(), [], [request])
+    made.at(4.0).recorder.look("0", [], [request])
     made.recorder.left("0", "its job has ended")
     assert not made.recorder._asked_out
     made.recorder.close()

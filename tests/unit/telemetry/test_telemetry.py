@@ -101,7 +101,7 @@ def test_metrics_count_what_ended_and_what_waits(told: Told) -> None:
     for number in (1, 2, 3):
         told.run.ran(number, float(number), 2.0)
     told.run.ran(4, 5.0, 1.0, shares=(), service="assistant", tokens=9)
-    told.run.recorder.report("0", BlockReport(tasks=TaskCounts(queued=7, running=2)), [])
+    told.run.recorder.report("0", BlockReport(tasks=TaskCounts(queued=7, running=2)))
     told.run.recorder.close()
     metrics = told.metrics()
     assert sum(point.value for point in metrics["rhapsody.tasks"]) == 4
