@@ -172,10 +172,6 @@ class Ref(Carried):
         packed.refs = (*packed.refs, weakref.ref(self))
         return unpacked, (self._owner.token, self.key, self.size, self.label, self._owner.where)
 
-    def is_of(self, owner: Owner) -> bool:
-        """Whether somebody counts it."""
-        return self._owner is owner
-
 
 class Left(Carried):
     """What travels of a value that a task has left in the block: a `Ref` at the driver, or at the task's parent.

@@ -104,10 +104,6 @@ class Family:
         """Return our number of a task that a process calls by its own; 0 for one that has ended."""
         return self._numbers.get((peer, number), 0)
 
-    def children_of(self, parent: int) -> int:
-        """Return how many unfinished tasks a task has."""
-        return len(self.parents.get(parent, ()))
-
     def over(self, parent: int) -> None:
         """A task has ended, or is to start anew: those that it submitted are to end, or live on by themselves."""
         if parent in self.agents:
