@@ -1,5 +1,7 @@
 """Orders of a user's own, good ones and bad ones, in a module that a block can import."""
 
+from fractions import Fraction
+
 from rhapsody_parsl.scheduling.protocol import Queue, WaitingTask
 
 
@@ -29,3 +31,16 @@ class Open(Shortest):
 
     def __init__(self) -> None:
         self.held = (number for number in range(3))
+
+
+class Wide(Shortest):
+    """Its claims are no floats, and too large for one for some apps."""
+
+    def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+        return 10**400 if task.app == "bad" else Fraction(arrival)  # type: ignore[return-value]  # so it is
+
+
+class Undecided(Shortest):
+    @property
+    def backfill(self) -> bool:  # type: ignore[override]  # an attribute is asked for
+        raise LookupError

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call
+from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call, asked_in
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.lists import Answered, answer_list
 from rhapsody_parsl.door.models import Model, Models
@@ -132,16 +132,13 @@ class Passage:
         """Note whom a request asks that is refused anyway; of a large one nobody looks for that."""
         if (request.content_length or _LARGEST_LOOKED_INTO + 1) > _LARGEST_LOOKED_INTO:
             return
-        with contextlib.suppress(msgspec.DecodeError, Refusal):
+        with contextlib.suppress(ValueError, RecursionError, Refusal):
             if model := self._models.find(_named_in(await request.read()).model):
                 current().service = model.service
 
     async def _read(self, request: web.Request) -> Call:
         body = await request.read()
-        try:
-            asked = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.DecodeError as problem:
-            raise Refusal(400, f"The body is no JSON object: {problem}") from None
+        asked = asked_in(body)
         model = self._models.find(asked.get("model"))
         if model is None:
             await asyncio.gather(*map(self.learn, self._models))  # an adapter that was loaded meanwhile

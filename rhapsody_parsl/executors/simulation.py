@@ -1,6 +1,6 @@
 """When tasks would run in a block of an executor: the trace is checked as calls are, and the pilot's core plays it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = ("block_like", "simulate")
 
 _REPLAY = "rhapsody_parsl.simulator.replay:replay"
 """Loaded by its name, when somebody asks: the driver has nothing else of the block's side."""
+_WRITE = "Write [TracedTask(seconds=60, keys={...})]"
 
 
 def simulate(
@@ -44,12 +45,8 @@ def simulate(
         InvalidSpecification: A task can never run.
         RhapsodyError: The same, as the pilot says it.
     """
-    tasks = read_swf(trace) if isinstance(trace, str | Path) else list(trace)
-    for task in tasks:
-        if not isinstance(task, TracedTask):
-            raise InvalidTask("trace", task, "a TracedTask is needed", "Write TracedTask(seconds=60, keys={...})")
     asked = []
-    for task in tasks:
+    for task in _read(trace):
         admitted = admission.admit(FunctionFacts(task.name, {}, False, False), read(task.keys))
         if admitted.spec.service:
             problem = "a request to a service takes no lease, so there is nothing to simulate"
@@ -57,6 +54,18 @@ def simulate(
         asked.append((task, admitted.spec, admitted.encoded))
     forecast: Forecast = load(_REPLAY)(asked, nodes, default_runtime, unpacked(packed(scheduling), ageing))
     return forecast
+
+
+def _read(trace: Any) -> list[TracedTask]:
+    if isinstance(trace, str | Path):
+        return read_swf(trace)
+    if not isinstance(trace, Iterable):
+        raise InvalidTask("trace", trace, "a list of tasks is needed, or the path of a trace", _WRITE)
+    tasks = list(trace)
+    for task in tasks:
+        if not isinstance(task, TracedTask):
+            raise InvalidTask("trace", task, "a TracedTask is needed", _WRITE)
+    return tasks
 
 
 def block_like(inventories: Sequence[Inventory], given: dict[str, Any], declared: dict[str, Any]) -> list[NodeFacts]:

@@ -1,6 +1,6 @@
 """Data by reference, as users of an executor see it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from tempfile import gettempdir
@@ -111,6 +111,17 @@ class WithReferences(Told):
         config = super()._block_config(folder, addresses, token)
         place = self._running_values().place
         return msgspec.structs.replace(config, values=(place.token, place.disk, self._wish))
+
+    def _with_references(self, pack: Callable[[], bytes]) -> tuple[bytes, Sequence[Ref]]:
+        """Return a packed call, and the references among its arguments.
+
+        Raises:
+            DataLost: The value of one is gone.
+            PayloadError: It cannot be serialized.
+        """
+        packed.clear()
+        payload = pack()
+        return payload, self._check_references() if packed.refs else ()
 
     def _check_references(self) -> list[Ref]:
         """Return the references among the arguments that this thread has packed.

@@ -60,7 +60,7 @@ def test_nothing_is_remembered_from_one_to_the_next() -> None:
 @pytest.mark.parametrize(("trace", "error", "says"), [
     ([TracedTask(seconds=1, keys={"core": 1})], InvalidSpecification, "cores"),
     ([TracedTask(seconds=1, keys={"cores": 9})], RhapsodyError, "4 cores"),
-    ([{"seconds": 1}], InvalidTask, "TracedTask"),
+    ([{"seconds": 1}], InvalidTask, "TracedTask"), (7, InvalidTask, "a list of tasks is needed"),
     ("/nowhere/a.swf", InvalidTask, "cannot be read"),
 ])  # fmt: skip
 def test_what_could_not_run_is_refused(trace: Any, error: type[Exception], says: str) -> None:
