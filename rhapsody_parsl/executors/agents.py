@@ -1,6 +1,7 @@
 """The agents that a driver starts, and its messages to them."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
@@ -154,12 +155,22 @@ class WithAgents(WithReferences):
             self._link.agent_over(name)
 
     def _stop_agents(self) -> None:
-        """Have all agents stop that anything can reach, before their blocks do."""
-        there = reachable(self._link.blocks, dict(self._agents)) if self._link else {}
+        """Have all agents stop that anything can reach, and those rest whose block drains, before their blocks stop."""
+        if self._link is None or not self._agents:
+            return
+        until, blocks, agents = time.monotonic() + _STOP_WITHIN, self._link.blocks, dict(self._agents)
+        there = held_by(blocks, agents, closing=False)
         wait([AgentHandle(name, self, future).stop() for name, future in there.items()], _STOP_WITHIN)
+        self._link.wait_for(lambda: not held_by(blocks, agents, closing=True), max(0.0, until - time.monotonic()))
 
 
-def reachable(blocks: Iterable[Block], agents: Mapping[str, _Known]) -> dict[str, TaskFuture]:
-    """Return the agents that get messages; those of a block that drains rest there, or wait for another block."""
-    held = {task for block in blocks if not block.closing for task in list(block.tasks)}
+def held_by(blocks: Iterable[Block], agents: Mapping[str, _Known], *, closing: bool) -> dict[str, TaskFuture]:
+    """Return the agents in some blocks.
+
+    Args:
+        blocks: All that are there.
+        agents: All that have not ended.
+        closing: Whether in those that drain: there they get no messages, and rest. When all do, no block has them.
+    """
+    held = {task for block in blocks if block.closing is closing for task in list(block.tasks)}
     return {name: known.future for name, known in agents.items() if known.future.parsl_executor_task_id in held}

@@ -79,6 +79,9 @@ class Forgetful:
         self.count += 1
         return self.count
 
+    def naps(self, seconds: float) -> None:
+        time.sleep(seconds)
+
     def on_stop(self) -> None:
         Path(self.mark).write_text(f"stopped at {self.count}")
 
