@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,14 +14,13 @@ from parsl.providers.base import ExecutionProvider
 from rhapsody_parsl.annotations.agent import annotation_of, named
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.task_spec import decode_spec, encode_spec
-from rhapsody_parsl.data.reference import Ref
 from rhapsody_parsl.errors import AgentNameTaken, InvalidTask, NoAgent, RhapsodyError, TooManyAgents
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.executors.future import TaskFuture
 from rhapsody_parsl.executors.link import Link
-from rhapsody_parsl.executors.with_references import WithReferences
+from rhapsody_parsl.executors.with_references import Packed, WithReferences
 from rhapsody_parsl.mail import AgentHandle, message_spec, serve
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.wire.messages import Task
@@ -84,10 +83,10 @@ class WithAgents(WithReferences):
             self._check_agent(name)
             encoded, spec = self._spec_of_agent(kind, name, resource_specification)
             call = partial(pack_call, serve, (name, spec.policy.signal, kind, *args), kwargs)
-            payload, refs = self._with_references(call)
+            packed = self._with_references(call)
             future = TaskFuture(number, self)  # type: ignore[arg-type]  # it is the executor
             self._agents[name] = _Known(future, message_spec(name, spec.policy.unanswered))
-        self._send_off(link, future, encoded, payload, refs)
+        self._send_off(link, future, encoded, packed)
         future.add_done_callback(partial(self._agent_over, name))
         return AgentHandle(name, self, future)
 
@@ -111,10 +110,10 @@ class WithAgents(WithReferences):
             RhapsodyError: The executor is not running.
         """
         link = self._running_link()
-        payload, refs = self._with_references(packed)
+        message = self._with_references(packed)
         future = TaskFuture(next(self._task_ids), self)  # type: ignore[arg-type]  # it is the executor
         if known := self._agents.get(name):
-            self._send_off(link, future, known.message, payload, refs)
+            self._send_off(link, future, known.message, message)
         else:
             future.set_exception(NoAgent(name, "it has ended, or was never started"))
         return future
@@ -139,12 +138,12 @@ class WithAgents(WithReferences):
             )
         return self._link
 
-    def _send_off(self, link: Link, future: TaskFuture, spec: bytes, payload: bytes, refs: Sequence[Ref]) -> None:
+    def _send_off(self, link: Link, future: TaskFuture, spec: bytes, packed: Packed) -> None:
         number = future.parsl_executor_task_id
         self.tasks[number] = future
-        task = Task(number, spec, payload, takes=tuple((ref.key, ref.size) for ref in refs))
-        if refs:
-            self._note_references(future, task, refs, PolicyValue())
+        task = Task(number, spec, packed.payload, takes=tuple((ref.key, ref.size) for ref in packed.refs))
+        if packed.refs:
+            self._note_references(future, task, packed.refs, PolicyValue())
         link.put(task)
 
     def _agent_over(self, name: str, _future: Future[Any]) -> None:

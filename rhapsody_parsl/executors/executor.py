@@ -256,7 +256,6 @@ class RhapsodyExecutor(WithAgents, RepresentationMixin):
         self.services.begin(self._link, folder, publish)
         self.openai_keys.begin(self._link)
         self._link.start()
-        self._running_values().link_thread = self._link.ident
         self._open_control(folder, self._link)
         self._start_first()
 
