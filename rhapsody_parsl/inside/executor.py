@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 from rhapsody_parsl.annotations.limits import check_name
@@ -157,6 +157,9 @@ class BlockExecutor(Executor):
             RhapsodyError: See `submit`.
         """
         return self._client.put(self._client.enter(), asked_for_message(name), packed, keep=keep)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a task's block stays with it: call rhapsody_parsl.block() in the other task, too")
 
     def _check_open(self) -> None:
         if self._is_shut:
