@@ -1,5 +1,6 @@
 """Orders of a user's own, good ones and bad ones, in a module that a block can import."""
 
+import sys
 from fractions import Fraction
 
 from rhapsody_parsl.scheduling.protocol import Queue, WaitingTask
@@ -34,9 +35,11 @@ class Open(Shortest):
 
 
 class Wide(Shortest):
-    """Its claims are no floats, and too large for one for some apps."""
+    """Its claims are no floats, too large for one for some apps, and none for others."""
 
     def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+        if task.app == "exits":
+            sys.exit(3)
         return 10**400 if task.app == "bad" else Fraction(arrival)  # type: ignore[return-value]  # so it is
 
 

@@ -132,12 +132,15 @@ class Passage:
         """Note whom a request asks that is refused anyway; of a large one nobody looks for that."""
         if (request.content_length or _LARGEST_LOOKED_INTO + 1) > _LARGEST_LOOKED_INTO:
             return
-        with contextlib.suppress(ValueError, RecursionError, Refusal):
+        with contextlib.suppress(ValueError, RecursionError, web.RequestPayloadError, Refusal):
             if model := self._models.find(_named_in(await request.read()).model):
                 current().service = model.service
 
     async def _read(self, request: web.Request) -> Call:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.RequestPayloadError as problem:
+            raise Refusal(400, f"The body cannot be read: {problem}") from None
         asked = asked_in(body)
         model = self._models.find(asked.get("model"))
         if model is None:

@@ -55,7 +55,7 @@ class Ordering:
         try:
             claim = float(self._ask(task, arrival, self))  # whatever kind of number it is
             known = -math.inf < claim < math.inf
-        except Exception as problem:  # whatever the user's code raises
+        except (Exception, SystemExit) as problem:  # whatever the user's code raises
             raise self._failed(task, f"raised {type(problem).__name__}: {problem}") from problem
         if not known:
             raise self._failed(task, f"returned {claim}")

@@ -101,6 +101,16 @@ def test_what_is_odd_in_a_body_is_for_the_engine_to_refuse() -> None:
     within(test)
 
 
+def test_a_body_that_is_not_packed_as_it_says_is_refused() -> None:
+    async def test(door: Door) -> None:
+        headers = {"Content-Encoding": "gzip"}
+        async with door.client.post(f"{door.url}/v1/completions", data=b"plain", headers=headers) as response:
+            assert response.status == 400
+            assert "cannot be read" in (await response.json())["error"]["message"]
+
+    within(test)
+
+
 def test_models_are_listed_under_the_names_that_requests_may_use() -> None:
     async def test(door: Door) -> None:
         await door.engine("m-0/1")
