@@ -68,12 +68,12 @@ def _stop(_agent: Any) -> None:
 class Poster(Protocol):
     """Who brings messages to the agents of a block."""
 
-    def post(self, name: str, payload: bytes, *, keep: bool) -> Future[Any]:
+    def post(self, name: str, packed: Callable[[], bytes], *, keep: bool) -> Future[Any]:
         """Send a message.
 
         Args:
             name: The agent's.
-            payload: The call.
+            packed: Packs the call; the references in it are held until the message is answered.
             keep: Whether it is delivered even when its sender ends before.
         """
 
@@ -106,7 +106,7 @@ class AgentHandle:
             PayloadError: An argument cannot be serialized.
             NoParent: The handle came from elsewhere, and no task runs here.
         """
-        return self._there.post(self.name, pack_call(receive, (method, *args), kwargs), keep=False)
+        return self._there.post(self.name, partial(pack_call, receive, (method, *args), kwargs), keep=False)
 
     def tell(self, method: str, /, *args: Any, **kwargs: Any) -> None:
         """Have a method called, also when the sender has ended by then; what it raises is logged here.
@@ -120,7 +120,7 @@ class AgentHandle:
             PayloadError: An argument cannot be serialized.
             NoParent: The handle came from elsewhere, and no task runs here.
         """
-        told = self._there.post(self.name, pack_call(receive, (method, *args), kwargs), keep=True)
+        told = self._there.post(self.name, partial(pack_call, receive, (method, *args), kwargs), keep=True)
         told.add_done_callback(lambda future: _log_failure(self.name, method, future))
 
     def stop(self) -> Future[Any]:
@@ -129,7 +129,7 @@ class AgentHandle:
         Raises:
             NoParent: The handle came from elsewhere, and no task runs here.
         """
-        stopped = self._there.post(self.name, pack_call(_stop, (), {}), keep=True)
+        stopped = self._there.post(self.name, partial(pack_call, _stop, (), {}), keep=True)
         return stopped if self.future is None else self.future
 
     @property

@@ -11,7 +11,7 @@ from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.telling import said
 from rhapsody_parsl.wording import nearest
 
-__all__ = ("checked", "function_in", "is_function", "of_function", "way_of")
+__all__ = ("checked", "function_in", "is_function", "of_function", "shown", "way_of")
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, partial)
 _WAYS = ("tcp", "http", "log", "call")
@@ -21,6 +21,12 @@ def way_of(word: str) -> tuple[str, str]:
     """Return the way, one of `tcp`, `http`, `log` and `call`, and what it is told."""
     way, _, rest = word.partition(":")
     return way, rest
+
+
+def shown(word: str) -> str:
+    """Return what people see of it: of a function its name."""
+    way, rest = way_of(word)
+    return rest.partition(":")[0] if way == "call" else repr(word)
 
 
 def is_function(value: Any) -> bool:
@@ -76,6 +82,10 @@ def checked(word: Any, key: str) -> None:
     if not told.get(way):
         allowed = "allowed are tcp, http:/path, log:regex and a function of host and port"
         raise InvalidTask(key, word, allowed, "" if way in _WAYS else nearest(way, _WAYS[:3]))
+    if way == "http" and not all("!" <= character <= "~" for character in rest):
+        raise InvalidTask(
+            key, word, "a path has no blanks, and ASCII only", "Write it as in a URL, with %20 for a blank"
+        )
     if way == "log":
         try:
             re.compile(rest)

@@ -41,8 +41,7 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         nodes: Nodes that one replica spans.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        near: A label, and nodes that carry it are preferred; or the `Ref` of a value, or several, and the node is
-            preferred that has most of their bytes when a replica borrows.
+        near: A label, or the `Ref` of a value, or several: nodes that carry it, or have most of the bytes, come first.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the service's process.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
@@ -103,6 +102,11 @@ class ServiceConfig(_Named, frozen=True, kw_only=True):
         return 0.0
 
     @property
+    def awaited(self) -> str:
+        """What a replica is waited for until it is ready, as people read it; "" where that is no choice of theirs."""
+        return ""
+
+    @property
     def window(self) -> int:
         """How many requests its replicas take at once; 0 where nobody can ask it."""
         return 0
@@ -154,8 +158,7 @@ class VLLMService(_Model, frozen=True, kw_only=True, tag_field="type", tag="vllm
             `data_parallel_size` if that is more than 1, else `tensor_parallel_size` times `pipeline_parallel_size`.
         memory: GB that each replica leases, and may hold, on each of its nodes; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        near: A label, and nodes that carry it are preferred; or the `Ref` of a value, or several, and the node is
-            preferred that has most of their bytes when a replica borrows.
+        near: A label, or the `Ref` of a value, or several: nodes that carry it, or have most of the bytes, come first.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         engine_args: vLLM's engine arguments by name: `max_model_len`, `dtype`, `tensor_parallel_size`, ... Without any
             parallel size the engine uses all its GPUs: tensor parallel within a node, pipeline parallel over nodes;
@@ -282,8 +285,7 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
             what it wants on `{hosts}`.
         memory: GB that each replica leases, and may hold; 0 is neither counted nor limited.
         labels: Labels that the nodes of its replicas must carry; each node also carries its own name.
-        near: A label, and nodes that carry it are preferred; or the `Ref` of a value, or several, and the node is
-            preferred that has most of their bytes when a replica borrows.
+        near: A label, or the `Ref` of a value, or several: nodes that carry it, or have most of the bytes, come first.
         placement: `pack`: a replica goes where the least is free; `spread`: where the fewest others of the service are.
         env: Variables for the command.
         startup_timeout: Seconds until a replica that is not ready counts as failed.
@@ -324,6 +326,11 @@ class CommandService(_Command, frozen=True, kw_only=True, tag_field="type", tag=
             hint = nearest(self.stop_signal, _SIGNALS)
             raise InvalidTask(self.key_of("stop_signal"), self.stop_signal, "a signal's name is needed", hint)
         check_range(self.key_of("stop_timeout"), self.stop_timeout, 0, _LONGEST_STOP)
+
+    @property
+    def awaited(self) -> str:
+        """See `ServiceConfig`."""
+        return f"ready={ready_word.shown(self.ready)}"
 
     @property
     def argv(self) -> list[str]:

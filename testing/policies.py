@@ -1,5 +1,8 @@
 """Orders of a user's own, good ones and bad ones, in a module that a block can import."""
 
+import sys
+from fractions import Fraction
+
 from rhapsody_parsl.scheduling.protocol import Queue, WaitingTask
 
 
@@ -29,3 +32,18 @@ class Open(Shortest):
 
     def __init__(self) -> None:
         self.held = (number for number in range(3))
+
+
+class Wide(Shortest):
+    """Its claims are no floats, too large for one for some apps, and none for others."""
+
+    def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+        if task.app == "exits":
+            sys.exit(3)
+        return 10**400 if task.app == "bad" else Fraction(arrival)  # type: ignore[return-value]  # so it is
+
+
+class Undecided(Shortest):
+    @property
+    def backfill(self) -> bool:  # type: ignore[override]  # an attribute is asked for
+        raise LookupError

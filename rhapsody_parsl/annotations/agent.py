@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.annotations.decorator import ATTRIBUTE, Part
+from rhapsody_parsl.annotations.limits import check_name
 from rhapsody_parsl.annotations.policy import Signal, Unanswered
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import InvalidTask
@@ -54,8 +55,9 @@ def named(spec: TaskSpec, name: str) -> TaskSpec:
         name: The agent's.
 
     Raises:
-        InvalidTask: No agent can live like this.
+        InvalidTask: No agent can live like this, or be called so.
     """
+    check_name("name", name)
     if spec.resources.is_mpi or spec.service:
         raise InvalidTask("agent", spec.name, "it is one process", "Have its methods submit gangs and requests")
     if spec.policy.isolation != "shared":

@@ -5,7 +5,16 @@ from typing import Any
 
 from rhapsody_parsl.errors import InvalidTask
 
-__all__ = ("LONGEST_TIME", "MOST", "check_gpus", "check_period", "check_positive", "check_range", "check_text")
+__all__ = (
+    "LONGEST_TIME",
+    "MOST",
+    "check_gpus",
+    "check_name",
+    "check_period",
+    "check_positive",
+    "check_range",
+    "check_text",
+)
 
 MOST = 100_000
 """Nodes, cores of a node, processes: more of anything no block has."""
@@ -18,6 +27,9 @@ _SHORTEST_TIME = 0.1
 
 _LEAST_SHARE = 0.001
 """Of a GPU."""
+
+_LONGEST_NAME = 200
+"""Characters."""
 
 
 def check_range(key: str, value: Any, low: float, high: float = MOST) -> None:
@@ -78,3 +90,14 @@ def check_text(key: str, value: str, longest: int = 4096) -> None:
         raise InvalidTask(key, value, f"it must have {longest} characters at most")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidTask(key, value, "the character NUL, and half of a surrogate pair, are not allowed")
+
+
+def check_name(key: str, value: Any) -> None:
+    """Check a name that the user gives something while the block runs.
+
+    Raises:
+        InvalidTask: It is no text, empty, too long, or cannot be encoded.
+    """
+    if type(value) is not str or not value:
+        raise InvalidTask(key, value, "a name is needed: text that is not empty")
+    check_text(key, value, _LONGEST_NAME)

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from rhapsody_parsl.apps_as_tools.signature import function_of, is_app, is_bash
+from rhapsody_parsl.apps_as_tools.signature import function_of, is_app, is_bash, placed
 from rhapsody_parsl.executors.cancelling import cancel
 from rhapsody_parsl.inside.executor import block
 from rhapsody_parsl.programs import Completed
@@ -42,6 +42,11 @@ class Call:
             self._app = python_app(self._app)
         future: Future[Any] = self._app(*args, **kwargs)
         return future
+
+    def chosen(self, arguments: Mapping[str, Any]) -> "Future[Any]":
+        """Submit a call with what a model has chosen."""
+        args, kwargs = placed(self._app, arguments)
+        return self(*args, **kwargs)
 
 
 async def outcome(future: "Future[Any]", tell: Callable[[float], Awaitable[None]] | None = None) -> Any:

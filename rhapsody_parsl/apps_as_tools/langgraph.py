@@ -4,9 +4,12 @@ from typing import Any
 
 from rhapsody_parsl.apps_as_tools.call import Call, outcome, told, value_of
 from rhapsody_parsl.apps_as_tools.signature import about, chosen, name_of
-from rhapsody_parsl.errors import MissingPackage
+from rhapsody_parsl.errors import InvalidTask, MissingPackage
 
 __all__ = ("node", "tool")
+
+_LANGCHAINS = ("config", "run_manager")
+"""Parameters of LangChain's own call of a tool."""
 
 
 def tool(app: Any, *, name: str = "", description: str = "") -> Any:
@@ -21,7 +24,7 @@ def tool(app: Any, *, name: str = "", description: str = "") -> Any:
         description: What the model is told; default the docstring.
 
     Raises:
-        InvalidTask: An annotation of its parameters names what is not there.
+        InvalidTask: An annotation of its parameters names what is not there, or a parameter's name cannot be used.
         MissingPackage: langchain-core is not installed.
     """
     try:
@@ -34,13 +37,13 @@ def tool(app: Any, *, name: str = "", description: str = "") -> Any:
 
     def run(**arguments: Any) -> Any:
         try:
-            return value_of(call(**arguments))
+            return value_of(call.chosen(arguments))
         except Exception as problem:  # whatever it is, the model reads it
             raise ToolException(told(problem)) from problem
 
     async def arun(**arguments: Any) -> Any:
         try:
-            return await outcome(call(**arguments))
+            return await outcome(call.chosen(arguments))
         except Exception as problem:  # as above
             raise ToolException(told(problem)) from problem
 
@@ -83,7 +86,17 @@ def node(app: Any, *, name: str = "") -> Any:
 
 
 def _fields(app: Any) -> dict[str, Any]:
-    """Return what pydantic makes a model of: for each parameter its type and default."""
+    """Return what pydantic makes a model of: for each parameter its type and default.
+
+    Raises:
+        InvalidTask: A name means something else to LangChain, which then would not pass it on.
+    """
+    from pydantic import BaseModel  # noqa: PLC0415 - as above
+
+    for name in chosen(app).parameters:
+        if name in _LANGCHAINS or (name.startswith("model_") and hasattr(BaseModel, name)):
+            problem = "LangChain keeps this name to itself, and passes no such argument on"
+            raise InvalidTask(name_of(app), name, problem, "Rename the parameter")
     return {
         parameter.name: (
             Any if parameter.annotation is parameter.empty else parameter.annotation,

@@ -2,13 +2,13 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.function_kinds import innermost
 
-__all__ = ("about", "chosen", "function_of", "is_app", "is_bash", "name_of")
+__all__ = ("about", "chosen", "function_of", "is_app", "is_bash", "name_of", "placed")
 
 _NOT_CHOSEN = {"comm", "inputs", "outputs", "stdout", "stderr", "walltime", "parsl_resource_specification"}
 """Parameters that are Parsl's or the runtime's, and no model's to choose."""
@@ -51,17 +51,36 @@ def chosen(app: Any) -> inspect.Signature:
         app: An app, or a function.
 
     Raises:
-        InvalidTask: An annotation names what is not there.
+        InvalidTask: An annotation names what is not there, or a parameter can never have a value.
     """
     function = function_of(app)
     signature, hints = inspect.signature(function), _hints(function)
     parameters = [
         each.replace(kind=each.KEYWORD_ONLY, annotation=hints.get(name, each.annotation))
         for name, each in signature.parameters.items()
-        if name not in _NOT_CHOSEN and each.kind not in _OF_ANY_NAME
+        if name not in _NOT_CHOSEN and each.kind not in _OF_ANY_NAME and not _is_hidden(app, each)
     ]
     given = _OF_BASH if is_bash(app) else hints.get("return", signature.return_annotation)
     return signature.replace(parameters=parameters, return_annotation=given)
+
+
+def _is_hidden(app: Any, parameter: inspect.Parameter) -> bool:
+    """Whether the name begins with an underscore: models are told of no such parameter, so it needs a default.
+
+    Raises:
+        InvalidTask: It has none.
+    """
+    if parameter.name.startswith("_") and parameter.default is parameter.empty:
+        problem = "a name with a leading underscore is not told to models"
+        raise InvalidTask(name_of(app), parameter.name, problem, "Rename the parameter, or give it a default")
+    return parameter.name.startswith("_")
+
+
+def placed(app: Any, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return what a model has chosen as the app takes it: by position what has no name for it, else by keyword."""
+    parameters = inspect.signature(function_of(app)).parameters.values()
+    first = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY and each.name in arguments]
+    return [arguments[name] for name in first], {name: arguments[name] for name in arguments if name not in first}
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

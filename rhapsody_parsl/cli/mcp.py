@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from rhapsody_parsl.apps_as_tools.call import outcome, told
-from rhapsody_parsl.apps_as_tools.signature import about, chosen, name_of
+from rhapsody_parsl.apps_as_tools.signature import about, chosen, name_of, placed
 from rhapsody_parsl.errors import InvalidTask, MissingPackage, RhapsodyError
 
 __all__ = ("add", "apps_of", "as_tool")
@@ -101,8 +101,9 @@ def as_tool(app: Any) -> Callable[..., Any]:
     from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415 - as above
 
     async def call(rhapsody_context: Any, **arguments: Any) -> Any:
-        future = app(**arguments)
         try:
+            args, kwargs = placed(app, arguments)
+            future = app(*args, **kwargs)
             return await outcome(future, partial(_progress, rhapsody_context, future))
         except Exception as problem:  # whatever the app raises is for the model to read
             raise ToolError(told(problem)) from problem

@@ -14,14 +14,27 @@ from rhapsody_parsl.door.queue import Turn
 from rhapsody_parsl.door.refusal import Refusal
 from rhapsody_parsl.prompt_lists import cut
 
-__all__ = ("PRIORITY_HEADER", "SESSION_HEADER", "TIMEOUT_HEADER", "Call")
+__all__ = ("PRIORITY_HEADER", "SESSION_HEADER", "TIMEOUT_HEADER", "Call", "asked_in")
 
 SESSION_HEADER, PRIORITY_HEADER, TIMEOUT_HEADER = "X-Session-Id", "X-Rhapsody-Priority", "X-Rhapsody-Timeout"
 _DIVIDED = ("/v1/completions", "/v1/embeddings")
 """Where a list of prompts is divided over replicas."""
 _PARTS, _LONGEST = 64, 32
 """Parts of a list of texts to embed, at least, and texts in each, at most."""
+_MOST_PRIORITY = 1 << 63
 _PASSED_ON = ("Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate")
+
+
+def asked_in(body: bytes) -> dict[str, Any]:
+    """Return what a body asks.
+
+    Raises:
+        Refusal: It is no JSON object.
+    """
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (ValueError, RecursionError) as problem:  # no JSON, no UTF-8, or too deep
+        raise Refusal(400, f"The body is no JSON object: {problem}") from None
 
 
 class Call:
@@ -97,4 +110,4 @@ def _number_in(headers: Mapping[str, str], name: str) -> float | None:
 def _priority_in(asked: Mapping[str, Any]) -> float:
     """Return the priority in a body, as vLLM has it; what is none is for the engine to refuse."""
     priority = asked.get("priority")
-    return float(priority) if type(priority) is int else 0.0
+    return float(priority) if type(priority) is int and abs(priority) < _MOST_PRIORITY else 0.0

@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
-from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call
+from rhapsody_parsl.door.call import TIMEOUT_HEADER, Call, asked_in
 from rhapsody_parsl.door.counters import Counters
 from rhapsody_parsl.door.lists import Answered, answer_list
 from rhapsody_parsl.door.models import Model, Models
@@ -132,16 +132,16 @@ class Passage:
         """Note whom a request asks that is refused anyway; of a large one nobody looks for that."""
         if (request.content_length or _LARGEST_LOOKED_INTO + 1) > _LARGEST_LOOKED_INTO:
             return
-        with contextlib.suppress(msgspec.DecodeError, Refusal):
+        with contextlib.suppress(ValueError, RecursionError, web.RequestPayloadError, Refusal):
             if model := self._models.find(_named_in(await request.read()).model):
                 current().service = model.service
 
     async def _read(self, request: web.Request) -> Call:
-        body = await request.read()
         try:
-            asked = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.DecodeError as problem:
-            raise Refusal(400, f"The body is no JSON object: {problem}") from None
+            body = await request.read()
+        except web.RequestPayloadError as problem:
+            raise Refusal(400, f"The body cannot be read: {problem}") from None
+        asked = asked_in(body)
         model = self._models.find(asked.get("model"))
         if model is None:
             await asyncio.gather(*map(self.learn, self._models))  # an adapter that was loaded meanwhile

@@ -41,7 +41,8 @@ def _tokens(prompt: Any) -> list[Any] | None:
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], list):
         prompt = prompt[0]
     most = BLOCK * _MOST_BLOCKS
-    return prompt[:most] if isinstance(prompt, list) and prompt and isinstance(prompt[0], int) else None
+    first = prompt[:most] if isinstance(prompt, list) else []
+    return first if first and all(isinstance(token, int) for token in first) else None
 
 
 def _text(request: Mapping[str, Any]) -> str:

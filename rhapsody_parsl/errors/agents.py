@@ -17,7 +17,7 @@ class NoAgent(RhapsodyError):
         name, why = self.args
         return (
             f"Agent '{name}' gets no message: {why}. Start it by executor.start_agent(...), "
-            "or by block().start_agent(...) in a task of the same block."
+            "or by block().start_agent(...) in a task of the same block. The future of its handle says why it ended."
         )
 
 

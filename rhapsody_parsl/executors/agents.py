@@ -1,6 +1,7 @@
 """The agents that a driver starts, and its messages to them."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
@@ -11,14 +12,15 @@ from parsl.jobs.states import JobStatus
 from parsl.providers.base import ExecutionProvider
 
 from rhapsody_parsl.annotations.agent import annotation_of, named
+from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.task_spec import decode_spec, encode_spec
 from rhapsody_parsl.errors import AgentNameTaken, InvalidTask, NoAgent, RhapsodyError, TooManyAgents
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.functions import FunctionFacts
 from rhapsody_parsl.executors.future import TaskFuture
-from rhapsody_parsl.executors.life import BlockLife
 from rhapsody_parsl.executors.link import Link
+from rhapsody_parsl.executors.with_references import Packed, WithReferences
 from rhapsody_parsl.mail import AgentHandle, message_spec, serve
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.wire.messages import Task
@@ -36,7 +38,7 @@ class _Known(NamedTuple):
     message: bytes
 
 
-class WithAgents(BlockLife):
+class WithAgents(WithReferences):
     """The part of the executor that starts agents and brings them messages."""
 
     max_agents: int
@@ -80,10 +82,11 @@ class WithAgents(BlockLife):
         with self._agents_lock:
             self._check_agent(name)
             encoded, spec = self._spec_of_agent(kind, name, resource_specification)
-            payload = pack_call(serve, (name, spec.policy.signal, kind, *args), kwargs)
+            call = partial(pack_call, serve, (name, spec.policy.signal, kind, *args), kwargs)
+            packed = self._with_references(call)
             future = TaskFuture(number, self)  # type: ignore[arg-type]  # it is the executor
             self._agents[name] = _Known(future, message_spec(name, spec.policy.unanswered))
-        self._send_off(link, future, encoded, payload)
+        self._send_off(link, future, encoded, packed)
         future.add_done_callback(partial(self._agent_over, name))
         return AgentHandle(name, self, future)
 
@@ -98,16 +101,19 @@ class WithAgents(BlockLife):
             raise NoAgent(name, f"there are {', '.join(self._agents) or 'none'}")
         return AgentHandle(name, self, known.future)
 
-    def post(self, name: str, payload: bytes, *, keep: bool) -> Future[Any]:
+    def post(self, name: str, packed: Callable[[], bytes], *, keep: bool) -> Future[Any]:
         """Send a message to an agent; see `AgentHandle`.
 
         Raises:
+            DataLost: The value of a reference among the arguments is gone.
+            PayloadError: An argument cannot be serialized.
             RhapsodyError: The executor is not running.
         """
         link = self._running_link()
+        message = self._with_references(packed)
         future = TaskFuture(next(self._task_ids), self)  # type: ignore[arg-type]  # it is the executor
         if known := self._agents.get(name):
-            self._send_off(link, future, known.message, payload)
+            self._send_off(link, future, known.message, message)
         else:
             future.set_exception(NoAgent(name, "it has ended, or was never started"))
         return future
@@ -132,10 +138,13 @@ class WithAgents(BlockLife):
             )
         return self._link
 
-    def _send_off(self, link: Link, future: TaskFuture, spec: bytes, payload: bytes) -> None:
+    def _send_off(self, link: Link, future: TaskFuture, spec: bytes, packed: Packed) -> None:
         number = future.parsl_executor_task_id
         self.tasks[number] = future
-        link.put(Task(number, spec, payload))
+        task = Task(number, spec, packed.payload, takes=tuple((ref.key, ref.size) for ref in packed.refs))
+        if packed.refs:
+            self._note_references(future, task, packed.refs, PolicyValue())
+        link.put(task)
 
     def _agent_over(self, name: str, _future: Future[Any]) -> None:
         """An agent has ended: what still waits for it fails."""
@@ -145,12 +154,22 @@ class WithAgents(BlockLife):
             self._link.agent_over(name)
 
     def _stop_agents(self) -> None:
-        """Have all agents stop that anything can reach, before their blocks do."""
-        there = reachable(self._link.blocks, dict(self._agents)) if self._link else {}
+        """Have all agents stop that anything can reach, and those rest whose block drains, before their blocks stop."""
+        if self._link is None or not self._agents:
+            return
+        until, blocks, agents = time.monotonic() + _STOP_WITHIN, self._link.blocks, dict(self._agents)
+        there = held_by(blocks, agents, closing=False)
         wait([AgentHandle(name, self, future).stop() for name, future in there.items()], _STOP_WITHIN)
+        self._link.wait_for(lambda: not held_by(blocks, agents, closing=True), max(0.0, until - time.monotonic()))
 
 
-def reachable(blocks: Iterable[Block], agents: Mapping[str, _Known]) -> dict[str, TaskFuture]:
-    """Return the agents that get messages; those of a block that drains rest there, or wait for another block."""
-    held = {task for block in blocks if not block.closing for task in list(block.tasks)}
+def held_by(blocks: Iterable[Block], agents: Mapping[str, _Known], *, closing: bool) -> dict[str, TaskFuture]:
+    """Return the agents in some blocks.
+
+    Args:
+        blocks: All that are there.
+        agents: All that have not ended.
+        closing: Whether in those that drain: there they get no messages, and rest. When all do, no block has them.
+    """
+    held = {task for block in blocks if block.closing is closing for task in list(block.tasks)}
     return {name: known.future for name, known in agents.items() if known.future.parsl_executor_task_id in held}

@@ -47,7 +47,6 @@ from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.openai_keys import OpenAIKeys
 from rhapsody_parsl.executors.preparation import prepare, written
 from rhapsody_parsl.executors.services import ExecutorServices, check_added
-from rhapsody_parsl.executors.with_references import WithReferences
 from rhapsody_parsl.payload import pack_call
 from rhapsody_parsl.runtime_config import RuntimeConfig
 from rhapsody_parsl.scheduling.travel import packed
@@ -76,7 +75,7 @@ else:
 
 
 @spelled
-class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
+class RhapsodyExecutor(WithAgents, RepresentationMixin):
     """Run apps on Dragon, MPI and persistent services, all inside the blocks of one provider.
 
     Args:
@@ -302,6 +301,7 @@ class RhapsodyExecutor(WithReferences, WithAgents, RepresentationMixin):
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
         trace, policy = self._spans.begin(facts.name) if self._spans else "", admitted.spec.policy
+        packed_references.clear()  # somebody may have pickled some for themselves
         payload = pack_call(as_sent(func, policy), args, kwargs, trace)
         refs = self._check_references() if packed_references.refs else ()
         number = next(self._task_ids)

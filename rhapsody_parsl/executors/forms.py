@@ -1,16 +1,39 @@
 """Which form of an app goes with which key: generators, coroutines, programs, requests that are answered in pieces."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.executors.functions import FunctionFacts
 
-__all__ = ("check_form",)
+__all__ = ("Form", "check_form")
 
 
-def check_form(spec: TaskSpec, request: Mapping[str, Any], facts: FunctionFacts) -> None:
+class Form(Protocol):
+    """What matters of a function here; see `FunctionFacts`."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def bash(self) -> bool:
+        """Whether it is a bash app's."""
+
+    @property
+    def pieces(self) -> bool:
+        """Whether it is a generator."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is a coroutine or an asynchronous generator."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether Parsl is to hold it to a walltime."""
+
+
+def check_form(spec: TaskSpec, request: Mapping[str, Any], facts: Form) -> None:
     """Refuse a function that can never do what is asked of it.
 
     Args:
@@ -32,7 +55,7 @@ def check_form(spec: TaskSpec, request: Mapping[str, Any], facts: FunctionFacts)
         _check_concurrency(spec, facts)
 
 
-def _check_generator(spec: TaskSpec, facts: FunctionFacts) -> None:
+def _check_generator(spec: TaskSpec, facts: Form) -> None:
     if facts.bash:
         raise InvalidTask("app", facts.name, "a generator is no bash app", "Return a command line, or use @python_app")
     if spec.service:
@@ -53,7 +76,7 @@ def _check_streamed(spec: TaskSpec, request: Mapping[str, Any]) -> None:
         raise InvalidTask("n", request["n"], "pieces of several answers would be mixed", "Drop n, or stream=True")
 
 
-def _check_concurrency(spec: TaskSpec, facts: FunctionFacts) -> None:
+def _check_concurrency(spec: TaskSpec, facts: Form) -> None:
     policy, asked = spec.policy, spec.policy.concurrency
     if not facts.awaited or facts.bash:
         raise InvalidTask("concurrency", asked, "only `async def` apps run side by side in one worker", "Drop it")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from rhapsody_parsl.annotations.limits import check_name
 from rhapsody_parsl.data.book import Entry
 from rhapsody_parsl.data.handles import Handles
 from rhapsody_parsl.data.names import block_of
@@ -53,6 +54,7 @@ class References:
 
     Attributes:
         token, where: See `Owner`.
+        link_thread: The one on which blocks speak: nobody may wait there for what they are to say.
         place: Where the values of this host lie.
         lineage: How lost ones are made again; None while none can be.
 
@@ -66,7 +68,7 @@ class References:
         self._held = folder.hold(self._disk)
         self.place = Place(self.token, memory, self._disk, _WRITER, budget_of(memory, wish))
         self._say, self._where, self._stopped = say, dict[str, str](), set[str]()
-        self._link_thread = 0
+        self.link_thread: int | None = None
         self._wanted: Wanted[Waiter] = Wanted()
         self._files = DataFiles(self.place)
         self._handles, self._lock = Handles(self._unneeded), threading.Lock()
@@ -87,10 +89,12 @@ class References:
             pinned: Whether it stays without a handle.
 
         Raises:
-            InvalidTask: Another value has the label.
+            InvalidTask: Another value has the label, or it is no name.
             PayloadError: It cannot be serialized.
             Unwritable: There is no room for it, on the disk either.
         """
+        if label != "":  # what is no text is refused, too
+            check_name("label", label)
         if label and self._handles.ask(lambda book: book.labelled(label)):
             raise InvalidTask("label", label, "another value has it", "Delete that one first, or take another label")
         try:
@@ -147,7 +151,7 @@ class References:
             RhapsodyError: This is the thread that it would come by.
         """
         reason = _SHUT_DOWN if self._closed else _DELETED
-        if threading.get_ident() == self._link_thread:
+        if threading.get_ident() == self.link_thread:
             raise RhapsodyError("A future's callback cannot wait for a value of another host: call result() elsewhere.")
         if not self._closed and self._where.get(ref.key):
             answer: Future[str] = Future()
@@ -198,7 +202,6 @@ class References:
 
     def arrived(self, facts: Facts) -> Ref:
         """Return a handle of a value that a task has left."""
-        self._link_thread = threading.get_ident()
         if facts.where:
             self._where[facts.key] = facts.where
         return self._handle(facts.key, facts.size, facts.label)

@@ -1,9 +1,12 @@
 """When tasks would run in a block of an executor: the trace is checked as calls are, and the pilot's core plays it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from rhapsody_parsl.annotations.limits import check_range
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import Admission, read
 from rhapsody_parsl.executors.functions import FunctionFacts
@@ -18,6 +21,8 @@ __all__ = ("block_like", "simulate")
 
 _REPLAY = "rhapsody_parsl.simulator.replay:replay"
 """Loaded by its name, when somebody asks: the driver has nothing else of the block's side."""
+_LEAST = {"nodes": 1, "cores_per_node": 1}
+_WRITE = "Write [TracedTask(seconds=60, keys={...})]"
 
 
 def simulate(
@@ -44,19 +49,29 @@ def simulate(
         InvalidSpecification: A task can never run.
         RhapsodyError: The same, as the pilot says it.
     """
-    tasks = read_swf(trace) if isinstance(trace, str | Path) else list(trace)
-    for task in tasks:
-        if not isinstance(task, TracedTask):
-            raise InvalidTask("trace", task, "a TracedTask is needed", "Write TracedTask(seconds=60, keys={...})")
     asked = []
-    for task in tasks:
+    for task in _read(trace):
         admitted = admission.admit(FunctionFacts(task.name, {}, False, False), read(task.keys))
         if admitted.spec.service:
             problem = "a request to a service takes no lease, so there is nothing to simulate"
             raise InvalidTask("trace", task.keys, problem, "Leave requests out")
-        asked.append((task, admitted.spec, admitted.encoded))
+        limit = admitted.spec.policy.walltime or task.seconds
+        seconds = min(task.seconds, limit)  # it would be ended then
+        asked.append((msgspec.structs.replace(task, seconds=seconds), admitted.spec, admitted.encoded))
     forecast: Forecast = load(_REPLAY)(asked, nodes, default_runtime, unpacked(packed(scheduling), ageing))
     return forecast
+
+
+def _read(trace: Any) -> list[TracedTask]:
+    if isinstance(trace, str | Path):
+        return read_swf(trace)
+    if not isinstance(trace, Iterable):
+        raise InvalidTask("trace", trace, "a list of tasks is needed, or the path of a trace", _WRITE)
+    tasks = list(trace)
+    for task in tasks:
+        if not isinstance(task, TracedTask):
+            raise InvalidTask("trace", task, "a TracedTask is needed", _WRITE)
+    return tasks
 
 
 def block_like(inventories: Sequence[Inventory], given: dict[str, Any], declared: dict[str, Any]) -> list[NodeFacts]:
@@ -68,8 +83,11 @@ def block_like(inventories: Sequence[Inventory], given: dict[str, Any], declared
         declared: The same of the executor.
 
     Raises:
-        InvalidTask: Nobody knows how many cores a node has.
+        InvalidTask: No block can be like that, or nobody knows how many cores a node has.
     """
+    for key, value in given.items():
+        if value is not None:
+            check_range(f"simulate({key})", value, _LEAST.get(key, 0))
     if inventories and all(value is None for value in given.values()):
         return list(inventories[0].nodes)
     known = {key: declared[key] if value is None else value for key, value in given.items()}

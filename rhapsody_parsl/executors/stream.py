@@ -237,7 +237,7 @@ class Stream:
 def _hand(callback: Callable[[Any], object], payload: bytes) -> None:
     try:
         callback(open_result(payload, "piece"))
-    except Exception:
+    except (Exception, SystemExit):  # which would end the thread of all futures
         log.exception("a callback of stream() failed")
 
 

@@ -1,10 +1,11 @@
 """Data by reference, as users of an executor see it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from threading import get_ident
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,7 +24,19 @@ from rhapsody_parsl.hosts.probe import GB
 from rhapsody_parsl.wire.messages import Result, Task
 from rhapsody_parsl.wire.value_messages import FromValues, ToValues
 
-__all__ = ("WithReferences",)
+__all__ = ("Packed", "WithReferences")
+
+
+class Packed(NamedTuple):
+    """A call.
+
+    Attributes:
+        payload: As bytes.
+        refs: The references among its arguments.
+    """
+
+    payload: bytes
+    refs: Sequence[Ref]
 
 
 class WithReferences(Told):
@@ -112,6 +125,17 @@ class WithReferences(Told):
         place = self._running_values().place
         return msgspec.structs.replace(config, values=(place.token, place.disk, self._wish))
 
+    def _with_references(self, pack: Callable[[], bytes]) -> Packed:
+        """Return a call as it is sent.
+
+        Raises:
+            DataLost: The value of one is gone.
+            PayloadError: It cannot be serialized.
+        """
+        packed.clear()
+        payload = pack()
+        return Packed(payload, self._check_references() if packed.refs else ())
+
     def _check_references(self) -> list[Ref]:
         """Return the references among the arguments that this thread has packed.
 
@@ -140,6 +164,12 @@ class WithReferences(Told):
         if result.gives and (future is None or future.done()):
             self._running_values().unread(result.gives)
         complete(future, result)
+
+    def joined(self, block: Block) -> None:
+        """A block is there, and speaks on this thread."""
+        super().joined(block)
+        if self._values is not None:
+            self._values.link_thread = get_ident()
 
     def left(self, block: Block) -> None:
         """A block is gone, and what was not yet whole there."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from rhapsody_parsl.annotations.limits import check_name
 from rhapsody_parsl.data.names import block_of
 from rhapsody_parsl.data.reference import Facts, Ref, taken_by
 from rhapsody_parsl.data.reference import packed as packed_references
@@ -184,14 +185,16 @@ class Client:
             pinned: Whether it stays without a handle.
 
         Raises:
-            InvalidTask: Another value has the label.
+            InvalidTask: Another value has the label, or it is no name.
             NoParent: The task has finished.
             PayloadError: It cannot be serialized.
             Unwritable: There is no room for it.
         """
+        if label != "":  # what is no text is refused, too
+            check_name("label", label)
         parent, values = self.enter(), self.values
         order, key = next(self._numbers) if label else 0, values.new_key()
-        word = HoldValue(parent, key, 0, label, pinned, order, lies=True)
+        word = HoldValue(parent, key, 0, label, bool(pinned), order, lies=True)
         if order:
             self._answered(word)
         else:
@@ -207,7 +210,9 @@ class Client:
 
         Raises:
             DataLost: None of the block's tasks has put one.
+            InvalidTask: It is no name.
         """
+        check_name("label", label)
         facts = self._answered(FindValue(next(self._numbers), self.enter(), label)).facts
         return self.values.handle(str(facts[0]), int(facts[1]), label)
 

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakSet
 
+from rhapsody_parsl.annotations.limits import check_name
 from rhapsody_parsl.data.reference import Ref
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.inside.client import client
@@ -141,16 +142,24 @@ class BlockExecutor(Executor):
         return AgentHandle(name, self, future)
 
     def agent(self, name: str) -> AgentHandle:
-        """Return the agent of this block that has a name; messages to one that is not there fail with `NoAgent`."""
+        """Return the agent of this block that has a name; messages to one that is not there fail with `NoAgent`.
+
+        Raises:
+            InvalidTask: No agent has such a name.
+        """
+        check_name("name", name)
         return AgentHandle(name, self)
 
-    def post(self, name: str, payload: bytes, *, keep: bool) -> Future[Any]:
+    def post(self, name: str, packed: Callable[[], bytes], *, keep: bool) -> Future[Any]:
         """Send a message to an agent; see `AgentHandle`.
 
         Raises:
             RhapsodyError: See `submit`.
         """
-        return self._client.put(self._client.enter(), asked_for_message(name), lambda: payload, keep=keep)
+        return self._client.put(self._client.enter(), asked_for_message(name), packed, keep=keep)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a task's block stays with it: call rhapsody_parsl.block() in the other task, too")
 
     def _check_open(self) -> None:
         if self._is_shut:

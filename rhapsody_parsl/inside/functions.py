@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,8 +13,8 @@ from rhapsody_parsl.annotations.decorator import ATTRIBUTE
 from rhapsody_parsl.annotations.effects import check_effect
 from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import encode_spec
-from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.function_kinds import gives_pieces, layers
+from rhapsody_parsl.executors.forms import check_form
+from rhapsody_parsl.function_kinds import gives_coroutine, gives_pieces, layers
 from rhapsody_parsl.mail import message_spec
 from rhapsody_parsl.wording import clip
 
@@ -22,6 +22,7 @@ __all__ = ("Asked", "asked", "asked_for_agent", "asked_for_message")
 
 _MOST_KNOWN = 1_000
 _PIECES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_AWAITED = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -40,7 +41,18 @@ class Asked(msgspec.Struct, frozen=True):
     above: int | None = None
 
 
-_known: dict[tuple[str, bool, bool, bytes], Asked] = {}
+class _Form(NamedTuple):
+    """What matters of a function; see `FunctionFacts`. Bash apps, and Parsl's decorators, are the driver's."""
+
+    name: str
+    comm: bool
+    pieces: bool
+    awaited: bool
+    bash: bool = False
+    timed: bool = False
+
+
+_known: dict[tuple[_Form, bytes], Asked] = {}
 
 
 def asked(function: Callable[..., Any], specification: Mapping[str, Any] | None) -> Asked:
@@ -58,24 +70,21 @@ def asked(function: Callable[..., Any], specification: Mapping[str, Any] | None)
     name = clip(str(getattr(inner, "__name__", type(inner).__name__)))
     given = plain_dict({} if specification is None else specification, SPEC_PARAMETER)
     annotation: dict[str, Any] = next(filter(None, (getattr(each, ATTRIBUTE, None) for each in found)), {})
-    comm = _takes_comm(inner)
-    streams = _gives_pieces(inner)
-    key = (name, comm, streams, msgspec.msgpack.encode((annotation, given)))
+    form = _Form(name, _takes_comm(inner), *_gives(inner))
+    key = (form, msgspec.msgpack.encode((annotation, given)))
     known = _known.get(key)
     if known is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        known = _known[key] = _checked(merge(annotation, given), name, comm, streams)
+        known = _known[key] = _checked(merge(annotation, given), form)
     return known
 
 
-def _checked(merged: Mapping[str, Any], name: str, comm: bool, streams: bool) -> Asked:
-    spec, request = parse(merged, name, comm)
-    if spec.policy.output == "text":
-        remedy = "Use subprocess.run(..., capture_output=True) and return what you need"
-        raise InvalidTask("output", "text", "only a bash app runs one program", remedy)
+def _checked(merged: Mapping[str, Any], form: _Form) -> Asked:
+    spec, request = parse(merged, form.name, form.comm)
+    check_form(spec, request, form)
     check_effect(spec)
-    streams = streams or request.get("stream") is True
+    streams = form.pieces or request.get("stream") is True
     above = spec.policy.reference_above if spec.policy.result == "reference" else None
     return Asked(encode_spec(spec), msgspec.msgpack.encode(request) if request else b"", streams, above)
 
@@ -103,9 +112,12 @@ def asked_for_message(name: str) -> Asked:
     return Asked(message_spec(name))
 
 
-def _gives_pieces(function: Any) -> bool:
+def _gives(function: Any) -> tuple[bool, bool]:
+    """Return whether it gives pieces, and whether it is awaited."""
     code = getattr(function, "__code__", None)  # as each call asks, by its flags
-    return gives_pieces(function) if code is None else bool(code.co_flags & _PIECES)
+    if code is None:
+        return gives_pieces(function), gives_coroutine(function)
+    return bool(code.co_flags & _PIECES), bool(code.co_flags & _AWAITED)
 
 
 def _takes_comm(function: Any) -> bool:

@@ -103,7 +103,7 @@ class TaskValues:
             DataLost: It is gone.
         """
         self.check([ref])
-        self._line.send(PinValue(ref.key, pinned))
+        self._line.send(PinValue(ref.key, bool(pinned)))
 
     def released(self, key: str) -> None:
         """A handle is gone."""

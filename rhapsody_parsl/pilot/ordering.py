@@ -53,9 +53,9 @@ class Ordering:
         if seconds is not None:
             task.seconds = seconds
         try:
-            claim = self._ask(task, arrival, self)
+            claim = float(self._ask(task, arrival, self))  # whatever kind of number it is
             known = -math.inf < claim < math.inf
-        except Exception as problem:  # whatever the user's code raises
+        except (Exception, SystemExit) as problem:  # whatever the user's code raises
             raise self._failed(task, f"raised {type(problem).__name__}: {problem}") from problem
         if not known:
             raise self._failed(task, f"returned {claim}")

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.annotations.task_spec import MAILBOX, TURN, TaskSpec
 from rhapsody_parsl.errors import UnroutableTask
 
 __all__ = ("Refuses", "route")
+
+_OWN = {MAILBOX, TURN}
+"""Of which users know nothing."""
 
 
 class Refuses(Protocol):
@@ -30,13 +33,13 @@ def route(spec: TaskSpec, runtimes: Mapping[str, Refuses], default: str) -> str:
     name = spec.runtime or default
     runtime = runtimes.get(name)
     if runtime is None:
-        known = ", ".join(sorted(runtimes))
+        known = ", ".join(sorted(runtimes.keys() - _OWN))
         raise UnroutableTask(
             "runtime", name, f"this executor has {known}", "Add it to RhapsodyExecutor(runtimes=[...])"
         )
     reason = runtime.refuse(spec)
     if not reason:
         return name
-    reasons = {other: candidate.refuse(spec) for other, candidate in runtimes.items()}
-    others = "; ".join(f"{other}: {why or 'would take it'}" for other, why in sorted(reasons.items()) if other != name)
+    reasons = {other: runtimes[other].refuse(spec) for other in sorted(runtimes.keys() - _OWN - {name})}
+    others = "; ".join(f"{other}: {why or 'would take it'}" for other, why in reasons.items())
     raise UnroutableTask("runtime", name, reason, f"Others: {others}" if others else "")

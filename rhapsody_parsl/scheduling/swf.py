@@ -1,7 +1,9 @@
 """Reads traces in the Standard Workload Format of the Parallel Workloads Archive, version 2.2."""
 
+import gzip
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,20 @@ def read_swf(path: Path | str) -> list[TracedTask]:
     Jobs that never ran, or of which nobody knows how long or how wide, are left out, as is usual.
 
     Args:
-        path: The file, not compressed.
+        path: The file; its name ends in `.gz` where it is compressed, as the archive has it.
 
     Raises:
         InvalidTask: It cannot be read, or a line is no job.
     """
+    opened = gzip.open if str(path).endswith(".gz") else open
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as problem:
+        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
+            return list(_jobs(str(path), file))
+    except (OSError, EOFError, zlib.error) as problem:
         raise InvalidTask("trace", str(path), f"it cannot be read: {problem}") from problem
-    return list(_jobs(str(path), lines))
 
 
-def _jobs(path: str, lines: list[str]) -> Iterator[TracedTask]:
+def _jobs(path: str, lines: Iterable[str]) -> Iterator[TracedTask]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith(";"):
             continue

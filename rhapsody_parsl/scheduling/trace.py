@@ -14,7 +14,7 @@ class TracedTask(CheckedSettings, frozen=True, kw_only=True):
     """A task of a trace.
 
     Attributes:
-        seconds: How long it runs, once it has started.
+        seconds: How long it runs, once it has started; where its walltime is less, it is ended then.
         submitted: When it is submitted, in seconds since the trace began.
         keys: What it asks for, as in a `parsl_resource_specification`.
         name: The app's name.

@@ -77,11 +77,13 @@ def _try(policy: Scheduling) -> None:
     name = type(policy).__name__
     claim: Any
     try:
+        bool(policy.backfill)
         claim = policy.claim(WaitingTask(app="app"), 0.0, _Alone())
+        known = math.isfinite(float(claim))
     except Exception as problem:  # whatever the user's code raises
-        error = f"`claim` raised {type(problem).__name__}: {problem}"
+        error = f"`claim` or `backfill` raised {type(problem).__name__}: {problem}"
         raise InvalidTask(_KEY, name, error, _LIKE) from problem
-    if not isinstance(claim, int | float) or not math.isfinite(claim):
+    if not known:
         raise InvalidTask(_KEY, name, f"`claim` returned {claim!r}, and a number is needed", _LIKE)
 
 

@@ -314,7 +314,8 @@ class Replica:
 
     def _failure(self, group: ProcessGroup, told: Failed | None) -> ServiceFailed:
         """Return the failure: what the process itself said of it, or else the end of its log."""
-        process, reason = group.blamed, f"no answer within startup_timeout={self.config.startup_timeout:g} s"
+        process, awaited = group.blamed, f" ({self.config.awaited})" if self.config.awaited else ""
+        reason = f"no answer within startup_timeout={self.config.startup_timeout:g} s{awaited}"
         said = str(told.facts[1]) if told is not None else ""
         if said or group.ended.done():
             reason = said or group.ended.result()

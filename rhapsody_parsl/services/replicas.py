@@ -71,14 +71,17 @@ class Replicas:
 
     @property
     def staying(self) -> list[Replica]:
-        """Those that do not leave."""
-        return [replica for replica in self.there if not replica.leaving]
+        """Those that do not leave, or only to start again."""
+        return [replica for replica in self.there if self._stays(replica)]
+
+    def _stays(self, replica: Replica) -> bool:
+        return not replica.leaving or replica in self._renewed
 
     # --- what they borrow ----------------------------------------------------------------------------------------
 
     def lack(self, count: int) -> str:
         """Return why the block can never hold so many, "" when it can."""
-        missing = count - sum(not replica.leaving for replica in self._lasting)
+        missing = count - sum(map(self._stays, self._lasting))
         return self._leases.lack(self._needs, missing) if self._needs and missing > 0 else ""
 
     def add(self) -> Replica:
@@ -148,14 +151,15 @@ class Replicas:
 
     def leave(self, replica: Replica, drain: bool) -> None:
         """Have it go, once it has finished what it has begun; without `drain` at once."""
+        self._renewed.discard(replica)
         replica.leave()
         if not drain:
             self.end(replica)
 
     def renew(self, replica: Replica, drain: bool) -> None:
         """Have it go, as `leave` does, and live again with the lease that it has."""
-        self._renewed.add(replica)
         self.leave(replica, drain)
+        self._renewed.add(replica)
 
     def rest(self, replica: Replica, loan: Loan) -> None:
         """Its engine sleeps: it holds no more than this, and what it had is no longer its own for the block's life."""

@@ -59,6 +59,16 @@ class Counter:
         self.count = state
 
 
+class Reader:
+    """Takes values that are kept by reference: where it is made, and in messages."""
+
+    def __init__(self, own: bytes) -> None:
+        self.own = own
+
+    def sizes(self, data: bytes) -> tuple[int, int]:
+        return len(self.own), len(data)
+
+
 class Forgetful:
     """Is not annotated, has no checkpoint, and says when it stops."""
 
@@ -68,6 +78,9 @@ class Forgetful:
     def add(self) -> int:
         self.count += 1
         return self.count
+
+    def naps(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def on_stop(self) -> None:
         Path(self.mark).write_text(f"stopped at {self.count}")
@@ -81,6 +94,15 @@ class Once(Counter):
 class Unborn:
     def __init__(self) -> None:
         raise RuntimeError("it cannot be made")
+
+
+def has_a_reader() -> tuple[int, int]:
+    """Start an agent with a value by reference, and ask it with another: nobody else holds either."""
+    with block() as here:
+        reader = here.start_agent(Reader, here.put(bytes(7)), name="inner reader")
+        found: tuple[int, int] = reader.ask("sizes", here.put(bytes(8))).result()
+        reader.stop().result()
+        return found
 
 
 def asks(name: str) -> list[int]:

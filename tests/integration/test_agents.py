@@ -68,6 +68,16 @@ def test_an_agent_answers_the_driver_and_tasks(way: dict[str, Any], block: Rhaps
     assert isinstance(agent.ask("value").exception(TIMEOUT), NoAgent)
 
 
+def test_values_by_reference_stay_until_an_agent_has_them(block: RhapsodyExecutor) -> None:
+    reader = block.start_agent(counting.Reader, block.put(bytes(5)))
+    assert reader.ask("sizes", block.put(bytes(6))).result(TIMEOUT) == (5, 6), "nobody else holds them"
+    kept = {entry.key for entry in block.references()}
+    assert len(kept) == 1, "what it was made with it needs again when it is lost"
+    reader.stop().result(TIMEOUT)
+    assert block.references() == []
+    assert block.submit(counting.has_a_reader, {"cores": 0}).result(TIMEOUT) == (7, 8)
+
+
 def test_what_a_method_raises_is_for_who_asked(counter: AgentHandle) -> None:
     assert isinstance(counter.ask("fails").exception(TIMEOUT), ValueError)
     assert isinstance(counter.ask("_hidden").exception(TIMEOUT), AttributeError)
@@ -149,4 +159,5 @@ def test_agents_move_on_when_their_block_drains_and_stop_with_the_executor(
         (tmp_path / "mark").unlink()
         assert agent.ask("add").result(TIMEOUT) == 5
         assert last.ask("add").result(TIMEOUT) == 1, "it keeps nothing"
+        last.tell("naps", 0.5)  # Parsl has the block drain before it shuts the executor down
     assert (tmp_path / "mark").read_text() == "stopped at 1"

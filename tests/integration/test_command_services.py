@@ -202,8 +202,17 @@ def _answers(url: str) -> bool:
         ("wrong", ["the command sh left with exit code 7 (the whole log is", "The end of its log: ", "no such table"]),
         ("absent", ["command='no-such-program': no such program on the block"]),
         ("large", ["the block has no room left for replica 0 (10000 cores)"]),
-        ("never", ["no answer within startup_timeout=15 s", "GET /nothing is answered with status 404"]),
-        ("doubted", ["no answer within startup_timeout=15 s", "ready=doubts raised LookupError: no table in "]),
+        (
+            "never",
+            [
+                "no answer within startup_timeout=15 s (ready='http:/nothing')",
+                "GET /nothing is answered with status 404",
+            ],
+        ),
+        (
+            "doubted",
+            ["no answer within startup_timeout=15 s (ready=doubts)", "ready=doubts raised LookupError: no table in "],
+        ),
     ],
 )
 def test_a_task_that_looks_for_a_service_that_failed_is_told_why(

@@ -29,3 +29,18 @@ def test_a_function_that_cannot_travel_is_refused() -> None:
 
     with pytest.raises(InvalidTask, match=r"CommandService\(ready\)='up': it cannot be sent to the block: TypeError"):
         of_function(up, "CommandService(ready)")
+
+
+@pytest.mark.parametrize("path", ["/é", "/a b", "/a\n"])
+def test_a_path_is_one_that_a_request_can_ask_for(path: str) -> None:
+    with pytest.raises(InvalidTask, match="Write it as in a URL"):
+        checked(f"http:{path}", "ready")
+    checked("http:/a%20b?c=1", "ready")
+
+
+def test_people_see_of_a_function_its_name() -> None:
+    def up(host: str, port: int) -> bool:
+        return True
+
+    assert CommandService("a", "s", ready=up).awaited == "ready=up"
+    assert CommandService("a", "s", ready="log:up").awaited == "ready='log:up'"

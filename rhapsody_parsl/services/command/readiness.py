@@ -106,7 +106,7 @@ class Log:
     """
 
     def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern.encode(), re.MULTILINE)
+        self._pattern = re.compile(pattern, re.MULTILINE)
         self._from = self._at = os.fstat(1).st_size
 
     async def problem(self, port: int) -> str:
@@ -120,7 +120,7 @@ class Log:
         except OSError:
             pass
         self._at = max(self._at, start + len(text))
-        return "" if self._pattern.search(text) else "it has not written what ready= names"
+        return "" if self._pattern.search(text.decode(errors="replace")) else "it has not written what ready= names"
 
 
 class Call:

@@ -29,6 +29,13 @@ def test_a_function_is_called_as_an_app(threads: None) -> None:
     assert [made(number=number).result(10) for number in range(3)] == [0, 2, 4]
 
 
+def test_what_has_no_name_for_the_caller_goes_by_position(threads: None) -> None:
+    def apart(first: int, second: int = 5, /, third: int = 6) -> list[int]:
+        return [first, second, third]
+
+    assert Call(apart).chosen({"third": 1, "second": 2, "first": 3}).result(10) == [3, 2, 1]
+
+
 def test_what_a_program_wrote_is_plain() -> None:
     value = value_of(ended(Completed(3, "words", "", 5, 0, 9)))
     assert (value["returncode"], value["stdout"]) == (3, "words")

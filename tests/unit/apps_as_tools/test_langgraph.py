@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from rhapsody_parsl import MPI, annotate, node, tool
-from rhapsody_parsl.errors import MissingPackage
+from rhapsody_parsl.errors import InvalidTask, MissingPackage
 
 
 class Pair(BaseModel):
@@ -78,6 +78,13 @@ def test_a_call_an_error_and_what_the_schema_refuses_are_messages(threads: None)
     refused = called(tool(divide), divide={"pair": {"first": 4}, "by": -9})["divide"]
     assert refused.status == "error"
     assert "greater than -5" in refused.content
+
+
+def test_names_that_langchain_would_not_pass_on_are_refused() -> None:
+    for function in (lambda config: config, lambda run_manager=1: run_manager, lambda model_dump: model_dump):
+        with pytest.raises(InvalidTask, match="Rename the parameter"):
+            tool(function)
+    assert tool(lambda model_path: model_path, name="load").args.keys() == {"model_path"}
 
 
 def test_a_tool_may_have_the_state_which_no_model_sees(threads: None) -> None:

@@ -60,6 +60,12 @@ def test_partials_and_objects() -> None:
     assert (name_of(Called()), name_of(function_of(gang))) == ("Called", "gang")
 
 
+def test_a_parameter_that_no_model_is_told_of_needs_a_default() -> None:
+    assert list(chosen(lambda a, _seed=1: a).parameters) == ["a"]
+    with pytest.raises(InvalidTask, match="'_seed': a name with a leading underscore"):
+        chosen(lambda _seed: _seed)
+
+
 def test_a_name_that_is_not_there_is_told() -> None:
     with pytest.raises(InvalidTask, match=r"Elsewhere.*not below TYPE_CHECKING"):
         chosen(written.of_no_type)

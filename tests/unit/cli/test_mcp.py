@@ -1,5 +1,6 @@
 """What the server reads of a script; the server itself is asked in tests/integration/test_mcp.py."""
 
+import asyncio
 import inspect
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from rhapsody_parsl.cli.main import main
 from rhapsody_parsl.errors import InvalidTask
 
 pytest.importorskip("mcp")
+from mcp.server.mcpserver.exceptions import ToolError
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,15 @@ def test_a_tool_has_the_parameters_of_its_app() -> None:
     assert list(signature.parameters)[1:] == ["a", "b"]
     assert signature.parameters["b"].default == "x"
     assert (signature.return_annotation, tool.__name__) == (float, "app")
+
+
+def test_a_call_that_cannot_be_made_tells_why() -> None:
+    @python_app
+    def app(self: int) -> int:  # the app's own name for itself
+        return self
+
+    with pytest.raises(ToolError, match=r"TypeError: .*'self'"):
+        asyncio.run(mcp.as_tool(app)(None, self=1))
 
 
 @pytest.mark.parametrize(("text", "problem"), [

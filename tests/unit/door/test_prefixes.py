@@ -50,3 +50,7 @@ def test_a_request_of_any_shape_has_some_prefix(request_: dict[str, Any]) -> Non
 
 def test_a_long_prompt_costs_no_more_than_its_beginning() -> None:
     assert prefix_of({"prompt": LONG * 1000}) == prefix_of({"prompt": LONG * 100})
+
+
+def test_a_prompt_that_no_engine_takes_has_numbers_all_the_same() -> None:
+    assert prefix_of({"prompt": [1, {}] * BLOCK}) == ()

@@ -77,6 +77,7 @@ def test_what_the_door_does_not_pass_on_is_refused_in_openais_shape(method: str,
 
 @pytest.mark.parametrize(("body", "status", "part"), [
     (b"{", 400, "no JSON object"), (b"[1]", 400, "no JSON object"), (b'{"model": 7}', 400, "'model' is needed"),
+    (b'{"model": "\xff"}', 400, "no JSON object"), (b'{"model": "m", "a": ' + b"[" * 9999, 400, "no JSON object"),
     (b'{"model": "x"}', 404, "'x' does not exist in this block. There are 'm', 'inner'"),
 ])  # fmt: skip
 def test_a_request_that_asks_for_nothing_there_is_says_what_there_is(body: bytes, status: int, part: str) -> None:
@@ -86,6 +87,26 @@ def test_a_request_that_asks_for_nothing_there_is_says_what_there_is(body: bytes
         async with door.client.post(f"{door.url}/v1/completions", data=body) as response:
             assert response.status == status
             assert part in (await response.json())["error"]["message"]
+
+    within(test)
+
+
+def test_what_is_odd_in_a_body_is_for_the_engine_to_refuse() -> None:
+    async def test(door: Door) -> None:
+        await door.engine("m-0/1")
+        door.tell("m-0/1")
+        for odd in ({"priority": 10**999}, {"priority": "high"}, {"prompt": [1, {}] * 256}, {"prompt": None}):
+            assert (await door.ask(**odd))[0] == 200, "the stand-in refuses nothing"
+
+    within(test)
+
+
+def test_a_body_that_is_not_packed_as_it_says_is_refused() -> None:
+    async def test(door: Door) -> None:
+        headers = {"Content-Encoding": "gzip"}
+        async with door.client.post(f"{door.url}/v1/completions", data=b"plain", headers=headers) as response:
+            assert response.status == 400
+            assert "cannot be read" in (await response.json())["error"]["message"]
 
     within(test)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rhapsody_parsl.executors.agents import _Known, reachable
+from rhapsody_parsl.executors.agents import _Known, held_by
 from rhapsody_parsl.executors.blocks import Block
 from rhapsody_parsl.executors.future import TaskFuture
 from testing.nodes import make_spec, make_task
@@ -18,4 +18,5 @@ def test_agents_that_no_message_reaches_are_not_waited_for() -> None:
     nobody: Any = None
     agents = {f"agent {task}": _Known(TaskFuture(task, nobody), b"") for task in (1, 2, 3)}
     blocks = [block("0", 1, 7), block("1", 2, closing=True)]
-    assert list(reachable(blocks, agents)) == ["agent 1"], "one drains with its block, and one is in none"
+    assert list(held_by(blocks, agents, closing=False)) == ["agent 1"], "one drains with its block, and one is in none"
+    assert list(held_by(blocks, agents, closing=True)) == ["agent 2"]

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ def values(tmp_path: Path) -> Iterator[References]:
 
 SAID: list[tuple[str, ToValues]] = []
 """What blocks are told."""
+FOUND: list[Any] = []
 
 
 def iter_of_nothing() -> Iterator[int]:
@@ -128,6 +130,23 @@ def test_labels_and_pins(values: References) -> None:
         values.labelled("model")
 
 
+@pytest.mark.parametrize("label", [None, 7, ["a"], "\ud800", "a" * 201])
+def test_a_label_is_a_name(values: References, label: Any) -> None:
+    with pytest.raises(InvalidTask, match="label"):
+        values.put(1, label)
+
+
+def test_a_handle_that_the_user_has_opened_is_waited_for(values: References) -> None:
+    first = left_in(values, "3")
+    ref = pickle.loads(pickle.dumps(first))
+    thread = threading.Thread(target=lambda: FOUND.append(ref.result()))
+    thread.start()
+    until(lambda: bool(SAID), 5)
+    values.told("3", ValuesCame([Copied("7", content(4))]))
+    thread.join(5)
+    assert FOUND == [4]
+
+
 def test_what_cannot_be_kept_is_told(values: References, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PayloadError, match="value could not be serialized"):
         values.put(iter_of_nothing())
@@ -158,7 +177,6 @@ def left_in(values: References, block: str) -> Ref:
     """Return what a task has left in a block that does not see this host."""
     ref = open_value(pack_value(Left(Facts(values.token, "7", 5, "", block))))
     assert isinstance(ref, Ref)
-    values._link_thread = 0  # what has opened it is another thread
     return ref
 
 
@@ -205,7 +223,7 @@ def test_a_value_of_a_block_that_is_gone_is_lost(values: References) -> None:
 
 def test_a_callback_does_not_wait_for_itself(values: References) -> None:
     ref = left_in(values, "3")
-    values._link_thread = threading.get_ident()
+    values.link_thread = threading.get_ident()
     with pytest.raises(RhapsodyError, match="callback"):
         ref.result()
 

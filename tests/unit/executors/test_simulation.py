@@ -60,12 +60,27 @@ def test_nothing_is_remembered_from_one_to_the_next() -> None:
 @pytest.mark.parametrize(("trace", "error", "says"), [
     ([TracedTask(seconds=1, keys={"core": 1})], InvalidSpecification, "cores"),
     ([TracedTask(seconds=1, keys={"cores": 9})], RhapsodyError, "4 cores"),
-    ([{"seconds": 1}], InvalidTask, "TracedTask"),
+    ([{"seconds": 1}], InvalidTask, "TracedTask"), (7, InvalidTask, "a list of tasks is needed"),
     ("/nowhere/a.swf", InvalidTask, "cannot be read"),
 ])  # fmt: skip
 def test_what_could_not_run_is_refused(trace: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         executor().simulate(trace)
+
+
+@pytest.mark.parametrize("block", [
+    {"nodes": 0}, {"nodes": "2"}, {"cores_per_node": -1}, {"mem_per_node": "much"}, {"gpus_per_node": -1},
+])  # fmt: skip
+def test_a_block_that_cannot_be_is_refused(block: dict[str, Any]) -> None:
+    with pytest.raises(InvalidTask, match=rf"simulate\({next(iter(block))}\)"):
+        executor().simulate([], **block)
+
+
+def test_a_task_ends_with_its_walltime() -> None:
+    first, second = executor(declared_nodes=1).simulate([
+        TracedTask(seconds=100, keys={"cores": 4, "walltime": 10}), TracedTask(seconds=1, keys={"cores": 4}),
+    ]).tasks  # fmt: skip
+    assert (first.ended, second.started) == (10, 10)
 
 
 def test_who_knows_nothing_of_the_nodes_is_told_what_to_say() -> None:

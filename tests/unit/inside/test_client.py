@@ -1,5 +1,6 @@
 """A process's conversation with the pilot, with a line that the test answers."""
 
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ import pytest
 from rhapsody_parsl import annotate, stream
 from rhapsody_parsl.errors import NoParent, TooDeep, TooManyChildren
 from rhapsody_parsl.inside.client import Client
+from rhapsody_parsl.inside.executor import BlockExecutor
 from rhapsody_parsl.inside.functions import asked
 from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.payload import open_call, pack_result
@@ -213,3 +215,8 @@ def test_whether_a_call_gives_pieces_is_known_when_it_is_submitted() -> None:
         annotate({"service": "m", "stream": True})(double),
     ]
     assert [asked(function, None).streams for function in functions] == [False, True, True, True, True]
+
+
+def test_who_hands_on_the_block_itself_is_told_what_to_do() -> None:
+    with pytest.raises(TypeError, match=r"call rhapsody_parsl.block\(\) in the other task"):
+        pickle.dumps(object.__new__(BlockExecutor))

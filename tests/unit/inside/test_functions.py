@@ -52,7 +52,9 @@ def test_a_function_for_ranks_is_known(function: Any) -> None:
     assert (spec.runtime, spec.comm, spec.resources.num_ranks) == ("mpi", True, 2)
 
 
-@pytest.mark.parametrize("given", [{"core": 1}, {"cores": -1}, [], {"output": "text"}, {"cores": object()}])
+@pytest.mark.parametrize(
+    "given", [{"core": 1}, {"cores": -1}, [], {"output": "text"}, {"cores": object()}, {"concurrency": 2}]
+)
 def test_what_can_never_run_is_refused(given: Any) -> None:
     with pytest.raises(InvalidTask):
         asked(plain, given)

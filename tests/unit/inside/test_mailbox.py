@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -44,8 +44,8 @@ class Poster:
     def __init__(self) -> None:
         self.tasks: list[Task] = []
 
-    def post(self, _name: str, payload: bytes, *, keep: bool) -> Any:
-        self.tasks.append(Task(len(self.tasks) + 1, b"", payload))
+    def post(self, _name: str, packed: Callable[[], bytes], *, keep: bool) -> Any:
+        self.tasks.append(Task(len(self.tasks) + 1, b"", packed()))
 
 
 class Adder:

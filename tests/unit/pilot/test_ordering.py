@@ -40,6 +40,14 @@ def test_groups_are_forgotten_when_there_are_too_many() -> None:
     assert len(fair._last) <= 10_001
 
 
+def test_claims_are_floats_whatever_kind_of_number_they_were() -> None:
+    order = Ordering(policies.Wide(), 4)
+    assert type(order.claim(waiting_task(make_spec(), "local"), 1.5)) is float
+    for app, raised in (("bad", "OverflowError"), ("exits", "SystemExit")):
+        with pytest.raises(UnroutableTask, match=f"raised {raised}"):
+            order.claim(waiting_task(make_spec(app), "local"), 1.0)
+
+
 def test_a_claim_that_fails_fails_its_task_alone() -> None:
     with pytest.raises(UnroutableTask, match="raised ZeroDivisionError"):
         Ordering(policies.Faulty(), 4).claim(waiting_task(make_spec("bad"), "local"), 1.0)

@@ -5,7 +5,10 @@ from rhapsody_parsl.pilot.router import route
 from testing.nodes import make_spec
 from testing.simulation import FakeRuntime
 
-RUNTIMES = {"dragon": FakeRuntime(), "mpi": FakeRuntime("it has no launcher"), "local": FakeRuntime()}
+RUNTIMES = {
+    "dragon": FakeRuntime(), "mpi": FakeRuntime("it has no launcher"), "local": FakeRuntime(),
+    "mailbox": FakeRuntime("of which users know nothing"), "turn": FakeRuntime("nor of this"),
+}  # fmt: skip
 
 
 def test_a_named_runtime_takes_it_else_the_default() -> None:

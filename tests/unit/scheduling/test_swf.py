@@ -1,3 +1,4 @@
+import gzip
 import random
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def test_a_line_that_is_no_job_is_named(tmp_path: Path, line: str) -> None:
     path.write_text(f"{LINE}\n{line}\n")
     with pytest.raises(InvalidTask, match=r"line 2.*18 numbers are needed"):
         read_swf(path)
+
+
+def test_a_trace_as_the_archive_has_it_is_compressed(tmp_path: Path) -> None:
+    path, broken = tmp_path / "a.swf.gz", tmp_path / "broken.swf.gz"
+    path.write_bytes(gzip.compress(f"; a \f comment\n{LINE}\n".encode()))
+    assert [task.name for task in read_swf(path)] == ["user7"]
+    broken.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(InvalidTask, match="it cannot be read"):
+        read_swf(broken)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

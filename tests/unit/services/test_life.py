@@ -172,6 +172,31 @@ def test_replicas_start_again_one_after_the_other_with_the_lease_that_they_have(
     life.run(story)
 
 
+@pytest.mark.parametrize("replicas", [0, 1, 2])
+def test_one_that_starts_again_is_one_of_those_that_there_are_to_be(
+    monkeypatch: pytest.MonkeyPatch, replicas: int
+) -> None:
+    leases = FakeLeases()
+    life = Life(monkeypatch, leases, replicas=1)
+
+    async def story() -> None:
+        life.work.by_name = {"s-0": 1}
+        life.served.serve(1, renew=True)
+        life.served.serve(1, renew=True)
+        life.served.serve(replicas)
+        await life.settle()
+        more = {"s-1": "ready"} if replicas == 2 else {}
+        assert life.states == {"s-0": "stopping", **more}
+        life.work.by_name.clear()
+        life.served.relieved()
+        await life.settle()
+        assert life.states == {f"s-{number}": "ready" for number in range(replicas)}
+        assert len(leases.returned) == (not replicas)
+        assert life.served.describe().changing == 0
+
+    life.run(story)
+
+
 def test_one_without_room_waits_for_it_or_leaves_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     room: list[tuple[Placed, ...]] = [()]
     leases = FakeLeases(lambda *_: room.pop() if room else None)

@@ -73,6 +73,13 @@ def test_what_earlier_starts_have_written_does_not_count(tmp_path: Path) -> None
     assert seen == [*["it has not written what ready= names"] * 2, ""]
 
 
+def test_a_pattern_is_one_of_text(tmp_path: Path) -> None:
+    with standard_output(tmp_path / "log"):
+        log = readiness(r"log:d\u00e9marr[é]e$")
+        os.write(1, b"\xff d\xc3\xa9marr\xc3\xa9e\n")
+        assert not asyncio.run(log.problem(0))
+
+
 def test_a_function_is_asked_and_what_it_raises_or_returns_is_told() -> None:
     def up(host: str, port: int) -> str | None:
         if port == 1:
