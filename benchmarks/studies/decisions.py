@@ -3,11 +3,12 @@
 `python -m benchmarks decisions` runs the pilot's real core alone on a simulated clock. 200 specs come to 100, 1,000 and
 4,000 nodes of 64 cores and 4 GPUs over time: gangs of whole nodes, tasks of one core, and shares of GPUs. Some ask for
 a label that a quarter of the nodes carry, some have a walltime or a priority. More work comes than the block can do,
-so that gangs wait. In smaller blocks, in which gangs need 64 nodes at most, all work waits from the start.
+so that gangs wait. In smaller blocks, in which gangs need 64 nodes at most, all work waits from the start: it comes in
+one message, before the first decision.
 
 Each load runs under each order of waiting tasks. It prints the CPU time of all calls of the core per task, how many of
 the cores are lent while work waits, and how long gangs wait. Where all work waits from the start, EASY as in the
-textbook with exact walltimes stands beside it: what knowing the future would be worth.
+textbook stands beside it: with exact walltimes, and with what the core learns, how long the longest task takes.
 """
 
 import heapq
@@ -35,13 +36,14 @@ from testing.simulation import FakeRuntime
 
 EXACT = "easy, exact walltimes"
 ORDERS = ("fifo", "easy", "fair", EXACT)
+TEXTBOOK = ("textbook EASY, the longest for walltimes", "textbook EASY, exact walltimes")
 GPUS = 4
 QUEUED = ((32, 4, 32, 3300, 0), (200, 16, 64, 20_000, 0), (1000, 16, 64, 100_000, 0))
 OVER_TIME = ((100, 64, 50, 40_000, 130), (1000, 64, 500, 100_000, 130), (4000, 64, 2000, 400_000, 130))
 """Loads: see the arguments of `Load`."""
 SPECS, GANGS = 200, 60
-SECONDS = 60.0
-"""That a task takes on average."""
+SECONDS, LEAST, MOST = 60.0, 0.2, 1.8
+"""That a task takes on average, and the least and the most in parts of it."""
 BATCH = 8
 OF_GANGS = 0.6
 """Part of all core-seconds that gangs take."""
@@ -85,6 +87,8 @@ class Load:
             self._come(self._dice.choice(small), BATCH, 1)
         self._dice.shuffle(self.batches)
         self.batches.sort(key=lambda batch: batch[0])
+        if not load:
+            self.batches = [(0.0, [task for _, tasks in self.batches for task in tasks])]
 
     def _gang(self, number: int, size: int) -> TaskSpec:
         return make_spec(f"gang{number}", runtime="mpi", num_nodes=size, priority=number % 3)
@@ -112,7 +116,7 @@ class Load:
 
     def _come(self, spec: bytes, count: int, cores: int) -> None:
         first = len(self.seconds)
-        self.seconds += [self._dice.uniform(0.2, 1.8) * SECONDS for _ in range(count)]
+        self.seconds += [self._dice.uniform(LEAST, MOST) * SECONDS for _ in range(count)]
         self.cores += [cores] * count
         tasks = [Task(number, spec, b"") for number in range(first, first + count)]
         self.batches.append((self._dice.uniform(0, self._until), tasks))
@@ -221,14 +225,15 @@ def measure(_kind: str, _folder: str, *load: int) -> sides.Turns:
 
 
 def measure_textbook(_kind: str, _folder: str, *load: int) -> sides.Turns:
-    """Measure one load in which all work waits from the start, under EASY with exact walltimes."""
-    nodes, cores, widest, singles, _, seed = load
+    """Measure one load in which all work waits from the start, under EASY with exact walltimes or one for all."""
+    nodes, cores, widest, singles, _, seed, exact = load
     made = Load(nodes, cores, widest=widest, singles=singles, load=0, seed=seed)
     jobs: list[textbook.Job] = []
     for task in (task for _, tasks in made.batches for task in tasks):
         spec = decode_spec(task.spec)
         claim, seconds = 60.0 * spec.policy.priority, made.seconds[task.id]
-        jobs.append(textbook.Job(claim, len(jobs), seconds, spec.resources.num_nodes))
+        walltime = seconds if exact else MOST * SECONDS
+        jobs.append(textbook.Job(claim, len(jobs), seconds, spec.resources.num_nodes, walltime))
     used, wait = textbook.play(nodes, cores, jobs)
     while True:
         yield {"us": 0.0, "tasks": len(jobs), "gangs": len(made.gangs), "utilisation": used, "wait": wait}
@@ -249,7 +254,7 @@ def main() -> None:
         if not rows:
             continue
         if loads is QUEUED:
-            rows |= {(load[0], "textbook EASY, exact walltimes"): _textbook(load) for load in some}
+            rows |= {(load[0], name): _textbook((*load, n)) for n, name in enumerate(TEXTBOOK) for load in some}
         machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
         result[title] = {f"{nodes} {name}": row for (nodes, name), row in rows.items()}
     print(f"written: {machine.write(arguments.out, 'decisions', result)}")

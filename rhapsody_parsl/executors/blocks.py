@@ -42,6 +42,7 @@ class Block:
         bytes: Size of their payloads, wherever they lie.
         report: How it was when it last said; nothing has happened there before it did.
         leases: Those that were out then and have not ended since, by number.
+        coming: The same of a report of which parts are still to come.
         use: How much its nodes worked when they last said, by name.
         door: The requests at its front door.
         began: Monotonic time of its first word.
@@ -66,6 +67,7 @@ class Block:
         self.bytes = 0
         self.report = BlockReport()
         self.leases: dict[int, LeaseRecord] = {}
+        self.coming: dict[int, LeaseRecord] = {}
         self.use: dict[str, NodeUse] = {}
         self.door = AtTheDoor()
         self.began = self.heard = self.idle_since = now
@@ -216,8 +218,13 @@ class Blocks:
             self._note_requests(block, block.door.take(message, time.time()), message.dropped)
             block.idle_since = time.monotonic()
         else:
-            block.report, block.leases = message.state, {lease.lease: lease for lease in message.leases}
-            self.record.report(block.id, message.state)
+            self._note_report(block, message)
+
+    def _note_report(self, block: Block, part: Report) -> None:
+        block.coming.update((lease.lease, lease) for lease in part.leases)
+        if not part.more:
+            block.report, block.leases, block.coming = part.state, block.coming, {}
+            self.record.report(block.id, part.state)
 
     def look(self) -> None:
         """Have the record note what goes on for a while."""

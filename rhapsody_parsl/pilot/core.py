@@ -3,7 +3,7 @@
 The shell calls a method for each event and then performs `take()`. Times are the caller's, of any one clock.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 from rhapsody_parsl.errors import (
     BackendFailed,
@@ -163,8 +163,8 @@ class Core:
         """Return the unfinished tasks that are or were with a runtime."""
         return [task for active in self._runs for task in active.numbers()]
 
-    def open_leases(self) -> list[LeaseRecord]:
-        """Return the record of the leases that services and tasks hold now."""
+    def open_leases(self) -> Iterator[LeaseRecord]:
+        """Yield the record of the leases that services and tasks hold now."""
         return self._runs.open_leases()
 
     # --- events -------------------------------------------------------------------------------------------------

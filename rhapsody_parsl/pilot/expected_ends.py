@@ -23,12 +23,16 @@ class ExpectedEnds:
 
     Args:
         spec_of: Returns a task's spec.
+
+    Attributes:
+        sooner: Counts the lanes of which the first task ended long before its walltime: so will the others.
     """
 
     def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
         self._spec_of = spec_of
         self._runs: dict[str, dict[int, ActiveRun]] = {}
         self._all = Took()
+        self.sooner = 0
 
     def opened(self, active: ActiveRun) -> None:
         """A run has its lease."""
@@ -42,7 +46,9 @@ class ExpectedEnds:
 
     def ended(self, lane: Lane, seconds: float, task: Task | None = None) -> None:
         """A task of a lane has ended, and took so long."""
-        lane.took.learn(seconds, self._walltime(lane, task))
+        walltime = self._walltime(lane, task)
+        self.sooner += seconds < walltime / 2 and not lane.took.known
+        lane.took.learn(seconds, walltime)
         self._all.learn(seconds)
         if lane.by_walltime is not None:
             lane.by_walltime.measure()

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _PROBE_TIMEOUT = 3.0
 _REFUSALS = 4
 _LINGER = 2.0
+_MUCH = 1 << 20
+"""Bytes."""
 _LOCAL = "ipc://"
 _ENDED = "the driver has ended"
 _HUNG_UP = "the driver hears us no more: it has given this block up, or could not read what we said"
@@ -138,6 +140,15 @@ class Link:
     def send(self, message: FromPilot) -> None:
         """Send a message; it arrives, once, in order, even if the connection is cut meanwhile."""
         self._peer.send(self._session.send(encode(message)))  # if not now, the session does when the connection is back
+
+    @property
+    def sent(self) -> int:
+        """Number of the last message."""
+        return self._session.sent
+
+    def is_behind(self, number: int) -> bool:
+        """Whether the driver has much to confirm, a message among it."""
+        return self._session.held > _MUCH and not self._session.has_confirmed(number)
 
     def close(self) -> None:
         """Close; what was sent has 2 s to leave. Idempotent."""

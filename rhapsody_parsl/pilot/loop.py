@@ -174,12 +174,14 @@ class Pilot:
             self._shell.tunnel.receive(message)
 
     async def _report(self) -> None:
-        took = 0.0
+        """Tell the driver how the block is, as often as it can hear it: what it has not confirmed is kept."""
+        took, last = 0.0, 0
         while True:
             await asyncio.sleep(max(_REPORT_EVERY, _REST * took))
             began = time.monotonic()
-            if self._shell.reports.changed:
-                self._send(self._shell.reports.make())
+            if self._shell.reports.changed and self._link and not self._link.is_behind(last):
+                self._shell.report()
+                last = self._link.sent
             took = time.monotonic() - began
 
     async def _close(self) -> None:

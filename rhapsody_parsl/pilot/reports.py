@@ -1,6 +1,7 @@
 """What the pilot tells the driver of its block, made in one place of what the core counts and the runtimes tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -13,6 +14,9 @@ from rhapsody_parsl.wire.states import RuntimeState
 from rhapsody_parsl.wire.totals import Totals
 
 __all__ = ("Reports",)
+
+_PART = 4000
+"""Leases of a part of a report."""
 
 
 class Reports:
@@ -62,8 +66,8 @@ class Reports:
         self._services = tuple(services)
         self.changed = True
 
-    def make(self) -> Report:
-        """Return the report of this moment."""
+    def make(self) -> Iterator[Report]:
+        """Yield the report of this moment, in parts: as a whole that of a large block takes tens of megabytes."""
         self.changed = False
         core, running = self._core, self._core.running_by_runtime()
         report = BlockReport(
@@ -73,7 +77,10 @@ class Reports:
             lost_nodes=tuple(core.ledger.away),
             waits=core.waits(),
         )
-        return Report(report, core.open_leases())
+        leases = core.open_leases()
+        while len(part := list(islice(leases, _PART))) == _PART:
+            yield Report(report, part, more=True)
+        yield Report(report, part)
 
     def _runtime_reports(self, running: Mapping[str, int]) -> dict[str, RuntimeReport]:
         ended, reports = self._core.tally.by_runtime(), {}

@@ -36,16 +36,17 @@ class Reservation(KeptNodes):
         shape: See above.
         order: The shape's first claim when it was last looked at.
         starts: When the task is expected to start: until then others may use the nodes; 0 where nobody knows.
+        sooner: The `sooner` of the expected ends by which that was said.
         seen: When others were last looked for: how often these nodes and those who wait had changed, and how many
             runtimes were ready.
     """
 
-    __slots__ = ("order", "seen", "shape", "starts")
+    __slots__ = ("order", "seen", "shape", "sooner", "starts")
 
-    def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool, starts: float = 0.0) -> None:
+    def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool) -> None:
         super().__init__(demand, pool)
-        self.shape, self.order, self.starts = shape, shape.order or 0.0, starts
-        self.seen = (-1, -1, 0)
+        self.shape, self.order, self.starts = shape, shape.order or 0.0, 0.0
+        self.sooner, self.seen = 0, (-1, -1, 0)
 
 
 class Reservations:
@@ -92,13 +93,18 @@ class Reservations:
             self._held.sort(key=lambda each: each.order)
             self._retry()
             for each in self._held:
-                if now >= each.starts:
-                    each.improve(self._ledger)
+                self._improve(each, now)
         self._ledger.freed.clear()
         while (shape := self._backlog.lateness.first(now, self._ready)) is not None and self._comes_before(shape):
             self._backlog.lateness.take(shape)
             if all(each.shape is not shape for each in self._held):
                 self._add(shape, now)
+
+    def _improve(self, each: Reservation, now: float) -> None:
+        if now >= each.starts:
+            each.improve(self._ledger)
+        elif self._ends and each.sooner != self._ends.sooner:
+            self._expect(each, now)
 
     def served(self, shape: Shape[Lane]) -> None:
         """A task of a shape has started: the nodes kept for its gang are in use, or no longer needed."""
@@ -170,10 +176,19 @@ class Reservations:
             chosen = scheduler.reserve(demand, self._ledger, free_at)
         if len(chosen) > self._most_beside(shape):
             chosen = []
-        starts = max(map(free_at, chosen), default=0.0) if free_at else 0.0
-        kept = self._ledger.keep(chosen)
-        self._held.append(Reservation(shape, demand, kept, starts if starts < math.inf else 0.0))
+        added = Reservation(shape, demand, self._ledger.keep(chosen))
+        self._expect(added, now)
+        self._held.append(added)
         self._held.sort(key=lambda each: each.order)
+
+    def _expect(self, each: Reservation, now: float) -> None:
+        """Say when its task is expected to start; what was said is never put off."""
+        if self._ends is None:
+            return
+        starts = max(map(partial(self._ends.free_at, demand=each.demand, now=now), each.pool), default=math.inf)
+        each.sooner = self._ends.sooner
+        if starts < math.inf:
+            each.starts = min(starts, each.starts or starts)
 
     def _most_beside(self, shape: Shape[Lane]) -> int:
         """How many more nodes may be kept for a shape: as many as there are for the first claim."""

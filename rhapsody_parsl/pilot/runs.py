@@ -114,6 +114,7 @@ class Runs:
         for kept in self.idle.but_of(but_of):
             self.close(kept)
 
-    def open_leases(self) -> list[LeaseRecord]:
-        """Return the record of the leases that services and tasks hold now."""
-        return self.lender.services + [active.record(0.0) for active in self if active.lease and active.has]
+    def open_leases(self) -> Iterator[LeaseRecord]:
+        """Yield the record of the leases that services and tasks hold now."""
+        yield from self.lender.services
+        yield from (active.record(0.0) for active in self if active.lease and active.has)

@@ -258,7 +258,12 @@ class Shell:
         """Services changed; the driver is told at once."""
         self._tell_holdings()  # first: who waits for the report counts on it
         self.reports.note_services(services)
-        self._send(self.reports.make())
+        self.report()
+
+    def report(self) -> None:
+        """Tell the driver how the block is."""
+        for part in self.reports.make():
+            self._send(part)
 
     def _tell_holdings(self) -> None:
         """Tell the driver what the block holds for tasks, when that has changed."""

@@ -168,10 +168,14 @@ class Results(Tagged, frozen=True):
 
 
 class Report(Tagged, frozen=True):
-    """How the block is, and the leases that are out. Replaces the one before."""
+    """How the block is, and the leases that are out. Replaces the one before.
+
+    A long one comes in parts: `more` of its leases follow in the next one.
+    """
 
     state: BlockReport
     leases: list[LeaseRecord] = msgspec.field(default_factory=list)
+    more: bool = False
 
 
 class Served(Tagged, frozen=True):

@@ -49,6 +49,15 @@ class Session:
         """Number of messages the other end has not confirmed."""
         return len(self._unconfirmed)
 
+    @property
+    def sent(self) -> int:
+        """Number of the last message that was sent."""
+        return self._next - 1
+
+    def has_confirmed(self, number: int) -> bool:
+        """Whether the other end has confirmed a message."""
+        return not self._unconfirmed or self._unconfirmed[0][0] > number
+
     def send(self, body: Frames) -> list[bytes]:
         """Number a body, keep it until confirmed, and return its frames."""
         number = self._next
@@ -60,7 +69,7 @@ class Session:
     def beat(self) -> list[bytes]:
         """Return a heartbeat: it tells the highest number sent and received."""
         self._unacked_bytes = 0
-        return [_HEAD.pack(_BEAT, self._next - 1, self._received)]
+        return [_HEAD.pack(_BEAT, self.sent, self._received)]
 
     def receive(self, frames: Frames) -> list[Frames]:
         """Take frames from the socket; return the bodies to deliver, in order.

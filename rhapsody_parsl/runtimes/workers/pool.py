@@ -9,8 +9,7 @@ serves only runs with the GPUs of its first one, which may be none.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -65,14 +64,15 @@ class _Worker:
         self.run: Run | None = None
         self.cores: tuple[int, ...] = ()
         self.environment: Mapping[str, str] = _NONE
-        self.tasks: list[int] = []  # a few, and the first one ends first: a dict would be three times as large
+        self.tasks: tuple[int, ...] = ()  # a few, and the first one ends first: a dict would be four times as large
         self.waiting: tuple[Work | Recall | Quit | More, ...] = ()
 
-    def forget(self, tasks: Iterable[int]) -> None:
+    def forget(self, tasks: Sequence[int]) -> None:
         """It has these no more."""
-        for task in tasks:
-            with suppress(ValueError):
-                self.tasks.remove(task)
+        if self.tasks[: len(tasks)] == tuple(tasks):
+            self.tasks = self.tasks[len(tasks) :]
+        else:
+            self.tasks = tuple(task for task in self.tasks if task not in tasks)
 
 
 class WorkerPool:
@@ -137,7 +137,7 @@ class WorkerPool:
                 worker.pid = pid
                 self._up(worker)
             case Done(run=run, results=results):
-                worker.forget(result.id for result in results)
+                worker.forget([result.id for result in results])
                 self._events.done(run, results)
             case Returned(run=run, tasks=tasks):
                 worker.forget(tasks)
@@ -152,7 +152,7 @@ class WorkerPool:
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, *, host: str, env: Mapping[str, str]) -> None:
         """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
-        worker.tasks += [task.id for task in tasks]
+        worker.tasks += tuple([task.id for task in tasks])
         environment = {**self._environment, **worker.environment, **env, **variables_of(run)}
         number, at = self._context.notice(run)
         work = Work(
@@ -166,7 +166,7 @@ class WorkerPool:
         worker = self._by_run.pop(run.id, None)
         if worker is not None:
             worker.run = None
-            worker.tasks.clear()
+            worker.tasks = ()
             self._idle.setdefault(worker.host, {}).setdefault(worker.gpus, []).append(worker)
 
     def cancel(self, run: Run, tasks: Sequence[int], kill: bool) -> None:
@@ -220,7 +220,7 @@ class WorkerPool:
             return
         reason = f"it was not ready within startup_timeout={self._startup_timeout:g} s"
         error = BackendFailed(f"Worker {worker.name} on {worker.host}", reason, tail)
-        worker.tasks.clear()
+        worker.tasks = ()
         self.worker_exited(worker.name, error)
 
     def all_exited(self, error: RhapsodyError) -> None:
@@ -290,7 +290,7 @@ class WorkerPool:
             worker.waiting = (*worker.waiting, message)
 
 
-def _not_begun(held: list[int], last: int | None) -> list[int]:
+def _not_begun(held: Sequence[int], last: int | None) -> Sequence[int]:
     """Return what a worker held and had not begun: all that was given after the task it began last."""
     if last is None:
         return []

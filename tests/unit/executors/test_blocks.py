@@ -6,7 +6,9 @@ import pytest
 
 from rhapsody_parsl.executors.blocks import Block, Blocks
 from rhapsody_parsl.wire.door import DoorRequests
-from rhapsody_parsl.wire.messages import SharedPayload
+from rhapsody_parsl.wire.leases import LeaseRecord
+from rhapsody_parsl.wire.messages import Report, SharedPayload
+from rhapsody_parsl.wire.reports import BlockReport, TaskCounts
 from testing.nodes import make_inventory, make_spec, make_task
 
 
@@ -125,3 +127,17 @@ def test_blocks_are_due_once_after_their_drain_period() -> None:
     assert known.drain_at == 8.0
     assert known.due(8.0) == [young]
     assert known.drain_at == math.inf
+
+
+def test_a_report_in_parts_replaces_the_one_before_when_its_last_part_is_here() -> None:
+    known, one = Blocks(several=True), block("0")
+    known.add(one)
+    leases = [LeaseRecord(number, "local", "app", (), 1.0, 0.0) for number in range(5)]
+    before, after = (BlockReport(tasks=TaskCounts(running=count)) for count in (1, 4))
+    known.note(one, Report(before, leases[:1]))
+    known.note(one, Report(after, leases[1:3], more=True))
+    assert (one.report, list(one.leases)) == (before, [0])
+    known.note(one, Report(after, leases[3:]))
+    assert (one.report, list(one.leases)) == (after, [1, 2, 3, 4])
+    known.note(one, Report(after))
+    assert not one.leases

@@ -65,7 +65,7 @@ def test_every_task_ends_exactly_once(nodes: list[tuple[int, int]], work: list[A
                 block.cancel(number, when=when + random.choice([0.0, 0.6, 3.0, 40.0]))
     block.run()
     assert set(range(count)) - set(block.ended) <= cancelled
-    assert (block.core.queued, block.core.running, block.core.open_leases()) == (0, 0, [])
+    assert (block.core.queued, block.core.running, list(block.core.open_leases())) == (0, 0, [])
     assert all(account.untouched for account in block.core.ledger.accounts.values())
     assert not block.core._outcomes._reruns, "what has ended is remembered"
     for number, times in block.started.items():

@@ -7,6 +7,7 @@ from rhapsody_parsl import LocalRuntime
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.changes import HostChanges
+from rhapsody_parsl.pilot.link import Link
 from rhapsody_parsl.pilot.loop import Pilot
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.wire.messages import FAILED, FromPilot, Goodbye, Results, Submit
@@ -37,7 +38,10 @@ def test_what_has_ended_is_told_before_the_goodbye(tmp_path: Path, monkeypatch: 
     assert goodbye == Goodbye("it was told to by a signal", [])
 
 
-def test_a_report_that_takes_long_is_made_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("behind", "expected"), [([False, False], [0.5, 4.0, 4.0]), ([False, True], [0.5, 4.0, 0.5])])
+def test_a_report_that_takes_long_is_made_seldom_and_only_when_the_driver_has_the_one_before(
+    behind: list[bool], expected: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has a line for each lease that is out: sixty thousand of them would take all of the pilot's time."""
     config = BlockConfig(
         label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs")
@@ -50,13 +54,25 @@ def test_a_report_that_takes_long_is_made_seldom(tmp_path: Path, monkeypatch: py
         if len(pauses) > 2:
             raise asyncio.CancelledError
 
-    def make() -> None:
+    def report() -> None:
         clock[0] += 0.2
+
+    class Driver(Link):
+        sent = 7
+
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def is_behind(self, number: int) -> bool:
+            self.asked.append(number)
+            return behind[len(self.asked) - 1]
+
+    driver = Driver()
 
     async def live() -> None:
         pilot = Pilot(config, "0", tmp_path / "own", nodes=[make_node("n0", 4)], hosts={}, changes=HostChanges())
-        monkeypatch.setattr(pilot._shell.reports, "make", make)
-        monkeypatch.setattr(pilot, "_send", lambda _: None)
+        monkeypatch.setattr(pilot._shell, "report", report)
+        monkeypatch.setattr(pilot, "_link", driver)
         monkeypatch.setattr("rhapsody_parsl.pilot.loop.time.monotonic", lambda: clock[0])
         monkeypatch.setattr("rhapsody_parsl.pilot.loop.asyncio.sleep", rest)
         pilot._shell.reports.changed = True
@@ -64,7 +80,8 @@ def test_a_report_that_takes_long_is_made_seldom(tmp_path: Path, monkeypatch: py
             await pilot._report()
 
     asyncio.run(live())
-    assert pauses == pytest.approx([0.5, 4.0, 4.0])
+    assert pauses == pytest.approx(expected)
+    assert driver.asked == [0, 7]
 
 
 @pytest.mark.parametrize("record", [True, False])

@@ -64,7 +64,7 @@ def test_children_end_with_a_parent_that_does_not_finish(end: str) -> None:
         block.cancel(1, when=3.0)
     block.run(until=50.0)
     assert block.core.idle
-    assert not block.core.open_leases()
+    assert not list(block.core.open_leases())
 
 
 def test_a_parent_that_starts_anew_submits_anew() -> None:

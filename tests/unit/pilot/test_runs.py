@@ -61,7 +61,7 @@ def test_a_run_of_short_tasks_keeps_its_lease_for_the_next() -> None:
     block.run(until=1.099)
     warm_up, *records = block.records
     assert [(record.lease, record.tasks) for record in records] == [(warm_up.lease + 1, 1)] * 20
-    assert block.core.open_leases() == []
+    assert list(block.core.open_leases()) == []
     assert len(block.core.ledger.leases) == 1
     block.run()
     assert block.now < 1.2

@@ -41,3 +41,14 @@ def test_the_long_ones_of_an_app_start_first_by_what_part_of_their_walltimes_its
     block.run()
     order = sorted(block.started, key=lambda number: block.started[number])
     assert order == [0, 2, 4, 3, 1], "nobody knows yet that those of the one take a tenth of their walltimes"
+
+
+def test_a_gang_starts_soon_when_those_before_it_end_long_before_their_walltimes() -> None:
+    """The first of their kind have an hour and take some 30 s, and more of them come all the time."""
+    block = Simulation(make_nodes(2, cores=2), {"local": FakeRuntime(), "mpi": FakeRuntime()}, scheduling=Easy())
+    for number in range(100, 400):
+        block.seconds[number] = 30.0 + number % 7
+        block.submit(make_spec("loose", walltime=3600), number, when=(number - 100) * 5.0)
+    block.submit(make_spec(num_nodes=2), 1, when=12.0)
+    block.run()
+    assert block.started[1][0] < 150.0

@@ -88,6 +88,18 @@ def test_much_data_is_confirmed_without_waiting_for_a_heartbeat() -> None:
     assert one.unconfirmed < 5
 
 
+def test_it_is_known_whether_a_message_was_confirmed() -> None:
+    one, two = Session(), Session()
+    assert one.has_confirmed(one.sent)
+    first, second = one.send([b"x"]), one.send([b"y"])
+    two.receive(first)
+    one.receive(two.beat())
+    assert (one.has_confirmed(1), one.has_confirmed(one.sent)) == (True, False)
+    two.receive(second)
+    one.receive(two.beat())
+    assert one.has_confirmed(one.sent)
+
+
 def test_a_peer_that_confirms_what_was_never_sent_is_noticed() -> None:
     one, two = Session(), Session()
     two.receive(one.send([b"x"]))
