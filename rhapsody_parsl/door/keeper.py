@@ -290,7 +290,7 @@ def _routes_of(service: Service, head: str) -> ModelRoutes:
     routes = [
         Route(replica.peer, replica.facts.url, ",".join(replica.nodes) or head)
         for replica in service.replicas
-        if replica.state == "ready" and not replica.leaving
+        if replica.state == "ready" and not replica.leaving and not service.keeps(replica)
     ]
     config = service.kind.config
     if not isinstance(config, VLLMService):

@@ -1,8 +1,8 @@
 """Which request goes to which replica, and beside which others: events in, assignments out, no I/O.
 
 A replica takes what waits, the most urgent first, up to a limit; the one with the least to do is first. Requests that
-an engine died under (`suspects`) are asked again by a replica that holds nothing else; meanwhile the others go on.
-Where there is only one replica, groups of suspects and whatever else waits take turns.
+an engine died under (`suspects`) are asked again by a replica that holds nothing else, of others neither; meanwhile the
+others go on. Where there is only one replica, groups of suspects and whatever else waits take turns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,6 +53,11 @@ class _Seat:
         self.fresh = self.kept = self.trial = False
         self.since: float | None = None
         self.others = 0
+
+    @property
+    def load(self) -> int:
+        """How many requests it holds, of whomever."""
+        return len(self.inflight) + self.others
 
 
 class Dispatch:
@@ -108,6 +113,11 @@ class Dispatch:
                 del seat.inflight[task]
                 return name
         return ""
+
+    @property
+    def kept(self) -> set[str]:
+        """The replicas that take nothing but suspects: others are to give them nothing either."""
+        return {name for name, seat in self._seats.items() if seat.kept}
 
     def held(self, replica: str) -> list[int]:
         """Return what a replica holds."""
@@ -222,8 +232,8 @@ class Dispatch:
         """
         ready = sum(seat.state == "ready" for seat in self._seats.values())
         while self._due and (seats := self._open()):
-            seat = min(seats, key=lambda seat: len(seat.inflight))
-            idle = not seat.inflight and not self._waiting
+            seat = min(seats, key=lambda seat: seat.load)
+            idle = not seat.load and not self._waiting
             fair = ready - len(seats) < max(1, ready // 2) and (len(seats) > 1 or not self._more_come)
             if not (idle or fair):
                 return
@@ -243,7 +253,9 @@ class Dispatch:
         out = []
         for name, seat in self._seats.items():
             if seat.fresh and not seat.inflight and self._suspects.wants_fresh and not (self._turn and self._waiting):
-                out.append(self._try(name, self._suspects.take(fresh=True)))
+                seat.kept = True
+                if not seat.others:
+                    out.append(self._try(name, self._suspects.take(fresh=True)))
         return out
 
     def _try(self, name: str, group: list[int]) -> Assignment:
@@ -272,7 +284,7 @@ class Dispatch:
         """Give a group to each replica that is kept and holds nothing."""
         out = []
         for name, seat in self._seats.items():
-            if seat.kept and not seat.inflight and seat.state == "ready" and self._due:
+            if seat.kept and not seat.load and seat.state == "ready" and self._due:
                 seat.fresh = False
                 out.append(self._try(name, self._suspects.take()))
         return out
