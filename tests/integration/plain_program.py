@@ -101,6 +101,12 @@ def _noted(serving: Any, name: str, had: list[Any]) -> None:
     setattr(serving, name, noting)
 
 
+async def together(engine: Any, requests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what comes of each when all are asked in one turn of the loop, so that short prompts are read together."""
+    asked = [asyncio.create_task(outcome(engine, request, full=False)) for request in requests.values()]
+    return dict(zip(requests, await asyncio.gather(*asked), strict=True))
+
+
 async def cancelled(engine: Any) -> dict[str, Any]:
     """Return how many requests vLLM has while one is under way, and after that was cancelled."""
     count = engine._engine.get_num_unfinished_requests
@@ -132,7 +138,7 @@ async def main(folder: Path) -> None:
     }
     found = {
         "plain": await compare(engine, PLAIN | stops), "others": await compare(engine, OTHERS),
-        "cancel": await cancelled(engine), "text": text,
+        "cancel": await cancelled(engine), "text": text, "together": await together(engine, PLAIN | stops),
     }  # fmt: skip
     (folder / "found.json").write_text(json.dumps(found))
     engine._engine.shutdown()
