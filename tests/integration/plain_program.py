@@ -22,6 +22,8 @@ PLAIN: dict[str, dict[str, Any]] = {
     "greedy": GREEDY,
     "one token": {**GREEDY, "max_tokens": 1},
     "vLLM's own length": {"prompt": "hello", "seed": 1},
+    "little room": {**GREEDY, "prompt": "x" * 999, "max_tokens": 600},
+    "much room": {**GREEDY, "max_tokens": 600},
     "no length": {"prompt": "hello", "max_tokens": None, "seed": 2, "ignore_eos": True},
     "no token": {**GREEDY, "max_tokens": 0},
     "too many tokens": {**GREEDY, "max_tokens": CONTEXT + 1},

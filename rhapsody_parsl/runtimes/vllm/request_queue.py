@@ -97,10 +97,10 @@ class RequestQueue:
                 for number in numbers:
                     self._fail(number, error)
             return
-        now = time.monotonic()
-        for replica in self._service.replicas if not self._dispatch.idle else ():
-            self._dispatch.note_others(replica.name, self._service.front.held(replica.peer))
-        kept = self._dispatch.kept
+        now, front, kept = time.monotonic(), self._service.front, self._dispatch.kept
+        if kept or not self._dispatch.idle:
+            held = {replica.name: front.held(replica.peer) for replica in self._service.replicas}
+            self._dispatch.note_others(held, front.pending(self._service.name))
         for assignment in self._dispatch.assign(now):
             replica = self._replica(assignment.replica)
             replica.worked_at = now
@@ -108,7 +108,7 @@ class RequestQueue:
             for batch in batches(asks):
                 replica.send(Asks(batch))
         if self._dispatch.kept != kept:
-            self._service.front.changed()
+            front.changed()
 
     def _ask(self, request: Request, apart: bool) -> Ask:
         request.asked = time.time()
@@ -175,8 +175,7 @@ class RequestQueue:
     def told(self, answered: bool) -> None:
         """The front door said what became of its requests; `answered` when our replicas have answered some."""
         self._dispatch.told(self._service.front, time.monotonic(), answered)
-        if self._dispatch.kept:
-            self.dispatch()
+        self.dispatch()
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """A replica's head answered requests, or shows that it is at work.
