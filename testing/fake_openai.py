@@ -4,7 +4,8 @@
 
 The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
 the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
-`slow` takes a third of a second, and so does the end by `poison`. One that holds `grow` takes a gigabyte for a minute.
+`slow` takes a third of a second for each, and so does the end by `poison`. One that holds `grow` takes a gigabyte for
+a minute.
 The embedding of a text is its length, and so is the score of a document. It sleeps and wakes as vLLM does.
 A streamed answer comes character by character. One to `drip` never ends, and one to `spill` fails in the middle.
 """
@@ -82,8 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         if any("die" in prompt for prompt in prompts) and not MEMORY.exists():
             MEMORY.touch()
             os._exit(3)
-        if any("slow" in prompt or "poison" in prompt for prompt in prompts):
-            time.sleep(0.3)
+        time.sleep(0.3 * max(prompt.count("slow") + ("poison" in prompt) for prompt in prompts))
         if any("poison" in prompt for prompt in prompts):
             os._exit(11)
         if any("grow" in prompt for prompt in prompts):

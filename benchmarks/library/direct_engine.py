@@ -94,11 +94,13 @@ def _hold(pipe: Connection, model: str, arguments: dict[str, Any], *, count: int
 async def _serve(pipe: Connection, model: str, arguments: dict[str, Any]) -> None:
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - takes seconds, and only here
     from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415 - as above
+    from vllm.utils.gc_utils import freeze_gc_heap  # noqa: PLC0415 - as above
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - as above
 
     as_server = UsageContext.OPENAI_API_SERVER  # with the limits to a batch that a service has
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments), usage_context=as_server)
     await _answer(engine, ["Hello"], 1)
+    freeze_gc_heap()  # as vLLM's server does, and so a service: else one turn in ten has a pause of 0.3 s
     pipe.send("ready")
     try:
         while True:

@@ -288,7 +288,7 @@ class Door:
 def _routes_of(service: Service, head: str) -> ModelRoutes:
     """Return where a model answers; `head` is the node of replicas that lease nothing."""
     routes = [
-        Route(replica.peer, replica.facts.url, ",".join(replica.nodes) or head)
+        Route(replica.peer, replica.facts.url, ",".join(replica.nodes) or head, service.keeps(replica))
         for replica in service.replicas
         if replica.state == "ready" and not replica.leaving
     ]

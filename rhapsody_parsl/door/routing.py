@@ -32,13 +32,14 @@ class Seat:
         apps: How many it has of apps beside them.
         away_until: Nobody answered there just now: it is asked again after that time.
         trial: Whether one of its requests may be what kills replicas.
+        kept: Whether it gets nothing now.
     """
 
-    __slots__ = ("apps", "away_until", "held", "node", "replica", "trial", "url")
+    __slots__ = ("apps", "away_until", "held", "kept", "node", "replica", "trial", "url")
 
     def __init__(self, route: Route) -> None:
         self.replica, self.url, self.node = route.replica, route.url, route.node
-        self.held, self.apps, self.away_until, self.trial = 0, 0, 0.0, False
+        self.held, self.apps, self.away_until, self.trial, self.kept = 0, 0, 0.0, False, route.kept
 
 
 class Router:
@@ -68,7 +69,10 @@ class Router:
     def update(self, routes: Iterable[Route]) -> None:
         """These replicas take requests now; others finish what they have."""
         before = {seat.replica: seat for seat in self}
-        self._seats = {route.replica: before.get(route.replica) or Seat(route) for route in routes}
+        self._seats = {}
+        for route in routes:
+            seat = self._seats[route.replica] = before.get(route.replica) or Seat(route)
+            seat.kept = route.kept
         self._leaving = {seat for name, seat in before.items() if seat.held and name not in self._seats}
 
     def share(self, held: Mapping[str, int]) -> None:
@@ -109,7 +113,9 @@ class Router:
         there = {
             name: seat
             for name, seat in seats
-            if seat.away_until <= now and seat.held < (most_of(most, seat.apps) if seat.apps else most)
+            if not seat.kept
+            and seat.away_until <= now
+            and seat.held < (most_of(most, seat.apps) if seat.apps else most)
         }
         if suspect:
             there = {name: seat for name, seat in there.items() if not seat.trial}

@@ -21,6 +21,9 @@ class Listener(Protocol):
     def held(self, replica: Replica) -> int:
         """Return how many of them a replica holds."""
 
+    def keeps(self, replica: Replica) -> bool:
+        """Whether nobody else is to give a replica work: it may be one that the work kills."""
+
     def changed(self, replica: Replica) -> None:
         """A replica's state changed."""
 

@@ -103,6 +103,10 @@ class Service:
         """Return how many of them a replica holds."""
         return (self.listener.held(replica) if self.listener else 0) + self.front.held(replica.peer)
 
+    def keeps(self, replica: Replica) -> bool:
+        """Return whether the front door is to give a replica nothing now."""
+        return bool(self.listener and self.listener.keeps(replica))
+
     @property
     def parting(self) -> bool:
         """Whether replicas are to go once they have nothing left to do."""

@@ -108,11 +108,13 @@ class Route(msgspec.Struct, array_like=True, frozen=True):
         replica: Its name, another one with every start.
         url: Of its API, which ends in `/v1`.
         node: Where it is; names joined by commas, "" for one that leases nothing.
+        kept: Whether it gets nothing now.
     """
 
     replica: str
     url: str
     node: str = ""
+    kept: bool = False
 
 
 class ModelRoutes(msgspec.Struct, array_like=True, frozen=True):

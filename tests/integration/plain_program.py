@@ -22,6 +22,8 @@ PLAIN: dict[str, dict[str, Any]] = {
     "greedy": GREEDY,
     "one token": {**GREEDY, "max_tokens": 1},
     "vLLM's own length": {"prompt": "hello", "seed": 1},
+    "little room": {**GREEDY, "prompt": "x" * 999, "max_tokens": 600},
+    "much room": {**GREEDY, "max_tokens": 600},
     "no length": {"prompt": "hello", "max_tokens": None, "seed": 2, "ignore_eos": True},
     "no token": {**GREEDY, "max_tokens": 0},
     "too many tokens": {**GREEDY, "max_tokens": CONTEXT + 1},
@@ -101,6 +103,12 @@ def _noted(serving: Any, name: str, had: list[Any]) -> None:
     setattr(serving, name, noting)
 
 
+async def together(engine: Any, requests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what comes of each when all are asked in one turn of the loop, so that short prompts are read together."""
+    asked = [asyncio.create_task(outcome(engine, request, full=False)) for request in requests.values()]
+    return dict(zip(requests, await asyncio.gather(*asked), strict=True))
+
+
 async def cancelled(engine: Any) -> dict[str, Any]:
     """Return how many requests vLLM has while one is under way, and after that was cancelled."""
     count = engine._engine.get_num_unfinished_requests
@@ -132,7 +140,7 @@ async def main(folder: Path) -> None:
     }
     found = {
         "plain": await compare(engine, PLAIN | stops), "others": await compare(engine, OTHERS),
-        "cancel": await cancelled(engine), "text": text,
+        "cancel": await cancelled(engine), "text": text, "together": await together(engine, PLAIN | stops),
     }  # fmt: skip
     (folder / "found.json").write_text(json.dumps(found))
     engine._engine.shutdown()

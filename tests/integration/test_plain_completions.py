@@ -42,6 +42,11 @@ def test_a_plain_request_goes_past_vllms_serving_and_has_the_same_outcome(found:
     assert different == {}
 
 
+def test_requests_of_one_moment_have_the_outcomes_that_each_has_alone(found: Any) -> None:
+    alone = {name: ours for name, (_, ours, _) in found["plain"].items()}
+    assert {name: (ours, alone[name]) for name, ours in found["together"].items() if ours != alone[name]} == {}
+
+
 def test_any_other_is_vllms_serving_alone(found: Any) -> None:
     asked = {name for name, (served, *_) in found["others"].items() if not served}
     assert asked == {"unknown name"}, "that we refuse ourselves"

@@ -1,11 +1,11 @@
 """Which request goes to which replica, and beside which others: events in, assignments out, no I/O.
 
 A replica takes what waits, the most urgent first, up to a limit; the one with the least to do is first. Requests that
-an engine died under (`suspects`) are asked again by a replica that holds nothing else; meanwhile the others go on.
-Where there is only one replica, groups of suspects and whatever else waits take turns.
+an engine died under (`suspects`) are asked again by a replica that holds nothing else, of others neither; meanwhile the
+others go on. Where there is only one replica, groups of suspects and whatever else waits, with others too, take turns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -45,6 +45,7 @@ class _Seat:
         trial: Whether what it holds are suspects.
         since: From when on its work is still to be told; None while it holds nothing.
         others: How many requests of others it holds.
+        owed: Whether those that others wait with have their turn next.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,12 @@ class _Seat:
         self.inflight: dict[int, float] = {}
         self.fresh = self.kept = self.trial = False
         self.since: float | None = None
-        self.others = 0
+        self.others, self.owed = 0, False
+
+    @property
+    def load(self) -> int:
+        """How many requests it holds, of whomever."""
+        return len(self.inflight) + self.others
 
 
 class Dispatch:
@@ -68,7 +74,7 @@ class Dispatch:
         self._waiting: Waiting[int] = Waiting()
         self._seats: dict[str, _Seat] = {}
         self._suspects = Suspects(window)
-        self._turn = False
+        self._turn = self._others_wait = False
 
     # --- events --------------------------------------------------------------------------------------------------
 
@@ -85,13 +91,23 @@ class Dispatch:
     def set_state(self, replica: str, state: SeatState) -> None:
         """A replica has this state now; one that held requests has `died` before."""
         seat = self._seats.setdefault(replica, _Seat())
-        seat.fresh = state == "ready" and (seat.fresh or seat.state != "ready")
+        new = state == "ready" and seat.state != "ready"
+        seat.fresh = state == "ready" and (seat.fresh or new)
+        if new:
+            seat.owed = self._turn and self._others_wait
         seat.state = state
 
-    def note_others(self, replica: str, count: int) -> None:
-        """A replica has so many requests of others, which are no matter of ours; but they take places."""
-        if seat := self._seats.get(replica):
-            seat.others = count
+    def note_others(self, held: Mapping[str, int], pending: int) -> None:
+        """Others have requests, which are no matter of ours; but they take places.
+
+        Args:
+            held: How many each replica has of them.
+            pending: How many there are, with those that wait.
+        """
+        self._others_wait = pending > sum(held.values())
+        for name, seat in self._seats.items():
+            seat.others = held.get(name, 0)
+            seat.owed = seat.owed and self._others_wait and not seat.others
 
     def answered(self, replica: str, task: int) -> None:
         """A replica answered a request."""
@@ -108,6 +124,11 @@ class Dispatch:
                 del seat.inflight[task]
                 return name
         return ""
+
+    @property
+    def kept(self) -> set[str]:
+        """The replicas that take nothing but suspects: others are to give them nothing either."""
+        return {name for name, seat in self._seats.items() if seat.kept}
 
     def held(self, replica: str) -> list[int]:
         """Return what a replica holds."""
@@ -128,7 +149,7 @@ class Dispatch:
         """
         seat = self._seats[replica]
         tasks, trial = list(seat.inflight), seat.trial
-        self._turn = seat.fresh and trial and bool(self._waiting)
+        self._turn = seat.fresh and trial and self._rest_waits
         self._seats[replica] = _Seat()
         if cause != "host":
             seconds = now - seat.since if seat.since is not None else 0.0
@@ -211,8 +232,8 @@ class Dispatch:
 
     def _end_trial(self, seat: _Seat) -> None:
         """A replica kept for suspects holds nothing: it is free when no group waits, or when others have their turn."""
-        turn = seat.trial and self._waiting and not self._open()
-        seat.trial = False
+        turn = seat.trial and self._rest_waits and not self._open()
+        seat.trial, seat.owed = False, turn and self._others_wait
         seat.kept = self._due and not turn
 
     def _keep_for_suspects(self) -> None:
@@ -222,12 +243,17 @@ class Dispatch:
         """
         ready = sum(seat.state == "ready" for seat in self._seats.values())
         while self._due and (seats := self._open()):
-            seat = min(seats, key=lambda seat: len(seat.inflight))
-            idle = not seat.inflight and not self._waiting
+            seat = min(seats, key=lambda seat: (seat.owed, seat.load))
+            idle = not seat.load and not self._waiting
             fair = ready - len(seats) < max(1, ready // 2) and (len(seats) > 1 or not self._more_come)
-            if not (idle or fair):
+            if seat.owed or not (idle or fair):
                 return
             seat.kept = True
+
+    @property
+    def _rest_waits(self) -> bool:
+        """Whether requests wait that are no suspects, here or with others."""
+        return bool(self._waiting) or self._others_wait
 
     @property
     def _more_come(self) -> bool:
@@ -242,8 +268,11 @@ class Dispatch:
         """Ask fresh engines the suspects that want one, before anything else; the rest has its turn between two."""
         out = []
         for name, seat in self._seats.items():
-            if seat.fresh and not seat.inflight and self._suspects.wants_fresh and not (self._turn and self._waiting):
-                out.append(self._try(name, self._suspects.take(fresh=True)))
+            due = self._suspects.wants_fresh and not seat.owed and not (self._turn and self._waiting)
+            if due and seat.fresh and not seat.inflight:
+                seat.kept = True
+                if not seat.others:
+                    out.append(self._try(name, self._suspects.take(fresh=True)))
         return out
 
     def _try(self, name: str, group: list[int]) -> Assignment:
@@ -272,7 +301,7 @@ class Dispatch:
         """Give a group to each replica that is kept and holds nothing."""
         out = []
         for name, seat in self._seats.items():
-            if seat.kept and not seat.inflight and seat.state == "ready" and self._due:
+            if seat.kept and not seat.load and seat.state == "ready" and self._due:
                 seat.fresh = False
                 out.append(self._try(name, self._suspects.take()))
         return out

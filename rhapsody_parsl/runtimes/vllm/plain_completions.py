@@ -17,6 +17,7 @@ from vllm.tokenizers.hf import ThreadSafeHFTokenizerMixin
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from rhapsody_parsl.runtimes.vllm.response import has_many_prompts
+from rhapsody_parsl.runtimes.vllm.short_prompts import ShortPrompts
 from rhapsody_parsl.runtimes.vllm.usage import Usage
 
 __all__ = ("PlainCompletions",)
@@ -46,7 +47,9 @@ class PlainCompletions:
         self._engine, self._serving, self._model = engine, serving, engine.model_config
         # Such a tokenizer lends each thread a copy. Others are for vLLM's thread alone.
         self._shared = isinstance(engine.renderer.tokenizer, ThreadSafeHFTokenizerMixin)
+        self._short = ShortPrompts(engine.renderer)
         self._never = self._model.is_encoder_decoder or serving.request_logger is not None
+        self._checked = lru_cache(maxsize=64)(self._check)
 
     def takes(self, request: Mapping[str, Any]) -> bool:
         """Whether a request is plain."""
@@ -63,22 +66,24 @@ class PlainCompletions:
         Raises:
             Exception: What vLLM's serving would raise.
         """
-        prompt, defaults = request["prompt"], self._serving.default_sampling_params
+        prompt = request["prompt"]
         if isinstance(prompt, str) and prompt:
-            asked = _checked(msgspec.msgpack.encode({**request, "prompt": _ANY}))
+            alike = self._checked(msgspec.msgpack.encode({**request, "prompt": _ANY}))
         else:
-            asked = CompletionRequest(**request)
-            prompt = asked.prompt
-        rendered = await self._rendered(prompt, asked.build_tok_params(self._model))
-        length, most = len(rendered["prompt_token_ids"]), self._serving.override_max_tokens
-        tokens = get_max_tokens(self._model.max_model_len, asked.max_tokens, length, defaults, most)
-        parameters = asked.to_sampling_params(tokens, defaults)
-        generated = self._engine.generate(rendered, parameters, f"cmpl-{uuid4().hex}-0", priority=asked.priority)
+            alike = _Alike(request, self._model, self._serving)
+            prompt = alike.asked.prompt
+        rendered = await self._rendered(prompt, alike.limits)
+        parameters = alike.parameters(len(rendered["prompt_token_ids"]))
+        name, priority = f"cmpl-{uuid4().hex}-0", alike.asked.priority
+        generated = self._engine.generate(rendered, parameters, name, priority=priority)
         (whole,) = [output async for output in generated]
         (output,) = whole.outputs
         if output.finish_reason == "error":
             raise GenerationError("Internal server error")
         return output.text, (len(whole.prompt_token_ids), len(output.token_ids))
+
+    def _check(self, request: bytes) -> "_Alike":
+        return _Alike(msgspec.msgpack.decode(request), self._model, self._serving)
 
     async def _rendered(self, prompt: str | list[int], limits: Any) -> Any:
         """Return a prompt as the engine takes it: at once where that is no work for vLLM's thread."""
@@ -86,13 +91,35 @@ class PlainCompletions:
         if isinstance(prompt, list):
             (rendered,) = renderer.render_cmpl([{"prompt_token_ids": prompt}], limits)
         elif self._shared and len(prompt) <= _SHORT:
-            (rendered,) = renderer.render_cmpl([{"prompt": prompt}], limits)
+            rendered = await self._short.rendered(prompt, limits)
         else:
             (rendered,) = await renderer.render_cmpl_async([{"prompt": prompt}], limits)
         return rendered
 
 
-@lru_cache(maxsize=64)
-def _checked(request: bytes) -> CompletionRequest:
-    """Return a request, as msgpack, that is found right; those of apps often differ in their prompts alone."""
-    return CompletionRequest(**msgspec.msgpack.decode(request))
+class _Alike:
+    """Requests that differ in their prompts alone, found right once for all: those of apps often are such.
+
+    Args:
+        request: One of them.
+        model: Its configuration.
+        serving: vLLM's own.
+
+    Attributes:
+        asked: The request, as vLLM has it.
+        limits: Of a prompt.
+    """
+
+    def __init__(self, request: Mapping[str, Any], model: Any, serving: Any) -> None:
+        self._most, self._defaults = serving.override_max_tokens, serving.default_sampling_params
+        self._length = model.max_model_len
+        self.asked = CompletionRequest(**request)
+        self.limits = self.asked.build_tok_params(model)
+        self._parameters: tuple[int, Any] = (-1, None)
+
+    def parameters(self, length: int) -> Any:
+        """Return the parameters for a prompt of so many tokens; the engine copies them for each request."""
+        tokens = get_max_tokens(self._length, self.asked.max_tokens, length, self._defaults, self._most)
+        if self._parameters[0] != tokens:
+            self._parameters = tokens, self.asked.to_sampling_params(tokens, self._defaults)
+        return self._parameters[1]

@@ -97,15 +97,18 @@ class RequestQueue:
                 for number in numbers:
                     self._fail(number, error)
             return
-        now = time.monotonic()
-        for replica in self._service.replicas if not self._dispatch.idle else ():
-            self._dispatch.note_others(replica.name, self._service.front.held(replica.peer))
+        now, front, kept = time.monotonic(), self._service.front, self._dispatch.kept
+        if kept or not self._dispatch.idle:
+            held = {replica.name: front.held(replica.peer) for replica in self._service.replicas}
+            self._dispatch.note_others(held, front.pending(self._service.name))
         for assignment in self._dispatch.assign(now):
             replica = self._replica(assignment.replica)
             replica.worked_at = now
             asks = [self._ask(self._requests[task], assignment.apart) for task in assignment.tasks]
             for batch in batches(asks):
                 replica.send(Asks(batch))
+        if self._dispatch.kept != kept:
+            front.changed()
 
     def _ask(self, request: Request, apart: bool) -> Ask:
         request.asked = time.time()
@@ -131,6 +134,10 @@ class RequestQueue:
     def held(self, replica: Replica) -> int:
         """Return how many requests a replica holds."""
         return len(self._dispatch.held(replica.name))
+
+    def keeps(self, replica: Replica) -> bool:
+        """Whether a replica is for suspects alone."""
+        return replica.name in self._dispatch.kept
 
     def look(self, now: float) -> None:
         """Give up replicas whose head has said nothing for too long, while it held requests of apps or of the door."""
@@ -168,6 +175,7 @@ class RequestQueue:
     def told(self, answered: bool) -> None:
         """The front door said what became of its requests; `answered` when our replicas have answered some."""
         self._dispatch.told(self._service.front, time.monotonic(), answered)
+        self.dispatch()
 
     def heard(self, replica: Replica, message: FromBackend) -> None:
         """A replica's head answered requests, or shows that it is at work.

@@ -131,6 +131,23 @@ def test_the_process_is_told_who_answers_and_who_leaves(tmp_path: Path, monkeypa
     within(tmp_path, monkeypatch, test)
 
 
+def test_the_process_gives_nothing_to_a_replica_that_is_kept_until_it_is_no_more(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    def test(kept: Kept) -> None:
+        kept.service.listener = listener = Listener({"m-0": 1, "m-1": 0})  # type: ignore[assignment]  # as below
+        kept.ready(0)
+        kept.ready(1)
+        kept.open()
+        for names in ({"m-0"}, set[str]()):
+            listener.kept = names
+            kept.door.changed()
+            told = {route.replica: route.kept for route in kept.told[-1].models[0].routes}
+            assert told == {"m-0/1": "m-0" in names, "m-1/1": False}
+
+    within(tmp_path, monkeypatch, test)
+
+
 def test_the_process_is_told_what_of_its_replicas_apps_have(tmp_path: Path, monkeypatch: Any) -> None:
     def test(kept: Kept) -> None:
         held = {"m-0": 3, "m-1": 0}
@@ -153,9 +170,13 @@ class Listener:
     def __init__(self, by_name: dict[str, int]) -> None:
         self._by_name = by_name
         self.heard = list[bool]()
+        self.kept = set[str]()
 
     def held(self, replica: Replica) -> int:
         return self._by_name[replica.name]
+
+    def keeps(self, replica: Replica) -> bool:
+        return replica.name in self.kept
 
     def changed(self, replica: Replica) -> None:
         """Nothing follows."""

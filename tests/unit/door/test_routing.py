@@ -122,3 +122,14 @@ def test_what_a_replica_read_is_forgotten_with_it() -> None:
     made.update([Route("a/2", "u"), Route("b/2", "u")])
     seats = {chosen(made, 1).replica for _ in range(2 * AFFINITY)}
     assert seats == {"a/2", "b/2"}
+
+
+def test_one_that_is_kept_gets_nothing_and_what_it_has_read_is_not_forgotten() -> None:
+    made = router("a", "b")
+    first = chosen(made, 1, 2, 3)
+    other = chosen(made, 4)
+    made.ended(first)
+    for kept in (True, False):
+        made.update(Route(name, "u", kept=kept and name == first.replica) for name in ("a", "b"))
+        assert made.reachable(0.0), "it is there, and busy"
+        assert chosen(made, 1, 2, 3) is (other if kept else first)

@@ -33,6 +33,9 @@ class Work:
     def held(self, replica: Replica) -> int:
         return self.by_name.get(replica.name, 0)
 
+    def keeps(self, replica: Replica) -> bool:
+        return False
+
     def gone(self, replica: Replica) -> None:
         self.left.append(replica.name)
 

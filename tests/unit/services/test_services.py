@@ -145,6 +145,9 @@ class Ear:
     def held(self, replica: Replica) -> int:
         return 0
 
+    def keeps(self, replica: Replica) -> bool:
+        return False
+
     def gone(self, replica: Replica) -> None:
         self.heard_of.append("gone")
 

@@ -35,10 +35,9 @@ def test_the_least_outstanding_is_chosen_up_to_the_limit() -> None:
 def test_requests_of_others_take_places_but_never_more_than_half() -> None:
     dispatch = dispatch_of("a", "b", limit=4)
     dispatch.put(range(20))
-    dispatch.note_others("a", 1)
-    dispatch.note_others("b", 9)
+    dispatch.note_others({"a": 1, "b": 9}, 10)
     assert [(name, len(tasks)) for name, tasks, _ in asked(dispatch)] == [("a", 3), ("b", 2)]
-    dispatch.note_others("b", 0)
+    dispatch.note_others({"a": 1}, 1)
     assert [(name, len(tasks)) for name, tasks, _ in asked(dispatch)] == [("b", 2)]
 
 
