@@ -25,21 +25,16 @@ class DataDraft:
     Args:
         path: Of the file, which is made where it is not there.
         target: Where the value is to lie, on the same file system.
-        size: In bytes; its pages are there from now on.
+        size: In bytes. Its pages come as they are written: to make them all before takes longer, and at one go.
 
     Raises:
-        OSError: There is no room.
+        OSError: It cannot be made.
     """
 
     def __init__(self, path: str, target: str, size: int) -> None:
         self._path, self._target, self._left = path, target, size
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._is_open = True
-        try:
-            allocate(self._descriptor, size)
-        except OSError:
-            self.drop()
-            raise
 
     def write(self, piece: bytes | memoryview) -> None:
         """Write the next piece.

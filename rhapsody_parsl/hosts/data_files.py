@@ -6,6 +6,7 @@ written, never mapped for writing. So a full file system is an error, and does n
 
 import contextlib
 import fcntl
+import io
 import itertools
 import json
 import mmap
@@ -192,44 +193,43 @@ class DataFiles:
         Raises:
             FileNotFoundError: It is not here.
         """
+        with self.opened(key) as file:
+            os.utime(file.fileno())
+            return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+    def opened(self, key: str) -> io.FileIO:
+        """Return a value's file, which is used for no other value while it is open.
+
+        Raises:
+            FileNotFoundError: It is not here.
+        """
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
             path = self._path(root, key)
-            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+            with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+                file = stack.enter_context(open(path, "rb", buffering=0))
                 hold(file.fileno(), path)
-                os.utime(file.fileno())
-                return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+                stack.pop_all()
+                return file
         raise FileNotFoundError(key)
 
-    def begin(self, key: str, size: int) -> DataDraft:
+    def begin(self, key: str, size: int, *, in_memory: bool = True) -> DataDraft:
         """Begin to write a value whose pieces are still to come.
 
         Args:
             key: The value's.
             size: Of its file, in bytes.
+            in_memory: Whether it may lie in memory. In spite of the budget, others may take the room meanwhile.
 
         Raises:
-            OSError: There is no room on the disk either.
+            OSError: It cannot be on the disk either.
         """
-        roots = self._roots_for(size)
+        roots = self._roots_for(size) if in_memory else [self._place.disk]
         for root in roots[:-1]:
             with contextlib.suppress(OSError):
                 path = self._draft(root)
                 self._made(root, path, size)
                 return DataDraft(path, self._path(root, key), size)
         return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key), size)
-
-    def piece(self, key: str, start: int, length: int) -> tuple[bytes, int]:
-        """Return a piece of a value's file, and the size of all of it.
-
-        Raises:
-            FileNotFoundError: It is not here.
-        """
-        for root in (*self._roots, *self._roots):  # as above
-            path = self._path(root, key)
-            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
-                hold(descriptor := file.fileno(), path)
-                return os.pread(descriptor, length, start), os.fstat(descriptor).st_size
-        raise FileNotFoundError(key)
 
     @contextlib.contextmanager
     def alone(self, key: str) -> Iterator[None]:
