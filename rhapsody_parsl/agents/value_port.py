@@ -1,20 +1,22 @@
 """Where the values of a host are given to other hosts, and how they are had from there: from one to the other directly.
 
 Each value comes over a connection of its own (see `value_fetch`). Who gives holds one piece of it in memory: TCP has it
-wait for who takes. Both ends know the secret key of the block's agents, and all is encrypted.
+wait for who takes. What has come is given on while the rest comes. Both ends know the secret key of the block's agents,
+and all is encrypted.
 """
 
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from rhapsody_parsl.agents.value_fetch import SILENCE, ValueFetch, Wanted
+from rhapsody_parsl.agents.value_fetch import SILENCE, Done, ValueFetch, Wanted
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.data_files import DataFiles
 from rhapsody_parsl.wire.complaints import Complaints
@@ -32,9 +34,6 @@ _LONGEST_WISH = 1 << 12
 """Bytes."""
 _SHUT = 0.5
 """Seconds in which nobody is let in, for want of a descriptor."""
-
-Done = Callable[[str], None]
-"""Called with "" when a value is there, or with why it is not."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _wanted = msgspec.msgpack.Decoder(Wanted).decode
@@ -56,7 +55,7 @@ class ValuePort:
         self._complaints = Complaints(log)
         self._tasks: set[asyncio.Task[None]] = set()
         self._silent: dict[socket.socket, asyncio.Task[None]] = {}  # the oldest first
-        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._fetches: dict[str, ValueFetch] = {}
 
     def open(self) -> str:
         """Give values from now on; return the address. Idempotent."""
@@ -75,25 +74,25 @@ class ValuePort:
             address: Of the port that gives it.
             done: See `Done`; called once, unless the value is dropped before.
         """
+
+        def over(problem: str) -> None:
+            del self._fetches[key]
+            done(problem)
+
         self.drop([key])
-        self._fetches[key] = spawn(self._have(key, address, done), f"have value {key}")
+        self._fetches[key] = ValueFetch(self._files, key, address, word=self._word, done=over)
 
     def drop(self, keys: list[str]) -> None:
         """Nobody needs these any more."""
         for key in keys:
             if fetch := self._fetches.pop(key, None):
-                fetch.cancel()
+                fetch.close()
 
     def close(self) -> None:
         """Give and have nothing more; idempotent."""
         self.drop(list(self._fetches))
         for task in self._tasks:
             task.cancel()
-
-    async def _have(self, key: str, address: str, done: Done) -> None:
-        problem = await ValueFetch(self._files, key, address, self._word).run()
-        del self._fetches[key]
-        done(problem)
 
     def _start(self, work: Coroutine[None, None, None], name: str, connection: socket.socket) -> asyncio.Task[None]:
         """Start what is done with a socket, which is closed with it."""
@@ -139,21 +138,46 @@ class ValuePort:
         """
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(SILENCE) as limit:
-            with contextlib.ExitStack() as stack:
-                descriptor = size = -1
-                with contextlib.suppress(OSError):
-                    descriptor = stack.enter_context(self._files.opened(wanted.key)).fileno()
-                    size = os.fstat(descriptor).st_size
-                await way.send(_encode(size))
-                for start in range(wanted.start, size, way.LONGEST):
-                    await way.send(_piece(descriptor, start, way.LONGEST))
+            source = await self._source(wanted.key)
+            if source is None:
+                await way.send(_encode(-1))
+                return
+            with source.file:
+                await way.send(_encode(source.size))
+                for start in range(wanted.start, source.size, way.LONGEST):
+                    await way.send(await source.piece(start, way.LONGEST))
                     limit.reschedule(loop.time() + SILENCE)
                     await asyncio.sleep(0)  # where there is always room, a socket makes nobody wait
 
+    async def _source(self, key: str) -> "_Source | None":
+        """Return where a value is read from; it may still be coming."""
+        with contextlib.suppress(OSError):
+            if (fetch := self._fetches.get(key)) and await fetch.reached(1):
+                with contextlib.suppress(FileNotFoundError):  # all of it has come meanwhile
+                    return _Source(fetch.opened(), fetch.size, fetch)
+            file = self._files.opened(key)
+            return _Source(file, os.fstat(file.fileno()).st_size)
+        return None
 
-def _piece(descriptor: int, start: int, length: int) -> bytes:
-    """Return a piece of a file; none where it cannot be read."""
-    try:
-        return os.pread(descriptor, length, start)
-    except OSError:
-        return b""
+
+class _Source(NamedTuple):
+    """A value that is given.
+
+    Attributes:
+        file: Its.
+        size: In bytes.
+        fetch: By which it still comes; None where all of it is here.
+    """
+
+    file: io.FileIO
+    size: int
+    fetch: ValueFetch | None = None
+
+    async def piece(self, start: int, length: int) -> bytes:
+        """Return a piece, once it is there; none where it does not come, or cannot be read."""
+        if self.fetch and not await self.fetch.reached(min(start + length, self.size)):
+            return b""
+        try:
+            return os.pread(self.file.fileno(), length, start)
+        except OSError:
+            return b""

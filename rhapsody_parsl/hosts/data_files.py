@@ -16,9 +16,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from rhapsody_parsl.hosts import data_spare
 from rhapsody_parsl.hosts.data_draft import DataDraft, allocate
 from rhapsody_parsl.hosts.data_pool import DataPool
-from rhapsody_parsl.hosts.data_spare import DataSpare, hold
+from rhapsody_parsl.hosts.data_spare import DataSpare
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -204,12 +205,8 @@ class DataFiles:
             FileNotFoundError: It is not here.
         """
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
-            path = self._path(root, key)
-            with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
-                file = stack.enter_context(open(path, "rb", buffering=0))
-                hold(file.fileno(), path)
-                stack.pop_all()
-                return file
+            with contextlib.suppress(FileNotFoundError):
+                return data_spare.opened(self._path(root, key))
         raise FileNotFoundError(key)
 
     def begin(self, key: str, size: int, *, in_memory: bool = True) -> DataDraft:
@@ -228,8 +225,8 @@ class DataFiles:
             with contextlib.suppress(OSError):
                 path = self._draft(root)
                 self._made(root, path, size)
-                return DataDraft(path, self._path(root, key), size)
-        return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key), size)
+                return DataDraft(path, self._path(root, key))
+        return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key))
 
     @contextlib.contextmanager
     def alone(self, key: str) -> Iterator[None]:

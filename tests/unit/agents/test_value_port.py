@@ -118,19 +118,26 @@ def test_one_that_is_dropped_on_its_way_comes_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("room", ["on disk", "nowhere"])
 def test_where_memory_has_no_room_in_spite_of_its_budget_it_comes_to_the_disk(tmp_path: Path, room: str) -> None:
+    """It is not given on then: of what is given so far the rest does not come."""
+
     async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        files.write("dropped", [bytes(len(VALUE))])
+        files.drop("dropped")  # its file serves the next one
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(VALUE) // 2, limits[1]))
         try:
             has.fetch("v", gives.open(), done.set_result)
             while not [*tmp_path.glob("other/memory/0/*")]:
                 await asyncio.sleep(0)
+            third = ValuePort(files_in(tmp_path / "third"), HERE, WORD, HERE)
+            given_on = asyncio.create_task(fetched(third, "v", has.open()))
             while [*tmp_path.glob("other/memory/0/*")]:
                 await asyncio.sleep(0)
             if room == "on disk":
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             problem = await done
+            assert await given_on == NOT_THERE
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (problem == "", files.has("v"), files.in_memory()) == (room == "on disk", room == "on disk", 0)
@@ -151,8 +158,21 @@ class Between:
     def __init__(self, port: ValuePort, most: int, asleep: float) -> None:
         self._there, self._most, self._asleep = port.open().split(":"), most, asleep
         self.passed: list[int] = []
+        self._connections: list[asyncio.Task[None]] = []
 
-    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def __aenter__(self) -> str:
+        """Return the address."""
+        self._server = await asyncio.start_server(self._meet, HERE, 0)
+        return f"{HERE}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await asyncio.gather(*self._connections)
+
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.append(asyncio.create_task(self._pass_on(reader, writer)))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, most = len(self.passed), math.inf if self.passed else self._most
         self.passed.append(0)
         there_reader, there_writer = await asyncio.open_connection(*self._there)
@@ -182,8 +202,8 @@ def test_a_connection_that_is_cut_or_falls_asleep_is_made_again_and_the_rest_com
 
     async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
         between = Between(gives, most, asleep)
-        async with await asyncio.start_server(between.pass_on, HERE, 0) as server:
-            fetches = asyncio.create_task(fetched(has, "v", f"{HERE}:{server.sockets[0].getsockname()[1]}"))
+        async with between as address:
+            fetches = asyncio.create_task(fetched(has, "v", address))
             await asyncio.sleep(0.6 if asleep else 0)
             assert not asleep or "give a value" not in {task.get_name() for task in asyncio.all_tasks()}
             assert await fetches == ""
@@ -191,6 +211,36 @@ def test_a_connection_that_is_cut_or_falls_asleep_is_made_again_and_the_rest_com
         first, second = between.passed
         assert most <= first < most + (1 << 16)
         assert second < len(VALUE) - most + 3 * (1 << 20)
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("how", ["comes", "is dropped", "stays away"])
+def test_what_has_come_is_given_on_while_the_rest_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """And where it does not come, who waits for it is told to have it from others."""
+    monkeypatch.setattr(value_fetch, "_PATIENCE", 2.0 if how == "comes" else 0.4)
+    half = len(VALUE) // 2
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        third = files_in(tmp_path / "third")
+        port = ValuePort(third, HERE, WORD, HERE)
+        async with Between(gives, half, 1.0) as address:
+            first = asyncio.create_task(fetched(has, "v", address))
+            await asyncio.sleep(0)
+            second = asyncio.create_task(fetched(port, "v", has.open()))
+            while sum(path.stat().st_size for path in tmp_path.glob("third/memory/0/*")) < half - (1 << 20):
+                await asyncio.sleep(0.01)
+            assert not files.has("v")
+            if how == "is dropped":
+                has.drop(["v"])
+                first.cancel()
+            assert await second == ("" if how == "comes" else NOT_THERE)
+            assert await asyncio.wait_for(first, 10) == "" if how != "is dropped" else not files.has("v")
+        assert third.has("v") == (how == "comes")
+        assert how != "comes" or bytes(third.open("v")) == VALUE
+        port.close()
 
     between(tmp_path, story)
 
