@@ -151,7 +151,7 @@ class ValuePort:
 
     async def _source(self, key: str) -> "_Source | None":
         """Return where a value is read from; it may still be coming."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # as of a key that no file can have
             if (fetch := self._fetches.get(key)) and await fetch.reached(1):
                 with contextlib.suppress(FileNotFoundError):  # all of it has come meanwhile
                     return _Source(fetch.opened(), fetch.size, fetch)

@@ -8,19 +8,13 @@ from testing.vcluster.cluster import Cluster
 from testing.vcluster.files import address
 from tests.cluster.driver import Driver
 
-SLOW = "tc qdisc {} dev eth0 root tbf rate 50mbit burst 64kb latency 100ms"
-APART = f"ip route {{}} blackhole {address('vn3')}"
-
-
-def on_giver(cluster: Cluster, command: str, how: str) -> None:
-    cluster.hosts["vn2"].run(*command.format(how).split())
-
 
 @pytest.mark.timeout(180)
 def test_a_value_reaches_each_host_once_also_through_a_cut_and_a_firewall(cluster: Cluster) -> None:
     with Driver(cluster, "moves", way="ssh") as driver:
         assert driver.hear("all") == pytest.approx([1, 0, 1], abs=0.1), "once, for four tasks on each host"
-        on_giver(cluster, SLOW, "add")
+        giver = cluster.hosts["vn2"]
+        giver.slow_down("50mbit")
         try:
             (driver.folder / "slow").touch()
             assert driver.hear("beside") < 1, "a value that comes holds up no task"
@@ -32,10 +26,10 @@ def test_a_value_reaches_each_host_once_also_through_a_cut_and_a_firewall(cluste
             assert driver.hear("size") == 20_000_000
             assert driver.hear("cut") == pytest.approx([0, 0, 1], abs=0.1), "what has come does not come again"
         finally:
-            on_giver(cluster, SLOW, "del")
-        on_giver(cluster, APART, "add")
+            giver.slow_down("")
+        giver.run("ip", "route", "add", "blackhole", address("vn3"))
         try:
             (driver.folder / "apart").touch()
             assert driver.hear("apart") == pytest.approx([1, 0, 1], abs=0.1), "by the pilot's host"
         finally:
-            on_giver(cluster, APART, "del")
+            giver.run("ip", "route", "del", "blackhole", address("vn3"))
