@@ -18,6 +18,7 @@ class PyRhapsodyParsl(PythonPackage):
     depends_on("python@3.11:3.14", type=("build", "run"))
     depends_on("py-setuptools@77:", type="build")
     depends_on("py-aiohttp@3.9:", type=("build", "run"))
+    depends_on("py-cryptography@42:", type=("build", "run"))
     depends_on("py-dill", type=("build", "run"))
     depends_on("py-dill@0.4.1:", type=("build", "run"), when="^python@3.14:")
     depends_on("py-msgspec@0.20:", type=("build", "run"))

@@ -193,10 +193,8 @@ class NodeAgent:
             self._relay.tell(exchange, peer, frames)
 
     def _value_port(self, files: DataFiles) -> ValuePort:
-        _, public, secret = (key.encode() for key in self._settings.keys)
-        own = public, secret
         pilot = self._settings.address.removeprefix("tcp://").rpartition(":")[0]
-        return ValuePort(files, address_towards(pilot), Keys(own, own))
+        return ValuePort(files, address_towards(pilot), self._settings.keys[-1].encode())
 
     def _say_of_values(self, word: GivesValues | ValueFetched | Relayed, frames: Sequence[bytes]) -> None:
         self._line.send(word, frames)

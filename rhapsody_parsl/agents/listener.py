@@ -58,7 +58,7 @@ class AgentListener:
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
         self.repeats = Repeats()
-        self._spread = spread(self._archive, address, self._keys.client[1]) if self._archive else None
+        self._spread = spread(self._archive, address, self.word) if self._archive else None
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
         self._listener = TcpListener(
@@ -116,9 +116,9 @@ class AgentListener:
         return msgspec.json.encode(settings) + b"\n"
 
     @property
-    def of_values(self) -> Keys:
-        """The proof with which hosts have values from each other: all of them know the agents' secret key."""
-        return Keys(self._keys.client, self._keys.client)
+    def word(self) -> bytes:
+        """What all hosts of the block know, and show each other: the agents' secret key."""
+        return self._keys.client[1]
 
     def dismiss(self, line: Line[FromAgent]) -> None:
         """Hear an agent no more; it is told so when it speaks again."""

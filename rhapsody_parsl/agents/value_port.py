@@ -1,74 +1,70 @@
 """Where the values of a host are given to other hosts, and how they are had from there: from one to the other directly.
 
-Who wants a value asks for its pieces, a few ahead of what it has. So nobody holds more than these in memory, and who
-gives keeps nothing of who asks. Both ends show the secret key of the block's agents, and all is encrypted.
+Each value comes over a connection of its own (see `value_fetch`). Who gives holds one piece of it in memory: TCP has it
+wait for who takes. What has come is given on while the rest comes. Both ends know the secret key of the block's agents,
+and all is encrypted.
 """
 
 import asyncio
-import secrets
-from collections.abc import Callable
+import contextlib
+import io
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from rhapsody_parsl.agents.words import NOT_THERE, UNREACHABLE
-from rhapsody_parsl.hosts.data_draft import DataDraft
+from rhapsody_parsl.agents.value_fetch import SILENCE, Done, ValueFetch, Wanted
+from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.data_files import DataFiles
-from rhapsody_parsl.wire.gate import Proof
-from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
-from rhapsody_parsl.wire.tcp_listener import TcpListener
+from rhapsody_parsl.wire.complaints import Complaints
+
+if TYPE_CHECKING:  # what encrypts is loaded with the first value that moves
+    from rhapsody_parsl.wire.encrypted import Encrypted
 
 __all__ = ("ValuePort",)
 
-_PIECE = 1 << 20
-_AHEAD = 6
-"""Pieces that are asked for and have not come."""
-_SILENCE = 5.0
-"""Seconds in which no piece comes, after which the other host counts as unreachable."""
+log = logging.getLogger(__name__)
 
-Done = Callable[[str], None]
-"""Called with "" when a value is there, or with why it is not."""
-
-
-class _Wanted(msgspec.Struct, array_like=True, frozen=True):
-    """A piece that is wanted."""
-
-    key: str
-    start: int
-
-
-class _Given(msgspec.Struct, array_like=True, frozen=True):
-    """A piece that follows; of a value that is not there the size is -1."""
-
-    start: int
-    size: int
-
+_MOST_SILENT = 64
+"""Connections that have not proved to be ours; the oldest goes for the next."""
+_LONGEST_WISH = 1 << 12
+"""Bytes."""
+_SHUT = 0.5
+"""Seconds in which nobody is let in, for want of a descriptor."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_wanted, _given = msgspec.msgpack.Decoder(_Wanted).decode, msgspec.msgpack.Decoder(_Given).decode
+_wanted = msgspec.msgpack.Decoder(Wanted).decode
 
 
 class ValuePort:
-    """That of a host, on an event loop.
+    """That of a host, on the running event loop.
 
     Args:
         files: The values of the host.
         host: What other hosts call this one.
-        proof: The one that all hosts of the block have.
+        word: What all hosts of the block know, at most 64 bytes.
         bind: Where to listen.
     """
 
-    def __init__(self, files: DataFiles, host: str, proof: Proof, bind: str = "tcp://0.0.0.0") -> None:
-        self._files, self._host, self._proof, self._bind = files, host, proof, bind
-        self._loop = asyncio.get_running_loop()
-        self._listener: TcpListener | None = None
-        self._fetches: dict[str, _Fetch] = {}
+    def __init__(self, files: DataFiles, host: str, word: bytes, bind: str = "") -> None:
+        self._files, self._host, self._word, self._bind = files, host, word, bind
+        self._address = ""
+        self._complaints = Complaints(log)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._silent: dict[socket.socket, asyncio.Task[None]] = {}  # the oldest first
+        self._fetches: dict[str, ValueFetch] = {}
 
     def open(self) -> str:
         """Give values from now on; return the address. Idempotent."""
-        if self._listener is None:
-            self._listener = TcpListener(self._bind, self._give, self._proof, self._loop)
-        return f"tcp://{self._host}:{self._listener.port}"
+        if not self._address:
+            listener = socket.create_server((self._bind, 0), backlog=_MOST_SILENT)
+            listener.setblocking(False)
+            self._address = f"{self._host}:{listener.getsockname()[1]}"
+            self._start(self._let_in(listener), "let other hosts in", listener)
+        return self._address
 
     def fetch(self, key: str, address: str, done: Done) -> None:
         """Have a value here.
@@ -84,7 +80,7 @@ class ValuePort:
             done(problem)
 
         self.drop([key])
-        self._fetches[key] = _Fetch(self._files, key, address, proof=self._proof, loop=self._loop, over=over)
+        self._fetches[key] = ValueFetch(self._files, key, address, word=self._word, done=over)
 
     def drop(self, keys: list[str]) -> None:
         """Nobody needs these any more."""
@@ -95,96 +91,93 @@ class ValuePort:
     def close(self) -> None:
         """Give and have nothing more; idempotent."""
         self.drop(list(self._fetches))
-        if self._listener is not None:
-            self._listener.close()
+        for task in self._tasks:
+            task.cancel()
 
-    def _give(self, peer: str, frames: list[bytes]) -> None:
+    def _start(self, work: Coroutine[None, None, None], name: str, connection: socket.socket) -> asyncio.Task[None]:
+        """Start what is done with a socket, which is closed with it."""
+        task = spawn(work, name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._silent.pop(connection, None))
+        task.add_done_callback(lambda _: connection.close())
+        return task
+
+    async def _let_in(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as problem:  # no descriptor or no memory is left: whoever knocks waits
+                self._complaints.note("%s lets nobody in for %g s: %s", self._address, _SHUT, problem)
+                await asyncio.sleep(_SHUT)
+                continue
+            self._silent[connection] = self._start(self._give(connection), "give a value", connection)
+            if len(self._silent) > _MOST_SILENT:
+                self._silent.pop(next(iter(self._silent))).cancel()
+
+    async def _give(self, connection: socket.socket) -> None:
+        from rhapsody_parsl.wire.encrypted import Encrypted  # noqa: PLC0415 - loaded with the first value that moves
+
         try:
-            wanted = _wanted(frames[0])
-        except Exception as problem:  # what bytes of anybody's can raise, msgspec does not list
-            raise MalformedFrame(f"it wants nothing of ours ({type(problem).__name__})") from problem
-        try:
-            piece, size = self._files.piece(wanted.key, wanted.start, _PIECE)
-        except OSError:
-            piece, size = b"", -1
-        if self._listener is not None:
-            self._listener.send(peer, [_encode(_Given(wanted.start, size)), piece])
-            if wanted.start + len(piece) >= size:
-                self._listener.forget(peer)
+            async with asyncio.timeout(SILENCE):
+                way = await Encrypted.over(connection, self._word, accepted=True)
+                wanted = _wanted(await way.receive(_LONGEST_WISH))
+        except (OSError, msgspec.MsgspecError) as problem:
+            self._complaints.note("a stranger on %s was refused: %r", self._address, problem)
+            return
+        self._silent.pop(connection, None)
+        with contextlib.suppress(OSError):  # it is gone, or does not go on
+            await self._send(way, wanted)
 
-
-class _Fetch:
-    """A value that is on its way to this host.
-
-    Args:
-        files: Where it goes.
-        key: The value's.
-        address: See `ValuePort.fetch`.
-        proof: The block's.
-        loop: Ours.
-        over: Called when it is here, or cannot be had.
-    """
-
-    def __init__(
-        self, files: DataFiles, key: str, address: str, *, proof: Proof, loop: asyncio.AbstractEventLoop, over: Done
-    ) -> None:
-        self._files, self._key, self._over, self._loop = files, key, over, loop
-        self._draft: DataDraft | None = None
-        self._got = self._asked = 0
-        self._connection = AsyncTcpConnection(
-            address, secrets.token_hex(8), proof, loop,
-            receive=self._receive, connected=self._note_connection, hung_up=lambda: self._end(UNREACHABLE),
-        )  # fmt: skip
-        self._silence = loop.call_later(_SILENCE, self._end, UNREACHABLE)
-
-    def _note_connection(self, there: bool) -> None:
-        if there:
-            self._asked = self._got  # what was asked for before is lost
-            self._ask(1 if self._draft is None else _AHEAD)
-
-    def _ask(self, ahead: int) -> None:
-        while self._asked < self._got + ahead * _PIECE:
-            if not self._connection.send([_encode(_Wanted(self._key, self._asked))]):
-                return  # it is asked again when the connection is back
-            self._asked += _PIECE
-
-    def _receive(self, frames: list[bytes]) -> None:
-        try:
-            self._take(_given(frames[0]), frames[1])
-        except OSError as problem:
-            self._end(str(problem))
-        except (msgspec.MsgspecError, IndexError):
-            self._end(UNREACHABLE)
-
-    def _take(self, given: _Given, piece: bytes) -> None:
-        """Write a piece.
+    async def _send(self, way: "Encrypted", wanted: Wanted) -> None:
+        """Send the size of a value, -1 where there is none, and its pieces; an empty one where it has no more.
 
         Raises:
-            OSError: There is no room.
+            OSError: The other end is gone, or does not go on.
         """
-        if given.size < 0:
-            self._end(NOT_THERE)
-        elif given.start == self._got:
-            self._silence.cancel()
-            self._silence = self._loop.call_later(_SILENCE, self._end, UNREACHABLE)
-            if self._draft is None:
-                self._draft = self._files.begin(self._key, given.size)
-            self._draft.write(piece)
-            self._got += len(piece)
-            if self._draft.is_whole:
-                self._draft.keep()
-                self._end("")
-            else:
-                left = -(-(given.size - self._got) // _PIECE)
-                self._ask(min(_AHEAD, left))
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(SILENCE) as limit:
+            source = await self._source(wanted.key)
+            if source is None:
+                await way.send(_encode(-1))
+                return
+            with source.file:
+                await way.send(_encode(source.size))
+                for start in range(wanted.start, source.size, way.LONGEST):
+                    await way.send(await source.piece(start, way.LONGEST))
+                    limit.reschedule(loop.time() + SILENCE)
+                    await asyncio.sleep(0)  # where there is always room, a socket makes nobody wait
 
-    def _end(self, problem: str) -> None:
-        self.close()
-        self._over(problem)
+    async def _source(self, key: str) -> "_Source | None":
+        """Return where a value is read from; it may still be coming."""
+        with contextlib.suppress(OSError, ValueError):  # as of a key that no file can have
+            if (fetch := self._fetches.get(key)) and await fetch.reached(1):
+                with contextlib.suppress(FileNotFoundError):  # all of it has come meanwhile
+                    return _Source(fetch.opened(), fetch.size, fetch)
+            file = self._files.opened(key)
+            return _Source(file, os.fstat(file.fileno()).st_size)
+        return None
 
-    def close(self) -> None:
-        """Have it no more; idempotent."""
-        self._silence.cancel()
-        self._connection.close()
-        if self._draft is not None:
-            self._draft.drop()
+
+class _Source(NamedTuple):
+    """A value that is given.
+
+    Attributes:
+        file: Its.
+        size: In bytes.
+        fetch: By which it still comes; None where all of it is here.
+    """
+
+    file: io.FileIO
+    size: int
+    fetch: ValueFetch | None = None
+
+    async def piece(self, start: int, length: int) -> bytes:
+        """Return a piece, once it is there; none where it does not come, or cannot be read."""
+        if self.fetch and not await self.fetch.reached(min(start + length, self.size)):
+            return b""
+        try:
+            return os.pread(self.file.fileno(), length, start)
+        except OSError:
+            return b""

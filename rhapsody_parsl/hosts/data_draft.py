@@ -1,7 +1,10 @@
 """A value's file while it is written piece by piece: it is the value once it is whole, or never was there."""
 
 import contextlib
+import io
 import os
+
+from rhapsody_parsl.hosts import data_spare
 
 __all__ = ("DataDraft", "allocate")
 
@@ -20,26 +23,20 @@ def allocate(descriptor: int, size: int) -> None:
 
 
 class DataDraft:
-    """A file that is not yet whole.
+    """A file that is not yet whole. Its pages are made with its pieces: to make them all before takes longer.
 
     Args:
         path: Of the file, which is made where it is not there.
         target: Where the value is to lie, on the same file system.
-        size: In bytes; its pages are there from now on.
 
     Raises:
-        OSError: There is no room.
+        OSError: It cannot be made.
     """
 
-    def __init__(self, path: str, target: str, size: int) -> None:
-        self._path, self._target, self._left = path, target, size
+    def __init__(self, path: str, target: str) -> None:
+        self._path, self._target = path, target
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._is_open = True
-        try:
-            allocate(self._descriptor, size)
-        except OSError:
-            self.drop()
-            raise
 
     def write(self, piece: bytes | memoryview) -> None:
         """Write the next piece.
@@ -49,13 +46,15 @@ class DataDraft:
         """
         left = memoryview(piece)
         while left:
-            written = os.write(self._descriptor, left)
-            left, self._left = left[written:], self._left - written
+            left = left[os.write(self._descriptor, left) :]
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of it is written."""
-        return self._left == 0
+    def opened(self) -> io.FileIO:
+        """Return it, to be read while it is written.
+
+        Raises:
+            FileNotFoundError: It is the value, or is not to be.
+        """
+        return data_spare.opened(self._path)
 
     def keep(self) -> None:
         """Have it be the value.

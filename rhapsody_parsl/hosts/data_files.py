@@ -6,6 +6,7 @@ written, never mapped for writing. So a full file system is an error, and does n
 
 import contextlib
 import fcntl
+import io
 import itertools
 import json
 import mmap
@@ -15,9 +16,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from rhapsody_parsl.hosts import data_spare
 from rhapsody_parsl.hosts.data_draft import DataDraft, allocate
 from rhapsody_parsl.hosts.data_pool import DataPool
-from rhapsody_parsl.hosts.data_spare import DataSpare, hold
+from rhapsody_parsl.hosts.data_spare import DataSpare
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -192,44 +194,39 @@ class DataFiles:
         Raises:
             FileNotFoundError: It is not here.
         """
+        with self.opened(key) as file:
+            os.utime(file.fileno())
+            return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+    def opened(self, key: str) -> io.FileIO:
+        """Return a value's file, which is used for no other value while it is open.
+
+        Raises:
+            FileNotFoundError: It is not here.
+        """
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
-            path = self._path(root, key)
-            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
-                hold(file.fileno(), path)
-                os.utime(file.fileno())
-                return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            with contextlib.suppress(FileNotFoundError):
+                return data_spare.opened(self._path(root, key))
         raise FileNotFoundError(key)
 
-    def begin(self, key: str, size: int) -> DataDraft:
+    def begin(self, key: str, size: int, *, in_memory: bool = True) -> DataDraft:
         """Begin to write a value whose pieces are still to come.
 
         Args:
             key: The value's.
             size: Of its file, in bytes.
+            in_memory: Whether it may lie in memory. In spite of the budget, others may take the room meanwhile.
 
         Raises:
-            OSError: There is no room on the disk either.
+            OSError: It cannot be on the disk either.
         """
-        roots = self._roots_for(size)
+        roots = self._roots_for(size) if in_memory else [self._place.disk]
         for root in roots[:-1]:
             with contextlib.suppress(OSError):
                 path = self._draft(root)
                 self._made(root, path, size)
-                return DataDraft(path, self._path(root, key), size)
-        return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key), size)
-
-    def piece(self, key: str, start: int, length: int) -> tuple[bytes, int]:
-        """Return a piece of a value's file, and the size of all of it.
-
-        Raises:
-            FileNotFoundError: It is not here.
-        """
-        for root in (*self._roots, *self._roots):  # as above
-            path = self._path(root, key)
-            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
-                hold(descriptor := file.fileno(), path)
-                return os.pread(descriptor, length, start), os.fstat(descriptor).st_size
-        raise FileNotFoundError(key)
+                return DataDraft(path, self._path(root, key))
+        return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key))
 
     @contextlib.contextmanager
     def alone(self, key: str) -> Iterator[None]:

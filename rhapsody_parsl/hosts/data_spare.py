@@ -3,13 +3,15 @@
 Written to, a file costs three times as much as a copy: the kernel looks each page up.
 """
 
+import contextlib
 import ctypes
 import fcntl
+import io
 import mmap
 import os
 import weakref
 
-__all__ = ("DataSpare", "hold")
+__all__ = ("DataSpare", "hold", "opened")
 
 _POPULATE_WRITE = 23
 """Linux's `MADV_POPULATE_WRITE`, which Python does not name."""
@@ -36,6 +38,19 @@ def hold(descriptor: int, path: str, how: int = fcntl.LOCK_SH) -> None:
         raise FileNotFoundError(path) from None
     if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
         raise FileNotFoundError(path)
+
+
+def opened(path: str) -> io.FileIO:
+    """Return a file, to be read, which is used for no other value while it is open.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb", buffering=0))
+        hold(file.fileno(), path)
+        stack.pop_all()
+        return file
 
 
 class DataSpare:

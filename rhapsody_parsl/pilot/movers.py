@@ -122,7 +122,7 @@ class Movers:
         if self._own is None:
             if self._listener is None:
                 raise RuntimeError("a value was to move in a block of one host")
-            self._own = ValuePort(self._files, self._listener.address, self._listener.of_values)
+            self._own = ValuePort(self._files, self._listener.address, self._listener.word)
         return self._own
 
     def _carry(self, move: Move[Host | None]) -> None:

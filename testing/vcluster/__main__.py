@@ -1,4 +1,7 @@
-"""`python -m testing.vcluster [NODES] [COMMAND...]`: a command (or a shell) on the head of a new cluster."""
+"""`python -m testing.vcluster [NODES [RATE]] [COMMAND...]`: a command (or a shell) on the head of a new cluster.
+
+A rate of the nodes' links, as `400mbit`, has the network be slower than the machine, as networks are.
+"""
 
 import os
 import subprocess
@@ -11,7 +14,8 @@ from testing.vcluster.files import Settings
 def main(arguments: list[str]) -> int:
     """Bring a cluster up for as long as the command runs."""
     nodes = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 2
-    with Cluster(Settings(nodes=nodes)) as cluster:
+    rate = arguments.pop(0) if arguments and arguments[0].endswith("bit") else ""
+    with Cluster(Settings(nodes=nodes, rate=rate)) as cluster:
         command = arguments or [os.environ.get("SHELL", "/bin/bash")]
         return subprocess.run(cluster.head.words(*command), check=False).returncode
 

@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         shm: Size of each `/dev/shm`, as mount takes it (used up only as it fills).
         slurmd_timeout: Seconds of silence after which Slurm takes a node for dead.
         cloud: Whether Slurm calls its nodes otherwise than they call themselves, and knows them by their addresses.
+        rate: Of each node's link, as `tc` takes it; "" for what the machine gives.
     """
 
     nodes: int = 2
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shm: str = "8g"
     slurmd_timeout: int = 15
     cloud: bool = False
+    rate: str = ""
 
     @property
     def names(self) -> list[str]:

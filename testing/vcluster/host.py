@@ -92,7 +92,16 @@ class Host:
         self._net("ip", "link", "set", "eth0", "up")
         # Leads nowhere, but programs that look up "the" local address need a default route (Dragon over ssh does).
         self._net("ip", "route", "add", "default", "dev", "eth0")
+        if self._settings.rate and switch is not self:
+            self.slow_down(self._settings.rate)
         (self.folder / "wired").touch()
+
+    def slow_down(self, rate: str) -> None:
+        """Have its link send at this rate, as `tc` takes it; "" for what the machine gives."""
+        self._net("tc", "qdisc", "del", "dev", "eth0", "root", check=False)
+        if rate:
+            limits = ("rate", rate, "burst", "256kb", "latency", "50ms")
+            self._net("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *limits)
 
     def wait_ready(self) -> None:
         """Wait for its services."""

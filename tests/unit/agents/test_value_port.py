@@ -1,20 +1,23 @@
 """Values go from one host to the other: whole, to those who have the key, and not at all otherwise."""
 
 import asyncio
+import contextlib
+import math
 import os
+import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.agents import value_port
+from rhapsody_parsl.agents import value_fetch, value_port
 from rhapsody_parsl.agents.value_port import ValuePort
 from rhapsody_parsl.agents.words import NOT_THERE, UNREACHABLE
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
-from rhapsody_parsl.wire.curve import Keys
 from testing.ports import free_port
 
-HERE = "tcp://127.0.0.1"
+HERE = "127.0.0.1"
+WORD = b"of the block"
 VALUE = os.urandom(1_000_003) * 12
 
 
@@ -34,8 +37,7 @@ def between(
     one.write("v", [VALUE])
 
     async def run() -> None:
-        keys = Keys.fresh()
-        gives, has = (ValuePort(files, "127.0.0.1", keys, HERE) for files in (one, other))
+        gives, has = (ValuePort(files, HERE, WORD, HERE) for files in (one, other))
         try:
             async with asyncio.timeout(20):
                 await story(gives, has, one, other)
@@ -73,10 +75,10 @@ def test_one_that_is_larger_than_the_memory_goes_to_the_disk(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("why", ["nobody", "stranger"])
 def test_without_a_way_or_the_key_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    monkeypatch.setattr(value_port, "_SILENCE", 0.5)
+    monkeypatch.setattr(value_fetch, "SILENCE", 0.5)
 
     async def story(gives: ValuePort, _: ValuePort, __: DataFiles, files: DataFiles) -> None:
-        stranger = ValuePort(files, "127.0.0.1", Keys.fresh(), HERE)
+        stranger = ValuePort(files, HERE, b"of another", HERE)
         address = gives.open() if why == "stranger" else f"{HERE}:{free_port()}"
         assert await fetched(stranger, "v", address) == UNREACHABLE
         assert not files.has("v")
@@ -98,14 +100,175 @@ def test_what_nobody_needs_any_more_comes_no_further(tmp_path: Path) -> None:
     between(tmp_path, story)
 
 
-def test_one_that_goes_on_its_way_is_not_there(tmp_path: Path) -> None:
+def test_one_that_is_dropped_on_its_way_comes_whole(tmp_path: Path) -> None:
+    """Whoever wants it no more says so."""
+
     async def story(gives: ValuePort, has: ValuePort, source: DataFiles, files: DataFiles) -> None:
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         has.fetch("v", gives.open(), done.set_result)
         while not [*tmp_path.glob("other/*/0/*")]:
             await asyncio.sleep(0)
         source.drop("v")
-        assert await done == NOT_THERE
-        assert not files.has("v")
+        source.write("w", [bytes(len(VALUE))])
+        assert await done == ""
+        assert bytes(files.open("v")) == VALUE
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("room", ["on disk", "nowhere"])
+def test_where_memory_has_no_room_in_spite_of_its_budget_it_comes_to_the_disk(tmp_path: Path, room: str) -> None:
+    """It is not given on then: of what is given so far the rest does not come."""
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        files.write("dropped", [bytes(len(VALUE))])
+        files.drop("dropped")  # its file serves the next one
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(VALUE) // 2, limits[1]))
+        try:
+            has.fetch("v", gives.open(), done.set_result)
+            while not [*tmp_path.glob("other/memory/0/*")]:
+                await asyncio.sleep(0)
+            third = ValuePort(files_in(tmp_path / "third"), HERE, WORD, HERE)
+            given_on = asyncio.create_task(fetched(third, "v", has.open()))
+            while [*tmp_path.glob("other/memory/0/*")]:
+                await asyncio.sleep(0)
+            if room == "on disk":
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            problem = await done
+            assert await given_on == NOT_THERE
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (problem == "", files.has("v"), files.in_memory()) == (room == "on disk", room == "on disk", 0)
+        assert problem in ("", "[Errno 27] File too large")
+
+    between(tmp_path, story)
+
+
+class Between:
+    """Somebody between two ports who cuts the first connection.
+
+    Args:
+        port: The one that gives.
+        most: After so many bytes.
+        asleep: Seconds in which nothing is passed on, before.
+    """
+
+    def __init__(self, port: ValuePort, most: int, asleep: float) -> None:
+        self._there, self._most, self._asleep = port.open().split(":"), most, asleep
+        self.passed: list[int] = []
+        self._connections: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> str:
+        """Return the address."""
+        self._server = await asyncio.start_server(self._meet, HERE, 0)
+        return f"{HERE}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await asyncio.gather(*self._connections)
+
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.append(asyncio.create_task(self._pass_on(reader, writer)))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number, most = len(self.passed), math.inf if self.passed else self._most
+        self.passed.append(0)
+        there_reader, there_writer = await asyncio.open_connection(*self._there)
+        asks = asyncio.create_task(self._ask(reader, there_writer))
+        with contextlib.suppress(ConnectionError):
+            while self.passed[number] < most and (data := await there_reader.read(1 << 16)):
+                writer.write(data)
+                await writer.drain()
+                self.passed[number] += len(data)
+        await asyncio.sleep(self._asleep if number == 0 else 0)
+        for each in (writer, there_writer):
+            each.close()
+        await asks
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1000):
+                writer.write(data)
+
+
+@pytest.mark.parametrize(("most", "asleep"), [(len(VALUE) // 2, 0.0), (1 << 16, 1.0)])
+def test_a_connection_that_is_cut_or_falls_asleep_is_made_again_and_the_rest_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, asleep: float
+) -> None:
+    """Who gives holds no more than a piece for one that was frozen or has vanished."""
+    monkeypatch.setattr(value_port, "SILENCE", 0.3)
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        between = Between(gives, most, asleep)
+        async with between as address:
+            fetches = asyncio.create_task(fetched(has, "v", address))
+            await asyncio.sleep(0.6 if asleep else 0)
+            assert not asleep or "give a value" not in {task.get_name() for task in asyncio.all_tasks()}
+            assert await fetches == ""
+        assert bytes(files.open("v")) == VALUE
+        first, second = between.passed
+        assert most <= first < most + (1 << 16)
+        assert second < len(VALUE) - most + 3 * (1 << 20)
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("how", ["comes", "is dropped", "stays away"])
+def test_what_has_come_is_given_on_while_the_rest_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """And where it does not come, who waits for it is told to have it from others."""
+    monkeypatch.setattr(value_fetch, "_PATIENCE", 2.0 if how == "comes" else 0.4)
+    half = len(VALUE) // 2
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        third = files_in(tmp_path / "third")
+        port = ValuePort(third, HERE, WORD, HERE)
+        async with Between(gives, half, 1.0) as address:
+            first = asyncio.create_task(fetched(has, "v", address))
+            await asyncio.sleep(0)
+            second = asyncio.create_task(fetched(port, "v", has.open()))
+            while sum(path.stat().st_size for path in tmp_path.glob("third/memory/0/*")) < half - (1 << 20):
+                await asyncio.sleep(0.01)
+            assert not files.has("v")
+            if how == "is dropped":
+                has.drop(["v"])
+                first.cancel()
+            assert await second == ("" if how == "comes" else NOT_THERE)
+            assert await asyncio.wait_for(first, 10) == "" if how != "is dropped" else not files.has("v")
+        assert third.has("v") == (how == "comes")
+        assert how != "comes" or bytes(third.open("v")) == VALUE
+        port.close()
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n".ljust(100), os.urandom(100), os.urandom(10_000)])
+def test_who_says_anything_else_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture, said: bytes) -> None:
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        reader, writer = await asyncio.open_connection(HERE, gives.open().rpartition(":")[2])
+        writer.write(said)
+        with contextlib.suppress(ConnectionResetError):
+            assert len(await reader.read()) == 32, "all that a stranger hears"
+        writer.close()
+        assert await fetched(has, "v", gives.open()) == ""
+
+    between(tmp_path, story)
+    assert "a stranger on 127.0.0.1:" in caplog.text
+
+
+def test_of_many_that_say_nothing_the_oldest_goes_for_the_next(tmp_path: Path) -> None:
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        port, most = int(gives.open().rpartition(":")[2]), value_port._MOST_SILENT
+        silent = [await asyncio.open_connection(HERE, port) for _ in range(most + 3)]
+        assert await fetched(has, "v", gives.open()) == ""
+        lefts = [asyncio.create_task(reader.read()) for reader, _ in silent]
+        done = (await asyncio.wait(lefts, timeout=1))[0]
+        assert done == set(lefts[:4]), "for the three, and for who had the value"
+        for writer in (writer for _, writer in silent):
+            writer.close()
+        await asyncio.wait(lefts)
 
     between(tmp_path, story)

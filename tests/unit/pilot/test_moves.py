@@ -3,27 +3,70 @@
 from collections import Counter
 
 from rhapsody_parsl.agents.words import NOT_THERE, UNREACHABLE
-from rhapsody_parsl.pilot.moves import Moves
+from rhapsody_parsl.pilot.moves import Move, Moves
 
 
-def test_a_broadcast_goes_once_to_each_and_no_host_sends_it_to_all() -> None:
+def test_a_broadcast_goes_to_all_at_once_and_no_host_sends_it_to_more_than_two() -> None:
     moves: Moves[int] = Moves()
     moves.has("v", 0)
-    sent: Counter[int] = Counter()
-    rounds = 0
     for host in range(1, 64):
         moves.want("v", host)
         moves.want("v", host)
-    while under_way := moves.start():
-        rounds += 1
-        for move in under_way:
-            sent[move.source] += 1
-            moves.want("v", move.target)
-            assert moves.ended(move.number) == move
-    assert sorted(moves.holders("v")) == list(range(64))
-    assert sum(sent.values()) == 63
-    assert rounds <= 6
-    assert max(sent.values()) <= 2 * rounds
+    under_way = moves.start()
+    assert sorted(move.target for move in under_way) == list(range(1, 64))
+    assert max(Counter(move.source for move in under_way).values()) == 2
+    depth = {0: 0}
+    for move in under_way:
+        depth[move.target] = depth[move.source] + 1
+    assert max(depth.values()) == 6, "a tree"
+    for move in under_way:
+        moves.want("v", move.target)
+        assert moves.ended(move.number) == move
+    assert (moves.start(), sorted(moves.holders("v"))) == ([], list(range(64)))
+
+
+def tree() -> tuple[Moves[str], list[Move[str]]]:
+    """Return moves of a value that all are under way: from a to b and c, and from b to d."""
+    moves: Moves[str] = Moves()
+    moves.has("v", "a")
+    for host in "bcd":
+        moves.want("v", host)
+    return moves, moves.start()
+
+
+def ways(moves: list[Move[str]]) -> list[str]:
+    return [f"{move.source}{'>' if move.direct else '-'}{move.target}" for move in moves]
+
+
+def test_who_is_about_to_have_a_value_does_not_have_it_from_those_to_whom_it_gives_it_on() -> None:
+    moves, before = tree()
+    assert ways(before) == ["a>b", "a>c", "b>d"]
+    moves.lost("a")
+    assert ways(moves.start()) == ["d>c"]
+    assert moves.hopeless() == [("v", "b")]
+    assert [moves.ended(move.number) for move in before] == [None, None, before[2]]
+
+
+def test_who_cannot_give_on_what_comes_is_asked_again_once_it_is_there() -> None:
+    moves, (to_b, _, to_d) = tree()
+    moves.ended(to_d.number, NOT_THERE)
+    (again,) = moves.start()
+    assert ways([again]) == ["c>d"]
+    moves.ended(again.number, NOT_THERE)
+    assert (moves.start(), moves.hopeless()) == ([], [])
+    moves.ended(to_b.number)
+    assert ways(moves.start()) == ["b>d"]
+
+
+def test_what_comes_by_the_pilot_or_to_a_host_that_is_not_reached_is_not_given_on() -> None:
+    moves, (to_b, _, to_d) = tree()
+    moves.ended(to_d.number, UNREACHABLE)
+    assert ways(moves.start()) == ["c>d"]
+    moves.ended(to_b.number, UNREACHABLE)
+    assert ways(moves.start()) == ["a-b"]
+    for host in "efgh":
+        moves.want("v", host)
+    assert ways(moves.start()) == ["c>e", "d>f", "d>g", "e>h"]
 
 
 def test_hosts_that_do_not_reach_each_other_have_it_by_the_pilot() -> None:
