@@ -103,7 +103,8 @@ class DataFiles:
         for root in self._roots_for(size):
             path = self._draft(root, draft)
             try:
-                self._fill(root, path, pieces, size)
+                self._warm(root, path, size)
+                _fill(path, pieces, size if root == self._place.memory else 0)
                 os.rename(path, self._path(root, key))
             except OSError:
                 with contextlib.suppress(OSError):
@@ -275,23 +276,6 @@ class DataFiles:
         if self._pool and root == self._place.memory:
             self._pool.take(path, size)
 
-    def _fill(self, root: str, path: str, pieces: Sequence[bytes | bytearray | memoryview], size: int) -> None:
-        self._warm(root, path, size)
-        space = None
-        if root == self._place.memory and size >= LEAST:
-            with contextlib.suppress(OSError):  # a process may be allowed to map no more
-                space = DataSpace(path, size)
-        if space:
-            space.fill(pieces)
-            return
-        descriptor, at = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), 0
-        try:
-            for piece in pieces:
-                write_at(descriptor, at, piece)
-                at += len(piece)
-        finally:
-            os.close(descriptor)
-
     def _draft(self, root: str, draft: str = "") -> str:
         """Return a path for what is not yet whole."""
         return os.path.join(root, self._place.writer, f"{draft or 0}.{os.getpid()}.{next(_numbers)}")
@@ -351,3 +335,22 @@ def _copy(source: str, target: str) -> None:
     with open(source, "rb", buffering=0) as read, open(target, "xb", buffering=0) as written:
         while os.sendfile(written.fileno(), read.fileno(), None, _CHUNK):
             pass
+
+
+def _fill(path: str, pieces: Sequence[bytes | bytearray | memoryview], size: int) -> None:
+    """Fill a file; a size is that of a file in memory."""
+    if size >= LEAST:
+        try:
+            space = DataSpace(path, size)
+        except OSError:  # this process may be allowed to map no more
+            pass
+        else:
+            space.fill(pieces)
+            return
+    descriptor, at = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), 0
+    try:
+        for piece in pieces:
+            write_at(descriptor, at, piece)
+            at += len(piece)
+    finally:
+        os.close(descriptor)

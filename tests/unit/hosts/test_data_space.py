@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from rhapsody_parsl.data.layout import Buffer
 from rhapsody_parsl.hosts import data_space
 from rhapsody_parsl.hosts.data_space import DataSpace, mapped
 from testing.scarce import needs_mounts, on_small_disks
 
 MB = 1 << 20
 NO_SUCH_ADVICE = 12345
-PIECES = [b"head", bytes(range(256)) * 12_000, b"", bytearray(b"x" * 5), memoryview(b"the end " * 500_000)]
+PIECES: list[Buffer] = [b"head", bytes(range(256)) * 12_000, b"", bytearray(5), memoryview(b"the end " * 500_000)]
 WHOLE = b"".join(PIECES)
 
 
@@ -53,7 +54,7 @@ def is_made_on_demand() -> bool:
     anywhere = mmap.mmap(-1, 4 * MB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     anywhere[::4096] = b"x" * (len(anywhere) // 4096)
     start = ctypes.addressof(ctypes.c_char.from_buffer(anywhere))
-    return data_space._libc.madvise(start + -start % (2 * MB), 2 * MB, data_space._COLLAPSE) == 0
+    return bool(data_space._libc.madvise(start + -start % (2 * MB), 2 * MB, data_space._COLLAPSE) == 0)
 
 
 needs_huge_pages = pytest.mark.skipif(not is_made_on_demand(), reason="huge pages on demand take Linux 6.1")
