@@ -60,6 +60,8 @@ def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryvi
     Raises:
         OSError: It cannot be mapped.
     """
+    if size < _AT_ONCE:
+        return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, access))
     room = mmap.mmap(-1, size + _AT_ONCE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     skipped = -start % _AT_ONCE
@@ -164,7 +166,7 @@ class DataSpace:
 
     def _put(self, at: int, part: memoryview) -> None:
         end = at + len(part)
-        if self._is_huge and self.ready < end:
+        if self._is_huge and self.ready < end and self.ready + _AT_ONCE <= len(self.memory):
             self.more()
         if self._maps and end <= self.ready:
             self.memory[at:end] = part
