@@ -111,10 +111,9 @@ class Chain:
 
     def wait(self) -> None:
         """Wait for the last turn, and check that each was taken."""
-        for before, after in pairwise(self.simulations):
+        for before, after in pairwise(self.simulations if self._way.is_deleted else ()):
             self.took.append(value_of(after)[1])
-            if self._way.is_deleted:
-                before.result().delete()
+            before.result().delete()
         turns = step_of(value_of(self.simulations[-1])[0])
         until(lambda: len(self.ends) == len(self.simulations) + len(self.requests))
         sides.check(turns == len(self.simulations), f"{turns} steps of {len(self.simulations)}")
@@ -125,7 +124,7 @@ class Chain:
         said = [self.ends[future] for future in self.requests]
         there = [words - state for state, words in zip(ends[:-1], said, strict=True)]
         back = [state - words for state, words in zip(ends[1:], said, strict=True)]
-        return there, back, self.took
+        return there, back, self.took or [value_of(future)[1] for future in self.simulations[1:]]
 
 
 def value_of(future: Future[Any]) -> Any:

@@ -20,8 +20,8 @@ __all__ = ("drawn", "let_go", "make", "written")
 
 _KEPT_FOR = 10.0
 """Seconds without a large value, after which the file is anybody's again."""
-_NICE = 10
-"""A tenth of a core's time, where a task of ours needs all of it."""
+_NICE = 5
+"""A quarter of a core's time, where a task needs all of it: the task's own value waits for these pages otherwise."""
 _ready: deque[DataSpace] = deque(maxlen=1)
 """The spare of this process: who pops it has it."""
 

@@ -152,6 +152,7 @@ for make in (lambda: files.spare(20 * MB), lambda: files.space(20 * MB, "7")):
 @needs_mounts
 @pytest.mark.parametrize("pages", ["huge", "small"])
 def test_in_full_memory_nobody_is_killed(tmp_path: Path, pages: str) -> None:
-    command = on_small_disks([sys.executable, "-c", _FULL, str(tmp_path), pages], {"/dev/shm": "48m"})  # noqa: S108
+    disks = {"/dev/shm": "48m"}  # noqa: S108 - of its own
+    command = on_small_disks([sys.executable, "-c", _FULL, str(tmp_path), pages], disks)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
