@@ -112,6 +112,18 @@ def test_what_is_filled_and_not_kept_is_not_held(path: str) -> None:
     assert Path(path).read_bytes() == b"z" * 40 * MB
 
 
+def test_where_no_pages_are_mapped_ahead_it_is_written(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for advice in ("_COLLAPSE", "_POPULATE_WRITE"):
+        monkeypatch.setattr(data_space, advice, NO_SUCH_ADVICE)
+    before = resident()
+    space = DataSpace(path, 8 * MB)
+    while space.more():
+        pass
+    space.fill([b"a" * 8 * MB])
+    assert resident() - before < MB
+    assert Path(path).read_bytes() == b"a" * 8 * MB
+
+
 @needs_huge_pages
 def test_where_a_huge_page_takes_long_small_ones_are_made(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_space, "_LONG", 0.0)

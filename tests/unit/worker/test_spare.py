@@ -176,12 +176,11 @@ def test_who_comes_while_it_is_made_has_what_is_there(
     at_it, real, made = threading.Event(), DataSpace.more, []
 
     def slow(space: DataSpace) -> bool:
-        if threading.current_thread().name == "spare":
+        if isinstance(thread := threading.current_thread(), spare._Maker):
             made.append(space.ready)
             if len(made) == pieces:
-                assert spare._Making.maker
                 at_it.set()
-                assert spare._Making.maker.wake.wait(10)
+                assert thread.wake.wait(10)
         return real(space)
 
     monkeypatch.setattr(DataSpace, "more", slow)
