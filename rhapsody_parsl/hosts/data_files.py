@@ -16,8 +16,8 @@ from errno import ENOSPC
 from typing import NamedTuple
 
 from rhapsody_parsl.hosts.data_draft import DataDraft
-from rhapsody_parsl.hosts.data_pool import LEAST, DataPool
-from rhapsody_parsl.hosts.data_space import DataSpace, hold, mapped, write_at
+from rhapsody_parsl.hosts.data_pool import DataPool
+from rhapsody_parsl.hosts.data_space import HUGE, DataSpace, hold, mapped, write_at
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -339,7 +339,7 @@ def _copy(source: str, target: str) -> None:
 
 def _fill(path: str, pieces: Sequence[bytes | bytearray | memoryview], size: int) -> None:
     """Fill a file; a size is that of a file in memory."""
-    if size >= LEAST:
+    if size >= HUGE:
         try:
             space = DataSpace(path, size)
         except OSError:  # this process may be allowed to map no more

@@ -14,9 +14,9 @@ import weakref
 from collections.abc import Sequence
 from errno import EINVAL
 
-__all__ = ("DataSpace", "hold", "mapped", "write_at")
+__all__ = ("HUGE", "DataSpace", "hold", "mapped", "write_at")
 
-_AT_ONCE = 2 << 20
+HUGE = 2 << 20
 """Bytes of a huge page, nearly everywhere; as many small ones take a millisecond."""
 _LONG = 0.002
 """Seconds for a huge page: memory is in pieces, or comes from the host of a virtual machine."""
@@ -60,11 +60,11 @@ def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryvi
     Raises:
         OSError: It cannot be mapped.
     """
-    if size < _AT_ONCE:
+    if size < HUGE:
         return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, access))
-    room = mmap.mmap(-1, size + _AT_ONCE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    room = mmap.mmap(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
-    skipped = -start % _AT_ONCE
+    skipped = -start % HUGE
     flags = mmap.MAP_SHARED | _MAP_FIXED
     if _libc.mmap(start + skipped, size, access, flags, descriptor, 0) != start + skipped:
         raise OSError(ctypes.get_errno(), "a value cannot be mapped")
@@ -112,7 +112,7 @@ class DataSpace:
         self.memory = mapped(self._descriptor, max(size, found.st_size), mmap.PROT_READ | mmap.PROT_WRITE)
         self._start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self._is_made = found.st_blocks * _BLOCK >= size
-        self._is_huge, self._maps = size >= _AT_ONCE, True
+        self._is_huge, self._maps = size >= HUGE, True
 
     def more(self) -> bool:
         """Have the next pages there, which takes a millisecond or two; return whether others are still to come.
@@ -120,11 +120,11 @@ class DataSpace:
         Raises:
             OSError: There is no room.
         """
-        length = min(_AT_ONCE, len(self.memory) - self.ready)
+        length = min(HUGE, len(self.memory) - self.ready)
         if not length:
             return False
-        self._is_huge = self._is_huge and (length < _AT_ONCE or self._collapsed())
-        if not (self._is_made or (self._is_huge and length == _AT_ONCE)):
+        self._is_huge = self._is_huge and (length < HUGE or self._collapsed())
+        if not (self._is_made or (self._is_huge and length == HUGE)):
             os.posix_fallocate(self._descriptor, self.ready, length)
         if self._maps and self._advised(_POPULATE_WRITE, self.ready, length):
             if ctypes.get_errno() != EINVAL:
@@ -143,7 +143,7 @@ class DataSpace:
         for piece in pieces:
             left = memoryview(piece)
             while left:
-                part = left[: _AT_ONCE - at % _AT_ONCE]
+                part = left[: HUGE - at % HUGE]
                 self._put(at, part)
                 left, at = left[len(part) :], at + len(part)
 
@@ -166,12 +166,12 @@ class DataSpace:
 
     def _put(self, at: int, part: memoryview) -> None:
         end = at + len(part)
-        if self._is_huge and self.ready < end and self.ready + _AT_ONCE <= len(self.memory):
+        if self._is_huge and self.ready < end and self.ready + HUGE <= len(self.memory):
             self.more()
         if self._maps and end <= self.ready:
             self.memory[at:end] = part
-            if self._is_huge and end % _AT_ONCE == 0:  # what a process has mapped counts as its memory
-                self._advised(_DONTNEED, end - _AT_ONCE, _AT_ONCE)
+            if self._is_huge and end % HUGE == 0:  # what a process has mapped counts as its memory
+                self._advised(_DONTNEED, end - HUGE, HUGE)
         else:
             write_at(self._descriptor, at, part)
 
@@ -179,7 +179,7 @@ class DataSpace:
         """Have the next pages be a huge one; return whether the one after it should be, too."""
         os.pwrite(self._descriptor, b"\0", self.ready)  # the kernel looks for a page
         began = time.thread_time()
-        return not self._advised(_COLLAPSE, self.ready, _AT_ONCE) and time.thread_time() - began < _LONG
+        return not self._advised(_COLLAPSE, self.ready, HUGE) and time.thread_time() - began < _LONG
 
     def _advised(self, advice: int, at: int, length: int) -> int:
         return int(_libc.madvise(self._start + at, length, advice))

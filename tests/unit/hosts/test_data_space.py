@@ -168,3 +168,24 @@ def test_in_full_memory_nobody_is_killed(tmp_path: Path, pages: str) -> None:
     command = on_small_disks([sys.executable, "-c", _FULL, str(tmp_path), pages], disks)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+_NO_MAPS = """
+import os, resource, sys
+from rhapsody_parsl.hosts.data_files import DataFiles, Place
+files = DataFiles(Place("token", sys.argv[1] + "/memory", sys.argv[1] + "/disk", "0", 1 << 30))
+content = b"content " * (1 << 20)
+used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 20), used + (4 << 20)))
+files.write("1", [content])
+assert open(sys.argv[1] + "/memory/data/1", "rb").read(16) == content[:16]
+assert os.path.getsize(sys.argv[1] + "/memory/data/1") == len(content)
+"""
+
+
+def test_a_process_that_may_map_no_more_writes(path: str) -> None:
+    folder = os.path.dirname(path)
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_MAPS, folder], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
