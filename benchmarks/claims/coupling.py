@@ -11,7 +11,8 @@ by vLLM's own metrics; the rest is control: serialization, transport, scheduling
 a turn: out of the simulation, into the request, into the next simulation. These are means, for vLLM counts no others.
 
 A second table has arrays of 1, 10 and 100 MB as states, which go as values, by reference, in files, by ProxyStore in
-files and in Redis, where these are installed, and in Dragon's DDict: in turns, all in one block. A task of Dragon's has
+files and in Redis, where these are installed, and in Dragon's DDict: in turns, all in one block. The futures of a chain
+are held, and so all its states are; in one row each state is deleted once the next one is there. A task of Dragon's has
 one process, and attaches to the dictionary anew in each turn. These are medians: here the model's part of each turn is
 what the record of the run says of its request, with vLLM's serving layer, which takes a millisecond. A third one says
 what the kernel alone takes for such a state. What an app makes of its state, as the next array, is simulation, and not
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,7 @@ class Chain:
         self.ends: dict[Future[Any], float] = {}
         self.simulations: list[Future[Any]] = []
         self.requests: list[Future[str]] = []
+        self.took: list[float] = []
         self._simulate(way.first(payload), "go")
         for _ in range(turns):
             self.requests.append(self._timed(way.advise(self.simulations[-1])))
@@ -108,6 +111,9 @@ class Chain:
 
     def wait(self) -> None:
         """Wait for the last turn, and check that each was taken."""
+        for before, after in pairwise(self.simulations if self._way.is_deleted else ()):
+            self.took.append(value_of(after)[1])
+            before.result().delete()
         turns = step_of(value_of(self.simulations[-1])[0])
         until(lambda: len(self.ends) == len(self.simulations) + len(self.requests))
         sides.check(turns == len(self.simulations), f"{turns} steps of {len(self.simulations)}")
@@ -118,7 +124,7 @@ class Chain:
         said = [self.ends[future] for future in self.requests]
         there = [words - state for state, words in zip(ends[:-1], said, strict=True)]
         back = [state - words for state, words in zip(ends[1:], said, strict=True)]
-        return there, back, [value_of(future)[1] for future in self.simulations[1:]]
+        return there, back, self.took or [value_of(future)[1] for future in self.simulations[1:]]
 
 
 def value_of(future: Future[Any]) -> Any:

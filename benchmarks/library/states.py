@@ -35,12 +35,14 @@ class Way(NamedTuple):
         simulate: App of a state, words and seconds.
         advise: App of a state.
         first: Makes the first state of a number of bytes.
+        is_deleted: Whether each state is, once the next one is there.
     """
 
     name: str
     simulate: Any
     advise: Any
     first: Callable[[int], Any]
+    is_deleted: bool = False
 
 
 def _step(state: Any, seconds: float, comm: Any) -> tuple[Any, float]:
@@ -165,10 +167,11 @@ def ways(executor: RhapsodyExecutor, folder: Path) -> Iterator[list[Way]]:
         folder: For files.
     """
     ask, reference = _app(_ask, _ASKS), annotate(MPI(ranks=RANKS), Policy(result="reference"))
-    put = executor.put
+    put, by_reference = executor.put, _app(_by_value, reference)
     found = [
         Way("value", _app(_by_value, _ONE), ask, _zeros),
-        Way("reference", _app(_by_value, reference), ask, lambda size: put(_zeros(size))),
+        Way("reference", by_reference, ask, lambda size: put(_zeros(size))),
+        Way("reference, deleted", by_reference, ask, lambda size: put(_zeros(size)), is_deleted=True),
         Way("reference, in place", _app(_in_place, reference), ask, lambda size: put(_zeros(size))),
         Way("files", _app(_in_files, _ONE), _app(_ask_of_file, _ASKS), lambda size: _saved(_zeros(size), folder)),
         *_proxies(executor, ask, folder),

@@ -4,22 +4,9 @@ import contextlib
 import io
 import os
 
-from rhapsody_parsl.hosts import data_spare
+from rhapsody_parsl.hosts import data_space
 
-__all__ = ("DataDraft", "allocate")
-
-_BLOCK = 512
-"""Bytes that `st_blocks` counts."""
-
-
-def allocate(descriptor: int, size: int) -> None:
-    """Have all pages of a file there; to look at those that are costs the kernel half as much as to make them.
-
-    Raises:
-        OSError: There is no room.
-    """
-    if size and os.fstat(descriptor).st_blocks * _BLOCK < size:
-        os.posix_fallocate(descriptor, 0, size)
+__all__ = ("DataDraft",)
 
 
 class DataDraft:
@@ -54,7 +41,7 @@ class DataDraft:
         Raises:
             FileNotFoundError: It is the value, or is not to be.
         """
-        return data_spare.opened(self._path)
+        return data_space.opened(self._path)
 
     def keep(self) -> None:
         """Have it be the value.

@@ -1,7 +1,7 @@
 """Values that are kept by reference, as files of a host: in shared memory, and on its disk beyond a budget.
 
-Standard library only. Whoever writes a value makes room first: the values used longest ago go to the disk. Files are
-written, never mapped for writing. So a full file system is an error, and does not kill the process.
+Standard library only. Whoever writes a value makes room first: the values used longest ago go to the disk. Where a file
+is filled by a copy, its pages are there before. So a full file system is an error, and does not kill the process.
 """
 
 import contextlib
@@ -9,17 +9,17 @@ import fcntl
 import io
 import itertools
 import json
-import mmap
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from errno import ENOSPC
 from typing import NamedTuple
 
-from rhapsody_parsl.hosts import data_spare
-from rhapsody_parsl.hosts.data_draft import DataDraft, allocate
+from rhapsody_parsl.hosts import data_space
+from rhapsody_parsl.hosts.data_draft import DataDraft
 from rhapsody_parsl.hosts.data_pool import DataPool
-from rhapsody_parsl.hosts.data_spare import DataSpare
+from rhapsody_parsl.hosts.data_space import HUGE, DataSpace, mapped, write_at
 from rhapsody_parsl.hosts.folder import write_private
 
 __all__ = ("DataFiles", "Place")
@@ -105,9 +105,8 @@ class DataFiles:
         for root in self._roots_for(size):
             path = self._draft(root, draft)
             try:
-                with open(path, self._made(root, path, size), buffering=0) as file:
-                    for piece in pieces:
-                        _write_all(file.fileno(), piece)
+                self._warm(root, path, size)
+                _fill(path, pieces, size if root == self._place.memory else 0)
                 os.rename(path, self._path(root, key))
             except OSError:
                 with contextlib.suppress(OSError):
@@ -118,27 +117,27 @@ class DataFiles:
                 break
         return size
 
-    def draft(self, size: int, draft: str) -> str:
-        """Make a file in memory to be filled in place, and return its path; "" where it has no room there.
-
-        Its pages are there: who writes them is not killed for want of memory.
+    def space(self, size: int, draft: str) -> DataSpace:
+        """Make a file in memory to be filled.
 
         Args:
             size: In bytes.
             draft: As for `write`.
+
+        Raises:
+            OSError: It has no room there.
         """
         if not self._place.memory or size > self._place.budget:
-            return ""
+            raise OSError(ENOSPC, "there is no room in memory")
         self._make_room(size)
         path = self._draft(self._place.memory, draft)
         try:
-            with open(path, self._made(self._place.memory, path, size), buffering=0) as file:
-                allocate(file.fileno(), size)
+            self._warm(self._place.memory, path, size)
+            return DataSpace(path, size)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(path)
-            return ""
-        return path
+            raise
 
     def keep(self, path: str, key: str, before: bytes = b"") -> int:
         """Have a file that was filled be a value; return its size.
@@ -157,36 +156,32 @@ class DataFiles:
         os.rename(path, self._path(self._place.memory, key))
         return size
 
-    def prepare(self, size: int) -> None:
-        """Have a file for the next value of about this size, as long as both have room in memory.
+    def spare(self, size: int) -> DataSpace | None:
+        """Have a file for the next value of about this size; a new one is made as long as both have room in memory.
 
         Raises:
-            OSError: It cannot be.
+            OSError: It cannot be mapped.
         """
-        if self._pool and self.in_memory() + self._pool.size + 2 * size <= self._place.budget:
-            self._pool.prepare(size)
+        if self._pool is None:
+            return None
+        return self._pool.spare(size, new=self.in_memory() + self._pool.size + 2 * size <= self._place.budget)
 
-    def spare(self, size: int) -> DataSpare | None:
-        """Have a prepared file of about this size mapped; None where there is none.
-
-        Raises:
-            OSError: It cannot be.
-        """
-        return self._pool.spare(size) if self._pool else None
-
-    def use(self, spare: DataSpare, size: int, draft: str) -> str:
-        """Have a spare be a file to be filled in place, as `draft`; return its path, "" where it is no more.
+    def use(self, spare: DataSpace, size: int, draft: str) -> bool:
+        """Have a spare be a file to be filled, as `space`; return whether it is there still.
 
         Its bytes are counted already, so no room is made.
         """
-        path = self._draft(self._place.memory, draft)
         try:
-            spare.become(path, size)
+            spare.become(self._draft(self._place.memory, draft), size)
         except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            return ""
-        return path
+            self.give_up(spare)
+            return False
+        return True
+
+    def give_up(self, space: DataSpace) -> None:
+        """Remove a file that is not to be a value; idempotent."""
+        with contextlib.suppress(OSError):
+            os.unlink(space.path)
 
     def open(self, key: str) -> memoryview:
         """Return a value's file, to be read; the map goes with the last look at it.
@@ -196,7 +191,7 @@ class DataFiles:
         """
         with self.opened(key) as file:
             os.utime(file.fileno())
-            return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            return mapped(file.fileno(), os.fstat(file.fileno()).st_size)
 
     def opened(self, key: str) -> io.FileIO:
         """Return a value's file, which is used for no other value while it is open.
@@ -206,7 +201,7 @@ class DataFiles:
         """
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
             with contextlib.suppress(FileNotFoundError):
-                return data_spare.opened(self._path(root, key))
+                return data_space.opened(self._path(root, key))
         raise FileNotFoundError(key)
 
     def begin(self, key: str, size: int, *, in_memory: bool = True) -> DataDraft:
@@ -224,7 +219,7 @@ class DataFiles:
         for root in roots[:-1]:
             with contextlib.suppress(OSError):
                 path = self._draft(root)
-                self._made(root, path, size)
+                self._warm(root, path, size)
                 return DataDraft(path, self._path(root, key))
         return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key))
 
@@ -269,14 +264,14 @@ class DataFiles:
         """Return how many bytes lie in memory."""
         return sum(entry.stat().st_size for entry in self._entries())
 
-    def _made(self, root: str, path: str, size: int) -> str:
-        """Have a file of a dropped value at a path, if there is one; return how to open the path for writing.
+    def _warm(self, root: str, path: str, size: int) -> None:
+        """Have a file of a dropped value at a path, if there is one.
 
         Raises:
-            OSError: There is no room for it.
+            OSError: There is no room for the rest of it.
         """
-        is_warm = self._pool is not None and root == self._place.memory and self._pool.take(path, size)
-        return "r+b" if is_warm else "xb"
+        if self._pool and root == self._place.memory:
+            self._pool.take(path, size)
 
     def _draft(self, root: str, draft: str = "") -> str:
         """Return a path for what is not yet whole."""
@@ -339,7 +334,20 @@ def _copy(source: str, target: str) -> None:
             pass
 
 
-def _write_all(descriptor: int, piece: bytes | bytearray | memoryview) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[os.write(descriptor, left) :]
+def _fill(path: str, pieces: Sequence[bytes | bytearray | memoryview], size: int) -> None:
+    """Fill a file; a size is that of a file in memory."""
+    if size >= HUGE:
+        try:
+            space = DataSpace(path, size)
+        except OSError:  # this process may be allowed to map no more
+            pass
+        else:
+            space.fill(pieces)
+            return
+    descriptor, at = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), 0
+    try:
+        for piece in pieces:
+            write_at(descriptor, at, piece)
+            at += len(piece)
+    finally:
+        os.close(descriptor)

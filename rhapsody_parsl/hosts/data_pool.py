@@ -1,8 +1,8 @@
 """Files for the next values: their pages are there, which costs more than to fill them. Standard library only.
 
 They are those of dropped values, and some made ahead. A file is used again only when nobody sees the dropped value any
-more. So whoever maps one holds a shared lock on what it has opened, as long as the map is there. A process may map one
-ahead for its own next value, and locks all others out.
+more. So whoever maps one holds a shared lock on what it has opened, as long as the map is there. A process may have one
+for its own next value, and locks all others out. What is killed meanwhile may leave one without all its pages.
 """
 
 import contextlib
@@ -10,8 +10,7 @@ import fcntl
 import itertools
 import os
 
-from rhapsody_parsl.hosts.data_draft import allocate
-from rhapsody_parsl.hosts.data_spare import DataSpare, hold
+from rhapsody_parsl.hosts.data_space import DataSpace
 
 __all__ = ("LEAST", "DataPool")
 
@@ -48,22 +47,6 @@ class DataPool:
         else:
             os.unlink(path)
 
-    def prepare(self, size: int) -> None:
-        """Have a file for the next value of about this size; a killed process leaves no part of one.
-
-        Raises:
-            OSError: There is no memory for it, or the file system has no files without a name.
-        """
-        if any(not _is_seen(self._path(name)) for _, name in self._fitting(size)) or not self._make_way(size):
-            return
-        descriptor = os.open(self._folder, os.O_RDWR | os.O_TMPFILE, 0o600)
-        try:
-            os.posix_fallocate(descriptor, 0, size)
-            own = f"/proc/self/fd/{descriptor}"  # Python follows it only where it is told of a folder, too
-            os.link(own, self._name(size), src_dir_fd=descriptor, follow_symlinks=True)
-        finally:
-            os.close(descriptor)
-
     def take(self, path: str, size: int) -> bool:
         """Have a file of about this size at a path, whatever is in it; return whether there is one.
 
@@ -79,23 +62,20 @@ class DataPool:
                     return True
         return False
 
-    def spare(self, size: int) -> DataSpare | None:
-        """Have a file of at least about this size mapped, and kept from all others; None where there is none.
+    def spare(self, size: int, *, new: bool) -> DataSpace | None:
+        """Have a file of at least about this size, kept from all others; None where there is none.
+
+        Args:
+            size: In bytes.
+            new: Whether one may be made.
 
         Raises:
-            OSError: There is no memory for it, or it cannot be mapped ahead.
+            OSError: It cannot be mapped.
         """
         for _, name in self._fitting(size):
             with contextlib.suppress(FileNotFoundError):
-                descriptor = os.open(path := self._path(name), os.O_RDWR)
-                try:
-                    hold(descriptor, path, fcntl.LOCK_EX)
-                    allocate(descriptor, size)
-                except OSError:
-                    os.close(descriptor)
-                    raise
-                return DataSpare(descriptor, path)
-        return None
+                return DataSpace(self._path(name), size, fcntl.LOCK_EX)
+        return DataSpace(self._name(size), size, fcntl.LOCK_EX) if new and self._make_way(size) else None
 
     def make_room(self, excess: int) -> int:
         """Remove files until so many bytes are free, or none is left; return how many more are wanted.

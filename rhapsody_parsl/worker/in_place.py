@@ -1,6 +1,5 @@
 """Arrays that a task makes in the file where they are to stay, so that to leave them as its result copies nothing."""
 
-import mmap
 import os
 import weakref
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rhapsody_parsl.data.layout import BEFORE, Buffer, before
 from rhapsody_parsl.hosts.data_files import DataFiles
-from rhapsody_parsl.hosts.data_spare import hold
+from rhapsody_parsl.hosts.data_space import DataSpace
 from rhapsody_parsl.worker import spare
 from rhapsody_parsl.worker.line import line
 from rhapsody_parsl.worker.references import files_here
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ("empty", "kept")
 
-_AT_ONCE = getattr(mmap, "MAP_POPULATE", 0)
-"""All pages are mapped in one go: the user is to fill them, and would wait for each."""
 _drafts: dict[int, tuple[str, int]] = {}
 """Paths and sizes of those that this process has made, by the address of the array."""
 
@@ -41,26 +38,28 @@ def empty(shape: int | Sequence[int], dtype: Any = "float64") -> "numpy.ndarray[
     count = int(numpy.prod(shape))
     size = count * plain.itemsize
     files, here = files_here(), line()
-    found = _file(files, BEFORE + size, str(here.task())) if files and here and size and not plain.hasobject else None
-    if found is None:
+    space = _space(files, BEFORE + size, str(here.task())) if files and here and size and not plain.hasobject else None
+    if space is None:
         return numpy.empty(shape, plain)
-    path, memory = found
-    array = numpy.frombuffer(memory, plain, count, BEFORE).reshape(shape)
+    array = numpy.frombuffer(space.memory, plain, count, BEFORE).reshape(shape)
     address = array.ctypes.data
-    _drafts[address] = path, size
-    weakref.finalize(memory, _forget, address, path).atexit = False
+    _drafts[address] = space.path, size
+    weakref.finalize(space.memory.obj, _forget, address, space.path).atexit = False
     return array
 
 
-def _file(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | None:
-    """Return path and memory of a file to be filled; None where it has no room."""
-    if found := spare.drawn(files, size, draft):
-        return found
-    if not (path := files.draft(size, draft)):
+def _space(files: DataFiles, size: int, draft: str) -> DataSpace | None:
+    """Return a file with all its pages, which are mapped, for the user is to fill them; None where there is no room."""
+    space = None
+    try:
+        space = spare.drawn(files, size, draft) or files.space(size, draft)
+        while space.more():
+            pass
+    except OSError:
+        if space:
+            files.give_up(space)
         return None
-    with open(path, "r+b", buffering=0) as file:
-        hold(file.fileno(), path)
-        return path, mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | _AT_ONCE)
+    return space
 
 
 def kept(files: DataFiles, key: str, pickle: Sequence[Buffer], buffers: Sequence[memoryview]) -> int:

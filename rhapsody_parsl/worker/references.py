@@ -59,10 +59,6 @@ def _kept(files: DataFiles, key: str, pickle: Sequence[Buffer], buffers: Sequenc
     return size
 
 
-def _written(files: DataFiles, key: str, pieces: Sequence[Buffer], draft: str) -> int:
-    return spare.filled(files, key, pieces, draft) or files.write(key, pieces, draft)
-
-
 def opened(facts: Facts) -> Any:
     """Return the value of a reference.
 
@@ -98,7 +94,7 @@ def left(task: int, stays: Stays) -> Any:
             return stays.value
         number = task or OwnTask.number
         key = of_block(place.writer, str(number)) if number >= _OF_THE_BLOCK else str(number)
-        size = _kept(files, key, pickle, buffers) or _written(files, key, laid_out(pickle, buffers), str(number))
+        size = _kept(files, key, pickle, buffers) or spare.written(files, key, laid_out(pickle, buffers), str(number))
         if place.role == "host":
             from rhapsody_parsl.worker.distant import told  # noqa: PLC0415 - as above
 

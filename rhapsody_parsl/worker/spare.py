@@ -1,31 +1,28 @@
-"""A file for the next value, made and mapped while the process waits for work: what the value then costs is a copy.
+"""A file for the next value, its pages made and mapped while the process waits for work: the value then costs a copy.
 
-A task that leaves a large value is often followed by one that leaves another. To make the pages takes the kernel three
-times as long as to fill them, and to fill them by writing to the file three times as long as to copy. To map them takes
-the kernel as long as to make them, so it is done where the last pause was long enough for both.
+A task that leaves a large value is often followed by one that leaves another. The pages are made piece by piece, on a
+thread to which others come first. Who comes before the last of them has those that are there.
 """
 
 import contextlib
-import mmap
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 
 from rhapsody_parsl.data.layout import Buffer
 from rhapsody_parsl.hosts.data_files import DataFiles
 from rhapsody_parsl.hosts.data_pool import LEAST
-from rhapsody_parsl.hosts.data_spare import DataSpare
+from rhapsody_parsl.hosts.data_space import DataSpace
 from rhapsody_parsl.worker import afterwards, memory
 
-__all__ = ("drawn", "filled", "let_go", "make")
+__all__ = ("drawn", "let_go", "make", "written")
 
 _KEPT_FOR = 10.0
 """Seconds without a large value, after which the file is anybody's again."""
-_MAPPED = 4e9
-"""Bytes whose pages are mapped in a second, at best."""
-_ready: deque[DataSpare] = deque(maxlen=1)
+_NICE = 5
+"""A quarter of a core's time, where a task needs all of it: the task's own value waits for these pages otherwise."""
+_ready: deque[DataSpace] = deque(maxlen=1)
 """The spare of this process: who pops it has it."""
 
 
@@ -35,17 +32,16 @@ class _Maker(threading.Thread):
     Args:
         files: The values of this host.
         size: In bytes.
-        pause: Seconds that there are for it, as it seems.
 
     Attributes:
         size: See above.
-        done: Set when there is a file, mapped or not, or none.
+        done: Set when there is a file, whole or not, or none.
         wake: Set when somebody waits for it, or it need not be kept any more.
     """
 
-    def __init__(self, files: DataFiles, size: int, pause: float) -> None:
+    def __init__(self, files: DataFiles, size: int) -> None:
         super().__init__(name="spare", daemon=True)
-        self._files, self.size, self._pause = files, size, pause
+        self._files, self.size = files, size
         self.done, self.wake = threading.Event(), threading.Event()
 
     def run(self) -> None:
@@ -59,28 +55,27 @@ class _Maker(threading.Thread):
             _ready.clear()
 
     def _make(self) -> None:
-        began = time.monotonic()
-        self._files.prepare(self.size)
-        took = time.monotonic() - began
-        has_time = took + max(took, self.size / _MAPPED) <= self._pause and not self.wake.is_set()
-        if _Making.maps and has_time and (spare := self._files.spare(self.size)):
-            _ready.append(spare)
+        os.nice(_NICE)  # Linux's is of the thread
+        spare = self._files.spare(self.size)
+        if spare is None:
+            return
+        try:
+            while not self.wake.is_set() and spare.more():
+                pass
+        except OSError:
+            self._files.give_up(spare)
+            raise
+        _ready.append(spare)
 
 
 class _Making:
     """What is known of spares in this process.
 
     Attributes:
-        maps: Whether one is mapped at all.
         maker: Has made the last one, or is at it.
-        began: When that began.
-        pause: Seconds from there to the next large value, the last time.
     """
 
-    maps = True
     maker: _Maker | None = None
-    began = 0.0
-    pause = float("inf")
 
 
 def make(files: DataFiles, size: int) -> None:
@@ -94,14 +89,14 @@ def make(files: DataFiles, size: int) -> None:
         return
     if _Making.maker:
         _Making.maker.wake.set()
-    maker = _Maker(files, size, _Making.pause)
+    maker = _Maker(files, size)
     with contextlib.suppress(RuntimeError):  # a process limit may forbid a thread
         maker.start()
-        _Making.maker, _Making.began = maker, time.monotonic()
+        _Making.maker = maker
 
 
-def drawn(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | None:
-    """Return path and memory of a file to be filled, if there is a spare.
+def drawn(files: DataFiles, size: int, draft: str) -> DataSpace | None:
+    """Return a file to be filled, if there is a spare.
 
     Args:
         files: See `make`.
@@ -111,10 +106,9 @@ def drawn(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | No
     maker = _Making.maker
     if maker is None or size < LEAST:
         return None
-    _Making.pause = time.monotonic() - _Making.began
     if size <= 2 * maker.size and maker.size <= 2 * size:
         maker.wake.set()
-        maker.done.wait()  # it is at the same work, on the same core
+        maker.done.wait()  # for a millisecond or two
     try:
         spare = _ready.pop()
     except IndexError:
@@ -122,31 +116,27 @@ def drawn(files: DataFiles, size: int, draft: str) -> tuple[str, mmap.mmap] | No
     if not spare.fits(size):
         _ready.append(spare)
         return None
-    path = files.use(spare, size, draft)
-    return (path, spare.memory) if path else None
+    return spare if files.use(spare, size, draft) else None
 
 
-def filled(files: DataFiles, key: str, pieces: Sequence[Buffer], draft: str) -> int:
-    """Write a value into the spare; return its size, 0 where there is none.
+def written(files: DataFiles, key: str, pieces: Sequence[Buffer], draft: str) -> int:
+    """Write a value, into the spare where there is one; return its size.
 
     Raises:
-        OSError: It cannot be kept.
+        OSError: There is no room.
     """
-    size, at = sum(map(len, pieces)), 0
-    found = drawn(files, size, draft)
-    if found is None:
-        return 0
-    path, space = found
-    afterwards.hold(space)
-    for piece in pieces:
-        space[at : at + len(piece)] = piece
-        at += len(piece)
-    return files.keep(path, key)
+    if space := drawn(files, sum(map(len, pieces)), draft):
+        afterwards.hold(space.memory)
+        try:
+            space.fill(pieces)
+            return files.keep(space.path, key)
+        except OSError:
+            files.give_up(space)
+    return files.write(key, pieces, draft)
 
 
 def let_go() -> None:
-    """Map none any more: the memory of this process is limited, and what it maps counts."""
-    _Making.maps = False
+    """Have none now: the memory of this process is limited, and what it maps counts."""
     if _Making.maker:
         _Making.maker.wake.set()
         _Making.maker.join()

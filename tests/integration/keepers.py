@@ -89,14 +89,14 @@ def holds(folder: str) -> None:
 def killed_while_it_puts() -> None:
     from rhapsody_parsl.hosts import data_files
 
-    write = data_files._write_all
+    fill = data_files._fill
 
-    def half(descriptor: int, piece: Any) -> None:
-        write(descriptor, piece[: len(piece) // 2])
-        if len(piece) > COUNT:
+    def half(path: str, pieces: Any, size: int) -> None:
+        fill(path, [piece[: len(piece) // 2] for piece in pieces], size)
+        if sum(map(len, pieces)) > COUNT:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    data_files._write_all = half
+    data_files._fill = half
     block().put(numpy.ones(COUNT))
 
 

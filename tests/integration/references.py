@@ -55,16 +55,16 @@ def killed_while_it_writes(count: int, told: str) -> Any:
 
     first = not Path(told).exists()
     Path(told).touch()
-    write = data_files._write_all
+    fill = data_files._fill
 
-    def half(descriptor: int, piece: Any) -> None:
-        write(descriptor, piece[: len(piece) // 2])
-        if len(piece) > count:
+    def half(path: str, pieces: Any, size: int) -> None:
+        fill(path, [piece[: len(piece) // 2] for piece in pieces], size)
+        if sum(map(len, pieces)) > count:
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()
 
     if first:
-        data_files._write_all = half
+        data_files._fill = half
     return numpy.ones(count)
 
 

@@ -77,19 +77,20 @@ def test_processes_of_the_host_are_told_where(tmp_path: Path) -> None:
 
 def test_a_file_that_was_filled_in_place_becomes_a_value(tmp_path: Path) -> None:
     files = DataFiles(place(tmp_path))
-    path = files.draft(100, "7")
+    path = files.space(100, "7").path
     assert os.path.getsize(path) == 100
     assert files.keep(path, "7", b"first") == 100
     assert bytes(files.open("7")) == b"first" + bytes(95)
     assert not os.path.exists(path)
-    assert files.draft(20 * KB, "8") == "", "there is no room in memory"
+    with pytest.raises(OSError, match="no room in memory"):
+        files.space(20 * KB, "8")
 
 
 def test_what_is_not_whole_goes_too(tmp_path: Path) -> None:
     files = DataFiles(place(tmp_path))
     files.write("7", [b"a"])
-    files.draft(100, "7")
-    files.draft(100, "77")
+    files.space(100, "7")
+    files.space(100, "77")
     files.discard(["7"])
     assert [name.partition(".")[0] for name in lying(tmp_path, "memory")] == ["77"]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl.hosts import data_pool, data_spare
+from rhapsody_parsl.hosts import data_pool
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_pool import DataPool
+from rhapsody_parsl.hosts.data_space import hold
 
 MB = 1 << 20
 
@@ -24,6 +25,13 @@ def inode(folder: Path, key: str) -> int:
 
 def warm(folder: Path) -> list[int]:
     return sorted(path.stat().st_size for path in (folder / "memory" / ".warm").iterdir())
+
+
+def made_ahead(files: DataFiles, size: int) -> None:
+    """Have all pages of a file there for whoever comes."""
+    spare = files.spare(size)
+    while spare and spare.more():
+        pass
 
 
 @pytest.mark.parametrize("size", [2 * MB, 3 * MB, 4 * MB])
@@ -56,8 +64,8 @@ def test_what_somebody_sees_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_a_file_is_made_ahead_once_and_within_the_budget(tmp_path: Path) -> None:
     files = files_in(tmp_path, budget=40 * MB)
-    files.prepare(4 * MB)
-    files.prepare(3 * MB)
+    made_ahead(files, 4 * MB)
+    made_ahead(files, 3 * MB)
     assert warm(tmp_path) == [4 * MB], "there is one of about its size"
     (made,) = (tmp_path / "memory" / ".warm").iterdir()
     assert made.stat().st_blocks * 512 >= 4 * MB
@@ -65,9 +73,9 @@ def test_a_file_is_made_ahead_once_and_within_the_budget(tmp_path: Path) -> None
     files.write("a", [bytes(4 * MB)])
     assert inode(tmp_path, "a") == number
     for size in (MB // 2, 11 * MB):  # too small, and more than its part
-        files.prepare(size)
+        made_ahead(files, size)
     files.write("b", [bytes(30 * MB)])
-    files.prepare(4 * MB)
+    made_ahead(files, 4 * MB)
     assert warm(tmp_path) == [], "values come first"
 
 
@@ -87,7 +95,7 @@ def test_files_of_another_size_make_way(tmp_path: Path) -> None:
         files.write(str(number), [bytes(MB)])
     for number in range(data_pool._MOST):
         files.drop(str(number))
-    files.prepare(8 * MB)
+    made_ahead(files, 8 * MB)
     files.write("a", [bytes(20 * MB)])
     files.drop("a")
     assert warm(tmp_path) == [MB] * (data_pool._MOST - 2) + [8 * MB, 20 * MB]
@@ -108,7 +116,7 @@ def test_a_file_that_is_taken_away_is_not_there(tmp_path: Path) -> None:
     with path.open("rb") as file:
         DataPool(str(tmp_path / "memory"), 100 * MB).put(str(path))
         with pytest.raises(FileNotFoundError):
-            data_spare.hold(file.fileno(), str(path))
+            hold(file.fileno(), str(path))
     with pytest.raises(FileNotFoundError):
         files.open("a")
     assert os.listdir(tmp_path / "memory" / "data") == []

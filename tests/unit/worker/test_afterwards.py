@@ -30,7 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Place("ours", str(tmp_path), str(tmp_path / "disk"), "3", 100 * LEAST).tell(str(tmp_path))
     monkeypatch.setattr(references._Host, "files", None)
     monkeypatch.setattr(line.Here, "endpoint", f"ipc://{tmp_path}/workers")
-    monkeypatch.setattr(spare._Making, "maps", True)
     yield tmp_path
     afterwards.settle()
     spare.let_go()
@@ -59,15 +58,17 @@ def test_what_an_argument_shows_stays_until_then_and_what_is_opened_later_does_n
         assert not afterwards._held
 
 
-def test_the_next_large_value_finds_its_pages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spare, "make", lambda files, size: files.prepare(size))  # without its thread
+def test_the_next_large_value_finds_its_pages(folder: Path) -> None:
     references.left(1, Stays(bytes(2 * LEAST), 0))
     assert list((folder / ".warm").iterdir()) == []
     afterwards.settle()
+    assert spare._Making.maker
+    spare._Making.maker.done.wait()
     (made,) = (folder / ".warm").iterdir()
     number = made.stat().st_ino
     references.left(2, Stays(bytes(2 * LEAST), 0))
     assert (folder / "data" / "2").stat().st_ino == number
     references.left(3, Stays(b"small", 0))
     afterwards.settle()
+    spare._Making.maker.done.wait()
     assert len(list((folder / ".warm").iterdir())) == 1, "for the last large one"

@@ -1,8 +1,8 @@
 """The next large value of a process finds its pages mapped, and nobody else gets them meanwhile."""
 
+import errno
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from rhapsody_parsl import empty
 from rhapsody_parsl.data.layout import BEFORE
 from rhapsody_parsl.data.reference import Facts
 from rhapsody_parsl.data.staying import Stays
-from rhapsody_parsl.hosts import data_spare
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.hosts.data_space import DataSpace
 from rhapsody_parsl.worker import afterwards, in_place, line, references, spare
 from rhapsody_parsl.worker.memory import Before
 from testing.waiting import until
@@ -35,7 +35,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(references._Host, "files", None)
     monkeypatch.setattr(line.Here, "endpoint", f"ipc://{tmp_path}/workers")
     monkeypatch.setattr(in_place, "line", Line)
-    monkeypatch.setattr(spare._Making, "maps", True)
     monkeypatch.setattr(spare._Making, "maker", None)
     yield tmp_path
     settle()
@@ -49,16 +48,14 @@ def settle() -> None:
         spare._Making.maker.done.wait()
 
 
-def left(number: int, size: int, pause: float = 60.0) -> None:
+def left(number: int, size: int) -> None:
     """Leave a result.
 
     Args:
         number: Of its task, and of what it has.
         size: In bytes.
-        pause: Seconds that there were before it, as far as the next spare is concerned.
     """
     references.left(number, Stays(numpy.full(size, number, "u1"), 0))
-    spare._Making.pause = pause
 
 
 def warm(folder: Path) -> dict[int, int]:
@@ -119,17 +116,16 @@ def test_nobody_else_has_it_and_it_is_anybodys_afterwards(folder: Path) -> None:
     settle()
     (made,) = warm(folder)
     others = DataFiles(Place("ours", str(folder), str(folder / "disk"), "4", 100 * MB))
-    others.prepare(2 * MB)
-    theirs = others.spare(2 * MB)
-    assert theirs is not None
-    assert others.spare(2 * MB) is None
-    del theirs
-    others.write("b", [bytes(2 * MB)])
+    theirs = [others.spare(2 * MB), others.spare(2 * MB)]
+    assert all(theirs)
+    assert len(warm(folder)) == 3, "each has its own"
+    theirs.clear()
+    for key in "bc":
+        others.write(key, [bytes(2 * MB)])
     assert list(warm(folder)) == [made]
     spare._ready.clear()
-    for key in "cd":
-        others.write(key, [bytes(2 * MB)])
-    assert made in {inode(folder, key) for key in "cd"}
+    others.write("d", [bytes(2 * MB)])
+    assert inode(folder, "d") == made
 
 
 def test_one_that_was_taken_away_is_none(folder: Path) -> None:
@@ -151,17 +147,15 @@ def test_room_for_values_is_not_made_of_it(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "disk" / "data").iterdir()) == ["1"]
 
 
-def test_a_process_whose_memory_is_limited_maps_none(folder: Path) -> None:
+def test_before_a_task_whose_memory_is_limited_it_goes(folder: Path) -> None:
     left(1, 8 * MB)
     settle()
+    (made,) = warm(folder)
     assert spare._ready
-    held = Before(None)
-    held.note(1)
+    Before(None).note(1)
     assert not spare._ready
     left(2, 8 * MB)
-    settle()
-    assert not spare._ready
-    assert len(warm(folder)) == 1, "but the file is there"
+    assert inode(folder, "2") == made, "but the file is there"
 
 
 def test_one_that_nobody_wants_for_long_is_anybodys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,37 +169,42 @@ def test_one_that_nobody_wants_for_long_is_anybodys(folder: Path, monkeypatch: p
     assert inode(folder, "b") == made
 
 
-def test_where_there_was_no_time_it_is_not_mapped(folder: Path) -> None:
-    left(1, 8 * MB, pause=0.001)
-    settle()
-    assert len(warm(folder)) == 1
-    assert not spare._ready
-    began = time.monotonic()
-    time.sleep(0.05)
-    references.left(2, Stays(bytes(8 * MB), 0))
-    assert 0.05 <= spare._Making.pause <= time.monotonic() - began + 1
-    settle()
-    assert spare._ready, "there will be time again"
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_who_comes_while_it_is_made_has_what_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    at_it, real, made = threading.Event(), DataSpace.more, []
 
+    def slow(space: DataSpace) -> bool:
+        if isinstance(thread := threading.current_thread(), spare._Maker):
+            made.append(space.ready)
+            if len(made) == pieces:
+                at_it.set()
+                assert thread.wake.wait(10)
+        return real(space)
 
-@pytest.mark.parametrize("step", ["prepare", "spare"])
-def test_who_comes_while_it_is_made_waits_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    at_it, real = threading.Event(), getattr(DataFiles, step)
-
-    def slow(files: DataFiles, size: int) -> object:
-        at_it.set()
-        found = real(files, size) if step == "spare" else None
-        time.sleep(0.1)
-        return found or real(files, size)
-
-    monkeypatch.setattr(DataFiles, step, slow)
-    left(1, 2 * MB)
+    monkeypatch.setattr(DataSpace, "more", slow)
+    left(1, 20 * MB)
     afterwards.settle()
     assert at_it.wait(10)
-    left(2, 2 * MB)
-    assert spare._Making.maker
-    assert spare._Making.maker.done.is_set()
+    left(2, 20 * MB)
+    assert len(made) == pieces, "its thread has done no more"
     assert warm(folder) == {}, "it has taken what was made"
+    assert references.opened(Facts("ours", "2", 0)).sum() == 2 * 20 * MB
+
+
+def test_others_come_before_its_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, nice = DataSpace.more, list[int]()
+
+    def noted(space: DataSpace) -> bool:
+        nice.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return real(space)
+
+    monkeypatch.setattr(DataSpace, "more", noted)
+    left(1, 2 * MB)
+    nice.clear()
+    settle()
+    assert {each > os.getpriority(os.PRIO_PROCESS, 0) for each in nice} == {True}
 
 
 def test_its_thread_ends_with_its_use(folder: Path) -> None:
@@ -215,18 +214,6 @@ def test_its_thread_ends_with_its_use(folder: Path) -> None:
     until(lambda: [thread.name for thread in threading.enumerate()].count("spare") == 1, 5)
 
 
-def test_a_kernel_that_maps_no_pages_ahead_has_files_all_the_same(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data_spare, "_POPULATE_WRITE", 12345)
-    left(1, 2 * MB)
-    settle()
-    (made,) = warm(folder)
-    assert not spare._ready
-    left(2, 2 * MB)
-    assert inode(folder, "2") == made
-
-
 def test_a_forked_child_has_none(folder: Path) -> None:
     left(1, 2 * MB)
     settle()
@@ -234,6 +221,16 @@ def test_a_forked_child_has_none(folder: Path) -> None:
         os._exit(len(spare._ready))
     assert os.waitpid(child, 0)[1] == 0
     assert len(spare._ready) == 1
+
+
+def test_where_there_is_no_room_for_it_no_part_of_it_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(space: DataSpace) -> bool:
+        raise OSError(errno.ENOSPC, "full")
+
+    left(1, 2 * MB)
+    monkeypatch.setattr(DataSpace, "more", full)
+    settle()
+    assert (warm(folder), len(spare._ready)) == ({}, 0)
 
 
 def test_no_thread_no_spare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,200 @@
+"""A file in shared memory that is to be filled, by a copy where its pages are mapped. Standard library only.
+
+To make the pages of a file takes the kernel three times as long as to fill them, and to map them as long again. To
+write to them takes three times as long as a copy. Huge pages take a tenth of it all. Linux makes them on demand since
+6.1, whatever it is set to do by itself.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import io
+import mmap
+import os
+import time
+import weakref
+from collections.abc import Sequence
+from errno import EINVAL
+
+__all__ = ("HUGE", "DataSpace", "hold", "mapped", "opened", "write_at")
+
+HUGE = 2 << 20
+"""Bytes of a huge page, nearly everywhere; as many small ones take a millisecond."""
+_LONG = 0.002
+"""Seconds for a huge page: memory is in pieces, or comes from the host of a virtual machine."""
+_BLOCK = 512
+"""Bytes that `st_blocks` counts."""
+_MAP_FIXED, _NORESERVE, _DONTNEED, _POPULATE_WRITE, _COLLAPSE = 0x10, 0x4000, 4, 23, 25
+"""Linux's numbers of what Python does not name."""
+_libc = ctypes.CDLL(None, use_errno=True)  # its calls leave the interpreter to other threads
+_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+_libc.mmap.restype = ctypes.c_void_p
+
+
+def hold(descriptor: int, path: str, how: int = fcntl.LOCK_SH) -> None:
+    """See that a file is not used for another value while what was opened, or a map of it, is there.
+
+    Args:
+        descriptor: What was opened.
+        path: Of the file.
+        how: `LOCK_EX` has nobody else hold it either.
+
+    Raises:
+        FileNotFoundError: It is about to be used, or is.
+    """
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except OSError:
+        raise FileNotFoundError(path) from None
+    if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
+        raise FileNotFoundError(path)
+
+
+def opened(path: str) -> io.FileIO:
+    """Return a file, to be read, which is used for no other value while it is open.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb", buffering=0))
+        hold(file.fileno(), path)
+        stack.pop_all()
+        return file
+
+
+def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryview:
+    """Return the content of a file, with its huge pages mapped as such; the map goes with the last look at it.
+
+    Args:
+        descriptor: Of the file; it may be closed.
+        size: In bytes, not 0.
+        access: `PROT_READ`, or that and `PROT_WRITE`.
+
+    Raises:
+        OSError: It cannot be mapped.
+    """
+    if size < HUGE:
+        return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, access))
+    room = mmap.mmap(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    skipped = -start % HUGE
+    flags = mmap.MAP_SHARED | _MAP_FIXED
+    if _libc.mmap(start + skipped, size, access, flags, descriptor, 0) != start + skipped:
+        raise OSError(ctypes.get_errno(), "a value cannot be mapped")
+    seen = memoryview(room)[skipped : skipped + size]
+    return seen if access & mmap.PROT_WRITE else seen.toreadonly()
+
+
+def write_at(descriptor: int, at: int, piece: bytes | bytearray | memoryview) -> None:
+    """Write all of a piece to a file, from a byte on.
+
+    Raises:
+        OSError: There is no room.
+    """
+    left = memoryview(piece)
+    while left:
+        written = os.pwrite(descriptor, left, at)
+        left, at = left[written:], at + written
+
+
+class DataSpace:
+    """It is made where there is none. Who fills it is never killed for want of memory.
+
+    Args:
+        path: Of the file.
+        size: In bytes, not 0; a larger file stays so.
+        how: See `hold`.
+
+    Attributes:
+        path: See above.
+        memory: All of the file. From `ready` on it is not to be touched.
+        ready: Bytes whose pages are there, and mapped where the kernel maps ahead.
+
+    Raises:
+        OSError: It is somebody else's, or cannot be mapped.
+    """
+
+    def __init__(self, path: str, size: int, how: int = fcntl.LOCK_SH) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        weakref.finalize(self, os.close, self._descriptor).atexit = False
+        hold(self._descriptor, path, how)
+        found = os.fstat(self._descriptor)
+        if found.st_size < size:
+            os.ftruncate(self._descriptor, size)
+        self.path, self.ready = path, 0
+        self.memory = mapped(self._descriptor, max(size, found.st_size), mmap.PROT_READ | mmap.PROT_WRITE)
+        self._start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        self._is_made = found.st_blocks * _BLOCK >= size
+        self._is_huge, self._maps = size >= HUGE, True
+
+    def more(self) -> bool:
+        """Have the next pages there, which takes a millisecond or two; return whether others are still to come.
+
+        Raises:
+            OSError: There is no room.
+        """
+        length = min(HUGE, len(self.memory) - self.ready)
+        if not length:
+            return False
+        self._is_huge = self._is_huge and (length < HUGE or self._collapsed())
+        if not (self._is_made or (self._is_huge and length == HUGE)):
+            os.posix_fallocate(self._descriptor, self.ready, length)
+        if self._maps and self._advised(_POPULATE_WRITE, self.ready, length):
+            if ctypes.get_errno() != EINVAL:
+                raise OSError(ctypes.get_errno(), "there is no room for a value")
+            self._maps = False
+        self.ready += length
+        return self.ready < len(self.memory)
+
+    def fill(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Copy pieces into it; what is not ready is written.
+
+        Raises:
+            OSError: There is no room.
+        """
+        at = 0
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                part = left[: HUGE - at % HUGE]
+                self._put(at, part)
+                left, at = left[len(part) :], at + len(part)
+
+    def fits(self, size: int) -> bool:
+        """Whether it is for a value of this size."""
+        return size <= len(self.memory) <= 2 * size
+
+    def become(self, path: str, size: int) -> None:
+        """Have the file at another path, of another size.
+
+        Raises:
+            OSError: It was taken away.
+        """
+        os.rename(self.path, path)
+        self.path = path
+        hold(self._descriptor, path)
+        if size != len(self.memory):
+            os.truncate(path, size)
+            self.memory, self.ready = self.memory[:size], min(size, self.ready)
+
+    def _put(self, at: int, part: memoryview) -> None:
+        end = at + len(part)
+        if self._is_huge and self.ready < end and self.ready + HUGE <= len(self.memory):
+            self.more()
+        if self._maps and end <= self.ready:
+            self.memory[at:end] = part
+            if self._is_huge and end % HUGE == 0:  # what a process has mapped counts as its memory
+                self._advised(_DONTNEED, end - HUGE, HUGE)
+        else:
+            write_at(self._descriptor, at, part)
+
+    def _collapsed(self) -> bool:
+        """Have the next pages be a huge one; return whether the one after it should be, too."""
+        os.pwrite(self._descriptor, b"\0", self.ready)  # the kernel looks for a page
+        began = time.thread_time()
+        return not self._advised(_COLLAPSE, self.ready, HUGE) and time.thread_time() - began < _LONG
+
+    def _advised(self, advice: int, at: int, length: int) -> int:
+        return int(_libc.madvise(self._start + at, length, advice))
