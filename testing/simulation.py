@@ -51,7 +51,7 @@ class FakeWorker:
     """One run's process: takes tasks one after the other."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.run, self.placed = run, run.placed
         self.queue: list[Task] = []
         self.current: Task | None = None
         self.alive = True
@@ -231,7 +231,10 @@ class Simulation:
                 numbers = [task.id for task in tasks]
                 self.at(self.now + WORKER_START, lambda: self._never_up(run, numbers))
                 return
-        self._check_memory(run, tasks)
+        if run.placed is not worker.placed:
+            worker.placed = run.placed
+            self._check_disjoint(run)
+        self._check_fits(run, tasks)
         worker.queue += tasks
         if worker.current is None:
             self._next(worker)
@@ -254,18 +257,22 @@ class Simulation:
         for service, held in self._services.items():
             assert not _used(run.placed) & _used(held), f"run {run.id} and {service} share {held}"
         mine = {(p.share.node, core) for p in run.placed for core in p.share.cores}
-        for other in self._workers.values():
+        for other in [worker for worker in self._workers.values() if worker.run is not run]:
             theirs = {(p.share.node, core) for p in other.run.placed for core in p.share.cores}
             assert not mine & theirs, f"runs {run.id} and {other.run.id} share {mine & theirs}"
 
-    def _check_memory(self, run: Run, tasks: list[Task]) -> None:
+    def _check_fits(self, run: Run, tasks: list[Task]) -> None:
+        specs = [decode_spec(task.spec) for task in tasks]
         held: Counter[str] = Counter()
         for worker in self._workers.values():
             held.update({placed.node.name: placed.share.memory for placed in worker.run.placed})
         for placed in run.placed:
             assert held[placed.node.name] <= placed.node.memory + 1e-6, f"{placed.node.name} lends {held} GB"
-            most = max(decode_spec(task.spec).resources.memory for task in tasks)
+            most = max(spec.resources.memory for spec in specs)
             assert most <= placed.share.memory + 1e-6, f"run {run.id} holds too little for one of {tasks}"
+            if not specs[0].resources.is_mpi and specs[0].policy.placement != "exclusive":
+                asked = {spec.resources.cores for spec in specs}
+                assert asked == {len(placed.share.cores)}, f"run {run.id} holds {placed.share.cores} for {asked} cores"
 
     def _next(self, worker: FakeWorker) -> None:
         if not worker.alive or not worker.queue:

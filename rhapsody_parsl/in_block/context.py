@@ -82,7 +82,8 @@ class Run:
     Attributes:
         id: Number, unique in the block.
         spec: The tasks' common spec.
-        placed: The lease's parts; empty for a run that takes nothing (requests to a service).
+        placed: The lease's parts; empty for a run that takes nothing (requests to a service). When a run of one node is
+            fed again it may have others: more or fewer cores, more or less memory.
     """
 
     __slots__ = ("id", "placed", "spec")

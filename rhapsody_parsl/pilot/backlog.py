@@ -304,7 +304,15 @@ class Backlog:
         front = self._claims.front()
         return front is not None and front[0] < order and self._groups.first_on(account, back, ready, order) is not None
 
-    def first_on(self, account: Account, back: Part, ready: Collection[str], below: float = math.inf) -> Lane | None:
+    def first_on(
+        self,
+        account: Account,
+        back: Part,
+        ready: Collection[str],
+        below: float = math.inf,
+        *,
+        passed: Collection[LaneShape] = (),
+    ) -> Lane | None:
         """Return the lane with the first claim of those who would have room on a node, if so much more were free.
 
         Args:
@@ -312,8 +320,9 @@ class Backlog:
             back: What would be free, too.
             ready: Names of the runtimes that can take tasks.
             below: Later claims are of no interest.
+            passed: Shapes that found none there.
         """
-        found = self._groups.first_on(account, back, ready, below)
+        found = self._groups.first_on(account, back, ready, below, passed=passed)
         return found[1].lanes.first() if found else None
 
     @property

@@ -7,6 +7,7 @@ from rhapsody_parsl.pilot.family import Family
 from rhapsody_parsl.pilot.fitting import Fitting
 from rhapsody_parsl.pilot.instructions import Feed, Fit
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
+from rhapsody_parsl.pilot.lanes import LaneShape
 from rhapsody_parsl.pilot.last_starts import LastStarts
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.reservations import Reservations
@@ -133,24 +134,27 @@ class Feeder:
         elif active.lane.prefetch > 1 and active.may_go_on and not active.lost_with and self._backlog.is_empty():
             self._runs.keep(active, now)
         else:
-            alone = self._succession.only_frees(active) and not (self._runs.idle or self._reservations.any)
+            decided = self._succession.decides(active)
             self._runs.close(active)
-            if alone and self.due is None:
+            if decided:
                 self._fill(now)
             else:
                 self.due = now
 
     def _fill(self, now: float) -> None:
-        """Start what has room on nodes of which something was freed: there is no room elsewhere."""
+        """Start what has room on open nodes of which something was freed: in most cases there is no room elsewhere."""
+        if self.due is not None or self._runs.idle or self._reservations.any or not self._succession.is_local:
+            self.due = now
+            return
         freed, ready = self._ledger.freed, self._starts.startable(now)
         while freed:
             _, node = freed.popitem()
-            while (lane := self._backlog.first_on(node, NOTHING, ready)) is not None:
+            passed: list[LaneShape] = []
+            while (lane := self._backlog.first_on(node, NOTHING, ready, passed=passed)) is not None:
                 before = len(lane)
                 self._serve(lane, now)
                 if len(lane) == before:
-                    self.due = now
-                    return
+                    passed.append(lane.shape)
         self._put_behind(now)
 
     def _goes_on(self, active: ActiveRun, now: float) -> bool:
@@ -174,8 +178,8 @@ class Feeder:
             self._runs.out.append(Fit(active.run))
         if not self._feed(active, active.room(self._ledger.cores), now):
             return bool(active.lost_with)
-        if self._succession.leaves_room(active, placed[0].share.memory):
-            self.due = now
+        if self._succession.leaves_room(active, placed[0].share):
+            self._fill(now)
         return True
 
     def _allowed(self, active: ActiveRun, now: float) -> bool:

@@ -1,7 +1,7 @@
 """What a run takes of a lane whose tasks differ in memory or in what they are `near`, and its lease made to suit."""
 
 from rhapsody_parsl.errors import MemoryExceeded
-from rhapsody_parsl.pilot.account import DECIMALS
+from rhapsody_parsl.pilot.account import LEAST
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.lender import Lender
@@ -42,7 +42,7 @@ class Fitting:
         return self._take_near(active, count) if lane.scattered else lane.take(count)
 
     def refit(self, active: ActiveRun, lane: Lane) -> bool:
-        """Make a run's lease hold what each task of a lane asks for; return whether its node has so much."""
+        """Make a run's lease hold what each task of another lane asks for; return whether its node has so much."""
         active.ample = False
         return self._refit(active, lane.most, lane)
 
@@ -86,9 +86,11 @@ class Fitting:
         return int(self._refit(active, self._backlog.spec_of(lane.first).resources.memory, lane))
 
     def _refit(self, active: ActiveRun, memory: float, lane: Lane) -> bool:
-        share, memory = active.run.placed[0].share, round(memory, DECIMALS)  # as leases hold it
-        if share.memory == memory:
+        share = active.run.placed[0].share
+        held = len(share.cores)
+        cores = held if active.lent else lane.spec.resources.cores
+        if cores == held and abs(memory - share.memory) < LEAST:
             return True
         if memory > share.memory and self._reservations.keeps(share.node, lane.shape):
             return False
-        return self._lender.refit(active, memory)
+        return self._lender.refit(active, cores, memory)

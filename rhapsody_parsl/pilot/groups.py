@@ -66,12 +66,18 @@ class Groups:
                 yield from ladder.fitting_in(pool)
 
     def first_on(
-        self, account: Account, back: Part, ready: Collection[str], below: float
+        self,
+        account: Account,
+        back: Part,
+        ready: Collection[str],
+        below: float,
+        *,
+        passed: Collection[Shape[Lane]] = (),
     ) -> tuple[float, Shape[Lane]] | None:
         """Return who would have room on a node if so much more of it were free: see `Ladder.first_on`."""
         first, cores = None, account.free_cores + back.cores
         for (_, gate), ladder in self._ladders.items():
-            if ladder.least <= cores and gate in ready and (found := ladder.first_on(account, back, below)):
+            if ladder.least <= cores and gate in ready and (found := ladder.first_on(account, back, below, passed)):
                 first, below = found, found[0]
         return first
 

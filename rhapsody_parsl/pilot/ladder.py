@@ -1,7 +1,8 @@
 """Shapes that wait and differ in one number: where one of them finds no room, no larger one does."""
 
+import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.pilot.account import Account
@@ -78,6 +79,7 @@ class Ladder:
             self._claims.insert(place, order)
             self._rungs.insert(place, Rung(shape.demand, shape.room))
             self._top += place < self._top
+            self._forget_above(place)
         self._rungs[place].shapes.add(shape)
         self._claims[place] = min(self._claims[place], order)
 
@@ -129,26 +131,29 @@ class Ladder:
                 if front := rung.shapes.front():
                     yield front[1]
 
-    def first_on(self, account: Account, back: Part, below: float) -> tuple[float, Shape[Lane]] | None:
+    def first_on(
+        self, account: Account, back: Part, below: float, passed: Collection[Shape[Lane]] = ()
+    ) -> tuple[float, Shape[Lane]] | None:
         """Return who would have room on a node if so much more of it were free, the first claim of them; or None.
 
         Args:
             account: The node.
             back: What would be free, too.
             below: Later claims are of no interest.
+            passed: Shapes that found none: neither these nor larger ones are in question.
         """
-        claims = self._claims
-        if not claims or min(claims) >= below:
-            return None
-        demand = self._rungs[0].demand
-        if not demand.would_hold(account, back):
+        if not self._rungs or not (demand := self._rungs[0].demand).would_hold(account, back):
             return None
         if not self.of_gangs:
             most = account.memory + back.memory
         else:
             most = (account.free_cores + back.cores) // demand.per_rank if demand.per_rank else 1
-        front = self._front(bisect_right(self._sizes, most))
-        return front if front is not None and front[0] < below else None
+        top = bisect_right(self._sizes, most)
+        for shape in passed:
+            place = bisect_left(self._sizes, shape.demand.size)
+            if place < top and shape in self._rungs[place].shapes:
+                top = place
+        return self._front(top, below)
 
     @property
     def is_unused(self) -> bool:
@@ -171,10 +176,12 @@ class Ladder:
             return len(self._rungs) if available else 0
         return bisect_right(self._sizes, available)
 
-    def _front(self, top: int) -> tuple[float, Shape[Lane]] | None:
+    def _front(self, top: int, below: float = math.inf) -> tuple[float, Shape[Lane]] | None:
         claims = self._claims
         while top:
             least = min(claims) if top == len(claims) else min(claims[:top])
+            if least >= below:
+                return None
             place = self._last(least, top)
             front = self._rungs[place].shapes.front()
             if front is None:
@@ -188,10 +195,12 @@ class Ladder:
 
     def _last(self, claim: float, top: int) -> int:
         """Return the place of the largest with a claim: of equal claims it finds room least often."""
-        place = self._claims.index(claim)
-        while (following := place + 1) < top and claim in self._claims[following:top]:
-            place = self._claims.index(claim, following)
-        return place
+        return top - 1 - self._claims[top - 1 :: -1].index(claim)
+
+    def _forget_above(self, place: int) -> None:
+        """Remove what is next above a new rung and has no shape: it was that of the new one's, which asks for less."""
+        while (above := place + 1) < len(self._rungs) and self._rungs[above].shapes.front() is None:
+            self._remove(above)
 
     def _remove(self, place: int) -> None:
         del self._sizes[place], self._claims[place], self._rungs[place]

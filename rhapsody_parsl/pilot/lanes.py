@@ -153,15 +153,16 @@ class Lanes:
         return Lane(common, runtime, shape, self._kin(alike, shape))
 
     def _kin(self, alike: TaskSpec, shape: LaneShape) -> TaskSpec | None:
-        """Return the same for tasks of one node that a worker may run after each other, whatever memory they ask for.
+        """Return the same for tasks of one node that a worker may run after each other, whatever else they ask for.
 
-        It is None for tasks that take over from nobody.
+        Cores that are to be near GPUs are chosen together with these. It is None for tasks that take over from nobody.
         """
         resources, policy = alike.resources, alike.policy
         gang, apart = resources.is_mpi or alike.mailbox, policy.lend or policy.concurrency > 1
         if gang or apart or shape.window or shape.gate != shape.runtime or shape.demand.whole:
             return None
-        resources = msgspec.structs.replace(resources, memory=float(resources.memory > 0))
+        cores = resources.cores if resources.gpus else min(resources.cores, 1)
+        resources = msgspec.structs.replace(resources, cores=cores, memory=float(resources.memory > 0))
         kin = msgspec.structs.replace(alike, resources=resources)
         return self._kins.setdefault(kin, kin)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from rhapsody_parsl.annotations.resources import Part
 from rhapsody_parsl.errors import RhapsodyError
-from rhapsody_parsl.pilot.account import DECIMALS, Account, without_memory
+from rhapsody_parsl.pilot.account import Account, without_memory
 from rhapsody_parsl.pilot.pool import Pool
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.leases import Share
@@ -148,11 +148,12 @@ class Ledger:
         elif changed.for_service:
             self._beside = None
 
-    def refit(self, lease: Lease, memory: float) -> Lease | None:
-        """Have a lease of one node hold other memory from now on.
+    def refit(self, lease: Lease, cores: int, memory: float) -> Lease | None:
+        """Have a lease of one node hold other cores and memory from now on: it is another lease, of the same GPUs.
 
         Args:
             lease: It goes out, and what is returned comes in its place.
+            cores: How many. Those that it holds stay, as far as there are to be as many.
             memory: GB.
 
         Returns:
@@ -165,15 +166,13 @@ class Ledger:
             raise LedgerError("a lease that is not out, or of several nodes, was to change", lease.borrower)
         (share,) = lease.shares
         account = self.accounts[share.node]
-        memory = round(memory, DECIMALS)
-        left = round(account.memory + share.memory - memory, DECIMALS)
-        if memory > share.memory and (left < 0 or account.away):
+        other = account.exchange(share, cores, memory)
+        if other is None:
             return None
-        account.memory = left
         self._note_freed(account)
-        shares = (Share(share.node, share.cores, share.gpus, memory),)
-        changed = msgspec.structs.replace(lease, shares=shares)
-        self._leases[lease.id] = changed
+        del self._leases[lease.id]
+        self._count += 1
+        changed = self._leases[self._count] = msgspec.structs.replace(lease, id=self._count, shares=(other,))
         return changed
 
     def without_cores(self, lease: Lease) -> Lease:

@@ -71,18 +71,19 @@ class Lender:
             if len(self._homes) > _MOST_HOMES:
                 self._homes.popitem(last=False)
 
-    def refit(self, active: ActiveRun, memory: float) -> bool:
-        """Have a run's lease, of one node, hold other memory; for the record it is another one.
+    def refit(self, active: ActiveRun, cores: int, memory: float) -> bool:
+        """Have a run's lease, of one node, hold other cores and memory; for the record it is another one.
 
         Args:
             active: The run.
+            cores: How many.
             memory: GB.
 
         Returns:
             Whether it does; if not, its node has not so much.
         """
         lease = active.lease
-        changed = self._ledger.refit(lease, memory) if lease else None
+        changed = self._ledger.refit(lease, cores, memory) if lease else None
         if changed is None:
             return False
         self._begin_anew(active)
@@ -190,11 +191,11 @@ class Lender:
 
     def _begin_anew(self, active: ActiveRun) -> None:
         """For the record what a run held ends now, and it goes on with another lease, and what is in flight."""
-        has = active.has
+        has, now = active.has, self._clock()
         if active.total:
             active.total -= has
-            self._closed.append(active.record(self._clock()))
-        active.began, active.total = self._clock(), has
+            self._closed.append(active.record(now))
+        active.began, active.total = now, has
 
     def release(self, active: ActiveRun) -> None:
         """A run is over."""

@@ -31,6 +31,10 @@ class Ranking(Generic[T]):
         """Return how many there are at most: some may have lost their place meanwhile."""
         return len(self._places)
 
+    def __contains__(self, thing: T) -> bool:
+        """Return whether a thing has a place, or has lost it meanwhile."""
+        return thing in self._places
+
     def __iter__(self) -> Iterator[T]:
         """Iterate over all, in no order; also over some that have lost their place meanwhile."""
         return iter(self._places)

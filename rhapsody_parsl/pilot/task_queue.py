@@ -18,19 +18,21 @@ _SLACK = 64
 class TaskQueue:
     """A queue by keys.
 
-    Nearly all tasks come in the order of their keys, and cost what they cost in a plain queue; what is more urgent than
-    the last one lies in a heap. What is taken out from anywhere stays there, as gone, until it comes to the front.
+    Nearly all tasks come in the order of their keys, or each is more urgent than all before it. They cost what they
+    cost in a plain queue. Others that are more urgent than the last one lie in a heap. What is taken out from anywhere
+    stays there, as gone, until it comes to the front.
 
     Attributes:
         order: The first one's key; None when nobody waits.
         by_walltime: The same tasks by their walltimes; None while nobody asks.
     """
 
-    __slots__ = ("_arrivals", "_early", "_early_ids", "_gone", "_queue", "by_walltime", "order")
+    __slots__ = ("_arrivals", "_early", "_early_ids", "_gone", "_newer", "_queue", "by_walltime", "order")
 
     def __init__(self) -> None:
         self.order: float | None = None
         self._queue: deque[Entry] = deque()
+        self._newer = 0  # how many of its first came after all others of it; none of these is gone, nor the one behind
         self._early: list[Entry] = []
         self._early_ids: set[int] = set()
         self._arrivals: deque[tuple[float, int]] = deque()  # of the early ones; some are gone
@@ -57,11 +59,11 @@ class TaskQueue:
     def oldest(self) -> float | None:
         """When the one came that has waited longest; None when nobody waits."""
         if not self._early:
-            return self._queue[0][2] if self._queue else None
+            return self._queue[self._newer][2] if self._queue else None
         while self._arrivals[0][1] not in self._early_ids:
             self._arrivals.popleft()
         early = self._arrivals[0][0]
-        return min(self._queue[0][2], early) if self._queue else early
+        return min(self._queue[self._newer][2], early) if self._queue else early
 
     def join(self, task: Task, key: float, arrival: float) -> bool:
         """Join the queue; return whether the first may be another now. Arrivals never fall from call to call."""
@@ -72,6 +74,9 @@ class TaskQueue:
             queue.append((key, task.id, arrival, task))
             if len(queue) > 1:
                 return False
+        elif key < queue[0][0]:
+            queue.appendleft((key, task.id, arrival, task))
+            self._newer += 1
         else:
             self._put_early((key, task.id, arrival, task))
         return self._comes_first(key)
@@ -80,6 +85,7 @@ class TaskQueue:
         """Join it in front of all with this key."""
         if task.id in self._gone:
             self._purge()
+        self._settle_newer()
         queue = self._queue
         if not queue or key <= queue[0][0]:
             queue.appendleft((key, task.id, arrival, task))
@@ -96,6 +102,8 @@ class TaskQueue:
         else:
             taken = [queue.popleft()[3] for _ in range(min(count, len(queue)))]
             self.order = queue[0][0] if queue else None
+            if self._newer:
+                self._newer = max(0, self._newer - len(taken))
         if self.by_walltime is not None:
             self.by_walltime.discard(task.id for task in taken)
         return taken
@@ -113,6 +121,7 @@ class TaskQueue:
 
     def remove(self, task: int) -> None:
         """Take one out that waits, from anywhere."""
+        self._settle_newer()
         self._early_ids.discard(task)
         self._gone.add(task)
         self._tidy()
@@ -125,6 +134,7 @@ class TaskQueue:
     def _take_one(self) -> Task:
         if not self._early or not self._early_is_first():
             task = self._queue.popleft()[3]
+            self._newer -= self._newer > 0
         else:
             task = heapq.heappop(self._early)[3]
             self._early_ids.discard(task.id)
@@ -142,10 +152,17 @@ class TaskQueue:
     def _purge(self) -> None:
         """Drop all that is gone."""
         if self._gone:
+            self._settle_newer()
             self._queue = deque(entry for entry in self._queue if entry[1] not in self._gone)
             self._early = [entry for entry in self._early if entry[1] not in self._gone]
             heapq.heapify(self._early)
             self._gone.clear()
+
+    def _settle_newer(self) -> None:
+        """Put the newer ones among the early: from now on the first of the queue came before all others of it."""
+        while self._newer:
+            self._newer -= 1
+            self._put_early(self._queue.popleft())
 
     def _comes_first(self, key: float) -> bool:
         """One with a key has come: note it if it may be the first; return whether it may."""

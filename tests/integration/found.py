@@ -124,6 +124,17 @@ def basics() -> dict[str, Any]:
     }
 
 
+def has_cores(until: str = "") -> tuple[int, int, str]:
+    """Return which process this is, how many cores it has, and how many threads it is told to start.
+
+    Args:
+        until: A file to wait for, if any.
+    """
+    while until and not os.path.exists(until):
+        time.sleep(0.01)
+    return os.getpid(), len(os.sched_getaffinity(0)), os.environ["OMP_NUM_THREADS"]
+
+
 def finds(comm: Any = None) -> dict[str, Any]:
     """Return what a task finds."""
     said: list[int] = []

@@ -144,6 +144,23 @@ def test_what_a_task_finds(way: Way) -> None:
     _check(way.call(found.finds), way.label)
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two declared cores are one")
+@pytest.mark.parametrize("name", [_param("local"), _param("dragon")])
+def test_a_process_has_the_cores_of_each_task(name: str, blocks: dict[str, RhapsodyExecutor], tmp_path: Path) -> None:
+    go, keys = tmp_path / "go", {"runtime": name}
+    first = blocks[name].submit(found.has_cores, {**keys, "cores": 2}, str(go))
+    asked = [1 + number % 2 for number in range(12)]
+    others = [
+        blocks[name].submit(found.has_cores, {**keys, "cores": cores, "priority": place})
+        for place, cores in enumerate(asked)
+    ]
+    go.touch()
+    seen = [future.result(TIMEOUT) for future in (first, *others)]
+    assert [each[1:] for each in seen] == [(cores, str(cores)) for cores in (2, *asked)]
+    both = [{cores for process, cores, _ in seen if process == which} for which, *_ in seen]
+    assert {1, 2} in both, "no process has had tasks of both kinds"
+
+
 def test_env_and_cwd_of_the_policy(way: Way, tmp_path: Path) -> None:
     own = {"OF_THE_TASK": "yes", "OMP_NUM_THREADS": "7"}
     seen = way.call(found.where_it_is, env=own, cwd=str(tmp_path))

@@ -50,10 +50,11 @@ class _Worker:
 
     Attributes:
         gpus: What its first run was shown of the host's GPUs, "" for none; None where nothing is shown or hidden.
+        placed: The lease that `cores` and `environment` are for; a run may have another one when it is fed again.
     """
 
     __slots__ = (
-        "cores", "environment", "gpus", "host", "late", "name", "pid", "run", "tasks", "up", "waiting",
+        "cores", "environment", "gpus", "host", "late", "name", "pid", "placed", "run", "tasks", "up", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, host: str, gpus: str | None) -> None:
@@ -62,6 +63,7 @@ class _Worker:
         self.late: asyncio.TimerHandle | None = None
         self.pid = 0
         self.run: Run | None = None
+        self.placed: tuple[Placed, ...] = ()
         self.cores: tuple[int, ...] = ()
         self.environment: Mapping[str, str] = _NONE
         self.tasks: tuple[int, ...] = ()  # a few, and the first one ends first: a dict would be four times as large
@@ -152,6 +154,9 @@ class WorkerPool:
     def feed(self, run: Run, tasks: Sequence[Task], mode: Mode, *, host: str, env: Mapping[str, str]) -> None:
         """Give tasks to the run's worker; a new run gets a fitting idle worker of the host, or a new one."""
         worker = self._by_run.get(run.id) or self._engage(run, host)
+        if worker.placed is not run.placed:
+            worker.placed, worker.cores = run.placed, _cores_on(run, host)
+            _, worker.environment = self._shown(run.placed)
         worker.tasks += tuple([task.id for task in tasks])
         environment = {**self._environment, **worker.environment, **env, **variables_of(run)}
         number, at = self._context.notice(run)
@@ -235,19 +240,19 @@ class WorkerPool:
                 self._exchange.send(worker.name, Quit())
 
     def _engage(self, run: Run, host: str) -> _Worker:
-        gpus, environment = self._shown(run.placed[0]) if run.placed else (None, _NONE)
+        gpus, _ = self._shown(run.placed)
         worker = self._take_idle(host, gpus) or self._new(host, gpus)
         worker.run = run
-        worker.cores = _cores_on(run, host)
-        worker.environment = environment
         self._by_run[run.id] = worker
         if worker.up:
             self._events.at_work(run, host, {worker.name: worker.pid})
         return worker
 
-    def _shown(self, placed: Placed) -> tuple[str | None, Mapping[str, str]]:
+    def _shown(self, placed: tuple[Placed, ...]) -> tuple[str | None, Mapping[str, str]]:
         """Return the GPUs that a worker is shown, and the variables for its cores and these: the same for all such."""
-        node, share = placed.node, placed.share
+        if not placed:
+            return None, _NONE
+        node, share = placed[0].node, placed[0].share
         key = node.gpu_vendor, node.gpus, share.gpus, len(share.cores)
         known = self._environments.get(key)
         if known is None:

@@ -221,3 +221,20 @@ def test_gangs_and_whole_nodes_keep_their_exact_memory() -> None:
         block.submit(make_spec(memory=5 + number / 100, num_nodes=2), 20 + number)
     block.run()
     assert set(kinds(block).values()) == {"ok"}
+
+
+def test_what_a_task_has_lent_stays_lent_when_its_lease_is_made_its_own() -> None:
+    block = Block(make_nodes(1, cores=1, memory=20.0))
+    block.seconds = dict.fromkeys(range(40), 0.001) | {40: 1.0}
+    for number in range(41):
+        block.submit(make_spec(memory=4.45 - number / 100, lend=True), number)
+    block.run(until=0.55)
+    assert block.core.state_of(40) == "running"
+    (active,) = block.under_way
+    held = memory_of(active.run)
+    assert held > 4.05, "it holds what the largest of its lane asks for"
+    assert block.core.nesting.lend_cores(40)
+    block.run(until=0.8)
+    assert memory_of(active.run) == pytest.approx(4.05)
+    assert [placed.share.cores for placed in active.run.placed] == [()]
+    assert block.core.ledger.accounts["n0"].free_cores == 1

@@ -63,3 +63,26 @@ def test_who_waits_no_more_leaves_nothing() -> None:
     ladder.climb()
     assert ladder.front() is None
     assert ladder.is_unused
+
+
+def test_on_a_node_who_finds_no_room_takes_all_larger_ones_along() -> None:
+    ledger = Ledger(make_nodes(1, memory=10.0))
+    ladder, shapes = make_ladder(ledger, [(1.0, 5.0), (2.0, 2.0), (4.0, 1.0), (8.0, 3.0)])
+    account = ledger.accounts["n0"]
+    assert ladder.first_on(account, Part(0), 9.0, [shapes[2]]) == (2.0, shapes[1])
+    assert ladder.first_on(account, Part(0), 9.0, shapes[1:3]) == (5.0, shapes[0])
+    assert ladder.first_on(account, Part(0), 9.0, shapes) is None
+    assert ladder.first_on(account, Part(0), 9.0) == (1.0, shapes[2]), "it is for once"
+
+
+def test_who_asks_for_less_leaves_no_rung_behind() -> None:
+    ledger = Ledger(make_nodes(1))
+    ladder, (small, large) = make_ladder(ledger, [(1.0, 1.0), (9.0, 2.0)])
+    for step in range(100):
+        assert large.asks(8.9 - step / 100)
+        ladder.add(large)
+    assert len(ladder._rungs) == 2
+    assert ladder.first_on(ledger.accounts["n0"], Part(0), 9.0, [small]) is None
+    assert ladder.first_on(ledger.accounts["n0"], Part(0), 9.0) == (1.0, small)
+    ladder.climb()
+    assert ladder.front() == (1.0, small)

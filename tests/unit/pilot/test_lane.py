@@ -1,5 +1,8 @@
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rhapsody_parsl.errors import NodeLost
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.pool import Pool
@@ -60,6 +63,43 @@ def test_the_oldest_is_known_whoever_is_before_it() -> None:
     line.remove(2)
     assert waited(line, 500.0) == 497.0
     assert len(line.take(999)) == 494
+
+
+changes = st.lists(
+    st.tuples(st.just("join"), st.integers(-4, 4))
+    | st.tuples(st.just("take"), st.integers(1, 3))
+    | st.tuples(st.sampled_from(["remove", "take some", "put back"]), st.integers(0, 99)),
+    max_size=60,
+)
+
+
+@given(changes)
+def test_a_queue_is_what_a_sorted_list_would_be(steps: list[tuple[str, int]]) -> None:
+    line, waiting = lane(), list[tuple[float, int, float]]()  # key, number, arrival
+    taken: list[Task] = []
+    for number, (what, value) in enumerate(steps):
+        now = float(number // 3)
+        if what == "join":
+            line.join(make_task(number, line.spec), float(value), now)
+            waiting.append((float(value), number, now))
+        elif what == "take":
+            some, waiting = line.take(value), sorted(waiting)
+            assert [task.id for task in some] == [each[1] for each in waiting[:value]]
+            waiting, taken = waiting[value:], taken + some
+        elif what == "remove" and waiting:
+            line.remove(waiting.pop(value % len(waiting))[1])
+        elif what == "take some":
+            some = line.take_if(lambda task, value=value: task.id % 3 == value % 3)  # type: ignore[misc]  # bound
+            assert {task.id for task in some} == {each[1] for each in waiting if each[1] % 3 == value % 3}
+            waiting = [each for each in waiting if each[1] % 3 != value % 3]
+        elif what == "put back" and taken:
+            task, arrival = taken.pop(), now if line.oldest is None else min(now, line.oldest)
+            line.put_back([(task, -9.0 - number)], arrival)  # in front of all
+            waiting.append((-9.0 - number, task.id, arrival))
+        assert len(line) == len(waiting)
+        assert line.order == min((each[0] for each in waiting), default=None)
+        assert line.oldest == min((each[2] for each in waiting), default=None)
+        assert line.first == (make_task(min(waiting)[1], line.spec) if waiting else None)
 
 
 def test_short_tasks_are_given_ahead_and_long_ones_not() -> None:

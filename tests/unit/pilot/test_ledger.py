@@ -55,19 +55,32 @@ class LedgerMachine(RuleBasedStateMachine):
         with pytest.raises(LedgerError):
             self.ledger.release(lease)
 
-    @precondition(lambda self: any(len(lease.shares) == 1 for lease, _ in self.out))
-    @rule(data=st.data(), memory=st.floats(0, 70))
-    def refit(self, data: st.DataObject, memory: float) -> None:
-        place = data.draw(st.sampled_from([n for n, (lease, _) in enumerate(self.out) if len(lease.shares) == 1]))
+    def one_node(self) -> list[int]:
+        """Return the places of the leases of one node that do not rest."""
+        return [n for n, (lease, _) in enumerate(self.out) if len(lease.shares) == 1 and lease.id not in self.full]
+
+    @precondition(lambda self: self.one_node())
+    @rule(data=st.data(), cores=st.integers(0, 7), memory=st.floats(0, 70))
+    def refit(self, data: st.DataObject, cores: int, memory: float) -> None:
+        place = data.draw(st.sampled_from(self.one_node()))
         lease, parts = self.out[place]
-        account = self.ledger.accounts[lease.shares[0].node]
-        changed = self.ledger.refit(lease, memory)
+        (before,) = lease.shares
+        account = self.ledger.accounts[before.node]
+        free, has = account.free_cores, account.memory
+        changed = self.ledger.refit(lease, cores, memory)
         if changed is None:
-            assert memory > lease.shares[0].memory + account.memory - 1e-8
-        else:
-            self.out[place] = (changed, parts)
-            assert account.memory >= 0
-            assert changed.shares[0].memory == pytest.approx(memory, abs=1e-8)
+            assert cores > len(before.cores) + free or memory > before.memory + has - 1e-8
+            assert (account.free_cores, account.memory) == (free, has), "nothing has changed"
+            return
+        self.out[place] = (changed, parts)
+        assert account.memory >= 0
+        (after,) = changed.shares
+        assert (len(after.cores), after.gpus) == (cores, before.gpus)
+        assert set(after.cores) <= set(before.cores) or set(before.cores) <= set(after.cores), "its own ones stay"
+        assert after.memory == pytest.approx(memory, abs=1e-8)
+        assert changed.id != lease.id, "a task is on record with what it held"
+        with pytest.raises(LedgerError):
+            self.ledger.release(lease)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
@@ -221,23 +234,26 @@ def test_the_next_free_node_is_found_at_once_however_many_before_it_are_lent() -
     assert min(first() for _ in range(50)) < 8 * before + 1e-6, "the gaps are passed one by one"
 
 
-def test_a_lease_of_one_node_gets_more_memory_or_less_in_place() -> None:
-    ledger = Ledger(make_nodes(2, cores=2, memory=10.0))
+def test_a_lease_of_one_node_gets_more_or_less_in_place() -> None:
+    ledger = Ledger(make_nodes(2, cores=4, memory=10.0))
     lease = ledger.acquire("a", [("n0", Part(1, memory=4.0))])
     other = ledger.acquire("b", [("n0", Part(1, memory=5.0))])
     assert lease
     assert other
-    assert ledger.refit(lease, 5.001) is None
-    larger = ledger.refit(lease, 5.0)
+    assert ledger.refit(lease, 1, 5.001) is None
+    assert ledger.refit(lease, 4, 1.0) is None
+    larger = ledger.refit(lease, 3, 5.0)
     assert larger
-    assert (larger.id, larger.shares[0].cores, larger.shares[0].memory) == (lease.id, lease.shares[0].cores, 5.0)
+    assert larger.shares == (Share("n0", (0, 2, 3), (), 5.0),)
+    assert ledger.leases == [other, larger]
     with pytest.raises(LedgerError):
-        ledger.refit(lease, 1.0)
+        ledger.refit(lease, 1, 1.0)
     ledger.set_away("n0", away=True)
-    smaller = ledger.refit(larger, 0.1)
+    smaller = ledger.refit(larger, 2, 0.1)
     assert smaller
-    assert ledger.refit(smaller, 0.2) is None, "a lost node lends nothing"
-    assert ledger.accounts["n0"].memory == 4.9
+    assert smaller.shares == (Share("n0", (0, 2), (), 0.1),)
+    assert ledger.refit(smaller, 2, 0.2) is ledger.refit(smaller, 3, 0.1) is None, "a lost node lends nothing"
+    assert (ledger.accounts["n0"].free_cores, ledger.accounts["n0"].memory) == (1, 4.9)
     ledger.release(smaller)
     ledger.release(other)
     assert ledger.accounts["n0"].untouched
@@ -245,4 +261,4 @@ def test_a_lease_of_one_node_gets_more_memory_or_less_in_place() -> None:
     gang = ledger.acquire("c", [("n0", Part(1)), ("n1", Part(1))])
     assert gang
     with pytest.raises(LedgerError):
-        ledger.refit(gang, 1.0)
+        ledger.refit(gang, 1, 1.0)

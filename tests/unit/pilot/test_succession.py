@@ -3,8 +3,11 @@
 import random
 from typing import Any
 
-from testing.nodes import make_nodes, make_spec
-from testing.simulation import Simulation
+from rhapsody_parsl.annotations.task_spec import decode_spec
+from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.wire.messages import Task
+from testing.nodes import make_node, make_nodes, make_spec
+from testing.simulation import FakeRuntime, Simulation
 
 
 def test_a_worker_goes_on_with_other_memory_and_other_apps() -> None:
@@ -26,6 +29,92 @@ def test_what_a_run_gives_back_starts_others_at_once() -> None:
         block.submit(make_spec(memory=memory), number)
     block.run()
     assert block.started[2] == block.started[3] == [1.5]
+
+
+def test_a_worker_goes_on_with_other_cores() -> None:
+    block = Simulation(make_nodes(1, cores=4))
+    block.seconds = dict.fromkeys(range(20), 0.1)
+    for number in range(20):
+        block.submit(make_spec(cores=3 + number % 2, memory=1 + number, priority=number), number)
+    block.run()
+    assert len(block.starts) == 1, "one worker for all"
+    assert sorted(block.ended_at, key=block.ended_at.__getitem__) == list(range(20))
+    leases = {record.lease: record for record in block.records}
+    for number, times in block.times.items():
+        (share,) = leases[times.lease].shares
+        assert (len(share.cores), share.memory) == (3 + number % 2, 1 + number), "each is on record with what it held"
+
+
+def test_cores_that_a_run_gives_back_start_others_at_once() -> None:
+    block = Simulation(make_nodes(1, cores=4))
+    block.submit(make_spec(cores=4), 0)
+    for number in range(1, 5):
+        block.submit(make_spec(cores=1, priority=number), number, when=0.1)
+    block.run()
+    assert [block.started[number] for number in range(1, 5)] == 4 * [[1.5]]
+
+
+def test_who_does_not_fit_with_all_that_it_asks_for_leaves_the_room_to_others() -> None:
+    block = Simulation(make_nodes(1, cores=3, memory=10.0))
+    block.seconds = {0: 9.0, 1: 1.0}
+    for number, memory in enumerate((5.8, 4.2)):
+        block.submit(make_spec(memory=memory), number)
+    for number, memory in enumerate((4.3, 4.1, 1.0), 2):  # the first two wait in one lane
+        block.submit(make_spec(memory=memory, priority=number), number, when=0.6)
+    block.run(until=3.0)
+    assert (block.started.get(2), block.started.get(3), block.started[4]) == (None, None, [1.5])
+
+
+def test_an_older_gang_is_not_passed_with_other_cores() -> None:
+    block = Simulation(
+        [make_node("n0", cores=2, labels=("x",)), make_node("n1", cores=2)],
+        {"local": FakeRuntime(), "mpi": FakeRuntime()},
+    )
+    block.seconds = {0: 1.0, 1: 0.5}
+    block.submit(make_spec(cores=2, labels=["x"]), 0)
+    block.submit(make_spec(cores=2), 1)
+    block.submit(make_spec(runtime="mpi", num_nodes=2, ranks_per_node=2), 2, when=0.1)
+    block.submit(make_spec(cores=1, labels=["x"]), 3, when=0.2)
+    block.run()
+    assert block.started[2][0] < block.started[3][0]
+
+
+def test_who_goes_on_passes_no_older_claim() -> None:
+    """Among tasks of all cores a run goes on with the first that its node would hold."""
+    for seed in range(40):
+        dice = random.Random(seed)  # noqa: S311 - it has to be the same again
+        block = InOrder(make_nodes(2, cores=4))
+        for number in range(60):
+            spec = make_spec(cores=dice.randint(1, 4), priority=dice.randint(-20, 20))
+            block.submit(spec, number, when=dice.uniform(0, 1))
+            block.seconds[number] = dice.uniform(0.03, 0.1)
+        block.run()
+        assert len(block.ended) == 60
+        assert block.went_on > 10, seed
+
+
+class InOrder(Simulation):
+    """A block that looks for older claims when a run goes on.
+
+    Attributes:
+        went_on: How often one did.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.went_on = 0
+
+    def _feed(self, run: Run, tasks: list[Task]) -> None:
+        if run.id in self._workers:
+            self.went_on += 1
+            (share,) = [placed.share for placed in run.placed]
+            room = self.core.ledger.accounts[share.node].free_cores + len(share.cores)
+            claim = decode_spec(tasks[0].spec).policy.priority
+            for lane in self.core._backlog.lanes():
+                if lane.spec.resources.cores <= room:
+                    priorities = [decode_spec(task.spec).policy.priority for *_, task in lane.entries()]
+                    assert claim <= min(priorities), f"{tasks} passes one of {priorities}"
+        super()._feed(run, tasks)
 
 
 def test_an_older_claim_with_other_cores_has_what_a_run_held() -> None:

@@ -109,6 +109,17 @@ def test_where_there_are_no_gpus_any_worker_will_do() -> None:
     assert pool.run(node=BARE) == pool.run(node=BARE)
 
 
+def test_a_worker_has_the_cores_that_its_run_has_now() -> None:
+    pool = Pool()
+    run, worker = pool.begin()
+    for cores in ((0, 2, 3), (0, 2)):
+        run.placed = (Placed(NODE, Share(NODE.name, cores)),)
+        pool.pool.feed(run, [Task(9, b"", b"")], "call", host="h", env={})
+        assert pool.hub.sent[-1][0] == worker
+        work = pool.hub.sent[-1][1]
+        assert (work.cores, work.env["OMP_NUM_THREADS"]) == (cores, str(len(cores)))
+
+
 def test_work_tells_of_the_signal_before_the_end() -> None:
     pool = Pool()
     for _ in range(2):
