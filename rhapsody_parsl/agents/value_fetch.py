@@ -24,10 +24,13 @@ __all__ = ("SILENCE", "Done", "ValueFetch", "Wanted")
 
 SILENCE = 5.0
 """Seconds in which no piece comes, after which the other host counts as unreachable."""
-_PAUSE = 0.2
-"""Seconds until a connection is tried again."""
-_PATIENCE = SILENCE / 2
+_AGAIN = 2.0
+"""Seconds in which no piece comes, after which the connection is made again: after a cut the kernel's next try comes
+later and later."""
+_PATIENCE = 1.5
 """Seconds in which no piece comes, after which those to whom it is given on are told to have it from others."""
+_PAUSE = 0.2
+"""Seconds until a connection that broke is made again."""
 
 Done = Callable[[str], None]
 """Called with "" when a value is there, or with why it is not."""
@@ -133,13 +136,15 @@ class ValueFetch:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError, msgspec.MsgspecError), socket.socket() as connection:
             connection.setblocking(False)
-            await loop.sock_connect(connection, self._address)
-            way = await Encrypted.over(connection, self._word, accepted=False)
-            draft = await self._begin(way)
-            while self._got < self.size:
-                self._write(draft, await way.receive())
-                limit.reschedule(loop.time() + SILENCE)
-                await asyncio.sleep(0)  # where there is always something, a socket makes nobody wait
+            async with asyncio.timeout(_AGAIN) as again:
+                await loop.sock_connect(connection, self._address)
+                way = await Encrypted.over(connection, self._word, accepted=False)
+                draft = await self._begin(way)
+                while self._got < self.size:
+                    self._write(draft, await way.receive())
+                    again.reschedule(loop.time() + _AGAIN)
+                    limit.reschedule(loop.time() + SILENCE)
+                    await asyncio.sleep(0)  # where there is always something, a socket makes nobody wait
             return True
         return False
 

@@ -144,8 +144,11 @@ class ValuePort:
                 return
             with source.file:
                 await way.send(_encode(source.size))
-                for start in range(wanted.start, source.size, way.LONGEST):
-                    await way.send(await source.piece(start, way.LONGEST))
+                start, piece = wanted.start, b"there is more"
+                while piece and start < source.size:
+                    piece = await source.piece(start, way.LONGEST)
+                    start += len(piece)
+                    await way.send(piece)
                     limit.reschedule(loop.time() + SILENCE)
                     await asyncio.sleep(0)  # where there is always room, a socket makes nobody wait
 

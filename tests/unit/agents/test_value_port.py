@@ -215,6 +215,17 @@ def test_a_connection_that_is_cut_or_falls_asleep_is_made_again_and_the_rest_com
     between(tmp_path, story)
 
 
+def test_a_connection_by_which_nothing_comes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(value_fetch, "_AGAIN", 0.3)
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        async with Between(gives, 1 << 16, asleep=3) as address:
+            assert await asyncio.wait_for(fetched(has, "v", address), 2) == ""
+        assert bytes(files.open("v")) == VALUE
+
+    between(tmp_path, story)
+
+
 @pytest.mark.parametrize("how", ["comes", "is dropped", "stays away"])
 def test_what_has_come_is_given_on_while_the_rest_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
