@@ -48,7 +48,7 @@ MEANT = {
         "release",
         "wait",
     },
-    "TaskFuture": {"_condition", "add_done_callback", "cancel"},
+    "TaskFuture": {"_condition", "add_done_callback", "cancel", "set_exception", "set_result"},
     "_Sketcher": {"find_class"},
 }
 

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from rhapsody_parsl import annotate, stream
-from rhapsody_parsl.errors import NoParent, TooDeep, TooManyChildren
+from rhapsody_parsl.errors import InvalidTask, NoParent, TooDeep, TooManyChildren
 from rhapsody_parsl.inside.client import Client
 from rhapsody_parsl.inside.executor import BlockExecutor
-from rhapsody_parsl.inside.functions import asked
+from rhapsody_parsl.inside.functions import asked, asked_for_agent
 from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.payload import open_call, pack_result
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
@@ -220,3 +220,16 @@ def test_whether_a_call_gives_pieces_is_known_when_it_is_submitted() -> None:
 def test_who_hands_on_the_block_itself_is_told_what_to_do() -> None:
     with pytest.raises(TypeError, match=r"call rhapsody_parsl.block\(\) in the other task"):
         pickle.dumps(object.__new__(BlockExecutor))
+
+
+@pytest.mark.parametrize("name", [7, None, "", "a\0"])
+def test_what_is_no_name_is_refused_here_and_ends_no_conversation(name: Any) -> None:
+    line = FakeLine()
+    with pytest.raises(InvalidTask, match="label"):
+        line.client.find_value(name)
+    if name != "":  # which is none
+        with pytest.raises(InvalidTask, match="label"):
+            line.client.put_value(1, name, pinned=False)
+    with pytest.raises(InvalidTask, match="name"):
+        asked_for_agent(FakeLine, name, None)
+    assert line.sent == []
