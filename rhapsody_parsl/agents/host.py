@@ -172,6 +172,10 @@ class Host:
         self._tell(Start(number, list(argv), dict(env), dict(files), marks, str(log), os.getcwd(), name))
         return process
 
+    def processes_of(self, on_end: Callable[[RemoteProcess], None]) -> list[RemoteProcess]:
+        """Return the processes there whose ends are told to this one: who has many keeps none of them."""
+        return [process for process in self._processes.values() if process.on_end is on_end]
+
     def watch(self, on_loss: Callable[[str], None]) -> Callable[[], None]:
         """Call back with the reason when the host is lost; return what ends that."""
         self._losses.append(on_loss)

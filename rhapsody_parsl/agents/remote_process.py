@@ -22,13 +22,14 @@ class RemoteProcess:
 
     Attributes:
         name: As given.
+        on_end: As given.
         returncode: None while it lives.
         reason: Why it ended, when that is no exit code of its own.
         begun: The task that each worker that ended with it began last.
         waits: Whether it is still to be started, after others.
     """
 
-    __slots__ = ("_number", "_on_end", "_over", "_tell", "begun", "name", "reason", "returncode", "waits")
+    __slots__ = ("_number", "_over", "_tell", "begun", "name", "on_end", "reason", "returncode", "waits")
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class RemoteProcess:
         name: str = "",
         on_end: "Callable[[RemoteProcess], None] | None" = None,
     ) -> None:
-        self._number, self._tell, self.name, self._on_end = number, tell, name, on_end
+        self._number, self._tell, self.name, self.on_end = number, tell, name, on_end
         self._over: asyncio.Event | None = None
         self.returncode: int | None = None
         self.reason = ""
@@ -67,5 +68,5 @@ class RemoteProcess:
         self.returncode, self.reason, self.begun = code, reason, begun
         if self._over:
             self._over.set()
-        if self._on_end:
-            asyncio.get_running_loop().call_soon(self._on_end, self)
+        if self.on_end:
+            asyncio.get_running_loop().call_soon(self.on_end, self)

@@ -30,7 +30,6 @@ class Reservation(KeptNodes):
         shape: Whose.
         demand: What that task asks.
         pool: The nodes; none where there are not enough besides those of older claims.
-        starts: See below.
 
     Attributes:
         shape: See above.

@@ -168,10 +168,7 @@ class Results(Tagged, frozen=True):
 
 
 class Report(Tagged, frozen=True):
-    """How the block is, and the leases that are out. Replaces the one before.
-
-    A long one comes in parts: `more` of its leases follow in the next one.
-    """
+    """How the block is, and the leases that are out; replaces the one before. With `more`, its next part follows."""
 
     state: BlockReport
     leases: list[LeaseRecord] = msgspec.field(default_factory=list)

@@ -38,7 +38,6 @@ class LocalWorkers:
         self._context = context
         self._exchange = Exchange(context, f"{owner}-workers", self._receive)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._remote: dict[str, RemoteProcess] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._pace = Pace()
         self._stopping, self._logs = False, str(context.logs)  # as text: a path is kept in parts, for ever
@@ -72,7 +71,8 @@ class LocalWorkers:
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.kill()
-        await asyncio.gather(*(stopped(process, _GRACE) for process in self._remote.values()))
+        far = [process for host in self._context.hosts.values() for process in host.processes_of(self._on_end)]
+        await asyncio.gather(*(stopped(process, _GRACE) for process in far))
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._exchange.stop()
 
@@ -113,7 +113,7 @@ class LocalWorkers:
     def _start_remote(self, name: str, host: Host) -> None:
         """Start one worker on another host. There are too many of these for a task, or a guard of ours, over each."""
         self._exchange.expect(name, host)
-        self._remote[name] = host.start_process(
+        host.start_process(
             [*guard_options(_GRACE), "--", *self._command(name)],
             env={},
             log=f"{self._logs}/{name}.log",
@@ -126,7 +126,6 @@ class LocalWorkers:
     def _remote_ended(self, process: RemoteProcess) -> None:
         """Report the end of a worker on another host."""
         name = process.name
-        del self._remote[name]
         reason = process.reason or of_guard(process.returncode or 0)
         self._ended(name, self.pool.host_of(name), reason, process.begun.get(name))
 
@@ -141,14 +140,19 @@ class LocalWorkers:
 
     def _abandon(self, name: str) -> str | None:
         """Kill a worker; return the end of its log, None while its start waits for others."""
-        if self._pace.waits(name) or (name in self._remote and self._remote[name].waits):
+        remote = self._remote(name)
+        if self._pace.waits(name) or (remote and remote.waits):
             return None
         if process := self._processes.get(name):
             with suppress(ProcessLookupError):
                 process.kill()
-        elif remote := self._remote.get(name):
+        elif remote:
             self._watch(stopped(remote, _GRACE), name)
         return log_tail(self._log_of(name))
+
+    def _remote(self, name: str) -> RemoteProcess | None:
+        host = self._exchange.host_of(name)
+        return next((each for each in host.processes_of(self._on_end) if each.name == name), None) if host else None
 
     def _log_of(self, name: str) -> Path:
         return self._context.logs / f"{name}.log"
