@@ -12,8 +12,9 @@ from testing.waiting import until
 
 
 def asked_with(executor: RhapsodyExecutor, key: str) -> list[RequestRecord]:
-    """Return the requests with a key that are in the record by now."""
-    return [request for request in record.read(executor.run_dir).requests if request.key == key]
+    """Return the requests with a key that have ended by now, as the record has it."""
+    told = record.read(executor.run_dir).requests
+    return [request for request in told if request.key == key and request.outcome != "under way"]
 
 
 def check_all_ends(executor: RhapsodyExecutor, client: openai.OpenAI) -> None:

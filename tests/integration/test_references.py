@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -167,6 +168,13 @@ def test_deleted_it_is_gone_for_all(block: RhapsodyExecutor, tmp_path: Path) -> 
         given.pin()
     assert [each.result(TIMEOUT) for each in busy] == [1, 1]
     left_nothing(block)
+
+
+def test_one_that_its_user_pickles_is_no_argument_of_the_next_call(block: RhapsodyExecutor) -> None:
+    ref = block.put(1)
+    pickle.dumps(ref)
+    ref.delete()
+    assert block.submit(len, {}, "abc").result(TIMEOUT) == 3
 
 
 def test_a_pinned_one_is_found_by_its_label(block: RhapsodyExecutor) -> None:
