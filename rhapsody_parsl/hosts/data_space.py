@@ -126,27 +126,30 @@ class DataSpace:
         self.path, self.ready = path, 0
         self.memory = mapped(self._descriptor, max(size, found.st_size), mmap.PROT_READ | mmap.PROT_WRITE)
         self._start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        self._is_made = found.st_blocks * _BLOCK >= size
+        whole = len(self.memory)
+        self._made = whole if found.st_blocks * _BLOCK >= whole else 0
         self._is_huge, self._maps = size >= HUGE, True
 
     def more(self) -> bool:
-        """Have the next pages there, which takes a millisecond or two; return whether others are still to come.
+        """Have the next pages there, or mapped, for a millisecond or two; return whether there is more to do.
+
+        Small pages are made for all of the file first, for that saves more than to map them does.
 
         Raises:
             OSError: There is no room.
         """
-        length = min(HUGE, len(self.memory) - self.ready)
-        if not length:
-            return False
+        total = len(self.memory)
+        length = min(HUGE, total - self.ready)
         self._is_huge = self._is_huge and (length < HUGE or self._collapsed())
-        if not (self._is_made or (self._is_huge and length == HUGE)):
-            os.posix_fallocate(self._descriptor, self.ready, length)
-        if self._maps and self._advised(_POPULATE_WRITE, self.ready, length):
+        if self._made < total and not (self._is_huge and self._made >= self.ready + length):
+            self._allocate(min(HUGE, total - self._made))
+            return True
+        if length and self._maps and self._advised(_POPULATE_WRITE, self.ready, length):
             if ctypes.get_errno() != EINVAL:
                 raise OSError(ctypes.get_errno(), "there is no room for a value")
             self._maps = False
         self.ready += length
-        return self.ready < len(self.memory)
+        return self.ready < total
 
     def fill(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
         """Copy pieces into it; what is not ready is written.
@@ -177,7 +180,7 @@ class DataSpace:
         hold(self._descriptor, path)
         if size != len(self.memory):
             os.truncate(path, size)
-            self.memory, self.ready = self.memory[:size], min(size, self.ready)
+            self.memory, self.ready, self._made = self.memory[:size], min(size, self.ready), min(size, self._made)
 
     def _put(self, at: int, part: memoryview) -> None:
         end = at + len(part)
@@ -194,7 +197,14 @@ class DataSpace:
         """Have the next pages be a huge one; return whether the one after it should be, too."""
         os.pwrite(self._descriptor, b"\0", self.ready)  # the kernel looks for a page
         began = time.thread_time()
-        return not self._advised(_COLLAPSE, self.ready, HUGE) and time.thread_time() - began < _LONG
+        if self._advised(_COLLAPSE, self.ready, HUGE):
+            return False
+        self._made = max(self._made, self.ready + HUGE)
+        return time.thread_time() - began < _LONG
+
+    def _allocate(self, length: int) -> None:
+        os.posix_fallocate(self._descriptor, self._made, length)
+        self._made += length
 
     def _advised(self, advice: int, at: int, length: int) -> int:
         return int(_libc.madvise(self._start + at, length, advice))

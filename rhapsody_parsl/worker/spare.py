@@ -1,7 +1,7 @@
 """A file for the next value, its pages made and mapped while the process waits for work: the value then costs a copy.
 
-A task that leaves a large value is often followed by one that leaves another. The pages are made piece by piece, on a
-thread to which others come first. Who comes before the last of them has those that are there.
+A task that leaves a large value is often followed by one that leaves another. The pages are made piece by piece. Who
+comes before the last of them has those that are there.
 """
 
 import contextlib
@@ -20,8 +20,6 @@ __all__ = ("drawn", "let_go", "make", "written")
 
 _KEPT_FOR = 10.0
 """Seconds without a large value, after which the file is anybody's again."""
-_NICE = 5
-"""A quarter of a core's time, where a task needs all of it: the task's own value waits for these pages otherwise."""
 _ready: deque[DataSpace] = deque(maxlen=1)
 """The spare of this process: who pops it has it."""
 
@@ -55,7 +53,6 @@ class _Maker(threading.Thread):
             _ready.clear()
 
     def _make(self) -> None:
-        os.nice(_NICE)  # Linux's is of the thread
         spare = self._files.spare(self.size)
         if spare is None:
             return

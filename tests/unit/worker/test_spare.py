@@ -193,20 +193,6 @@ def test_who_comes_while_it_is_made_has_what_is_there(
     assert references.opened(Facts("ours", "2", 0)).sum() == 2 * 20 * MB
 
 
-def test_others_come_before_its_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, nice = DataSpace.more, list[int]()
-
-    def noted(space: DataSpace) -> bool:
-        nice.append(os.getpriority(os.PRIO_PROCESS, 0))
-        return real(space)
-
-    monkeypatch.setattr(DataSpace, "more", noted)
-    left(1, 2 * MB)
-    nice.clear()
-    settle()
-    assert {each > os.getpriority(os.PRIO_PROCESS, 0) for each in nice} == {True}
-
-
 def test_its_thread_ends_with_its_use(folder: Path) -> None:
     for number, size in enumerate((2 * MB, 2 * MB, 5 * MB, 5 * MB)):
         left(number, size)
