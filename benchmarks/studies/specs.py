@@ -49,6 +49,10 @@ KINDS: dict[str, tuple[Specification, Callable[[int], Specification]]] = {
 CORE_KINDS = KINDS | {
     "name": ({}, lambda n: {"name": f"app{n}"}),
     "cores": ({}, lambda n: {"cores": 1 + n % 4, "priority": n}),
+    "memory and cores, falling": (
+        {"memory": 0.5},
+        lambda n: {"memory": 0.5 + n * 7919 % TASKS / 2000, "cores": 1 + n % 4, "priority": -n},
+    ),
     "scarce memory": ({"memory": 10}, lambda n: {"memory": 10 + n * 7919 % TASKS / 200}),
     "gang": ({"runtime": "mpi", "num_ranks": 8}, lambda n: {"runtime": "mpi", "num_ranks": 1 + n % 16, "priority": n}),
     "gangs among others": (
