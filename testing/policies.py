@@ -43,6 +43,13 @@ class Wide(Shortest):
         return 10**400 if task.app == "bad" else Fraction(arrival)  # type: ignore[return-value]  # so it is
 
 
+class Silent(Shortest):
+    """Its `return` was forgotten."""
+
+    def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:  # type: ignore[empty-body]  # so it is
+        """Nothing comes of it."""
+
+
 class Undecided(Shortest):
     @property
     def backfill(self) -> bool:  # type: ignore[override]  # an attribute is asked for

@@ -79,8 +79,12 @@ def _is_hidden(app: Any, parameter: inspect.Parameter) -> bool:
 def placed(app: Any, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return what a model has chosen as the app takes it: by position what has no name for it, else by keyword."""
     parameters = inspect.signature(function_of(app)).parameters.values()
-    first = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY and each.name in arguments]
-    return [arguments[name] for name in first], {name: arguments[name] for name in arguments if name not in first}
+    first = [each for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    while first and first[-1].name not in arguments:
+        first.pop()
+    names = {each.name for each in first}
+    others = {name: value for name, value in arguments.items() if name not in names}
+    return [arguments.get(each.name, each.default) for each in first], others
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -211,6 +211,7 @@ class Door:
             self._record(DoorRequests(gone=f"the front door's process is gone: {reason}"))
         self._peer, self._heard, self._told = "", False, {}
         self._visits = DoorVisits(0, {}, {})
+        self._note_answers(())  # nothing of it is with a replica any more
         self._tell_services()
 
     async def _watch(self, process: Backend) -> None:

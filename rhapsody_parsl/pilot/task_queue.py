@@ -110,6 +110,7 @@ class TaskQueue:
 
     def take_if(self, of: Callable[[Task], bool]) -> list[Task]:
         """Take some out from anywhere."""
+        self._settle_newer()
         taken = [entry[3] for entry in self.entries() if of(entry[3])]
         self._gone = {task.id for task in taken}
         self._early_ids -= self._gone

@@ -79,12 +79,18 @@ def _try(policy: Scheduling) -> None:
     try:
         bool(policy.backfill)
         claim = policy.claim(WaitingTask(app="app"), 0.0, _Alone())
-        known = math.isfinite(float(claim))
     except Exception as problem:  # whatever the user's code raises
         error = f"`claim` or `backfill` raised {type(problem).__name__}: {problem}"
         raise InvalidTask(_KEY, name, error, _LIKE) from problem
-    if not known:
+    if not _is_number(claim):
         raise InvalidTask(_KEY, name, f"`claim` returned {claim!r}, and a number is needed", _LIKE)
+
+
+def _is_number(claim: Any) -> bool:
+    try:
+        return math.isfinite(float(claim))
+    except Exception:  # noqa: BLE001 - whatever it does when it is to be one
+        return False
 
 
 def unpacked(text: str, ageing: float) -> Scheduling:

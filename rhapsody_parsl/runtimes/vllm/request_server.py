@@ -145,7 +145,7 @@ class RequestServer:
             result = msgspec.structs.replace(result, request=take_usage())
         except RequestError as problem:
             result = failed(task, ServiceRequestFailed(self._conversation.service, str(problem)))
-        except (Exception, asyncio.CancelledError) as problem:  # noqa: BLE001 - else it is waited for without an end
+        except BaseException as problem:  # noqa: BLE001 - else it is waited for without an end
             why = f"the answer could not be read: {type(problem).__name__}: {problem}"
             result = failed(task, ServiceRequestFailed(self._conversation.service, why))
         if self._tasks.get(task) is me:  # else it was aborted

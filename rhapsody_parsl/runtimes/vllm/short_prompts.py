@@ -43,7 +43,7 @@ class ShortPrompts:
                 try:
                     (rendered,) = self._renderer.render_cmpl([prompt], limits)
                     future.set_result(rendered)
-                except Exception as problem:  # noqa: BLE001 - of whatever class, it is who asked that is to have it
+                except BaseException as problem:  # noqa: BLE001 - also a panic of Rust's: who asked is to have it
                     future.set_exception(problem)
 
     def _tokenized(self, prompts: Sequence[str], limits: Any) -> list[dict[str, Any]]:
@@ -55,6 +55,6 @@ class ShortPrompts:
         try:
             texts = [limits.apply_pre_tokenization(tokenizer, dict(each))["prompt"] for each in raw]
             tokens = tokenizer(texts, **limits.get_encode_kwargs())["input_ids"]
-        except Exception:  # noqa: BLE001 - it comes again, with the one that is at fault
+        except BaseException:  # noqa: BLE001 - it comes again, with the one that is at fault
             return raw
         return [{"prompt": text, "prompt_token_ids": list(some)} for text, some in zip(texts, tokens, strict=True)]

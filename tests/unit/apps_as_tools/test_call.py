@@ -36,6 +36,14 @@ def test_what_has_no_name_for_the_caller_goes_by_position(threads: None) -> None
     assert Call(apart).chosen({"third": 1, "second": 2, "first": 3}).result(10) == [3, 2, 1]
 
 
+def test_what_is_left_out_before_a_position_has_its_default(threads: None) -> None:
+    def apart(first: int = 4, second: int = 5, /, third: int = 6) -> list[int]:
+        return [first, second, third]
+
+    assert Call(apart).chosen({"second": 2}).result(10) == [4, 2, 6]
+    assert Call(apart).chosen({"third": 1}).result(10) == [4, 5, 1]
+
+
 def test_what_a_program_wrote_is_plain() -> None:
     value = value_of(ended(Completed(3, "words", "", 5, 0, 9)))
     assert (value["returncode"], value["stdout"]) == (3, "words")

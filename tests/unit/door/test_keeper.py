@@ -233,6 +233,20 @@ def test_who_gives_requests_of_apps_hears_which_deaths_requests_of_the_door_expl
     within(tmp_path, monkeypatch, test)
 
 
+def test_who_gives_requests_of_apps_hears_when_the_process_is_gone_with_its_own(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    def test(kept: Kept) -> None:
+        kept.ready(0)
+        kept.open()
+        kept.visits(m_0=1)
+        kept.service.listener = listener = Listener({"m-0": 0, "m-1": 0})  # type: ignore[assignment]  # all that is asked
+        kept.door._forget("signal 9")
+        assert (listener.heard, kept.door.held("m-0/1")) == ([False], 0)
+
+    within(tmp_path, monkeypatch, test)
+
+
 def test_a_command_has_nothing_to_wait_for(tmp_path: Path, monkeypatch: Any) -> None:
     def test(kept: Kept) -> None:
         kept.ready(0)

@@ -65,6 +65,15 @@ def test_the_oldest_is_known_whoever_is_before_it() -> None:
     assert len(line.take(999)) == 494
 
 
+def test_who_was_taken_from_among_the_most_urgent_is_not_the_oldest() -> None:
+    line = lane()
+    for number in range(3):
+        line.join(make_task(number, line.spec), -float(number), float(number))
+    assert [task.id for task in line.take_if(lambda task: task.id == 1)] == [1]
+    line.remove(0)
+    assert line.oldest == 2.0
+
+
 changes = st.lists(
     st.tuples(st.just("join"), st.integers(-4, 4))
     | st.tuples(st.just("take"), st.integers(1, 3))

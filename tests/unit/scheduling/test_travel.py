@@ -55,6 +55,7 @@ def test_an_object_arrives_as_it_was() -> None:
     (Here.Inner(), "a block cannot import it from where it is"),
     (policies.Open(), "it cannot be pickled"),
     (policies.Endless(), "`claim` returned nan"),
+    (policies.Silent(), "`claim` returned None, and a number is needed"),
     (policies.Undecided(), "`backfill` raised LookupError"),
     (TooLarge(), "65536 are allowed"),
 ])  # fmt: skip

@@ -180,6 +180,23 @@ def test_a_failure_comes_after_the_pieces(request_: dict[str, Any]) -> None:
     asyncio.run(run())
 
 
+class Panic(BaseException):
+    """What code in Rust ends with, beside its errors."""
+
+
+def test_a_panic_is_an_answer_too() -> None:
+    async def run() -> None:
+        def panics(number: int) -> None:
+            raise Panic("no such token")
+
+        trial = Trial(Answerer(2, panics))
+        trial.ask()
+        await trial.over()
+        assert "the answer could not be read: Panic: no such token" in str(trial.results[1])
+
+    asyncio.run(run())
+
+
 def test_an_engine_sleeps_and_wakes_and_one_that_does_not_is_lost() -> None:
     async def run() -> None:
         trial = Trial(answerer := Answerer(1))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from rhapsody_parsl.runtimes.vllm.short_prompts import ShortPrompts
 
 
@@ -49,7 +51,7 @@ def rendered(renderer: Renderer, *asked: tuple[str, int]) -> list[Any]:
         futures = [short.rendered(prompt, Limits(most)) for prompt, most in asked]
         return await asyncio.gather(*futures, return_exceptions=True)
 
-    return asyncio.run(ask())
+    return asyncio.run(asyncio.wait_for(ask(), 10.0))
 
 
 def test_prompts_of_one_turn_and_of_equal_limits_are_one_call_of_the_tokenizer() -> None:
@@ -63,6 +65,22 @@ def test_one_that_is_refused_fails_alone() -> None:
     found = rendered(Renderer(), ("a", 9), ("b!", 9), ("c", 9))
     assert [one["prompt_token_ids"] for one in found[::2]] == [[97], [99]]
     assert (type(found[1]), str(found[1])) == (ValueError, "b!: no such word")
+
+
+class Panic(BaseException):
+    """What a tokenizer in Rust ends with, beside its errors."""
+
+
+def test_one_that_has_the_tokenizer_panic_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def panics(self: Renderer, texts: Sequence[str], max_length: int) -> dict[str, list[list[int]]]:
+        if "b" in texts:
+            raise Panic
+        return {"input_ids": [[*map(ord, text)][:max_length] for text in texts]}
+
+    monkeypatch.setattr(Renderer, "tokenizer", panics)
+    found = rendered(Renderer(), ("a", 9), ("b", 9), ("c", 9), ("d", 1))
+    assert [one["prompt_token_ids"] for one in (found[0], *found[2:])] == [[97], [99], [100]]
+    assert type(found[1]) is Panic
 
 
 def test_one_that_is_not_wanted_any_more_is_left_out_and_later_ones_come_in_their_turn() -> None:
