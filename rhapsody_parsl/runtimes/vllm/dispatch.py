@@ -1,8 +1,8 @@
 """Which request goes to which replica, and beside which others: events in, assignments out, no I/O.
 
 A replica takes what waits, the most urgent first, up to a limit; the one with the least to do is first. Requests that
-an engine died under (`suspects`) are asked again by a replica that holds nothing else, of others neither; meanwhile the
-others go on. Where there is only one replica, groups of suspects and whatever else waits, with others too, take turns.
+an engine died under (`suspects`) are asked again by a replica that holds nothing else, of others neither, unless these
+take very long; meanwhile the others go on. Where there is only one replica, groups of suspects and whatever else waits, with others too, take turns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,8 @@ __all__ = ("Assignment", "Dispatch", "SeatState")
 SeatState = Literal["ready", "coming", "leaving", "away"]
 """Of a replica, as requests see it: `coming` will be ready when its engine has started, `leaving` takes no more."""
 
+_PATIENCE = 60.0
+"""Seconds for which suspects wait for what a replica holds of others: where a client does not read on, it never ends."""
 _TELL_EVERY = 1.0
 """Seconds between two looks at how long a busy engine has worked."""
 
@@ -46,6 +48,7 @@ class _Seat:
         since: From when on its work is still to be told; None while it holds nothing.
         others: How many requests of others it holds.
         owed: Whether those that others wait with have their turn next.
+        waits: Since when suspects wait for the end of what it holds of others; None while they do not.
     """
 
     def __init__(self) -> None:
@@ -54,6 +57,11 @@ class _Seat:
         self.fresh = self.kept = self.trial = False
         self.since: float | None = None
         self.others, self.owed = 0, False
+        self.waits: float | None = None
+
+    def is_empty(self, now: float) -> bool:
+        """Whether suspects may be asked: it holds nothing, or for too long nothing but requests of others."""
+        return not self.inflight and (not self.others or (self.waits is not None and now - self.waits >= _PATIENCE))
 
     @property
     def load(self) -> int:
@@ -199,8 +207,9 @@ class Dispatch:
     def assign(self, now: float) -> list[Assignment]:
         """Return what is to be asked now; it counts as asked."""
         self._tell_work(now)
-        out = self._assign()
+        out = self._assign(now)
         for seat in self._seats.values():
+            seat.waits = (now if seat.waits is None else seat.waits) if seat.kept and seat.others else None
             if seat.inflight and seat.since is None:
                 seat.since = now
         return out
@@ -213,18 +222,18 @@ class Dispatch:
             self._suspects.worked(now - seat.since, now)
             seat.since = now if seat.inflight else None
 
-    def _assign(self) -> list[Assignment]:
+    def _assign(self, now: float) -> list[Assignment]:
         if self.idle and not any(seat.kept for seat in self._seats.values()):
             return []
         for seat in self._seats.values():
             if seat.kept and not seat.inflight:
                 self._end_trial(seat)
-        out = self._try_fresh()
+        out = self._try_fresh(now)
         if len(self._open()) > 1:
             self._keep_for_suspects()
         out += self._serve()
         self._keep_for_suspects()
-        return out + self._try_suspects()
+        return out + self._try_suspects(now)
 
     def _open(self) -> list[_Seat]:
         """Return the replicas that take what waits."""
@@ -264,14 +273,14 @@ class Dispatch:
         """Whether a group waits that need not wait for a fresh engine: there may be none to come."""
         return self._suspects.wants_any or (self._suspects.wants_fresh and not self._more_come)
 
-    def _try_fresh(self) -> list[Assignment]:
+    def _try_fresh(self, now: float) -> list[Assignment]:
         """Ask fresh engines the suspects that want one, before anything else; the rest has its turn between two."""
         out = []
         for name, seat in self._seats.items():
             due = self._suspects.wants_fresh and not seat.owed and not (self._turn and self._waiting)
             if due and seat.fresh and not seat.inflight:
                 seat.kept = True
-                if not seat.others:
+                if seat.is_empty(now):
                     out.append(self._try(name, self._suspects.take(fresh=True)))
         return out
 
@@ -297,11 +306,11 @@ class Dispatch:
             given.setdefault(names[chosen], []).append(task)
         return [Assignment(name, tasks) for name, tasks in given.items()]
 
-    def _try_suspects(self) -> list[Assignment]:
+    def _try_suspects(self, now: float) -> list[Assignment]:
         """Give a group to each replica that is kept and holds nothing."""
         out = []
         for name, seat in self._seats.items():
-            if seat.kept and not seat.load and seat.state == "ready" and self._due:
+            if seat.kept and seat.is_empty(now) and seat.state == "ready" and self._due:
                 seat.fresh = False
                 out.append(self._try(name, self._suspects.take()))
         return out

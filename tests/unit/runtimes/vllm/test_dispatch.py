@@ -41,6 +41,19 @@ def test_requests_of_others_take_places_but_never_more_than_half() -> None:
     assert [(name, len(tasks)) for name, tasks, _ in asked(dispatch)] == [("b", 2)]
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["in a group", "alone before"])
+def test_suspects_do_not_wait_without_an_end_for_a_request_of_others_that_has_none(alone: bool) -> None:
+    dispatch = dispatch_of("a")
+    dispatch.put([1] if alone else [1, 2])
+    asked(dispatch)
+    dispatch.died("a", 0.0)
+    dispatch.set_state("a", "ready")
+    dispatch.note_others({"a": 1}, 1)
+    for now in (0.0, 1.0, 59.0):
+        assert (dispatch.assign(now), dispatch.kept) == ([], {"a"})
+    assert dispatch.assign(60.0) == [Assignment("a", [1], apart=True)]
+
+
 def test_requests_wait_for_a_replica_and_are_spread() -> None:
     dispatch = Dispatch(2, 600.0)
     dispatch.put([1, 2, 3, 4, 5])
