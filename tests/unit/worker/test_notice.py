@@ -16,8 +16,10 @@ from testing.waiting import until
 NUMBER = int(signal.SIGUSR1)
 HEARS = """
 import select, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # not within the next print
 signal.signal(signal.SIGUSR1, lambda *_: print("told", flush=True))
 print(flush=True)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
 while not select.select([sys.stdin], [], [], 0.05)[0]:  # Python calls no handler once it is about to read
     pass
 """
