@@ -1,6 +1,5 @@
 """What a caller holds of a task, and how its result is opened."""
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -21,10 +20,6 @@ from rhapsody_parsl.wire.piece_messages import More
 from rhapsody_parsl.wire.shared_memory import opened
 
 __all__ = ("TaskFuture", "complete", "fail", "open_result")
-
-log = logging.getLogger(__name__)
-
-_EXITS = "a future's callback called sys.exit(), which was not heeded; other callbacks of this future may not have run"
 
 
 class Owner(Protocol):
@@ -61,20 +56,6 @@ class TaskFuture(Streamed):
         super().add_done_callback(fn)
         if record is not None:
             tell_launch(record)
-
-    def set_result(self, result: Any) -> None:
-        """Take the result, and tell those who wait: a callback that calls sys.exit() ends the thread of all futures."""
-        try:
-            super().set_result(result)
-        except SystemExit:
-            log.exception(_EXITS)
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """Take the exception, in the same way."""
-        try:
-            super().set_exception(exception)
-        except SystemExit:
-            log.exception(_EXITS)
 
     def cancel(self) -> bool:
         """Cancel the task, queued or running; True unless it has ended."""

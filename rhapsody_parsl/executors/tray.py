@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 _UNREAD = "nobody reads the pieces of task %d: after %d a generator waits. Read them with rhapsody_parsl.stream(future)"
 
+_EXITS = "a future's callback called sys.exit(), which was not heeded; other callbacks of this future may not have run"
+
 
 class Tray:
     """Holds pieces between the link's thread, which puts, and a reader, which takes.
@@ -99,7 +101,7 @@ class Tray:
 
 
 class Streamed(Future[Any]):
-    """The future of a task that may give pieces.
+    """The future of a task that may give pieces. A callback of it that calls sys.exit() ends no thread of ours.
 
     Attributes:
         streams: Whether it is known to give some.
@@ -112,6 +114,20 @@ class Streamed(Future[Any]):
         """Where they lie; made when one comes, or somebody wants to read."""
         known: Tray | None = self.__dict__.get("_tray")
         return known or self.__dict__.setdefault("_tray", self._new_tray())
+
+    def set_result(self, result: Any) -> None:
+        """Take the result, and tell those who wait, on the thread that answers all futures."""
+        try:
+            super().set_result(result)
+        except SystemExit:
+            log.exception(_EXITS)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Take the exception, in the same way."""
+        try:
+            super().set_exception(exception)
+        except SystemExit:
+            log.exception(_EXITS)
 
     def _new_tray(self) -> Tray:
         raise NotImplementedError

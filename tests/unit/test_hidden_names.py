@@ -48,7 +48,8 @@ MEANT = {
         "release",
         "wait",
     },
-    "TaskFuture": {"_condition", "add_done_callback", "cancel", "set_exception", "set_result"},
+    "Streamed": {"set_exception", "set_result"},
+    "TaskFuture": {"_condition", "add_done_callback", "cancel"},
     "_Sketcher": {"find_class"},
 }
 

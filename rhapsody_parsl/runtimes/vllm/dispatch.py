@@ -2,7 +2,8 @@
 
 A replica takes what waits, the most urgent first, up to a limit; the one with the least to do is first. Requests that
 an engine died under (`suspects`) are asked again by a replica that holds nothing else, of others neither, unless these
-take very long; meanwhile the others go on. Where there is only one replica, groups of suspects and whatever else waits, with others too, take turns.
+take very long; meanwhile the others go on. Where there is only one replica, groups of suspects and whatever else waits,
+with others too, take turns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ SeatState = Literal["ready", "coming", "leaving", "away"]
 """Of a replica, as requests see it: `coming` will be ready when its engine has started, `leaving` takes no more."""
 
 _PATIENCE = 60.0
-"""Seconds for which suspects wait for what a replica holds of others: where a client does not read on, it never ends."""
+"""Seconds for which suspects wait for what a replica holds of others: it has no end where a client does not read on."""
 _TELL_EVERY = 1.0
 """Seconds between two looks at how long a busy engine has worked."""
 

@@ -1,6 +1,7 @@
 """A process's conversation with the pilot, with a line that the test answers."""
 
 import pickle
+import sys
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -75,6 +76,15 @@ class FakeLine:
 def made(number: int, payload: Any) -> Result:
     function, args, kwargs = open_call(payload)
     return Result(number, RESULT, pack_result(function(*args, **kwargs)))
+
+
+def test_a_callback_that_exits_does_not_end_the_thread_that_listens(caplog: pytest.LogCaptureFixture) -> None:
+    line = FakeLine()
+    first, second = line.submit(1), line.submit(2)
+    first.add_done_callback(lambda _: sys.exit(3))
+    line.run()
+    assert (first.result(), second.result()) == (2, 4)
+    assert "sys.exit()" in caplog.text
 
 
 def test_a_specification_is_asked_once_and_results_find_their_futures() -> None:
