@@ -161,9 +161,19 @@ class TaskQueue:
 
     def _settle_newer(self) -> None:
         """Put the newer ones among the early: from now on the first of the queue came before all others of it."""
+        if not self._newer:
+            return
+        came: list[tuple[float, int]] = []
         while self._newer:
             self._newer -= 1
-            self._put_early(self._queue.popleft())
+            entry = self._queue.popleft()
+            heapq.heappush(self._early, entry)
+            came.append((entry[2], entry[1]))
+        self._early_ids.update(number for _, number in came)
+        first = came[-1]
+        while self._arrivals and self._arrivals[-1] > first:  # those that came among them; never again
+            came.append(self._arrivals.pop())
+        self._arrivals.extend(sorted(came))
 
     def _comes_first(self, key: float) -> bool:
         """One with a key has come: note it if it may be the first; return whether it may."""

@@ -74,8 +74,17 @@ def test_who_was_taken_from_among_the_most_urgent_is_not_the_oldest() -> None:
     assert line.oldest == 2.0
 
 
+def test_the_oldest_is_known_when_the_most_urgent_come_among_others() -> None:
+    line = lane()
+    for number, key in enumerate([0.0, -1.0, -0.5, -2.0, -1.5]):
+        line.join(make_task(number, line.spec), key, float(number))
+    for number in range(4):
+        assert line.oldest == number
+        line.remove(number)
+
+
 changes = st.lists(
-    st.tuples(st.just("join"), st.integers(-4, 4))
+    st.tuples(st.sampled_from(["join", "join in front"]), st.integers(-4, 4))
     | st.tuples(st.just("take"), st.integers(1, 3))
     | st.tuples(st.sampled_from(["remove", "take some", "put back"]), st.integers(0, 99)),
     max_size=60,
@@ -88,9 +97,10 @@ def test_a_queue_is_what_a_sorted_list_would_be(steps: list[tuple[str, int]]) ->
     taken: list[Task] = []
     for number, (what, value) in enumerate(steps):
         now = float(number // 3)
-        if what == "join":
-            line.join(make_task(number, line.spec), float(value), now)
-            waiting.append((float(value), number, now))
+        if what in ("join", "join in front"):
+            key = float(value) if what == "join" else -9.0 - number
+            line.join(make_task(number, line.spec), key, now)
+            waiting.append((key, number, now))
         elif what == "take":
             some, waiting = line.take(value), sorted(waiting)
             assert [task.id for task in some] == [each[1] for each in waiting[:value]]
@@ -103,8 +113,8 @@ def test_a_queue_is_what_a_sorted_list_would_be(steps: list[tuple[str, int]]) ->
             waiting = [each for each in waiting if each[1] % 3 != value % 3]
         elif what == "put back" and taken:
             task, arrival = taken.pop(), now if line.oldest is None else min(now, line.oldest)
-            line.put_back([(task, -9.0 - number)], arrival)  # in front of all
-            waiting.append((-9.0 - number, task.id, arrival))
+            line.put_back([(task, -99.0 - number)], arrival)  # in front of all
+            waiting.append((-99.0 - number, task.id, arrival))
         assert len(line) == len(waiting)
         assert line.order == min((each[0] for each in waiting), default=None)
         assert line.oldest == min((each[2] for each in waiting), default=None)
