@@ -12,12 +12,12 @@ from tests.cluster.driver import Driver
 pytestmark = pytest.mark.mpi
 
 
-NAMED = {
-    "hydra": r"rank 2 of 3 on vn\d left with exit code 5",
-    "srun": r"srun: error: vn\d: task 2: Exited with exit code 5",
-    "openmpi": r"Process name: \[.*@1,2\]\s+Exit code:\s+5",
+FAILED = {
+    "hydra": (5, r"rank 2 of 3 on vn\d left with exit code 5"),
+    "srun": (143, r"srun: error: vn\d: task 2: Exited with exit code 5"),  # the code of those that it ends
+    "openmpi": (5, r"Process name: \[.*@1,2\]\s+Exit code:\s+5"),
 }
-"""How the rank that failed is named, by launcher."""
+"""The exit code of a launch of which a rank leaves with 5, and how that is named, by launcher."""
 
 
 @pytest.mark.parametrize(("way", "mpi"), [
@@ -32,9 +32,10 @@ def test_each_rank_has_a_core_of_its_own_and_one_that_fails_is_named(
 ) -> None:
     with Driver(cluster, "gangs", way=way, mpi=mpi) as driver:
         check_apart_and_even(driver)
-        code, words = driver.hear("failed")
-        assert code == 5, words
-        assert re.search(NAMED[mpi["launcher"]], words), words
+        code, named = FAILED[mpi["launcher"]]
+        returned, words = driver.hear("failed")
+        assert returned == code, words
+        assert re.search(named, words), words
 
 
 CONTRADICTING = (
