@@ -25,7 +25,7 @@ __all__ = ("SILENCE", "Done", "ValueFetch", "Wanted")
 SILENCE = 5.0
 """Seconds in which no piece comes, after which the other host counts as unreachable."""
 _AGAIN = 2.0
-"""Seconds in which no piece comes, after which the connection is made again: after a cut the kernel's next try comes
+"""Seconds in which nothing comes, after which the connection is made again: after a cut the kernel's next try comes
 later and later."""
 _PATIENCE = 1.5
 """Seconds in which no piece comes, after which those to whom it is given on are told to have it from others."""
@@ -139,10 +139,10 @@ class ValueFetch:
             async with asyncio.timeout(_AGAIN) as again:
                 await loop.sock_connect(connection, self._address)
                 way = await Encrypted.over(connection, self._word, accepted=False)
+                way.came = lambda: again.reschedule(loop.time() + _AGAIN)
                 draft = await self._begin(way)
                 while self._got < self.size:
                     self._write(draft, await way.receive())
-                    again.reschedule(loop.time() + _AGAIN)
                     limit.reschedule(loop.time() + SILENCE)
                     await asyncio.sleep(0)  # where there is always something, a socket makes nobody wait
             return True

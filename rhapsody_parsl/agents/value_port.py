@@ -123,7 +123,7 @@ class ValuePort:
             async with asyncio.timeout(SILENCE):
                 way = await Encrypted.over(connection, self._word, accepted=True)
                 wanted = _wanted(await way.receive(_LONGEST_WISH))
-        except (OSError, msgspec.MsgspecError) as problem:
+        except (OSError, ValueError) as problem:  # which those of msgspec are, and of text that is none
             self._complaints.note("a stranger on %s was refused: %r", self._address, problem)
             return
         self._silent.pop(connection, None)

@@ -5,15 +5,18 @@ import contextlib
 import math
 import os
 import resource
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rhapsody_parsl.agents import value_fetch, value_port
 from rhapsody_parsl.agents.value_port import ValuePort
 from rhapsody_parsl.agents.words import NOT_THERE, UNREACHABLE
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.wire.encrypted import Encrypted
 from testing.ports import free_port
 
 HERE = "127.0.0.1"
@@ -153,10 +156,11 @@ class Between:
         port: The one that gives.
         most: After so many bytes.
         asleep: Seconds in which nothing is passed on, before.
+        pause: Seconds between 64 kB that are passed on.
     """
 
-    def __init__(self, port: ValuePort, most: int, asleep: float) -> None:
-        self._there, self._most, self._asleep = port.open().split(":"), most, asleep
+    def __init__(self, port: ValuePort, most: float, asleep: float, pause: float = 0.0) -> None:
+        self._there, self._most, self._asleep, self._pause = port.open().split(":"), most, asleep, pause
         self.passed: list[int] = []
         self._connections: list[asyncio.Task[None]] = []
 
@@ -181,6 +185,7 @@ class Between:
             while self.passed[number] < most and (data := await there_reader.read(1 << 16)):
                 writer.write(data)
                 await writer.drain()
+                await asyncio.sleep(self._pause)
                 self.passed[number] += len(data)
         await asyncio.sleep(self._asleep if number == 0 else 0)
         for each in (writer, there_writer):
@@ -222,6 +227,19 @@ def test_a_connection_by_which_nothing_comes_is_made_again(tmp_path: Path, monke
         async with Between(gives, 1 << 16, asleep=3) as address:
             assert await asyncio.wait_for(fetched(has, "v", address), 2) == ""
         assert bytes(files.open("v")) == VALUE
+
+    between(tmp_path, story)
+
+
+def test_by_a_slow_link_each_piece_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(value_fetch, "_AGAIN", 0.3)
+    large = VALUE[: 3 << 19]
+
+    async def story(gives: ValuePort, has: ValuePort, source: DataFiles, files: DataFiles) -> None:
+        source.write("large", [large])
+        async with Between(gives, math.inf, 0.0, pause=0.06) as address:
+            assert await fetched(has, "large", address) == ""
+        assert bytes(files.open("large")) == large
 
     between(tmp_path, story)
 
@@ -268,6 +286,40 @@ def test_who_says_anything_else_is_cut_off(tmp_path: Path, caplog: pytest.LogCap
 
     between(tmp_path, story)
     assert "a stranger on 127.0.0.1:" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["../../disk/private", "", "..", "a\0b", "{folder}/one/disk/private"])
+def test_nothing_but_values_is_given(tmp_path: Path, key: str) -> None:
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        (tmp_path / "one/disk/private").write_bytes(b"secret")
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (HERE, int(gives.open().rpartition(":")[2])))
+            way = await Encrypted.over(connection, WORD, accepted=False)
+            await way.send(msgspec.msgpack.encode([key.format(folder=tmp_path), 0]))
+            assert msgspec.msgpack.decode(await way.receive()) == -1
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x92\xa2\xff\xfe\x00", b"\x92\xa1v\xa1v"])
+def test_one_of_ours_that_says_what_nobody_understands_is_cut_off(tmp_path: Path, said: bytes) -> None:
+    """And nothing else comes of it: what a task of the event loop raises ends the block."""
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        problems: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (HERE, int(gives.open().rpartition(":")[2])))
+            way = await Encrypted.over(connection, WORD, accepted=False)
+            await way.send(said)
+            with pytest.raises(ConnectionResetError):
+                await way.receive()
+        assert await fetched(has, "v", gives.open()) == ""
+        assert problems == []
+
+    between(tmp_path, story)
 
 
 def test_of_many_that_say_nothing_the_oldest_goes_for_the_next(tmp_path: Path) -> None:
