@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import importlib.abc
 import math
 import os
 import resource
 import socket
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -286,6 +289,49 @@ def test_who_says_anything_else_is_cut_off(tmp_path: Path, caplog: pytest.LogCap
 
     between(tmp_path, story)
     assert "a stranger on 127.0.0.1:" in caplog.text
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(0, []), (10, [b"x" * 20]), (10, [b"x" * 6, b"x" * 6])])
+def test_a_value_that_is_not_what_was_said_is_none(tmp_path: Path, size: int, pieces: list[bytes]) -> None:
+    async def gives_it(listener: socket.socket) -> None:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with connection:
+            way = await Encrypted.over(connection, WORD, accepted=True)
+            assert msgspec.msgpack.decode(await way.receive()) == ["v", 0]
+            for said in (msgspec.msgpack.encode(size), *pieces):
+                await way.send(said)
+
+    async def story(_: ValuePort, has: ValuePort, __: DataFiles, files: DataFiles) -> None:
+        with socket.create_server((HERE, 0)) as listener:
+            listener.setblocking(False)
+            giver = asyncio.create_task(gives_it(listener))
+            assert await fetched(has, "v", f"{HERE}:{listener.getsockname()[1]}") == NOT_THERE
+            await giver
+        assert not files.has("v")
+
+    between(tmp_path, story)
+
+
+class Slow(importlib.abc.MetaPathFinder):
+    """What encrypts takes long to load."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == Encrypted.__module__:
+            time.sleep(0.6)
+
+
+def test_while_what_encrypts_is_loaded_no_clock_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (value_fetch, value_port):
+        monkeypatch.setattr(module, "SILENCE", 0.5)
+    monkeypatch.setattr(sys, "meta_path", [Slow(), *sys.meta_path])
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        for begin in (gives.open, lambda: None):
+            monkeypatch.delitem(sys.modules, Encrypted.__module__)
+            begin()
+            assert await fetched(has, "v", gives.open()) == ""
+
+    between(tmp_path, story)
 
 
 @pytest.mark.parametrize("key", ["../../disk/private", "", "..", "a\0b", "{folder}/one/disk/private"])
