@@ -56,8 +56,8 @@ class DataPool:
         for found in self._fitting(size):
             with contextlib.suppress(FileNotFoundError), _alone(found) as alone:
                 if alone:
+                    os.truncate(found, size)
                     os.rename(found, path)
-                    os.truncate(path, size)
                     return True
         return False
 
