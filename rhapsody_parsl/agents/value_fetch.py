@@ -116,15 +116,15 @@ class ValueFetch:
 
     async def _result(self) -> str:
         """Return "" when it is here, or why it is not."""
-        encrypted()
         try:
+            encrypted()
             async with asyncio.timeout(SILENCE) as limit:
                 while not await self._comes(limit):
                     await asyncio.sleep(_PAUSE)
             self._keep()
         except TimeoutError:
             return UNREACHABLE
-        except _FetchError as problem:
+        except (_FetchError, ImportError) as problem:
             return str(problem)
         return ""
 

@@ -334,6 +334,15 @@ def test_while_what_encrypts_is_loaded_no_clock_runs(tmp_path: Path, monkeypatch
     between(tmp_path, story)
 
 
+def test_where_nothing_encrypts_who_wants_a_value_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, Encrypted.__module__, None)
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        assert Encrypted.__module__ in await fetched(has, "v", gives.open())
+
+    between(tmp_path, story)
+
+
 @pytest.mark.parametrize("key", ["../../disk/private", "", "..", "a\0b", "{folder}/one/disk/private"])
 def test_nothing_but_values_is_given(tmp_path: Path, key: str) -> None:
     async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
