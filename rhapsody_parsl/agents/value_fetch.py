@@ -89,7 +89,7 @@ class ValueFetch:
     async def reached(self, count: int) -> bool:
         """Wait until so many bytes are here; return whether they can be given on."""
         with contextlib.suppress(TimeoutError):
-            while self._got < count and not self._is_over:
+            while self._got < count and self._in_memory and not self._is_over:
                 async with asyncio.timeout(_PATIENCE):
                     await self._came.wait()
         return self._got >= count and self._in_memory
@@ -188,6 +188,7 @@ class ValueFetch:
                 raise _FetchError(str(problem)) from problem
             draft.drop()
             self._draft, self._got, self._in_memory = None, 0, False
+            self._tell()
             raise ConnectionAbortedError("it comes again") from problem
         self._got += len(piece)
         self._tell()

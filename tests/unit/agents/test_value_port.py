@@ -140,10 +140,11 @@ def test_where_memory_has_no_room_in_spite_of_its_budget_it_comes_to_the_disk(tm
             given_on = asyncio.create_task(fetched(third, "v", has.open()))
             while [*tmp_path.glob("other/memory/0/*")]:
                 await asyncio.sleep(0)
+            assert await given_on == NOT_THERE
+            assert not done.done(), "it has it from others meanwhile"
             if room == "on disk":
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             problem = await done
-            assert await given_on == NOT_THERE
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (problem == "", files.has("v"), files.in_memory()) == (room == "on disk", room == "on disk", 0)
