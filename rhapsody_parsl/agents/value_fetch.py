@@ -20,12 +20,12 @@ from rhapsody_parsl.hosts.data_files import DataFiles
 if TYPE_CHECKING:  # what encrypts is loaded with the first value that moves
     from rhapsody_parsl.wire.encrypted import Encrypted
 
-__all__ = ("SILENCE", "Done", "ValueFetch", "Wanted")
+__all__ = ("SILENCE", "Done", "ValueFetch", "Wanted", "encrypted")
 
 SILENCE = 5.0
 """Seconds in which no piece comes, after which the other host counts as unreachable."""
 _AGAIN = 2.0
-"""Seconds in which no piece comes, after which the connection is made again: after a cut the kernel's next try comes
+"""Seconds in which nothing comes, after which the connection is made again: after a cut the kernel's next try comes
 later and later."""
 _PATIENCE = 1.5
 """Seconds in which no piece comes, after which those to whom it is given on are told to have it from others."""
@@ -49,6 +49,13 @@ _size = msgspec.msgpack.Decoder(int).decode
 
 class _FetchError(Exception):
     """A value cannot be here, for this reason."""
+
+
+def encrypted() -> "type[Encrypted]":
+    """Return what encrypts; it is loaded before any clock runs, for that may take seconds on a shared file system."""
+    from rhapsody_parsl.wire.encrypted import Encrypted  # noqa: PLC0415 - loaded with the first value that moves
+
+    return Encrypted
 
 
 class ValueFetch:
@@ -82,7 +89,7 @@ class ValueFetch:
     async def reached(self, count: int) -> bool:
         """Wait until so many bytes are here; return whether they can be given on."""
         with contextlib.suppress(TimeoutError):
-            while self._got < count and not self._is_over:
+            while self._got < count and self._in_memory and not self._is_over:
                 async with asyncio.timeout(_PATIENCE):
                     await self._came.wait()
         return self._got >= count and self._in_memory
@@ -110,13 +117,14 @@ class ValueFetch:
     async def _result(self) -> str:
         """Return "" when it is here, or why it is not."""
         try:
+            encrypted()
             async with asyncio.timeout(SILENCE) as limit:
                 while not await self._comes(limit):
                     await asyncio.sleep(_PAUSE)
             self._keep()
         except TimeoutError:
             return UNREACHABLE
-        except _FetchError as problem:
+        except (_FetchError, ImportError) as problem:
             return str(problem)
         return ""
 
@@ -131,18 +139,16 @@ class ValueFetch:
         Raises:
             _FetchError: For good.
         """
-        from rhapsody_parsl.wire.encrypted import Encrypted  # noqa: PLC0415 - loaded with the first value that moves
-
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError, msgspec.MsgspecError), socket.socket() as connection:
             connection.setblocking(False)
             async with asyncio.timeout(_AGAIN) as again:
                 await loop.sock_connect(connection, self._address)
-                way = await Encrypted.over(connection, self._word, accepted=False)
+                way = await encrypted().over(connection, self._word, accepted=False)
+                way.came = lambda: again.reschedule(loop.time() + _AGAIN)
                 draft = await self._begin(way)
                 while self._got < self.size:
                     self._write(draft, await way.receive())
-                    again.reschedule(loop.time() + _AGAIN)
                     limit.reschedule(loop.time() + SILENCE)
                     await asyncio.sleep(0)  # where there is always something, a socket makes nobody wait
             return True
@@ -157,7 +163,7 @@ class ValueFetch:
         """
         await way.send(_encode(Wanted(self._key, self._got)))
         size = _size(await way.receive())
-        if size < 0 or (self._draft and size != self.size):
+        if size <= 0 or (self._draft and size != self.size):
             raise _FetchError(NOT_THERE)
         if self._draft is None:
             try:
@@ -171,9 +177,9 @@ class ValueFetch:
 
         Raises:
             ConnectionAbortedError: It is to come again.
-            _FetchError: It has no more pieces, or there is no room for it.
+            _FetchError: No such piece is left of it, or there is no room for it.
         """
-        if not piece:
+        if not 0 < len(piece) <= self.size - self._got:
             raise _FetchError(NOT_THERE)
         try:
             draft.write(piece)
@@ -182,6 +188,7 @@ class ValueFetch:
                 raise _FetchError(str(problem)) from problem
             draft.drop()
             self._draft, self._got, self._in_memory = None, 0, False
+            self._tell()
             raise ConnectionAbortedError("it comes again") from problem
         self._got += len(piece)
         self._tell()

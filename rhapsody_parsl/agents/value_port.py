@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from rhapsody_parsl.agents.value_fetch import SILENCE, Done, ValueFetch, Wanted
+from rhapsody_parsl.agents.value_fetch import SILENCE, Done, ValueFetch, Wanted, encrypted
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.data_files import DataFiles
 from rhapsody_parsl.wire.complaints import Complaints
@@ -60,6 +60,8 @@ class ValuePort:
     def open(self) -> str:
         """Give values from now on; return the address. Idempotent."""
         if not self._address:
+            with contextlib.suppress(ImportError):  # where it is not installed who wants a value says so
+                encrypted()
             listener = socket.create_server((self._bind, 0), backlog=_MOST_SILENT)
             listener.setblocking(False)
             self._address = f"{self._host}:{listener.getsockname()[1]}"
@@ -117,13 +119,11 @@ class ValuePort:
                 self._silent.pop(next(iter(self._silent))).cancel()
 
     async def _give(self, connection: socket.socket) -> None:
-        from rhapsody_parsl.wire.encrypted import Encrypted  # noqa: PLC0415 - loaded with the first value that moves
-
         try:
             async with asyncio.timeout(SILENCE):
-                way = await Encrypted.over(connection, self._word, accepted=True)
+                way = await encrypted().over(connection, self._word, accepted=True)
                 wanted = _wanted(await way.receive(_LONGEST_WISH))
-        except (OSError, msgspec.MsgspecError) as problem:
+        except (OSError, ValueError) as problem:  # which those of msgspec are, and of text that is none
             self._complaints.note("a stranger on %s was refused: %r", self._address, problem)
             return
         self._silent.pop(connection, None)

@@ -197,8 +197,10 @@ class DataFiles:
         """Return a value's file, which is used for no other value while it is open.
 
         Raises:
-            FileNotFoundError: It is not here.
+            FileNotFoundError: It is not here, or no key of a value.
         """
+        if os.path.basename(key) != key:
+            raise FileNotFoundError(key)
         for root in (*self._roots, *self._roots):  # it may be on its way to the disk
             with contextlib.suppress(FileNotFoundError):
                 return data_space.opened(self._path(root, key))

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+from collections.abc import Iterator
 
 from rhapsody_parsl.hosts.data_space import DataSpace
 
@@ -41,9 +42,8 @@ class DataPool:
         Raises:
             FileNotFoundError: It is not there.
         """
-        size = os.stat(path).st_size
-        if self._make_way(size):
-            os.rename(path, self._name(size))
+        if self._make_way(os.stat(path).st_size):
+            os.rename(path, self._name())
         else:
             os.unlink(path)
 
@@ -53,12 +53,11 @@ class DataPool:
         Raises:
             OSError: There is no room for the rest of it.
         """
-        for kept, name in self._fitting(size):
-            with contextlib.suppress(FileNotFoundError):
-                if not _is_seen(found := self._path(name)):
+        for found in self._fitting(size):
+            with contextlib.suppress(FileNotFoundError), _alone(found) as alone:
+                if alone:
+                    os.truncate(found, size)
                     os.rename(found, path)
-                    if kept != size:
-                        os.truncate(path, size)
                     return True
         return False
 
@@ -72,20 +71,20 @@ class DataPool:
         Raises:
             OSError: It cannot be mapped.
         """
-        for _, name in self._fitting(size):
+        for found in self._fitting(size):
             with contextlib.suppress(FileNotFoundError):
-                return DataSpace(self._path(name), size, fcntl.LOCK_EX)
-        return DataSpace(self._name(size), size, fcntl.LOCK_EX) if new and self._make_way(size) else None
+                return DataSpace(found, size, fcntl.LOCK_EX)
+        return DataSpace(self._name(), size, fcntl.LOCK_EX) if new and self._make_way(size) else None
 
     def make_room(self, excess: int) -> int:
         """Remove files until so many bytes are free, or none is left; return how many more are wanted.
 
         Those that somebody sees stay: to remove them frees nothing.
         """
-        for size, name in self._kept():
+        for size, path in self._kept():
             if excess <= 0:
                 break
-            excess -= size if self._remove(name) else 0
+            excess -= size if _removed(path) else 0
         return excess
 
     @property
@@ -99,49 +98,48 @@ class DataPool:
             return False
         kept = self._kept()
         count, total = len(kept) + 1, size + sum(each for each, _ in kept)
-        for each, name in kept:
+        for each, path in kept:
             if count <= _MOST and total <= self._most:
                 break
-            if self._remove(name):
+            if _removed(path):
                 count, total = count - 1, total - each
         return count <= _MOST and total <= self._most
 
-    def _remove(self, name: str) -> bool:
-        """Remove a file that nobody sees; return whether there was one."""
-        try:
-            if _is_seen(path := self._path(name)):
-                return False
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        return True
+    def _name(self) -> str:
+        return os.path.join(self._folder, f".{os.getpid()}.{next(_numbers)}")
 
-    def _path(self, name: str) -> str:
-        return os.path.join(self._folder, name)
-
-    def _name(self, size: int) -> str:
-        return self._path(f".{size}.{os.getpid()}.{next(_numbers)}")
-
-    def _fitting(self, size: int) -> list[tuple[int, str]]:
-        """Return sizes and names of files of about a size, the nearest first."""
+    def _fitting(self, size: int) -> list[str]:
+        """Return the paths of files of about a size, the nearest first."""
         fitting = [each for each in self._kept() if size <= 2 * each[0] and each[0] <= 2 * size]
-        return sorted(fitting, key=lambda each: abs(each[0] - size))
+        return [path for _, path in sorted(fitting, key=lambda each: abs(each[0] - size))]
 
     def _kept(self) -> list[tuple[int, str]]:
-        """Return sizes and names of all files, in the order in which they came."""
+        """Return sizes and paths of all files, in the order in which they came."""
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
-                    came = entry.stat().st_ctime_ns
-                    found.append((came, int(entry.name.split(".")[1]), entry.name))
-        return [(size, name) for _, size, name in sorted(found)]
+                    facts = entry.stat()
+                    found.append((facts.st_ctime_ns, facts.st_size, entry.path))
+        return [(size, path) for _, size, path in sorted(found)]
 
 
-def _is_seen(path: str) -> bool:
+@contextlib.contextmanager
+def _alone(path: str) -> Iterator[bool]:
+    """Have a file that nobody sees, and nobody else has meanwhile; yield whether it is such a one."""
     with open(path, "rb", buffering=0) as file:
+        alone = True
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return True
-    return False
+            alone = False
+        yield alone
+
+
+def _removed(path: str) -> bool:
+    """Remove a file that nobody sees; return whether it is gone."""
+    with contextlib.suppress(FileNotFoundError), _alone(path) as alone:
+        if not alone:
+            return False
+        os.unlink(path)
+    return True

@@ -65,7 +65,7 @@ def opened(path: str) -> io.FileIO:
 
 
 def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryview:
-    """Return the content of a file, with its huge pages mapped as such; the map goes with the last look at it.
+    """Return the content of a file, its huge pages as such where there is room; the map goes with the last look at it.
 
     Args:
         descriptor: Of the file; it may be closed.
@@ -75,9 +75,12 @@ def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryvi
     Raises:
         OSError: It cannot be mapped.
     """
-    if size < HUGE:
+    room = None
+    if size >= HUGE:
+        with contextlib.suppress(OSError):  # it counts as memory of this process, for a moment
+            room = mmap.mmap(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    if room is None:
         return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, access))
-    room = mmap.mmap(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     skipped = -start % HUGE
     flags = mmap.MAP_SHARED | _MAP_FIXED

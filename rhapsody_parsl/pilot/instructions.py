@@ -26,7 +26,7 @@ class Feed(msgspec.Struct, frozen=True):
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """A run's lease holds other memory now."""
+    """A run's lease holds other cores or memory now."""
 
     run: Run
 

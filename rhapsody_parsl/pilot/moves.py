@@ -72,7 +72,7 @@ class Moves(Generic[H]):
         able = self._able(key, target)
         if not able:
             return None
-        source = min(able, key=lambda host: self._giving[host])
+        source = min(able, key=lambda host: (self._is_apart(host, target), self._giving[host]))
         del self._wanted[key, target]
         self._count += 1
         self._giving[source] += 1

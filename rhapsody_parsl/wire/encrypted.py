@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import socket
 import struct
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -31,6 +32,7 @@ class Encrypted:
 
     Attributes:
         LONGEST: Bytes of a message.
+        came: Called when a part of a message has come.
     """
 
     LONGEST = 1 << 20
@@ -40,6 +42,7 @@ class Encrypted:
         self._sent = self._heard = 0
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
+        self.came: Callable[[], object] = lambda: None
 
     @classmethod
     async def over(cls, connection: socket.socket, word: bytes, *, accepted: bool) -> "Encrypted":
@@ -57,7 +60,7 @@ class Encrypted:
         own = X25519PrivateKey.generate()
         public, other = own.public_key().public_bytes_raw(), bytearray(_PUBLIC)
         await asyncio.get_running_loop().sock_sendall(connection, public)
-        await _fill(connection, memoryview(other))
+        await _fill(connection, memoryview(other), lambda: None)
         try:
             common = own.exchange(X25519PublicKey.from_public_bytes(bytes(other)))
         except ValueError as problem:
@@ -88,14 +91,14 @@ class Encrypted:
             OSError: The other end is gone or none of ours, or what came is not what it sent.
         """
         header = bytearray(_LENGTH.size)
-        await _fill(self._connection, memoryview(header))
+        await _fill(self._connection, memoryview(header), self.came)
         (length,) = _LENGTH.unpack(header)
         if not _TAG <= length <= most + _TAG:
             raise ConnectionAbortedError("the other end announces what it may not send")
         if len(self._buffer) < length:
             self._buffer = bytearray(length)
         sealed = memoryview(self._buffer)[:length]
-        await _fill(self._connection, sealed)
+        await _fill(self._connection, sealed, self.came)
         try:
             message = self._opens.decrypt(_nonce(self._heard), sealed, None)
         except InvalidTag:
@@ -104,7 +107,7 @@ class Encrypted:
         return message
 
 
-async def _fill(connection: socket.socket, left: memoryview) -> None:
+async def _fill(connection: socket.socket, left: memoryview, came: Callable[[], object]) -> None:
     """Read until there is no more room.
 
     Raises:
@@ -116,6 +119,7 @@ async def _fill(connection: socket.socket, left: memoryview) -> None:
         if not count:
             raise ConnectionResetError("the other end is gone")
         left = left[count:]
+        came()
 
 
 def _nonce(number: int) -> bytes:

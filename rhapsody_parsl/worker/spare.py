@@ -62,7 +62,8 @@ class _Maker(threading.Thread):
         except OSError:
             self._files.give_up(spare)
             raise
-        _ready.append(spare)
+        if _Making.maker is self:  # else another one is made by now, and nobody would let this one go
+            _ready.append(spare)
 
 
 class _Making:
@@ -86,10 +87,12 @@ def make(files: DataFiles, size: int) -> None:
         return
     if _Making.maker:
         _Making.maker.wake.set()
-    maker = _Maker(files, size)
-    with contextlib.suppress(RuntimeError):  # a process limit may forbid a thread
-        maker.start()
-        _Making.maker = maker
+    _Making.maker = _Maker(files, size)
+    try:
+        _Making.maker.start()
+    except RuntimeError:  # a process limit may forbid a thread
+        _Making.maker = None
+        _ready.clear()
 
 
 def drawn(files: DataFiles, size: int, draft: str) -> DataSpace | None:

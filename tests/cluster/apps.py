@@ -122,6 +122,14 @@ def launch(folder: str, count: int) -> list[tuple[str, list[int]]]:
     return [(host, json.loads(mask)) for host, mask in (line.split(";") for line in out.splitlines() if line)]
 
 
+def launch_failing(rank: int) -> tuple[int, str]:
+    """Launch ranks of which one leaves; return the launch's exit code, and its standard error."""
+    program = f"[ $RANK = {rank} ] && exit 5; exec sleep 1000"
+    words = [*os.environ["PARSL_MPI_PREFIX"].split(), "sh", "-c", program]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
 def launch_lines(*programs: str) -> list[list[str]]:
     """Start a program of the shell's on all ranks, or one per group; return the words of each line that they say.
 

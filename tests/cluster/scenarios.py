@@ -231,7 +231,7 @@ def _ready_replicas(executor: RhapsodyExecutor) -> int:
 
 
 def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str = "") -> None:
-    """A gang over three nodes and an uneven one, as functions and as executables."""
+    """A gang over three nodes and an uneven one, as functions and as executables; one that loses its last rank."""
     with block(folder, ["mpi"], way=way, options={"mpi": mpi, "variables": variables}) as executor:
         for name, call in (("function", apps.gang), ("executable", apps.launch)):
             for shape, spec in (("even", {"num_nodes": 3, "ranks_per_node": 2}), ("uneven", {"num_ranks": 5})):
@@ -244,6 +244,8 @@ def gangs(folder: Path, mpi: dict[str, Any], way: str = "slurm", variables: str 
         programs = ["sleep 0.5; echo $RANK $PART $(hostname)", "sleep 0.5; echo $RANK another $(hostname)"]
         told = executor.submit(apps.launch_lines, parts, *programs)
         tell("groups", str(told.exception(PATIENCE) or "") or told.result())
+        failed = executor.submit(apps.launch_failing, {"num_nodes": 3, "ranks_per_node": 1}, 2)
+        tell("failed", str(failed.exception(PATIENCE) or "") or failed.result())
 
 
 def training(folder: Path, mpi: dict[str, Any], way: str = "slurm") -> None:

@@ -1,5 +1,6 @@
 """MPI over three nodes, by each launcher there is here."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,14 @@ from tests.cluster.driver import Driver
 pytestmark = pytest.mark.mpi
 
 
+FAILED = {
+    "hydra": (5, r"rank 2 of 3 on vn\d left with exit code 5"),
+    "srun": (143, r"srun: error: vn\d: task 2: Exited with exit code 5"),  # the code of those that it ends
+    "openmpi": (5, r"Process name: \[.*@1,2\]\s+Exit code:\s+5"),
+}
+"""The exit code of a launch of which a rank leaves with 5, and how that is named, by launcher."""
+
+
 @pytest.mark.parametrize(("way", "mpi"), [
     ("slurm", {"launcher": "hydra"}),
     ("slurm", {"launcher": "srun"}),
@@ -18,9 +27,15 @@ pytestmark = pytest.mark.mpi
     ("slurm", {"launcher": "openmpi"}),
     ("ssh", {"launcher": "openmpi"}),
 ], ids=["hydra in slurm", "srun", "hydra over ssh", "openmpi in slurm", "openmpi over ssh"])  # fmt: skip
-def test_each_rank_has_a_core_of_its_own(cluster: Cluster, way: str, mpi: dict[str, Any]) -> None:
+def test_each_rank_has_a_core_of_its_own_and_one_that_fails_is_named(
+    cluster: Cluster, way: str, mpi: dict[str, Any]
+) -> None:
     with Driver(cluster, "gangs", way=way, mpi=mpi) as driver:
         check_apart_and_even(driver)
+        code, named = FAILED[mpi["launcher"]]
+        returned, words = driver.hear("failed")
+        assert returned == code, words
+        assert re.search(named, words), words
 
 
 CONTRADICTING = (

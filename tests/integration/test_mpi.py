@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from parsl import bash_app, python_app
+from parsl.app.errors import BashExitFailure
 
 from rhapsody_parsl import MPI, Policy, annotate
 from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
@@ -114,6 +116,32 @@ def test_variables_of_a_launch_are_for_it_alone() -> None:
     assert two["PARSL_NUM_RANKS"] == "2"
     assert "PARSL_LAUNCHER_OPTIONS" not in two
     assert {"PARSL_MPIEXEC_PREFIX", "PARSL_SRUN_PREFIX", "PARSL_APRUN_PREFIX", "PARSL_MPI_NODELIST"} <= set(two)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize(("end", "code", "how"), [("exit 5", 5, r"code:?\s+5"), ("kill -9 $$", 137, r"signal 9")])
+def test_a_rank_that_fails_is_named_and_ends_the_others(end: str, code: int, how: str) -> None:
+    @bash_app
+    @annotate(MPI(ranks=2), Policy(output="text"))
+    def launch(end: str) -> str:
+        return f"$PARSL_MPI_PREFIX sh -c '[ $RANK = 0 ] && exec sleep 100; {end}'"
+
+    error = launch(end).exception(HUNG)
+    assert isinstance(error, BashExitFailure)
+    assert error.exitcode == code
+    assert re.search(rf"(rank |@\d+,)1\b.*{how}", error.__notes__[-1], re.DOTALL)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("block", ["mpich"], indirect=True)
+def test_by_choice_the_other_ranks_go_on() -> None:
+    @bash_app
+    @annotate(MPI(ranks=2, launcher_options="-disable-auto-cleanup"), Policy(output="text", check=False))
+    def launch() -> str:
+        return "$PARSL_MPI_PREFIX sh -c '[ $RANK = 1 ] && exit 5; sleep 1; echo went on'"
+
+    done = launch().result(TIMEOUT)
+    assert (done.returncode, done.stdout) == (5, "went on\n")
 
 
 @pytest.mark.usefixtures("block")

@@ -2,18 +2,24 @@
 
 import asyncio
 import contextlib
+import importlib.abc
 import math
 import os
 import resource
+import socket
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rhapsody_parsl.agents import value_fetch, value_port
 from rhapsody_parsl.agents.value_port import ValuePort
 from rhapsody_parsl.agents.words import NOT_THERE, UNREACHABLE
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
+from rhapsody_parsl.wire.encrypted import Encrypted
 from testing.ports import free_port
 
 HERE = "127.0.0.1"
@@ -134,10 +140,11 @@ def test_where_memory_has_no_room_in_spite_of_its_budget_it_comes_to_the_disk(tm
             given_on = asyncio.create_task(fetched(third, "v", has.open()))
             while [*tmp_path.glob("other/memory/0/*")]:
                 await asyncio.sleep(0)
+            assert await given_on == NOT_THERE
+            assert not done.done(), "it has it from others meanwhile"
             if room == "on disk":
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             problem = await done
-            assert await given_on == NOT_THERE
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (problem == "", files.has("v"), files.in_memory()) == (room == "on disk", room == "on disk", 0)
@@ -153,10 +160,11 @@ class Between:
         port: The one that gives.
         most: After so many bytes.
         asleep: Seconds in which nothing is passed on, before.
+        pause: Seconds between 64 kB that are passed on.
     """
 
-    def __init__(self, port: ValuePort, most: int, asleep: float) -> None:
-        self._there, self._most, self._asleep = port.open().split(":"), most, asleep
+    def __init__(self, port: ValuePort, most: float, asleep: float, pause: float = 0.0) -> None:
+        self._there, self._most, self._asleep, self._pause = port.open().split(":"), most, asleep, pause
         self.passed: list[int] = []
         self._connections: list[asyncio.Task[None]] = []
 
@@ -181,6 +189,7 @@ class Between:
             while self.passed[number] < most and (data := await there_reader.read(1 << 16)):
                 writer.write(data)
                 await writer.drain()
+                await asyncio.sleep(self._pause)
                 self.passed[number] += len(data)
         await asyncio.sleep(self._asleep if number == 0 else 0)
         for each in (writer, there_writer):
@@ -222,6 +231,19 @@ def test_a_connection_by_which_nothing_comes_is_made_again(tmp_path: Path, monke
         async with Between(gives, 1 << 16, asleep=3) as address:
             assert await asyncio.wait_for(fetched(has, "v", address), 2) == ""
         assert bytes(files.open("v")) == VALUE
+
+    between(tmp_path, story)
+
+
+def test_by_a_slow_link_each_piece_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(value_fetch, "_AGAIN", 0.3)
+    large = VALUE[: 3 << 19]
+
+    async def story(gives: ValuePort, has: ValuePort, source: DataFiles, files: DataFiles) -> None:
+        source.write("large", [large])
+        async with Between(gives, math.inf, 0.0, pause=0.06) as address:
+            assert await fetched(has, "large", address) == ""
+        assert bytes(files.open("large")) == large
 
     between(tmp_path, story)
 
@@ -268,6 +290,92 @@ def test_who_says_anything_else_is_cut_off(tmp_path: Path, caplog: pytest.LogCap
 
     between(tmp_path, story)
     assert "a stranger on 127.0.0.1:" in caplog.text
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(0, []), (10, [b"x" * 20]), (10, [b"x" * 6, b"x" * 6])])
+def test_a_value_that_is_not_what_was_said_is_none(tmp_path: Path, size: int, pieces: list[bytes]) -> None:
+    async def gives_it(listener: socket.socket) -> None:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with connection:
+            way = await Encrypted.over(connection, WORD, accepted=True)
+            assert msgspec.msgpack.decode(await way.receive()) == ["v", 0]
+            for said in (msgspec.msgpack.encode(size), *pieces):
+                await way.send(said)
+
+    async def story(_: ValuePort, has: ValuePort, __: DataFiles, files: DataFiles) -> None:
+        with socket.create_server((HERE, 0)) as listener:
+            listener.setblocking(False)
+            giver = asyncio.create_task(gives_it(listener))
+            assert await fetched(has, "v", f"{HERE}:{listener.getsockname()[1]}") == NOT_THERE
+            await giver
+        assert not files.has("v")
+
+    between(tmp_path, story)
+
+
+class Slow(importlib.abc.MetaPathFinder):
+    """What encrypts takes long to load."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == Encrypted.__module__:
+            time.sleep(0.6)
+
+
+def test_while_what_encrypts_is_loaded_no_clock_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (value_fetch, value_port):
+        monkeypatch.setattr(module, "SILENCE", 0.5)
+    monkeypatch.setattr(sys, "meta_path", [Slow(), *sys.meta_path])
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        for begin in (gives.open, lambda: None):
+            monkeypatch.delitem(sys.modules, Encrypted.__module__)
+            begin()
+            assert await fetched(has, "v", gives.open()) == ""
+
+    between(tmp_path, story)
+
+
+def test_where_nothing_encrypts_who_wants_a_value_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, Encrypted.__module__, None)
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        assert Encrypted.__module__ in await fetched(has, "v", gives.open())
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("key", ["../../disk/private", "", "..", "a\0b", "{folder}/one/disk/private"])
+def test_nothing_but_values_is_given(tmp_path: Path, key: str) -> None:
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        (tmp_path / "one/disk/private").write_bytes(b"secret")
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (HERE, int(gives.open().rpartition(":")[2])))
+            way = await Encrypted.over(connection, WORD, accepted=False)
+            await way.send(msgspec.msgpack.encode([key.format(folder=tmp_path), 0]))
+            assert msgspec.msgpack.decode(await way.receive()) == -1
+
+    between(tmp_path, story)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x92\xa2\xff\xfe\x00", b"\x92\xa1v\xa1v"])
+def test_one_of_ours_that_says_what_nobody_understands_is_cut_off(tmp_path: Path, said: bytes) -> None:
+    """And nothing else comes of it: what a task of the event loop raises ends the block."""
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, __: DataFiles) -> None:
+        problems: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (HERE, int(gives.open().rpartition(":")[2])))
+            way = await Encrypted.over(connection, WORD, accepted=False)
+            await way.send(said)
+            with pytest.raises(ConnectionResetError):
+                await way.receive()
+        assert await fetched(has, "v", gives.open()) == ""
+        assert problems == []
+
+    between(tmp_path, story)
 
 
 def test_of_many_that_say_nothing_the_oldest_goes_for_the_next(tmp_path: Path) -> None:

@@ -120,3 +120,29 @@ def test_a_file_that_is_taken_away_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.open("a")
     assert os.listdir(tmp_path / "memory" / "data") == []
+
+
+def test_a_file_that_a_process_had_for_a_larger_value_is_cut(tmp_path: Path) -> None:
+    files = files_in(tmp_path)
+    files.write("a", [b"a" * 3 * MB])
+    files.drop("a")
+    made_ahead(files, 4 * MB)
+    assert warm(tmp_path) == [4 * MB]
+    files.write("b", [b"b" * 3 * MB])
+    assert bytes(files.open("b")) == b"b" * 3 * MB
+
+
+def test_a_file_that_is_being_taken_is_nobodys_spare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a spare writes to it."""
+    files = files_in(tmp_path)
+    files.write("a", [b"a" * 3 * MB])
+    files.drop("a")
+    others, real, theirs = DataPool(str(tmp_path / "memory"), 100 * MB), os.rename, list[object]()
+
+    def rename(source: str, target: str) -> None:
+        theirs.append(others.spare(3 * MB, new=False))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    files.write("b", [b"b" * 3 * MB])
+    assert theirs == [None, None], "neither before it has its new path, nor afterwards"

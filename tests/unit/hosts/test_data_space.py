@@ -188,3 +188,27 @@ def test_a_process_that_may_map_no_more_writes(path: str) -> None:
         [sys.executable, "-c", _NO_MAPS, folder], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+_NO_DATA = """
+import os, resource, sys
+from rhapsody_parsl.hosts.data_files import DataFiles, Place
+files = DataFiles(Place("token", sys.argv[1] + "/memory", sys.argv[1] + "/disk", "0", 1 << 30))
+files.write("1", [b"content " * (4 << 20)])
+lines = open("/proc/self/status").read().splitlines()
+used = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (used + (16 << 20), used + (16 << 20)))
+seen = files.open("1")
+assert (len(seen), bytes(seen[-8:])) == (32 << 20, b"content ")
+files.write("2", [seen])
+assert files.open("2")[:16] == seen[:16]
+"""
+
+
+def test_where_memory_of_ones_own_is_short_values_are_seen_all_the_same(path: str) -> None:
+    """Also where the kernel promises no more than it has: what is mapped of a file is not the process's own."""
+    folder = os.path.dirname(path)
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_DATA, folder], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -193,6 +193,31 @@ def test_who_comes_while_it_is_made_has_what_is_there(
     assert references.opened(Facts("ours", "2", 0)).sum() == 2 * 20 * MB
 
 
+def test_one_that_is_made_no_further_is_anybodys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though there is no room for the one that is to come in its place."""
+    at_it, goes_on, real = threading.Event(), threading.Event(), DataSpace.more
+
+    def slow(space: DataSpace) -> bool:
+        at_it.set()
+        assert goes_on.wait(10)
+        return real(space)
+
+    left(1, 20 * MB)
+    monkeypatch.setattr(DataSpace, "more", slow)
+    afterwards.settle()
+    first = spare._Making.maker
+    assert first
+    assert at_it.wait(10)
+    monkeypatch.setattr(DataSpace, "more", real)
+    left(2, 6 * MB)
+    settle()
+    assert spare._Making.maker is not first
+    goes_on.set()
+    first.join(10)
+    others = DataFiles(Place("ours", str(folder), str(folder / "disk"), "4", 100 * MB))
+    assert others.spare(20 * MB) is not None
+
+
 def test_its_thread_ends_with_its_use(folder: Path) -> None:
     for number, size in enumerate((2 * MB, 2 * MB, 5 * MB, 5 * MB)):
         left(number, size)

@@ -50,7 +50,7 @@ def variables(launcher: Launcher, run: Run, head: str, noting: Sequence[str] = (
     places = places_of(run.placed, resources.gpus_per_rank, resources.groups)
     gpu_variable = next((GPU_VARIABLE[placed.node.gpu_vendor] for placed in run.placed if placed.share.gpus), "")
     line = launcher.line(places, local, [*shlex.split(options), *forwarding(launcher, local)])
-    before = [*noting, *preparing(launcher, places), *launcher.binding(places, local, gpu_variable)]
+    before = [*noting, *preparing(launcher, places, line), *launcher.binding(places, local, gpu_variable)]
     several = {}
     if groups := resources.groups:
         plan = plan_of(launcher, groups, places, line=line, before=before, gpu_variable=gpu_variable)
