@@ -23,7 +23,6 @@ from parsl.utils import RepresentationMixin
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER
 from rhapsody_parsl.annotations.arguments import checked
 from rhapsody_parsl.config import DragonRuntime, for_requests, write_config
-from rhapsody_parsl.data.reference import packed as packed_references
 from rhapsody_parsl.errors import BlockLost, InvalidTask, Unwritable
 from rhapsody_parsl.executors.addresses import listening
 from rhapsody_parsl.executors.admission import Admission, default_of, read
@@ -301,9 +300,7 @@ class RhapsodyExecutor(WithAgents, RepresentationMixin):
             if not facts.takes_spec:
                 del kwargs[SPEC_PARAMETER]
         trace, policy = self._spans.begin(facts.name) if self._spans else "", admitted.spec.policy
-        packed_references.clear()  # somebody may have pickled some for themselves
-        payload = pack_call(as_sent(func, policy), args, kwargs, trace)
-        refs = self._check_references() if packed_references.refs else ()
+        payload, refs = self._with_references(partial(pack_call, as_sent(func, policy), args, kwargs, trace))
         number = next(self._task_ids)
         future = TaskFuture(number, self, facts.pieces or admitted.streams)
         self.tasks[number] = future

@@ -132,7 +132,7 @@ class WithReferences(Told):
             DataLost: The value of one is gone.
             PayloadError: It cannot be serialized.
         """
-        packed.clear()
+        packed.clear()  # somebody may have pickled some for themselves
         payload = pack()
         return Packed(payload, self._check_references() if packed.refs else ())
 
