@@ -84,21 +84,23 @@ def test_hosts_that_do_not_reach_each_other_have_it_by_the_pilot() -> None:
     assert moves.holders("v") == ["a", "b"]
 
 
-def test_who_is_reached_comes_before_who_gives_least() -> None:
+def two_that_have_it() -> Moves[str]:
     moves: Moves[str] = Moves()
     for host in ("a", "b"):
         moves.has("v", host)
     moves.want("v", "c")
+    return moves
+
+
+def test_who_is_reached_comes_before_who_gives_least() -> None:
+    moves = two_that_have_it()
     (first,) = moves.start()
     moves.ended(first.number, UNREACHABLE)
     assert (ways([first]), ways(moves.start())) == (["a>c"], ["b>c"])
 
 
 def test_one_who_has_it_no_more_is_not_asked_again() -> None:
-    moves: Moves[str] = Moves()
-    for host in ("a", "b"):
-        moves.has("v", host)
-    moves.want("v", "c")
+    moves = two_that_have_it()
     (move,) = moves.start()
     moves.ended(move.number, NOT_THERE)
     (other,) = moves.start()
