@@ -103,7 +103,7 @@ class Demand:
             return False
         if self.whole:
             return cores == len(account.node.cores)
-        return not (part := self.part_on(account)).gpus or part.gpus <= account.free_gpus + back.gpus
+        return not self.gpus or self.part_on(account).gpus <= account.free_gpus + back.gpus
 
     def with_memory(self, memory: float) -> "Demand":
         """Return the same with other memory."""

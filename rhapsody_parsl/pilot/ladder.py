@@ -35,7 +35,8 @@ class Rung:
         self.shapes: Ranking[Shape[Lane]] = Ranking(self._order)
 
     def _order(self, shape: Shape[Lane]) -> float | None:
-        return shape.order if shape.room is self.room else None  # it may ask for less by now
+        front = shape.lanes.front() if shape.room is self.room else None  # it may ask for less by now
+        return None if front is None else front[0]
 
 
 class Ladder:

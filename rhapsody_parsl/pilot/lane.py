@@ -152,7 +152,7 @@ class ActiveRun(InFlight):
         most = lane.prefetch
         if self.recalled or self.lost_with or self.lent or has > (most - 1 if lane.beside else most // 2):
             return 0
-        return min(most - has, lane.portion(cores))
+        return 1 if most == 1 else min(most - has, lane.portion(cores))
 
     @property
     def may_go_on(self) -> bool:

@@ -100,10 +100,11 @@ class TaskQueue:
             taken = [self._take_one() for _ in range(min(count, len(self)))]
             self._note_first()
         else:
-            taken = [queue.popleft()[3] for _ in range(min(count, len(queue)))]
+            count = min(count, len(queue))
+            taken = [queue.popleft()[3]] if count == 1 else [queue.popleft()[3] for _ in range(count)]
             self.order = queue[0][0] if queue else None
             if self._newer:
-                self._newer = max(0, self._newer - len(taken))
+                self._newer = max(0, self._newer - count)
         if self.by_walltime is not None:
             self.by_walltime.discard(task.id for task in taken)
         return taken
