@@ -197,8 +197,9 @@ class Feeder:
                 self._runs.close(kept)
 
     def _serve(self, lane: Lane, now: float) -> None:
-        """Open runs while the block has room."""
-        while len(lane) and (active := self._with_room(lane, now)):
+        """Open runs for the first claim of a lane while the block has room."""
+        order = lane.order
+        while len(lane) and lane.order == order and (active := self._with_room(lane, now)):
             if not self._feed(active, active.room(self._ledger.cores), now):
                 break  # its lease cannot be made to suit the next one
         if len(lane) and lane.runs:

@@ -73,9 +73,10 @@ class Everyone:
 
 
 def in_turn(rows: Sequence[Rows], ready: Collection[str]) -> Iterator[Lane]:
-    """Merge rows of shapes; yield each shape's first lane until one of them still has tasks after its turn.
+    """Merge rows of shapes; yield each shape's first lane, until one of them still has its first claim after its turn.
 
-    That shape finds no room, and has no other turn in this walk.
+    That shape finds no room, and has no other turn in this walk. A turn is for that claim: later ones of the lane may
+    have to stand behind others.
 
     Args:
         rows: A shape may stand in several.
@@ -106,6 +107,7 @@ def in_turn(rows: Sequence[Rows], ready: Collection[str]) -> Iterator[Lane]:
 def _turn(shape: Shape[Lane], passed: set[Shape[Lane]]) -> Iterator[Lane]:
     lane = shape.lanes.first()
     if lane is not None:
+        order = lane.order
         yield lane
-        if len(lane):
+        if len(lane) and lane.order == order:
             passed.add(shape)

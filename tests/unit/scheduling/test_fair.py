@@ -56,3 +56,13 @@ def test_a_group_may_be_that_of_labels() -> None:
 def test_what_is_no_group_is_refused() -> None:
     with pytest.raises(InvalidTask, match="allowed are app, labels"):
         Fair(by="user")  # type: ignore[arg-type]  # that is the fault
+
+
+def test_an_app_whose_tasks_come_at_once_takes_no_more_than_its_part_of_an_empty_block() -> None:
+    block = Simulation(make_nodes(4, cores=4), {"local": FakeRuntime()}, scheduling=Fair())
+    block.submit(make_spec("first"), *range(200))
+    block.submit(make_spec("second"), *range(1000, 1200))
+    block.submit(make_spec("wide", cores=4), 2000)
+    block.run()
+    began = [block.started[number][0] for number in (0, 1000, 2000)]
+    assert began == [0.5] * 3
