@@ -94,7 +94,8 @@ class Lanes:
             if len(self._specs) >= _MOST_SPECS:
                 self._specs.clear()
             lane = self._lane_for(spec)
-            known = self._specs[encoded] = (lane, spec, waiting_task(spec, lane.runtime))
+            each = self._ledger.cores_of_a_node if lane.shape.demand.whole else 0
+            known = self._specs[encoded] = (lane, spec, waiting_task(spec, lane.runtime, each))
         return known
 
     def _lane_for(self, spec: TaskSpec) -> Lane:

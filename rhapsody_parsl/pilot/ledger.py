@@ -55,6 +55,7 @@ class Ledger:
         kept: Pools of the others.
         freed: Open nodes of which something was returned, until somebody clears it.
         cores: Cores of the block in all.
+        cores_of_a_node: In the mean.
         away: Names of the nodes that are lost.
     """
 
@@ -64,6 +65,7 @@ class Ledger:
         self.kept: list[Pool] = []
         self.freed: dict[str, Account] = {}
         self.cores = sum(len(account.node.cores) for account in self.accounts.values())
+        self.cores_of_a_node = self.cores // max(1, len(self.accounts))
         self.away: list[str] = []
         self._leases: dict[int, Lease] = {}
         self._count = 0

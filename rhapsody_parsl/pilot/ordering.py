@@ -89,11 +89,20 @@ class Ordering:
         return UnroutableTask("scheduling", self._name, f"`claim` {what}, for {task.app}", "Correct the policy")
 
 
-def waiting_task(spec: TaskSpec, runtime: str) -> WaitingTask:
-    """Return what a policy is told of tasks with a spec."""
+def waiting_task(spec: TaskSpec, runtime: str, each: int = 0) -> WaitingTask:
+    """Return what a policy is told of tasks with a spec.
+
+    Args:
+        spec: The spec.
+        runtime: Which takes them.
+        each: Cores of a node, for tasks that take whole nodes; 0 for others.
+    """
     resources, policy = spec.resources, spec.policy
     ranks = resources.num_ranks or resources.num_nodes * max(1, resources.ranks_per_node)
     gang, with_gpus = resources.is_mpi, resources.gpu_ranks if resources.is_mixed else ranks
+    cores = ranks * resources.cores_per_rank if gang else resources.cores
+    if each:
+        cores = each * max(1, resources.num_nodes, math.ceil(cores / each))
     return WaitingTask(
         app=spec.name,
         runtime=runtime,
@@ -101,7 +110,7 @@ def waiting_task(spec: TaskSpec, runtime: str) -> WaitingTask:
         priority=policy.priority,
         walltime=policy.walltime,
         nodes=max(1, resources.num_nodes),
-        cores=ranks * resources.cores_per_rank if gang else resources.cores,
+        cores=cores,
         gpus=with_gpus * resources.gpus_per_rank if gang else resources.gpus,
         memory=resources.memory,
         seconds=policy.walltime or 1.0,

@@ -17,7 +17,7 @@ class WaitingTask(msgspec.Struct, kw_only=True, gc=False):
         priority: As in `Policy(priority=...)`: lower runs first.
         walltime: Its `walltime` in seconds; 0 for none.
         nodes: Nodes that it asks for by number; 1 when it asks for cores or ranks.
-        cores: Cores that it takes in all.
+        cores: Cores that it takes in all; of whole nodes all, as many as a node of the block has in the mean.
         gpus: GPUs that it takes in all.
         memory: GB of each node.
         seconds: How long it is expected to run: what its like took, or such a part of its walltime; else that, or 1.

@@ -1,12 +1,15 @@
+from typing import Any
+
 import pytest
 
 from rhapsody_parsl.errors import UnroutableTask
 from rhapsody_parsl.pilot.ordering import Ordering, waiting_task
 from rhapsody_parsl.scheduling.fair import Fair
 from rhapsody_parsl.scheduling.fifo import Fifo
+from rhapsody_parsl.scheduling.protocol import Queue, WaitingTask
 from testing import policies
-from testing.nodes import make_nodes, make_spec
-from testing.simulation import Simulation, kinds
+from testing.nodes import make_nodes, make_spec, make_task
+from testing.simulation import FakeRuntime, Simulation, kinds
 
 
 def test_a_policy_is_told_what_a_task_asks_for() -> None:
@@ -15,6 +18,29 @@ def test_a_policy_is_told_what_a_task_asks_for() -> None:
     assert (gang.walltime, gang.seconds) == (60.0, 60.0)
     one = waiting_task(make_spec("a", cores=2, gpus=1, memory=3, priority=4, labels=["x"]), "local")
     assert (one.cores, one.gpus, one.memory, one.priority, one.labels, one.seconds) == (2, 1.0, 3.0, 4.0, ("x",), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "cores"),
+    [
+        ({"num_nodes": 3}, 24),
+        ({"num_nodes": 2, "ranks_per_node": 2}, 4),
+        ({"num_nodes": 2, "ranks_per_node": 2, "placement": "exclusive"}, 16),
+        ({"num_ranks": 9, "placement": "exclusive"}, 16),
+        ({"cores": 2, "placement": "exclusive"}, 8),
+    ],
+)
+def test_whole_nodes_count_with_all_their_cores(keys: dict[str, Any], cores: int) -> None:
+    told: list[int] = []
+
+    class Noting(policies.Shortest):
+        def claim(self, task: WaitingTask, arrival: float, queue: Queue) -> float:
+            told.append(task.cores)
+            return arrival
+
+    runtimes = {"local": FakeRuntime(), "mpi": FakeRuntime()}
+    Simulation(make_nodes(4, cores=8), runtimes, scheduling=Noting()).core.submit([make_task(1, make_spec(**keys))], 0)
+    assert told == [cores]
 
 
 def test_what_was_learnt_is_told() -> None:
