@@ -25,7 +25,7 @@ class ExpectedEnds:
         spec_of: Returns a task's spec.
 
     Attributes:
-        sooner: Counts the lanes of which the first task ended long before its walltime: so will the others.
+        sooner: Counts how often the tasks of a lane were seen to take half of what they were expected to, or less.
     """
 
     def __init__(self, spec_of: Callable[[Task], TaskSpec]) -> None:
@@ -46,9 +46,7 @@ class ExpectedEnds:
 
     def ended(self, lane: Lane, seconds: float, task: Task | None = None) -> None:
         """A task of a lane has ended, and took so long."""
-        walltime = self._walltime(lane, task)
-        self.sooner += seconds < walltime / 2 and not lane.took.known
-        lane.took.learn(seconds, walltime)
+        self.sooner += lane.took.learn(seconds, self._walltime(lane, task))
         self._all.learn(seconds)
         if lane.by_walltime is not None:
             lane.by_walltime.measure()

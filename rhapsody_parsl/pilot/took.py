@@ -13,16 +13,20 @@ _WEIGHT, FADING = 0.1, 0.02
 class _Learnt:
     """What is learnt from numbers.
 
+    Args:
+        counted: What is counted with before there is a number.
+
     Attributes:
         mean: Running mean; None until there was one.
         most: The largest of late; one that was larger long ago counts less and less.
     """
 
-    __slots__ = ("mean", "most")
+    __slots__ = ("_counted", "mean", "most")
 
-    def __init__(self) -> None:
+    def __init__(self, counted: float) -> None:
         self.mean: float | None = None
         self.most = 0.0
+        self._counted = counted
 
     def learn(self, number: float) -> None:
         if self.mean is None:
@@ -30,6 +34,12 @@ class _Learnt:
         else:
             self.mean += _WEIGHT * (number - self.mean)
             self.most = max(number, self.most - FADING * (self.most - number))
+
+    def halved(self) -> bool:
+        halved = self.most < self._counted / 2
+        if halved or self.most > self._counted:
+            self._counted = self.most
+        return halved
 
 
 class Took:
@@ -41,15 +51,15 @@ class Took:
     __slots__ = ("_part", "_seconds")
 
     def __init__(self) -> None:
-        self._seconds, self._part = _Learnt(), _Learnt()
+        self._seconds, self._part = _Learnt(0.0), _Learnt(1.0)
 
     @property
     def known(self) -> bool:
         """Whether a task has ended."""
         return self._seconds.mean is not None
 
-    def learn(self, seconds: float, walltime: float = 0.0) -> None:
-        """A task has ended, and took so long.
+    def learn(self, seconds: float, walltime: float = 0.0) -> bool:
+        """A task has ended, and took so long; return whether its like are expected to take half of what they were.
 
         Args:
             seconds: That it took.
@@ -58,6 +68,7 @@ class Took:
         self._seconds.learn(seconds)
         if walltime:
             self._part.learn(min(1.0, seconds / walltime))
+        return (self._seconds if self._part.mean is None else self._part).halved()
 
     def expected(self, walltime: float, late: bool) -> float:
         """Return how many seconds a task will take; infinity where nobody knows.

@@ -52,3 +52,16 @@ def test_a_gang_starts_soon_when_those_before_it_end_long_before_their_walltimes
     block.submit(make_spec(num_nodes=2), 1, when=12.0)
     block.run()
     assert block.started[1][0] < 150.0
+
+
+def test_a_gang_starts_sooner_when_those_before_it_take_less_and_less_of_their_walltimes() -> None:
+    """The first one takes more than half of its hour, all others some 30 s."""
+    block = Simulation(make_nodes(2, cores=2), {"local": FakeRuntime(), "mpi": FakeRuntime()}, scheduling=Easy())
+    block.seconds[99] = 2000.0
+    block.submit(make_spec("loose", walltime=3600), 99)
+    for number in range(100, 500):
+        block.seconds[number] = 30.0 + number % 7
+        block.submit(make_spec("loose", walltime=3600), number, when=(number - 100) * 9.0)
+    block.submit(make_spec(num_nodes=2), 1, when=2100.0)
+    block.run()
+    assert block.started[1][0] < 2800.0
