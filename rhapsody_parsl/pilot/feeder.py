@@ -87,16 +87,20 @@ class Feeder:
             return
         if self._runs.idle:
             self._use_idle_leases(now)
+        self._start_all(now)
+        while self._reservations.changed:  # nodes that were kept for a gang are open, for it has started
+            self._start_all(now)
+        self._put_behind(now)
+
+    def _start_all(self, now: float) -> None:
         self._reservations.review(now)
         ready = self._starts.startable(now)
         ahead = min(self._runs.longest, _MOST_AHEAD)
         for lane in self._backlog.in_order(ready, self._reservations.may_start(), ahead):
             self._serve(lane, now)
-        if self._reservations.changed:
-            self._reservations.review(now)
-        for lane, task in self._reservations.in_time(now, ready, ahead):
-            self._start(task, lane, now)
-        self._put_behind(now)
+        if not self._reservations.changed:
+            for lane, task in self._reservations.in_time(now, ready, ahead):
+                self._start(task, lane, now)
 
     def start_alone(self, task: Task, now: float) -> bool:
         """Start a task that comes alone while nobody waits, if there is room: to queue it would cost 20 µs."""

@@ -87,7 +87,7 @@ class Reservations:
         for each in list(self._held):
             if best is not self._best or self._is_stale(each, now):
                 self._drop(each)
-        self._best, self.changed = best, False
+        self._best = best
         if self._held:
             self._held.sort(key=lambda each: each.order)
             self._retry()
@@ -98,6 +98,7 @@ class Reservations:
             self._backlog.lateness.take(shape)
             if all(each.shape is not shape for each in self._held):
                 self._add(shape, now)
+        self.changed = False
 
     def _improve(self, each: Reservation, now: float) -> None:
         if now >= each.starts:

@@ -8,7 +8,7 @@ from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.scheduling.fifo import Fifo
 from testing.nodes import make_nodes, make_spec, make_task
-from testing.simulation import FakeRuntime
+from testing.simulation import FakeRuntime, Simulation
 
 
 class Waiting:
@@ -71,3 +71,14 @@ def test_nobody_goes_on_where_a_node_is_kept_free_for_an_older_claim() -> None:
     assert waiting.claims.allow(active, 9.0)
     waiting.claims.review(3.1)
     assert not waiting.claims.allow(active, 9.0)
+
+
+def test_what_a_gang_leaves_of_the_nodes_that_were_kept_for_it_is_used_at_once() -> None:
+    block = Simulation(make_nodes(2, cores=4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    block.seconds = {0: 20.0, 1: 1000.0}
+    block.submit(make_spec(num_nodes=2), 0)
+    block.submit(make_spec("half", runtime="mpi", num_nodes=2, ranks_per_node=2), 1, when=1.0)
+    block.submit(make_spec("loose"), *range(10, 14), when=2.0)
+    block.run()
+    assert block.started[1] == [20.5]
+    assert [block.started[number] for number in range(10, 14)] == [[20.5]] * 4
