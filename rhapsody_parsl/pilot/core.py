@@ -354,7 +354,7 @@ class Core:
 
     def next_tick(self, now: float) -> float | None:
         """Return in how many seconds `tick` has something to do, or None."""
-        due = self._feeder.alarms.next(now) + self._runs.idle.next_expiry(now) + self._backlog.lateness.next(now)
+        due = self._feeder.next(now) + self._runs.idle.next_expiry(now) + self._backlog.lateness.next(now)
         due += self._starts.next_due(now)
         if self._last_starts:
             due += self._last_starts.next(now)

@@ -102,6 +102,10 @@ class Feeder:
             for lane, task in self._reservations.in_time(now, ready, ahead):
                 self._start(task, lane, now)
 
+    def next(self, now: float) -> list[float]:
+        """Return in how many seconds there is something to do, whatever happens."""
+        return self.alarms.next(now) + self._reservations.next(now)
+
     def start_alone(self, task: Task, now: float) -> bool:
         """Start a task that comes alone while nobody waits, if there is room: to queue it would cost 20 µs."""
         lane = self._backlog.known_lane(task.spec)

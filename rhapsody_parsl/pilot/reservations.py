@@ -21,6 +21,8 @@ __all__ = ("Reservations",)
 MOST, PART, FEW = 2, 8, 4
 """Shapes that have nodes kept free at a time, those with the first claims. Beside those of the first claim these are an
 eighth of the block or four nodes at most: nodes that drain for many gangs at once stand idle."""
+_TRY, _AFTER = 30.0, 1e-3
+"""Seconds for which nodes are first kept for one who can start only when a service leaves; and then until a look."""
 
 
 class Reservation(KeptNodes):
@@ -36,16 +38,17 @@ class Reservation(KeptNodes):
         order: The shape's first claim when it was last looked at.
         starts: When the task is expected to start: until then others may use the nodes; 0 where nobody knows.
         sooner: The `sooner` of the expected ends by which that was said.
+        until: When it is given up for a while, because no service has left that it waits for.
         seen: When others were last looked for: how often these nodes and those who wait had changed, and how many
             runtimes were ready.
     """
 
-    __slots__ = ("order", "seen", "shape", "sooner", "starts")
+    __slots__ = ("order", "seen", "shape", "sooner", "starts", "until")
 
     def __init__(self, shape: Shape[Lane], demand: Demand, pool: Pool) -> None:
         super().__init__(demand, pool)
         self.shape, self.order, self.starts = shape, shape.order or 0.0, 0.0
-        self.sooner, self.seen = 0, (-1, -1, 0)
+        self.sooner, self.seen, self.until = 0, (-1, -1, 0), math.inf
 
 
 class Reservations:
@@ -54,6 +57,9 @@ class Reservations:
     A reservation stays as it is until its gang starts, the tasks of its shape are gone, or the block or what its
     services hold is another.
     Meanwhile a node on which a part would fit at once replaces one on which it does not yet.
+
+    Nobody knows whether a service will leave. So who can start only then has nodes for a time, others have them for as
+    long, and so on; each time is twice as long as the one before.
 
     Args:
         ledger: The block's.
@@ -71,6 +77,7 @@ class Reservations:
         self._ledger, self._backlog, self._ready, self._ends = ledger, backlog, ready, ends
         self.changed = False
         self._held: list[Reservation] = []
+        self._tries: dict[Shape[Lane], tuple[float, float]] = {}  # when nodes are given up, and for how long
         self._best = ledger.beside_services()
 
     # --- which nodes are kept --------------------------------------------------------------------------------------
@@ -79,14 +86,22 @@ class Reservations:
         """Keep nothing: nobody waits, or a service comes first."""
         for each in list(self._held):
             self._drop(each)
+        self._tries.clear()
         self._ledger.freed.clear()
+
+    def next(self, now: float) -> list[float]:
+        """Return in how many seconds nodes are given up for a while, and are kept again."""
+        times = [at for gives_up, seconds in self._tries.values() for at in (gives_up, gives_up + seconds)]
+        return [at - now + _AFTER for at in times if at > now]
 
     def review(self, now: float) -> None:
         """Keep nodes for the first of those that have waited long enough, and for nobody else."""
         best = self._ledger.beside_services()
         for each in list(self._held):
-            if best is not self._best or self._is_stale(each, now):
+            if best is not self._best or now >= each.until or self._is_stale(each, now):
                 self._drop(each)
+        if self._tries:
+            self._try_again(now, anew=best is not self._best)
         self._best = best
         if self._held:
             self._held.sort(key=lambda each: each.order)
@@ -96,9 +111,30 @@ class Reservations:
         self._ledger.freed.clear()
         while (shape := self._backlog.lateness.first(now, self._ready)) is not None and self._comes_before(shape):
             self._backlog.lateness.take(shape)
-            if all(each.shape is not shape for each in self._held):
+            if not self._rests(shape, now) and all(each.shape is not shape for each in self._held):
                 self._add(shape, now)
         self.changed = False
+
+    def _rests(self, shape: Shape[Lane], now: float) -> bool:
+        """Whether others have the nodes for which it waits together with those of a service."""
+        gives_up, seconds = self._tries.get(shape, (math.inf, 0.0))
+        return gives_up <= now < gives_up + seconds
+
+    def _try_again(self, now: float, *, anew: bool) -> None:
+        """Keep nodes again for those who had given them up, if their time has come or services hold other nodes."""
+        for shape, (gives_up, seconds) in list(self._tries.items()):
+            if shape.order is None:
+                del self._tries[shape]
+            elif gives_up <= now and (anew or now >= gives_up + seconds):
+                self._tries[shape] = now - seconds, seconds
+                self._backlog.lateness.watch(shape)
+
+    def _until(self, shape: Shape[Lane], now: float) -> float:
+        """Return when nodes are given up that are of use only when a service leaves."""
+        gives_up, seconds = self._tries.get(shape, (now, _TRY / 2))
+        if gives_up <= now:
+            gives_up, seconds = self._tries[shape] = now + 2 * seconds, 2 * seconds
+        return gives_up
 
     def _improve(self, each: Reservation, now: float) -> None:
         if now >= each.starts:
@@ -177,6 +213,9 @@ class Reservations:
         if len(chosen) > self._most_beside(shape):
             chosen = []
         added = Reservation(shape, demand, self._ledger.keep(chosen))
+        beside = self._ledger.beside_services().accounts
+        if sum(demand.holds(beside[account.node.name]) for account in chosen) < demand.needs * bool(chosen):
+            added.until = self._until(shape, now)
         self._expect(added, now)
         self._held.append(added)
         self._held.sort(key=lambda each: each.order)

@@ -1,5 +1,9 @@
 from typing import Any
 
+import pytest
+
+from rhapsody_parsl.annotations.resources import Resources
+from rhapsody_parsl.annotations.task_spec import TaskSpec
 from rhapsody_parsl.pilot.backlog import Backlog
 from rhapsody_parsl.pilot.lane import ActiveRun, Lane
 from rhapsody_parsl.pilot.ledger import Ledger
@@ -82,3 +86,32 @@ def test_what_a_gang_leaves_of_the_nodes_that_were_kept_for_it_is_used_at_once()
     block.run()
     assert block.started[1] == [20.5]
     assert [block.started[number] for number in range(10, 14)] == [[20.5]] * 4
+
+
+def beside_a_service(leaves: float, tasks: int) -> Simulation:
+    """A gang of two nodes waits for one of which a service holds a core, and others come all the time."""
+    block = Simulation(make_nodes(2, cores=4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    leases = block.under_way.for_services
+    leases.lasting = False
+    leases.on_change = lambda: block.at(block.now, lambda: block.core.room_changed(block.now))
+    leases.ask("s", TaskSpec(resources=Resources(cores=1)), "", lambda loan: block.at(leaves, loan.give_back))
+    block.submit(make_spec("gang", num_nodes=2), 10_000, when=5.0)
+    for number in range(tasks):
+        block.seconds[number] = 10.0
+        block.submit(make_spec("loose"), number, when=float(number))
+    block.run()
+    return block
+
+
+def test_the_block_works_on_while_a_gang_waits_for_a_node_that_a_service_holds() -> None:
+    """Nobody knows how long the service stays, so the gang has the other nodes at times only."""
+    block = beside_a_service(leaves=2000.0, tasks=60)
+    assert block.started[10_000] == [2000.0]
+    last = max(block.started[number][0] for number in range(60))
+    assert last < 300.0, f"the last of 600 s of work for 7 cores began at {last:.0f} s"
+
+
+@pytest.mark.parametrize("leaves", [40.0, 400.0, 430.0, 2000.0])
+def test_who_waits_for_a_node_of_a_service_has_the_others_soon_when_it_leaves(leaves: float) -> None:
+    block = beside_a_service(leaves, tasks=2500)
+    assert block.started[10_000][0] - leaves < 15.0
