@@ -4,6 +4,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rhapsody_parsl.scheduling.trace import TracedTask
 __all__ = ("read_swf",)
 
 _FIELDS = 18
+_GZIP = b"\x1f\x8b"
 _SUBMIT, _RUN, _USED, _WANTED, _LIMIT, _USER = 1, 3, 4, 7, 8, 11
 """Places of the fields that are read: submit time, run time, processors used and wanted, time wanted, user."""
 
@@ -24,17 +26,21 @@ def read_swf(path: Path | str) -> list[TracedTask]:
     Jobs that never ran, or of which nobody knows how long or how wide, are left out, as is usual.
 
     Args:
-        path: The file; its name ends in `.gz` where it is compressed, as the archive has it.
+        path: The file, compressed by gzip, as the archive has it, or not.
 
     Raises:
-        InvalidTask: It cannot be read, or a line is no job.
+        InvalidTask: It cannot be read, a line is no job, or no job ran.
     """
-    opened = gzip.open if str(path).endswith(".gz") else open
     try:
-        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
-            return list(_jobs(str(path), file))
-    except (OSError, EOFError, zlib.error) as problem:
+        with Path(path).expanduser().open("rb") as raw:
+            file = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
+            with TextIOWrapper(file, encoding="utf-8", errors="replace") as lines:
+                jobs = list(_jobs(str(path), lines))
+    except (OSError, EOFError, zlib.error, RuntimeError) as problem:  # the last for a home that nobody has
         raise InvalidTask("trace", str(path), f"it cannot be read: {problem}") from problem
+    if not jobs:
+        raise InvalidTask("trace", str(path), "no job of it ran", "Give a trace with run times and processors")
+    return jobs
 
 
 def _jobs(path: str, lines: Iterable[str]) -> Iterator[TracedTask]:
@@ -54,7 +60,8 @@ def _numbers(where: str, line: str) -> list[float]:
     except ValueError:
         numbers = []
     if len(numbers) != _FIELDS or not all(map(math.isfinite, numbers)):
-        raise InvalidTask("trace", where, f"{_FIELDS} numbers are needed", "See the Standard Workload Format, 2.2")
+        problem = f"{_FIELDS} numbers are needed, and {len(words)} words are there"
+        raise InvalidTask("trace", where, problem, "See the Standard Workload Format, 2.2")
     return numbers
 
 

@@ -2,14 +2,25 @@
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import msgspec
 
 from rhapsody_parsl.annotations.task_spec import TaskSpec
+from rhapsody_parsl.errors import UnroutableTask
 from rhapsody_parsl.pilot.core import Core
-from rhapsody_parsl.pilot.instructions import Feed, StartRuntime
+from rhapsody_parsl.pilot.instructions import (
+    CancelTasks,
+    DiscardResults,
+    EndRun,
+    Feed,
+    Fit,
+    Grant,
+    Instruction,
+    StartRuntime,
+)
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtimes.protocol import Node, Run
@@ -65,8 +76,9 @@ class _Replay:
         self._core = Core(Runs(ledger), dict.fromkeys(names, _Anything()), default, {}, scheduling=scheduling)
         self._usage = _Usage(ledger.cores)
         self._arrivals = sorted(range(len(asked)), key=lambda number: asked[number][0].submitted)
-        self._ends: list[tuple[float, int, int]] = []
-        self._free_at: dict[int, float] = {}  # runs: when each has done all that it was given
+        self._ends: list[tuple[float, int, Run]] = []
+        self._behind: dict[int, deque[int]] = {}  # in each run, tasks that have not begun
+        self._at_work: set[int] = set()  # runs in which one has
         self._done: dict[int, SimulatedTask] = {}
         self._tick_at = math.inf
 
@@ -109,9 +121,11 @@ class _Replay:
         self._usage.waiting += len(numbers)
         self._core.submit([Task(number, self._asked[number][2], _NOTHING) for number in numbers], now)
 
-    def _end(self, run: int, task: int, now: float) -> None:
+    def _end(self, run: Run, task: int, now: float) -> None:
         self._usage.lent -= self._done[task].cores
-        self._core.done(run, [Result(task, RESULT, _NOTHING, self._asked[task][0].seconds)], now)
+        self._at_work.discard(run.id)
+        self._core.done(run.id, [Result(task, RESULT, _NOTHING, self._asked[task][0].seconds)], now)
+        self._begin(run, now)
 
     def _follow(self, now: float) -> None:
         """Do what the core wants.
@@ -121,33 +135,53 @@ class _Replay:
         """
         while given := self._core.take():
             for instruction in given:
-                if isinstance(instruction, StartRuntime):
-                    self._core.runtime_ready(instruction.name, now)
-                elif isinstance(instruction, Feed):
-                    self._begin(instruction.run, instruction.tasks, now)
+                self._perform(instruction, now)
         for result in self._core.take_results()[0]:
             if result.kind == FAILED and isinstance(result.payload, bytes):
-                raise from_wire(*msgspec.msgpack.decode(result.payload))
+                raise self._refused(result.id, from_wire(*msgspec.msgpack.decode(result.payload)))
 
-    def _begin(self, run: Run, tasks: Sequence[Task], now: float) -> None:
-        """A run has its tasks: each of them starts when those before it are over."""
-        at = max(now, self._free_at.get(run.id, now))
-        cores = sum(len(placed.share.cores) for placed in run.placed)
-        for task in tasks:
-            traced = self._asked[task.id][0]
-            self._usage.waiting -= 1
-            self._usage.lent += cores
-            self._done[task.id] = SimulatedTask(
-                name=traced.name,
-                submitted=traced.submitted,
-                started=at,
-                ended=at + traced.seconds,
-                nodes=tuple(placed.node.name for placed in run.placed),
-                cores=cores,
-            )
-            at += traced.seconds
-            heapq.heappush(self._ends, (at, task.id, run.id))
-        self._free_at[run.id] = at
+    def _refused(self, task: int, error: Exception) -> Exception:
+        if not isinstance(error, UnroutableTask):
+            return error
+        which = f"task {task + 1} of the trace, {self._asked[task][0].name!r}"
+        return UnroutableTask(error.key, which, error.problem, "Simulate a larger block (nodes=...), or leave it out")
+
+    def _perform(self, instruction: Instruction, now: float) -> None:
+        match instruction:
+            case StartRuntime(name=name):
+                self._core.runtime_ready(name, now)
+            case Feed(run=run, tasks=tasks):
+                self._behind.setdefault(run.id, deque()).extend(task.id for task in tasks)
+                self._begin(run, now)
+            case CancelTasks(run=run, tasks=tasks, kill=False):
+                behind = self._behind[run.id]
+                back = [task for task in tasks if task in behind]
+                self._behind[run.id] = deque(task for task in behind if task not in back)
+                self._core.returned(run.id, back, now)
+            case EndRun(run=run):
+                self._behind.pop(run.id, None)
+            case CancelTasks() | DiscardResults() | Fit() | Grant():
+                pass  # a task that is killed at its walltime ends in this moment anyway
+
+    def _begin(self, run: Run, now: float) -> None:
+        """A run begins the next task that it was given, when it has ended the one before."""
+        behind = self._behind.get(run.id)
+        if not behind or run.id in self._at_work:
+            return
+        task = behind.popleft()
+        traced, cores = self._asked[task][0], sum(len(placed.share.cores) for placed in run.placed)
+        self._at_work.add(run.id)
+        self._usage.waiting -= 1
+        self._usage.lent += cores
+        self._done[task] = SimulatedTask(
+            name=traced.name,
+            submitted=traced.submitted,
+            started=now,
+            ended=now + traced.seconds,
+            nodes=tuple(placed.node.name for placed in run.placed),
+            cores=cores,
+        )
+        heapq.heappush(self._ends, (now + traced.seconds, task, run))
 
 
 def replay(asked: Asked, nodes: Sequence[NodeFacts], default_runtime: str, scheduling: Scheduling) -> Forecast:

@@ -76,6 +76,23 @@ def test_a_block_that_cannot_be_is_refused(block: dict[str, Any]) -> None:
         executor().simulate([], **block)
 
 
+def test_the_task_that_could_not_run_is_named_and_what_to_do_about_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.swf"
+    jobs = [f"{n} 0 -1 60 {wide} -1 -1 {wide} 120 -1 1 7 1 1 1 -1 -1 -1\n" for n, wide in enumerate((8, 4, 64))]
+    path.write_text("".join(jobs))
+    with pytest.raises(InvalidTask, match=r"task 3 of the trace, 'user7'.*64 ranks.*a larger block \(nodes=\.\.\.\)"):
+        executor().simulate(path)
+
+
+def test_what_was_given_to_a_worker_is_taken_back_when_the_task_before_it_takes_long() -> None:
+    """A hundred short tasks have told the core that a worker may have several at once."""
+    short = [TracedTask(seconds=0.001) for _ in range(100)]
+    later = [TracedTask(seconds=seconds, submitted=10.0) for seconds in (100.0, *[0.001] * 200)]
+    forecast = executor(declared_nodes=1).simulate(short + later)
+    assert forecast.waits.max < 1.0
+    assert forecast.utilisation <= 1.0
+
+
 def test_a_task_ends_with_its_walltime() -> None:
     first, second = executor(declared_nodes=1).simulate([
         TracedTask(seconds=100, keys={"cores": 4, "walltime": 10}), TracedTask(seconds=1, keys={"cores": 4}),

@@ -56,6 +56,21 @@ def test_a_trace_as_the_archive_has_it_is_compressed(tmp_path: Path) -> None:
         read_swf(broken)
 
 
+def test_its_content_says_whether_a_file_is_compressed(tmp_path: Path) -> None:
+    path, plain = tmp_path / "a.SWF", tmp_path / "plain.gz"
+    path.write_bytes(gzip.compress(f"{LINE}\n".encode()))
+    plain.write_text(f"{LINE}\n")
+    assert [task.name for file in (path, plain) for task in read_swf(file)] == ["user7"] * 2
+
+
+@pytest.mark.parametrize("text", ["", "; MaxProcs: 64\n", LINE.replace(" 60 ", " 0 ")])
+def test_a_trace_of_no_job_that_ran_says_so(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.swf"
+    path.write_text(text)
+    with pytest.raises(InvalidTask, match="no job of it ran"):
+        read_swf(path)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidTask, match="it cannot be read"):
         read_swf(tmp_path / "none.swf")
