@@ -55,6 +55,10 @@ CORE_KINDS = KINDS | {
     ),
     "scarce memory": ({"memory": 10}, lambda n: {"memory": 10 + n * 7919 % TASKS / 200}),
     "gang": ({"runtime": "mpi", "num_ranks": 8}, lambda n: {"runtime": "mpi", "num_ranks": 1 + n % 16, "priority": n}),
+    "gangs of nodes, falling": (
+        {"runtime": "mpi", "num_nodes": 6},
+        lambda n: {"runtime": "mpi", "num_nodes": 1 + n % 12, "priority": -n},
+    ),
     "gangs among others": (
         {},
         lambda n: {"runtime": "mpi", "num_nodes": 1 + n % 8, "walltime": n} if n % 10 == 0 else {"priority": n},

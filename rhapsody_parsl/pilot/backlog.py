@@ -299,10 +299,14 @@ class Backlog:
         """Whether surely nobody else waits for nodes, when tasks wait in this lane."""
         return len(self._claims) == 1 and len(lane.shape.lanes) == 1
 
+    def is_first(self, order: float) -> bool:
+        """Whether nobody waits for nodes with an older claim."""
+        front = self._claims.front()
+        return front is None or front[0] >= order
+
     def waits_before(self, order: float, account: Account, back: Part, ready: Collection[str]) -> bool:
         """Whether somebody with an older claim would have room on a node, if so much more of it were free."""
-        front = self._claims.front()
-        return front is not None and front[0] < order and self._groups.first_on(account, back, ready, order) is not None
+        return self._groups.first_on(account, back, ready, order) is not None
 
     def first_on(
         self,

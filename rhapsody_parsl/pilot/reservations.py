@@ -308,8 +308,8 @@ class Reservations:
         """Whether nobody with an older claim waits for what a run holds."""
         if self._backlog.is_alone(active.lane) or (order := active.lane.order) is None:
             return True
-        lease = active.lease
-        if lease is None:
+        lease, is_first = active.lease, self._backlog.is_first(order)
+        if lease is None or (is_first and not self._held):
             return True
         for share, gpus in zip(lease.shares, lease.gpu_amounts, strict=True):
             account = self._ledger.accounts[share.node]
@@ -317,6 +317,6 @@ class Reservations:
                 if each.pool is account.pool and each.order <= order and not self._may_stay(each, active.lane, now):
                     return False
             back = Part(len(share.cores), sum(gpus), 0.0, share.memory)
-            if self._backlog.waits_before(order, account, back, self._ready):
+            if not is_first and self._backlog.waits_before(order, account, back, self._ready):
                 return False
         return True

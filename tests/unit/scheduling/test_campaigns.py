@@ -94,7 +94,9 @@ def submit_all(block: Simulation, dice: random.Random, over: float, wrong: float
     for number in range(80):
         app = dice.randrange(6)
         seconds = block.seconds[number] = dice.choice([0.001, 0.01, 1.0, 10.0 * dice.random()])
-        timed = {"walltime": seconds * wrong * dice.uniform(0.9, 1.5) + 0.01} if dice.random() < 0.4 else {}
+        timed: dict[str, Any] = (
+            {"walltime": seconds * wrong * dice.uniform(0.9, 1.5) + 0.01} if dice.random() < 0.4 else {}
+        )
         when = dice.choice([0.0, over * dice.random()])
         block.submit(make_spec(f"app{app}", **apps[app], **timed), number, when=when)
         if dice.random() < 0.05:
