@@ -35,7 +35,9 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def carriers() -> list[psutil.Process]:
-    return [process for process in below("steps.py") if command_of(process).partition(" ")[2].startswith(steps.__file__)]
+    return [
+        process for process in below("steps.py") if command_of(process).partition(" ")[2].startswith(steps.__file__)
+    ]
 
 
 def agents(script: str, host: str) -> list[psutil.Process]:
