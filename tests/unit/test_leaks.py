@@ -152,7 +152,9 @@ def test_a_module_that_leaves_something_unclosed_fails_and_no_other(pytester: py
         "import socket\ndef test_leaves_a_ring():\n    ring = [socket.socket()]\n    ring.append(ring)\n"
     )
     (folder / "test_b.py").write_text("import gc\ndef test_looks_for_garbage():\n    gc.collect()\n")
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error")
+    errors = ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
+    words = [word for error in errors for word in ("-W", f"error::{error}")]
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves_a_ring*", "*unclosed <socket.socket*"])
 

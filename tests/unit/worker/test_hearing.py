@@ -233,7 +233,7 @@ def test_the_pilot_is_heard_while_a_task_waits(desk: Desk) -> None:
 
 def test_a_child_that_was_forked_takes_nothing_of_its_parents(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     first = desk.submit(1)
-    monkeypatch.setattr(line.Here, "pid", 1)
+    monkeypatch.setattr(line.Here, "pid", os.getpid() + 1)
     monkeypatch.setattr(desk.inbox, "_ahead", lambda: pytest.fail("it has looked"))
     desk.answer(1)
     assert first.result() == 1, "the listener is there in this test"
