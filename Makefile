@@ -10,7 +10,8 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 # Workers start by the dozen: their byte code must be kept.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-BESIDE := test-cluster check docs unit package parsl-suite
+# The longest comes first, and has the others beside it.
+ALL := integration test-cluster check docs unit package parsl-suite test-globus
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/claims/[a-z]*.py)))
 
 .DEFAULT_GOAL := help
@@ -25,10 +26,9 @@ demo: env model ## the main job: the melting point, by LAMMPS, Dragon, MPI and a
 campaign: env model ## active learning: an agent in the block, LAMMPS, training on ranks, screening, a language model
 	$(BIN)/python examples/active_learning.py
 
-test: env openmpi ## everything that CI runs; the cluster's tests, which wait a lot, beside those that compute
-	@echo "test: $(BESIDE), two at a time; each shows its output when it is done"
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(BESIDE)
-	@$(MAKE) --no-print-directory integration test-globus
+test: env openmpi ## everything that CI runs, two at a time: most tests wait a lot
+	@echo "test: $(ALL), two at a time; each shows its output when it is done"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(ALL)
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check

@@ -2,10 +2,10 @@
 
     python fake_openai.py HOST PORT API_KEY MODEL
 
-The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused; one that holds `die` ends the server
-the first time (the file named by `FAKE_OPENAI_MEMORY` remembers), one that holds `poison` each time. One that holds
-`slow` takes a third of a second for each, and so does the end by `poison`. One that holds `grow` takes a gigabyte for
-a minute.
+The text for a prompt is the prompt reversed. A prompt that holds `bad` is refused. One that holds `poison` ends the
+server, and one that holds `die` does so once, where `FAKE_OPENAI_MEMORY` names a file that remembers. (Another beside
+it, `.left`, remembers that the reader of a streamed answer hung up.) One that holds `slow` takes a third of a second
+for each, and so does the end by `poison`. One that holds `grow` takes a gigabyte for a minute.
 The embedding of a text is its length, and so is the score of a document. It sleeps and wakes as vLLM does.
 A streamed answer comes character by character. One to `drip` never ends, and one to `spill` fails in the middle.
 """
@@ -21,9 +21,18 @@ from typing import Any
 
 COMMAND = (sys.executable, __file__, "{host}", "{port}", "{api_key}", "{model}")
 """For a service that is given its command."""
-MEMORY = Path(os.environ.get("FAKE_OPENAI_MEMORY", "died"))
-LEFT = MEMORY.with_suffix(".left")
-"""Is there once the reader of a streamed answer has hung up."""
+MEMORY = os.environ.get("FAKE_OPENAI_MEMORY", "")
+
+
+def _is_the_first_time(suffix: str = "") -> bool:
+    """Remember that something happens; False where it has before, or where nothing remembers."""
+    if not MEMORY:
+        return False
+    try:
+        Path(MEMORY + suffix).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -80,8 +89,7 @@ class Handler(BaseHTTPRequestHandler):
         if any("bad" in prompt for prompt in prompts):
             self._reply(400, {"error": {"message": "a bad prompt"}})
             return
-        if any("die" in prompt for prompt in prompts) and not MEMORY.exists():
-            MEMORY.touch()
+        if any("die" in prompt for prompt in prompts) and _is_the_first_time():
             os._exit(3)
         time.sleep(0.3 * max(prompt.count("slow") + ("poison" in prompt) for prompt in prompts))
         if any("poison" in prompt for prompt in prompts):
@@ -97,8 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer as OpenAI's servers do: an event for each piece, a line for each event."""
         chat = "messages" in request
         prompt = request["messages"][-1]["content"] if chat else request["prompt"]
-        if "die" in prompt and not MEMORY.exists():
-            MEMORY.touch()
+        if "die" in prompt and _is_the_first_time():
             prompt = "spill, " + prompt
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -109,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._event({"choices": [{"delta": {"content": piece}} if chat else {"text": piece}]})
                 time.sleep(0.01 if "drip" in prompt else 0)
         except (BrokenPipeError, ConnectionResetError):
-            LEFT.touch()
+            _is_the_first_time(".left")
             return
         if "spill, " in prompt:
             os._exit(3)

@@ -1,6 +1,7 @@
 """What holds for every test: its kind by its folder, its deadline, and nothing left behind."""
 
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -46,6 +47,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(DEADLINES[kind]))
 
 
+def pytest_collection_finish() -> None:
+    """Set aside what stands for as long as the tests run, so that a look for garbage is cheap."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why each test that got a second try needed one."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"first try of {report.nodeid} ({report.when})")
+        report.toterminal(terminalreporter._tw)  # as pytest shows a failure
+
+
 def _is_real(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(kind) for kind in ("integration", "globus"))
 
@@ -55,6 +69,13 @@ def nothing_left_by_fixtures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the last test when what several tests with real parts shared left something."""
     with leaks.watch() if any(map(_is_real, request.session.items)) else contextlib.nullcontext():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_unclosed() -> Iterator[None]:
+    """Fail the last test of a module that leaves something unclosed, and not whoever next looks for garbage."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "missing: ${missing[*]}; only root on Debian can install them (sudo $0 ${missing[*]})" >&2
     exit 1
 fi
+exec {one_at_a_time}<"${BASH_SOURCE[0]}"
+flock "$one_at_a_time" # else a second one finds dpkg locked, or takes the first one's policy away
 policy=/usr/sbin/policy-rc.d # asked by every package that wants to start a service; 101 forbids it
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT

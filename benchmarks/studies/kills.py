@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,16 @@ def prompt(text: str) -> str:
     return text
 
 
-def by_app(executor: RhapsodyExecutor) -> Ask:
-    """Return how the service is asked through apps."""
-    return lambda text, tokens: executor.submit(prompt, {"service": "model", "max_tokens": tokens}, text)
+@contextmanager
+def by_app(executor: RhapsodyExecutor) -> Iterator[Ask]:
+    """Ask the service through apps."""
+    yield lambda text, tokens: executor.submit(prompt, {"service": "model", "max_tokens": tokens}, text)
 
 
-def by_http(executor: RhapsodyExecutor) -> Ask:
-    """Return how the service is asked at the front door, on the driver's address."""
-    pool, url = ThreadPoolExecutor(UNDER_WAY), f"{executor.openai_url()}/completions"
-    client = httpx.Client(headers={"Authorization": f"Bearer {executor.openai_key}"}, timeout=TIMEOUT)
+@contextmanager
+def by_http(executor: RhapsodyExecutor) -> Iterator[Ask]:
+    """Ask the service at the front door, on the driver's address."""
+    url, headers = f"{executor.openai_url()}/completions", {"Authorization": f"Bearer {executor.openai_key}"}
 
     def post(text: str, tokens: int) -> str:
         answer = client.post(url, json={"model": "model", "prompt": text, "max_tokens": tokens})
@@ -62,10 +63,11 @@ def by_http(executor: RhapsodyExecutor) -> Ask:
             raise RuntimeError(f"HTTP {answer.status_code}: {answer.text}")
         return str(answer.json()["choices"][0]["text"])
 
-    return lambda text, tokens: pool.submit(post, text, tokens)
+    with httpx.Client(headers=headers, timeout=TIMEOUT) as client, ThreadPoolExecutor(UNDER_WAY) as pool:
+        yield lambda text, tokens: pool.submit(post, text, tokens)
 
 
-WAYS: dict[str, Callable[[RhapsodyExecutor], Ask]] = {"apps": by_app, "door": by_http}
+WAYS: dict[str, Callable[[RhapsodyExecutor], AbstractContextManager[Ask]]] = {"apps": by_app, "door": by_http}
 
 
 class Load:
@@ -178,8 +180,7 @@ def main() -> None:
     out = arguments.out.absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        with block(arguments.replicas) as executor:
-            ask = WAYS[arguments.way](executor)
+        with block(arguments.replicas) as executor, WAYS[arguments.way](executor) as ask:
             rows = [campaign(ask, QUICK if arguments.quick else arguments.kills)]
             rows.insert(0, {"kills": 0, "seconds": 0, **calm(ask, int(rows[0]["requests"]))})
     report(rows, arguments, out)

@@ -12,6 +12,7 @@ import glob
 import os
 import re
 import select
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,8 @@ _TRACKED = ("psm_*", "torch_*", "nccl-*")
 _POOL = re.compile(r"D(.+)([DM])")
 _RUNTIME_POOL = re.compile(r"DD.*(inf|def|log)_?\d[DM]")
 """A pool of Dragon's is two files: its manifest and its data. A runtime's own are known without the other, too."""
+_MOMENT = 0.002
+"""Seconds, eight times this at most, before a second look."""
 _JUST_MADE = 60.0
 """Seconds in which a file may be unmapped as its maker has not come to that yet, where the kernel has no leases."""
 
@@ -84,6 +87,7 @@ def _unused(path: str) -> bool:
     except OSError:
         return False
     try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # who opens it meanwhile has us told: SIGIO would end us
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except (BlockingIOError, PermissionError):
         return False
@@ -92,6 +96,16 @@ def _unused(path: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _free(paths: "Iterable[str]") -> "set[str]":
+    """Those of the files that nobody uses."""
+    there = set(paths)
+    free = {path for path in there if _unused(path)}
+    if there - free:  # who looks, as we do, has a file open for a moment
+        select.select([], [], [], _MOMENT * (1 + os.getpid() % 8))  # not the same one as theirs
+        free |= {path for path in there - free if _unused(path)}
+    return free - _mapped(free)
 
 
 def _mapped(paths: "Iterable[str]") -> "set[str]":
@@ -162,8 +176,7 @@ def _named(pids: "Iterable[int]", patterns: "Sequence[str]") -> "set[str]":
 
 def unused_memory() -> "list[str]":
     """Return the shared memory and files of engines on this host that nobody uses."""
-    unused = {path for path in _made_by_engines() if _unused(path)}
-    return sorted(unused - _mapped(unused))
+    return sorted(_free(_made_by_engines()))
 
 
 def unused_folders(folders: "Iterable[str]") -> "list[str]":
@@ -195,12 +208,11 @@ def _is_free(folder: str) -> bool:
 def remove_unused(paths: "Iterable[str]") -> bool:
     """Remove files that nobody uses; return whether one stays."""
     there = {path for path in paths if os.path.lexists(path)}
-    unused = {path for path in there if _unused(path)}
-    unused -= _mapped(unused)
-    for path in unused:
+    free = _free(there)
+    for path in free:
         with contextlib.suppress(OSError):
             os.unlink(path)
-    return bool(there - unused)
+    return bool(there - free)
 
 
 def empty(folder: str) -> None:

@@ -123,6 +123,14 @@ def touch_and_nap(path: str, seconds: float) -> str:
     return path
 
 
+def meet(folder: str, ours: int) -> int:
+    """Return when the other of two is at work, too."""
+    Path(folder, str(ours)).touch()
+    while not Path(folder, str(1 - ours)).exists():
+        time.sleep(0.01)
+    return ours
+
+
 def shell(line: str, stdout: str | None = None, stderr: str | None = None) -> str:
     return line
 

@@ -123,11 +123,9 @@ def test_scale_in_takes_the_least_busy_and_lets_it_finish(start: Start, tmp_path
     until(lambda: len(executor.connected_blocks()) == 2)
     apps_ = [python_app(apps.touch_and_nap)(str(tmp_path / f"begun-{n}"), 2) for n in range(5)]
     until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)
-    began = time.monotonic()
     (leaving,) = executor.scale_in_facade(1)
-    assert time.monotonic() - began < 1
-    assert leaving in there(executor)
-    until(lambda: leaving not in there(executor), 5)  # its second task went back
+    assert leaving in there(executor), "it is not waited for"
+    until(lambda: leaving not in there(executor), 20)  # its second task went back
     assert sum(future.done() for future in apps_) <= 2
     for future in apps_:
         assert future.result(TIMEOUT)

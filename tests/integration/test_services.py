@@ -104,7 +104,7 @@ def test_a_service_that_cannot_start_says_why_at_once(executor: RhapsodyExecutor
     assert isinstance(error, ServiceFailed)
     assert f"Service '{service}' is not available" in str(error)
     assert sentence in str(error)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 # --- any OpenAI-compatible command -------------------------------------------------------------------------------

@@ -323,10 +323,8 @@ def test_the_openai_package_reaches_the_engines_through_the_front_door(executor:
         stream = client.completions.create(model="tiny", stream=True, **{**greedy, "max_tokens": 6000})
         next(iter(stream))
         until(lambda: running(executor) == 1)
-        gone = time.monotonic()
         stream.close()
-        until(lambda: running(executor) == 0)
-        assert time.monotonic() - gone < 1
+        until(lambda: running(executor) == 0, 3)
 
 
 def test_a_chat_streams_from_the_engine_through_the_front_door_as_it_is_made(executor: RhapsodyExecutor) -> None:

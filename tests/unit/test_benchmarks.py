@@ -72,6 +72,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "counting_side"
 
 
+@pytest.mark.timeout(120)  # six processes, one after the other
 @pytest.mark.parametrize(("stay", "numbers"), [(True, [5, 6, 7]), (False, [5, 5, 5])])
 def test_a_side_stays_up_between_its_turns_or_starts_anew(module: str, stay: bool, numbers: list[int]) -> None:
     runs = sides.alternate(module, {"a": [5], "b": [0]}, 3, stay=stay)

@@ -182,6 +182,7 @@ class _Endpoint(globus_compute_sdk.Executor):
         pass
 
 
+@pytest.mark.dragon
 def test_a_config_with_an_endpoint_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(globus_compute_sdk, "Executor", _Endpoint)
     (example,) = examples(GLOBUS)

@@ -143,3 +143,27 @@ def test_the_fixture_fails_an_integration_test(pytester: pytest.Pytester) -> Non
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*LeakError: the test left behind:*", "*a process: *"])
+
+
+def test_a_module_that_leaves_something_unclosed_fails_and_no_other(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
+    folder = pytester.mkdir("of_some_kind")
+    (folder / "test_a.py").write_text(
+        "import socket\ndef test_leaves_a_ring():\n    ring = [socket.socket()]\n    ring.append(ring)\n"
+    )
+    (folder / "test_b.py").write_text("import gc\ndef test_looks_for_garbage():\n    gc.collect()\n")
+    errors = ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
+    words = [word for error in errors for word in ("-W", f"error::{error}")]
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves_a_ring*", "*unclosed <socket.socket*"])
+
+
+def test_a_second_try_says_why_it_was_needed(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
+    (pytester.mkdir("of_some_kind") / "test_it.py").write_text(
+        "tries = []\ndef test_once():\n    tries.append(1)\n    assert len(tries) == 2, 'the first never works'\n"
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reruns", "1")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*first try of of_some_kind/test_it.py::test_once (call)*", "*the first never works*"])

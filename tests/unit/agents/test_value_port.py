@@ -202,7 +202,7 @@ class Between:
                 writer.write(data)
 
 
-@pytest.mark.parametrize(("most", "asleep"), [(len(VALUE) // 2, 0.0), (1 << 16, 1.0)])
+@pytest.mark.parametrize(("most", "asleep"), [(len(VALUE) // 2, 0.0), (1 << 16, 2.0)])
 def test_a_connection_that_is_cut_or_falls_asleep_is_made_again_and_the_rest_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, asleep: float
 ) -> None:
@@ -213,13 +213,13 @@ def test_a_connection_that_is_cut_or_falls_asleep_is_made_again_and_the_rest_com
         between = Between(gives, most, asleep)
         async with between as address:
             fetches = asyncio.create_task(fetched(has, "v", address))
-            await asyncio.sleep(0.6 if asleep else 0)
+            await asyncio.sleep(1.2 if asleep else 0)
             assert not asleep or "give a value" not in {task.get_name() for task in asyncio.all_tasks()}
             assert await fetches == ""
         assert bytes(files.open("v")) == VALUE
-        first, second = between.passed
+        first, *again = between.passed  # a busy machine may fall silent once more
         assert most <= first < most + (1 << 16)
-        assert second < len(VALUE) - most + 3 * (1 << 20)
+        assert 0 < sum(again) < len(VALUE) - most + len(again) * 3 * (1 << 20)
 
     between(tmp_path, story)
 

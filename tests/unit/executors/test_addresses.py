@@ -22,4 +22,4 @@ def test_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket, name, refuse)
     began = time.monotonic()
     assert own_addresses()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5

@@ -4,8 +4,9 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ view = mmap.mmap(descriptor, 0)
 os.close(descriptor)
 print(flush=True)
 input()
+"""
+
+LOOKER = """
+import sys
+from rhapsody_parsl.hosts import leftovers
+for _ in range(10_000):
+    leftovers._unused(sys.argv[1])
 """
 
 
@@ -72,6 +80,24 @@ def test_what_hydra_has_left_goes_too(tmp_path: Path, memory: Path, monkeypatch:
     with read.open():
         leftovers.sweep_memory()
         assert names(tmp_path) == ["hydra_hwloc_xmlfile_x2", "hydra_notes"]
+
+
+def test_who_opens_what_we_look_at_does_not_end_us(memory: Path) -> None:
+    """The kernel tells who has a lease that somebody opens the file: by a signal that ends a process, unless asked."""
+    (path,) = make(memory, "mpich_shm_x")
+    with subprocess.Popen([sys.executable, "-c", LOOKER, str(path)]) as looker:
+        while looker.poll() is None:
+            with suppress(BlockingIOError):
+                os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    assert looker.returncode == 0
+
+
+def test_who_looks_for_a_moment_does_not_use_it(memory: Path) -> None:
+    (path,) = make(memory, "mpich_shm_x")
+    opened = path.open("rb")
+    threading.Timer(leftovers._MOMENT / 2, opened.close).start()
+    leftovers.sweep_memory()
+    assert names(memory) == []
 
 
 def test_what_is_made_and_not_mapped_yet_is_in_use(memory: Path) -> None:

@@ -79,7 +79,7 @@ def test_stop_ends_a_family_with_its_orphans(tmp_path: Path, words: tuple[str, .
         began = time.monotonic()
         await backend.stop()
         await backend.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         assert (await backend.wait()).startswith(("it was ended by signal", "it left"))
         assert not any(map(alive, living))
         assert backend.log_tail() == "first words"

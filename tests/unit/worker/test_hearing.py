@@ -4,9 +4,11 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,14 @@ from rhapsody_parsl.worker.inbox import Listener
 from rhapsody_parsl.worker.outbox import Outbox
 
 
+class LeavingListener(Listener):
+    """Leaves alone, without its process."""
+
+    def run(self) -> None:
+        with suppress(SystemExit):
+            super().run()
+
+
 class Desk:
     """A task's process at work, and the other end of its line."""
 
@@ -35,9 +45,10 @@ class Desk:
             self.pilot, _ = door.accept()
         self._inflow = Inflow(self.pilot)
         assert self._inflow.read()[0][0] == b"worker"
-        monkeypatch.setattr(loop.Ear, "_leave", lambda _: threading.Event().wait())  # else the tests end with it
+        monkeypatch.setattr(loop.Ear, "_leave", lambda _: sys.exit())  # else the tests end with it
         self.inbox = loop.Ear(spoke, Outbox(spoke), None).inbox
-        Listener(self.inbox).start()
+        self._spoke, self._listener = spoke, LeavingListener(self.inbox)
+        self._listener.start()
         self.client = Client(line.WorkerLine(spoke, self.inbox))
         self.heard_by: list[str] = []
         monkeypatch.setattr(line.Here, "pid", os.getpid())
@@ -46,6 +57,14 @@ class Desk:
         self.say(Work(1, "call", (), {}, [Task(7, b"", b"")]))
         assert self.inbox.get().run == 1
         self.inbox.begin(1, 7)
+
+    def close(self) -> None:
+        """Be gone, as a pilot is: the listener leaves."""
+        self.pilot.close()
+        self.inbox.listen_soon()
+        self._listener.join(20)
+        assert not self._listener.is_alive()
+        self._spoke.close()
 
     def _take(self, message: Any) -> None:
         self.heard_by.append(threading.current_thread().name)
@@ -70,14 +89,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     made = Desk(tmp_path, monkeypatch)
-    _kept.append(made)
-    return made
-
-
-_kept: list[Desk] = []
-"""A listener whose pilot has gone ends the process."""
+    yield made
+    made.close()
 
 
 class InterruptedWaitError(Exception):
@@ -218,7 +233,7 @@ def test_the_pilot_is_heard_while_a_task_waits(desk: Desk) -> None:
 
 def test_a_child_that_was_forked_takes_nothing_of_its_parents(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     first = desk.submit(1)
-    monkeypatch.setattr(line.Here, "pid", 1)
+    monkeypatch.setattr(line.Here, "pid", os.getpid() + 1)
     monkeypatch.setattr(desk.inbox, "_ahead", lambda: pytest.fail("it has looked"))
     desk.answer(1)
     assert first.result() == 1, "the listener is there in this test"
