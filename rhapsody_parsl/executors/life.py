@@ -15,7 +15,9 @@ from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.checks import check_scripts
 from rhapsody_parsl.executors.judgement import since_work, to_start
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
@@ -64,6 +66,18 @@ class BlockLife(BlockProviderExecutor):
         self._given_up: set[str] = set()
         self._cut_checks: set[str] = set()
         self._closed = False
+
+    def start(self) -> None:
+        """Begin, once.
+
+        Raises:
+            RhapsodyError: It was shut down before.
+            InvalidTask: No job can be started from the run directory.
+        """
+        if self._closed:
+            raise RhapsodyError(f"Executor {self.label} was shut down: make another one for the next Config.")
+        check_scripts(self.provider)
+        super().start()  # type: ignore[no-untyped-call]  # Parsl's
 
     # --- started -------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def pack(archive: str) -> None:
         return
     part = f"{archive}.{os.getpid()}"
     try:
-        with tarfile.open(part, "w") as tar:
+        with _Archive.open(part, "w") as tar:
             _add_facts(tar)
             tar.add(sys.prefix, "env", filter=_wanted)
             if "base" in _origin():
@@ -51,6 +51,14 @@ def pack(archive: str) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
+
+
+class _Archive(tarfile.TarFile):
+    """Leaves out what cannot be read, or goes meanwhile: no process of ours could use it either."""
+
+    def add(self, *arguments: object, **options: object) -> None:  # as it calls itself
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            super().add(*arguments, **options)  # type: ignore[arg-type]  # its own
 
 
 def unpack(archive: str, private: str) -> "dict[str, str]":

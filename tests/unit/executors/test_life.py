@@ -7,6 +7,7 @@ from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import LocalProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
 from rhapsody_parsl.executors import life
 from rhapsody_parsl.executors.blocks import Block
 from testing.waiting import until
@@ -119,3 +120,40 @@ def test_a_block_that_takes_no_more_is_followed_while_it_still_works(
     for _ in range(3):
         executor.handle_errors(executor.status())
     assert len(queue.jobs) == jobs
+
+
+def test_an_executor_that_was_shut_down_says_so(executor: RhapsodyExecutor) -> None:
+    executor.shutdown()
+    with pytest.raises(RhapsodyError, match="was shut down: make another one"):
+        executor.start()
+
+
+def test_a_second_interrupt_ends_the_wait_for_blocks_and_nothing_else(
+    executor: RhapsodyExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, memory, values = executor._link, executor._shared, executor._values
+    assert link
+    assert values
+    place = Path(values._disk)
+    waiting = next(iter(executor.tasks.values()))
+
+    def interrupted(_ids: list[str], _timeout: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(link, "stop_blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        executor.shutdown()
+    assert isinstance(waiting.exception(0), BlockLost)
+    assert not link.is_alive()
+    assert not place.exists()
+    assert not memory.path or not Path(memory.path).exists()
+
+
+@pytest.mark.parametrize("sign", [" ", "'", "$", "(", "&"])
+def test_a_run_directory_that_a_shell_would_misread_is_refused(queue: Queue, sign: str) -> None:
+    """Parsl gives the path of a job's script to a shell as it is: no job would start, and nobody would say so."""
+    queue.script_dir = f"/scratch/my{sign}runs/runinfo/000/submit_scripts"
+    executor = RhapsodyExecutor(provider=queue, runtimes=[LocalRuntime()])
+    executor.run_dir = "."
+    with pytest.raises(InvalidTask, match="means something to a shell"):
+        executor.start()
