@@ -96,7 +96,7 @@ class Host:
         self.counted_on: HostFacts | None = None
         self._is_late = False
         self.use = HostUse()
-        self.problem = ""
+        self.problem = self._last_problem = ""
         self._is_up = asyncio.Event()
         self._gone = asyncio.Event()
         self._ear: asyncio.Task[None] | None = None
@@ -270,7 +270,7 @@ class Host:
 
     def _tell_late(self) -> None:
         """The block has begun, and it is there now, or is lost."""
-        problem = "" if self.up else self.problem or "it has not come"  # it may be tried again just now
+        problem = "" if self.up else self.problem or self._last_problem  # it may be tried again just now
         if problem:
             log.warning("host %s is not there, and is tried again: %s", self.name, problem)
         else:
@@ -289,7 +289,7 @@ class Host:
 
     async def _try(self, carry: Carry) -> bool:
         """Start a node agent and wait for its first word; return whether another way may do better."""
-        self.problem, self._gone = "", asyncio.Event()
+        self._last_problem, self.problem, self._gone = self.problem or self._last_problem, "", asyncio.Event()
         self._line, name = self.listener.expect(self.name, self._hear, self._end)
         self._abridger = Abridger(self.listener.repeats)  # the agent that comes has nothing yet
         try:

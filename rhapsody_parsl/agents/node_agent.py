@@ -156,8 +156,7 @@ def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> No
         python, agent = _staged(private, settings)
         _stand_over(private, held, [python, "-I", "-S", agent], lifeline)
     except OSError as problem:
-        wanted = "room, and programs may run" if settings["archive"] else "room"
-        _say(host, f"{problem}, where its private folder is ({private}); set TMPDIR to a folder with {wanted}")
+        _say(host, f"{problem}, where its private folder is ({private}); set TMPDIR to a folder with room")
     _leave_nothing(private, held, made_place)
     _say(host, left=True)
 

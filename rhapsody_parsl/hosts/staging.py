@@ -6,6 +6,7 @@ mended.
 """
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -69,7 +70,7 @@ def unpack(archive: str, private: str) -> "dict[str, str]":
         private: The block's folder.
 
     Raises:
-        OSError: There is no room, or the archive cannot be read.
+        OSError: There is no room, no program can be run there, or the archive cannot be read.
     """
     place = os.path.join(private, _FOLDER)
     try:
@@ -82,6 +83,8 @@ def unpack(archive: str, private: str) -> "dict[str, str]":
         origin: dict[str, str] = json.load(file)
     moved = {before: os.path.join(place, name) for name, before in origin.items()}
     _mend(os.path.join(place, "env"), moved)
+    if not os.access(there(sys.executable, moved), os.X_OK):
+        raise OSError(errno.EACCES, "no program can be run there (is it mounted noexec?)", place)
     return moved
 
 

@@ -80,6 +80,18 @@ def test_what_cannot_be_read_or_goes_meanwhile_is_left_out(tmp_path: Path, monke
     assert there == {"origin.json", "env", "lib", "first.py", "last.py", "pipe", "nowhere"}
 
 
+def test_where_no_program_can_be_run_it_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that is mounted noexec; the mode tells the same, and every user may set it."""
+    environment = tmp_path / "env"
+    (environment / "bin").mkdir(parents=True)
+    (python := environment / "bin" / "python").touch(mode=0o644)
+    for name, value in (("prefix", environment), ("base_prefix", environment), ("executable", python)):
+        monkeypatch.setattr(sys, name, str(value))
+    staging.pack(str(tmp_path / "tar"))
+    with pytest.raises(OSError, match="no program can be run there"):
+        staging.unpack(str(tmp_path / "tar"), str(tmp_path / "private"))
+
+
 def test_it_is_packed_once(environment: Path, archive: Path) -> None:
     before = archive.stat().st_mtime_ns
     subprocess.run([environment / "bin/python", "-I", "-c", PACK, archive, ROOT], check=True, timeout=60)
