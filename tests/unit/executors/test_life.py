@@ -1,10 +1,15 @@
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from parsl.jobs.states import JobState, JobStatus
-from parsl.providers import LocalProvider
+from parsl.launchers import SimpleLauncher, SingleNodeLauncher
+from parsl.launchers.base import Launcher
+from parsl.providers import LocalProvider, SlurmProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
@@ -157,3 +162,24 @@ def test_a_run_directory_that_a_shell_would_misread_is_refused(queue: Queue, sig
     executor.run_dir = "."
     with pytest.raises(InvalidTask, match="means something to a shell"):
         executor.start()
+
+
+@pytest.mark.parametrize(("launcher", "waits"), [(SimpleLauncher(), True), (SingleNodeLauncher(), False)])
+def test_the_shell_of_a_job_waits_for_the_pilot_when_it_is_told_to_end(
+    launcher: Launcher, waits: bool, tmp_path: Path
+) -> None:
+    """As `scancel` does: Slurm kills what is left when the shell has ended."""
+    note, program = tmp_path / "note", tmp_path / "program"
+    program.write_text(f"trap 'sleep 0.5; echo left >> {note}; exit' TERM; echo there >> {note}; sleep 30 & wait")
+    executor = RhapsodyExecutor(
+        provider=SlurmProvider(launcher=launcher),
+        runtimes=[LocalRuntime()],
+        launch_cmd=f"bash {program} {{config}} {{block_id}}",
+    )
+    script = f"{executor._get_launch_command('0')}\ntrue"
+    with subprocess.Popen(["/bin/bash", "-c", script], process_group=0) as shell:
+        until(note.exists, 10)
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait(10)
+        assert note.read_text().split() == ["there", "left"][: 1 + waits]
+    until(lambda: note.read_text().split() == ["there", "left"], 10)
