@@ -171,11 +171,17 @@ class NodeAgent:
                 self._relay.open(exchange, after, tells_left=tells_left)
             case Leave():
                 self.leave("the pilot has no more use for it")
-            case Environment(variables=variables):
-                self._processes.environment = environment.on_host(variables, os.environ)
-                environment.put(self._folder, self._processes.environment)
+            case Environment():
+                self._be_as(order)
             case KeepValues() | DropValues() | GiveValues() | FetchValue() | SendValue():
                 self._values.obey(order)
+
+    def _be_as(self, job: Environment) -> None:
+        """Start what is started from now on as the job's batch system starts it: ssh brings none of this along."""
+        os.umask(job.umask)
+        limits.take_on(job.limits)
+        self._processes.environment = environment.on_host(job.variables, os.environ)
+        environment.put(self._folder, self._processes.environment)
 
     def _see_to_process(self, order: Start | Release | Kill) -> None:
         match order:

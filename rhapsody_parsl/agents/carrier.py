@@ -20,6 +20,8 @@ __all__ = ("LEAVE_WITHIN", "Carried", "Carrier", "Said")
 LEAVE_WITHIN = 12.0
 """Seconds that agents have to leave with all that they started."""
 _LINE_LIMIT = 1 << 16
+_LONGEST_COMPLAINT = 400
+"""Bytes."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -43,8 +45,8 @@ class Carried(Protocol):
     """One agent and what carries it, alone or with others."""
 
     @property
-    def log(self) -> Path:
-        """Where it and the way to it complain."""
+    def trouble(self) -> str:
+        """What it and the way to it complained of last, and where all of that is: the end of a sentence."""
 
     @property
     def failed(self) -> bool:
@@ -70,12 +72,13 @@ class Carrier:
         process: Started, with pipes.
         log: Its log.
         file: What the agents are told, where they read no standard input.
+        logged: Bytes that its log had before.
     """
 
     failed = False
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, file: Path | None) -> None:
-        self._process, self.log, self._file = process, log, file
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, file: Path | None, logged: int = 0) -> None:
+        self._process, self.log, self._file, self._logged = process, log, file, logged
 
     @classmethod
     async def start(
@@ -102,6 +105,7 @@ class Carrier:
             write_private(str(file), first.decode())
             command += ["--told", str(file)]
         argv = launcher.argv(hosts[0], command) if len(hosts) == 1 else launcher.step_argv(hosts, command)
+        logged = _size(log)
         with log.open("ab") as complaints:
             process = await asyncio.create_subprocess_exec(
                 *limits.as_the_job(argv), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -109,7 +113,7 @@ class Carrier:
             )  # fmt: skip
         if process.stdin and not file:
             process.stdin.write(first)
-        return cls(process, log, file)
+        return cls(process, log, file, logged)
 
     async def said(self) -> AsyncIterator[Said]:
         """Yield what the agents say, until none of them can be there any more."""
@@ -122,6 +126,16 @@ class Carrier:
                 break
             if said := understood(line):
                 yield said
+
+    @property
+    def trouble(self) -> str:
+        """What it or the agent complained of last, and where all of that is: the end of a sentence."""
+        lines = [""]
+        with contextlib.suppress(OSError), self.log.open("rb") as complaints:
+            complaints.seek(max(self._logged, _size(self.log) - _LONGEST_COMPLAINT))
+            lines = complaints.read().decode(errors="replace").split("\n")
+        last = next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
+        return f"{last}; see {self.log}"
 
     async def over(self) -> str:
         """Wait until no agent can be there any more; return what it says of that, "" for nothing."""
@@ -153,6 +167,10 @@ class Carrier:
         self.told()
         self._process._transport.close()  # type: ignore[attr-defined]  # asyncio has no other way
         await self._process.wait()
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 def understood(line: bytes) -> Said | None:

@@ -36,6 +36,7 @@ from rhapsody_parsl.agents.words import (
     ValueFetched,
 )
 from rhapsody_parsl.cluster.node_launcher import Unreachable, environment
+from rhapsody_parsl.hosts import limits
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.hosts.use import HostUse
@@ -63,6 +64,7 @@ class Host:
 
     Attributes:
         facts: What it offers, as its agent said last.
+        counted_on: What the block takes it to offer: as its agent said first, or as is assumed of one that is late.
         use: How much it works, as its agent said last; nothing while it is lost.
         problem: Why it is not up.
         listener: As given.
@@ -87,11 +89,14 @@ class Host:
         self._of_values: Callable[[Host, OfValues, list[bytes]], None] | None = None
         self._processes: dict[int, RemoteProcess] = {}
         self._count, self._say = 0, self._tell  # the same for all processes
+        self._first: asyncio.Task[bool] | None = None
         self._life: asyncio.Task[None] | None = None
         self._losses: list[Callable[[str], None]] = []
         self.facts: HostFacts | None = None
+        self.counted_on: HostFacts | None = None
+        self._is_late = False
         self.use = HostUse()
-        self.problem = ""
+        self.problem = self._last_problem = ""
         self._is_up = asyncio.Event()
         self._gone = asyncio.Event()
         self._ear: asyncio.Task[None] | None = None
@@ -115,21 +120,32 @@ class Host:
         """Wait until it can be used."""
         await self._is_up.wait()
 
-    async def start(self) -> bool:
+    def start(self) -> asyncio.Task[bool]:
         """Start the node agent; False, with `problem` set, when it does not answer. Later ends and returns are told.
 
         Hosts that are started at the same time come by one step of the batch system, where it has such.
         """
-        ok = await self._start_agent(together=True)
-        self._life = spawn(self._live(ok), f"watch {self.name}")
-        return ok
+        self._first = asyncio.create_task(self._start_agent(together=True), name=f"start {self.name}")
+        self._life = spawn(self._live(self._first), f"watch {self.name}")
+        return self._first
+
+    def go_on_without(self, like: HostFacts) -> None:
+        """Begin the block before it has come; whether it comes is told.
+
+        Args:
+            like: What it is taken to offer.
+        """
+        self.counted_on, self._is_late = like, True
+        if self._first and self._first.done():
+            self._tell_late()
 
     async def stop(self) -> None:
         """End all there; returns when it is gone, or cannot be heard any more. Idempotent."""
-        if self._life:
+        if self._first and self._life:
+            self._first.cancel()
             self._life.cancel()
-            await asyncio.gather(self._life, return_exceptions=True)
-            self._life = None
+            await asyncio.gather(self._first, self._life, return_exceptions=True)
+            self._first = self._life = None
         self._is_up.clear()
         self._tell(Leave())
         if self._line:
@@ -227,9 +243,15 @@ class Host:
 
     # --- its life ------------------------------------------------------------------------------------------------
 
-    async def _live(self, up: bool) -> None:
+    async def _live(self, first: asyncio.Task[bool]) -> None:
         """Wait for the end of the node agent; when it is lost say so, and try to be there again."""
         pause, lost = _FIRST_PAUSE, None
+        await asyncio.wait([first])
+        up = self.up
+        if problem := first.exception():
+            self.problem = str(problem)
+        if self._is_late:
+            self._tell_late()
         while True:
             if up:
                 pause = _FIRST_PAUSE
@@ -246,6 +268,15 @@ class Host:
             if up:
                 self._on_change(self.name, "")
 
+    def _tell_late(self) -> None:
+        """The block has begun, and it is there now, or is lost."""
+        problem = "" if self.up else self.problem or self._last_problem  # it may be tried again just now
+        if problem:
+            log.warning("host %s is not there, and is tried again: %s", self.name, problem)
+        else:
+            log.info("host %s is there, late", self.name)
+        self._on_change(self.name, problem)
+
     async def _start_agent(self, together: bool) -> bool:
         """Start a node agent; alone, unless the batch system can start it with others and that does not fail."""
         if together and self._starter.in_steps:
@@ -258,7 +289,7 @@ class Host:
 
     async def _try(self, carry: Carry) -> bool:
         """Start a node agent and wait for its first word; return whether another way may do better."""
-        self.problem, self._gone = "", asyncio.Event()
+        self._last_problem, self.problem, self._gone = self.problem or self._last_problem, "", asyncio.Event()
         self._line, name = self.listener.expect(self.name, self._hear, self._end)
         self._abridger = Abridger(self.listener.repeats)  # the agent that comes has nothing yet
         try:
@@ -282,14 +313,14 @@ class Host:
             if not self.up and (carrier := self._part()):
                 await carrier.kill()
         if not self.up:
-            self.problem = self.problem or f"no answer within {self.listener.hello_within:g} s"
+            self.problem = self.problem or f"no answer within {self.listener.hello_within:g} s{carried.trouble}"
         return carried.failed
 
     async def _listen(self, carrier: Carried) -> None:
         """Note the end of what carries the agent."""
         no = await carrier.over()
         if carrier is self._carrier:
-            self._end(no or ("its connection ended" if self.up else f"the way to it ended; see {carrier.log}"))
+            self._end(no or ("its connection ended" if self.up else f"the way to it ended{carrier.trouble}"))
 
     def _end(self, problem: str) -> None:
         self.problem = self.problem or problem
@@ -327,9 +358,13 @@ class Host:
         if isinstance(word, Uses):
             self.use = word.use
             return
+        self.counted_on = self.counted_on or word.facts
+        if lacking := word.facts.lacking(self.counted_on):
+            self._end(f"it has {lacking}")
+            return
         self.facts = word.facts
         self._is_up.set()
-        self._tell(Environment(environment(os.environ)))
+        self._tell(Environment(environment(os.environ), limits.umask(), limits.soft()))
         if self._keep:
             self._tell(self._keep)
         for opened in self._opened:

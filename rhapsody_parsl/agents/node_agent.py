@@ -151,12 +151,12 @@ def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> No
     guard.adopt_orphans()
     data_place.sweep(private)
     held = folder.hold(private)
-    folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
     try:
+        folder.write_private(os.path.join(private, "agent"), json.dumps(settings))
         python, agent = _staged(private, settings)
         _stand_over(private, held, [python, "-I", "-S", agent], lifeline)
     except OSError as problem:
-        _say(host, f"the environment could not be staged: {problem}")
+        _say(host, f"{problem}, where its private folder is ({private}); set TMPDIR to a folder with room")
     _leave_nothing(private, held, made_place)
     _say(host, left=True)
 

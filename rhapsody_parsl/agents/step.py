@@ -30,7 +30,7 @@ class Step:
     """
 
     def __init__(self, carrier: Carrier, hosts: Mapping[str, str]) -> None:
-        self._carrier, self.log = carrier, carrier.log
+        self._carrier, self.trouble = carrier, f"; see {carrier.log}"
         self.members = {host: Member(self, host) for host in hosts}
         self._present, self._untold = set(hosts), set(hosts)
         self.failed = False
@@ -92,7 +92,7 @@ class Member:
     def __init__(self, step: Step, host: str) -> None:
         self._step, self._host, self._no = step, host, ""
         self.gone, self.lost = asyncio.Event(), False
-        self.log = step.log
+        self.trouble = step.trouble  # that of many
 
     @property
     def failed(self) -> bool:

@@ -140,9 +140,17 @@ class HangUp(msgspec.Struct, tag="hang up", array_like=True, frozen=True):
 
 
 class Environment(msgspec.Struct, tag="environment", array_like=True, frozen=True):
-    """These are the job's variables."""
+    """What processes of the job are started with.
+
+    Attributes:
+        variables: The environment's.
+        umask: Which permissions new files do not get.
+        limits: Soft limits, by their names.
+    """
 
     variables: dict[str, str]
+    umask: int
+    limits: dict[str, int]
 
 
 class Start(msgspec.Struct, tag="start", array_like=True, frozen=True):

@@ -1,6 +1,7 @@
 """`rhapsody-parsl inventory`: what a block would hold here."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from rhapsody_parsl.runtimes.protocol import Node
 
 __all__ = ("add",)
+
+log = logging.getLogger(__name__)
 
 _MOST = 40
 """Nodes that are printed one by one."""
@@ -50,8 +53,11 @@ async def _found(folder: Path, node_launcher: str) -> "Sequence[Node]":
         node_launcher=node_launcher,
     )
     nodes, hosts = await discover(config, folder, folder, changes=HostChanges())
+    silent = {host.name: host.problem for host in hosts.values() if not host.up}
     await asyncio.gather(*(host.stop() for host in hosts.values()))
-    return nodes
+    for name, problem in silent.items():
+        log.warning("%s does not answer, and is not shown: %s", name, problem or "it has not come in time")
+    return [node for node in nodes if node.host not in silent]
 
 
 def _show(nodes: "Sequence[Node]") -> None:

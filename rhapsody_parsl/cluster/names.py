@@ -79,9 +79,9 @@ def addresses_of(name: str) -> "list[str]":
 
 
 def is_known(name: str) -> bool:
-    """Whether the network knows a name."""
+    """Whether the network knows a name, and an address of IPv4 for it: we listen at no other."""
     with contextlib.suppress(OSError, UnicodeError):
-        return bool(socket.getaddrinfo(name, None))
+        return bool(socket.getaddrinfo(name, None, socket.AF_INET))
     return False
 
 

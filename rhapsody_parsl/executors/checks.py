@@ -26,6 +26,7 @@ __all__ = (
     "check_provider",
     "check_python",
     "check_runtimes",
+    "check_scripts",
     "check_words",
     "walltime_of",
 )
@@ -33,6 +34,7 @@ __all__ = (
 _IN_A_LABEL = "._-+@:=,%"
 _LONGEST_LABEL = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_FOR_A_SHELL = re.compile(r"""[\s'"\\`$&;|<>(){}*?!#~\[\]]""")
 _LEAST_PERIOD = 0.01
 _LEAST_SECONDS = 1
 """Of silence, for a busy process may be late by tenths; and of a block's work."""
@@ -63,6 +65,20 @@ def check_label(label: str) -> None:
         raise InvalidTask(
             "label", label, f"letters, digits and {' '.join(_IN_A_LABEL)} only, and {_LONGEST_LABEL} bytes at most",
             "It names the run's folder and the jobs' scripts",
+        )  # fmt: skip
+
+
+def check_scripts(provider: ExecutionProvider | None) -> None:
+    """Check where the jobs' scripts will lie.
+
+    Raises:
+        InvalidTask: A shell takes the path for something else: no job would start, and nobody would be told.
+    """
+    folder = str(getattr(provider, "script_dir", None) or "")
+    if found := _FOR_A_SHELL.search(folder):
+        raise InvalidTask(
+            "run_dir", folder, f"{found[0]!r} in its path means something to a shell, and Parsl's providers do not "
+            "quote the paths of jobs' scripts", "Give parsl.Config(run_dir=...) another path",
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """`RhapsodyExecutor`: Parsl's executor contract over pilots that run Dragon, MPI and vLLM in one block."""
 
+import contextlib
 import itertools
 import logging
 import math
@@ -221,8 +222,9 @@ class RhapsodyExecutor(WithAgents, RepresentationMixin):
             Unwritable: The run directory has no room.
             TooFewOpenFiles: The hard limit of open files is too low for as many blocks.
             TooFewThreads: No more threads can be started (`ulimit -u`).
+            RhapsodyError: It was shut down before.
         """
-        super().start()  # type: ignore[no-untyped-call]  # Parsl's
+        super().start()
         prepare(self.provider)
         folder, token = Path(self.run_dir).absolute() / self.label, Token.create()
         with written(folder):
@@ -312,20 +314,25 @@ class RhapsodyExecutor(WithAgents, RepresentationMixin):
 
     def shutdown(self) -> None:
         """Stop every block and the link. Tasks that have not finished by then fail. Idempotent."""
-        if self._closed or self._link is None:
+        link = self._link
+        if self._closed or link is None:
             self._closed = True
             return
-        self._stop_agents()
-        self._closed = True
-        self._close_control()
-        self._link.stop_blocks([block.id for block in self._link.blocks], GOODBYE_TIMEOUT)
-        self._link.close()
-        self._close_observers()
-        self._close_values()
-        self._cancel_rest()
+        with contextlib.ExitStack() as ends:  # the last is the first; another Ctrl-C ends that which waits, and no more
+            ends.callback(super().shutdown)
+            ends.callback(self._fail_rest)
+            ends.callback(self._cancel_rest)
+            ends.callback(self._close_values)
+            ends.callback(self._close_observers)
+            ends.callback(link.close)
+            ends.callback(lambda: link.stop_blocks([block.id for block in link.blocks], GOODBYE_TIMEOUT))
+            ends.callback(self._close_control)
+            ends.callback(setattr, self, "_closed", True)
+            self._stop_agents()
+
+    def _fail_rest(self) -> None:
         for number in list(self.tasks):
             self.failed(number, BlockLost("of the executor", "the executor was shut down"))
-        super().shutdown()
 
     def outstanding(self) -> int:
         """Number of tasks, of waits for services, and of blocks with requests at the front door: none of it is idle."""

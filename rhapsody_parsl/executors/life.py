@@ -13,9 +13,13 @@ from typing import Any
 from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
+from parsl.launchers import SimpleLauncher
 from parsl.providers.base import ExecutionProvider
+from parsl.providers.cluster_provider import ClusterProvider
 
+from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.checks import check_scripts
 from rhapsody_parsl.executors.judgement import since_work, to_start
 from rhapsody_parsl.executors.link import Link
 from rhapsody_parsl.executors.nodes import node_messages
@@ -31,6 +35,9 @@ _NEVER_SPOKE = (
     "and block-*.log in the run directory."
 )
 
+_OUTLIVES = "trap : TERM; "
+"""Has the shell of a job's script stay until the pilot has left. A batch system that ends a job asks all its processes
+to leave. A shell does so at once, and then Slurm kills what it has started: the pilot had no time."""
 _HUNG = "Its pilot was silent and its job did not end, so it was cancelled."
 
 
@@ -65,6 +72,18 @@ class BlockLife(BlockProviderExecutor):
         self._cut_checks: set[str] = set()
         self._closed = False
 
+    def start(self) -> None:
+        """Begin, once.
+
+        Raises:
+            RhapsodyError: It was shut down before.
+            InvalidTask: No job can be started from the run directory.
+        """
+        if self._closed:
+            raise RhapsodyError(f"Executor {self.label} was shut down: make another one for the next Config.")
+        check_scripts(self.provider)
+        super().start()  # type: ignore[no-untyped-call]  # Parsl's
+
     # --- started -------------------------------------------------------------------------------------------------
 
     def scale_out_facade(self, n: int) -> list[str]:
@@ -85,9 +104,12 @@ class BlockLife(BlockProviderExecutor):
 
     def _get_launch_command(self, block_id: str) -> str:
         python = "python3" if getattr(self.provider, "worker_init", "") else sys.executable
-        return self.launch_cmd.format(
+        command = self.launch_cmd.format(
             python=shlex.quote(python), config=shlex.quote(str(self._config_path)), block_id=block_id
         )
+        if isinstance(self.provider, ClusterProvider) and type(self.provider.launcher) is SimpleLauncher:
+            return _OUTLIVES + command
+        return command
 
     # --- judged --------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class Standalone(BlockLife):
                 scripts = Path(self.run_dir) / "submit_scripts"
                 scripts.mkdir(exist_ok=True)
                 self.provider.script_dir = str(scripts)
-            self.start()  # type: ignore[no-untyped-call]  # Parsl's
+            self.start()
             self._poller = JobStatusPoller(strategy="none", max_idletime=0, strategy_period=_POLLING)
             self._poller.add_executors([self])
         return self

@@ -9,11 +9,11 @@ import errno
 import os
 import resource
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = (
     "allow", "as_the_job", "can_start", "check_room", "few_processes", "free_memory", "hard", "inherit",
-    "little_memory", "of_the_job", "raised", "shortage", "with_more",
+    "little_memory", "of_the_job", "raised", "shortage", "soft", "take_on", "umask", "with_more",
 )  # fmt: skip
 
 _ROOM = 8
@@ -32,6 +32,7 @@ _WITH_MORE = (
     "/bin/sh", "-c", '[ "$(ulimit -S -n)" = unlimited ] || [ "$(ulimit -S -n)" -ge "$0" ] || '
     '{ ulimit -S -n "$0" || ulimit -S -n "$(ulimit -H -n)"; } 2>/dev/null; exec "$@"',
 )  # fmt: skip
+_OPEN_FILES = ("RLIMIT_NOFILE", "RLIMIT_OFILE")
 _job: "list[int]" = []
 """The soft limit before we raised it."""
 
@@ -77,6 +78,29 @@ def inherit(now: int, job: int) -> None:
     """
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] == now != job:
         _job.append(job)
+
+
+def soft() -> "dict[str, int]":
+    """Return the soft limits that what we start gets, by their names; but that of open files, which has its own way."""
+    kinds = [name for name in dir(resource) if name.startswith("RLIMIT_") and name not in _OPEN_FILES]
+    return {name: resource.getrlimit(getattr(resource, name))[0] for name in kinds}
+
+
+def take_on(soft: "Mapping[str, int]") -> None:
+    """Have soft limits of another host, as far as the hard ones of this one allow."""
+    for name, wanted in soft.items():
+        kind = getattr(resource, name)
+        now, hard = resource.getrlimit(kind)
+        most = (limit for limit in (wanted, hard) if limit != resource.RLIM_INFINITY)
+        if (allowed := min(most, default=resource.RLIM_INFINITY)) != now:
+            resource.setrlimit(kind, (allowed, hard))
+
+
+def umask() -> int:
+    """Return which permissions new files do not get."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def as_the_job(argv: "Sequence[str]", soft: "int | None" = None) -> "list[str]":

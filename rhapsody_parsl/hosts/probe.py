@@ -20,6 +20,8 @@ _VISIBLE = {
     "amd": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
     "intel": ("ZE_AFFINITY_MASK",),
 }
+_AS_MUCH = 0.95
+"""Part of the memory: kernels keep more or less of it for themselves."""
 _INTEL_COMPUTE_CLASS = "0x038000"  # a display controller without a display: data-centre GPUs, not integrated graphics
 
 
@@ -43,6 +45,19 @@ class HostFacts(NamedTuple):
     gpus: list[str]
     domains: list[list[int]]
     near: list[list[int]]
+
+    def lacking(self, counted_on: "HostFacts") -> str:
+        """Return, for people, what is not there of what was counted on; "" when all is.
+
+        Args:
+            counted_on: What the block has taken this host to offer.
+        """
+        cores, gpus = set(counted_on.cores) - set(self.cores), set(counted_on.gpus) - set(self.gpus)
+        missing = [f"no core {', '.join(map(str, sorted(cores)))}"] if cores else []
+        missing += [f"no GPU {', '.join(sorted(gpus))}"] if gpus else []
+        if self.memory < _AS_MUCH * counted_on.memory:
+            missing.append(f"{self.memory:.1f} GB of memory")
+        return f"{', '.join(missing)}, and was to be like {counted_on.address}" if missing else ""
 
 
 def facts(environment: Mapping[str, str]) -> HostFacts:

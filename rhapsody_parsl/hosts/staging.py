@@ -6,6 +6,7 @@ mended.
 """
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -42,7 +43,7 @@ def pack(archive: str) -> None:
         return
     part = f"{archive}.{os.getpid()}"
     try:
-        with tarfile.open(part, "w") as tar:
+        with _Archive.open(part, "w") as tar:
             _add_facts(tar)
             tar.add(sys.prefix, "env", filter=_wanted)
             if "base" in _origin():
@@ -53,6 +54,14 @@ def pack(archive: str) -> None:
             os.unlink(part)
 
 
+class _Archive(tarfile.TarFile):
+    """Leaves out what cannot be read, or goes meanwhile: no process of ours could use it either."""
+
+    def add(self, *arguments: object, **options: object) -> None:  # as it calls itself
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            super().add(*arguments, **options)  # type: ignore[arg-type]  # its own
+
+
 def unpack(archive: str, private: str) -> "dict[str, str]":
     """Unpack an archive on this host; return what became of each folder that is in it.
 
@@ -61,7 +70,7 @@ def unpack(archive: str, private: str) -> "dict[str, str]":
         private: The block's folder.
 
     Raises:
-        OSError: There is no room, or the archive cannot be read.
+        OSError: There is no room, no program can be run there, or the archive cannot be read.
     """
     place = os.path.join(private, _FOLDER)
     try:
@@ -74,6 +83,8 @@ def unpack(archive: str, private: str) -> "dict[str, str]":
         origin: dict[str, str] = json.load(file)
     moved = {before: os.path.join(place, name) for name, before in origin.items()}
     _mend(os.path.join(place, "env"), moved)
+    if not os.access(there(sys.executable, moved), os.X_OK):
+        raise OSError(errno.EACCES, "no program can be run there (is it mounted noexec?)", place)
     return moved
 
 

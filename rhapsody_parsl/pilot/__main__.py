@@ -100,7 +100,8 @@ def _python(told: dict[str, Any], private: str) -> str:
         leftovers.remove_folder(private)
         sys.exit(
             f"The environment {sys.prefix} could not be staged: {problem}. RhapsodyExecutor(stage_environment=True) "
-            f"needs room for it in the run directory, and in TMPDIR of each host ({os.path.dirname(private)})."
+            f"needs room for it in the run directory, and in TMPDIR of each host ({os.path.dirname(private)}), where "
+            "programs can be run."
         )
 
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.hosts import probe
 from rhapsody_parsl.hosts.changes import HostChanges
+from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.hosts.use import every
+from rhapsody_parsl.pilot.gathering import Gathered, gather
 from rhapsody_parsl.pilot.inventory import make_nodes
 from rhapsody_parsl.pilot.open_files import provide
 from rhapsody_parsl.runtimes.protocol import Node
@@ -42,7 +43,7 @@ async def discover(
     changes: HostChanges,
     environment: Mapping[str, str] | None = None,
 ) -> tuple[list[Node], dict[str, Host]]:
-    """Return the block's nodes and its other hosts, with a node agent on each; a host that does not answer is left out.
+    """Return the block's nodes and its other hosts, with a node agent on each that has come in time.
 
     Args:
         config: The block's.
@@ -61,12 +62,15 @@ async def discover(
     first = probe.facts(environment)
     facts = {listed[0].name: first}
     address = listed[0].name if named else first.address
-    hosts = await _open(config, listed[1:], address, folder=folder, logs=logs, changes=changes, environment=environment)
-    facts.update((host.name, host.facts) for host in hosts.values() if host.facts)
+    others = await _open(
+        config, listed[1:], address, folder=folder, logs=logs, changes=changes, environment=environment,
+        known=first if named else None,
+    )  # fmt: skip
+    facts |= others.facts
     if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
         log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
-    return make_nodes(config, listed, facts, named), hosts
+    return make_nodes(config, listed, facts, named), {host.name: host for host in others.hosts}
 
 
 async def _named(listed: Sequence[Listed]) -> bool:
@@ -83,9 +87,10 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     logs: Path,
     changes: HostChanges,
     environment: Mapping[str, str],
-) -> dict[str, Host]:
+    known: HostFacts | None,
+) -> Gathered:
     if not listed:
-        return {}
+        return Gathered([], {})
     node_launcher = detect(config.node_launcher, environment)
     provide(len(listed), in_steps=bool(node_launcher.step))
     period, threshold = config.heartbeat_period, config.heartbeat_threshold
@@ -93,17 +98,8 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     listener = AgentListener(address, len(listed), period=period, threshold=threshold, use_every=use_every)
     starter = Starter(node_launcher, folder, logs, listener, hosts=len(listed))
     hosts = [Host(each.name, starter=starter, listener=listener, on_change=changes.tell) for each in listed]
-    began = time.monotonic()
-    await asyncio.gather(*(host.start() for host in hosts))
-    took, kind = time.monotonic() - began, node_launcher.kind
-    known = {host.name: host for host in hosts if host.facts}  # one that was lost meanwhile comes back
-    log.info("%d of %d other hosts reached (%s) in %.2f s", len(known), len(hosts), kind, took)
-    silent = [host for host in hosts if not host.facts]
-    for host in silent:
-        log.warning("host %s does not answer, and is left out: %s", host.name, host.problem)
-    await asyncio.gather(*(host.stop() for host in silent))
-    if not known:
+    try:
+        return await gather(hosts, node_launcher.kind, known)
+    except RhapsodyError:
         listener.close()
-        problems = "; ".join(f"{host.name}: {host.problem}" for host in hosts)
-        raise RhapsodyError(f"None of the block's other hosts answers ({kind}): {problems}")
-    return known
+        raise

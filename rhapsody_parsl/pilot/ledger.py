@@ -1,6 +1,6 @@
 """Who holds which cores, GPUs and memory of which node: leases only, and the only place that counts anything."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 import msgspec
@@ -256,6 +256,13 @@ class Ledger:
         self.away = sorted({*self.away, name} if away else {*self.away} - {name})
         self._best.clear()
         self._beside = None
+
+    def expect(self, hosts: Collection[str]) -> None:
+        """Hosts are still to come: nothing is lent of their nodes until `set_away`, and they are counted on."""
+        for account in self.accounts.values():
+            if account.node.host in hosts:
+                account.away = True
+                self._note_freed(account)
 
     def _note_freed(self, account: Account) -> None:
         account.pool.note(account)

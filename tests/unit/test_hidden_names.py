@@ -27,6 +27,7 @@ NEED_OTHERS = (
 )  # fmt: skip
 """Modules of processes that have their runtime's packages, or are programs."""
 MEANT = {
+    "_Archive": {"add"},
     "BlockExecutor": {"shutdown", "submit"},
     "BlockLife": {"_get_launch_command", "_last_poll_time", "_launch_block"},
     "ChildFuture": {"cancel", "exception", "result"},

@@ -13,7 +13,7 @@ from rhapsody_parsl.runtimes.protocol import Context, Run
 from rhapsody_parsl.runtimes.workers.pool import WorkerPool, mode_of, worker_lost
 from rhapsody_parsl.wire.messages import Exited, FromBackend, Ready, Spawn, Task
 
-__all__ = ("Dragon",)
+__all__ = ("Dragon", "groups")
 
 
 class Dragon:
@@ -39,9 +39,6 @@ class Dragon:
             prefix=WORKERS,
             startup_timeout=config.startup_timeout,
         )
-        hosts = list(dict.fromkeys(node.host for node in context.nodes.values()))
-        size = config.nodes_per_partition or len(hosts)
-        groups = [tuple(hosts[start : start + size]) for start in range(0, len(hosts), size)]
         partitions = [
             Partition(
                 f"dragon-{number}",
@@ -52,7 +49,7 @@ class Dragon:
                 workers=self._exchange,
                 ended=self._ended,
             )
-            for number, group in enumerate(groups)
+            for number, group in enumerate(groups(context, config.nodes_per_partition))
         ]
         self._partitions = {partition.name: partition for partition in partitions}
         self._of_host = {host: partition for partition in partitions for host in partition.hosts}
@@ -130,3 +127,17 @@ class Dragon:
         for worker in self.pool.on_hosts(partition.hosts):
             self.pool.worker_exited(worker, error, begun.get(worker))
         self._context.events.state(self.name, "lost", str(error))
+
+
+def groups(context: Context, size: int) -> list[tuple[str, ...]]:
+    """Return the hosts of each partition: those that have not come yet are in none with those that are there.
+
+    Args:
+        context: The block.
+        size: Hosts of a partition; 0 for all.
+    """
+    hosts = dict.fromkeys(node.host for node in context.nodes.values())
+    late = [name for name in hosts if (host := context.host(name)) and not host.up]
+    there = [name for name in hosts if name not in late]
+    size = size or len(there)
+    return [tuple(some[start : start + size]) for some in (there, late) for start in range(0, len(some), size)]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -75,6 +76,41 @@ def test_a_jobs_own_folder_for_temporary_files_may_be_on_the_first_host_only(fol
     with_host(jobs / "private", story, log=folder.parent / LOG)
     assert list(folder.parent.rglob("pbs.7.server/*")) == ([jobs / "result"] if tasks_leave else [])
     assert jobs.exists() == tasks_leave
+
+
+def test_a_process_there_has_the_jobs_umask_and_limits(folder: Path) -> None:
+    """Some ways to a host, as ssh, bring along neither."""
+    code = "import os, resource; print(oct(os.umask(0)), resource.getrlimit(resource.RLIMIT_CORE)[0])"
+    way = ("sh", "-c", 'umask 022; ulimit -S -c unlimited; exec "$@"', "way")
+    before, (soft, hard) = os.umask(0o027), resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (4096, hard))
+
+    async def story(host: Host) -> None:
+        backend = Backend([sys.executable, "-c", code], folder.parent / "log", host=host)
+        await backend.start()
+        await backend.wait()
+        assert backend.log_tail() == "0o27 4096"
+
+    try:
+        with_host(folder, story, way=way)
+    finally:
+        os.umask(before)
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+def test_an_agent_without_room_says_so_and_leaves_nothing(folder: Path) -> None:
+    """As where the disk is full: the folder can be made, and nothing written in it."""
+    small = "ulimit -f 0; trap '' XFSZ; exec \"$@\""
+
+    async def run() -> None:
+        host = host_at(folder, folder.parent / LOG, ("sh", "-c", small, "way"))
+        assert not await host.start()
+        assert host.problem.endswith(f"where its private folder is ({folder}); set TMPDIR to a folder with room")
+        await host.stop()
+        host.listener.close()
+
+    asyncio.run(run())
+    until(lambda: not folder.exists(), 10)
 
 
 def test_stop_ends_it_there(folder: Path) -> None:
@@ -264,7 +300,7 @@ def test_a_host_that_does_not_answer_says_why(folder: Path) -> None:
         log = folder.parent / LOG
         host = host_at(folder, log, ("sh", "-c", "echo no such host >&2; exit 1"))
         assert not await host.start()
-        assert host.problem == f"the way to it ended; see {log}"
+        assert host.problem == f"the way to it ended: no such host; see {log}"
         assert log.read_text() == "no such host\n"
         await host.stop()
         host.listener.close()

@@ -1,12 +1,18 @@
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from parsl.jobs.states import JobState, JobStatus
-from parsl.providers import LocalProvider
+from parsl.launchers import SimpleLauncher, SingleNodeLauncher
+from parsl.launchers.base import Launcher
+from parsl.providers import LocalProvider, SlurmProvider
 
 from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
 from rhapsody_parsl.executors import life
 from rhapsody_parsl.executors.blocks import Block
 from testing.waiting import until
@@ -119,3 +125,61 @@ def test_a_block_that_takes_no_more_is_followed_while_it_still_works(
     for _ in range(3):
         executor.handle_errors(executor.status())
     assert len(queue.jobs) == jobs
+
+
+def test_an_executor_that_was_shut_down_says_so(executor: RhapsodyExecutor) -> None:
+    executor.shutdown()
+    with pytest.raises(RhapsodyError, match="was shut down: make another one"):
+        executor.start()
+
+
+def test_a_second_interrupt_ends_the_wait_for_blocks_and_nothing_else(
+    executor: RhapsodyExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, memory, values = executor._link, executor._shared, executor._values
+    assert link
+    assert values
+    place = Path(values._disk)
+    waiting = next(iter(executor.tasks.values()))
+
+    def interrupted(_ids: list[str], _timeout: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(link, "stop_blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        executor.shutdown()
+    assert isinstance(waiting.exception(0), BlockLost)
+    assert not link.is_alive()
+    assert not place.exists()
+    assert not memory.path or not Path(memory.path).exists()
+
+
+@pytest.mark.parametrize("sign", [" ", "'", "$", "(", "&"])
+def test_a_run_directory_that_a_shell_would_misread_is_refused(queue: Queue, sign: str) -> None:
+    """Parsl gives the path of a job's script to a shell as it is: no job would start, and nobody would say so."""
+    queue.script_dir = f"/scratch/my{sign}runs/runinfo/000/submit_scripts"
+    executor = RhapsodyExecutor(provider=queue, runtimes=[LocalRuntime()])
+    executor.run_dir = "."
+    with pytest.raises(InvalidTask, match="means something to a shell"):
+        executor.start()
+
+
+@pytest.mark.parametrize(("launcher", "waits"), [(SimpleLauncher(), True), (SingleNodeLauncher(), False)])
+def test_the_shell_of_a_job_waits_for_the_pilot_when_it_is_told_to_end(
+    launcher: Launcher, waits: bool, tmp_path: Path
+) -> None:
+    """As `scancel` does: Slurm kills what is left when the shell has ended."""
+    note, program = tmp_path / "note", tmp_path / "program"
+    program.write_text(f"trap 'sleep 0.5; echo left >> {note}; exit' TERM; echo there >> {note}; sleep 30 & wait")
+    executor = RhapsodyExecutor(
+        provider=SlurmProvider(launcher=launcher),
+        runtimes=[LocalRuntime()],
+        launch_cmd=f"bash {program} {{config}} {{block_id}}",
+    )
+    script = f"{executor._get_launch_command('0')}\ntrue"
+    with subprocess.Popen(["/bin/bash", "-c", script], process_group=0) as shell:
+        until(note.exists, 10)
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait(10)
+        assert note.read_text().split() == ["there", "left"][: 1 + waits]
+    until(lambda: note.read_text().split() == ["there", "left"], 10)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -55,6 +56,41 @@ def test_it_runs_from_where_it_is_unpacked_with_all_that_it_uses(
         assert all(path.startswith(start) for path, start in zip(found, (found[0], base, found[0], base), strict=True))
     shared = (environment / "bin" / "ask").read_text()
     assert shared.startswith(f"#!{environment}/"), "the shared one is as it was"
+
+
+def test_what_cannot_be_read_or_goes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = tmp_path / "env"
+    (environment / "lib").mkdir(parents=True)
+    (environment / "lib" / "first.py").touch()
+    (environment / "lib" / "gone.pyc.1234").touch()
+    (environment / "lib" / "last.py").touch()
+    os.mkfifo(environment / "lib" / "pipe")
+    (environment / "lib" / "nowhere").symlink_to("/no/such/file")
+
+    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        if member.name.endswith("gone.pyc.1234"):  # it gets its right name
+            (environment / "lib" / "gone.pyc.1234").unlink()
+        return member
+
+    monkeypatch.setattr(staging, "_wanted", wanted)
+    monkeypatch.setattr(sys, "prefix", str(environment))
+    monkeypatch.setattr(sys, "base_prefix", str(environment))
+    staging.pack(str(tmp_path / "tar"))
+    with tarfile.open(tmp_path / "tar") as tar:
+        there = {name.rpartition("/")[2] for name in tar.getnames()}
+    assert there == {"origin.json", "env", "lib", "first.py", "last.py", "pipe", "nowhere"}
+
+
+def test_where_no_program_can_be_run_it_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that is mounted noexec; the mode tells the same, and every user may set it."""
+    environment = tmp_path / "env"
+    (environment / "bin").mkdir(parents=True)
+    (python := environment / "bin" / "python").touch(mode=0o644)
+    for name, value in (("prefix", environment), ("base_prefix", environment), ("executable", python)):
+        monkeypatch.setattr(sys, name, str(value))
+    staging.pack(str(tmp_path / "tar"))
+    with pytest.raises(OSError, match="no program can be run there"):
+        staging.unpack(str(tmp_path / "tar"), str(tmp_path / "private"))
 
 
 def test_it_is_packed_once(environment: Path, archive: Path) -> None:

@@ -307,6 +307,23 @@ def test_a_lost_node_costs_its_own_tasks_only_and_is_used_again() -> None:
     assert block.begun_on[4] == block.begun_on[5] == ["n0"]
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_needs_a_node_that_is_still_to_come_waits_until_that_is_known(comes: bool) -> None:
+    block = Simulation(make_nodes(2, cores=1), {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    block.core.ledger.expect(["n1"])
+    block.submit(make_spec("both", runtime="mpi", num_ranks=2), 1)
+    block.submit(make_spec(), 2, 3)
+    block.at(20.0, lambda: block.core.node_back("n1", 20.0) if comes else block.core.node_lost("n1", "silence", 20.0))
+    block.run()
+    assert {block.ended[task].kind for task in (2, 3)} == {RESULT}
+    assert block.begun_on[2] == block.begun_on[3] == ["n0"]
+    if comes:
+        assert block.ended[1].kind == RESULT
+        assert sorted(block.begun_on[1]) == ["n0", "n1"]
+    else:
+        assert isinstance(error_of(block.ended[1]), NodeLost)
+
+
 def test_what_only_a_lost_node_could_hold_fails_at_once() -> None:
     block = Simulation(make_nodes(2, cores=1), {"local": FakeRuntime(), "mpi": FakeRuntime()})
     both = make_spec("both", runtime="mpi", num_ranks=2)

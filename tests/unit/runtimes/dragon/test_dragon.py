@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,11 @@ import pytest
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, identity, mode, some_ports
+from rhapsody_parsl.runtimes.dragon.runtime import groups
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.messages import Spawn
 from testing import leaks
-from testing.nodes import make_context
+from testing.nodes import make_context, make_node
 from testing.waiting import until
 
 pytestmark = pytest.mark.dragon
@@ -217,3 +219,12 @@ def test_one_that_was_up_is_lost_and_not_started_before_it_is_needed(tmp_path: P
     assert "it left with exit code 4" in str(error)
     assert (tmp_path / "starts").stat().st_size == 1
     assert not told.states
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, "ac b"), (1, "a c b"), (2, "ac b")])
+def test_hosts_that_are_late_share_no_runtime_with_those_that_are_there(
+    size: int, expected: str, tmp_path: Path
+) -> None:
+    hosts = {"b": SimpleNamespace(up=False), "c": SimpleNamespace(up=True)}
+    context = make_context(tmp_path, Told(), *map(make_node, "abc"), hosts=hosts)
+    assert groups(context, size) == [tuple(group) for group in expected.split()]
