@@ -202,7 +202,9 @@ class Shell:
         await asyncio.gather(*(watch(what, stop) for what, stop in stops.items()))
         await watch("memory limits", self._limits.stop())
         hosts = self.context.hosts.values()
-        await asyncio.gather(*(watch(f"host {host.name}", host.stop()) for host in hosts))
+        for last in (False, True):
+            stopped = [watch(f"host {host.name}", host.stop()) for host in hosts if host.is_gateway == last]
+            await asyncio.gather(*stopped)
         for listener in {host.listener for host in hosts}:
             listener.close()
 

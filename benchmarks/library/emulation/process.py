@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import msgspec
 
@@ -42,9 +43,20 @@ def facts(cores: int, gpus: int) -> HostFacts:
 def settings_of(told: Settings) -> list[Settings]:
     """Return what each agent is to know, of what one or many are told; all are found on the loopback."""
     port = told.address.rpartition(":")[2]
-    near = msgspec.structs.replace(told, address=f"tcp://127.0.0.1:{port}", names={})
-    names = told.names or {told.host: told.name}
-    return [msgspec.structs.replace(near, host=host, name=name) for host, name in names.items()]
+    near = msgspec.structs.replace(told, address=f"tcp://127.0.0.1:{port}", own={})
+    found = []
+    for host, own in (told.own or {told.host: {}}).items():
+        each = msgspec.structs.replace(near, **{"host": host, **own})
+        listens = each.listens and _on_loopback(host, each.listens)
+        gateway = each.gateway and _on_loopback(urlparse(each.gateway).hostname or "", each.gateway)
+        found.append(msgspec.structs.replace(each, listens=listens, gateway=gateway))
+    return found
+
+
+def _on_loopback(host: str, address: str) -> str:
+    """Return where a host of this process listens: all have the same port, as real ones do."""
+    high, low = divmod(int(host.strip("n")), 256)
+    return f"tcp://127.1.{high}.{low}:{address.rpartition(':')[2]}"
 
 
 class Hosts:
