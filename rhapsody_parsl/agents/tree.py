@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ("STAR", "Tree")
+__all__ = ("STAR", "VARIABLE", "Tree")
 
 VARIABLE = "RHAPSODY_FAN_OUT"
 _FAN_OUT = 64

@@ -32,7 +32,7 @@ def share_threads() -> None:
     """
     shared = _Shared()
     shared.set(zmq.MAX_SOCKETS, shared.get(zmq.SOCKET_LIMIT))
-    tcp_connection.zmq = SimpleNamespace(**{**vars(zmq), "Context": lambda: shared})  # type: ignore[attr-defined]
+    tcp_connection.zmq = SimpleNamespace(**{**vars(zmq), "Context": lambda: shared})  # type: ignore[assignment, attr-defined]  # of this process alone
 
 
 class EmulatedAgent(NodeAgent):
