@@ -4,6 +4,7 @@ A way on which nothing comes is left for the other one. So the loss of the other
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import NamedTuple
 from urllib.parse import urlparse
@@ -103,12 +104,17 @@ class Ways:
             self._probe = None
 
     async def _answers(self, address: str) -> bool:
-        """Whether somebody listens there. A pilot that does nothing for a while has all stay where they are."""
+        """Whether ZeroMQ greets us there; a while later, for who was cut off with us may be heard again meanwhile.
+
+        So neither a pilot that is not reached for a while, nor one that does nothing, has thousands of us come to it.
+        """
         url = urlparse(address)
         try:
             async with asyncio.timeout(self._patience):
-                _, writer = await asyncio.open_connection(url.hostname, url.port)
+                reader, writer = await asyncio.open_connection(url.hostname, url.port)
+                with contextlib.closing(writer):
+                    greeted = bool(await reader.read(1))
         except OSError:  # which those of names and of time are
             return False
-        writer.close()
-        return True
+        await asyncio.sleep(self._patience / 2)
+        return greeted

@@ -8,6 +8,7 @@ It has a socket in the folder, and takes orders there, a JSON object per line, e
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -24,6 +25,8 @@ from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.pilot.gc_tuning import tune
 
 _GB = 512.0
+_MOST = 1600
+"""Hosts of a process."""
 
 
 def facts(cores: int, gpus: int) -> HostFacts:
@@ -133,8 +136,20 @@ def main(arguments: list[str]) -> None:
     """Be hosts."""
     folder, cores, gpus = arguments[:3]
     told = msgspec.json.decode(Path(arguments[-1]).read_bytes(), type=Settings)
+    mine = _forked(settings_of(told))
     share_threads()
-    asyncio.run(serve(Path(folder), settings_of(told), facts(int(cores), int(gpus))))
+    asyncio.run(serve(Path(folder), mine, facts(int(cores), int(gpus))))
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
+def _forked(settings: list[Settings]) -> list[Settings]:
+    """Return those of this process; it has others for the rest, for so many have more open files than one may."""
+    for first in range(_MOST, len(settings), _MOST):
+        if not os.fork():
+            return settings[first : first + _MOST]
+    return settings[:_MOST]
 
 
 if __name__ == "__main__":
