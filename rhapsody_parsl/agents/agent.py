@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # a script in isolated mode finds nothing; the pilot told where all is
     with open(os.path.join(sys.argv[1], "agent"), "rb") as _file:
@@ -19,7 +20,6 @@ if __name__ == "__main__":  # a script in isolated mode finds nothing; the pilot
 import msgspec
 import zmq  # noqa: F401 - said here, for it has to be found
 
-from rhapsody_parsl.agents.gateway import Gateway, gateway
 from rhapsody_parsl.agents.gauge import Gauge
 from rhapsody_parsl.agents.host_values import HostValues
 from rhapsody_parsl.agents.line import Line
@@ -59,6 +59,9 @@ from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
+
+if TYPE_CHECKING:
+    from rhapsody_parsl.agents.gateway import Gateway
 
 __all__ = ("NodeAgent",)
 
@@ -118,6 +121,8 @@ class NodeAgent:
             pass_on=self._pass_to_others,
         )
         if settings.listens:
+            from rhapsody_parsl.agents.gateway import gateway  # noqa: PLC0415 - one of many is one
+
             self._gateway = gateway(settings.listens, (public, secret), connection.send_packed, settings.period)
         if not by_other:
             return connection, None

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 from typing import NamedTuple
-from urllib.parse import urlparse
 
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.wire.curve import Keys
@@ -108,10 +107,10 @@ class Ways:
 
         So neither a pilot that is not reached for a while, nor one that does nothing, has thousands of us come to it.
         """
-        url = urlparse(address)
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
         try:
             async with asyncio.timeout(self._patience):
-                reader, writer = await asyncio.open_connection(url.hostname, url.port)
+                reader, writer = await asyncio.open_connection(host, int(port))
                 with contextlib.closing(writer):
                     greeted = bool(await reader.read(1))
         except OSError:  # which those of names and of time are
