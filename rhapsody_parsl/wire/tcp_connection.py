@@ -73,7 +73,7 @@ class AsyncTcpConnection:
         """Send what may be messages of others, too."""
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.Again:
+        except zmq.ZMQError:  # there is none just now, or no more
             return False
         self._pump.due()
         return True
