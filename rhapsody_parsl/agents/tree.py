@@ -34,7 +34,7 @@ class Tree(NamedTuple):
         """
         said = environment.get(VARIABLE, "")
         fan_out = int(said) if said.isdecimal() else _FAN_OUT if len(hosts) > _ABOVE else 0
-        if not 1 < fan_out < len(hosts):
+        if not 1 < fan_out <= len(hosts):
             return STAR
         return cls({host: hosts[at - at % fan_out] for at, host in enumerate(hosts)}, fan_out)
 
