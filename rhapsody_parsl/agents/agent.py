@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # a script in isolated mode finds nothing; the pilot told where all is
     with open(os.path.join(sys.argv[1], "agent"), "rb") as _file:
@@ -26,6 +27,7 @@ from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.agents.shelf import Shelf, restored
 from rhapsody_parsl.agents.value_port import ValuePort
+from rhapsody_parsl.agents.ways import COMES_WITHIN, Way, Ways
 from rhapsody_parsl.agents.words import (
     VALUES,
     Abridged,
@@ -58,6 +60,9 @@ from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.wire.curve import Keys
 from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 
+if TYPE_CHECKING:
+    from rhapsody_parsl.agents.gateway import Gateway
+
 __all__ = ("NodeAgent",)
 
 _PATIENCE = 1 / 8
@@ -86,24 +91,42 @@ class NodeAgent:
             lost=self.leave,
             period=settings.period,
             threshold=settings.threshold,
+            grace=COMES_WITHIN * settings.threshold if settings.gateway else 0.0,
             crowd=self._hold,
         )
         self._relay = Relay(folder, self._say, lambda exchange, peer: self._line.send(Left(exchange, peer)))
         self._gauge: Gauge | None = None
-        server, public, secret = (key.encode() for key in settings.keys)
         self._met = False
         self._values = HostValues(folder, self._value_port, self._say_of_values)
         self._shelf: Shelf[bytes] = Shelf()
-        self._connection = AsyncTcpConnection(
-            settings.address,
+        self._gateway: Gateway | None = None
+        self._connection, self._ways = self._connect(settings, loop)
+
+    def _connect(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> tuple[AsyncTcpConnection, Ways | None]:
+        """Connect to the pilot, by another agent if that is to be; and let others in by us."""
+        server, public, secret = (key.encode() for key in settings.keys)
+        straight, by_other = Way(settings.address, Keys((server, b""), (public, secret))), None
+        if settings.gateway:
+            by_other = Way(settings.gateway, Keys((public, secret), (public, secret)))
+        first = by_other or straight
+        connection = AsyncTcpConnection(
+            first.address,
             settings.name,
-            Keys((server, b""), (public, secret)),
+            first.keys,
             loop,
             receive=self._line.hear,
             connected=self._note_connection,
             hung_up=lambda: self.leave("the pilot hears us no more"),
             patience=_PATIENCE * settings.threshold,
+            pass_on=self._pass_to_others,
         )
+        if settings.listens:
+            from rhapsody_parsl.agents.gateway import gateway  # noqa: PLC0415 - one of many is one
+
+            self._gateway = gateway(settings.listens, (public, secret), connection.send_packed, settings.period)
+        if not by_other:
+            return connection, None
+        return connection, Ways(connection, by_other, straight, period=settings.period, threshold=settings.threshold)
 
     async def serve(self, facts: HostFacts) -> str:
         """Do as told until the pilot is gone; return why we leave.
@@ -129,16 +152,31 @@ class NodeAgent:
         self._line.close()
         self._relay.close()
         self._processes.close()
+        if self._ways:
+            self._ways.close()
+        if self._gateway:
+            self._gateway.close()
         self._connection.close()
         self._values.close()
 
-    def _post(self, frames: Sequence[bytes]) -> bool:
-        return self._connection.send(frames)
+    def _post(self, frames: Sequence[bytes]) -> None:
+        if self._gateway:
+            self._gateway.say(self._settings.name, frames)
+        else:
+            self._connection.send(frames)
 
     def _note_connection(self, there: bool) -> None:
         if there:
             self._met = True
             self._line.beat()
+        elif self._ways:
+            self._ways.cut()
+        if self._gateway:
+            self._gateway.open(there)
+
+    def _pass_to_others(self, name: str, frames: list[bytes]) -> None:
+        if self._gateway:
+            self._gateway.pass_on(name, frames)
 
     def _hold(self, held: bool) -> None:
         self._relay.hold(held)

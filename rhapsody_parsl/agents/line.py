@@ -1,10 +1,11 @@
 """One end of the conversation of the pilot and a node agent: numbered, resumed after a cut, in batches, watched.
 
 What is said within one turn of the event loop travels as one message. A long one goes in pieces, each of which is a
-sign of life: so no heartbeat waits behind it.
+sign of life: so no heartbeat waits behind it. Few of them are on the way at once.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,10 @@ __all__ = ("Line",)
 MOST_HELD = 64 * 1024 * 1024
 """Bytes that wait to be confirmed, from which on nobody is to say more."""
 
+_MOST_AHEAD = 4 * LONGEST
+"""Bytes on the way that are not confirmed, from which on the rest waits here: what passes them on holds so much of each
+of many hosts, and a heartbeat of others waits there behind so much."""
+
 _SMALL = 32 * 1024
 """Bytes of a frame that travels within its words."""
 
@@ -28,6 +33,7 @@ _ACK_AFTER = 4 * 1024
 
 W = TypeVar("W")
 Said = tuple[Any, Sequence[bytes]]
+_Batch = tuple[list[Any], list[bytes], int]
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -36,7 +42,7 @@ class Line(Generic[W]):
 
     Args:
         words: The union of what the other end may say.
-        post: Sends frames; False when there is no connection just now.
+        post: Sends frames, where there is a connection just now.
         receive: Called with each word, and the frames that belong to it.
         lost: Called once, with the reason, when the other end is gone for good.
         period: Seconds between heartbeats.
@@ -49,7 +55,7 @@ class Line(Generic[W]):
         self,
         words: Any,
         *,
-        post: Callable[[Sequence[bytes]], bool],
+        post: Callable[[Sequence[bytes]], object],
         receive: Callable[[W, list[bytes]], None],
         lost: Callable[[str], None],
         period: float,
@@ -63,6 +69,8 @@ class Line(Generic[W]):
         self._loop = asyncio.get_running_loop()
         self._session = Session(_ACK_AFTER)
         self._unsent: list[Said] = []
+        self._waiting: deque[Iterator[_Batch]] = deque()
+        self._behind = 0  # bytes that have not been sent
         self._parts: dict[tuple[str, str], list[bytes]] = {}
         self._crowded = self.closed = False
         self._silence, self._looked = -grace, self._loop.time()
@@ -73,6 +81,7 @@ class Line(Generic[W]):
         if not self._unsent:
             self._loop.call_soon(self.flush)
         self._unsent.append((word, frames))
+        self._behind += _length(word, frames)
 
     def relay(self, exchange: str, peer: str, frames: Sequence[bytes]) -> None:
         """Send a message of a process, or to one."""
@@ -82,10 +91,17 @@ class Line(Generic[W]):
             self.send(Relayed(exchange, peer, len(frames)), frames)
 
     def flush(self) -> None:
-        """Send all that was said."""
-        unsent, self._unsent = self._unsent, []
-        for words, frames in _batches(unsent) if not self.closed else ():
-            self._post(self._session.send([_encode(words), *frames]))
+        """Send what was said, as far as the other end keeps up."""
+        if self._unsent:
+            self._waiting.append(_batches(self._unsent))
+            self._unsent = []
+        while self._waiting and self._session.held < _MOST_AHEAD and not self.closed:
+            if batch := next(self._waiting[0], None):
+                words, frames, size = batch
+                self._behind -= size
+                self._post(self._session.send([_encode(words), *frames]))
+            else:
+                self._waiting.popleft()
         self._look_at_crowd()
 
     def beat(self) -> None:
@@ -106,7 +122,8 @@ class Line(Generic[W]):
         for reply in self._session.replies:
             self._post(reply)
         self._session.replies.clear()
-        self._look_at_crowd()
+        if self._waiting or self._crowded:
+            self.flush()
 
     def lose(self, reason: str) -> None:
         """The other end is gone; idempotent."""
@@ -130,7 +147,7 @@ class Line(Generic[W]):
         self._timer = self._loop.call_later(self._period, self._beat)
 
     def _look_at_crowd(self) -> None:
-        crowded = self._session.held > (MOST_HELD // 2 if self._crowded else MOST_HELD)
+        crowded = self._session.held + self._behind > (MOST_HELD // 2 if self._crowded else MOST_HELD)
         if crowded != self._crowded:
             self._crowded = crowded
             self._crowd(crowded)
@@ -167,21 +184,25 @@ class Line(Generic[W]):
         return frames if parts is None else joined([*parts, *frames])
 
 
-def _batches(said: Iterable[Said]) -> Iterator[tuple[list[Any], list[bytes]]]:
+def _batches(said: Iterable[Said]) -> Iterator[_Batch]:
     """Yield words, and the frames of those that are relayed, in messages of a bounded size."""
     words: list[Any] = []
     frames: list[bytes] = []
     size = 0
     for word, parts in _in_pieces(said):
-        length = sum(map(len, parts)) if parts else len(word.small) if isinstance(word, Relayed) else 0
+        length = _length(word, parts)
         if words and size + length > LONGEST:
-            yield words, frames
+            yield words, frames, size
             words, frames, size = [], [], 0
         words.append(word)
         frames.extend(parts)
         size += length
     if words:
-        yield words, frames
+        yield words, frames, size
+
+
+def _length(word: Any, frames: Sequence[bytes]) -> int:
+    return sum(map(len, frames)) if frames else len(word.small) if isinstance(word, Relayed) else 0
 
 
 def _in_pieces(said: Iterable[Said]) -> Iterator[Said]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -11,6 +12,7 @@ import msgspec
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.shelf import Repeats
 from rhapsody_parsl.agents.spread import spread
+from rhapsody_parsl.agents.tree import STAR, Tree
 from rhapsody_parsl.agents.words import FromAgent, Settings
 from rhapsody_parsl.hosts import staging
 from rhapsody_parsl.wire.curve import Keys
@@ -36,14 +38,16 @@ class AgentListener:
         threshold: Seconds of silence after which an agent counts as lost.
         bind: Where to listen.
         use_every: Seconds between two words of an agent on how much its host works; 0 wants none.
+        tree: Which agents come by others.
 
     Attributes:
         hello_within: Seconds that an agent may take to come.
         repeats: Pieces of payloads that were sent to any agent.
         address: As given.
+        tree: As given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         address: str,
         hosts: int,
@@ -52,9 +56,11 @@ class AgentListener:
         threshold: float,
         bind: str = "tcp://0.0.0.0",
         use_every: float = 0.0,
+        tree: Tree = STAR,
     ) -> None:
         self.address, self._period, self._threshold = address, period, threshold
-        self._use_every = use_every
+        self._use_every, self._bind, self.tree = use_every, bind, tree
+        self._gateways_port = _free_port() if tree.gateways else 0
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
         self.repeats = Repeats()
@@ -62,8 +68,9 @@ class AgentListener:
         self._lines: dict[str, Line[FromAgent]] = {}
         self._numbers = count(1)
         self._listener = TcpListener(
-            bind, self._hear, self._keys, asyncio.get_running_loop(), cut=self._ask_all, silent=MOST_SILENT + hosts
-        )
+            bind, self._hear, self._keys, asyncio.get_running_loop(),
+            cut=self._ask_all, silent=MOST_SILENT + tree.connections(hosts), bundles=bool(tree.gateways),
+        )  # fmt: skip
 
     def expect(
         self, host: str, receive: Callable[[FromAgent, list[bytes]], None], lost: Callable[[str], None]
@@ -97,11 +104,11 @@ class AgentListener:
         Args:
             names: The name of each, by its host.
         """
-        host, name = next(iter(names.items())) if len(names) == 1 else ("", "")
+        owns = {host: self._own(host, name) for host, name in names.items()}
+        host, own = owns.popitem() if len(owns) == 1 else ("", {"name": ""})
         server, client = self._keys.server, self._keys.client
         settings = Settings(
             address=f"tcp://{self.address}:{self._listener.port}",
-            name=name,
             host=host,
             keys=(server[0].decode(), client[0].decode(), client[1].decode()),
             period=self._period,
@@ -110,10 +117,20 @@ class AgentListener:
             python=sys.executable if self._archive else "",
             archive=self._archive,
             source=self._spread.source if self._spread else "",
-            names={} if name else dict(names),
+            own=owns,
             use_every=self._use_every,
+            **own,
         )
         return msgspec.json.encode(settings) + b"\n"
+
+    def _own(self, host: str, name: str) -> dict[str, str]:
+        """Return what is an agent's own of its settings."""
+        gateway = self.tree.gateways.get(host, "")
+        if not gateway:
+            return {"name": name}
+        if gateway == host:
+            return {"name": name, "listens": f"{self._bind}:{self._gateways_port}"}
+        return {"name": name, "gateway": f"tcp://{gateway}:{self._gateways_port}"}
 
     @property
     def word(self) -> bytes:
@@ -145,3 +162,9 @@ class AgentListener:
         """Some connection was cut: whose agent is there again soon asks for what it lacks."""
         for line in self._lines.values():
             line.beat()
+
+
+def _free_port() -> int:
+    """Return a port that is free here: so it is on other hosts, most likely."""
+    with socket.create_server(("", 0)) as listener:
+        return int(listener.getsockname()[1])

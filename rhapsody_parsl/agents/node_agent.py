@@ -16,6 +16,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -100,13 +101,13 @@ def _stand_over(private: str, held: int, command: "list[str]", lifeline: bool) -
         process.wait(_GRACE)
 
 
-def _our_host(names: "dict[str, str]") -> str:
+def _our_host(hosts: "Iterable[str]") -> str:
     """Return which of the hosts is this one, by the batch system's names for them; "" when none is."""
     import socket  # noqa: PLC0415 - one of many needs it, and not one that comes alone
 
     from rhapsody_parsl.cluster.names import our_names, ours  # noqa: PLC0415 - as above
 
-    return next(iter(ours(names, our_names(os.environ, socket.gethostname()))), "")
+    return next(iter(ours(hosts, our_names(os.environ, socket.gethostname()))), "")
 
 
 def _say(host: str, no: str = "", **facts: bool) -> None:
@@ -133,11 +134,11 @@ def main() -> None:
 
 def _ours(settings: "dict[str, object]") -> "dict[str, object]":
     """Return what is said to us, of what is said to many."""
-    names = settings.pop("names")
-    if not isinstance(names, dict) or not names:
+    own = settings.pop("own")
+    if not isinstance(own, dict) or not own:
         return settings
-    host = _our_host(names)
-    return {**settings, "host": host, "name": names.get(host, "")}
+    host = _our_host(own)
+    return {**settings, "host": host, **own.get(host, {})}
 
 
 def _serve(private: str, settings: "dict[str, object]", *, lifeline: bool) -> None:

@@ -60,8 +60,10 @@ class Settings(msgspec.Struct, frozen=True):
         python: The interpreter of the agent; "" is that of what stands over it.
         archive: What that is to unpack before, see `staging`; "" is nothing.
         source: `address:port` of this block's first host, where that archive is had without the shared file system.
-        names: Where many are told the same: the name of each, by its host. `name` and `host` are "" then.
+        own: Where many are told the same: by its host what of this is each one's own. `name` and `host` are "" then.
         use_every: Seconds between two words on how much the host works; 0 wants none.
+        gateway: `tcp://host:port` of the agent by which it is to speak to the pilot; "" is by none.
+        listens: `tcp://host:port` where it is to let others in that speak to the pilot by it; "" is nowhere.
     """
 
     address: str
@@ -74,8 +76,10 @@ class Settings(msgspec.Struct, frozen=True):
     python: str = ""
     archive: str = ""
     source: str = ""
-    names: dict[str, str] = {}
+    own: dict[str, dict[str, str]] = {}
     use_every: float = 0.0
+    gateway: str = ""
+    listens: str = ""
 
 
 class Relayed(msgspec.Struct, tag="relayed", array_like=True, frozen=True):

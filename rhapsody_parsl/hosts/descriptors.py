@@ -6,7 +6,7 @@ Counted, and rounded up. Standard library only. What strangers may take at an op
 __all__ = ("blocks_within", "of_carriers", "of_dragon", "of_driver", "of_pilot", "of_workers")
 
 _DRIVER, _PER_BLOCK = 48, 2
-_PILOT, _PER_HOST = 32, 1
+_PILOT = 32
 _PER_CARRIER = 3
 """Of what carries a node agent: its pipes, and a descriptor for its exit."""
 _PER_WORKER = 2
@@ -29,15 +29,15 @@ def blocks_within(files: int) -> int:
     return (files - _DRIVER) // _PER_BLOCK
 
 
-def of_pilot(hosts: int, workers: int, carriers: int = 0) -> int:
+def of_pilot(connections: int, workers: int, carriers: int = 0) -> int:
     """Return how many a pilot has open.
 
     Args:
-        hosts: Of the block, other than the pilot's own.
+        connections: Of node agents.
         workers: Processes that take tasks, on the pilot's host.
         carriers: Processes that carry node agents to hosts.
     """
-    return _PILOT + _PER_HOST * hosts + of_carriers(carriers) + of_workers(workers)
+    return _PILOT + connections + of_carriers(carriers) + of_workers(workers)
 
 
 def of_carriers(carriers: int) -> int:

@@ -114,7 +114,6 @@ async def _run(path: Path, block: str, private: Path) -> None:
     from rhapsody_parsl.pilot.gc_tuning import tune  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.logs import logs_of  # noqa: PLC0415 - as above
     from rhapsody_parsl.pilot.loop import Pilot  # noqa: PLC0415 - as above
-    from rhapsody_parsl.pilot.open_files import provide  # noqa: PLC0415 - as above
 
     config = read_config(path)
     limits.inherit(*config.open_files)
@@ -130,9 +129,6 @@ async def _run(path: Path, block: str, private: Path) -> None:
     ends_at = job_end(job, time.time(), config.walltime)
     changes = HostChanges()
     nodes, hosts = await discover(config, private, logs_of(config, block), changes=changes, environment=job)
-    here = [node for node in nodes if node.host == nodes[0].host]
-    in_steps = any(host.in_steps for host in hosts.values())
-    provide(len(hosts), here, len(config.runtimes), in_steps=in_steps)
     pilot = Pilot(config, block, private, nodes=nodes, hosts=hosts, changes=changes, ends_at=ends_at)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -10,6 +10,7 @@ from pathlib import Path
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.listener import AgentListener
 from rhapsody_parsl.agents.starter import Starter
+from rhapsody_parsl.agents.tree import STAR, Tree
 from rhapsody_parsl.cluster.batch import list_hosts
 from rhapsody_parsl.cluster.listed import Listed
 from rhapsody_parsl.cluster.names import is_known
@@ -54,6 +55,7 @@ async def discover(
 
     Raises:
         RhapsodyError: The batch system's list cannot be read, or there is no way to the other hosts.
+        TooFewOpenFiles: The hard limit is too low for the pilot.
     """
     environment = os.environ if environment is None else environment
     here = socket.gethostname()
@@ -62,15 +64,21 @@ async def discover(
     first = probe.facts(environment)
     facts = {listed[0].name: first}
     address = listed[0].name if named else first.address
+    tree = Tree.of([each.name for each in listed[1:]], environment) if named else STAR
     others = await _open(
-        config, listed[1:], address, folder=folder, logs=logs, changes=changes, environment=environment,
+        config, listed[1:], address, tree=tree, folder=folder, logs=logs, changes=changes, environment=environment,
         known=first if named else None,
     )  # fmt: skip
     facts |= others.facts
     if "SLURM_JOB_ID" in environment and len({len(each.gpus) for each in facts.values()}) > 1:
         shown = ", ".join(f"{name} {len(each.gpus)}" for name, each in facts.items())
         log.warning("%s (%s)", _UNEQUAL_GPUS, shown)
-    return make_nodes(config, listed, facts, named), {host.name: host for host in others.hosts}
+    nodes = make_nodes(config, listed, facts, named)
+    hosts = {host.name: host for host in others.hosts}
+    ours = [node for node in nodes if node.host == nodes[0].host]
+    in_steps = any(host.in_steps for host in hosts.values())
+    provide(len(hosts), ours, len(config.runtimes), in_steps=in_steps, tree=tree)
+    return nodes, hosts
 
 
 async def _named(listed: Sequence[Listed]) -> bool:
@@ -83,6 +91,7 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     listed: Sequence[Listed],
     address: str,
     *,
+    tree: Tree,
     folder: Path,
     logs: Path,
     changes: HostChanges,
@@ -92,10 +101,10 @@ async def _open(  # noqa: PLR0913 - as many facts, each from somewhere else
     if not listed:
         return Gathered([], {})
     node_launcher = detect(config.node_launcher, environment)
-    provide(len(listed), in_steps=bool(node_launcher.step))
+    provide(len(listed), in_steps=bool(node_launcher.step), tree=tree)
     period, threshold = config.heartbeat_period, config.heartbeat_threshold
     use_every = every(len(listed)) if config.record else 0.0
-    listener = AgentListener(address, len(listed), period=period, threshold=threshold, use_every=use_every)
+    listener = AgentListener(address, len(listed), period=period, threshold=threshold, use_every=use_every, tree=tree)
     starter = Starter(node_launcher, folder, logs, listener, hosts=len(listed))
     hosts = [Host(each.name, starter=starter, listener=listener, on_change=changes.tell) for each in listed]
     try:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Collection, Coroutine
 
-__all__ = ("Background", "Leaving", "watch")
+from rhapsody_parsl.agents.host import Host
+
+__all__ = ("Background", "Leaving", "leave", "watch")
 
 log = logging.getLogger(__name__)
 
@@ -74,3 +76,11 @@ async def watch(what: str, end: Awaitable[None]) -> None:
         log.exception("%s did not end cleanly", what)
     else:
         log.info("%s ended within %.1f s", what, time.monotonic() - began)
+
+
+async def leave(hosts: Collection[Host]) -> None:
+    """Stop other hosts, those by which others speak after these."""
+    for last in (False, True):
+        await asyncio.gather(*(watch(f"host {host.name}", host.stop()) for host in hosts if host.is_gateway == last))
+    for listener in {host.listener for host in hosts}:
+        listener.close()

@@ -30,7 +30,7 @@ from rhapsody_parsl.pilot.instructions import (
     StartRuntime,
 )
 from rhapsody_parsl.pilot.inventory import inventory_of
-from rhapsody_parsl.pilot.leaving import Background, Leaving, watch
+from rhapsody_parsl.pilot.leaving import Background, Leaving, leave, watch
 from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.logs import checkpoint_of, logs_of
 from rhapsody_parsl.pilot.mailboxes import Mailboxes
@@ -201,10 +201,7 @@ class Shell:
         stops |= {"services": self._services.stop(), "front door": self.door.stop(), "tunnel": self.tunnel.stop()}
         await asyncio.gather(*(watch(what, stop) for what, stop in stops.items()))
         await watch("memory limits", self._limits.stop())
-        hosts = self.context.hosts.values()
-        await asyncio.gather(*(watch(f"host {host.name}", host.stop()) for host in hosts))
-        for listener in {host.listener for host in hosts}:
-            listener.close()
+        await leave(self.context.hosts.values())
 
     # --- what runtimes tell (the `Events` protocol) --------------------------------------------------------------
 

@@ -13,7 +13,7 @@ LONGEST = 4 * 1024 * 1024
 """Bytes of a piece."""
 
 
-def cut(frames: Sequence[bytes]) -> Sequence[bytes | memoryview]:
+def cut(frames: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
     """Return the pieces of a message's frames."""
     if max(map(len, frames), default=0) < LONGEST:
         return frames

@@ -11,8 +11,7 @@ import zmq
 from rhapsody_parsl.wire.curve import connection_events, quiet_socket
 from rhapsody_parsl.wire.gate import Proof
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.pieces import cut, joined
-from rhapsody_parsl.wire.tcp import HANG_UP, Frames, Head, Pump, encode_head
+from rhapsody_parsl.wire.tcp import Frames, Pump, Said, packed, unpacked
 
 __all__ = ("AsyncTcpConnection",)
 
@@ -34,6 +33,10 @@ class AsyncTcpConnection:
         connected: Called with True when the connection is there (again), False when it is not.
         hung_up: Called when the listener will hear us no more.
         patience: Seconds after which a connection that confirms nothing is given up for a new one; 0: the system's.
+        pass_on: Called with the name and the frames of each message that is for another one.
+
+    Attributes:
+        heard: How often something has come.
     """
 
     def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
@@ -47,10 +50,11 @@ class AsyncTcpConnection:
         connected: Callable[[bool], None],
         hung_up: Callable[[], None],
         patience: float = 0.0,
+        pass_on: Callable[[str, list[bytes]], None] = lambda _name, _frames: None,
     ) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
-        self._receive, self._connected, self._hung_up = receive, connected, hung_up
-        self._head = encode_head(Head(name))
+        self._receive, self._connected, self._hung_up, self._pass_on = receive, connected, hung_up, pass_on
+        self._name, self._address, self.heard = name, address, 0
         self._socket = quiet_socket(self._context, zmq.DEALER)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if patience:
@@ -63,12 +67,24 @@ class AsyncTcpConnection:
 
     def send(self, frames: Frames) -> bool:
         """Send, never waiting; False when the connection is down."""
+        return self.send_packed(packed(self._name, frames))
+
+    def send_packed(self, frames: Frames) -> bool:
+        """Send what may be messages of others, too."""
         try:
-            self._socket.send_multipart([self._head, *cut(frames)], zmq.NOBLOCK)
-        except zmq.Again:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.ZMQError:  # there is none just now, or no more
             return False
         self._pump.due()
         return True
+
+    def turn(self, address: str, proof: Proof) -> None:
+        """Be connected to another listener."""
+        with contextlib.suppress(zmq.ZMQError):  # it was none, as an address that nobody knows
+            self._socket.disconnect(self._address)
+        self._address = address
+        proof.unlock(self._socket)
+        self._socket.connect(address)
 
     def close(self, linger: float = 0.0) -> None:
         """Close; what was sent has `linger` s to leave. Idempotent."""
@@ -81,11 +97,23 @@ class AsyncTcpConnection:
         self._context.term()
 
     def _take(self) -> None:
-        for frames in _arrived(self._socket):
-            if frames != HANG_UP and (whole := _whole(frames)) is not None:
-                self._receive(whole)
-            else:
-                self._hung_up()
+        for arrived in _arrived(self._socket):
+            self.heard += 1
+            for name, frames in self._unpacked(arrived):
+                if name not in (self._name, ""):
+                    self._pass_on(name, frames)
+                elif frames:
+                    self._receive(frames)
+                else:
+                    self._hung_up()
+
+    def _unpacked(self, arrived: list[bytes]) -> list[Said]:
+        """Return what has come; where it is no message the listener is none of ours, and as good as gone."""
+        try:
+            return unpacked(arrived)
+        except MalformedFrame as problem:
+            log.warning("the other end is heard no more: %s", problem)
+            return [(self._name, [])]
 
     def _note_connection(self) -> None:
         for event, _ in connection_events(self._monitor):
@@ -104,12 +132,3 @@ def _arrived(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
     with contextlib.suppress(zmq.Again):
         while not socket.closed:  # whoever takes one may close it
             yield socket.recv_multipart(zmq.NOBLOCK)
-
-
-def _whole(pieces: list[bytes]) -> list[bytes] | None:
-    """Return the frames of what a listener says; None when it is no message, and the listener none of ours."""
-    try:
-        return joined(pieces)
-    except MalformedFrame as problem:
-        log.warning("the other end is heard no more: %s", problem)
-        return None

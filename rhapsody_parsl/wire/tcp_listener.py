@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import zmq
@@ -13,8 +14,8 @@ from rhapsody_parsl.wire.curve import connection_events, quiet_socket
 from rhapsody_parsl.wire.gate import Gatekeeper, Proof
 from rhapsody_parsl.wire.half_open import HalfOpen
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.pieces import LONGEST, cut, joined
-from rhapsody_parsl.wire.tcp import HANG_UP, MOST_SILENT, Frames, Head, Pump, decode_head
+from rhapsody_parsl.wire.pieces import LONGEST
+from rhapsody_parsl.wire.tcp import MOST_SILENT, SIGN, Bundle, Frames, Pump, packed, unpacked
 
 __all__ = ("TcpListener",)
 
@@ -31,16 +32,21 @@ class TcpListener:
     """The binding end, on an event loop: one ROUTER, peers known by name.
 
     Args:
-        address: `tcp://host` to listen on; a free port is taken.
+        address: `tcp://host` to listen on.
         receive: Called with the peer's name and the frames of each message; it raises `MalformedFrame` about frames
             that are none, and the peer is heard no more.
         proof: Who has it may enter.
         loop: Ours.
         cut: Called when some connection has ended.
         silent: How many connections may be there from which nothing has come.
+        bundles: Whether many names share a connection: what is sent within a turn of the loop travels as one.
+        port: To listen at; 0 takes a free one.
+
+    Raises:
+        OSError: Somebody has the port.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as many facts, each from somewhere else
         self,
         address: str,
         receive: Callable[[str, list[bytes]], None],
@@ -49,11 +55,14 @@ class TcpListener:
         *,
         cut: Callable[[], None] | None = None,
         silent: int = MOST_SILENT,
+        bundles: bool = False,
+        port: int = 0,
     ) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
         self._receive, self._on_cut, self._loop = receive, cut, loop
         self._cut_timer: asyncio.TimerHandle | None = None
         self._routes: dict[str, bytes] = {}  # of each name the connection
+        self._bundles: dict[bytes, Bundle] | None = {} if bundles else None  # of each connection that has one
         self._complaints = Complaints(log)
         self._gate = Gatekeeper(self._context, proof)
         self._socket = quiet_socket(self._context, zmq.ROUTER)
@@ -65,22 +74,28 @@ class TcpListener:
             Pump(self._gate.socket, loop, self._gate.answer),
             Pump(self._monitor, loop, self._note_connections),
         ]
-        self.port = self._socket.bind_to_random_port(address)
+        self._pump = Pump(self._socket, loop, self._take)
+        self.port = self._bind(address, port)
         self.endpoint = f"{address}:{self.port}"
         self._half_open = HalfOpen(self.port, silent)
-        self._pump = Pump(self._socket, loop, self._take)
 
     def send(self, peer: str, frames: Frames) -> bool:
         """Send to a peer, never waiting; False when it is not there, and gets nothing."""
         route = self._routes.get(peer)
         if route is None:
             return False
-        try:
-            self._socket.send_multipart([route, *cut(frames)], zmq.NOBLOCK)
-        except zmq.ZMQError:
-            return False
-        self._pump.due()
+        if self._bundles is None:
+            return self._send(route, packed(peer, frames))
+        if route not in self._bundles:
+            self._bundles[route] = Bundle(self._loop, partial(self._send_bundle, route))
+        self._bundles[route].add(peer, frames)
         return True
+
+    def greet(self) -> None:
+        """Give all peers a sign of life; those that are not there are forgotten."""
+        for peer, route in list(self._routes.items()):
+            if not self._send(route, SIGN):
+                del self._routes[peer]
 
     def forget(self, peer: str) -> None:
         """A peer is gone for good: of the many that come in a long run nothing is kept."""
@@ -94,18 +109,44 @@ class TcpListener:
             self._cut_timer.cancel()
         self._socket.disable_monitor()
         self._socket.setsockopt(zmq.LINGER, int(linger * 1000))
+        for bundle in list((self._bundles or {}).values()):
+            bundle.flush()
         for pump in (self._pump, *self._pumps):
             pump.close()
         self._context.term()
 
+    def _bind(self, address: str, port: int) -> int:
+        if not port:
+            return self._socket.bind_to_random_port(address)
+        try:
+            self._socket.bind(f"{address}:{port}")
+        except zmq.ZMQError as problem:
+            self.close()
+            raise OSError(problem.errno, problem.strerror) from problem
+        return port
+
+    def _send(self, route: bytes, frames: Frames) -> bool:
+        try:
+            self._socket.send_multipart([route, *frames], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        self._pump.due()
+        return True
+
+    def _send_bundle(self, route: bytes, frames: Frames) -> None:
+        if self._bundles:
+            self._bundles.pop(route, None)
+        self._send(route, frames)
+
     def _take(self) -> None:
-        for connection, frames in self._arrived():
+        for connection, arrived in self._arrived():
             try:
-                self._hear(connection, joined(frames))
+                said = unpacked(arrived)
             except MalformedFrame as problem:
-                self._complaints.note("a peer over TCP is heard no more: %s", problem)
-                with contextlib.suppress(zmq.ZMQError):
-                    self._socket.send_multipart([connection, *HANG_UP], zmq.NOBLOCK)
+                self._hang_up(connection, "", problem)
+                continue
+            for name, frames in said:
+                self._hear(connection, name, frames)
 
     def _arrived(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """Yield the messages that wait, and the connection of each."""
@@ -118,11 +159,18 @@ class TcpListener:
                     self._half_open.spoke(connection, first.get(zmq.SRCFD))
                 yield connection, self._socket.recv_multipart(zmq.NOBLOCK)
 
-    def _hear(self, connection: bytes, frames: list[bytes]) -> None:
-        name = _head_of(frames).name
+    def _hear(self, connection: bytes, name: str, frames: list[bytes]) -> None:
         self._routes[name] = connection
-        if len(frames) > 1:
-            self._receive(name, frames[1:])
+        try:
+            if frames:
+                self._receive(name, frames)
+        except MalformedFrame as problem:
+            self._hang_up(connection, name, problem)
+
+    def _hang_up(self, connection: bytes, name: str, problem: MalformedFrame) -> None:
+        """Tell a peer, by its connection where it has said no name, that it is heard no more."""
+        self._complaints.note("a peer over TCP is heard no more: %s", problem)
+        self._send(connection, packed(name))
 
     def _note_connections(self) -> None:
         for event, value in connection_events(self._monitor):
@@ -143,10 +191,3 @@ class TcpListener:
         self._cut_timer = None
         if self._on_cut:
             self._on_cut()
-
-
-def _head_of(frames: list[bytes]) -> Head:
-    try:
-        return decode_head(frames[0])
-    except Exception as problem:  # as in the codec
-        raise MalformedFrame(f"it does not say who it is ({type(problem).__name__})") from problem

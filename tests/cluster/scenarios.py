@@ -24,7 +24,7 @@ from testing.fake_openai import COMMAND
 from testing.small_server import COMMAND as WEB
 from testing.tiny_llama import Size, write_tiny_llama
 from testing.waiting import until
-from tests.cluster import apps, far_agents, far_payloads, kept_values, moved_values
+from tests.cluster import apps, behind, far_agents, far_payloads, kept_values, moved_values
 from tests.cluster.block import PATIENCE, block, tell
 from tests.integration import training as trained
 
@@ -383,7 +383,7 @@ def hold(folder: Path, runtimes: list[str], way: str = "slurm", span: int = 1, m
 
 def main(arguments: list[str]) -> None:
     name, folder, options = arguments
-    (globals() | vars(far_payloads) | vars(moved_values))[name](Path(folder), **json.loads(options))
+    (globals() | vars(behind) | vars(far_payloads) | vars(moved_values))[name](Path(folder), **json.loads(options))
 
 
 if __name__ == "__main__":

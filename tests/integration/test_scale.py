@@ -4,14 +4,20 @@ import pytest
 
 from benchmarks.library.emulation import phases
 from benchmarks.library.emulation.block import emulated
+from rhapsody_parsl.agents.tree import VARIABLE
 
 NODES, CORES = 100, 16
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_hundred_nodes_lose_what_ran_on_the_killed_and_nothing_else() -> None:
+@pytest.mark.parametrize("fan_out", [0, 10], ids=["star", "tree"])
+def test_a_hundred_nodes_lose_what_ran_on_the_killed_and_nothing_else(
+    fan_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first node is killed, by which nine others speak in a tree; the next five are cut off."""
+    monkeypatch.setenv(VARIABLE, str(fan_out))
     with emulated(NODES, CORES, heartbeat_period=1, heartbeat_threshold=20) as block:
-        assert block.descriptors < NODES + 60  # a connection of each
+        assert block.descriptors < (NODES // fan_out if fan_out else NODES) + 60  # a connection of each
         idle = block.resident
         assert idle < (60 + 0.2 * NODES) * 1e6
         assert phases.lone(block, 20)["lone_ms"] < 1000

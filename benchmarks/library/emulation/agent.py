@@ -1,6 +1,7 @@
 """The product's agent over workers that are objects; it can be cut off, or killed."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import zmq
@@ -10,6 +11,9 @@ from rhapsody_parsl.agents.agent import NodeAgent
 from rhapsody_parsl.agents.processes import Processes
 from rhapsody_parsl.agents.relay import Relay
 from rhapsody_parsl.agents.words import Environment, KeepValues, Settings, ToAgent
+from rhapsody_parsl.wire import tcp_connection
+from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
 
 __all__ = ("EmulatedAgent", "share_threads")
 
@@ -22,10 +26,13 @@ class _Shared(zmq.Context[Any]):
 
 
 def share_threads() -> None:
-    """Have all connections of this process share two threads of ZeroMQ's: a thousand hosts would have two thousand."""
+    """Have all connections of this process share two threads of ZeroMQ's: a thousand hosts would have two thousand.
+
+    Those who let others in have their own: there is one in each context that says who may enter.
+    """
     shared = _Shared()
     shared.set(zmq.MAX_SOCKETS, shared.get(zmq.SOCKET_LIMIT))
-    zmq.Context = lambda: shared  # type: ignore[assignment, misc]  # a connection makes its own; of this process alone
+    tcp_connection.zmq = SimpleNamespace(**{**vars(zmq), "Context": lambda: shared})  # type: ignore[assignment, attr-defined]  # of this process alone
 
 
 class EmulatedAgent(NodeAgent):
@@ -46,13 +53,19 @@ class EmulatedAgent(NodeAgent):
 
     def cut(self, seconds: float) -> None:
         """End the connection, and let no other one be made for a while."""
-        socket, address = self._connection._socket, self._settings.address
-        socket.disconnect(address)
-        asyncio.get_running_loop().call_later(seconds, self._connect, socket, address)
+        connection, wanted = self._connection, list[tuple[str, Keys]]()
+        connection._socket.disconnect(connection._address)
+        connection.turn = lambda *way: wanted.append(way)  # type: ignore[method-assign]  # until then
+        asyncio.get_running_loop().call_later(seconds, self._join, connection, wanted)
 
-    def _connect(self, socket: "zmq.Socket[bytes]", address: str) -> None:
-        if not socket.closed:
-            socket.connect(address)
+    def _join(self, connection: AsyncTcpConnection, wanted: list[tuple[str, Keys]]) -> None:
+        del connection.turn
+        if connection._socket.closed:
+            return
+        if wanted:
+            connection.turn(*wanted[-1])
+        else:
+            connection._socket.connect(connection._address)
 
     def _do(self, order: ToAgent, frames: list[bytes]) -> None:
         if not isinstance(order, Environment | KeepValues):

@@ -8,11 +8,13 @@ It has a socket in the folder, and takes orders there, a JSON object per line, e
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import msgspec
 
@@ -23,6 +25,8 @@ from rhapsody_parsl.hosts.probe import HostFacts
 from rhapsody_parsl.pilot.gc_tuning import tune
 
 _GB = 512.0
+_MOST = 1600
+"""Hosts of a process."""
 
 
 def facts(cores: int, gpus: int) -> HostFacts:
@@ -42,9 +46,20 @@ def facts(cores: int, gpus: int) -> HostFacts:
 def settings_of(told: Settings) -> list[Settings]:
     """Return what each agent is to know, of what one or many are told; all are found on the loopback."""
     port = told.address.rpartition(":")[2]
-    near = msgspec.structs.replace(told, address=f"tcp://127.0.0.1:{port}", names={})
-    names = told.names or {told.host: told.name}
-    return [msgspec.structs.replace(near, host=host, name=name) for host, name in names.items()]
+    near = msgspec.structs.replace(told, address=f"tcp://127.0.0.1:{port}", own={})
+    found = []
+    for host, own in (told.own or {told.host: {}}).items():
+        each = msgspec.structs.replace(near, **{"host": host, **own})
+        listens = each.listens and _on_loopback(host, each.listens)
+        gateway = each.gateway and _on_loopback(urlparse(each.gateway).hostname or "", each.gateway)
+        found.append(msgspec.structs.replace(each, listens=listens, gateway=gateway))
+    return found
+
+
+def _on_loopback(host: str, address: str) -> str:
+    """Return where a host of this process listens: all have the same port, as real ones do."""
+    high, low = divmod(int(host.strip("n")), 256)
+    return f"tcp://127.1.{high}.{low}:{address.rpartition(':')[2]}"
 
 
 class Hosts:
@@ -121,8 +136,20 @@ def main(arguments: list[str]) -> None:
     """Be hosts."""
     folder, cores, gpus = arguments[:3]
     told = msgspec.json.decode(Path(arguments[-1]).read_bytes(), type=Settings)
+    mine = _forked(settings_of(told))
     share_threads()
-    asyncio.run(serve(Path(folder), settings_of(told), facts(int(cores), int(gpus))))
+    asyncio.run(serve(Path(folder), mine, facts(int(cores), int(gpus))))
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
+def _forked(settings: list[Settings]) -> list[Settings]:
+    """Return those of this process; it has others for the rest, for so many have more open files than one may."""
+    for first in range(_MOST, len(settings), _MOST):
+        if not os.fork():
+            return settings[first : first + _MOST]
+    return settings[:_MOST]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Node agents that come by one step of the batch system: who they are, what becomes of one, and of all."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from rhapsody_parsl.agents import host as host_module
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.listener import AgentListener
 from rhapsody_parsl.agents.starter import Starter
+from rhapsody_parsl.agents.tree import STAR, Tree
 from rhapsody_parsl.cluster.node_launcher import NodeLauncher
+from rhapsody_parsl.hosts.process import Backend
 from testing import leaks
 from testing.processes import below, command_of
 from testing.waiting import until
@@ -62,15 +65,17 @@ def with_hosts(
     story: Story,
     changes: list[tuple[str, str]] | None = None,
     threshold: float = 5.0,
+    tree: Tree = STAR,
 ) -> None:
     told = [] if changes is None else changes
 
     async def run() -> None:
-        listener = AgentListener("127.0.0.1", 3, period=0.1, threshold=threshold, bind="tcp://127.0.0.1")
+        bind = "tcp://0.0.0.0" if tree.gateways else "tcp://127.0.0.1"
+        listener = AgentListener("127.0.0.1", 3, period=0.1, threshold=threshold, bind=bind, tree=tree)
         starter = Starter(way, folder / "private", folder, listener, hosts=3)
         hosts = [
             Host(name, starter=starter, listener=listener, on_change=lambda *change: told.append(change))
-            for name in ("n1", "n2", "n3")
+            for name in tree.gateways or ("n1", "n2", "n3")
         ]
         try:
             assert all(await asyncio.gather(*(host.start() for host in hosts))), [host.problem for host in hosts]
@@ -149,6 +154,31 @@ def test_most_of_a_step_that_are_lost_come_back_by_another(tmp_path: Path) -> No
         assert sorted(other.cmdline()[3].split(",")) == ["n1", "n3"]
 
     with_hosts(tmp_path, launcher(copies=True), story, changes, threshold=2.0)
+
+
+@pytest.mark.parametrize("how", ["agent", "both", "frozen"])
+def test_only_the_one_by_which_others_speak_is_lost_with_it(tmp_path: Path, how: str) -> None:
+    names = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+    changes: list[tuple[str, str]] = []
+
+    async def story(hosts: list[Host]) -> None:
+        assert len(set(hosts[0].listener._listener._routes.values())) == 1
+        found = agents("/agent.py", names[0]) + (agents("node_agent.py", names[0]) if how == "both" else [])
+        for process in found:
+            process.send_signal(signal.SIGSTOP if how == "frozen" else signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while not changes:
+                await asyncio.sleep(0.01)
+        kept = Backend([sys.executable, "-c", "import sys; sys.exit(3)"], tmp_path / "log", host=hosts[1])
+        await kept.start()
+        assert await asyncio.wait_for(kept.wait(), 20) == "it left with exit code 3"
+        for process in found if how == "frozen" else ():
+            process.send_signal(signal.SIGCONT)
+        await back(hosts)
+
+    tree = Tree(dict.fromkeys(names, names[0]), 3)
+    with_hosts(tmp_path, launcher(copies=True), story, changes, tree=tree)
+    assert [name for name, _ in changes] == [names[0]] * 2, "it was lost, and came back"
 
 
 @pytest.mark.parametrize("step", [("false", "{hosts}"), ("/no/such/step", "{hosts}")], ids=["fails", "is not there"])

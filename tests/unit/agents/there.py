@@ -30,19 +30,29 @@ class Way:
     def __init__(self) -> None:
         self.carried = 0
         self._cut = False
+        self._thawed = asyncio.Event()
+        self._thawed.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._carriers: set[asyncio.Task[None]] = set()
 
     async def open(self, host: Host) -> None:
-        self._port = host.listener._listener.port
+        host.listener._listener.port = await self.to(host.listener._listener.port)
+
+    async def to(self, port: int, host: str = "127.0.0.1") -> int:
+        """Lead to a port of this host; return the port that does."""
+        self._to = host, port
         self._server = await asyncio.start_server(self._carry_both, "127.0.0.1", 0)
-        host.listener._listener.port = self._server.sockets[0].getsockname()[1]
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def _carry_both(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
         if self._cut:
             near_end.transport.abort()
             return
-        far, far_end = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            far, far_end = await asyncio.open_connection(*self._to)
+        except OSError:
+            near_end.transport.abort()
+            return
         self._writers |= {near_end, far_end}
         for reader, writer in ((near, far_end), (far, near_end)):
             self._carriers.add(asyncio.create_task(self._carry(reader, writer)))
@@ -50,11 +60,18 @@ class Way:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                await self._thawed.wait()
                 self.carried += len(data)
                 writer.write(data)
+        writer.close()
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Hold all that is said, as the kernel does for a process that does nothing."""
+        (self._thawed.clear if frozen else self._thawed.set)()
 
     def cut(self, cut: bool = True) -> None:
         self._cut = cut
+        self.freeze(False)
         for writer in self._writers:
             writer.transport.abort()
 

@@ -45,9 +45,10 @@ from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.piece_messages import More, Piece
 from rhapsody_parsl.wire.session import Session
 from rhapsody_parsl.wire.streams import Streams
+from rhapsody_parsl.wire.tcp import packed, unpacked
 from rhapsody_parsl.wire.value_messages import DropValues, ValuesCame, WantValue
 from rhapsody_parsl.worker.flow import Flow
-from testing.mutation import GENUINE, SPEC, changed, mutated
+from testing.mutation import GENUINE, SPEC, WAYS, changed, mutated
 from testing.nodes import make_nodes
 from testing.simulation import FakeRuntime
 
@@ -101,6 +102,15 @@ def test_a_session_takes_a_frame_or_says_what_it_is(dice: random.Random) -> None
         if not taken(lambda session=session, frames=frames: session.receive(frames)):  # type: ignore[misc]  # as above
             session = Session()
         session.replies.clear()
+
+
+def test_messages_of_many_names_are_taken_or_refused(dice: random.Random) -> None:
+    outcomes = set()
+    for _ in range(FRAMES // 8):
+        frames = [bytes(frame) for frame in packed(dice.choice(["", "n1/1"]), mutated(dice))]
+        arrived = dice.choice(WAYS)(dice, frames) or [b""]
+        outcomes.add(taken(lambda arrived=arrived: unpacked(arrived)))  # type: ignore[misc]  # as above
+    assert outcomes == {True, False}
 
 
 def test_a_stream_of_bytes_is_messages_or_is_refused(dice: random.Random) -> None:

@@ -14,9 +14,10 @@ from rhapsody_parsl.wire.curve import Keys, quiet_socket
 from rhapsody_parsl.wire.gate import Proof, Token
 from rhapsody_parsl.wire.malformed import MalformedFrame
 from rhapsody_parsl.wire.stream import AsyncStreamConnection, StreamListener
+from rhapsody_parsl.wire.tcp import unpacked
 from rhapsody_parsl.wire.tcp_listener import TcpListener
 
-HEAD = msgspec.msgpack.encode(["7/a"])
+HEAD = msgspec.msgpack.encode([["7/a", []]])
 
 
 @pytest.fixture(params=["token", "keys"])
@@ -97,7 +98,7 @@ def test_bytes_that_are_no_zeromq_do_no_harm(proof: Proof) -> None:
         await until(lambda: listener.heard)
         for stranger in strangers:
             stranger.close()
-        listener.knock(proof, msgspec.msgpack.encode(["8/b"]), b"too")
+        listener.knock(proof, msgspec.msgpack.encode([["8/b", [b"too"]]]))
         await until(lambda: len(listener.heard) == 2)
 
     at_a_listener(proof, act)
@@ -105,16 +106,17 @@ def test_bytes_that_are_no_zeromq_do_no_harm(proof: Proof) -> None:
 
 def test_a_peer_that_sends_what_is_no_message_is_told_and_the_others_are_heard(proof: Proof) -> None:
     async def act(listener: Listener) -> None:
-        for frames in (
-            [b""],
-            [b"\xc1"],
-            [HEAD, b"bad"],
-            [msgspec.msgpack.encode([7])],
-            [b"\xdd\xff\xff\xff\xff"],
+        for frames, name in (
+            ([b""], ""),
+            ([b"\xc1"], ""),
+            ([HEAD, b"bad"], "7/a"),
+            ([msgspec.msgpack.encode([7])], ""),
+            ([msgspec.msgpack.encode([]), b"x"], ""),
+            ([b"\xdd\xff\xff\xff\xff"], ""),
         ):
             peer = listener.knock(proof, *frames)
             await until(lambda peer=peer: peer.poll(0))  # type: ignore[misc]  # each loop's own
-            assert peer.recv_multipart() == [b""]
+            assert unpacked(peer.recv_multipart()) == [(name, [])]
         listener.knock(proof, HEAD, b"ours")
         await until(lambda: ("7/a", [b"ours"]) in listener.heard)
 
@@ -131,7 +133,7 @@ def test_a_name_is_where_it_was_last_heard(proof: Proof) -> None:
         await until(lambda: len(listener.heard) == 2)
         assert listener.listener.send("7/a", [b"back"])
         await until(lambda: second.poll(0))
-        assert (second.recv_multipart(), first.poll(50)) == ([b"back"], 0)
+        assert (unpacked(second.recv_multipart()), first.poll(50)) == ([("7/a", [b"back"])], 0)
         assert not listener.listener.send("nobody", [b"x"])
 
     at_a_listener(proof, act)
