@@ -12,7 +12,7 @@ from rhapsody_parsl.wire import door
 from rhapsody_parsl.wire import messages as m
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import encode
-from rhapsody_parsl.wire.engine_messages import Abort, Ask, Asks
+from rhapsody_parsl.wire.engine_messages import Abort, Ask, Asks, Rendezvous
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.memory_messages import Exceeded, Limit, Release
@@ -45,7 +45,7 @@ GENUINE: list[m.Message] = [
     m.Work(4, "rank", (0, 1), {"A": "b"}, [m.Task(5, b"", LARGE), m.Task(6, b"", b"z")], (0, 1), True),
     m.Ready("h", 7, m.WorldFacts(2)), m.Ready("h", 7, m.ServiceFacts("u", "m", 80)),
     m.Done(3, [m.Result(1, 1, LARGE)]), m.Returned(3, [9]), m.Exited("w", "why", 3),
-    m.Failed("WorkerLost", ["a", 1]), Asks([Ask(1, b"q", True)]), Abort([1]), m.Rendezvous("h", 80),
+    m.Failed("WorkerLost", ["a", 1]), Asks([Ask(1, b"q", True)]), Abort([1]), Rendezvous("h", 80),
     Examine(1, (2,)),
     Examined(1, (LaneReport(app="a", runtime="mpi", waiting=1, why="x"),), (TaskPlace(task=2, state="running"),)),
     AskChild(1, 2, SPEC, True), ChildAnswer(1, SPEC, 9, "TooDeep", (1,)), CancelChildren([1, 2]),

@@ -38,6 +38,10 @@ _SOON = 0.01
 """Seconds: who waits no longer keeps its cores, for to lend them costs others a millisecond."""
 
 
+_MOST_HEARD = 64
+"""Answers past the pilot that it is told of: it hears of them itself, and mostly before."""
+
+
 class _Admitted(msgspec.Struct, frozen=True):
     """What the pilot has said of a specification.
 
@@ -69,6 +73,8 @@ class Client:
         self._orders: dict[int, Future[ChildAnswer]] = {}
         self._admitted: dict[tuple[bytes, bool], _Admitted] = {}
         self._own_values: TaskValues | None = None
+        self._name = ""
+        self._heard: list[tuple[int, float, float]] = []
 
     def enter(self) -> int:
         """Return the task that runs here; of another one that ran before nobody waits any more.
@@ -131,9 +137,19 @@ class Client:
         future = ChildFuture(next(self._numbers), self, asked.streams)
         self._futures[future.number] = future
         takes = tuple((ref.key, ref.size) for ref in refs)
-        task = Task(future.number, admitted.spec, payload, asked.request, takes)
-        self._line.send(SubmitChildren(parent, [task], keep))
+        asker = (self._name, future.number) if self._name else None
+        task = Task(future.number, admitted.spec, payload, asked.request, takes, asker)
+        self._line.send(SubmitChildren(parent, [task], keep, self._take_heard()))
         return future
+
+    def _take_heard(self) -> tuple[tuple[int, float, float], ...]:
+        heard, self._heard = self._heard, []
+        return tuple(heard)
+
+    def over(self) -> None:
+        """A task has ended here: what it has heard past the pilot comes before the word of its end."""
+        if self._heard:
+            self._line.send(SubmitChildren(self._parent, [], heard=self._take_heard()))
 
     def _checked(self) -> list[Ref]:
         """Return the references of the task's own among the arguments that this thread has packed.
@@ -150,6 +166,7 @@ class Client:
         """Return what the pilot says of a specification; it is asked once per task."""
         known = self._admitted.get((asked.spec, keep))
         if known is None:
+            self._name = self._line.hear_answers()
             answer = self._answered(AskChild(next(self._numbers), parent, asked.spec, keep))
             self.lends = answer.lends
             known = self._admitted[asked.spec, keep] = _Admitted(answer.spec, answer.most)
@@ -291,12 +308,17 @@ class Client:
                 for result in results:
                     if turn := self._orders.pop(result.id, None):  # it can never come
                         turn.set_result(ChildAnswer(result.id))
-                    future = self._futures.pop(result.id, None)
-                    if future is not None and future.done():
-                        future.take(None)  # the task was interrupted while it took this
-                    with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
-                        self._complete(future, result)
-                    discard(result)
+                    if not result.told or self._line.task() == self._parent:  # else the pilot is about to end it
+                        self._end(self._futures.pop(result.id, None), result)
+
+    def _end(self, future: ChildFuture | None, result: Result) -> None:
+        """A task has ended."""
+        self._note(future, result)
+        if future is not None and future.done():
+            future.take(None)  # the task was interrupted while it took this
+        with suppress(RuntimeError, InvalidStateError):  # it is being cancelled at this moment
+            self._complete(future, result)
+        discard(result)
 
     def _complete(self, future: ChildFuture | None, result: Result) -> None:
         """Give a result to its future; only one that says so carries handles."""
@@ -318,8 +340,14 @@ class Client:
             future = self._futures.get(result.id)
             if future is not None and not future.take(open_value(cast(bytes, result.payload))):
                 return False
+            self._note(future, result)
             self._futures.pop(result.id, None)
         return True
+
+    def _note(self, future: ChildFuture | None, result: Result) -> None:
+        """A result has come; twice does no harm."""
+        if result.told and future is not None:
+            self._heard = [*self._heard[-_MOST_HEARD:], (result.id, result.seconds, result.ended)]
 
     def hearing(self, future: ChildFuture) -> AbstractContextManager[None]:
         """Wait in this for the result of a task, which may be there at once."""
@@ -349,5 +377,5 @@ def client() -> Client:
         raise NoParent("this process is none that a block started for a task")
     if _Own.client is None or _Own.line is not here:
         _Own.client, _Own.line = Client(here), here
-        Here.heard, Here.ahead = _Own.client.take, _Own.client.take_ahead
+        Here.heard, Here.ahead, Here.over = _Own.client.take, _Own.client.take_ahead, _Own.client.over
     return _Own.client

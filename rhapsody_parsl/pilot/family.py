@@ -180,6 +180,8 @@ class Family:
             self.unread.append(result)
             return
         del self._numbers[child.peer, child.number]
+        if result.told:
+            return
         self._answers.setdefault(child.peer, []).append(msgspec.structs.replace(result, id=child.number))
 
     def _remove(self, number: int) -> _Child | None:

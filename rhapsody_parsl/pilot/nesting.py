@@ -1,6 +1,6 @@
 """May a task submit tasks like this, and what becomes of the run in which it waits for them."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ from rhapsody_parsl.pilot.last_starts import LastStarts
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtime_table import find
-from rhapsody_parsl.wire.messages import Task
+from rhapsody_parsl.wire.messages import RESULT, Result, Task
 
 __all__ = ("Limits", "Nesting")
 
@@ -113,12 +113,24 @@ class Nesting:
             Nothing when the task does not run any more: then nobody wants them.
         """
         active = self._home.get(parent)
-        if not isinstance(active, ActiveRun):
+        if not (tasks and isinstance(active, ActiveRun)):
             return [], []
         adopted = self._family.adopt(parent, peer, tasks, keep)
         behind = active.recall(now)
         active.recalled = True
         return adopted, behind
+
+    def heard(self, peer: Hashable, ended: Iterable[tuple[int, float, float]]) -> Iterator[tuple[int, Result]]:
+        """Yield the runs and results of tasks of which a process has heard before us that they have ended.
+
+        Args:
+            peer: The process, which has submitted them.
+            ended: Its numbers for them, with the seconds that they took and when they ended.
+        """
+        for number, seconds, at in ended:
+            task = self._family.number_of(peer, number)
+            if isinstance(active := self._home.get(task), ActiveRun):
+                yield active.run.id, Result(task, RESULT, b"", seconds, at, told=True)
 
     # --- agents --------------------------------------------------------------------------------------------------
 

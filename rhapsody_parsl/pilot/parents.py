@@ -44,9 +44,8 @@ class Parents:
         """
         now = time.monotonic()
         match message:
-            case SubmitChildren(parent=parent, tasks=tasks, keep=keep):
-                check_shared(tasks, "")
-                self._core.adopt(parent, peer, self._values.near(tasks), keep, now=now)
+            case SubmitChildren():
+                self._submit(peer, message, now)
             case CancelChildren(tasks=numbers):
                 self._core.cancel(self._core.family.drop(peer, numbers), now)
             case AskChild():
@@ -61,6 +60,13 @@ class Parents:
                 self._hear_agent(peer, message)
             case _:
                 self._values.hear(peer, message)
+
+    def _submit(self, peer: Peer, message: SubmitChildren, now: float) -> None:
+        """A task submits others; those of which it has heard past us end first: what they held is for these."""
+        check_shared(message.tasks, "")
+        for run, result in self._core.nesting.heard(peer, message.heard):
+            self._core.done(run, [result], now)
+        self._core.adopt(message.parent, peer, self._values.near(message.tasks), message.keep, now=now)
 
     def _hear_agent(self, peer: Peer, message: OpenMailbox | Answered | Rested) -> None:
         match message:

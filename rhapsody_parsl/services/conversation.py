@@ -13,9 +13,9 @@ from rhapsody_parsl.services.leaving import leave, leave_with
 from rhapsody_parsl.services.settings import Settings
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.door import FromDoor
-from rhapsody_parsl.wire.engine_messages import Turned
+from rhapsody_parsl.wire.engine_messages import Rendezvous, Turned
 from rhapsody_parsl.wire.failures import to_wire
-from rhapsody_parsl.wire.messages import Failed, Quit, Ready, Rendezvous, ServiceFacts, ToBackend
+from rhapsody_parsl.wire.messages import Failed, Quit, Ready, ServiceFacts, ToBackend
 
 __all__ = ("Conversation", "bind")
 

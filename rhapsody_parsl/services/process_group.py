@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from rhapsody_parsl.hosts.process import Backend
-from rhapsody_parsl.wire.messages import Rendezvous
+from rhapsody_parsl.wire.engine_messages import Rendezvous
 
 __all__ = ("ProcessGroup",)
 

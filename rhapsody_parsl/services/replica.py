@@ -20,8 +20,8 @@ from rhapsody_parsl.services.process_group import ProcessGroup
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.restarts import Death, Restarts, Unexplained
 from rhapsody_parsl.services.settings import Settings
-from rhapsody_parsl.wire.engine_messages import Sleep, Turned, Wake
-from rhapsody_parsl.wire.messages import Failed, Ready, Rendezvous, ServiceFacts, ToBackend
+from rhapsody_parsl.wire.engine_messages import Rendezvous, Sleep, Turned, Wake
+from rhapsody_parsl.wire.messages import Failed, Ready, ServiceFacts, ToBackend
 from rhapsody_parsl.wire.states import ServiceState
 
 __all__ = ("Owner", "Replica")

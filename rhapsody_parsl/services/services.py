@@ -21,9 +21,9 @@ from rhapsody_parsl.services.front import Front, NoFront
 from rhapsody_parsl.services.protocol import Kind
 from rhapsody_parsl.services.replica import Replica
 from rhapsody_parsl.services.service import Service
-from rhapsody_parsl.wire.engine_messages import Turned
+from rhapsody_parsl.wire.engine_messages import Rendezvous, Turned
 from rhapsody_parsl.wire.failures import to_wire
-from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready, Rendezvous
+from rhapsody_parsl.wire.messages import Failed, FromBackend, Ready
 
 __all__ = ("Services",)
 

@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from rhapsody_parsl.wire.channel import Spoke
-from rhapsody_parsl.wire.messages import Rendezvous
+from rhapsody_parsl.wire.engine_messages import Rendezvous
 
 __all__ = ("Settings",)
 

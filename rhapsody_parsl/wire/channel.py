@@ -9,15 +9,20 @@ import select
 import threading
 from collections.abc import Callable
 
+from rhapsody_parsl.wire.answers import Answers, answer
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.malformed import MalformedFrame
-from rhapsody_parsl.wire.messages import FromBackend, Message, ToBackend
+from rhapsody_parsl.wire.messages import ChildrenEnded, FromBackend, Message, ToBackend
 from rhapsody_parsl.wire.stream import StreamListener
 from rhapsody_parsl.wire.stream_connection import StreamConnection
 
 __all__ = ("Hub", "Spoke", "heard")
 
 _LOCAL = "ipc://"
+_ANSWER = 1
+"""Bytes that take an answer, which is a datagram; no message is so short."""
+_SELDOM = 1000
+"""Milliseconds: a signal's handler may take what has just been seen to be there, and nothing more may come."""
 
 
 class Hub:
@@ -75,11 +80,17 @@ class Spoke:
     Args:
         endpoint: The hub's.
         name: Ours; the hub addresses us by it.
+
+    Attributes:
+        skipped: How often something was taken that had been looked at before.
     """
 
     def __init__(self, endpoint: str, name: str) -> None:
         self._codec: Codec[ToBackend] = Codec(ToBackend)
         self._line = StreamConnection(endpoint.removeprefix(_LOCAL), name)
+        self._folder, self._name = os.path.dirname(endpoint.removeprefix(_LOCAL)), name
+        self._answers: Answers | None = None
+        self.skipped = 0
 
     def fileno(self) -> int:
         """Return a descriptor for a loop: when it is readable, `receive_nowait` until there is nothing."""
@@ -99,14 +110,38 @@ class Spoke:
         poller.register(self._line.fileno(), select.POLLOUT)
         return bool(poller.poll(0))
 
+    def hear_answers(self) -> str:
+        """Hear from now on what processes of this host answer past the hub, too.
+
+        Returns:
+            The name under which they answer; "" where they cannot.
+        """
+        if self._answers is None:
+            try:
+                self._answers = Answers(self._answers_of(self._name), self._line.fileno())
+            except OSError:
+                return ""
+        return self._name
+
+    def answer(self, peer: str, message: ChildrenEnded) -> bool:
+        """Answer a peer past the hub; False when it is not on this host, or has no room: then the hub has to."""
+        return answer(self._answers_of(peer), message)
+
+    def _answers_of(self, peer: str) -> str:
+        return f"{self._folder}/{peer}.answers"
+
+    def _first_answer(self, most: int | None = None) -> ChildrenEnded | None:
+        """Wait for whatever comes first: return an answer past the hub, which stays where it is, None for all else."""
+        if self._answers is None or self._line.has_arrived or self._line.gone:
+            return None
+        return self._answers.first(most)
+
     def receive(self) -> ToBackend | None:
         """Wait for the next message; None when the hub is gone for good."""
+        if message := self._first_answer():
+            self._answers.recv(_ANSWER)  # type: ignore[union-attr]  # it has given one
+            return message
         return self._decoded(self._line.receive())
-
-    @property
-    def skipped(self) -> int:
-        """How often messages were taken that had been looked at before."""
-        return self._line.skipped
 
     @property
     def has_arrived(self) -> bool:
@@ -114,16 +149,29 @@ class Spoke:
         return self._line.has_arrived
 
     def peek(self) -> list[tuple[ToBackend, int]]:
-        """Wait, and return messages that stay where they are, each with the number of bytes that end with it.
+        """Wait, and return messages that stay where they are, each with what `skip` wants for it and those before it.
 
         Returns:
             Nothing where only `receive` gets on.
         """
-        return [(self._codec.decode(frames), end) for frames, end in self._line.peek()]
+        if message := self._first_answer(_SELDOM):
+            return [(message, _ANSWER)]
+        return [(self._codec.decode(frames), end) for frames, end in self._line.peek(waits=not self._answers)]
 
     def skip(self, size: int, skipped: int) -> None:
-        """Take what `peek` has shown, unless somebody has since `skipped` was this."""
-        self._line.skip(size, skipped)
+        """Take what `peek` has shown.
+
+        A signal's handler may have done so meanwhile, on this thread. So the thread looks, counts and takes without a
+        call of Python's in between: the interpreter starts handlers only at those.
+
+        Args:
+            size: What `peek` has said.
+            skipped: What `skipped` was before.
+        """
+        take = self._answers.recv if self._answers and size == _ANSWER else self._line.recv
+        if self.skipped == skipped:
+            self.skipped += 1
+            take(size)
 
     def receive_nowait(self) -> ToBackend | None:
         """Return the next message if there is one."""

@@ -58,3 +58,10 @@ class Adapters(Tagged, frozen=True):
 
 class Turned(Tagged, frozen=True):
     """The engine sleeps, or is awake and has given a token: whichever it was told."""
+
+
+class Rendezvous(Tagged, frozen=True):
+    """A head whose engine spans nodes listens here, on its own host: the processes of the other nodes may come."""
+
+    address: str
+    port: int

@@ -103,7 +103,7 @@ class Inflow:
         """
         return self._read_small(flags) if self._large is None else self._read_large(self._large, flags)
 
-    def peek(self) -> list[tuple[list[bytes], int]]:
+    def peek(self, flags: int = 0) -> list[tuple[list[bytes], int]]:
         """Wait, and return the messages that have come whole, each with how many bytes end with it; they stay there.
 
         Whatever interrupts this changes nothing.
@@ -112,11 +112,12 @@ class Inflow:
             Nothing where only `read` gets on: a message is large, or begun, or nothing will come.
 
         Raises:
+            BlockingIOError: The flags say not to wait, and nothing is there.
             MalformedFrame: What came is no message.
         """
         if self._rest or self._large is not None:
             return []
-        data = self._connection.recv(_AHEAD, socket.MSG_PEEK)
+        data = self._connection.recv(_AHEAD, socket.MSG_PEEK | flags)
         whole, at = [], 0
         while len(data) - at >= _HEAD.size and at + (size := self._size(data, at)) <= len(data):
             whole.append((split(data[at : at + size]), at := at + size))

@@ -11,7 +11,7 @@ import msgspec
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.door import DoorKeys, DoorRequests, FromDoor, ToDoor, Tunnelled
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Asks, Pulse, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Asks, Pulse, Rendezvous, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined
 from rhapsody_parsl.wire.failures import is_lost, to_wire
 from rhapsody_parsl.wire.leases import LeaseRecord
@@ -54,7 +54,8 @@ class SharedPayload(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks).
 
-    `takes` are keys and sizes of the values that it takes by reference.
+    `takes` are keys and sizes of the values that it takes by reference. `asker` is the process of the task that has
+    submitted it, if that hears answers past the pilot, and its number for the task there.
     """
 
     id: int
@@ -62,13 +63,15 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
     payload: bytes | SharedPayload | int
     request: bytes = b""
     takes: tuple[tuple[str, int], ...] = ()
+    asker: tuple[str, int] | None = None
 
 
 class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code.
 
     `ended` is when, in seconds since the epoch, by the clock of its host; 0 where nobody there could tell. `gives` are
-    keys and sizes of the values of which it carries handles, and whose tasks are of its own block.
+    keys and sizes of the values of which it carries handles, and whose tasks are of its own block. `told` says
+    that its asker has it from the process of the task, past the pilot, which has no payload then.
     """
 
     id: int
@@ -78,6 +81,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ended: float = 0.0
     request: RequestTimes | None = None
     gives: tuple[tuple[str, int], ...] = ()
+    told: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -341,22 +345,19 @@ class Failed(Tagged, frozen=True):
     killed: bool = False
 
 
-class Rendezvous(Tagged, frozen=True):
-    """A head whose engine spans nodes listens here, on its own host: the processes of the other nodes may come."""
-
-    address: str
-    port: int
-
-
 # --- pilot and the process of a task that submits tasks ----------------------------------------------------------
 
 
 class SubmitChildren(Tagged, frozen=True):
-    """A task submits these, whose numbers are its process's own; with `keep` they live on when it ends."""
+    """A task submits these, whose numbers are its process's own; with `keep` they live on when it ends.
+
+    `heard` are earlier ones of which it has heard past the pilot: number, seconds, and time of the end.
+    """
 
     parent: int
     tasks: list[Task]
     keep: bool = False
+    heard: tuple[tuple[int, float, float], ...] = ()
 
 
 class ChildrenEnded(Tagged, frozen=True):

@@ -25,7 +25,7 @@ class StreamConnection:
 
     Attributes:
         gone: Whether the other end is.
-        skipped: How often something was taken that had been looked at before.
+        recv: Takes so many bytes: the socket's own, so that a call of it is none of Python's.
     """
 
     def __init__(self, address: str, name: str) -> None:
@@ -34,7 +34,7 @@ class StreamConnection:
         self._posted: deque[list[memoryview]] = deque()
         self._inflow = Inflow(self._socket)
         self._arrived: deque[list[bytes]] = deque()
-        self.gone, self.skipped = False, 0
+        self.gone, self.recv = False, self._socket.recv
         self.send(greeting(name, None))
 
     def fileno(self) -> int:
@@ -88,8 +88,11 @@ class StreamConnection:
                 self._read(socket.MSG_DONTWAIT)
         return self._arrived.popleft() if self._arrived else None
 
-    def peek(self) -> list[tuple[list[bytes], int]]:
-        """Wait, and return messages that stay where they are, each with the number of bytes that end with it.
+    def peek(self, *, waits: bool = True) -> list[tuple[list[bytes], int]]:
+        """Return messages that stay where they are, each with the number of bytes that end with it.
+
+        Args:
+            waits: Whether to wait for some.
 
         Returns:
             Nothing where only `receive` gets on.
@@ -97,24 +100,9 @@ class StreamConnection:
         if self._arrived or self.gone:
             return []
         try:
-            return self._inflow.peek()
-        except (ConnectionResetError, MalformedFrame):  # who receives finds it, too
+            return self._inflow.peek(0 if waits else socket.MSG_DONTWAIT)
+        except (BlockingIOError, ConnectionResetError, MalformedFrame):  # who receives finds the latter two
             return []
-
-    def skip(self, size: int, skipped: int) -> None:
-        """Take what `peek` has shown.
-
-        A signal's handler may have done so meanwhile, on this thread. So the thread looks, counts and takes without a
-        call of Python's in between: the interpreter starts handlers only at those.
-
-        Args:
-            size: Bytes.
-            skipped: What `skipped` was before.
-        """
-        take = self._socket.recv
-        if self.skipped == skipped:
-            self.skipped += 1
-            take(size)
 
     @property
     def has_arrived(self) -> bool:

@@ -23,7 +23,7 @@ from rhapsody_parsl.worker.own_task import VARIABLE, OwnTask
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ("Here", "Line", "WorkerLine", "join", "line", "take", "variable")
+__all__ = ("Here", "Line", "WorkerLine", "join", "line", "over", "take", "variable")
 
 
 class Line(Protocol):
@@ -37,6 +37,9 @@ class Line(Protocol):
 
     def post(self, message: FromParent) -> None:
         """Say something without ever waiting for another thread: a handle may go within anything."""
+
+    def hear_answers(self) -> str:
+        """Hear what processes of this host answer past the pilot; return the name under which they do, or ""."""
 
     def listen(self) -> None:
         """See that answers are heard from now on, until the task has finished."""
@@ -59,6 +62,7 @@ class Here:
         pid: Of the process that has it: a child that it forked has none.
         heard: Takes the answers about tasks.
         ahead: The same for those that do no harm twice; False for the others.
+        over: Told when a task has ended here; None where none has ever asked the pilot.
         delivered: Takes the messages for an agent; None where there is none.
         values: What waits for values, by order.
         endpoint: Where the pilot is, or its agent on this host: the hub's.
@@ -68,6 +72,7 @@ class Here:
     pid = 0
     heard: Callable[[ChildAnswer | ChildrenEnded | ChildPieces], None] | None = None
     ahead: Callable[[ChildrenEnded], bool] | None = None
+    over: Callable[[], None] | None = None
     delivered: Callable[[Deliver], None] | None = None
     values: ClassVar["dict[int, Future[ValueHere]]"] = {}
     endpoint = ""
@@ -108,6 +113,12 @@ def take_ahead(message: ToBackend) -> bool:
     return isinstance(message, ChildrenEnded) and Here.ahead is not None and Here.ahead(message)
 
 
+def over() -> None:
+    """A task has ended here: the pilot is told first what it may not know of the task's own."""
+    if Here.over is not None:
+        Here.over()
+
+
 class WorkerLine:
     """That of a resident process, which hears of its work over the same.
 
@@ -130,6 +141,10 @@ class WorkerLine:
     def post(self, message: FromParent) -> None:
         """Say something without ever waiting for another thread."""
         self._spoke.post(message)
+
+    def hear_answers(self) -> str:
+        """Hear what processes of this host answer past the pilot; return the name under which they do, or ""."""
+        return self._spoke.hear_answers()
 
     def listen(self) -> None:
         """See that answers are heard from now on, until the task has finished."""
@@ -178,6 +193,10 @@ class _OwnLine:
     def post(self, message: FromParent) -> None:
         """Say something without ever waiting for another thread."""
         self._spoke.post(message)
+
+    def hear_answers(self) -> str:
+        """Hear what processes of this host answer past the pilot; return the name under which they do, or ""."""
+        return self._spoke.hear_answers()
 
     def listen(self) -> None:
         """Do nothing: a thread listens."""

@@ -136,7 +136,7 @@ class Runner:
                 self._leave()
             if self._inbox.begin(work.run, task.id):
                 result = self._run_where_wanted(work, task)
-                self._outbox.put(work.run, deliver(result, work.shared_folder))
+                self._outbox.put(work.run, deliver(result, work.shared_folder), task.asker)
                 self._inbox.end()
                 is_last = task is work.tasks[-1]
                 if is_last:

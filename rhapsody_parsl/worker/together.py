@@ -88,7 +88,7 @@ class Together:
         if task.id in self._unwanted:
             self._unwanted.discard(task.id)
             result = failed(task.id, TaskCancelled())
-        self._outbox.put(work.run, deliver(result, work.shared_folder))
+        self._outbox.put(work.run, deliver(result, work.shared_folder), task.asker)
         del self._running[task.id]
         self._news.set()
         if not self._flushing:

@@ -16,7 +16,7 @@ from rhapsody_parsl.hosts.own_address import address_towards
 from rhapsody_parsl.runtimes.vllm.adapters import adapter_arguments
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.services.conversation import bind
-from rhapsody_parsl.wire.messages import Rendezvous
+from rhapsody_parsl.wire.engine_messages import Rendezvous
 
 __all__ = ("engine_arguments", "network_environment", "opened")
 

@@ -31,8 +31,8 @@ def double(number: int) -> int:
 class FakeLine:
     """Answers at once what is asked; runs what is submitted when told to."""
 
-    def __init__(self, **answer: Any) -> None:
-        self.now, self.answer = 7, {"most": 9, **answer}
+    def __init__(self, name: str = "", **answer: Any) -> None:
+        self.now, self.name, self.answer = 7, name, {"most": 9, **answer}
         self.sent: list[Any] = []
         self.client = Client(self)
 
@@ -49,6 +49,9 @@ class FakeLine:
             self.client.take(ChildAnswer(message.order))
 
     post = send
+
+    def hear_answers(self) -> str:
+        return self.name
 
     def listen(self) -> None: ...
 
@@ -243,3 +246,52 @@ def test_what_is_no_name_is_refused_here_and_ends_no_conversation(name: Any) -> 
     with pytest.raises(InvalidTask, match="name"):
         asked_for_agent(FakeLine, name, None)
     assert line.sent == []
+
+
+def told(number: int, seconds: float = 0.5) -> ChildrenEnded:
+    return ChildrenEnded([Result(number, RESULT, pack_result(number), seconds, 100.0, told=True)])
+
+
+def test_what_is_heard_past_the_pilot_is_told_with_the_next_task_or_at_the_end() -> None:
+    line = FakeLine(name="me")
+    first, second, third = (line.submit(number) for number in range(3))
+    assert [task.asker for message in line.sent[1:] for task in message.tasks] == [("me", 1 + n) for n in range(1, 4)]
+    for future in (first, second):
+        line.client.take(told(future.number))
+    line.client.take(told(first.number))
+    line.client.take(ChildrenEnded([Result(third.number, RESULT, pack_result(3))]))
+    assert (first.result(), second.result(), third.result()) == (first.number, second.number, 3)
+    line.submit()
+    assert line.sent[-1].heard == ((first.number, 0.5, 100.0), (second.number, 0.5, 100.0)), "each once"
+    last = line.submit()
+    assert line.sent[-1].heard == ()
+    line.client.take_ahead(told(last.number))
+    line.client.over()
+    assert line.sent[-1] == SubmitChildren(7, [], heard=((last.number, 0.5, 100.0),))
+    count = len(line.sent)
+    line.client.over()
+    assert len(line.sent) == count
+
+
+def test_who_only_waits_keeps_few_of_what_it_has_heard() -> None:
+    line = FakeLine(name="me", most=1000)
+    for future in [line.submit() for _ in range(500)]:
+        line.client.take(told(future.number))
+    line.client.over()
+    heard = line.sent[-1].heard
+    assert len(heard) < 100
+    assert heard[-1][0] > 500, "the last ones"
+
+
+def test_an_answer_to_a_task_that_is_over_is_nobodys() -> None:
+    line = FakeLine(name="me")
+    future = line.submit(keep=True)
+    line.now = 0
+    line.client.take(told(future.number))
+    assert not future.done()
+
+
+def test_without_a_name_all_answers_come_by_the_pilot() -> None:
+    line = FakeLine()
+    line.submit()
+    assert line.sent[-1].tasks[0].asker is None

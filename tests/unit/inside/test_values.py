@@ -44,6 +44,9 @@ class FakeLine:
     def post(self, message: Any) -> None:
         self.posted.append(message)
 
+    def hear_answers(self) -> str:
+        return ""
+
     def listen(self) -> None: ...
 
     listen_later = listen

@@ -58,3 +58,11 @@ def test_a_process_drops_what_it_wants_no_more_once() -> None:
     assert family.drop("q", [1]) == [], "another one's"
     assert family.drop("p", [1, 1, 5]) == [child]
     assert is_empty(family)
+
+
+def test_who_was_told_past_us_is_not_told_again() -> None:
+    family = Family()
+    first, second = adopted(family, 7, 1, 2)
+    assert family.sort([Result(first, RESULT, b"", told=True), result(second)]) == []
+    assert family.take_answers() == {"p": [result(2)]}
+    assert is_empty(family)

@@ -8,7 +8,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_s
 from rhapsody_parsl.errors import NeedsItsParent, NoParent, RhapsodyError, TooDeep, UnroutableTask
 from rhapsody_parsl.pilot.family import FIRST
 from rhapsody_parsl.pilot.nesting import Limits
-from testing.nodes import make_nodes, make_spec
+from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime, Simulation, kinds
 
 
@@ -200,3 +200,32 @@ def test_a_child_that_would_not_end_before_the_block_fails() -> None:
     block.run(until=29.0)
     assert block.answered == {0: 1, 1: 1}
     assert block.late == []
+
+
+def test_what_a_parent_has_heard_of_has_ended_whatever_its_worker_has_said() -> None:
+    """So a chain goes on in the worker that it has, also when the parent is faster than the worker."""
+    child, first, second = make_spec("child"), (0, 1e-4, 100.0), (1, 1e-4, 101.0)
+    block = Simulation(make_nodes(1, cores=2))
+    block.seconds.update({**dict.fromkeys(range(10, 20), 1e-4), 1: 20.0, FIRST: 0.04, FIRST + 1: 1e-4})
+    block.submit(child, *range(10, 20))  # from these it is known that such tasks are short
+    block.offspring[1] = [child], False
+    block.submit(make_spec(cores=0), 1, when=5.0)
+    heard: list[int] = []
+
+    def go_on() -> None:
+        for run, result in block.core.nesting.heard(1, [first, second]):
+            heard.append(result.id)
+            block.core.done(run, [result], block.now)
+        block.core.adopt(1, 1, [make_task(second[0], child)], False, now=block.now)
+
+    block.at(5.02, go_on)
+    block.at(5.03, lambda: heard.extend(result.id for _, result in block.core.nesting.heard(2, [second])))
+    block.run(until=5.01)
+    begun, starts = block.started[FIRST][0], len(block.starts)
+    block.run()
+    assert heard == [FIRST], "the other had not been submitted, and then it was another one's"
+    assert block.started[FIRST + 1] == [begun + 0.04], "behind the first, whose end its worker tells then"
+    assert len(block.starts) == starts, "no worker more"
+    assert block.answered == {1: 1}, "the first was answered already"
+    assert (block.core.tally.total().done, kinds(block)[1]) == (13, "ok")
+    assert not list(block.core.nesting.heard(1, [first, second]))

@@ -9,7 +9,7 @@ import pytest
 
 from rhapsody_parsl.hosts.process import Backend
 from rhapsody_parsl.services.process_group import ProcessGroup
-from rhapsody_parsl.wire.messages import Rendezvous
+from rhapsody_parsl.wire.engine_messages import Rendezvous
 from testing import leaks
 
 PLACE = Rendezvous("127.0.0.1", 1)

@@ -8,7 +8,7 @@ from rhapsody_parsl.wire import door, messages
 from rhapsody_parsl.wire import value_messages as v
 from rhapsody_parsl.wire.child_messages import AskChild, CancelChildren, ChildAnswer
 from rhapsody_parsl.wire.codec import INLINE_LIMIT, Codec, encode
-from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Pulse, Sleep, Turned, Wake
+from rhapsody_parsl.wire.engine_messages import Abort, Adapters, Ask, Asks, Pulse, Rendezvous, Sleep, Turned, Wake
 from rhapsody_parsl.wire.examination import Examine, Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.leases import LeaseRecord, Share
 from rhapsody_parsl.wire.mail_messages import OpenMailbox, Rested
@@ -146,7 +146,7 @@ KINDS: dict[type, st.SearchStrategy[Any]] = {
     m.ChildrenEnded: st.builds(m.ChildrenEnded, results),
     m.Deliver: st.builds(m.Deliver, tasks, names, st.booleans()), m.Answered: st.builds(m.Answered, names, results),
     OpenMailbox: st.builds(OpenMailbox, numbers, numbers, names), Rested: st.builds(Rested, names),
-    m.Rendezvous: st.builds(m.Rendezvous, names, numbers),
+    Rendezvous: st.builds(Rendezvous, names, numbers),
     Limit: st.builds(Limit, numbers, st.dictionaries(names, numbers, max_size=3), numbers, st.booleans()),
     Release: st.builds(Release, numbers, st.sampled_from(["continue", "stay", "kill"])),
     Exceeded: st.builds(Exceeded, numbers, numbers), More: st.builds(More, numbers, numbers, numbers, st.booleans()),

@@ -12,11 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rhapsody_parsl.inside.client import Client
 from rhapsody_parsl.inside.future import ChildFuture
 from rhapsody_parsl.payload import pack_result
+from rhapsody_parsl.wire.answers import answer
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.codec import encode
 from rhapsody_parsl.wire.inflow import Inflow, pack
@@ -35,9 +37,9 @@ class LeavingListener(Listener):
 
 
 class Desk:
-    """A task's process at work, and the other end of its line."""
+    """A task's process at work, and the other end of its line; past the pilot its answers come, if they are to."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, past: bool) -> None:
         with socket.socket(socket.AF_UNIX) as door:
             door.bind(str(folder / "hub"))
             door.listen()
@@ -50,6 +52,8 @@ class Desk:
         self._spoke, self._listener = spoke, LeavingListener(self.inbox)
         self._listener.start()
         self.client = Client(line.WorkerLine(spoke, self.inbox))
+        self.client._parent = 7
+        self.past = f"{folder}/{spoke.hear_answers()}.answers" if past else ""
         self.heard_by: list[str] = []
         monkeypatch.setattr(line.Here, "pid", os.getpid())
         monkeypatch.setattr(line.Here, "heard", self._take)
@@ -80,7 +84,12 @@ class Desk:
         return future
 
     def answer(self, *numbers: int, size: int = 0) -> None:
-        self.say(ChildrenEnded([Result(number, RESULT, pack_result(bytes(size) or number)) for number in numbers]))
+        results = [Result(number, RESULT, pack_result(bytes(size) or number)) for number in numbers]
+        self.say(ChildrenEnded([result for result in results if size or not self._answers_past(result)]))
+
+    def _answers_past(self, result: Result) -> bool:
+        told = ChildrenEnded([msgspec.structs.replace(result, told=True)])
+        return bool(self.past) and answer(self.past, told)
 
     def answer_soon(self, *numbers: int) -> None:
         timer = threading.Timer(0.002, self.answer, numbers)
@@ -88,9 +97,9 @@ class Desk:
         timer.start()
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    made = Desk(tmp_path, monkeypatch)
+@pytest.fixture(params=[False, True], ids=["by the pilot", "past the pilot"])
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    made = Desk(tmp_path, monkeypatch, request.param)
     yield made
     made.close()
 

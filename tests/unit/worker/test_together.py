@@ -26,7 +26,7 @@ class Full:
     def send_piece(self, run: int, piece: Piece) -> None:
         """Nobody gives any."""
 
-    def put(self, run: int, result: Result) -> None:
+    def put(self, run: int, result: Result, asker: object) -> None:
         if not self._puts:
             raise OSError("no room")
 

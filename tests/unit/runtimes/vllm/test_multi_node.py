@@ -12,7 +12,7 @@ from rhapsody_parsl.runtimes.vllm.command_line import command, member_command
 from rhapsody_parsl.runtimes.vllm.multi_node import engine_arguments, network_environment, opened
 from rhapsody_parsl.runtimes.vllm.settings import EngineSettings
 from rhapsody_parsl.service_config import VLLMService
-from rhapsody_parsl.wire.messages import Rendezvous
+from rhapsody_parsl.wire.engine_messages import Rendezvous
 
 PLACE = Rendezvous("10.0.0.1", 5000)
 

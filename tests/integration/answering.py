@@ -1,0 +1,71 @@
+"""Tasks that hear answers past the pilot, and tasks to which something happens when they have answered."""
+
+import ctypes
+import os
+import time
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+from rhapsody_parsl import block
+from rhapsody_parsl.inside.client import client
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import ChildrenEnded, Result
+
+
+def link(action: str = "", folder: str = "") -> int:
+    """Return this process; it dies, or is held up, when it has answered and before it tells the pilot."""
+    if action:
+        Path(folder, f"{time.time_ns()}.ran").touch()
+        say = Spoke.answer
+
+        def answer(self: Spoke, peer: str, message: ChildrenEnded) -> bool:
+            Spoke.answer = say  # type: ignore[method-assign]  # once
+            said = say(self, peer, message)
+            if action == "dies":
+                os.kill(os.getpid(), 9)
+            time.sleep(0.2)
+            return said
+
+        Spoke.answer = answer  # type: ignore[method-assign]  # for this task's own answer
+    return os.getpid()
+
+
+def chain(count: int, action: str, folder: str, **child: Any) -> tuple[list[int], int]:
+    """Run links one after the other, the third with an action; return their processes, and how many were heard of."""
+    here, own, told = block(), client(), list[bool]()
+    note = own._note
+
+    def noting(future: Any, result: Result) -> None:
+        told.append(result.told)
+        note(future, result)
+
+    own._note = noting  # type: ignore[method-assign]  # counts
+    try:
+        actions = (action if number == 2 else "" for number in range(count))
+        return [here.submit(link, each, folder, resource_specification=child).result() for each in actions], sum(told)
+    finally:
+        del own._note
+
+
+def waits_after(folder: str, **child: Any) -> tuple[int, int]:
+    """Return what a task answers that dies then, and how often it has begun a second later."""
+    first = block().submit(link, "dies", folder, resource_specification=child)
+    answered = first.result()
+    time.sleep(2)
+    return int(answered == first.result()), len(list(Path(folder).glob("*.ran")))
+
+
+def reads_late(count: int) -> list[int]:
+    """Submit tasks, and let no thread of this process run while they end."""
+    here = block()
+    here.submit(abs, 0).result()
+    futures = [here.submit(late, number) for number in range(count)]
+    ctypes.PyDLL(None).usleep(1_000_000)
+    wait(futures, 30)
+    return [future.result(0) for future in futures]
+
+
+def late(number: int) -> int:
+    time.sleep(0.02)
+    return number
