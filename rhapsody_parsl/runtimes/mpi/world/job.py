@@ -35,8 +35,8 @@ class _Sent:
 class Job:
     """The tasks of one run.
 
-    A task ends when all its ranks have: with the failure of the lowest rank that failed by itself, else with that of the
-    lowest that failed because of others, else with rank 0's result.
+    A task ends when all its ranks have: with the failure of the lowest rank that failed by itself, else with that of
+    the lowest that failed because of others, else with rank 0's result.
 
     Args:
         run: The run.

@@ -10,10 +10,9 @@ class DistBackendError(RuntimeError):
 
 
 def _wrapped() -> Exception:
-    try:
-        raise ValueError("the epoch failed") from ConnectionResetError("104")
-    except ValueError as problem:
-        return problem
+    problem = ValueError("the epoch failed")
+    problem.__cause__ = ConnectionResetError("104")
+    return problem
 
 
 @pytest.mark.parametrize(
