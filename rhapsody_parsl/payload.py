@@ -30,6 +30,7 @@ __all__ = (
     "Plain",
     "is_by_dill",
     "is_plain",
+    "not_opened",
     "open_call",
     "open_result",
     "open_value",
@@ -43,6 +44,10 @@ _NO_THRESHOLD = 1 << 62  # Parsl logs a warning above a threshold; large values 
 _PROTOCOL = 5
 _PLAIN_DATA = "Pass plain data, or write large and exotic objects to a file and pass its path."
 _INSTALL_IN_BLOCK = "What the function and its arguments need must be installed in the block's Python environment too."
+_OF_THE_SCRIPT = "<module '__main__'"
+_INTO_A_MODULE = (
+    "A class of your script's that dill cannot carry, as pydantic's, belongs in a module that the block can import."
+)
 _INSTALL_AT_DRIVER = "What a result is made of must be installed at the driver too; or return plain data."
 _MOST_DIGITS = 24
 """In the length of a part of a call."""
@@ -173,7 +178,7 @@ def open_call(payload: bytes | memoryview) -> Call:
 
     Raises:
         DataLost: An argument was given by reference, and its value is gone.
-        PayloadError: A part cannot be opened, which runs the user's code; the cause is what that raised.
+        PayloadError: Its value, or a part cannot be opened, which runs the user's code; the cause is what that raised.
     """
     view, parts, opened, at = memoryview(payload), [], [], 0
     try:
@@ -183,7 +188,7 @@ def open_call(payload: bytes | memoryview) -> Call:
             parts.append(view[start:at])
             opened.append(open_value(parts[-1]))
         function, args, kwargs, *trace = opened
-    except DataLost:
+    except (DataLost, PayloadError):  # of a reference among the arguments
         raise
     except BaseException as problem:
         raise _not_opened(parts, opened, problem) from problem
@@ -205,7 +210,19 @@ def _not_opened(parts: list[memoryview], opened: list[Any], problem: BaseExcepti
         told += "".join(f"; {name} is {described(item)}" for name, (_, item) in zip(names, items, strict=True))
     if found and found.missing:
         told += f"; missing in the block: {', '.join(found.missing[:5])}"
-    return PayloadError(part, told, _INSTALL_IN_BLOCK)
+    return not_opened(part, problem, told)
+
+
+def not_opened(what: str, problem: BaseException, told: str = "") -> PayloadError:
+    """Return the error of what a task takes and its process cannot open.
+
+    Args:
+        what: That, for people.
+        problem: What was raised.
+        told: More words for it.
+    """
+    told = told or said(problem)
+    return PayloadError(what, told, _INTO_A_MODULE if _OF_THE_SCRIPT in told else _INSTALL_IN_BLOCK)
 
 
 def _name_of(function: Any, key: Any) -> str:

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine
+from errno import EMFILE, ENFILE, ENOMEM
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ _MOST_SILENT = 64
 """Connections that have not proved to be ours; the oldest goes for the next."""
 _LONGEST_WISH = 1 << 12
 """Bytes."""
+_USED_UP = (EMFILE, ENFILE, ENOMEM)
 _SHUT = 0.5
 """Seconds in which nobody is let in, for want of a descriptor."""
 
@@ -153,13 +155,20 @@ class ValuePort:
                     await asyncio.sleep(0)  # where there is always room, a socket makes nobody wait
 
     async def _source(self, key: str) -> "_Source | None":
-        """Return where a value is read from; it may still be coming."""
-        with contextlib.suppress(OSError, ValueError):  # as of a key that no file can have
+        """Return where a value is read from; it may still be coming.
+
+        Raises:
+            OSError: It cannot be opened now, for something is used up: whoever asks connects again.
+        """
+        try:
             if (fetch := self._fetches.get(key)) and await fetch.reached(1):
                 with contextlib.suppress(FileNotFoundError):  # all of it has come meanwhile
                     return _Source(fetch.opened(), fetch.size, fetch)
             file = self._files.opened(key)
             return _Source(file, os.fstat(file.fileno()).st_size)
+        except (OSError, ValueError) as problem:  # as of a key that no file can have
+            if isinstance(problem, OSError) and problem.errno in _USED_UP:
+                raise
         return None
 
 

@@ -1,8 +1,9 @@
 """An agent's call of an app: it is made where there is a block, waited for, and stopped when nobody wants it."""
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -10,16 +11,22 @@ from typing import Any
 import msgspec
 
 from rhapsody_parsl.apps_as_tools.signature import function_of, is_app, is_bash, placed
+from rhapsody_parsl.data.reference import Ref
 from rhapsody_parsl.executors.cancelling import cancel
+from rhapsody_parsl.executors.stream import stream
+from rhapsody_parsl.function_kinds import gives_pieces
 from rhapsody_parsl.inside.executor import block
 from rhapsody_parsl.programs import Completed
 from rhapsody_parsl.telling import notes_of, said
 from rhapsody_parsl.worker.line import line
 
-__all__ = ("Call", "outcome", "told", "value_of")
+__all__ = ("Call", "outcome", "read", "shown", "told", "value_of")
 
 _EVERY = 1.0
 """Seconds between two words of progress."""
+_MOST_NUMBERS = 1_000
+"""Of an array that a model is shown as numbers; of a larger one it is told what Python prints."""
+_ARRAYS = ("numpy", "torch")
 
 
 class Call:
@@ -94,6 +101,47 @@ def value_of(future: "Future[Any]") -> Any:
     """
     value = future.result()
     return msgspec.structs.asdict(value) if isinstance(value, Completed) else value
+
+
+def read(app: Any, future: "Future[Any]") -> list[Any] | None:
+    """Have the pieces of a call read, for a generator that nobody reads waits; None where it gives none.
+
+    Args:
+        app: An app, or a function.
+        future: The call's. Once it is done, the list has all pieces.
+    """
+    if not gives_pieces(function_of(app)):
+        return None
+    pieces: list[Any] = []
+    stream(future, pieces.append)
+    return pieces
+
+
+def shown(value: Any, pieces: list[Any] | None = None) -> Any:
+    """Return what a model reads of a value: that of a reference, and small arrays as numbers, in lists and dicts too.
+
+    Args:
+        value: What the call gave.
+        pieces: Those of a generator, which are shown instead.
+
+    Raises:
+        DataLost: The value of the reference is gone.
+    """
+    if pieces is not None:  # other executors give the generator itself
+        return shown(list(value) if issubclass(type(value), Iterator) else pieces)
+    if type(value) is Ref:
+        return shown(value.result())
+    if type(value) is dict:
+        return {key: shown(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(shown, value))
+    return value.tolist() if _is_small_array(value) else value
+
+
+def _is_small_array(value: Any) -> bool:
+    kind = type(value)
+    is_array = kind.__module__.partition(".")[0] in _ARRAYS and hasattr(kind, "tolist")
+    return is_array and math.prod(value.shape) <= _MOST_NUMBERS
 
 
 def told(problem: BaseException) -> str:

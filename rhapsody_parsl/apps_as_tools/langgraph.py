@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rhapsody_parsl.apps_as_tools.call import Call, outcome, told, value_of
-from rhapsody_parsl.apps_as_tools.signature import about, chosen, name_of
+from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, shown, told, value_of
+from rhapsody_parsl.apps_as_tools.signature import about, check_schemas, chosen, name_of
 from rhapsody_parsl.errors import InvalidTask, MissingPackage
 
 __all__ = ("node", "tool")
@@ -15,7 +15,8 @@ _LANGCHAINS = ("config", "run_manager")
 def tool(app: Any, *, name: str = "", description: str = "") -> Any:
     """Return an app as a tool of LangChain's and LangGraph's: a `StructuredTool`, to invoke and to await.
 
-    Its schema is the app's signature. What the app raises is the content of a message whose status is "error".
+    Its schema is the app's signature. What the app raises is the content of a message whose status is "error". Of a
+    generator the list of its pieces is the content, and of a reference its value.
 
     Args:
         app: An app of Parsl's, or a function; one with `@annotate` runs as that says. Inside a task it runs in the
@@ -37,13 +38,17 @@ def tool(app: Any, *, name: str = "", description: str = "") -> Any:
 
     def run(**arguments: Any) -> Any:
         try:
-            return value_of(call.chosen(arguments))
+            future = call.chosen(arguments)
+            pieces, value = read(app, future), value_of(future)
+            return shown(value, pieces)
         except Exception as problem:  # whatever it is, the model reads it
             raise ToolException(told(problem)) from problem
 
     async def arun(**arguments: Any) -> Any:
         try:
-            return await outcome(call.chosen(arguments))
+            future = call.chosen(arguments)
+            pieces, value = read(app, future), await outcome(future)
+            return shown(value, pieces)
         except Exception as problem:  # as above
             raise ToolException(told(problem)) from problem
 
@@ -77,10 +82,14 @@ def node(app: Any, *, name: str = "") -> Any:
     call = Call(app)
 
     def run(state: Any) -> Any:
-        return value_of(call(state))
+        future = call(state)
+        read(app, future)
+        return value_of(future)
 
     async def arun(state: Any) -> Any:
-        return await outcome(call(state))
+        future = call(state)
+        read(app, future)
+        return await outcome(future)
 
     return RunnableLambda(run, afunc=arun, name=name or name_of(app))
 
@@ -93,13 +102,14 @@ def _fields(app: Any) -> dict[str, Any]:
     """
     from pydantic import BaseModel  # noqa: PLC0415 - as above
 
+    check_schemas(app)
     for name in chosen(app).parameters:
         if name in _LANGCHAINS or (name.startswith("model_") and hasattr(BaseModel, name)):
             problem = "LangChain keeps this name to itself, and passes no such argument on"
             raise InvalidTask(name_of(app), name, problem, "Rename the parameter")
     return {
         parameter.name: (
-            Any if parameter.annotation is parameter.empty else parameter.annotation,
+            parameter.annotation,
             ... if parameter.default is parameter.empty else parameter.default,
         )
         for parameter in chosen(app).parameters.values()

@@ -3,12 +3,13 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from types import GenericAlias
+from typing import Any, get_args, get_type_hints
 
 from rhapsody_parsl.errors import InvalidTask
-from rhapsody_parsl.function_kinds import innermost
+from rhapsody_parsl.function_kinds import gives_pieces, innermost
 
-__all__ = ("about", "chosen", "function_of", "is_app", "is_bash", "name_of", "placed")
+__all__ = ("about", "check_schemas", "chosen", "function_of", "is_app", "is_bash", "name_of", "placed")
 
 _NOT_CHOSEN = {"comm", "inputs", "outputs", "stdout", "stderr", "walltime", "parsl_resource_specification"}
 """Parameters that are Parsl's or the runtime's, and no model's to choose."""
@@ -56,12 +57,31 @@ def chosen(app: Any) -> inspect.Signature:
     function = function_of(app)
     signature, hints = inspect.signature(function), _hints(function)
     parameters = [
-        each.replace(kind=each.KEYWORD_ONLY, annotation=hints.get(name, each.annotation))
+        each.replace(kind=each.KEYWORD_ONLY, annotation=hints.get(name, Any))
         for name, each in signature.parameters.items()
         if name not in _NOT_CHOSEN and each.kind not in _OF_ANY_NAME and not _is_hidden(app, each)
     ]
     given = _OF_BASH if is_bash(app) else hints.get("return", signature.return_annotation)
+    if gives_pieces(function) and given is not signature.empty:
+        given = GenericAlias(list, (*get_args(given), Any)[:1])
     return signature.replace(parameters=parameters, return_annotation=given)
+
+
+def check_schemas(app: Any) -> None:
+    """See that a model can be told what each parameter takes.
+
+    Raises:
+        InvalidTask: It cannot.
+    """
+    from pydantic import TypeAdapter  # noqa: PLC0415 - it comes with who serves tools
+
+    for name, parameter in chosen(app).parameters.items():
+        try:
+            TypeAdapter(parameter.annotation).json_schema()
+        except Exception as problem:  # noqa: BLE001 - pydantic has many, and classes have hooks of their own
+            why = f"its annotation has no JSON schema ({str(problem).splitlines()[0]})"
+            remedy = "Annotate plain data, as list[float], or hide it: a leading underscore and a default"
+            raise InvalidTask(name_of(app), name, why, remedy) from None
 
 
 def _is_hidden(app: Any, parameter: inspect.Parameter) -> bool:

@@ -5,6 +5,7 @@ import ast
 import asyncio
 import contextlib
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,9 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rhapsody_parsl.apps_as_tools.call import outcome, told
-from rhapsody_parsl.apps_as_tools.signature import about, chosen, name_of, placed
+from rhapsody_parsl.apps_as_tools.call import outcome, read, shown, told
+from rhapsody_parsl.apps_as_tools.signature import about, check_schemas, chosen, name_of, placed
 from rhapsody_parsl.errors import InvalidTask, MissingPackage, RhapsodyError
+from rhapsody_parsl.telling import repr_of
 
 __all__ = ("add", "apps_of", "as_tool")
 
@@ -99,15 +101,19 @@ def as_tool(app: Any) -> Callable[..., Any]:
     """Return what the server calls for an app: a coroutine function with the app's parameters."""
     from mcp.server.mcpserver import Context  # noqa: PLC0415 - it loads much
     from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415 - as above
+    from mcp.server.mcpserver.tools import Tool  # noqa: PLC0415 - as above
 
     async def call(rhapsody_context: Any, **arguments: Any) -> Any:
         try:
             args, kwargs = placed(app, arguments)
             future = app(*args, **kwargs)
-            return await outcome(future, partial(_progress, rhapsody_context, future))
+            pieces = read(app, future)
+            value = await outcome(future, partial(_progress, rhapsody_context, future))
+            return _answer(metadata, shown(value, pieces))
         except Exception as problem:  # whatever the app raises is for the model to read
             raise ToolError(told(problem)) from problem
 
+    check_schemas(app)
     own = chosen(app)
     context = inspect.Parameter("rhapsody_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context)
     parameters = [context, *own.parameters.values()]
@@ -115,7 +121,23 @@ def as_tool(app: Any) -> Callable[..., Any]:
     call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     call.__annotations__["return"] = own.return_annotation
+    metadata = Tool.from_function(call).fn_metadata
     return call
+
+
+def _answer(metadata: Any, value: Any) -> Any:
+    """Return what the client gets for a value; one that is not what the app says it gives would be kept from the model.
+
+    Raises:
+        ValueError: It is such a value, and shown.
+    """
+    try:
+        answer = metadata.convert_result(value)
+        json.dumps(answer.structured_content, allow_nan=False)
+    except Exception as problem:  # noqa: BLE001 - whatever pydantic raises
+        said = f"The app gave {repr_of(value)}, which does not fit the annotation of what it returns: {problem}"
+        raise ValueError(said) from None
+    return answer
 
 
 async def _progress(context: Any, future: Any, seconds: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import dill
 
 from rhapsody_parsl.data.layout import Buffer, laid_out, parts_of
+from rhapsody_parsl.data.tensors import made, reduced
 from rhapsody_parsl.payload import HEADER, Plain, is_by_dill, open_value, pack_value
 
 __all__ = ("apart", "opened", "packed")
@@ -28,6 +29,10 @@ class _Arrays(Plain):
     """Pickles built-in values and arrays, which say themselves how."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if obj is made:
+            return NotImplemented
+        if (how := _in_place(obj)) is not NotImplemented:
+            return how
         kind = type(obj)
         module = getattr(obj if kind in _STATED or issubclass(kind, type) else kind, "__module__", None)
         if str(module).partition(".")[0] in _ARRAYS:
@@ -39,9 +44,17 @@ class _Dill(dill.Pickler):  # type: ignore[misc]  # dill has no types
     """Pickles all else, and leaves out the buffers of arrays: dill itself would copy them."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is getattr(sys.modules.get("numpy"), "ndarray", None):
-            return obj.__reduce_ex__(_PROTOCOL)
-        return NotImplemented
+        return _in_place(obj)
+
+
+def _in_place(obj: Any) -> Any:
+    """Return how an array or a tensor is pickled whose bytes are left out; `NotImplemented` for all else."""
+    numpy = sys.modules.get("numpy")
+    if type(obj) is not getattr(numpy, "ndarray", None):
+        return reduced(obj)
+    if not (obj.flags.forc or obj.dtype.hasobject):  # numpy itself would write it into the pickle
+        obj = numpy.ascontiguousarray(obj)  # type: ignore[union-attr]  # it is loaded
+    return obj.__reduce_ex__(_PROTOCOL)
 
 
 def packed(value: Any) -> list[Buffer]:

@@ -155,6 +155,11 @@ class Ref(Carried):
         self._owner.pin(self, pinned)
 
     @property
+    def executor(self) -> str:
+        """What tells its executor from all others."""
+        return self._owner.token
+
+    @property
     def name(self) -> str:
         """What people call it: its label, else its key."""
         return self.label or self.key

@@ -9,6 +9,10 @@ class LostTask(RhapsodyError):
     """The task's process, runtime or block died before the task finished; running it again may succeed."""
 
 
+IN_THE_TASK = "in the task"
+"""Where a worker was not lost: its task gave up."""
+
+
 class WorkerLost(LostTask):
     """The process that ran the task died."""
 
@@ -19,7 +23,9 @@ class WorkerLost(LostTask):
         """Say which worker, why, and the end of its log."""
         where, reason, log = self.args
         text = (
-            f"The worker that ran this task was lost ({where}): {reason}. "
+            f"The task was lost: {reason}. An app ends by `return` or by an exception; sys.exit() is for programs."
+            if where == IN_THE_TASK
+            else f"The worker that ran this task was lost ({where}): {reason}. "
             "The task may have run in part. Out of memory and crashes in compiled code are the usual causes; "
             "set Policy(on_loss='rerun') or Parsl's retries to run it again."
         )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from parsl.dataflow.memoization import id_for_memo
+
 from rhapsody_parsl.annotations.limits import check_name
 from rhapsody_parsl.data.book import Entry
 from rhapsody_parsl.data.handles import Handles
@@ -42,6 +44,12 @@ Say = Callable[[str, ToValues], None]
 """Tells a block something; "" is all of those that do not see the driver's memory everywhere."""
 Waiter = Callable[[str], None]
 """Called when a value has come, with "", or with why it has not; on the link's thread."""
+
+
+@id_for_memo.register(Ref)
+def _known_by(ref: Ref, output_ref: bool = False) -> bytes:
+    """Return what `cache=True` knows a reference by: its value never changes, and no other executor has its key."""
+    return f"Ref {ref.executor} {ref.key}".encode()
 
 
 class References:

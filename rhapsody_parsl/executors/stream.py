@@ -191,12 +191,14 @@ class Stream:
         error = CancelledError() if task.cancelled() else task.exception()
         if error is not None and not self._future.done():
             return
-        came = task.tray.came
+        came, given = task.tray.came, self._given
         self._leave()
         if error is not None:
             raise self._future.exception() or error if self._future is not task else error
         if not (came or task.streams):
             raise NoStream("it is no generator, and no request with stream=True")
+        if came and not given:
+            raise NoStream("its pieces have been read, or were dropped when the stream was closed")
         raise StopIteration(task.result())
 
     def _leave(self) -> None:

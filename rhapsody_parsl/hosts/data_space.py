@@ -15,8 +15,9 @@ import time
 import weakref
 from collections.abc import Sequence
 from errno import EINVAL
+from typing import cast
 
-__all__ = ("HUGE", "DataSpace", "hold", "mapped", "opened", "write_at")
+__all__ = ("HUGE", "DataSpace", "hold", "mapped", "opened", "writable", "write_at")
 
 HUGE = 2 << 20
 """Bytes of a huge page, nearly everywhere; as many small ones take a millisecond."""
@@ -64,6 +65,16 @@ def opened(path: str) -> io.FileIO:
         return file
 
 
+class _Map(mmap.mmap):
+    """A map of a value.
+
+    Attributes:
+        is_private: Whether what is written to it is this process's own.
+    """
+
+    is_private = False
+
+
 def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryview:
     """Return the content of a file, its huge pages as such where there is room; the map goes with the last look at it.
 
@@ -75,19 +86,44 @@ def mapped(descriptor: int, size: int, access: int = mmap.PROT_READ) -> memoryvi
     Raises:
         OSError: It cannot be mapped.
     """
+    if access != mmap.PROT_READ:
+        return _map(descriptor, size, mmap.MAP_SHARED, access)
+    try:
+        seen = _map(descriptor, size, mmap.MAP_PRIVATE | _NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError:  # this host promises no more memory than it has
+        return _map(descriptor, size, mmap.MAP_SHARED, access).toreadonly()
+    cast(_Map, seen.obj).is_private = True
+    return seen.toreadonly()
+
+
+def _map(descriptor: int, size: int, flags: int, access: int) -> memoryview:
     room = None
     if size >= HUGE:
         with contextlib.suppress(OSError):  # it counts as memory of this process, for a moment
-            room = mmap.mmap(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+            room = _Map(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
     if room is None:
-        return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, access))
+        return memoryview(_Map(descriptor, size, flags, access))
     start = ctypes.addressof(ctypes.c_char.from_buffer(room))
     skipped = -start % HUGE
-    flags = mmap.MAP_SHARED | _MAP_FIXED
-    if _libc.mmap(start + skipped, size, access, flags, descriptor, 0) != start + skipped:
+    if _libc.mmap(start + skipped, size, access, flags | _MAP_FIXED, descriptor, 0) != start + skipped:
         raise OSError(ctypes.get_errno(), "a value cannot be mapped")
-    seen = memoryview(room)[skipped : skipped + size]
-    return seen if access & mmap.PROT_WRITE else seen.toreadonly()
+    return memoryview(room)[skipped : skipped + size]
+
+
+def writable(part: memoryview, address: int) -> memoryview | None:
+    """Return a part of what `mapped` gave to be read, to be written, too: who writes has pages of its own from then on.
+
+    None where that cannot be.
+
+    Args:
+        part: That.
+        address: Where it lies; what cannot be written says so to C alone.
+    """
+    whole = part.obj
+    if not isinstance(whole, _Map) or not whole.is_private:
+        return None
+    at = address - ctypes.addressof(ctypes.c_char.from_buffer(whole))
+    return memoryview(whole)[at : at + len(part)]
 
 
 def write_at(descriptor: int, at: int, piece: bytes | bytearray | memoryview) -> None:

@@ -38,6 +38,8 @@ PROMPT, LOST = 3, 4
 """A request's body ended well: msgpack of its requests. A fresh process died under its task, which may run again."""
 JOINED, PARTLY = 5, 6
 """The results of a list of prompts, see `joined`: all of them, or not those of some that failed."""
+ECHO = 7
+"""As RAISED, by a rank of a gang because another one has failed; no task ends so."""
 
 
 class SharedPayload(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -7,6 +7,7 @@ from typing import Any
 from rhapsody_parsl.data.reference import packed
 from rhapsody_parsl.data.staying import Stays
 from rhapsody_parsl.errors import DataLost, PayloadError, WorkerLost
+from rhapsody_parsl.errors.lost import IN_THE_TASK
 from rhapsody_parsl.payload import pack_result
 from rhapsody_parsl.raised.account import encoded
 from rhapsody_parsl.telling import printed
@@ -58,7 +59,7 @@ def ended(task: int, problem: BaseException, seconds: float) -> Result:
     """Return what a call raised as a `Result`."""
     if isinstance(problem, SystemExit):
         reason = f"the task called sys.exit({problem.code!r})"
-        return failed(task, WorkerLost("in the task", reason, printed(problem, _MOST_WORDS)))
+        return failed(task, WorkerLost(IN_THE_TASK, reason, printed(problem, _MOST_WORDS)))
     if isinstance(problem, DataLost):
         return failed(task, problem)
     return raised(task, problem, seconds)

@@ -16,7 +16,7 @@ from rhapsody_parsl.errors import DataLost, PayloadError
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_pool import LEAST
 from rhapsody_parsl.hosts.mark import folder_of
-from rhapsody_parsl.payload import pack_result
+from rhapsody_parsl.payload import not_opened, pack_result
 from rhapsody_parsl.worker import afterwards, spare
 from rhapsody_parsl.worker.line import Here
 from rhapsody_parsl.worker.own_task import OwnTask
@@ -64,7 +64,7 @@ def opened(facts: Facts) -> Any:
 
     Raises:
         DataLost: It is not there.
-        Exception: Whatever unpickling raises.
+        PayloadError: It cannot be opened, which runs the user's code; the cause is what that raised.
     """
     files = files_here()
     if files is None or _Host.place is None or _Host.place.token != facts.token:
@@ -76,7 +76,12 @@ def opened(facts: Facts) -> Any:
 
         file = brought(files, facts)
     afterwards.see(file)
-    return opened_file(file)
+    try:
+        return opened_file(file)
+    except DataLost:  # of a reference within
+        raise
+    except Exception as problem:
+        raise not_opened(f"value of reference {facts.name}", problem) from problem
 
 
 def left(task: int, stays: Stays) -> Any:

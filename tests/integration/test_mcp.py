@@ -18,9 +18,11 @@ from testing.waiting import until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mcp_tools.py"
 SCRIPT = """
+from typing import Iterator
+
 import parsl
 from parsl import Config, python_app, bash_app
-from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
+from rhapsody_parsl import LocalRuntime, Policy, RhapsodyExecutor, annotate
 
 print("a script may print")
 config = Config(executors=[RhapsodyExecutor(runtimes=[LocalRuntime()])], initialize_logging=False)
@@ -31,6 +33,23 @@ def sleep(folder: str) -> None:
     import os, time
     open(f"{folder}/{os.getpid()}", "w").close()
     time.sleep(600)
+
+
+@python_app
+def counted(number: int) -> Iterator[int]:
+    yield from range(number)
+
+
+@python_app
+@annotate(Policy(result="reference"))
+def kept(number: int) -> list[float]:
+    import numpy
+    return numpy.arange(number) / 2
+
+
+@python_app
+def odd(kind: str) -> float:
+    return float("nan") if kind == "nan" else "seven"
 
 
 @bash_app
@@ -87,7 +106,7 @@ def test_the_tools_of_the_example(tmp_path: Path) -> None:
     assert [seconds for seconds, _ in told] == sorted(seconds for seconds, _ in told)
 
 
-def test_a_call_that_is_cancelled_stops_its_task_and_errors_are_words(tmp_path: Path) -> None:
+def test_what_calls_give_and_a_call_that_is_cancelled_stops_its_task(tmp_path: Path) -> None:
     script = tmp_path / "tools.py"
     script.write_text(SCRIPT)
 
@@ -96,6 +115,9 @@ def test_a_call_that_is_cancelled_stops_its_task_and_errors_are_words(tmp_path: 
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
             failed = await session.call_tool("count", {"word": "four"})
             well = await session.call_tool("count", {"word": "for"})
+            many = await session.call_tool("counted", {"number": 100})
+            kept = await session.call_tool("kept", {"number": 3})
+            odd = [await session.call_tool("odd", {"kind": kind}) for kind in ("nan", "word")]
             marks = tmp_path / "marks"
             marks.mkdir()
             call = asyncio.create_task(session.call_tool("sleep", {"folder": str(marks)}))
@@ -103,11 +125,16 @@ def test_a_call_that_is_cancelled_stops_its_task_and_errors_are_words(tmp_path: 
             call.cancel()
             pid = int(next(marks.iterdir()).name)
             await asyncio.to_thread(until, lambda: not Path(f"/proc/{pid}").exists(), 30)
-            return [tools, failed, well]
+            return [tools, failed, well, many, kept, odd]
 
-    tools, failed, well = asyncio.run(ask())
-    assert tools.keys() == {"sleep", "count"}
+    tools, failed, well, many, kept, odd = asyncio.run(ask())
+    assert tools.keys() == {"sleep", "count", "counted", "kept", "odd"}
     assert tools["count"].input_schema["properties"].keys() == {"word"}
     assert failed.is_error
     assert "BashExitFailure" in failed.content[0].text
     assert well.structured_content == {"result": 0}
+    assert many.structured_content == {"result": list(range(100))}  # more than a generator gives that nobody reads
+    assert kept.structured_content == {"result": [0.0, 0.5, 1.0]}
+    assert [each.is_error for each in odd] == [True, True]
+    assert "gave nan" in odd[0].content[0].text
+    assert "gave 'seven', which does not fit" in odd[1].content[0].text

@@ -240,6 +240,9 @@ def test_a_stream_has_one_reader_and_stays_where_it_is(block: RhapsodyExecutor) 
             next(stream(future))
         with pytest.raises(TypeError, match="is read where it was made"):
             pickle.dumps(pieces)
+        assert list(pieces) == [2]
+    with pytest.raises(NoStream, match="its pieces have been read"):
+        list(stream(future))
 
 
 @pytest.mark.parametrize("keys", [{"isolation": "process"}, {}])

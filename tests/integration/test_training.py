@@ -65,6 +65,14 @@ def test_a_rank_that_dies_is_named_whatever_the_others_raise_then(block: Rhapsod
     assert block.submit(training.rendezvous, RANKS).result(TIMEOUT)[0] == "0"
 
 
+def test_the_task_raises_the_cause_and_not_what_the_cause_made_other_ranks_raise(block: RhapsodyExecutor) -> None:
+    pytest.importorskip("torch")
+    for _ in range(2):  # the ranks are as good as before
+        error = block.submit(training.broken, RANKS, 1).exception(TIMEOUT)
+        assert isinstance(error, ValueError), error
+        assert (str(error), error.__notes__[0].startswith("Raised by rank 1 of 2")) == ("a broken sample", True)
+
+
 def test_each_task_has_a_port_of_its_own_that_is_kept(block: RhapsodyExecutor) -> None:
     first, second = (block.submit(training.port, RANKS) for _ in range(2))
     assert first.result(TIMEOUT) != second.result(TIMEOUT)

@@ -59,6 +59,21 @@ def endless(folder: str, deadly: int, comm: Any = None) -> None:
         model(torch.ones(1, 1)).sum().backward()
 
 
+def broken(failing: int, comm: Any = None) -> None:
+    """Meet twice; between that one rank raises, and leaves its group as the others do."""
+    import torch
+    from torch import distributed
+
+    distributed.init_process_group("gloo")
+    try:
+        distributed.all_reduce(torch.ones(1))
+        if distributed.get_rank() == failing:
+            raise ValueError("a broken sample")
+        distributed.all_reduce(torch.ones(1))
+    finally:
+        distributed.destroy_process_group()
+
+
 def rendezvous(comm: Any = None) -> list[str]:
     """Return what torch reads, and the host."""
     return [*(os.environ[name] for name in VARIABLES), os.uname().nodename]

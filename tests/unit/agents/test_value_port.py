@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.abc
+import io
 import math
 import os
 import resource
@@ -10,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from errno import EMFILE
 from pathlib import Path
 
 import msgspec
@@ -77,6 +79,23 @@ def test_one_that_is_larger_than_the_memory_goes_to_the_disk(tmp_path: Path) -> 
         assert (files.in_memory(), bytes(files.open("v"))) == (0, VALUE)
 
     between(tmp_path, story, budget=1000)
+
+
+def test_who_has_no_descriptor_left_gives_it_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, left = DataFiles.opened, [OSError(EMFILE, "too many open files")]
+
+    def open_(files: DataFiles, key: str) -> io.FileIO:
+        if left:
+            raise left.pop()
+        return opened(files, key)
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        monkeypatch.setattr(DataFiles, "opened", open_)
+        assert await fetched(has, "v", gives.open()) == ""
+        assert bytes(files.open("v")) == VALUE
+
+    between(tmp_path, story)
+    assert not left
 
 
 @pytest.mark.parametrize("why", ["nobody", "stranger"])

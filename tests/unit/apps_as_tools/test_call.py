@@ -1,6 +1,7 @@
 """How an agent's call of an app is waited for."""
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from rhapsody_parsl import Completed
 from rhapsody_parsl.apps_as_tools import call
-from rhapsody_parsl.apps_as_tools.call import Call, outcome, told, value_of
+from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, shown, told, value_of
 
 
 def ended(value: Any = None, problem: BaseException | None = None) -> "Future[Any]":
@@ -100,3 +101,21 @@ def test_a_call_that_ends_when_the_loop_has_ended_harms_nobody(caplog: pytest.Lo
     asyncio.run(leave())
     future.set_result(1)
     assert not caplog.records
+
+
+def test_models_read_numbers_and_not_arrays() -> None:
+    numpy = pytest.importorskip("numpy")
+    value = {"a": numpy.float64(1.5), "b": (numpy.arange(2), [numpy.zeros((1, 1))])}
+    assert shown(value) == {"a": 1.5, "b": ([0, 1], [[[0.0]]])}
+    large = numpy.zeros(1001)
+    assert shown(large) is large
+
+
+def test_pieces_of_a_generator_are_what_is_shown(threads: None) -> None:
+    def pieces(number: int) -> Iterator[int]:
+        yield from range(number)
+
+    future = Call(pieces)(3)
+    assert shown(value_of(future), read(pieces, future)) == [0, 1, 2]
+    assert read(double, future) is None
+    assert shown(None, [4]) == [4]

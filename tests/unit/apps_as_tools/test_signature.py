@@ -2,13 +2,15 @@
 
 import functools
 import inspect
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
 from parsl import bash_app, python_app
 
 from rhapsody_parsl import MPI, Policy, annotate
-from rhapsody_parsl.apps_as_tools.signature import about, chosen, function_of, name_of
+from rhapsody_parsl.apps_as_tools.signature import about, check_schemas, chosen, function_of, name_of
 from rhapsody_parsl.errors import InvalidTask
 from tests.unit.apps_as_tools import written
 
@@ -69,3 +71,26 @@ def test_a_parameter_that_no_model_is_told_of_needs_a_default() -> None:
 def test_a_name_that_is_not_there_is_told() -> None:
     with pytest.raises(InvalidTask, match=r"Elsewhere.*not below TYPE_CHECKING"):
         chosen(written.of_no_type)
+
+
+def test_what_has_no_annotation_may_be_anything() -> None:
+    assert chosen(lambda number: number).parameters["number"].annotation is Any
+
+
+def test_a_generator_gives_the_list_of_its_pieces() -> None:
+    def pieces(number: int) -> Iterator[int]:
+        yield number
+
+    async def later() -> AsyncIterator[str]:
+        yield ""
+
+    assert [chosen(each).return_annotation for each in (pieces, later)] == [list[int], list[str]]
+
+
+def test_a_parameter_that_no_schema_can_tell_of_is_named() -> None:
+    pytest.importorskip("pydantic")
+
+    def solve(count: int, matrix: threading.Lock) -> None: ...
+
+    with pytest.raises(InvalidTask, match=r"solve='matrix': its annotation has no JSON schema"):
+        check_schemas(solve)

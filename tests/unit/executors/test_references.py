@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parsl.dataflow.memoization import id_for_memo
 
 from rhapsody_parsl.data.packing import packed
 from rhapsody_parsl.data.reference import Facts, Here, Left, Ref
@@ -280,3 +281,9 @@ def test_what_nobody_holds_of_a_block_goes_with_it(values: References) -> None:
     assert lying(values) == ["3-2", "4-1", "5"]
     del held
     assert lying(values) == ["4-1", "5"]
+
+
+def test_parsls_cache_knows_a_value_by_its_key(values: References) -> None:
+    first, second = values.put(1), values.put(1)
+    assert id_for_memo([first]) == id_for_memo([pickle.loads(pickle.dumps(first))])
+    assert id_for_memo(first) != id_for_memo(second)

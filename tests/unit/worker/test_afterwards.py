@@ -53,7 +53,7 @@ def test_what_an_argument_shows_stays_until_then_and_what_is_opened_later_does_n
         afterwards.opening(while_opening)
         references.opened(Facts("ours", "7", 0))
         afterwards.opening(False)
-        assert [type(each.obj) for each in afterwards._held] == [mmap.mmap] * kept  # type: ignore[attr-defined]  # maps
+        assert [isinstance(each.obj, mmap.mmap) for each in afterwards._held] == [True] * kept  # type: ignore[attr-defined]  # maps
         afterwards.settle()
         assert not afterwards._held
 

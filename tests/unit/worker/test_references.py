@@ -1,6 +1,7 @@
 """References in the process of a task."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from rhapsody_parsl.data.reference import Facts, Left
 from rhapsody_parsl.data.staying import Stays
-from rhapsody_parsl.errors import DataLost, PayloadError
+from rhapsody_parsl.errors import DataLost, PayloadError, WorkerLost
 from rhapsody_parsl.executors.future import open_result
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.payload import pack_call, pack_value
@@ -83,3 +84,27 @@ def pieces() -> Iterator[int]:
 def test_what_cannot_be_written_is_told(files: DataFiles) -> None:
     with pytest.raises(PayloadError, match="result could not be serialized"):
         references.left(7, Stays(pieces(), 0))
+
+
+class Shut:
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return int, ("no number",)
+
+
+def test_a_value_that_cannot_be_opened_is_named(files: DataFiles) -> None:
+    references.left(7, Stays(Shut(), 0))
+    error = open_result(call(1, pack_call(print, (Left(Facts("ours", "7", 10, "model")),), {})))[1]
+    assert isinstance(error, PayloadError)
+    assert "value of reference model" in str(error)
+    assert "ValueError: invalid literal" in str(error)
+    assert "unpacked" not in str(error), "words of our own"
+
+
+def leaves() -> None:
+    sys.exit(3)
+
+
+def test_a_task_that_exits_is_told_what_apps_do() -> None:
+    error = open_result(call(1, pack_call(leaves, (), {})))[1]
+    assert isinstance(error, WorkerLost)
+    assert str(error).startswith("The task was lost: the task called sys.exit(3). An app ends by `return`")

@@ -3,30 +3,40 @@
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from rhapsody_parsl.runtimes.mpi.rendezvous import variables_of_ranks
 from rhapsody_parsl.runtimes.mpi.world.gang import Member, members_of
 from rhapsody_parsl.runtimes.protocol import Run
-from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from rhapsody_parsl.wire.messages import ECHO, RAISED, RESULT, Result, Task
 
 __all__ = ("Job",)
 
 
 class _Sent:
-    """A task with the ranks: how many have not reported, rank 0's result, the lowest failing rank's."""
+    """A task with the ranks: how many have not reported, rank 0's result, the failure that counts."""
 
-    __slots__ = ("failed_rank", "failure", "missing", "root", "task")
+    __slots__ = ("_place", "failure", "missing", "root", "task")
 
     def __init__(self, task: Task, ranks: int) -> None:
         self.task, self.missing = task, ranks
         self.root: Result | None = None
         self.failure: Result | None = None
-        self.failed_rank = ranks
+        self._place = (True, ranks)
+
+    def fail(self, position: int, result: Result) -> None:
+        """Note what a rank failed with: a cause counts before what it made others raise, then the lowest rank."""
+        place = (result.kind == ECHO, position)
+        if place < self._place:
+            self._place = place
+            self.failure = msgspec.structs.replace(result, kind=RAISED) if place[0] else result
 
 
 class Job:
     """The tasks of one run.
 
-    A task ends when all its ranks have: with the failure of the lowest rank that failed, else with rank 0's result.
+    A task ends when all its ranks have: with the failure of the lowest rank that failed by itself, else with that of
+    the lowest that failed because of others, else with rank 0's result.
 
     Args:
         run: The run.
@@ -105,8 +115,7 @@ class Job:
                 continue
             sent.missing -= 1
             if result.kind != RESULT:
-                if position < sent.failed_rank:
-                    sent.failed_rank, sent.failure = position, result
+                sent.fail(position, result)
             elif position == 0:
                 sent.root = result
             if sent.missing == 0:

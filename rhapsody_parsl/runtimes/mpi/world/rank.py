@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import mpi4py
+import msgspec
 
 mpi4py.rc.thread_level = "serialized"  # as cheap as none at all, and the user's function may use threads in turn
 from mpi4py import MPI  # noqa: E402 - after its settings
@@ -23,8 +24,10 @@ from mpi4py import MPI  # noqa: E402 - after its settings
 from rhapsody_parsl.errors import DataLost, RankFailed  # noqa: E402 - as above
 from rhapsody_parsl.hosts.leftovers import mpi_segments  # noqa: E402 - as above
 from rhapsody_parsl.hosts.process_tree import die_with_parent  # noqa: E402 - as above
+from rhapsody_parsl.runtimes.mpi.world.echo import is_echo  # noqa: E402 - as above
 from rhapsody_parsl.runtimes.mpi.world.steps import Steps  # noqa: E402 - as above
 from rhapsody_parsl.wire.messages import (  # noqa: E402 - as above
+    ECHO,
     RESULT,
     Failed,
     Result,
@@ -247,7 +250,8 @@ def _call(task: Task, comm: MPI.Intracomm, outlet: Outlet) -> Result:
         return failed(task.id, problem)
     except BaseException as problem:  # noqa: BLE001 - the user's exception, whatever it is, is the task's result
         note = f"Raised by rank {rank} of {size} on {_HOST}."
-        return raised(task.id, problem, time.perf_counter() - began, note)
+        result = raised(task.id, problem, time.perf_counter() - began, note)
+        return msgspec.structs.replace(result, kind=ECHO) if is_echo(problem) else result
     return pack(task.id, value if rank == 0 or type(value) is not Stays else None, time.perf_counter() - began)
 
 

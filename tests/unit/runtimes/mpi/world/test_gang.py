@@ -9,7 +9,7 @@ from rhapsody_parsl.runtimes.mpi.world.gang import members_of, pick, slots_of
 from rhapsody_parsl.runtimes.mpi.world.job import Job
 from rhapsody_parsl.runtimes.protocol import Node, Placed, Run
 from rhapsody_parsl.wire.leases import Share
-from rhapsody_parsl.wire.messages import FAILED, RAISED, RESULT, Result, Task
+from rhapsody_parsl.wire.messages import ECHO, FAILED, RAISED, RESULT, Result, Task
 
 NODES = [
     Node(
@@ -98,6 +98,16 @@ def test_the_lowest_failing_rank_decides() -> None:
         said(2, b"bad", FAILED),
     ]
     assert job.stuck == 0
+
+
+def test_what_a_rank_raises_because_another_failed_counts_only_where_nothing_else_does() -> None:
+    job = job_of_two()
+    job.send()
+    job.report(2, [said(1, b"connection closed by peer", ECHO), said(2, b"lost", ECHO)])
+    assert job.report(3, [said(1, b"no such file", RAISED), said(2, b"lost too", ECHO)]) == [
+        said(1, b"no such file", RAISED),
+        said(2, b"lost", RAISED),
+    ]
 
 
 def test_a_hung_task_leaves_its_failure_and_the_rest_waits_again() -> None:
