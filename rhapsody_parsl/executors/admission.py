@@ -299,8 +299,8 @@ def misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
     if resources.is_mpi:
         return _gang_misfit(spec, nodes) or time_misfit(spec, inventory)
     for key in ("cores", "gpus", "memory"):
-        most, wanted = max(getattr(node, key) for node in nodes), getattr(resources, key)
-        if wanted > most:
+        wanted = getattr(resources, key)
+        if wanted and wanted > (most := max(getattr(node, key) for node in nodes)):
             return Misfit(key, wanted, f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most")
     return time_misfit(spec, inventory)
 
