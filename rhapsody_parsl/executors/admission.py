@@ -28,7 +28,6 @@ _MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 _PLAIN = PolicyValue()
-_Key = tuple[str, tuple[bool, ...], bytes]
 
 
 def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
@@ -114,7 +113,7 @@ class Admission:
         self._services: dict[str, ServiceConfig] = {}
         for service in services:
             self.add(service)
-        self._known: dict[_Key, Admitted] = {}
+        self._known: dict[bytes, Admitted] = {}
 
     @property
     def nodes(self) -> int:
@@ -143,16 +142,15 @@ class Admission:
         Raises:
             InvalidSpecification: It can never run.
         """
-        layers = msgspec.msgpack.encode((facts.annotation, given))
-        key = (facts.name, (facts.comm, facts.bash, facts.pieces, facts.awaited, facts.timed, facts.agent), layers)
+        key = msgspec.msgpack.encode((facts, given))
         known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
-            if len(layers) <= _LONGEST_KNOWN:
+            if len(key) <= _LONGEST_KNOWN:
                 self._remember(key, known)
         return known
 
-    def _remember(self, key: _Key, admitted: Admitted) -> None:
+    def _remember(self, key: bytes, admitted: Admitted) -> None:
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[key] = admitted
