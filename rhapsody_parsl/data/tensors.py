@@ -28,7 +28,7 @@ def reduced(obj: Any) -> Any:
 def _is_plain(tensor: Any, torch: Any) -> bool:
     """Whether it is nothing but numbers in the memory of this host."""
     is_here = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    return is_here and not tensor.__dict__ and not tensor._backward_hooks
+    return is_here and not (tensor.is_nested or tensor.__dict__ or tensor._backward_hooks)
 
 
 def made(data: Any, facts: tuple[Any, Sequence[int], Sequence[int], bool]) -> Any:
