@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, shown, told, value_of
+from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, seen, shown, told, value_of
 from rhapsody_parsl.apps_as_tools.signature import about, check_schemas, chosen, name_of
 from rhapsody_parsl.errors import InvalidTask, MissingPackage
 
@@ -46,9 +46,7 @@ def tool(app: Any, *, name: str = "", description: str = "") -> Any:
 
     async def arun(**arguments: Any) -> Any:
         try:
-            future = call.chosen(arguments)
-            pieces, value = read(app, future), await outcome(future)
-            return shown(value, pieces)
+            return await seen(app, call.chosen(arguments))
         except Exception as problem:  # as above
             raise ToolException(told(problem)) from problem
 
