@@ -4,6 +4,7 @@ Each answer is a datagram, to a Unix socket in the private folder. So it comes w
 knows. The kernel keeps a few for a process that does not read, and then there is no room.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -38,10 +39,11 @@ class Answers:
     def __init__(self, path: str, line: int) -> None:
         made = _made()
         made.bind(path)
+        atexit.register(_remove, path)  # fresh processes are many, and their folder stays as long as the block
         self.recv, self._descriptor = made.recv, made.fileno()
         self._poller = select.poll()
+        self._poller.register(self._descriptor, select.POLLIN)  # first: who has answered and died has answered
         self._poller.register(line, select.POLLIN)
-        self._poller.register(self._descriptor, select.POLLIN)
 
     def first(self, most: int | None = None) -> ChildrenEnded | None:
         """Wait for whatever comes; return an answer, which stays where it is, or None: the pilot has said something.
@@ -71,6 +73,11 @@ def answer(path: str, message: ChildrenEnded) -> bool:
 def _mouth() -> socket.socket:
     """Return the socket by which this process answers; made with the first answer."""
     return _made()
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def _made() -> socket.socket:
