@@ -100,7 +100,7 @@ def _fields(app: Any) -> dict[str, Any]:
     """
     from pydantic import BaseModel  # noqa: PLC0415 - as above
 
-    check_schemas(app)
+    check_schemas(app, _is_injected)
     for name in chosen(app).parameters:
         if name in _LANGCHAINS or (name.startswith("model_") and hasattr(BaseModel, name)):
             problem = "LangChain keeps this name to itself, and passes no such argument on"
@@ -112,6 +112,14 @@ def _fields(app: Any) -> dict[str, Any]:
         )
         for parameter in chosen(app).parameters.values()
     }
+
+
+def _is_injected(annotation: Any) -> bool:
+    """Whether LangChain fills in the parameter, as with the state of a graph."""
+    from langchain_core.tools import InjectedToolArg  # noqa: PLC0415 - as above
+
+    marks = (mark if isinstance(mark, type) else type(mark) for mark in getattr(annotation, "__metadata__", ()))
+    return any(issubclass(mark, InjectedToolArg) for mark in marks)
 
 
 def _missing(problem: ImportError) -> MissingPackage:
