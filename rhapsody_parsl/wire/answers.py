@@ -37,8 +37,7 @@ class Answers:
     """
 
     def __init__(self, path: str, line: int) -> None:
-        made = _made()
-        made.bind(path)
+        made = _made(path)
         atexit.register(_remove, path)  # fresh processes are many, and their folder stays as long as the block
         self.recv, self._descriptor = made.recv, made.fileno()
         self._poller = select.poll()
@@ -80,8 +79,21 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def _made() -> socket.socket:
-    """Return a socket of this process, and of no child that it forks."""
+def _made(path: str = "") -> socket.socket:
+    """Return a socket of this process, and of no child that it forks.
+
+    Args:
+        path: What to bind it to; "" for nothing.
+
+    Raises:
+        OSError: It cannot be.
+    """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if path:
+            made.bind(path)
+    except OSError:
+        made.close()
+        raise
     os.register_at_fork(after_in_child=made.close)
     return made

@@ -114,7 +114,9 @@ def test_without_a_socket_the_hub_is_heard_alone(tmp_path: Path) -> None:
         spoke = Spoke(f"ipc://{tmp_path}/hub", "asker")
         hub, _ = door.accept()
     with hub:
-        assert spoke.hear_answers() == ""
+        before = sockets()
+        assert [spoke.hear_answers() for _ in range(3)] == [""] * 3, "each task of a process asks anew"
+        assert sockets() == before
         hub.sendall(b"".join(bytes(part) for part in pack(encode(Quit()))))
         assert spoke.receive() == Quit()
     spoke.close()
