@@ -13,7 +13,9 @@ __all__ = ("made", "reduced")
 def reduced(obj: Any) -> Any:
     """Return how a tensor is pickled; `NotImplemented` for all else, also for tensors that are more than numbers."""
     torch = sys.modules.get("torch")
-    if torch is None or type(obj) is not torch.Tensor or not _is_plain(obj, torch):
+    if torch is None or not sys.modules.get("numpy"):  # which torch loads where it is installed
+        return NotImplemented
+    if type(obj) is not torch.Tensor or not _is_plain(obj, torch):
         return NotImplemented
     tensor = obj.detach().resolve_conj().resolve_neg()
     order = sorted(range(tensor.dim()), key=lambda place: -tensor.stride(place))
@@ -38,7 +40,7 @@ def made(data: Any, facts: tuple[Any, Sequence[int], Sequence[int], bool]) -> An
         data: Its bytes.
         facts: Type, shape and strides, and whether it is to have gradients.
     """
-    import numpy  # noqa: PLC0415 - torch has it
+    import numpy  # noqa: PLC0415 - as who has written it
 
     dtype, shape, stride, requires_grad = facts
     torch: Any = sys.modules["torch"]  # which has opened `dtype`
