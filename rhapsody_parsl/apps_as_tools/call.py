@@ -20,7 +20,7 @@ from rhapsody_parsl.programs import Completed
 from rhapsody_parsl.telling import notes_of, said
 from rhapsody_parsl.worker.line import line
 
-__all__ = ("Call", "outcome", "read", "shown", "told", "value_of")
+__all__ = ("Call", "outcome", "read", "seen", "shown", "told", "value_of")
 
 _EVERY = 1.0
 """Seconds between two words of progress."""
@@ -79,6 +79,23 @@ async def outcome(future: "Future[Any]", tell: Callable[[float], Awaitable[None]
         cancel(future)
         raise
     return value_of(future)
+
+
+async def seen(app: Any, future: "Future[Any]", tell: Callable[[float], Awaitable[None]] | None = None) -> Any:
+    """Wait for a call and return what a model reads of it.
+
+    Args:
+        app: An app, or a function.
+        future: The call's.
+        tell: As for `outcome`.
+
+    Raises:
+        BaseException: Whatever the call raises.
+        DataLost: The value of a reference is gone.
+    """
+    pieces = read(app, future)
+    value = await outcome(future, tell)
+    return await asyncio.to_thread(shown, value, pieces)  # the value of a reference may have to come from elsewhere
 
 
 def _ended(future: "Future[Any]") -> asyncio.Event:

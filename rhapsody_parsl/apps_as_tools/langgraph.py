@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, shown, told, value_of
+from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, seen, shown, told, value_of
 from rhapsody_parsl.apps_as_tools.signature import about, check_schemas, chosen, name_of
 from rhapsody_parsl.errors import InvalidTask, MissingPackage
 
@@ -46,9 +46,7 @@ def tool(app: Any, *, name: str = "", description: str = "") -> Any:
 
     async def arun(**arguments: Any) -> Any:
         try:
-            future = call.chosen(arguments)
-            pieces, value = read(app, future), await outcome(future)
-            return shown(value, pieces)
+            return await seen(app, call.chosen(arguments))
         except Exception as problem:  # as above
             raise ToolException(told(problem)) from problem
 
@@ -102,7 +100,7 @@ def _fields(app: Any) -> dict[str, Any]:
     """
     from pydantic import BaseModel  # noqa: PLC0415 - as above
 
-    check_schemas(app)
+    check_schemas(app, _is_injected)
     for name in chosen(app).parameters:
         if name in _LANGCHAINS or (name.startswith("model_") and hasattr(BaseModel, name)):
             problem = "LangChain keeps this name to itself, and passes no such argument on"
@@ -114,6 +112,14 @@ def _fields(app: Any) -> dict[str, Any]:
         )
         for parameter in chosen(app).parameters.values()
     }
+
+
+def _is_injected(annotation: Any) -> bool:
+    """Whether LangChain fills in the parameter, as with the state of a graph."""
+    from langchain_core.tools import InjectedToolArg  # noqa: PLC0415 - as above
+
+    marks = (mark if isinstance(mark, type) else type(mark) for mark in getattr(annotation, "__metadata__", ()))
+    return any(issubclass(mark, InjectedToolArg) for mark in marks)
 
 
 def _missing(problem: ImportError) -> MissingPackage:

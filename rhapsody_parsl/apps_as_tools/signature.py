@@ -67,8 +67,12 @@ def chosen(app: Any) -> inspect.Signature:
     return signature.replace(parameters=parameters, return_annotation=given)
 
 
-def check_schemas(app: Any) -> None:
+def check_schemas(app: Any, is_injected: Callable[[Any], bool] = lambda _: False) -> None:
     """See that a model can be told what each parameter takes.
+
+    Args:
+        app: An app, or a function.
+        is_injected: Whether an annotation says that the model is not told of the parameter.
 
     Raises:
         InvalidTask: It cannot.
@@ -77,7 +81,9 @@ def check_schemas(app: Any) -> None:
 
     for name, parameter in chosen(app).parameters.items():
         try:
-            TypeAdapter(parameter.annotation).json_schema()
+            adapter = TypeAdapter(parameter.annotation)
+            if not is_injected(parameter.annotation):
+                adapter.json_schema()
         except Exception as problem:  # noqa: BLE001 - pydantic has many, and classes have hooks of their own
             why = f"its annotation has no JSON schema ({str(problem).splitlines()[0]})"
             remedy = "Annotate plain data, as list[float], or hide it: a leading underscore and a default"

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rhapsody_parsl.apps_as_tools.call import outcome, read, shown, told
+from rhapsody_parsl.apps_as_tools.call import seen, told
 from rhapsody_parsl.apps_as_tools.signature import about, check_schemas, chosen, name_of, placed
 from rhapsody_parsl.errors import InvalidTask, MissingPackage, RhapsodyError
 from rhapsody_parsl.telling import repr_of
@@ -107,9 +107,7 @@ def as_tool(app: Any) -> Callable[..., Any]:
         try:
             args, kwargs = placed(app, arguments)
             future = app(*args, **kwargs)
-            pieces = read(app, future)
-            value = await outcome(future, partial(_progress, rhapsody_context, future))
-            return _answer(metadata, shown(value, pieces))
+            return _answer(metadata, await seen(app, future, partial(_progress, rhapsody_context, future)))
         except Exception as problem:  # whatever the app raises is for the model to read
             raise ToolError(told(problem)) from problem
 

@@ -13,7 +13,9 @@ __all__ = ("made", "reduced")
 def reduced(obj: Any) -> Any:
     """Return how a tensor is pickled; `NotImplemented` for all else, also for tensors that are more than numbers."""
     torch = sys.modules.get("torch")
-    if torch is None or type(obj) is not torch.Tensor or not _is_plain(obj, torch):
+    if torch is None or not sys.modules.get("numpy"):  # which torch loads where it is installed
+        return NotImplemented
+    if type(obj) is not torch.Tensor or not _is_plain(obj, torch):
         return NotImplemented
     tensor = obj.detach().resolve_conj().resolve_neg()
     order = sorted(range(tensor.dim()), key=lambda place: -tensor.stride(place))
@@ -28,7 +30,7 @@ def reduced(obj: Any) -> Any:
 def _is_plain(tensor: Any, torch: Any) -> bool:
     """Whether it is nothing but numbers in the memory of this host."""
     is_here = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    return is_here and not tensor.__dict__ and not tensor._backward_hooks
+    return is_here and not (tensor.is_nested or tensor.__dict__ or tensor._backward_hooks)
 
 
 def made(data: Any, facts: tuple[Any, Sequence[int], Sequence[int], bool]) -> Any:
@@ -38,7 +40,7 @@ def made(data: Any, facts: tuple[Any, Sequence[int], Sequence[int], bool]) -> An
         data: Its bytes.
         facts: Type, shape and strides, and whether it is to have gradients.
     """
-    import numpy  # noqa: PLC0415 - torch has it
+    import numpy  # noqa: PLC0415 - as who has written it
 
     dtype, shape, stride, requires_grad = facts
     torch: Any = sys.modules["torch"]  # which has opened `dtype`

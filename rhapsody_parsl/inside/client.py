@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -74,7 +75,7 @@ class Client:
         self._admitted: dict[tuple[bytes, bool], _Admitted] = {}
         self._own_values: TaskValues | None = None
         self._name = ""
-        self._heard: list[tuple[int, float, float]] = []
+        self._heard: deque[Result] = deque(maxlen=_MOST_HEARD)
 
     def enter(self) -> int:
         """Return the task that runs here; of another one that ran before nobody waits any more.
@@ -142,8 +143,8 @@ class Client:
         self._line.send(SubmitChildren(parent, [task], keep, self._take_heard()))
         return future
 
-    def _take_heard(self) -> tuple[tuple[int, float, float], ...]:
-        heard, self._heard = self._heard, []
+    def _take_heard(self) -> tuple[Result, ...]:
+        heard, self._heard = self._heard, deque(maxlen=_MOST_HEARD)
         return tuple(heard)
 
     def over(self) -> None:
@@ -347,7 +348,7 @@ class Client:
     def _note(self, future: ChildFuture | None, result: Result) -> None:
         """A result has come; twice does no harm."""
         if result.told and future is not None:
-            self._heard = [*self._heard[-_MOST_HEARD:], (result.id, result.seconds, result.ended)]
+            self._heard.append(msgspec.structs.replace(result, payload=b""))
 
     def hearing(self, future: ChildFuture) -> AbstractContextManager[None]:
         """Wait in this for the result of a task, which may be there at once."""

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ("ChildFuture",)
 
+_SELDOM = 1.0
+"""Seconds: a signal's handler may hear of the end at the moment before who it interrupts begins to wait."""
+
 
 class ChildFuture(Streamed):
     """The future of a task that a task submitted; `cancel` works on queued and on running tasks."""
@@ -28,8 +31,9 @@ class ChildFuture(Streamed):
             with self._client.waiting([self], timeout):
                 return super().result(timeout)
         if timeout is None and not self.done():
-            with self._client.hearing(self):
-                return super().result()
+            with self._client.hearing(self), self._condition:
+                while not self.done():
+                    self._condition.wait(_SELDOM)
         return super().result(timeout)
 
     def take(self, value: Any) -> bool:

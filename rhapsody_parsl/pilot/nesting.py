@@ -16,7 +16,7 @@ from rhapsody_parsl.pilot.last_starts import LastStarts
 from rhapsody_parsl.pilot.ledger import Lease
 from rhapsody_parsl.pilot.runs import Runs
 from rhapsody_parsl.runtime_table import find
-from rhapsody_parsl.wire.messages import RESULT, Result, Task
+from rhapsody_parsl.wire.messages import Result, Task
 
 __all__ = ("Limits", "Nesting")
 
@@ -120,17 +120,17 @@ class Nesting:
         active.recalled = True
         return adopted, behind
 
-    def heard(self, peer: Hashable, ended: Iterable[tuple[int, float, float]]) -> Iterator[tuple[int, Result]]:
-        """Yield the runs and results of tasks of which a process has heard before us that they have ended.
+    def heard(self, peer: Hashable, results: Iterable[Result]) -> Iterator[Result]:
+        """Yield the results of which a process has heard before us; not of what was lost all the same, and runs again.
 
         Args:
             peer: The process, which has submitted them.
-            ended: Its numbers for them, with the seconds that they took and when they ended.
+            results: By its numbers.
         """
-        for number, seconds, at in ended:
-            task = self._family.number_of(peer, number)
-            if isinstance(active := self._home.get(task), ActiveRun):
-                yield active.run.id, Result(task, RESULT, b"", seconds, at, told=True)
+        for result in results:
+            task = self._family.number_of(peer, result.id)
+            if isinstance(active := self._home.get(task), ActiveRun) and active.run.id == result.told:
+                yield msgspec.structs.replace(result, id=task)
 
     # --- agents --------------------------------------------------------------------------------------------------
 

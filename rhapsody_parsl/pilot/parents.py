@@ -64,8 +64,8 @@ class Parents:
     def _submit(self, peer: Peer, message: SubmitChildren, now: float) -> None:
         """A task submits others; those of which it has heard past us end first: what they held is for these."""
         check_shared(message.tasks, "")
-        for run, result in self._core.nesting.heard(peer, message.heard):
-            self._core.done(run, [result], now)
+        for result in self._core.nesting.heard(peer, message.heard):
+            self._core.done(result.told, [result], now)
         self._core.adopt(message.parent, peer, self._values.near(message.tasks), message.keep, now=now)
 
     def _hear_agent(self, peer: Peer, message: OpenMailbox | Answered | Rested) -> None:

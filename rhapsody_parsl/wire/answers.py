@@ -4,6 +4,7 @@ Each answer is a datagram, to a Unix socket in the private folder. So it comes w
 knows. The kernel keeps a few for a process that does not read, and then there is no room.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -36,12 +37,12 @@ class Answers:
     """
 
     def __init__(self, path: str, line: int) -> None:
-        made = _made()
-        made.bind(path)
+        made = _made(path)
+        atexit.register(_remove, path)  # fresh processes are many, and their folder stays as long as the block
         self.recv, self._descriptor = made.recv, made.fileno()
         self._poller = select.poll()
+        self._poller.register(self._descriptor, select.POLLIN)  # first: who has answered and died has answered
         self._poller.register(line, select.POLLIN)
-        self._poller.register(self._descriptor, select.POLLIN)
 
     def first(self, most: int | None = None) -> ChildrenEnded | None:
         """Wait for whatever comes; return an answer, which stays where it is, or None: the pilot has said something.
@@ -73,8 +74,26 @@ def _mouth() -> socket.socket:
     return _made()
 
 
-def _made() -> socket.socket:
-    """Return a socket of this process, and of no child that it forks."""
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _made(path: str = "") -> socket.socket:
+    """Return a socket of this process, and of no child that it forks.
+
+    Args:
+        path: What to bind it to; "" for nothing.
+
+    Raises:
+        OSError: It cannot be.
+    """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if path:
+            made.bind(path)
+    except OSError:
+        made.close()
+        raise
     os.register_at_fork(after_in_child=made.close)
     return made

@@ -72,7 +72,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code.
 
     `ended` is when, in seconds since the epoch, by the clock of its host; 0 where nobody there could tell. `gives` are
-    keys and sizes of the values of its own block whose handles it carries. With `told` its asker has it past the pilot.
+    keys and sizes of the values of its own block whose handles it carries. `told` is its run, when past the pilot.
     """
 
     id: int
@@ -82,7 +82,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ended: float = 0.0
     request: RequestTimes | None = None
     gives: tuple[tuple[str, int], ...] = ()
-    told: bool = False
+    told: int = 0
 
     @property
     def outcome(self) -> Outcome:
@@ -352,13 +352,13 @@ class Failed(Tagged, frozen=True):
 class SubmitChildren(Tagged, frozen=True):
     """A task submits these, whose numbers are its process's own; with `keep` they live on when it ends.
 
-    `heard` are earlier ones that it knows to have ended, past the pilot: number, seconds, and when.
+    `heard` are earlier ones that it knows to have ended, past the pilot: their results without the payload.
     """
 
     parent: int
     tasks: list[Task]
     keep: bool = False
-    heard: tuple[tuple[int, float, float], ...] = ()
+    heard: tuple[Result, ...] = ()
 
 
 class ChildrenEnded(Tagged, frozen=True):

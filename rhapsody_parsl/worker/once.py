@@ -44,9 +44,12 @@ def main() -> None:
 
 
 def _called(payload: bytes, outlet: Outlet | None = None) -> bytes:
+    from rhapsody_parsl.worker import line  # noqa: PLC0415 - as above
     from rhapsody_parsl.worker.call import call  # noqa: PLC0415 - as above
 
-    return msgspec.msgpack.encode(call(0, payload, outlet=outlet))
+    result = call(0, payload, outlet=outlet)
+    line.over()
+    return msgspec.msgpack.encode(result)
 
 
 def _write(path: Path, data: bytes) -> None:

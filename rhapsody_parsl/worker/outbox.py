@@ -35,7 +35,7 @@ class Outbox:
         self._run = 0
         self._results: list[Result] = []
         self._sealed = False
-        self._streamed = 0
+        self._streamed: set[int] = set()
         self._flushed = time.perf_counter()
         self.flows: dict[int, Flow] = {}
 
@@ -52,30 +52,31 @@ class Outbox:
             if self._sealed:
                 return
             if asker and not self._results:
-                result = self._answered(result, *asker)
+                result = self._answered(run, result, *asker)
+            self._streamed.discard(result.id)
             self._run = run
             self._results.append(result)
         if time.perf_counter() - self._flushed > _FLUSH_AFTER:
             self.flush()
 
-    def _answered(self, result: Result, asker: str, number: int) -> Result:
+    def _answered(self, run: int, result: Result, asker: str, number: int) -> Result:
         """Tell an asker of a result; return what is left of it for the pilot.
 
         What the pilot may have to act upon is for the pilot: losses and references. Pieces come before their end.
         """
         payload = result.payload
         plain = result.kind in (RESULT, RAISED) and isinstance(payload, bytes) and len(payload) <= INLINE_LIMIT
-        if not plain or result.gives or result.id == self._streamed:
+        if not plain or result.gives or result.id in self._streamed:
             return result
-        told = msgspec.structs.replace(result, id=number, told=True)
+        told = msgspec.structs.replace(result, id=number, told=run)
         if not self._spoke.answer(asker, ChildrenEnded([told])):
             return result
-        return msgspec.structs.replace(result, payload=b"", told=True)
+        return msgspec.structs.replace(result, payload=b"", told=run)
 
     def send_piece(self, run: int, piece: Piece) -> None:
         """Send a piece of a task's stream."""
         with self._lock:
-            self._streamed = piece.id
+            self._streamed.add(piece.id)
             if not self._sealed:
                 self._spoke.send(Pieces(run, [piece]))
 

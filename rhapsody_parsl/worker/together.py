@@ -66,6 +66,7 @@ class Together:
     async def _serve(self, work: Work) -> None:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._inbox.beside = self
+        self._news.set()  # some may have come before
         try:
             self._begin(work)
             while self._running:

@@ -1,16 +1,19 @@
 """Tasks that hear answers past the pilot, and tasks to which something happens when they have answered."""
 
+import asyncio
 import ctypes
 import os
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl import block
+from rhapsody_parsl import block, stream
 from rhapsody_parsl.inside.client import client
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.messages import ChildrenEnded, Result
+from rhapsody_parsl.worker.line import Here
 
 
 def link(action: str = "", folder: str = "") -> int:
@@ -37,7 +40,7 @@ def chain(count: int, action: str, folder: str, **child: Any) -> tuple[list[int]
     note = own._note
 
     def noting(future: Any, result: Result) -> None:
-        told.append(result.told)
+        told.append(result.told > 0)
         note(future, result)
 
     own._note = noting  # type: ignore[method-assign]  # counts
@@ -69,3 +72,29 @@ def reads_late(count: int) -> list[int]:
 def late(number: int) -> int:
     time.sleep(0.02)
     return number
+
+
+def sockets() -> list[str]:
+    """Return the names of the sockets at which fresh processes hear answers."""
+    return [path.name for path in Path(Here.endpoint.removeprefix("ipc://")).parent.glob("task-*.answers")]
+
+
+_both = asyncio.Barrier(2)
+
+
+async def counts(count: int) -> AsyncIterator[int]:
+    """Yield numbers, in turns with another one in the same process."""
+    await _both.wait()
+    for number in range(count):
+        yield number
+        await asyncio.sleep(0)
+
+
+def reads_two(rounds: int) -> list[int]:
+    """Return how many pieces came of each of two generators that one worker runs side by side."""
+    here, counted = block(), list[int]()
+    beside = {"cores": 2, "concurrency": 2}  # all of the block: one worker
+    for _ in range(rounds):
+        futures = [here.submit(counts, 5, resource_specification=beside) for _ in range(2)]
+        counted += [len(list(stream(future))) for future in futures]
+    return counted

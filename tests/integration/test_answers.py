@@ -55,3 +55,13 @@ def test_who_has_answered_and_dies_has_answered(block: RhapsodyExecutor, tmp_pat
 
 def test_who_does_not_read_gets_all_answers(block: RhapsodyExecutor) -> None:
     assert block.submit(answering.reads_late, FREE, 40).result(TIMEOUT) == list(range(40))
+
+
+def test_a_fresh_process_hears_answers_and_leaves_no_socket(block: RhapsodyExecutor) -> None:
+    links, told = block.submit(answering.chain, {**FREE, "isolation": "process"}, 10, "", "").result(TIMEOUT)
+    assert (len(links), bool(told)) == (10, True)
+    assert block.submit(answering.sockets, FREE).result(TIMEOUT) == []
+
+
+def test_pieces_of_tasks_side_by_side_come_before_their_end(block: RhapsodyExecutor) -> None:
+    assert block.submit(answering.reads_two, FREE, 20).result(TIMEOUT) == [5] * 40

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from threading import Event
 from typing import Any
 
 import pytest
 
 from rhapsody_parsl import Completed
 from rhapsody_parsl.apps_as_tools import call
-from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, shown, told, value_of
+from rhapsody_parsl.apps_as_tools.call import Call, outcome, read, seen, shown, told, value_of
 
 
 def ended(value: Any = None, problem: BaseException | None = None) -> "Future[Any]":
@@ -119,3 +120,22 @@ def test_pieces_of_a_generator_are_what_is_shown(threads: None) -> None:
     assert shown(value_of(future), read(pieces, future)) == [0, 1, 2]
     assert read(double, future) is None
     assert shown(None, [4]) == [4]
+
+
+def test_the_value_of_a_reference_is_waited_for_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = Event()
+
+    class Far:
+        """A reference to a value that is elsewhere."""
+
+        def result(self) -> bool:
+            return came.wait(5)
+
+    async def both() -> Any:
+        call_of_a_tool = asyncio.create_task(seen(double, ended([Far()])))
+        await asyncio.sleep(0.05)
+        came.set()
+        return await call_of_a_tool
+
+    monkeypatch.setattr(call, "Ref", Far)
+    assert asyncio.run(both()) == [True], "who else is served here waited, too"

@@ -11,7 +11,7 @@ pytest.importorskip("langgraph")
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import InjectedState, ToolNode
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, InstanceOf
 from typing_extensions import TypedDict
 
 from rhapsody_parsl import MPI, annotate, node, tool
@@ -44,6 +44,15 @@ def peek(state: Annotated[State, InjectedState], word: str) -> str:
     return word * state["number"]
 
 
+class Plain:
+    """Of no schema."""
+
+
+def find(place: Annotated[InstanceOf[Plain], InjectedState("place")], word: str) -> str:
+    """Find a word."""
+    return word
+
+
 def called(*tools: Any, number: int = 0, **calls: dict[str, Any]) -> dict[str, Any]:
     """Return the messages that a graph gets from tools, by name."""
     graph = StateGraph(State)
@@ -67,6 +76,16 @@ def test_the_schema_is_the_signature() -> None:
     assert schema["$defs"]["Pair"]["required"] == ["first"]
     other = tool(divide, name="parts", description="Take apart.")
     assert (other.name, other.description) == ("parts", "Take apart.")
+
+
+def test_what_no_model_is_told_of_needs_no_schema() -> None:
+    assert list(tool(find).tool_call_schema.model_json_schema()["properties"]) == ["word"]
+
+    def found(place: InstanceOf[Plain]) -> int:
+        return 1
+
+    with pytest.raises(InvalidTask, match="place"):
+        tool(found)
 
 
 def test_a_call_an_error_and_what_the_schema_refuses_are_messages(threads: None) -> None:

@@ -1,6 +1,7 @@
 """Tensors of torch as a value's file and back: read in place, and written to without harm."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,19 @@ def test_it_is_not_copied_and_who_writes_has_pages_of_its_own(count: int, tmp_pa
     assert torch.equal(there_and_back(state, tmp_path)["bias"], state["bias"])
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_what_is_more_than_numbers_is_left_to_torch(tmp_path: Path) -> None:
     sparse, named = torch.eye(3).to_sparse(), torch.ones(2)
     named.label = "mine"
     assert torch.equal(there_and_back(sparse, tmp_path).to_dense(), torch.eye(3))
     assert there_and_back(named, tmp_path).label == "mine"
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    assert [part.tolist() for part in there_and_back(nested, tmp_path).unbind()] == [[1, 1], [1, 1, 1]]
+
+
+def test_where_torch_has_no_numpy_tensors_are_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert there_and_back(torch.ones(3), tmp_path).tolist() == [1, 1, 1]
 
 
 def test_an_array_with_gaps_is_written_once_and_read_in_place(tmp_path: Path) -> None:

@@ -63,6 +63,6 @@ def test_a_process_drops_what_it_wants_no_more_once() -> None:
 def test_who_was_told_past_us_is_not_told_again() -> None:
     family = Family()
     first, second = adopted(family, 7, 1, 2)
-    assert family.sort([Result(first, RESULT, b"", told=True), result(second)]) == []
+    assert family.sort([Result(first, RESULT, b"", told=3), result(second)]) == []
     assert family.take_answers() == {"p": [result(2)]}
     assert is_empty(family)

@@ -8,6 +8,7 @@ from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_s
 from rhapsody_parsl.errors import NeedsItsParent, NoParent, RhapsodyError, TooDeep, UnroutableTask
 from rhapsody_parsl.pilot.family import FIRST
 from rhapsody_parsl.pilot.nesting import Limits
+from rhapsody_parsl.wire.messages import RESULT, Result
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime, Simulation, kinds
 
@@ -204,7 +205,7 @@ def test_a_child_that_would_not_end_before_the_block_fails() -> None:
 
 def test_what_a_parent_has_heard_of_has_ended_whatever_its_worker_has_said() -> None:
     """So a chain goes on in the worker that it has, also when the parent is faster than the worker."""
-    child, first, second = make_spec("child"), (0, 1e-4, 100.0), (1, 1e-4, 101.0)
+    child, second = make_spec("child"), Result(1, RESULT, b"", 1e-4, 101.0, told=1)
     block = Simulation(make_nodes(1, cores=2))
     block.seconds.update({**dict.fromkeys(range(10, 20), 1e-4), 1: 20.0, FIRST: 0.04, FIRST + 1: 1e-4})
     block.submit(child, *range(10, 20))  # from these it is known that such tasks are short
@@ -213,13 +214,13 @@ def test_what_a_parent_has_heard_of_has_ended_whatever_its_worker_has_said() -> 
     heard: list[int] = []
 
     def go_on() -> None:
-        for run, result in block.core.nesting.heard(1, [first, second]):
+        for result in block.core.nesting.heard(1, [first_of(block), second]):
             heard.append(result.id)
-            block.core.done(run, [result], block.now)
-        block.core.adopt(1, 1, [make_task(second[0], child)], False, now=block.now)
+            block.core.done(result.told, [result], block.now)
+        block.core.adopt(1, 1, [make_task(second.id, child)], False, now=block.now)
 
     block.at(5.02, go_on)
-    block.at(5.03, lambda: heard.extend(result.id for _, result in block.core.nesting.heard(2, [second])))
+    block.at(5.03, lambda: heard.extend(result.id for result in block.core.nesting.heard(2, [second])))
     block.run(until=5.01)
     begun, starts = block.started[FIRST][0], len(block.starts)
     block.run()
@@ -228,4 +229,26 @@ def test_what_a_parent_has_heard_of_has_ended_whatever_its_worker_has_said() -> 
     assert len(block.starts) == starts, "no worker more"
     assert block.answered == {1: 1}, "the first was answered already"
     assert (block.core.tally.total().done, kinds(block)[1]) == (13, "ok")
-    assert not list(block.core.nesting.heard(1, [first, second]))
+    assert not list(block.core.nesting.heard(1, [second]))
+
+
+def first_of(block: Simulation) -> Result:
+    """Return what the first task of a parent answers, past the pilot, in the run that it has now."""
+    run = next(active.run.id for active in block.under_way if FIRST in active.numbers())
+    return Result(0, RESULT, b"", 1e-4, 100.0, told=run)
+
+
+def test_what_was_heard_of_a_task_that_was_lost_all_the_same_does_not_end_its_next_try() -> None:
+    """Else its worker would pass for free while it runs."""
+    block = Simulation(make_nodes(1, cores=2))
+    block.seconds[1], block.deadly[FIRST] = 20.0, 1
+    block.offspring[1] = [make_spec("child", on_loss="rerun")], False
+    block.submit(make_spec(cores=0), 1)
+    answers: list[Result] = []
+    block.at(1.4, lambda: answers.append(first_of(block)))
+    block.at(2.0, lambda: answers.extend(block.core.nesting.heard(1, answers)))
+    block.run(until=1.9)
+    assert len(block.started[FIRST]) == 2, "it was lost, and runs again"
+    block.run()
+    assert len(answers) == 1
+    assert block.answered == {0: 1}

@@ -16,7 +16,7 @@ from rhapsody_parsl.wire.messages import RESULT, ChildrenEnded, Quit, Result
 
 
 def ended(number: int, payload: bytes = b"x") -> ChildrenEnded:
-    return ChildrenEnded([Result(number, RESULT, payload, told=True)])
+    return ChildrenEnded([Result(number, RESULT, payload, told=3)])
 
 
 class Line:
@@ -52,7 +52,7 @@ def test_who_waits_hears_both_and_the_end_of_the_hub(line: Line) -> None:
     line.say(Quit())
     line.say(Quit())
     assert line.spoke.answer("asker", ended(2))
-    assert [line.spoke.receive() for _ in range(3)] == [Quit(), Quit(), ended(2)]
+    assert [line.spoke.receive() for _ in range(3)] == [ended(2), Quit(), Quit()], "what was answered before a loss"
     later = threading.Timer(0.05, line.spoke.answer, ("asker", ended(3)))
     later.start()
     assert line.spoke.receive() == ended(3)
@@ -87,13 +87,15 @@ def test_what_was_looked_at_stays_until_it_is_taken_once(line: Line) -> None:
     assert line.spoke.peek() == [(message, size)]
     line.spoke.skip(size, before)
     line.spoke.skip(size, before)  # of who was interrupted by who has taken it
-    assert line.spoke.peek() == [(ended(2), size)]
     line.say(Quit())
+    assert line.spoke.peek() == [(ended(2), size)]
+    assert line.spoke.receive() == ended(2)
     before = line.spoke.skipped
     [(message, size)] = line.spoke.peek()
     assert message == Quit()
     line.spoke.skip(size, before)
-    assert line.spoke.receive() == ended(2)
+    line.spoke.answer("asker", ended(3))
+    assert line.spoke.receive() == ended(3)
 
 
 def test_what_is_no_answer_is_passed_over(line: Line, tmp_path: Path) -> None:
@@ -112,7 +114,9 @@ def test_without_a_socket_the_hub_is_heard_alone(tmp_path: Path) -> None:
         spoke = Spoke(f"ipc://{tmp_path}/hub", "asker")
         hub, _ = door.accept()
     with hub:
-        assert spoke.hear_answers() == ""
+        before = sockets()
+        assert [spoke.hear_answers() for _ in range(3)] == [""] * 3, "each task of a process asks anew"
+        assert sockets() == before
         hub.sendall(b"".join(bytes(part) for part in pack(encode(Quit()))))
         assert spoke.receive() == Quit()
     spoke.close()
@@ -121,14 +125,13 @@ def test_without_a_socket_the_hub_is_heard_alone(tmp_path: Path) -> None:
 def test_a_child_that_is_forked_has_none_of_the_sockets(line: Line, tmp_path: Path) -> None:
     Answers(str(tmp_path / "other"), line.spoke.fileno())
     answer(str(tmp_path / "other"), ended(1))
-    inside, kept = os.stat("/proc/self/fd").st_dev, "socket:["
-    assert inside
-    before = sum(os.readlink(f"/proc/self/fd/{name}").startswith(kept) for name in fds())
+    before = sockets()
     if not (child := os.fork()):
-        here = sum(os.readlink(f"/proc/self/fd/{name}").startswith(kept) for name in fds())
-        os._exit(before - here)
+        os._exit(before - sockets())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) >= 3, "the two that hear, and the one that answers"
 
 
-def fds() -> list[str]:
-    return [name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")]
+def sockets() -> int:
+    """Return how many this process has open."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(os.readlink(link).startswith("socket:[") for link in links)

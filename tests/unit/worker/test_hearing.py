@@ -88,7 +88,7 @@ class Desk:
         self.say(ChildrenEnded([result for result in results if size or not self._answers_past(result)]))
 
     def _answers_past(self, result: Result) -> bool:
-        told = ChildrenEnded([msgspec.structs.replace(result, told=True)])
+        told = ChildrenEnded([msgspec.structs.replace(result, told=1)])
         return bool(self.past) and answer(self.past, told)
 
     def answer_soon(self, *numbers: int) -> None:
