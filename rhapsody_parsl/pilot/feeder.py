@@ -81,7 +81,7 @@ class Feeder:
         self.due = None
         self._backlog.settle()
         if self._runs.for_services.wanted:
-            self._runs.for_services.serve(self._reservations.clear)
+            self._runs.for_services.serve(self._reservations.give_way)
         if self._backlog.is_empty():
             self._reservations.clear()
             return

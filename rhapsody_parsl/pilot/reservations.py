@@ -83,10 +83,14 @@ class Reservations:
     # --- which nodes are kept --------------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Keep nothing: nobody waits, or a service comes first."""
+        """Keep nothing: nobody waits."""
+        self.give_way()
+        self._tries.clear()
+
+    def give_way(self) -> None:
+        """Keep nothing until the next review: a service comes first."""
         for each in list(self._held):
             self._drop(each)
-        self._tries.clear()
         self._ledger.freed.clear()
 
     def next(self, now: float) -> list[float]:
@@ -216,6 +220,8 @@ class Reservations:
         beside = self._ledger.beside_services().accounts
         if sum(demand.holds(beside[account.node.name]) for account in chosen) < demand.needs * bool(chosen):
             added.until = self._until(shape, now)
+        elif chosen:
+            self._tries.pop(shape, None)
         self._expect(added, now)
         self._held.append(added)
         self._held.sort(key=lambda each: each.order)

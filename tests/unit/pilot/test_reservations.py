@@ -88,13 +88,16 @@ def test_what_a_gang_leaves_of_the_nodes_that_were_kept_for_it_is_used_at_once()
     assert [block.started[number] for number in range(10, 14)] == [[20.5]] * 4
 
 
-def beside_a_service(leaves: float, tasks: int) -> Simulation:
+def beside_a_service(leaves: float, tasks: int, another: float | None = None) -> Simulation:
     """A gang of two nodes waits for one of which a service holds a core, and others come all the time."""
     block = Simulation(make_nodes(2, cores=4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
     leases = block.under_way.for_services
     leases.lasting = False
     leases.on_change = lambda: block.at(block.now, lambda: block.core.room_changed(block.now))
-    leases.ask("s", TaskSpec(resources=Resources(cores=1)), "", lambda loan: block.at(leaves, loan.give_back))
+    wants = TaskSpec(resources=Resources(cores=1))
+    leases.ask("s", wants, "", lambda loan: block.at(leaves, loan.give_back))
+    if another is not None:
+        block.at(another, lambda: leases.ask("t", wants, "", lambda loan: block.at(another + 5.0, loan.give_back)))
     block.submit(make_spec("gang", num_nodes=2), 10_000, when=5.0)
     for number in range(tasks):
         block.seconds[number] = 10.0
@@ -115,3 +118,10 @@ def test_the_block_works_on_while_a_gang_waits_for_a_node_that_a_service_holds()
 def test_who_waits_for_a_node_of_a_service_has_the_others_soon_when_it_leaves(leaves: float) -> None:
     block = beside_a_service(leaves, tasks=2500)
     assert block.started[10_000][0] - leaves < 15.0
+
+
+@pytest.mark.parametrize("another", [20.0, 50.0])
+def test_who_waits_for_a_node_of_a_service_is_not_forgotten_when_another_one_comes_and_goes(another: float) -> None:
+    """It comes while the gang has the other nodes, or while it does not."""
+    block = beside_a_service(100.0, 300, another)
+    assert block.started[10_000][0] - 100.0 < 15.0
