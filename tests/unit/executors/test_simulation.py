@@ -85,7 +85,7 @@ def test_the_task_that_could_not_run_is_named_and_what_to_do_about_it(tmp_path: 
 
 
 def test_a_policy_that_fails_is_named_and_not_the_size_of_the_block() -> None:
-    with pytest.raises(InvalidTask, match="scheduling='Faulty'.*ZeroDivisionError.*Correct the policy"):
+    with pytest.raises(InvalidTask, match=r"scheduling='Faulty'.*ZeroDivisionError.*Correct the policy"):
         executor().simulate([TracedTask(seconds=1, name="bad")], scheduling=policies.Faulty())
 
 
