@@ -95,9 +95,13 @@ def beside_a_service(leaves: float, tasks: int, another: float | None = None) ->
     leases.lasting = False
     leases.on_change = lambda: block.at(block.now, lambda: block.core.room_changed(block.now))
     wants = TaskSpec(resources=Resources(cores=1))
-    leases.ask("s", wants, "", lambda loan: block.at(leaves, loan.give_back))
+
+    def ask(until: float) -> None:
+        leases.ask("s", wants, "", lambda loan: block.at(until, loan.give_back))
+
+    ask(leaves)
     if another is not None:
-        block.at(another, lambda: leases.ask("t", wants, "", lambda loan: block.at(another + 5.0, loan.give_back)))
+        block.at(another, lambda: ask(another + 5.0))
     block.submit(make_spec("gang", num_nodes=2), 10_000, when=5.0)
     for number in range(tasks):
         block.seconds[number] = 10.0
