@@ -114,13 +114,19 @@ def fullest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
         occupied ^= lowest
 
 
-def emptiest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
-    """Yield the accounts with at least `least` free cores, those with the most first."""
+def emptiest_first(parts: Sequence[Levels], least: int, *, newest: bool = False) -> Iterator[Account]:
+    """Yield the accounts with at least `least` free cores, those with the most first.
+
+    Args:
+        parts: Where they are.
+        least: See above.
+        newest: Whether of equal ones those that have changed last come first, and not those that stay as they are.
+    """
     occupied = _occupied(parts, least)
     while occupied:
         level = occupied.bit_length() - 1
         for part in parts:
-            yield from part.at(level)
+            yield from reversed(part.at(level)) if newest else part.at(level)
         occupied ^= 1 << level
 
 

@@ -95,6 +95,7 @@ FreeAt = Callable[[Account], float]
 def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> list[Account]:
     """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
 
+    Of equal ones it is those that have changed last: what has not changed for long may be held for long.
     Nodes that services would have to leave first are taken only where there are not enough others. Where it is known
     when nodes are free, those are taken that are free in time, the last of them first: the others are for others.
 
@@ -109,7 +110,7 @@ def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> li
 
 
 def _emptiest_of(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
-    return _enough(_usable(demand, best, emptiest_first([ledger.open.parts], 0)), demand.needs)
+    return _enough(_usable(demand, best, emptiest_first([ledger.open.parts], 0, newest=True)), demand.needs)
 
 
 def _latest_in_time(demand: Demand, free_at: FreeAt, ledger: Ledger, best: Ledger) -> list[Account]:

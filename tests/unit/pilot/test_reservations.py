@@ -10,7 +10,9 @@ from rhapsody_parsl.pilot.ledger import Ledger
 from rhapsody_parsl.pilot.lender import Lender
 from rhapsody_parsl.pilot.reservations import Reservations
 from rhapsody_parsl.runtimes.protocol import Run
+from rhapsody_parsl.scheduling.easy import Easy
 from rhapsody_parsl.scheduling.fifo import Fifo
+from rhapsody_parsl.scheduling.protocol import Scheduling
 from testing.nodes import make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime, Simulation
 
@@ -54,11 +56,11 @@ def test_nodes_are_kept_free_for_whoever_waits_long_enough() -> None:
     assert not waiting.claims.held
     waiting.claims.review(3.1)
     assert len(ledger.open), "there is a node for others"
-    assert waiting.claims.held == dict.fromkeys(("n0", "n1"), gang.shape)
+    assert waiting.claims.held == dict.fromkeys(("n1", "n2"), gang.shape)
     other = waiting.put(0.05, "other")
     waiting.claims.review(3.1)
     assert not len(ledger.open), "there is none"
-    assert waiting.claims.held["n2"] is other.shape
+    assert waiting.claims.held["n0"] is other.shape
     assert set(waiting.claims.held) == {"n0", "n1", "n2"}
     waiting.claims.clear()
     assert not waiting.claims.held
@@ -86,6 +88,19 @@ def test_what_a_gang_leaves_of_the_nodes_that_were_kept_for_it_is_used_at_once()
     block.run()
     assert block.started[1] == [20.5]
     assert [block.started[number] for number in range(10, 14)] == [[20.5]] * 4
+
+
+@pytest.mark.parametrize("policy", [Fifo(), Fifo(backfill=True), Easy()], ids=["fifo", "backfill", "easy"])
+def test_a_gang_waits_for_nodes_that_are_free_soon_and_not_for_those_of_a_long_one(policy: Scheduling) -> None:
+    block = Simulation(make_nodes(6, cores=4), {"local": FakeRuntime(), "mpi": FakeRuntime()}, scheduling=policy)
+    for number, when in ((10_000, 0.0), (10_001, 50.0)):
+        block.seconds[number] = 1000.0
+        block.submit(make_spec("gang", runtime="mpi", num_nodes=2, ranks_per_node=4), number, when=when)
+    for number in range(600):
+        block.seconds[number] = 10.0 + number % 5 / 2
+        block.submit(make_spec("loose"), number, when=0.1 + number / 3)
+    block.run()
+    assert block.started[10_001][0] < 150.0
 
 
 def beside_a_service(leaves: float, tasks: int, another: float | None = None) -> Simulation:
