@@ -1,13 +1,13 @@
 """Nodes by how many of their cores are free, so that a search looks only at levels where there are some."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rhapsody_parsl.pilot.account import Account
 
 __all__ = ("Changes", "Levels", "emptiest_first", "fullest_first")
 
-_NONE: Mapping[Account, None] = {}
+_NONE: dict[Account, None] = {}
 
 
 class Changes:
@@ -90,7 +90,7 @@ class Levels:
             levels[free][account] = None
             self.occupied |= 1 << free
 
-    def at(self, level: int) -> Mapping[Account, None]:
+    def at(self, level: int) -> dict[Account, None]:
         """Return the accounts with so many free cores."""
         return self._levels[level] if self.occupied >> level & 1 else _NONE
 
