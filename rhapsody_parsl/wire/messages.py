@@ -26,7 +26,7 @@ from rhapsody_parsl.wire.turn_messages import LendCores, TakeCores
 from rhapsody_parsl.wire.use import Used
 from rhapsody_parsl.wire.value_messages import FromValues, OfHandles, OfValues, ToValues, ValueHere
 
-VERSION = 7
+VERSION = 8
 """Raised when a message changes meaning; both ends of the link compare it."""
 
 RESULT, RAISED, FAILED = 0, 1, 2
@@ -56,8 +56,8 @@ class SharedPayload(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call. `spec` is an encoded `TaskSpec`, `request` encoded request parameters (empty for most tasks).
 
-    `takes` are keys and sizes of the values that it takes by reference. `asker` is the process of the task that has
-    submitted it, if that hears answers past the pilot, and its number for the task there.
+    `takes` are keys and sizes of the values that it takes by reference. `asker` is the process that has submitted it
+    and hears answers past the pilot, with its number there.
     """
 
     id: int
@@ -72,8 +72,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How one call ended: `kind` is RESULT, RAISED or FAILED; `seconds` is the time inside the user's code.
 
     `ended` is when, in seconds since the epoch, by the clock of its host; 0 where nobody there could tell. `gives` are
-    keys and sizes of the values of which it carries handles, and whose tasks are of its own block. `told` says
-    that its asker has it from the process of the task, past the pilot, which has no payload then.
+    keys and sizes of the values of its own block whose handles it carries. With `told` its asker has it past the pilot.
     """
 
     id: int
@@ -353,7 +352,7 @@ class Failed(Tagged, frozen=True):
 class SubmitChildren(Tagged, frozen=True):
     """A task submits these, whose numbers are its process's own; with `keep` they live on when it ends.
 
-    `heard` are earlier ones of which it has heard past the pilot: number, seconds, and time of the end.
+    `heard` are earlier ones that it knows to have ended, past the pilot: number, seconds, and when.
     """
 
     parent: int
