@@ -127,11 +127,11 @@ class Reservations:
     def _try_again(self, now: float, *, anew: bool) -> None:
         """Keep nodes again for those who had given them up, if their time has come or services hold other nodes."""
         for shape, (gives_up, seconds) in list(self._tries.items()):
-            if shape.order is None:
+            if shape.order is None or (anew and gives_up <= now):
                 del self._tries[shape]
-            elif gives_up <= now and (anew or now >= gives_up + seconds):
-                self._tries[shape] = now - seconds, seconds
-                self._backlog.lateness.watch(shape)
+            elif now < gives_up + seconds:
+                continue
+            self._backlog.lateness.watch(shape)
 
     def _until(self, shape: Shape[Lane], now: float) -> float:
         """Return when nodes are given up that are of use only when a service leaves."""

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,8 +105,8 @@ def test_a_gang_waits_for_nodes_that_are_free_soon_and_not_for_those_of_a_long_o
     assert block.started[10_001][0] < 150.0
 
 
-def beside_a_service(leaves: float, tasks: int, another: float | None = None) -> Simulation:
-    """A gang of two nodes waits for one of which a service holds a core, and others come all the time."""
+def beside_a_service(leaves: float, tasks: int, others: Iterable[float] = ()) -> Simulation:
+    """A gang of two nodes waits for one of which a service holds a core; tasks come, and services for a moment."""
     block = Simulation(make_nodes(2, cores=4), {"local": FakeRuntime(), "mpi": FakeRuntime()})
     leases = block.under_way.for_services
     leases.lasting = False
@@ -115,8 +117,8 @@ def beside_a_service(leaves: float, tasks: int, another: float | None = None) ->
         leases.ask("s", wants, "", lambda loan: block.at(until, loan.give_back))
 
     ask(leaves)
-    if another is not None:
-        block.at(another, lambda: ask(another + 5.0))
+    for when in others:
+        block.at(when, partial(ask, when + 5.0))
     block.submit(make_spec("gang", num_nodes=2), 10_000, when=5.0)
     for number in range(tasks):
         block.seconds[number] = 10.0
@@ -139,8 +141,14 @@ def test_who_waits_for_a_node_of_a_service_has_the_others_soon_when_it_leaves(le
     assert block.started[10_000][0] - leaves < 15.0
 
 
+def test_the_block_works_on_when_other_services_come_and_go_meanwhile() -> None:
+    block = beside_a_service(3000.0, 200, range(50, 3000, 100))
+    last = max(block.started[number][0] for number in range(200))
+    assert last < 1000.0, f"the last of 2,000 s of work for 7 cores began at {last:.0f} s"
+
+
 @pytest.mark.parametrize("another", [20.0, 50.0])
 def test_who_waits_for_a_node_of_a_service_is_not_forgotten_when_another_one_comes_and_goes(another: float) -> None:
     """It comes while the gang has the other nodes, or while it does not."""
-    block = beside_a_service(100.0, 300, another)
+    block = beside_a_service(100.0, 300, [another])
     assert block.started[10_000][0] - 100.0 < 15.0
