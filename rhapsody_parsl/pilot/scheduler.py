@@ -97,7 +97,7 @@ def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> li
 
     Of equal ones it is those that have changed last: what has not changed for long may be held for long. Where it is
     known when nodes are free, those are taken that are free in time, the last of them first: the others are for others.
-    Nodes that services would have to leave first are taken only where there are not enough others.
+    Nodes that services would have to leave first are taken only where the block has not enough others.
 
     Args:
         demand: What is asked.
@@ -106,7 +106,10 @@ def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> li
     """
     beside, best = ledger.beside_services(), ledger.at_best()
     choose = partial(_latest_in_time, demand, free_at) if free_at else partial(_emptiest_of, demand, newest=True)
-    return choose(ledger, beside) or (choose(ledger, best) if best is not beside else [])
+    chosen = choose(ledger, beside)
+    if chosen or sum(map(demand.holds, beside.accounts.values())) >= demand.needs:
+        return chosen
+    return choose(ledger, best)
 
 
 def _emptiest_of(demand: Demand, ledger: Ledger, best: Ledger, *, newest: bool = False) -> list[Account]:

@@ -15,7 +15,7 @@ from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.scheduling.easy import Easy
 from rhapsody_parsl.scheduling.fifo import Fifo
 from rhapsody_parsl.scheduling.protocol import Scheduling
-from testing.nodes import make_nodes, make_spec, make_task
+from testing.nodes import make_node, make_nodes, make_spec, make_task
 from testing.simulation import FakeRuntime, Simulation
 
 
@@ -152,3 +152,22 @@ def test_who_waits_for_a_node_of_a_service_is_not_forgotten_when_another_one_com
     """It comes while the gang has the other nodes, or while it does not."""
     block = beside_a_service(100.0, 300, [another])
     assert block.started[10_000][0] - 100.0 < 15.0
+
+
+def test_who_waits_for_nodes_of_another_gang_waits_for_no_service() -> None:
+    """Two of five nodes are kept for a gang that waits for a long task; then the wider one has them at once."""
+    labels = (("s",), ("g",), ("g",), (), ())
+    nodes = [make_node(f"n{number}", 4, labels=each) for number, each in enumerate(labels)]
+    block = Simulation(nodes, {"local": FakeRuntime(), "mpi": FakeRuntime()})
+    leases = block.under_way.for_services
+    leases.lasting = False
+    leases.ask("s", make_spec(labels=["s"]), "", lambda loan: block.at(2000.0, loan.give_back))
+    block.seconds = {900: 300.0, 901: 50.0} | dict.fromkeys(range(800), 10.0)
+    block.submit(make_spec("long", cores=4, labels=["g"]), 900, when=0.6)
+    block.submit(make_spec("gang", runtime="mpi", num_nodes=2, ranks_per_node=4, labels=["g"]), 901, when=5.0)
+    block.submit(make_spec("wider", runtime="mpi", num_nodes=3, ranks_per_node=4), 902, when=6.0)
+    for number in range(800):
+        block.submit(make_spec("loose"), number, when=number / 2)
+    block.run()
+    assert block.started[901] == [300.6]
+    assert block.started[902] == [350.6]
