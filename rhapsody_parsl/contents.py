@@ -16,8 +16,8 @@ __all__ = ("Sketch", "sketch", "what_stays")
 _MOST_DEPTH = 12
 _MOST_PARTS = 1000
 _FUTURE = (
-    ". Parsl waits for a future that is an argument itself or stands in `inputs=[...]`; for futures elsewhere give "
-    "Config(dependency_resolver=DEEP_DEPENDENCY_RESOLVER)"
+    ". Pass `future.result()`. Parsl waits for futures in calls of apps alone: for one that is an argument itself or "
+    "stands in `inputs=[...]`; for others give Config(dependency_resolver=DEEP_DEPENDENCY_RESOLVER)"
 )
 
 

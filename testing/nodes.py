@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rhapsody_parsl.annotations.annotation import merge, parse
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.task_spec import TaskSpec, encode_spec
 from rhapsody_parsl.runtimes.protocol import Context, Node
 from rhapsody_parsl.wire.messages import Task
@@ -53,7 +54,7 @@ def make_inventory(*nodes: dict[str, Any], **more: Any) -> Inventory:
 
 
 def make_spec(name: str = "task", *, comm: bool = False, **keys: Any) -> TaskSpec:
-    return parse(merge(keys), name, comm)[0]
+    return parse(merge(plain_dict(keys, SPEC_PARAMETER)), name, comm)[0]
 
 
 def make_task(number: int, spec: TaskSpec) -> Task:

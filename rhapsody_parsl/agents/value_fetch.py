@@ -146,7 +146,7 @@ class ValueFetch:
                 await loop.sock_connect(connection, self._address)
                 way = await encrypted().over(connection, self._word, accepted=False)
                 way.came = lambda: again.reschedule(loop.time() + _AGAIN)
-                draft = await self._begin(way)
+                draft = await self._begin(way, again, limit)
                 while self._got < self.size:
                     self._write(draft, await way.receive())
                     limit.reschedule(loop.time() + SILENCE)
@@ -154,8 +154,13 @@ class ValueFetch:
             return True
         return False
 
-    async def _begin(self, way: "Encrypted") -> DataDraft:
+    async def _begin(self, way: "Encrypted", again: asyncio.Timeout, limit: asyncio.Timeout) -> DataDraft:
         """Ask for what is missing of it; return where it goes.
+
+        Args:
+            way: Where to ask.
+            again: See `_comes`.
+            limit: See there.
 
         Raises:
             OSError: The other end is gone.
@@ -167,10 +172,26 @@ class ValueFetch:
             raise _FetchError(NOT_THERE)
         if self._draft is None:
             try:
+                await self._make_room(size, again, limit)
                 self._draft, self.size = self._files.begin(self._key, size, in_memory=self._in_memory), size
-            except OSError as problem:
+            except (OSError, RuntimeError) as problem:  # no thread can be had either
                 raise _FetchError(str(problem)) from problem
         return self._draft
+
+    async def _make_room(self, size: int, again: asyncio.Timeout, limit: asyncio.Timeout) -> None:
+        """Make room in memory, in a thread, while no clock runs: values go to the disk, or a worker is at that.
+
+        Raises:
+            OSError: It cannot be made.
+            RuntimeError: No thread can be had.
+        """
+        if self._in_memory:
+            for clock in (again, limit):
+                clock.reschedule(None)
+            await asyncio.to_thread(self._files.make_room, size)
+            now = asyncio.get_running_loop().time()
+            again.reschedule(now + _AGAIN)
+            limit.reschedule(now + SILENCE)
 
     def _write(self, draft: DataDraft, piece: bytes) -> None:
         """Write a piece; what finds no room in memory comes again, onto the disk.

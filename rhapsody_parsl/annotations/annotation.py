@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 from rhapsody_parsl.annotations.groups import check_groups, counted
 from rhapsody_parsl.annotations.limits import check_gpus
-from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.policy import (
     Isolation,
     OnLoss,
@@ -195,10 +194,10 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten `policy`, resolve aliases and let later layers override earlier ones, key by key.
 
     Args:
-        layers: Dicts as users write them, weakest first; whatever they hold becomes plain data here.
+        layers: Plain data, weakest first.
 
     Raises:
-        InvalidTask: A layer is no dict, holds what is no plain data, or names one thing twice under two spellings.
+        InvalidTask: A layer names one thing twice under two spellings, or its `policy` is no dict.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -208,7 +207,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flatten(layer: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in plain_dict(layer, SPEC_PARAMETER).items():
+    for key, value in layer.items():
         inner = value if key == "policy" else {key: value}
         if not isinstance(inner, dict):
             raise InvalidTask("policy", value, "a dict is needed")
@@ -243,9 +242,9 @@ def parse(
     runtime = own.get("runtime") or _runtime_of(own, kinds)
     takes = _takes_of(runtime)
     _check_request(request, own, runtime, takes)
-    resources = _resources({key: own[key] for key in _RESOURCES if key in own}, runtime, takes)
+    resources = _resources({key: value for key, value in own.items() if key in _RESOURCES}, runtime, takes)
     comm = comm and takes.comm
-    policy = {key: own[key] for key in _POLICY if key in own}
+    policy = {key: value for key, value in own.items() if key in _POLICY}
     if comm and resources.gpus_per_rank:
         policy.setdefault("isolation", "process")  # libraries keep memory of a GPU as long as they live
     spec = TaskSpec(
@@ -289,15 +288,15 @@ def check_gpus_taken(spec: TaskSpec, runtime: str, takes: Takes) -> None:
     Raises:
         InvalidTask: The task asks for some.
     """
-    for key in ("gpus", "gpus_per_rank"):
-        if (asked := getattr(spec.resources, key)) and not takes.gpus:
+    for key in () if takes.gpus else ("gpus", "gpus_per_rank"):
+        if asked := getattr(spec.resources, key):
             raise InvalidTask(key, asked, f"runtime '{runtime}' takes no tasks with GPUs", "Use another runtime")
 
 
 def _runtime_of(own: Mapping[str, Any], kinds: Sequence[type[RuntimeKind]]) -> str:
     if "service" in own:
         return first_that_takes("requests", kinds)
-    return first_that_takes("ranks", kinds) if any(key in own for key in _GANG_KEYS) else ""
+    return "" if own.keys().isdisjoint(_GANG_KEYS) else first_that_takes("ranks", kinds)
 
 
 def _takes_of(runtime: str) -> Takes:
@@ -308,39 +307,39 @@ def _takes_of(runtime: str) -> Takes:
 
 def _check_request(request: Mapping[str, Any], own: Mapping[str, Any], runtime: str, takes: Takes) -> None:
     asks_service = takes.requests and ("service" in own or not (takes.single or takes.ranks))
-    known = set(_OWN) | set(ALIASES) | {"policy"} | (PARAMETERS | {ASK} if asks_service else set())
     for key, value in request.items():
-        if key in known:
-            continue
         if key in PARAMETERS or key == ASK:
+            if asks_service:
+                continue
             raise InvalidTask(key, value, "a request parameter needs a service", "Add service='<name>'")
+        known = {*_OWN, *ALIASES, "policy", *((*PARAMETERS, ASK) if asks_service else ())}
         raise InvalidTask(str(key), value, "unknown key", nearest(key, known) or f"Known are {', '.join(sorted(_OWN))}")
     if asks_service and not own.get("service"):
         raise InvalidTask("runtime", runtime, "names no service", "Add service='<name>'")
     if not asks_service and "service" in own:
         instead = f"Drop runtime, or use '{first_that_takes('requests', ())}'"
         raise InvalidTask("service", own["service"], f"runtime '{runtime}' asks no service", instead)
-    check_wanted(request)
+    if request:
+        check_wanted(request)
 
 
 def _resources(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:
-    has_ranks = any(key in own for key in _RANK_KEYS)
-    if not takes.ranks or (takes.single and not has_ranks):
+    if not takes.ranks or (takes.single and own.keys().isdisjoint(_RANK_KEYS)):
         return _single(own, runtime, takes)
     for key, instead in (("cores", "cores_per_rank"), ("gpus", "gpus_per_rank")):
         if key in own:
             raise InvalidTask(key, own[key], "an MPI task counts by rank", f"Use {instead}")
-    if not any(key in own for key in _GANG_KEYS):
+    if own.keys().isdisjoint(_GANG_KEYS):
         own["num_ranks"] = 1
     return Resources(**_complete_gang(counted(own)))
 
 
 def _single(own: dict[str, Any], runtime: str, takes: Takes) -> Resources:
-    for key in _RANK_KEYS:
-        if key in own:
+    for key, value in own.items():
+        if key in _RANK_KEYS:
             where = f"runtime '{runtime}'" if runtime else "the default runtime"
             instead = f"Use runtime='{first_that_takes('ranks', ())}', or cores and gpus"
-            raise InvalidTask(key, own[key], f"{where} has no ranks", instead)
+            raise InvalidTask(key, value, f"{where} has no ranks", instead)
     if not takes.single:
         own.setdefault("cores", 0)  # the service's own lease pays for its requests
     return Resources(**own)

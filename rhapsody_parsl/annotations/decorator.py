@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.policy import (
     Isolation,
     OnLoss,
@@ -217,13 +218,13 @@ def _note_on_class(kind: type, spec: dict[str, Any]) -> None:
         raise InvalidTask("annotate", kind, "a class written in Python is needed", _BELOW) from None
 
 
-def _keys_of(part: Any) -> Any:
-    """Return the keys of a part; what is none is for `merge` to refuse."""
+def _keys_of(part: Any) -> dict[Any, Any]:
+    """Return the keys of a part as plain data."""
     kind = type(part)
     if issubclass(kind, type) and issubclass(part, Part):
         name = name_of_class(part)
         raise InvalidTask("annotate", part, f"{name} is a class, and an object of it is needed", f"Write {name}(...)")
-    return part.as_dict() if issubclass(kind, Part) else part
+    return plain_dict(part.as_dict() if issubclass(kind, Part) else part, SPEC_PARAMETER)
 
 
 def _accepting_spec(function: F, spec: dict[str, Any]) -> F:

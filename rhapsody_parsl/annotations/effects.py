@@ -1,9 +1,8 @@
 """Which key says something to which kind of task: one that would change nothing is refused, not passed over. Pure."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import msgspec
+from operator import attrgetter
+from typing import NamedTuple
 
 from rhapsody_parsl.annotations.policy import PolicyValue
 from rhapsody_parsl.annotations.resources import Resources
@@ -27,10 +26,10 @@ class _Mute(NamedTuple):
     remedy: str
 
 
-_DEFAULTS = {
-    "full": False,
-    **msgspec.structs.asdict(Resources(cores=0)),
-    **msgspec.structs.asdict(PolicyValue()),
+_ORDINARY = TaskSpec(resources=Resources(cores=0))
+_IN = {Resources: "resources.", PolicyValue: "policy."}
+_VALUES = {"full": attrgetter("full")} | {
+    key: attrgetter(prefix + key) for kind, prefix in _IN.items() for key in kind.__struct_fields__
 }
 _REQUEST = (
     _Mute(
@@ -66,8 +65,8 @@ def check_effect(spec: TaskSpec, agent: bool = False) -> None:
     """
     for keys, problem, remedy in _mute(spec, agent):
         for key in keys:
-            if (value := _value(spec, key)) != _DEFAULTS[key]:
-                raise InvalidTask(key, value, problem, remedy)
+            if (value := _VALUES[key](spec)) != _VALUES[key](_ORDINARY):
+                raise InvalidTask(key, list(value) if isinstance(value, tuple) else value, problem, remedy)
 
 
 def _mute(spec: TaskSpec, agent: bool) -> Iterator[_Mute]:
@@ -77,11 +76,3 @@ def _mute(spec: TaskSpec, agent: bool) -> Iterator[_Mute]:
         yield from _GANG
     if spec.policy.output != "text":
         yield from _NO_TEXT
-
-
-def _value(spec: TaskSpec, key: str) -> Any:
-    for part in (spec.policy, spec.resources):
-        if key in part.__struct_fields__:
-            value = getattr(part, key)
-            return list(value) if isinstance(value, tuple) and value else value
-    return getattr(spec, key)

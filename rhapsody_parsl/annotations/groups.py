@@ -16,7 +16,7 @@ _MOST_GROUPS = 100
 _MOST_RANKS = 1 << 30
 
 
-class RankGroup(msgspec.Struct, frozen=True, omit_defaults=True):
+class RankGroup(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One group.
 
     Attributes:

@@ -30,7 +30,7 @@ FIRST_HOST = "first_host"
 """Label of the nodes on a block's first host, where the pilot is."""
 
 
-class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PolicyValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The execution policy of one task, checked and complete.
 
     Attributes:

@@ -7,7 +7,7 @@ from rhapsody_parsl.annotations.groups import RankGroup, with_gpus
 __all__ = ("Part", "Resources")
 
 
-class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The resources of one task, checked and complete.
 
     Attributes:
@@ -70,7 +70,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Part(cores=self.cores, gpus=self.gpus, gpu_unit=self.gpus, memory=self.memory, ranks=0)
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """A request against one node.
 
     Attributes:

@@ -14,7 +14,7 @@ TURN = "turn"
 """That of tasks that have lent their cores, and take their turn to have some again."""
 
 
-class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Everything but the payload; equal specs share one queue in the pilot.
 
     Attributes:

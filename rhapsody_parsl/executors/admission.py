@@ -28,7 +28,6 @@ _MOST_KNOWN = 4_000
 _LONGEST_KNOWN = 4096
 """Bytes of a specification that is remembered: requests that carry their prompts are hardly ever equal."""
 _PLAIN = PolicyValue()
-_Key = tuple[str, tuple[bool, ...], bytes]
 
 
 def default_of(runtimes: Sequence[RuntimeConfig]) -> str:
@@ -66,7 +65,7 @@ def read(specification: Any) -> dict[str, Any]:
         raise InvalidSpecification(*error.args) from None
 
 
-class Admitted(msgspec.Struct):
+class Admitted(msgspec.Struct, gc=False):
     """A checked spec, as the pilot wants it: encoded, with the encoded request parameters (or b"").
 
     Attributes:
@@ -114,7 +113,7 @@ class Admission:
         self._services: dict[str, ServiceConfig] = {}
         for service in services:
             self.add(service)
-        self._known: dict[_Key, Admitted] = {}
+        self._known: dict[bytes, Admitted] = {}
 
     @property
     def nodes(self) -> int:
@@ -143,16 +142,15 @@ class Admission:
         Raises:
             InvalidSpecification: It can never run.
         """
-        layers = msgspec.msgpack.encode((facts.annotation, given))
-        key = (facts.name, (facts.comm, facts.bash, facts.pieces, facts.awaited, facts.timed, facts.agent), layers)
+        key = msgspec.msgpack.encode((facts, given))
         known = self._known.get(key)
         if known is None:
             known = self._check(facts, given)
-            if len(layers) <= _LONGEST_KNOWN:
+            if len(key) <= _LONGEST_KNOWN:
                 self._remember(key, known)
         return known
 
-    def _remember(self, key: _Key, admitted: Admitted) -> None:
+    def _remember(self, key: bytes, admitted: Admitted) -> None:
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[key] = admitted
@@ -264,6 +262,8 @@ def _check_span(service: ServiceConfig, nodes: int) -> None:
 def _for_the_block(spec: TaskSpec) -> TaskSpec:
     """Return the spec without what the driver sees to: tasks that differ in it are alike for the block."""
     policy = spec.policy
+    if policy.output == "code" and policy.result == "value":  # the others say nothing without these
+        return spec
     policy = msgspec.structs.replace(
         policy, output=_PLAIN.output, output_limit=_PLAIN.output_limit, check=_PLAIN.check,
         result=_PLAIN.result, reference_above=_PLAIN.reference_above,
@@ -297,8 +297,8 @@ def misfit(spec: TaskSpec, inventory: Inventory) -> Misfit | None:
     if resources.is_mpi:
         return _gang_misfit(spec, nodes) or time_misfit(spec, inventory)
     for key in ("cores", "gpus", "memory"):
-        most, wanted = max(getattr(node, key) for node in nodes), getattr(resources, key)
-        if wanted > most:
+        wanted = getattr(resources, key)
+        if wanted and wanted > (most := max(getattr(node, key) for node in nodes)):
             return Misfit(key, wanted, f"the largest node has {most:g} for tasks", f"Ask for {most:g} at most")
     return time_misfit(spec, inventory)
 

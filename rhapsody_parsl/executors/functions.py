@@ -26,7 +26,7 @@ _TIMED: Any = getattr(timeout(len, 1.0), "__code__", None)
 _WRAPPER: Any = getattr(wrap_error(len), "__code__", None)
 
 
-class FunctionFacts(msgspec.Struct, frozen=True):
+class FunctionFacts(msgspec.Struct, frozen=True, array_like=True):
     """What a function says of itself.
 
     Attributes:

@@ -16,7 +16,8 @@ from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import Task
 from globus_compute_sdk.serialize import ComputeSerializer
 
-from rhapsody_parsl.annotations.annotation import merge, parse
+from rhapsody_parsl.annotations.annotation import SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.errors import InvalidTask
 from rhapsody_parsl.executors.admission import in_order
 from rhapsody_parsl.globus_compute.task import Execute, ask_for_prompt, run_on_rank, run_once, takes_comm
@@ -92,7 +93,7 @@ class Ways:
         return self._when_known(known, spec, call)
 
     def _runtime(self, spec: Mapping[str, Any]) -> tuple[str, Takes]:
-        merged = merge(spec)
+        merged = merge(plain_dict(spec, SPEC_PARAMETER))
         if merged.get("returns") == "all":
             raise InvalidTask("returns", "all", "a task has one result here", "Return comm.gather(...) instead")
         default = self._executor.default_runtime

@@ -5,6 +5,7 @@ import io
 import os
 
 from rhapsody_parsl.hosts import data_space
+from rhapsody_parsl.hosts.data_space import HUGE, DataSpace, write_at
 
 __all__ = ("DataDraft",)
 
@@ -15,25 +16,31 @@ class DataDraft:
     Args:
         path: Of the file, which is made where it is not there.
         target: Where the value is to lie, on the same file system.
+        size: In bytes, of one in shared memory; a large one has huge pages.
 
     Raises:
         OSError: It cannot be made.
     """
 
-    def __init__(self, path: str, target: str) -> None:
-        self._path, self._target = path, target
+    def __init__(self, path: str, target: str, size: int = 0) -> None:
+        self._path, self._target, self._at = path, target, 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        self._is_open = True
+        self._is_open, self._space = True, None  # type: bool, DataSpace | None
+        if size >= HUGE:
+            with contextlib.suppress(OSError):  # this process may be allowed to map no more
+                self._space = DataSpace(path, size)
 
-    def write(self, piece: bytes | memoryview) -> None:
+    def write(self, piece: bytes | bytearray | memoryview) -> None:
         """Write the next piece.
 
         Raises:
             OSError: It cannot be.
         """
-        left = memoryview(piece)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        if self._space:
+            self._space.fill([piece], self._at)
+        else:
+            write_at(self._descriptor, self._at, piece)
+        self._at += len(piece)
 
     def opened(self) -> io.FileIO:
         """Return it, to be read while it is written.
@@ -60,5 +67,5 @@ class DataDraft:
                 os.unlink(self._path)
 
     def _close(self) -> None:
-        self._is_open = False
+        self._is_open, self._space = False, None
         os.close(self._descriptor)

@@ -102,6 +102,7 @@ class DataFiles:
             OSError: There is no room on the disk either.
         """
         size = sum(map(len, pieces))
+        self.make_room(size)
         for root in self._roots_for(size):
             path = self._draft(root, draft)
             try:
@@ -129,7 +130,7 @@ class DataFiles:
         """
         if not self._place.memory or size > self._place.budget:
             raise OSError(ENOSPC, "there is no room in memory")
-        self._make_room(size)
+        self.make_room(size)
         path = self._draft(self._place.memory, draft)
         try:
             self._warm(self._place.memory, path, size)
@@ -207,7 +208,7 @@ class DataFiles:
         raise FileNotFoundError(key)
 
     def begin(self, key: str, size: int, *, in_memory: bool = True) -> DataDraft:
-        """Begin to write a value whose pieces are still to come.
+        """Begin to write a value whose pieces are still to come; `make_room` comes before.
 
         Args:
             key: The value's.
@@ -222,8 +223,35 @@ class DataFiles:
             with contextlib.suppress(OSError):
                 path = self._draft(root)
                 self._warm(root, path, size)
-                return DataDraft(path, self._path(root, key))
+                return DataDraft(path, self._path(root, key), size)
         return DataDraft(self._draft(roots[-1]), self._path(roots[-1], key))
+
+    def make_room(self, size: int) -> None:
+        """Bring what was used longest ago to the disk, where a value is for memory; one process at a time does that.
+
+        Args:
+            size: Of the value's file.
+
+        Raises:
+            OSError: There is no such place.
+        """
+        if self._roots_for(size)[0] != self._place.memory:
+            return
+        with open(os.path.join(self._place.memory, _LOCK), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = []
+            for entry in self._entries():
+                with contextlib.suppress(FileNotFoundError):
+                    found = entry.stat()
+                    known.append((found.st_mtime_ns, found.st_size, entry.name))
+            excess = size + sum(each for _, each, _ in known) - self._place.budget
+            if self._pool:
+                excess = self._pool.make_room(excess + self._pool.size)
+            for _, each, key in sorted(known):
+                if excess <= 0:
+                    break
+                excess -= each
+                self._spill(key)
 
     @contextlib.contextmanager
     def alone(self, key: str) -> Iterator[None]:
@@ -283,34 +311,13 @@ class DataFiles:
         return os.path.join(root, _VALUES, key)
 
     def _roots_for(self, size: int) -> list[str]:
-        """Return where to write a value, the best first, once there is room."""
-        if not self._place.memory or size > self._place.budget:
-            return [self._place.disk]
-        self._make_room(size)
-        return self._roots
+        """Return where to write a value, the best first."""
+        return self._roots if self._place.memory and size <= self._place.budget else [self._place.disk]
 
     def _entries(self) -> "Iterator[os.DirEntry[str]]":
         if self._place.memory:
             with os.scandir(os.path.join(self._place.memory, _VALUES)) as entries:
                 yield from (entry for entry in entries if not entry.name.startswith("."))
-
-    def _make_room(self, size: int) -> None:
-        """Bring what was used longest ago to the disk; one process at a time does that."""
-        with open(os.path.join(self._place.memory, _LOCK), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            known = []
-            for entry in self._entries():
-                with contextlib.suppress(FileNotFoundError):
-                    found = entry.stat()
-                    known.append((found.st_mtime_ns, found.st_size, entry.name))
-            excess = size + sum(each for _, each, _ in known) - self._place.budget
-            if self._pool:
-                excess = self._pool.make_room(excess + self._pool.size)
-            for _, each, key in sorted(known):
-                if excess <= 0:
-                    break
-                excess -= each
-                self._spill(key)
 
     def _spill(self, key: str) -> None:
         source, target = (self._path(root, key) for root in self._roots)

@@ -190,13 +190,12 @@ class DataSpace:
         self.ready += length
         return self.ready < total
 
-    def fill(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Copy pieces into it; what is not ready is written.
+    def fill(self, pieces: Sequence[bytes | bytearray | memoryview], at: int = 0) -> None:
+        """Copy pieces into it, from a byte on; what is not ready is written.
 
         Raises:
             OSError: There is no room.
         """
-        at = 0
         for piece in pieces:
             left = memoryview(piece)
             while left:

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import fcntl
 import importlib.abc
 import io
+import itertools
 import math
 import os
 import resource
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from errno import EMFILE
@@ -79,6 +82,32 @@ def test_one_that_is_larger_than_the_memory_goes_to_the_disk(tmp_path: Path) -> 
         assert (files.in_memory(), bytes(files.open("v"))) == (0, VALUE)
 
     between(tmp_path, story, budget=1000)
+
+
+def test_nothing_waits_while_a_worker_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in (value_fetch, value_port):
+        monkeypatch.setattr(each, "SILENCE", 0.4)
+    turns = list[float]()
+
+    async def beat() -> None:
+        while True:
+            turns.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    async def story(gives: ValuePort, has: ValuePort, _: DataFiles, files: DataFiles) -> None:
+        with open(tmp_path / "other" / "memory" / ".lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            timer = threading.Timer(1.0, fcntl.flock, (lock, fcntl.LOCK_UN))
+            timer.start()
+            beats = asyncio.create_task(beat())
+            assert await fetched(has, "v", gives.open()) == ""
+            timer.join()
+        beats.cancel()
+        assert bytes(files.open("v")) == VALUE
+
+    between(tmp_path, story)
+    assert turns[-1] - turns[0] >= 0.9
+    assert max(after - before for before, after in itertools.pairwise(turns)) < 0.5
 
 
 def test_who_has_no_descriptor_left_gives_it_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +262,7 @@ def test_what_has_come_is_given_on_while_the_rest_comes(
             first = asyncio.create_task(fetched(has, "v", address))
             await asyncio.sleep(0)
             second = asyncio.create_task(fetched(port, "v", has.open()))
-            while sum(path.stat().st_size for path in tmp_path.glob("third/memory/0/*")) < half - (1 << 20):
+            while sum(path.stat().st_blocks for path in tmp_path.glob("third/memory/0/*")) * 512 < half - (1 << 20):
                 await asyncio.sleep(0.01)
             assert not files.has("v")
             if how == "is dropped":

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhapsody_parsl.annotations.annotation import ALIASES, merge, parse
+from rhapsody_parsl.annotations.annotation import ALIASES, SPEC_PARAMETER, merge, parse
+from rhapsody_parsl.annotations.plain import plain_dict
 from rhapsody_parsl.annotations.request import PARAMETERS
 from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec, encode_spec
 from rhapsody_parsl.errors import InvalidTask
@@ -17,7 +18,7 @@ OWN = ["runtime", "service", "full", "cores", "gpus", "memory", "num_nodes", "nu
 
 
 def spec_of(keys: dict[str, Any], *, comm: bool = False) -> TaskSpec:
-    return parse(merge(keys), comm=comm)[0]
+    return parse(merge(plain_dict(keys, SPEC_PARAMETER)), comm=comm)[0]
 
 
 @pytest.mark.parametrize(("keys", "field", "value"), [
@@ -149,7 +150,8 @@ names = st.sampled_from([*OWN, *ALIASES, "policy", "temperature", "max_tokens"])
 
 def check_any(annotation: Any, given_: Any, comm: bool) -> None:
     try:
-        spec, _request = parse(merge(annotation, given_), "task", comm)
+        layers = [plain_dict(layer, SPEC_PARAMETER) for layer in (annotation, given_)]
+        spec, _request = parse(merge(*layers), "task", comm)
     except InvalidTask as refusal:
         sentence = str(refusal)
     else:

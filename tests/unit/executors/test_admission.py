@@ -1,4 +1,6 @@
 import pickle
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -55,6 +57,23 @@ def test_admitted_specs_are_encoded_for_the_pilot_and_remembered() -> None:
     assert gate.admit(FACTS, read({"service": "assistant", "max_tokens": 5})) is admitted
     assert gate.admit(FACTS, read({"service": "assistant", "max_tokens": 6})) is not admitted
     assert gate.admit(FACTS, read(None)) is gate.admit(FACTS, read({}))
+
+
+def test_a_new_specification_takes_few_calls() -> None:
+    """Thousands of tasks may have one each."""
+    gate, calls = admission(), list[str]()
+
+    def note(_frame: FrameType, event: str, _found: Any) -> None:
+        if event in {"call", "c_call"}:
+            calls.append(event)
+
+    gate.admit(FACTS, read({"priority": 1}))
+    sys.setprofile(note)
+    try:
+        gate.admit(FACTS, read({"priority": 2}))
+    finally:
+        sys.setprofile(None)
+    assert 10 < len(calls) <= 100
 
 
 def test_an_app_without_ranks_is_refused_where_mpi_is_the_default() -> None:

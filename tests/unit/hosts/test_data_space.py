@@ -1,6 +1,7 @@
 """A file in shared memory is filled by a copy as far as its pages are mapped, and in full on any kernel."""
 
 import ctypes
+import fcntl
 import mmap
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from rhapsody_parsl.data.layout import Buffer
 from rhapsody_parsl.hosts import data_space
+from rhapsody_parsl.hosts.data_draft import DataDraft
 from rhapsody_parsl.hosts.data_space import DataSpace, mapped
 from testing.scarce import needs_mounts, on_small_disks
 
@@ -100,6 +102,24 @@ def test_its_pages_are_huge_and_seen_as_such(path: str) -> None:
     writable = memoryview(seen.obj)  # of its address alone
     skipped = -ctypes.addressof(ctypes.c_char.from_buffer(writable)) % (2 * MB)
     assert huge(writable[skipped:]) == found
+
+
+@needs_huge_pages
+def test_those_of_a_value_that_comes_in_pieces_too(path: str) -> None:
+    value = bytes(range(256)) * (7 * MB >> 8)
+    before, draft = resident(), DataDraft(path, f"{path} whole", len(value))
+    for at in range(0, len(value), 100_000):
+        draft.write(value[at : at + 100_000])
+        with draft.opened() as file:
+            assert os.pread(file.fileno(), 100_000, at) == value[at : at + 100_000]
+    assert resident() - before < 3 * MB
+    draft.keep()
+    with open(f"{path} whole", "rb") as file:
+        seen = mapped(file.fileno(), len(value))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert seen == value
+    whole = memoryview(seen.obj)  # see above
+    assert huge(whole[-ctypes.addressof(ctypes.c_char.from_buffer(whole)) % (2 * MB) :]) >= 2 * MB
 
 
 @needs_huge_pages
