@@ -107,7 +107,7 @@ def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> li
     beside, best = ledger.beside_services(), ledger.at_best()
     choose = partial(_latest_in_time, demand, free_at) if free_at else partial(_emptiest_of, demand, newest=True)
     chosen = choose(ledger, beside)
-    if chosen or sum(map(demand.holds, beside.accounts.values())) >= demand.needs:
+    if chosen or best is beside or sum(map(demand.holds, beside.accounts.values())) >= demand.needs:
         return chosen
     return choose(ledger, best)
 
