@@ -78,7 +78,7 @@ class ExpectedEnds:
         name = account.node.name
         runs = self._runs.get(name, {}).values()
         several = len(runs) > 1  # of these somebody takes long
-        ends = sorted((max(now, self._end(active, several)), _cores_on(name, active)) for active in runs)
+        ends = sorted((self._end(active, several, now), _cores_on(name, active)) for active in runs)
         free = account.free_cores
         for end, cores in ends:
             free += cores
@@ -86,11 +86,13 @@ class ExpectedEnds:
                 return end
         return ends[-1][0] if ends else math.inf  # something else holds it
 
-    def _end(self, active: ActiveRun, late: bool) -> float:
+    def _end(self, active: ActiveRun, late: bool, now: float) -> float:
+        """Return when a run is expected to end; one that is late needs as much time again as it is late by."""
         first = active.first
         if first is None:
-            return active.fed_at
-        return active.fed_at + self._seconds(active.lane, self._walltime(active.lane, first), late)
+            return now
+        end = active.fed_at + self._seconds(active.lane, self._walltime(active.lane, first), late)
+        return now + abs(end - now)
 
     def _seconds(self, lane: Lane, walltime: float, late: bool) -> float:
         """Return what its like took, if that is less than its walltime; else that, or what all others took."""

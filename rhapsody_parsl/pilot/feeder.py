@@ -81,7 +81,7 @@ class Feeder:
         self.due = None
         self._backlog.settle()
         if self._runs.for_services.wanted:
-            self._runs.for_services.serve(self._reservations.clear)
+            self._runs.for_services.serve(self._reservations.give_way)
         if self._backlog.is_empty():
             self._reservations.clear()
             return
@@ -138,7 +138,8 @@ class Feeder:
             if not active.has:
                 self._runs.close(active)
         elif self._goes_on(active, now) or active.has:
-            return
+            if active.lane.most > active.lane.shape.demand.memory and active.lane.shape.has_room:
+                self.due = now  # who is first now may ask for less memory, and have room where the one before had none
         elif active.lane.prefetch > 1 and active.may_go_on and not active.lost_with and self._backlog.is_empty():
             self._runs.keep(active, now)
         else:

@@ -1,13 +1,13 @@
 """Nodes by how many of their cores are free, so that a search looks only at levels where there are some."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rhapsody_parsl.pilot.account import Account
 
 __all__ = ("Changes", "Levels", "emptiest_first", "fullest_first")
 
-_NONE: Mapping[Account, None] = {}
+_NONE: dict[Account, None] = {}
 
 
 class Changes:
@@ -90,7 +90,7 @@ class Levels:
             levels[free][account] = None
             self.occupied |= 1 << free
 
-    def at(self, level: int) -> Mapping[Account, None]:
+    def at(self, level: int) -> dict[Account, None]:
         """Return the accounts with so many free cores."""
         return self._levels[level] if self.occupied >> level & 1 else _NONE
 
@@ -114,13 +114,19 @@ def fullest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
         occupied ^= lowest
 
 
-def emptiest_first(parts: Sequence[Levels], least: int) -> Iterator[Account]:
-    """Yield the accounts with at least `least` free cores, those with the most first."""
+def emptiest_first(parts: Sequence[Levels], least: int, *, newest: bool = False) -> Iterator[Account]:
+    """Yield the accounts with at least `least` free cores, those with the most first.
+
+    Args:
+        parts: Where they are.
+        least: See above.
+        newest: Whether of equal ones those that have changed last come first, and not those that stay as they are.
+    """
     occupied = _occupied(parts, least)
     while occupied:
         level = occupied.bit_length() - 1
         for part in parts:
-            yield from part.at(level)
+            yield from reversed(part.at(level)) if newest else part.at(level)
         occupied ^= 1 << level
 
 

@@ -83,10 +83,14 @@ class Reservations:
     # --- which nodes are kept --------------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Keep nothing: nobody waits, or a service comes first."""
+        """Keep nothing: nobody waits."""
+        self.give_way()
+        self._tries.clear()
+
+    def give_way(self) -> None:
+        """Keep nothing until the next review: a service comes first."""
         for each in list(self._held):
             self._drop(each)
-        self._tries.clear()
         self._ledger.freed.clear()
 
     def next(self, now: float) -> list[float]:
@@ -123,11 +127,11 @@ class Reservations:
     def _try_again(self, now: float, *, anew: bool) -> None:
         """Keep nodes again for those who had given them up, if their time has come or services hold other nodes."""
         for shape, (gives_up, seconds) in list(self._tries.items()):
-            if shape.order is None:
+            if shape.order is None or (anew and gives_up <= now):
                 del self._tries[shape]
-            elif gives_up <= now and (anew or now >= gives_up + seconds):
-                self._tries[shape] = now - seconds, seconds
-                self._backlog.lateness.watch(shape)
+            elif now < gives_up + seconds:
+                continue
+            self._backlog.lateness.watch(shape)
 
     def _until(self, shape: Shape[Lane], now: float) -> float:
         """Return when nodes are given up that are of use only when a service leaves."""
@@ -216,6 +220,8 @@ class Reservations:
         beside = self._ledger.beside_services().accounts
         if sum(demand.holds(beside[account.node.name]) for account in chosen) < demand.needs * bool(chosen):
             added.until = self._until(shape, now)
+        elif chosen:
+            self._tries.pop(shape, None)
         self._expect(added, now)
         self._held.append(added)
         self._held.sort(key=lambda each: each.order)

@@ -95,8 +95,9 @@ FreeAt = Callable[[Account], float]
 def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> list[Account]:
     """Return the open nodes to keep free for what is asked: of those that could hold some of it, the emptiest.
 
-    Nodes that services would have to leave first are taken only where there are not enough others. Where it is known
-    when nodes are free, those are taken that are free in time, the last of them first: the others are for others.
+    Of equal ones it is those that have changed last: what has not changed for long may be held for long. Where it is
+    known when nodes are free, those are taken that are free in time, the last of them first: the others are for others.
+    Nodes that services would have to leave first are taken only where the block has not enough others.
 
     Args:
         demand: What is asked.
@@ -104,12 +105,15 @@ def reserve(demand: Demand, ledger: Ledger, free_at: FreeAt | None = None) -> li
         free_at: Says that.
     """
     beside, best = ledger.beside_services(), ledger.at_best()
-    choose = partial(_emptiest_of, demand) if free_at is None else partial(_latest_in_time, demand, free_at)
-    return choose(ledger, beside) or (choose(ledger, best) if best is not beside else [])
+    choose = partial(_latest_in_time, demand, free_at) if free_at else partial(_emptiest_of, demand, newest=True)
+    chosen = choose(ledger, beside)
+    if chosen or best is beside or sum(map(demand.holds, beside.accounts.values())) >= demand.needs:
+        return chosen
+    return choose(ledger, best)
 
 
-def _emptiest_of(demand: Demand, ledger: Ledger, best: Ledger) -> list[Account]:
-    return _enough(_usable(demand, best, emptiest_first([ledger.open.parts], 0)), demand.needs)
+def _emptiest_of(demand: Demand, ledger: Ledger, best: Ledger, *, newest: bool = False) -> list[Account]:
+    return _enough(_usable(demand, best, emptiest_first([ledger.open.parts], 0, newest=newest)), demand.needs)
 
 
 def _latest_in_time(demand: Demand, free_at: FreeAt, ledger: Ledger, best: Ledger) -> list[Account]:

@@ -141,7 +141,7 @@ class _Replay:
                 raise self._refused(result.id, from_wire(*msgspec.msgpack.decode(result.payload)))
 
     def _refused(self, task: int, error: Exception) -> Exception:
-        if not isinstance(error, UnroutableTask):
+        if not isinstance(error, UnroutableTask) or error.key != "resources":
             return error
         which = f"task {task + 1} of the trace, {self._asked[task][0].name!r}"
         return UnroutableTask(error.key, which, error.problem, "Simulate a larger block (nodes=...), or leave it out")

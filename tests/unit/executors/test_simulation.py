@@ -84,6 +84,11 @@ def test_the_task_that_could_not_run_is_named_and_what_to_do_about_it(tmp_path: 
         executor().simulate(path)
 
 
+def test_a_policy_that_fails_is_named_and_not_the_size_of_the_block() -> None:
+    with pytest.raises(InvalidTask, match=r"scheduling='Faulty'.*ZeroDivisionError.*Correct the policy"):
+        executor().simulate([TracedTask(seconds=1, name="bad")], scheduling=policies.Faulty())
+
+
 def test_what_was_given_to_a_worker_is_taken_back_when_the_task_before_it_takes_long() -> None:
     """A hundred short tasks have told the core that a worker may have several at once."""
     short = [TracedTask(seconds=0.001) for _ in range(100)]

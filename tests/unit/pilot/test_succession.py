@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import pytest
+
 from rhapsody_parsl.annotations.task_spec import decode_spec
 from rhapsody_parsl.runtimes.protocol import Run
 from rhapsody_parsl.wire.messages import Task
@@ -29,6 +31,17 @@ def test_what_a_run_gives_back_starts_others_at_once() -> None:
         block.submit(make_spec(memory=memory), number)
     block.run()
     assert block.started[2] == block.started[3] == [1.5]
+
+
+@pytest.mark.parametrize("last", ["app", "other"])
+def test_who_asks_for_less_of_one_class_starts_elsewhere_when_a_run_goes_on_with_the_one_before(last: str) -> None:
+    block = Simulation([make_node("n0", 4, memory=5.5), make_node("n1", 4, memory=16.0)])
+    block.seconds = {0: 1000.0, 1: 10.0, 2: 500.0}
+    for number, (name, memory) in enumerate([("large", 10.75), ("app", 5.3), ("app", 5.4), (last, 5.2)]):
+        block.submit(make_spec(name, memory=memory), number, when=number / 100)
+    block.run()
+    assert block.begun_on[2] == ["n0"]
+    assert block.started[3] == block.started[2], "it has room beside the large one, where the one before it had none"
 
 
 def test_a_worker_goes_on_with_other_cores() -> None:
