@@ -10,7 +10,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 # Workers start by the dozen: their byte code must be kept.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-# The longest comes first, and has the others beside it.
+# The longest comes first, and has the others beside it: so neither is to wait for the environment again (-o).
 ALL := integration test-cluster check docs unit package parsl-suite test-globus
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/claims/[a-z]*.py)))
 
@@ -28,7 +28,7 @@ campaign: env model ## active learning: an agent in the block, LAMMPS, training 
 
 test: env openmpi ## everything that CI runs, two at a time: most tests wait a lot
 	@echo "test: $(ALL), two at a time; each shows its output when it is done"
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(ALL)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target -o env -o openmpi $(ALL)
 
 check: env ## lint, format, types and import contracts
 	$(BIN)/ruff check
