@@ -151,8 +151,8 @@ class Host:
             self._life.cancel()
             await asyncio.gather(self._first, self._life, return_exceptions=True)
             self._first = self._life = None
-        self._is_up.clear()
         self._tell(Leave())
+        self._is_up.clear()
         if self._line:
             self._line.flush()
         carrier = self._part()
@@ -393,5 +393,6 @@ class Host:
         return carrier
 
     def _tell(self, word: ToAgent) -> None:
-        if self._line:
+        """Say something where it is up; what it is to know from the start it is told when it comes."""
+        if self._line and self.up:
             self._line.send(word)
