@@ -112,11 +112,6 @@ class Host:
         return self._starter.in_steps
 
     @property
-    def is_gateway(self) -> bool:
-        """Whether agents of other hosts speak by its own: it is to be stopped after them."""
-        return self.listener.tree.gateways.get(self.name) == self.name
-
-    @property
     def up(self) -> bool:
         """Whether it can be used."""
         return self._is_up.is_set()
