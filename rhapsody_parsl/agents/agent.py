@@ -68,6 +68,8 @@ __all__ = ("NodeAgent",)
 _PATIENCE = 1 / 8
 """Part of the threshold without a confirmation after which a connection is made anew: the kernel's next try may come
 much later."""
+_OTHERS_FIRST = 0.5
+"""Seconds that a gateway stays: the others are told at the same time, and what they have not read is lost with it."""
 
 
 class NodeAgent:
@@ -208,7 +210,8 @@ class NodeAgent:
             case Open(exchange=exchange, after=after, tells_left=tells_left):
                 self._relay.open(exchange, after, tells_left=tells_left)
             case Leave():
-                self.leave("the pilot has no more use for it")
+                loop = asyncio.get_running_loop()
+                loop.call_later(_OTHERS_FIRST if self._gateway else 0.0, self.leave, "the pilot has no more use for it")
             case Environment():
                 self._be_as(order)
             case KeepValues() | DropValues() | GiveValues() | FetchValue() | SendValue():

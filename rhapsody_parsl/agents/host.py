@@ -112,11 +112,6 @@ class Host:
         return self._starter.in_steps
 
     @property
-    def is_gateway(self) -> bool:
-        """Whether agents of other hosts speak by its own: it is to be stopped after them."""
-        return self.listener.tree.gateways.get(self.name) == self.name
-
-    @property
     def up(self) -> bool:
         """Whether it can be used."""
         return self._is_up.is_set()
@@ -151,8 +146,8 @@ class Host:
             self._life.cancel()
             await asyncio.gather(self._first, self._life, return_exceptions=True)
             self._first = self._life = None
-        self._is_up.clear()
         self._tell(Leave())
+        self._is_up.clear()
         if self._line:
             self._line.flush()
         carrier = self._part()
@@ -393,5 +388,6 @@ class Host:
         return carrier
 
     def _tell(self, word: ToAgent) -> None:
-        if self._line:
+        """Say something where it is up; what it is to know from the start it is told when it comes."""
+        if self._line and self.up:
             self._line.send(word)

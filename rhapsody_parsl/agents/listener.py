@@ -63,6 +63,7 @@ class AgentListener:
         self._gateways_port = _free_port() if tree.gateways else 0
         self._keys, self._archive = Keys.fresh(), staging.archive_of(os.environ)
         self.hello_within = HELLO_WITHIN + (_UNPACK_WITHIN if self._archive else 0.0)
+        self.hello_within += threshold + 2 * period if tree.gateways else 0.0  # to find that a gateway is not there
         self.repeats = Repeats()
         self._spread = spread(self._archive, address, self.word) if self._archive else None
         self._lines: dict[str, Line[FromAgent]] = {}

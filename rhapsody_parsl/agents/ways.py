@@ -21,7 +21,7 @@ _SILENT = 1 / 4
 COMES_WITHIN = 1 / 2
 """Part of the threshold that the other host may take longer at first: it starts when we do."""
 _BACK_AFTER, _BACK_AT_LAST = 60.0, 3600.0
-"""Seconds after which the way by the other host is tried again."""
+"""Seconds after which the way by the other host is looked at again; each time twice as long, until it is heard."""
 
 
 class Way(NamedTuple):
@@ -83,6 +83,8 @@ class Ways:
         elif self._probe is None:
             self._probe = spawn(self._answers(self._ways[1 - self._at].address), "look at the other way")
         elif self._probe.done():
+            if self._at and self._silence < self._patience:
+                self._since, self._back_after = 0.0, min(2 * self._back_after, _BACK_AT_LAST)
             if self._probe.result():
                 self._turn()
             self._forget_probe()
@@ -91,8 +93,6 @@ class Ways:
         """Take the other way."""
         self._at = 1 - self._at
         self._silence = self._since = 0.0
-        if self._at == 0:
-            self._back_after = min(2 * self._back_after, _BACK_AT_LAST)
         way = self._ways[self._at]
         log.warning("the pilot is spoken to by %s now", way.address)
         self._connection.turn(way.address, way.keys)

@@ -79,8 +79,7 @@ async def watch(what: str, end: Awaitable[None]) -> None:
 
 
 async def leave(hosts: Collection[Host]) -> None:
-    """Stop other hosts, those by which others speak after these."""
-    for last in (False, True):
-        await asyncio.gather(*(watch(f"host {host.name}", host.stop()) for host in hosts if host.is_gateway == last))
+    """Stop other hosts, all at once."""
+    await asyncio.gather(*(watch(f"host {host.name}", host.stop()) for host in hosts))
     for listener in {host.listener for host in hosts}:
         listener.close()

@@ -91,7 +91,6 @@ class Pilot:
             leaving=self._leaving,
         )
         self._core = self._shell.core
-        self._core.ledger.expect([name for name, host in hosts.items() if not host.up])
         self._use = BlockUse(nodes, hosts, self._send, self._shell.context.gpu_memory) if config.record else None
 
     async def run(self) -> None:

@@ -107,7 +107,9 @@ class Shell:
         self._send, self._leaving, self._background = send, leaving, Background(leaving)
         self.draining = self._flushing = self._rescheduling = False
         self._timer, self.values = Timer(self._tick), Values(config, block, folder, hosts=hosts.values(), send=send)
-        runs = Runs(Ledger(nodes), time.time, config.max_launches)
+        ledger = Ledger(nodes)
+        ledger.expect([name for name, host in hosts.items() if not host.up])
+        runs = Runs(ledger, time.time, config.max_launches)
         self.context = Context(
             nearest=Nearness(nodes, self.values.hosts_of).nearest,
             nodes={node.name: node for node in nodes},

@@ -156,6 +156,11 @@ class Partition:
         self._sweepers: list[Backend] = []
         self._launches = 0
 
+    @property
+    def hosts_are_up(self) -> bool:
+        """Whether all its hosts can be used."""
+        return all(host is None or host.up for host in self._spanned())
+
     def head_is_up(self) -> None:
         """The head said it is ready: what was ordered meanwhile goes out."""
         self._up.set()
@@ -245,8 +250,7 @@ class Partition:
             backend = await self._launch()
             reason = await backend.wait()
             await self._sweep()
-            hosts_are_up = all(host is None or host.up for host in self._spanned())
-            if self._up.is_set() or starts == _STARTS or not hosts_are_up:
+            if self._up.is_set() or starts == _STARTS or not self.hosts_are_up:
                 break
             detail = f"{self.name} did not come up ({reason}) and is started once more"
             self._context.events.state("dragon", "starting", detail)

@@ -59,7 +59,7 @@ class Dragon:
         return "it has no ranks; use runtime 'mpi'" if spec.resources.is_mpi else ""
 
     async def start(self) -> None:
-        """Start every partition; those that are lost later start again with the next task for them.
+        """Start every partition whose hosts are there; others, and those that are lost, with the next task for them.
 
         Raises:
             MissingPackage: Dragon is not installed in the block's environment.
@@ -68,9 +68,10 @@ class Dragon:
         find_dragon(self._config, self._context.python)
         self._exchange.start()
         self._heads.start()
-        starts = (partition.start() for partition in self._partitions.values())
+        partitions = self._partitions.values()
+        starts = [each.start() for each in [each for each in partitions if each.hosts_are_up] or partitions]
         failures = [end for end in await asyncio.gather(*starts, return_exceptions=True) if end is not None]
-        if len(failures) == len(self._partitions):
+        if len(failures) == len(starts):
             raise failures[0]
 
     def run(self, run: Run, tasks: Sequence[Task]) -> None:

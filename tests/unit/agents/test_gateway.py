@@ -3,18 +3,24 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
 
+from rhapsody_parsl.agents import listener as listener_module
 from rhapsody_parsl.agents import ways as ways_module
 from rhapsody_parsl.agents.agent import NodeAgent
+from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.line import Line
 from rhapsody_parsl.agents.listener import AgentListener
 from rhapsody_parsl.agents.processes import Processes
+from rhapsody_parsl.agents.starter import Starter
 from rhapsody_parsl.agents.tree import STAR, Tree
-from rhapsody_parsl.agents.words import Begun, FromAgent, Kill, Relayed, Settings
+from rhapsody_parsl.agents.ways import Ways
+from rhapsody_parsl.agents.words import Begun, FromAgent, Kill, Leave, Relayed, Settings
+from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.hosts.probe import HostFacts
 from tests.unit.agents.there import Way
 
@@ -220,6 +226,7 @@ def test_a_pilot_that_does_nothing_for_a_while_has_all_stay_where_they_are() -> 
 
 def test_those_that_speak_to_the_pilot_themselves_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ways_module, "_BACK_AFTER", 0.5)
+    monkeypatch.setattr(ways_module, "_BACK_AT_LAST", 0.5)
 
     async def act(block: Block) -> None:
         fail(block, "ends")
@@ -232,6 +239,69 @@ def test_those_that_speak_to_the_pilot_themselves_go_back(monkeypatch: pytest.Mo
         assert not {NEAR, FAR} & block.lost.keys()
 
     in_block(act)
+
+
+def test_one_that_does_not_come_back_is_looked_at_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else hundreds would look for its name and its port all the time, for as long as the block lives."""
+    monkeypatch.setattr(ways_module, "_BACK_AFTER", 0.2)
+    looks: list[Ways] = []
+    answers = Ways._answers
+
+    async def counted(ways: Ways, address: str) -> bool:
+        looks.append(ways)
+        return await answers(ways, address)
+
+    monkeypatch.setattr(Ways, "_answers", counted)
+
+    async def act(block: Block) -> None:
+        await block.by_gate.close()  # who connects is refused
+        await until(lambda: block.agents[NEAR].straight, THRESHOLD)
+        looks.clear()
+        await asyncio.sleep(3.0)
+        assert 0 < sum(ways is block.agents[NEAR].agent._ways for ways in looks) < 6
+
+    in_block(act)
+
+
+def test_all_may_be_told_at_once_to_leave() -> None:
+    """What ZeroMQ has for who was about to read goes with the connection: a gateway that left at once took it along."""
+
+    async def left(agent: Heard) -> str:
+        reason = await agent.life
+        agent.agent.close()
+        return reason
+
+    async def act(block: Block) -> None:
+        for host in (GATE, NEAR, FAR):
+            block.lines[host].send(Leave())
+            block.lines[host].flush()
+        async with asyncio.timeout(2 * THRESHOLD):
+            reasons = await asyncio.gather(*map(left, block.agents.values()))
+        assert set(reasons) == {"the pilot has no more use for it"}
+        assert not block.straight.carried
+
+    in_block(act)
+
+
+def test_an_agent_whose_gateway_never_comes_has_the_time_to_find_the_pilot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "HELLO_WITHIN", THRESHOLD / 2)
+    here = "127.0.0.1"
+
+    async def run() -> None:
+        listener = AgentListener(
+            here, 2, period=PERIOD, threshold=THRESHOLD, bind=f"tcp://{here}", tree=Tree({NEAR: here, here: here}, 2)
+        )
+        starter = Starter(NodeLauncher("own", ("env",)), tmp_path / "private", tmp_path, listener)
+        host = Host(NEAR, starter=starter, listener=listener, on_change=lambda *_: None)
+        try:
+            assert await host.start(), host.problem
+        finally:
+            await host.stop()
+            listener.close()
+
+    asyncio.run(run())
 
 
 def test_one_that_was_given_up_is_told_so_by_its_gateway_and_others_are_not() -> None:

@@ -21,8 +21,9 @@ from rhapsody_parsl.agents import host as host_module
 from rhapsody_parsl.agents import node_agent
 from rhapsody_parsl.agents.carrier import Carried
 from rhapsody_parsl.agents.host import Host
-from rhapsody_parsl.agents.words import Settings
+from rhapsody_parsl.agents.words import KeepValues, Settings
 from rhapsody_parsl.cluster.node_launcher import Unreachable
+from rhapsody_parsl.hosts.data_files import Place
 from rhapsody_parsl.hosts.process import Backend
 from testing import leaks
 from testing.processes import below
@@ -96,6 +97,30 @@ def test_a_process_there_has_the_jobs_umask_and_limits(folder: Path) -> None:
     finally:
         os.umask(before)
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+def test_one_that_is_late_is_told_once_where_values_are_kept(folder: Path) -> None:
+    """Told twice an agent waits five seconds for itself to leave the memory, and keeps values on the disk."""
+
+    async def run() -> None:
+        host = host_at(folder, folder.parent / LOG)
+        coming = host.start()
+        while not host._line:
+            await asyncio.sleep(0)
+        host.keep_values(KeepValues("token", "0", -1, "0"), lambda *_: None)
+        host.open("workers", lambda *_: None)
+        try:
+            assert await coming
+            _, pid = await sleeper(host, folder)  # what was said before is done
+            place = Place.told(str(folder))
+            assert place
+            assert place.memory
+            assert alive(pid)
+        finally:
+            await host.stop()
+            host.listener.close()
+
+    asyncio.run(run())
 
 
 def test_an_agent_without_room_says_so_and_leaves_nothing(folder: Path) -> None:

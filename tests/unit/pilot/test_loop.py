@@ -3,7 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from rhapsody_parsl import LocalRuntime
+from rhapsody_parsl import CommandService, LocalRuntime
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.listener import AgentListener
+from rhapsody_parsl.agents.starter import Starter
+from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.changes import HostChanges
@@ -122,3 +126,30 @@ def test_a_pilot_in_whose_loop_something_breaks_leaves_and_says_so(
     monkeypatch.setattr(Pilot, "_connect", connected)
     monkeypatch.setattr(Shell, "start", lambda _: None)
     assert asyncio.run(live()) == "the pilot broke: LookupError('no such run')"
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(2, ["n0", "n2"]), (3, ["n0", "n2", "n1"])])
+def test_services_are_on_hosts_that_are_there_and_else_wait_for_one_that_is_late(
+    replicas: int, expected: list[str], tmp_path: Path
+) -> None:
+    config = BlockConfig(
+        label="x", addresses=(), runtimes=(LocalRuntime(),), default_runtime="local", logs=str(tmp_path / "logs"),
+        services=(CommandService("s", "true", cores=3, replicas=replicas),),
+    )  # fmt: skip
+    nodes = [make_node(name, 4) for name in ("n0", "n1", "n2")]
+
+    async def live() -> list[str]:
+        listener = AgentListener("127.0.0.1", 2, period=1.0, threshold=5.0, bind="tcp://127.0.0.1")
+        starter = Starter(NodeLauncher("own", ("env",)), tmp_path / "own", tmp_path, listener)
+        late, there = (
+            Host(name, starter=starter, listener=listener, on_change=lambda *_: None) for name in ("n1", "n2")
+        )
+        there._is_up.set()
+        hosts = {host.name: host for host in (late, there)}
+        pilot = Pilot(config, "0", tmp_path / "own", nodes=nodes, hosts=hosts, changes=HostChanges())
+        ledger = pilot._core.ledger
+        listener.close()
+        assert ledger.accounts["n1"].away
+        return [lease.shares[0].node for lease in ledger.leases]
+
+    assert asyncio.run(live()) == expected

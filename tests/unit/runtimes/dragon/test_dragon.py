@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from rhapsody_parsl.agents.host import Host
+from rhapsody_parsl.agents.listener import AgentListener
+from rhapsody_parsl.agents.starter import Starter
+from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import DragonRuntime
 from rhapsody_parsl.errors import BackendFailed, MissingPackage, RhapsodyError, RuntimeLost
 from rhapsody_parsl.runtimes.dragon.partition import Partition, find_dragon, identity, mode, some_ports
-from rhapsody_parsl.runtimes.dragon.runtime import groups
+from rhapsody_parsl.runtimes.dragon.runtime import Dragon, groups
 from rhapsody_parsl.runtimes.protocol import Node
 from rhapsody_parsl.wire.messages import Spawn
 from testing import leaks
@@ -228,3 +232,29 @@ def test_hosts_that_are_late_share_no_runtime_with_those_that_are_there(
     hosts = {"b": SimpleNamespace(up=False), "c": SimpleNamespace(up=True)}
     context = make_context(tmp_path, Told(), *map(make_node, "abc"), hosts=hosts)
     assert groups(context, size) == [tuple(group) for group in expected.split()]
+
+
+def test_a_late_host_has_no_runtime_before_a_task_needs_it(tmp_path: Path) -> None:
+    """It would be told as lost, and is only late."""
+    told = Told()
+    command = tmp_path / "bin" / "dragon"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexec sleep 100\n")
+    command.chmod(0o700)
+
+    async def check() -> None:
+        listener = AgentListener("127.0.0.1", 1, period=1.0, threshold=5.0, bind="tcp://127.0.0.1")
+        starter = Starter(NodeLauncher("own", ("env",)), tmp_path / "own", tmp_path, listener)
+        late = Host("b", starter=starter, listener=listener, on_change=lambda *_: None)
+        context = make_context(tmp_path, told, *map(make_node, "ab"), hosts={"b": late})
+        dragon = Dragon(DragonRuntime(executable=str(command)), context)
+        starting = asyncio.create_task(dragon.start())
+        await asyncio.to_thread(until, lambda: (tmp_path / "started").exists() or starting.done())
+        assert not starting.done(), starting.exception()
+        await dragon.stop()
+        await asyncio.gather(starting, return_exceptions=True)
+        listener.close()
+
+    with leaks.watch(3.0):
+        asyncio.run(check())
+    assert not told.states
