@@ -34,7 +34,7 @@ __all__ = (
 _IN_A_LABEL = "._-+@:=,%"
 _LONGEST_LABEL = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]{1,253}")
-_FOR_A_SHELL = re.compile(r"""[\s'"\\`$&;|<>(){}*?!#~\[\]]""")
+_FOR_A_SHELL = re.compile(r"""[\s'"\\`$&;|<>()*?]""")
 _LEAST_PERIOD = 0.01
 _LEAST_SECONDS = 1
 """Of silence, for a busy process may be late by tenths; and of a block's work."""

@@ -14,8 +14,8 @@ from parsl.executors.status_handling import BlockProviderExecutor
 from parsl.jobs.error_handlers import simple_error_handler
 from parsl.jobs.states import TERMINAL_STATES, JobState, JobStatus
 from parsl.launchers import SimpleLauncher
+from parsl.providers import SlurmProvider
 from parsl.providers.base import ExecutionProvider
-from parsl.providers.cluster_provider import ClusterProvider
 
 from rhapsody_parsl.errors import RhapsodyError
 from rhapsody_parsl.executors.blocks import Block
@@ -36,8 +36,8 @@ _NEVER_SPOKE = (
 )
 
 _OUTLIVES = "trap : TERM; "
-"""Has the shell of a job's script stay until the pilot has left. A batch system that ends a job asks all its processes
-to leave. A shell does so at once, and then Slurm kills what it has started: the pilot had no time."""
+"""Has the shell of a job's script stay until the pilot has left. Slurm asks all processes of a job to leave, and kills
+what a shell has started when that has left, which is at once: the pilot had no time. Others may ask the shell alone."""
 _HUNG = "Its pilot was silent and its job did not end, so it was cancelled."
 
 
@@ -107,7 +107,7 @@ class BlockLife(BlockProviderExecutor):
         command = self.launch_cmd.format(
             python=shlex.quote(python), config=shlex.quote(str(self._config_path)), block_id=block_id
         )
-        if isinstance(self.provider, ClusterProvider) and type(self.provider.launcher) is SimpleLauncher:
+        if isinstance(self.provider, SlurmProvider) and type(self.provider.launcher) is SimpleLauncher:
             return _OUTLIVES + command
         return command
 

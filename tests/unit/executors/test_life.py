@@ -15,6 +15,7 @@ from rhapsody_parsl import LocalRuntime, RhapsodyExecutor
 from rhapsody_parsl.errors import BlockLost, InvalidTask, RhapsodyError
 from rhapsody_parsl.executors import life
 from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.checks import check_scripts
 from testing.waiting import until
 
 
@@ -162,6 +163,16 @@ def test_a_run_directory_that_a_shell_would_misread_is_refused(queue: Queue, sig
     executor.run_dir = "."
     with pytest.raises(InvalidTask, match="means something to a shell"):
         executor.start()
+
+
+@pytest.mark.parametrize("sign", ["#", "~", "!", "[1]", "{x}", "é", ","])
+def test_one_that_it_takes_as_it_is_may_be_there(queue: Queue, sign: str, tmp_path: Path) -> None:
+    script = tmp_path / f"my{sign}runs" / "job.sh"
+    script.parent.mkdir()
+    script.write_text("echo ran")
+    assert subprocess.check_output(["/bin/sh", "-c", f"bash {script}"]) == b"ran\n"
+    queue.script_dir = str(script.parent)
+    check_scripts(queue)
 
 
 @pytest.mark.parametrize(("launcher", "waits"), [(SimpleLauncher(), True), (SingleNodeLauncher(), False)])
