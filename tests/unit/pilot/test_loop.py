@@ -1,4 +1,6 @@
 import asyncio
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,19 @@ from rhapsody_parsl.cluster.node_launcher import NodeLauncher
 from rhapsody_parsl.config import BlockConfig
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.changes import HostChanges
+from rhapsody_parsl.hosts.data_place import memory_of
 from rhapsody_parsl.pilot.link import Link
 from rhapsody_parsl.pilot.loop import Pilot
 from rhapsody_parsl.pilot.shell import Shell
 from rhapsody_parsl.wire.messages import FAILED, FromPilot, Goodbye, Results, Submit
 from testing.nodes import make_node, make_spec, make_task
+
+
+@pytest.fixture(autouse=True)
+def _values_go(tmp_path: Path) -> Iterator[None]:
+    """A pilot that is made opens a place for values; one that never leaves does not close it."""
+    yield
+    shutil.rmtree(memory_of(str(tmp_path / "own")), ignore_errors=True)
 
 
 def test_what_has_ended_is_told_before_the_goodbye(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
