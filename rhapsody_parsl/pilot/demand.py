@@ -31,10 +31,11 @@ class Demand:
         plain: Whether nothing but free cores, or an untouched node, is asked.
         gpus: Of each rank, or of the task.
         single: Whether it is no gang.
+        by_size: Whether it is none, and nothing but free cores and memory is asked.
     """
 
     __slots__ = (
-        "_apart", "_part", "_spec",
+        "_apart", "_part", "_spec", "by_size",
         "gpus", "labels", "least", "memory", "needs", "per_rank", "plain", "single", "whole",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Demand:
         self.least = self._part.cores if self._part else resources.cores_per_rank
         self.gpus = resources.gpus_per_rank if gang else resources.gpus
         self.plain = not (self.labels or self.memory or self.gpus)
+        self.by_size = not (gang or self.labels or self.gpus or self.whole)
 
     @property
     def mixed(self) -> Resources | None:

@@ -138,12 +138,15 @@ class Ladder:
         """Return who would have room on a node if so much more of it were free, the first claim of them; or None.
 
         Args:
-            account: The node.
+            account: The node; it would have the cores.
             back: What would be free, too.
             below: Later claims are of no interest.
             passed: Shapes that found none: neither these nor larger ones are in question.
         """
-        if not self._rungs or not (demand := self._rungs[0].demand).would_hold(account, back):
+        if not self._rungs:
+            return None
+        demand = self._rungs[0].demand
+        if not (demand.by_size or demand.would_hold(account, back)):
             return None
         if not self.of_gangs:
             most = account.memory + back.memory
@@ -180,10 +183,12 @@ class Ladder:
     def _front(self, top: int, below: float = math.inf) -> tuple[float, Shape[Lane]] | None:
         claims = self._claims
         while top:
-            least = min(claims) if top == len(claims) else min(claims[:top])
+            some = claims[:top]
+            least = min(some)
             if least >= below:
                 return None
-            place = self._last(least, top)
+            some.reverse()
+            place = top - 1 - some.index(least)  # of equal claims the largest: it finds room least often
             front = self._rungs[place].shapes.front()
             if front is None:
                 self._remove(place)
@@ -193,10 +198,6 @@ class Ladder:
             else:
                 claims[place] = front[0]
         return None
-
-    def _last(self, claim: float, top: int) -> int:
-        """Return the place of the largest with a claim: of equal claims it finds room least often."""
-        return top - 1 - self._claims[top - 1 :: -1].index(claim)
 
     def _forget_above(self, place: int) -> None:
         """Remove what is next above a new rung and has no shape: it was that of the new one's, which asks for less."""

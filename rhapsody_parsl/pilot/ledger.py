@@ -175,7 +175,9 @@ class Ledger:
         self._note_freed(account)
         del self._leases[lease.id]
         self._count += 1
-        changed = self._leases[self._count] = msgspec.structs.replace(lease, id=self._count, shares=(other,))
+        changed = self._leases[self._count] = Lease(
+            self._count, lease.borrower, (other,), lease.gpu_amounts, lease.permanent, lease.for_service
+        )
         return changed
 
     def without_cores(self, lease: Lease) -> Lease:

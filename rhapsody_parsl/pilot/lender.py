@@ -172,7 +172,7 @@ class Lender:
 
     def begin(self, active: ActiveRun, name: str) -> None:
         """A run puts its lease to use, for an app of this name; if it has no task left of another, that record ends."""
-        if not active.has:
+        if active.total and not active.has:
             self.pause(active)
         if not active.total:
             active.began, active.name = self._clock(), name

@@ -76,14 +76,17 @@ class Levels:
         return self
 
     def _move(self, account: Account) -> None:
-        levels, free = self._levels, self._place.pop(account, None)
+        levels, free = self._levels, self._place.get(account)
+        here = account.pool.book is self._changes and not account.away
+        if here and free == account.free_cores and self._holds is None:
+            levels[free].move_to_end(account)
+            return
         if free is not None:
+            del self._place[account]
             del levels[free][account]
             if not levels[free]:
                 self.occupied ^= 1 << free
-        if account.pool.book is not self._changes or account.away:
-            return
-        if self._holds is None or self._holds(account):
+        if here and (self._holds is None or self._holds(account)):
             free = self._place[account] = account.free_cores
             while len(levels) <= free:
                 levels.append(OrderedDict())

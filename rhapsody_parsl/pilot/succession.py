@@ -54,7 +54,8 @@ class Succession:
         if lease is None:
             return own
         share = lease.shares[0]
-        back = Part(len(share.cores), sum(lease.gpu_amounts[0]), 0.0, share.memory)
+        gpus = lease.gpu_amounts[0]
+        back = Part(len(share.cores), sum(gpus) if gpus else 0.0, 0.0, share.memory)
         account = self._runs.ledger.accounts[share.node]
         first = self._backlog.first_on(account, back, self._ready, math.inf if order is None else order)
         if first is None:
