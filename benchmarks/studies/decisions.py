@@ -9,6 +9,9 @@ one message, before the first decision.
 Each load runs under each order of waiting tasks. It prints the CPU time of all calls of the core per task, how many of
 the cores are lent while work waits, and how long gangs wait. Where all work waits from the start, EASY as in the
 textbook stands beside it: with exact walltimes, and with what the core learns, how long the longest task takes.
+
+A last table has the single tasks of the first load ask for one core each: once all have the same specification, and
+once each has its own app, priority, walltime and memory.
 """
 
 import heapq
@@ -42,6 +45,8 @@ QUEUED = ((32, 4, 32, 3300, 0), (200, 16, 64, 20_000, 0), (1000, 16, 64, 100_000
 OVER_TIME = ((100, 64, 50, 40_000, 130), (1000, 64, 500, 100_000, 130), (4000, 64, 2000, 400_000, 130))
 """Loads: see the arguments of `Load`."""
 SPECS, GANGS = 200, 60
+OF_SINGLES = ("the same", "one each")
+"""Specifications of the tasks that are no gangs, in the last table."""
 SECONDS, LEAST, MOST = 60.0, 0.2, 1.8
 """That a task takes on average, and the least and the most in parts of it."""
 BATCH = 8
@@ -59,6 +64,7 @@ class Load:
         singles: How many tasks are no gangs.
         load: Work that comes, in percent of what the block can do; 0 has all of it come at once.
         seed: Of its dice.
+        specs: How many specifications they have.
 
     Attributes:
         batches: Times and the tasks that come then.
@@ -67,7 +73,9 @@ class Load:
         gangs: Numbers of the gangs.
     """
 
-    def __init__(self, nodes: int, cores: int, *, widest: int, singles: int, load: int, seed: int = 1) -> None:
+    def __init__(  # noqa: PLR0913 - a load is as many numbers
+        self, nodes: int, cores: int, *, widest: int, singles: int, load: int, seed: int = 1, specs: int = SPECS - GANGS
+    ) -> None:
         self._dice = random.Random(seed)  # noqa: S311 - it has to be the same again
         self.nodes, self.each = nodes, cores
         self.batches: list[tuple[float, list[Task]]] = []
@@ -78,7 +86,8 @@ class Load:
         work = singles * SECONDS / (1 - OF_GANGS)
         self._until = work / (nodes * cores) * 100 / load if load else 0.0
         wide = [(size, encode_spec(self._gang(n, size))) for n, size in enumerate(sizes)]
-        small = [encode_spec(self._single(n)) for n in range(SPECS - GANGS)]
+        numbers = range(specs) if specs > 1 else (1,)  # the first one asks for GPUs and a label
+        small = [encode_spec(self._single(n)) for n in numbers]
         for number in range(round(work * OF_GANGS / (sum(sizes) / GANGS * cores * SECONDS))):
             size, spec = wide[number % GANGS]
             self.gangs.add(len(self.seconds))
@@ -108,6 +117,18 @@ class Load:
         for _, tasks in self.batches:
             tasks[:] = [Task(task.id, self._exact(task), b"") for task in tasks]
         return self
+
+    def with_own_specs(self) -> "Load":
+        """Have each task that is no gang differ from all others in its app, priority, walltime and memory."""
+        for _, tasks in self.batches:
+            tasks[:] = [task if task.id in self.gangs else Task(task.id, self._own(task), b"") for task in tasks]
+        return self
+
+    def _own(self, task: Task) -> bytes:
+        spec, number = decode_spec(task.spec), task.id
+        policy = msgspec.structs.replace(spec.policy, priority=number % 4 + number * 1e-6, walltime=10_000.0 + number)
+        resources = msgspec.structs.replace(spec.resources, memory=0.5 + number * 7919 % 10_000 / 20_000)
+        return encode_spec(msgspec.structs.replace(spec, name=f"app{number}", policy=policy, resources=resources))
 
     def _exact(self, task: Task) -> bytes:
         spec = decode_spec(task.spec)
@@ -144,7 +165,7 @@ class Block:
         self._load, self._all = load, load.nodes * load.each
         self.spent = 0.0
         self._now = self._busy = 0.0
-        self._held = self._wide = self._waiting = 0
+        self._held = self._waiting = self._most = 0
         self._used = self._could = 0.0
         self._came: dict[int, float] = {}
         self._waits: list[float] = []
@@ -172,6 +193,7 @@ class Block:
             "gangs": len(self._load.gangs),
             "utilisation": self._used / self._could,
             "wait": sum(self._waits) / len(self._waits),
+            "waited": self._most,
         }
 
     def _events(self) -> Iterator[tuple[float, Callable[[], None]]]:
@@ -188,6 +210,7 @@ class Block:
                 self._came.update((task.id, arrival) for task in tasks if task.id in self._load.gangs)
                 yield arrival, partial(self._core.submit, tasks, arrival)
                 self._waiting += len(tasks)
+                self._most = max(self._most, self._waiting)
                 coming = next(batches, None)
             else:
                 _, run, task = heapq.heappop(self._ends)
@@ -224,6 +247,15 @@ def measure(_kind: str, _folder: str, *load: int) -> sides.Turns:
         yield Block(made.with_walltimes() if name == EXACT else made, name.partition(",")[0]).run()
 
 
+def measure_specs(_kind: str, _folder: str, *load: int) -> sides.Turns:
+    """Measure one load whose single tasks have one specification, or one each."""
+    tune()
+    nodes, cores, widest, singles, percent, seed, order, each = load
+    while True:
+        made = Load(nodes, cores, widest=widest, singles=singles, load=percent, seed=seed, specs=1)
+        yield Block(made.with_own_specs() if each else made, ORDERS[order]).run()
+
+
 def measure_textbook(_kind: str, _folder: str, *load: int) -> sides.Turns:
     """Measure one load in which all work waits from the start, under EASY with exact walltimes or one for all."""
     nodes, cores, widest, singles, _, seed, exact = load
@@ -244,7 +276,7 @@ def main() -> None:
     parser = sides.parser(__doc__, repeat=1)
     parser.add_argument("--seed", type=int, default=1, help="of the dice that make the loads; default: 1")
     parser.add_argument("--nodes", type=int, nargs="*", default=[], help="only the loads of so many nodes")
-    arguments = sides.arguments(parser, measure, textbook=measure_textbook)
+    arguments = sides.arguments(parser, measure, textbook=measure_textbook, specs=measure_specs)
     result: dict[str, Any] = {}
     for title, loads in (("come over time", OVER_TIME), ("all wait at once", QUEUED)):
         wanted = [load for load in loads if load[0] in arguments.nodes or not arguments.nodes]
@@ -257,11 +289,28 @@ def main() -> None:
             rows |= {(load[0], name): _textbook((*load, n)) for n, name in enumerate(TEXTBOOK) for load in some}
         machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
         result[title] = {f"{nodes} {name}": row for (nodes, name), row in rows.items()}
+    result["specifications"] = _specifications((*OVER_TIME[0], arguments.seed), arguments.repeat)
     print(f"written: {machine.write(arguments.out, 'decisions', result)}")
 
 
-def _run(load: tuple[int, ...], repeat: int) -> sides.Numbers:
-    with sides.up("benchmarks.studies.decisions", "measure", list(load)) as one:
+def _specifications(load: tuple[int, ...], repeat: int) -> dict[str, Any]:
+    """Run a load with one specification for its single tasks and with one each; print the table and return it."""
+    orders = [n for n, name in enumerate(ORDERS) if name != EXACT]
+    rows = {
+        (ORDERS[n], of): _run((*load, n, each), repeat, "specs") for n in orders for each, of in enumerate(OF_SINGLES)
+    }
+    table = [
+        [order, of, f"{row['tasks']:,.0f}", f"{row['waited']:,.0f}", f"{row['us']:.1f}",
+         f"{row['us'] / rows[order, OF_SINGLES[0]]['us']:.2f}", f"{row['utilisation']:.3f}", f"{row['wait']:.0f}"]
+        for (order, of), row in rows.items()
+    ]  # fmt: skip
+    columns = ["order", "specifications", "tasks", "most that waited", *COLUMNS[4:]]
+    machine.show(f"The core alone, {load[0]} nodes, single tasks of one core come over time", columns, table)
+    return {f"{order}, {of}": row for (order, of), row in rows.items()}
+
+
+def _run(load: tuple[int, ...], repeat: int, kind: str = "measure") -> sides.Numbers:
+    with sides.up("benchmarks.studies.decisions", kind, list(load)) as one:
         return sides.medians({"one": [one() for _ in range(repeat)]})["one"]
 
 

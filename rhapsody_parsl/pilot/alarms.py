@@ -38,7 +38,9 @@ class Alarms:
             first = active.first
             if first is None or first.id == active.timed:
                 return
-            active.timed, given = first.id, [first]
+            active.timed, active.walltime, given = first.id, self._walltime_of(first), ()
+            if active.walltime:
+                self._deadlines.add(now + active.walltime, active, first.id)
         for task in given:
             if walltime := self._walltime_of(task):
                 self._deadlines.add(now + walltime, active, task.id)

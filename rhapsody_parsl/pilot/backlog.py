@@ -70,6 +70,7 @@ class Backlog:
         self.lateness: Lateness[Lane] = Lateness()
         self.behind: dict[Lane, None] = {}
         self._fallen: dict[Lane, None] = {}
+        self._latest: tuple[bytes | None, TaskSpec] = None, TaskSpec()
         self.joined = 0
 
     def __len__(self) -> int:
@@ -123,8 +124,11 @@ class Backlog:
 
     def spec_of(self, task: Task) -> TaskSpec:
         """Return a task's spec."""
-        known = self._lanes.known(task.spec)
-        return decode_spec(task.spec) if known is None else known[1]
+        if (known := self._lanes.known(task.spec)) is not None:
+            return known[1]
+        if task.spec is not self._latest[0]:  # a task that starts is asked for several times
+            self._latest = task.spec, decode_spec(task.spec)
+        return self._latest[1]
 
     def wants(self, lane: Lane, task: Task | None = None) -> TaskSpec:
         """Return what a task of a lane wants, or its first; of those that all want the same, in all that decides."""

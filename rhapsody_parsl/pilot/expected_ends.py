@@ -91,7 +91,9 @@ class ExpectedEnds:
         first = active.first
         if first is None:
             return now
-        end = active.fed_at + self._seconds(active.lane, self._walltime(active.lane, first), late)
+        measured = active.lane.timed and active.timed == first.id
+        walltime = active.walltime if measured else self._walltime(active.lane, first)
+        end = active.fed_at + self._seconds(active.lane, walltime, late)
         return now + abs(end - now)
 
     def _seconds(self, lane: Lane, walltime: float, late: bool) -> float:

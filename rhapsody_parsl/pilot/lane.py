@@ -102,6 +102,7 @@ class ActiveRun(InFlight):
         lane: Whose tasks.
         fed_at: When it was last given something or last ended something.
         timed: The task of which the walltime is measured; negative for none.
+        walltime: That walltime, in seconds; 0 for none.
         recalled: Whether what waits behind a long task has been asked back.
         ample: Whether it may hold more memory than its only task asks for.
         began: Wall-clock time at which it put its lease to use, for the record.
@@ -128,6 +129,7 @@ class ActiveRun(InFlight):
         "run",
         "timed",
         "total",
+        "walltime",
     )
 
     def __init__(self, run: Run, lane: Lane, lease: Lease | None, now: float) -> None:
@@ -137,7 +139,7 @@ class ActiveRun(InFlight):
         self.recalled = self.ample = False
         self.lost_with: RhapsodyError | None = None
         self.ended_by: dict[int, EndedBy] | None = None  # of most runs: a block has a hundred thousand
-        self.timed = -1
+        self.timed, self.walltime = -1, 0.0
         self.total = self.parent = self.lent = 0
         self.name = lane.spec.name
 

@@ -17,6 +17,8 @@ Timed = tuple[float, int, float, Task]
 _SLACK = 64
 _PARTS = 32
 """Lengths of one class differ by a 32nd at most."""
+_DRIFT = 1 / 16
+"""By how much of itself what is expected may change before all lengths are measured again."""
 _LEAST = 1e-6
 _UNKNOWN = 0.0
 """Length of tasks of which nobody knows how long they take."""
@@ -104,7 +106,7 @@ class ByWalltime(Generic[L]):
     def measure(self) -> None:
         """A task of the lane has ended: its like may be expected to take longer, or less long, from now on."""
         endless, scale = self._buckets.get(0.0), self._took.scale
-        if scale != self._scale:
+        if abs(scale - self._scale) > self._scale * _DRIFT:
             self._scale, changed = scale, list(self._buckets.values())
         else:
             changed = [] if endless is None else [endless]

@@ -2,8 +2,6 @@
 
 import math
 
-from rhapsody_parsl.pilot.classes import EIGHTH, class_of
-
 __all__ = ("FADING", "Took")
 
 _WEIGHT, FADING = 0.1, 0.02
@@ -84,5 +82,5 @@ class Took:
 
     @property
     def scale(self) -> float:
-        """While it is the same, tasks with a walltime are expected to take about what they were."""
-        return class_of(self._seconds.most if self._part.mean is None else self._part.most, EIGHTH)
+        """What is expected of tasks with a walltime is in proportion to this."""
+        return self._seconds.most if self._part.mean is None else self._part.most
