@@ -10,8 +10,8 @@ Each load runs under each order of waiting tasks. It prints the CPU time of all 
 the cores are lent while work waits, and how long gangs wait. Where all work waits from the start, EASY as in the
 textbook stands beside it: with exact walltimes, and with what the core learns, how long the longest task takes.
 
-A last table has the single tasks of the first load ask for one core each: once all have the same specification, and
-once each has its own app, priority, walltime and memory.
+A last table has single tasks of one core come three times as fast as the first block can do them, so that ten thousand
+wait: once with one specification for all, and once each has its own app, priority, walltime and memory.
 """
 
 import heapq
@@ -45,8 +45,9 @@ QUEUED = ((32, 4, 32, 3300, 0), (200, 16, 64, 20_000, 0), (1000, 16, 64, 100_000
 OVER_TIME = ((100, 64, 50, 40_000, 130), (1000, 64, 500, 100_000, 130), (4000, 64, 2000, 400_000, 130))
 """Loads: see the arguments of `Load`."""
 SPECS, GANGS = 200, 60
-OF_SINGLES = ("the same", "one each")
-"""Specifications of the tasks that are no gangs, in the last table."""
+MANY = (100, 64, 50, 40_000, 300)
+OF_SINGLES = ("one for all", "one each")
+"""The load of the last table, and the specifications of its tasks that are no gangs."""
 SECONDS, LEAST, MOST = 60.0, 0.2, 1.8
 """That a task takes on average, and the least and the most in parts of it."""
 BATCH = 8
@@ -64,7 +65,6 @@ class Load:
         singles: How many tasks are no gangs.
         load: Work that comes, in percent of what the block can do; 0 has all of it come at once.
         seed: Of its dice.
-        specs: How many specifications they have.
 
     Attributes:
         batches: Times and the tasks that come then.
@@ -73,9 +73,7 @@ class Load:
         gangs: Numbers of the gangs.
     """
 
-    def __init__(  # noqa: PLR0913 - a load is as many numbers
-        self, nodes: int, cores: int, *, widest: int, singles: int, load: int, seed: int = 1, specs: int = SPECS - GANGS
-    ) -> None:
+    def __init__(self, nodes: int, cores: int, *, widest: int, singles: int, load: int, seed: int = 1) -> None:
         self._dice = random.Random(seed)  # noqa: S311 - it has to be the same again
         self.nodes, self.each = nodes, cores
         self.batches: list[tuple[float, list[Task]]] = []
@@ -86,8 +84,7 @@ class Load:
         work = singles * SECONDS / (1 - OF_GANGS)
         self._until = work / (nodes * cores) * 100 / load if load else 0.0
         wide = [(size, encode_spec(self._gang(n, size))) for n, size in enumerate(sizes)]
-        numbers = range(specs) if specs > 1 else (1,)  # the first one asks for GPUs and a label
-        small = [encode_spec(self._single(n)) for n in numbers]
+        small = [encode_spec(self._single(n)) for n in range(SPECS - GANGS)]
         for number in range(round(work * OF_GANGS / (sum(sizes) / GANGS * cores * SECONDS))):
             size, spec = wide[number % GANGS]
             self.gangs.add(len(self.seconds))
@@ -118,17 +115,20 @@ class Load:
             tasks[:] = [Task(task.id, self._exact(task), b"") for task in tasks]
         return self
 
-    def with_own_specs(self) -> "Load":
-        """Have each task that is no gang differ from all others in its app, priority, walltime and memory."""
+    def with_specs(self, *, each: bool) -> "Load":
+        """Have tasks that are no gangs ask for one core: `each` with its own specification, or one for all."""
         for _, tasks in self.batches:
-            tasks[:] = [task if task.id in self.gangs else Task(task.id, self._own(task), b"") for task in tasks]
+            tasks[:] = [
+                task if task.id in self.gangs else Task(task.id, self._plain(task.id if each else 1), b"")
+                for task in tasks
+            ]
         return self
 
-    def _own(self, task: Task) -> bytes:
-        spec, number = decode_spec(task.spec), task.id
+    def _plain(self, number: int) -> bytes:
+        spec = make_spec(f"app{number}", cores=1)
         policy = msgspec.structs.replace(spec.policy, priority=number % 4 + number * 1e-6, walltime=10_000.0 + number)
         resources = msgspec.structs.replace(spec.resources, memory=0.5 + number * 7919 % 10_000 / 20_000)
-        return encode_spec(msgspec.structs.replace(spec, name=f"app{number}", policy=policy, resources=resources))
+        return encode_spec(msgspec.structs.replace(spec, policy=policy, resources=resources))
 
     def _exact(self, task: Task) -> bytes:
         spec = decode_spec(task.spec)
@@ -252,8 +252,8 @@ def measure_specs(_kind: str, _folder: str, *load: int) -> sides.Turns:
     tune()
     nodes, cores, widest, singles, percent, seed, order, each = load
     while True:
-        made = Load(nodes, cores, widest=widest, singles=singles, load=percent, seed=seed, specs=1)
-        yield Block(made.with_own_specs() if each else made, ORDERS[order]).run()
+        made = Load(nodes, cores, widest=widest, singles=singles, load=percent, seed=seed)
+        yield Block(made.with_specs(each=bool(each)), ORDERS[order]).run()
 
 
 def measure_textbook(_kind: str, _folder: str, *load: int) -> sides.Turns:
@@ -289,7 +289,7 @@ def main() -> None:
             rows |= {(load[0], name): _textbook((*load, n)) for n, name in enumerate(TEXTBOOK) for load in some}
         machine.show(f"The core alone, {title}; {os.cpu_count()} cores here", COLUMNS, _table(rows))
         result[title] = {f"{nodes} {name}": row for (nodes, name), row in rows.items()}
-    result["specifications"] = _specifications((*OVER_TIME[0], arguments.seed), arguments.repeat)
+    result["specifications"] = _specifications((*MANY, arguments.seed), arguments.repeat)
     print(f"written: {machine.write(arguments.out, 'decisions', result)}")
 
 

@@ -78,11 +78,13 @@ class ExpectedEnds:
         name = account.node.name
         runs = self._runs.get(name, {}).values()
         several = len(runs) > 1  # of these somebody takes long
+        if demand.whole:
+            return max((self._end(active, several, now) for active in runs), default=math.inf)
         ends = sorted((self._end(active, several, now), _cores_on(name, active)) for active in runs)
         free = account.free_cores
         for end, cores in ends:
             free += cores
-            if free >= demand.least and not demand.whole:
+            if free >= demand.least:
                 return end
         return ends[-1][0] if ends else math.inf  # something else holds it
 
