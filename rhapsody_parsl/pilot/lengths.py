@@ -15,9 +15,9 @@ __all__ = ("Bucket", "ByWalltime", "Lengths", "Timed")
 Timed = tuple[float, int, float, Task]
 """Claim, the task's number, walltime (0 for none), task."""
 _SLACK = 64
-_PARTS = 32
-"""Lengths of one class differ by a 32nd at most."""
-_DRIFT = 1 / 16
+_PARTS = 16
+"""Lengths of one class differ by a 16th at most."""
+_DRIFT = 1 / 8
 """By how much of itself what is expected may change before all lengths are measured again."""
 _LEAST = 1e-6
 _UNKNOWN = 0.0
