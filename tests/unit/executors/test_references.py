@@ -1,12 +1,13 @@
 """Values at the driver: there while somebody needs them, gone in the same moment as the last who did."""
 
 import gc
+import multiprocessing
 import os
 import pickle
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def test_what_a_task_leaves_that_fails_goes(values: References, cancelled: bool)
     else:
         future.set_exception(ValueError())
     assert lying(values) == []
+
+
+def test_a_forked_child_removes_no_value_of_its_parent(values: References) -> None:
+    """Its handles are copies, also those that it unpickles: concurrent.futures hands a `Ref` to its processes so."""
+    held = [values.put(1)]
+    if not (child := os.fork()):
+        held.clear()
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    assert lying(values) == ["put-1"]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        pool.submit(os.getpid).result()
+        later = values.put([2])
+        assert pool.submit(Ref.result, later).result() == [2]
+    assert lying(values) == ["put-1", "put-2"]
+    assert [ref.result() for ref in (*held, later)] == [1, [2]]
 
 
 def test_what_a_task_has_left_is_a_handle_here(values: References) -> None:
