@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from rhapsody_parsl.agents.incoming import Incoming
 from rhapsody_parsl.agents.value_port import ValuePort
 from rhapsody_parsl.agents.words import (
     NOT_THERE,
@@ -18,6 +17,7 @@ from rhapsody_parsl.agents.words import (
 )
 from rhapsody_parsl.hosts import data_place
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.incoming import Incoming
 
 __all__ = ("HostValues",)
 

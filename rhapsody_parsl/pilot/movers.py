@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import partial
 
 from rhapsody_parsl.agents.host import Host, OfValues
-from rhapsody_parsl.agents.incoming import Incoming
 from rhapsody_parsl.agents.value_port import ValuePort
 from rhapsody_parsl.agents.words import (
     NOT_THERE,
@@ -19,6 +18,7 @@ from rhapsody_parsl.agents.words import (
     ValueFetched,
 )
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.incoming import Incoming
 from rhapsody_parsl.pilot.moves import Move, Moves
 
 __all__ = ("Movers",)

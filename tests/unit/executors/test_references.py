@@ -1,5 +1,6 @@
 """Values at the driver: there while somebody needs them, gone in the same moment as the last who did."""
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -160,7 +161,7 @@ def test_a_handle_that_the_user_has_opened_is_waited_for(values: References) -> 
     thread = threading.Thread(target=lambda: FOUND.append(ref.result()))
     thread.start()
     until(lambda: bool(SAID), 5)
-    values.told("3", ValuesCame([Copied("7", content(4))]))
+    come(values, Copied("7", content(4)))
     thread.join(5)
     assert FOUND == [4]
 
@@ -198,6 +199,19 @@ def left_in(values: References, block: str) -> Ref:
     return ref
 
 
+def come(values: References, copied: Copied) -> None:
+    """Have a block bring a value, on a loop as the link's."""
+
+    async def all_() -> None:
+        values.told("3", ValuesCame([copied]))
+        assert not values._files.has(copied.key), "the loop waits for no disk"
+        async with asyncio.timeout(10):
+            while copied.key in values._wanted.keys():  # noqa: SIM118 - no dict
+                await asyncio.sleep(0.01)
+
+    asyncio.run(all_())
+
+
 def content(value: Any) -> bytes:
     return b"".join(packed(value))
 
@@ -218,7 +232,7 @@ def test_a_value_of_another_host_is_asked_for_once(values: References, end: str)
     until(lambda: len(values._wanted._waiting.get("7", ())) == 3, 5)
     match end:
         case "came":
-            values.told("3", ValuesCame([Copied("7", content([1, 2]))]))
+            come(values, Copied("7", content([1, 2])))
         case "gone":
             values.told("3", ValuesCame([], {"7": "nobody held it"}))
         case "lost":
@@ -253,7 +267,7 @@ def test_a_block_gets_what_lies_here_or_in_another(values: References) -> None:
     values.told("4", WantValue("none"))
     values.told("3", WantValue(there.key))
     values.told("5", WantValue(here.key, sees=True))
-    values.told("3", ValuesCame([Copied(there.key, content(2))]))
+    come(values, Copied(there.key, content(2)))
     assert [
         ("4", ValuesCame([Copied(here.key, content(1))])),
         ("3", WantValue(there.key)),

@@ -1,13 +1,14 @@
 """Values whose content comes in a message: a thread writes them, for that may bring others to the disk."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from rhapsody_parsl.agents.value_fetch import Done
 from rhapsody_parsl.hosts.background import spawn
 from rhapsody_parsl.hosts.data_files import DataFiles
 
 __all__ = ("Incoming",)
+
+_DROPPED = "nobody needed it any more"
 
 
 class Incoming:
@@ -22,22 +23,24 @@ class Incoming:
         self._coming: dict[str, asyncio.Task[None]] = {}
         self._dropped: set[asyncio.Task[None] | None] = set()
 
-    def write(self, key: str, pieces: Sequence[bytes], done: Done) -> None:
+    def write(self, key: str, pieces: Sequence[bytes], done: Callable[[str], None]) -> None:
         """Have a value here.
 
         Args:
             key: The value's.
             pieces: Its content.
-            done: See `Done`; called once, unless the value is dropped before.
+            done: Called with "" when it is here, or with why it is not.
         """
         before = self._coming.get(key)
         self._coming[key] = spawn(self._write(key, pieces, done, before), f"write value {key}")
 
     def drop(self, keys: Iterable[str]) -> None:
-        """Nobody needs these any more."""
-        self._dropped.update(self._coming[key] for key in keys if key in self._coming)
+        """Nobody needs these any more; any thread may say so, which then removes what is here."""
+        self._dropped.update(filter(None, map(self._coming.get, keys)))
 
-    async def _write(self, key: str, pieces: Sequence[bytes], done: Done, before: asyncio.Task[None] | None) -> None:
+    async def _write(
+        self, key: str, pieces: Sequence[bytes], done: Callable[[str], None], before: asyncio.Task[None] | None
+    ) -> None:
         """Write it, after the one of this key before it: that may have been dropped, and goes then."""
         if before:
             await asyncio.wait([before])
@@ -51,5 +54,5 @@ class Incoming:
         if ours in self._dropped:
             self._dropped.remove(ours)
             self._files.drop(key)
-        else:
-            done(problem)
+            problem = _DROPPED
+        done(problem)
