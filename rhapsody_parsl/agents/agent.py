@@ -207,8 +207,8 @@ class NodeAgent:
                 self._see_to_process(order)
             case HangUp(exchange=exchange, peer=peer):
                 self._relay.hang_up(exchange, peer)
-            case Open(exchange=exchange, after=after, tells_left=tells_left):
-                self._relay.open(exchange, after, tells_left=tells_left)
+            case Open(exchange=exchange, after=after):
+                self._relay.open(exchange, after)
             case Leave():
                 loop = asyncio.get_running_loop()
                 loop.call_later(_OTHERS_FIRST if self._gateway else 0.0, self.leave, "the pilot has no more use for it")

@@ -197,17 +197,16 @@ class Host:
         self._losses.append(on_loss)
         return lambda: self._losses.remove(on_loss) if on_loss in self._losses else None
 
-    def open(self, exchange: str, heard: Heard, after: str = "", *, tells_left: bool = False) -> None:
+    def open(self, exchange: str, heard: Heard, after: str = "") -> None:
         """Let processes there speak on an exchange, also after a loss; idempotent.
 
         Args:
             exchange: Its name.
-            heard: Takes what they say.
+            heard: Takes what they say; no frames when a process speaks no more, after all that it said.
             after: Another exchange: what is said here comes after all that was said there.
-            tells_left: Whether `heard` gets no frames when a process speaks no more, after all that it said.
         """
         if exchange not in self._exchanges:
-            self._opened.append(Open(exchange, after, tells_left))
+            self._opened.append(Open(exchange, after))
             self._tell(self._opened[-1])
         self._exchanges[exchange] = heard
 

@@ -17,6 +17,7 @@ from rhapsody_parsl.agents.words import (
 )
 from rhapsody_parsl.hosts import data_place
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.incoming import Incoming
 
 __all__ = ("HostValues",)
 
@@ -39,6 +40,7 @@ class HostValues:
         self._folder, self._make_port, self._say = folder, port, say
         self._files: DataFiles | None = None
         self._port: ValuePort | None = None
+        self._incoming: Incoming | None = None
 
     def obey(self, order: KeepValues | DropValues | GiveValues | FetchValue | SendValue) -> None:
         """Do as the pilot says.
@@ -50,7 +52,7 @@ class HostValues:
             token, writer, wish, where = order.token, order.writer, order.wish, order.where
             place = data_place.open_place(self._folder, token, writer, wish, where=where, role="host")
             self._files = DataFiles(place)
-            self._port = self._make_port(self._files)
+            self._port, self._incoming = self._make_port(self._files), Incoming(self._files)
         elif self._files and self._port:
             self._move(order, self._files, self._port)
 
@@ -58,6 +60,8 @@ class HostValues:
         match order:
             case DropValues(keys=keys):
                 port.drop(keys)
+                if self._incoming:
+                    self._incoming.drop(keys)
                 files.discard(keys)
             case GiveValues():
                 self._say(GivesValues(port.open()), ())
@@ -76,14 +80,14 @@ class HostValues:
 
     def take(self, number: str, frames: Sequence[bytes]) -> None:
         """A value has come by the pilot: its key and its content."""
-        problem = "there is no place for values"
-        if self._files:
-            try:
-                self._files.write(frames[0].decode(), frames[1:])
-                problem = ""
-            except OSError as why:
-                problem = str(why)
-        self._say(ValueFetched(int(number), problem), ())
+
+        def done(problem: str) -> None:
+            self._say(ValueFetched(int(number), problem), ())
+
+        if self._incoming:
+            self._incoming.write(frames[0].decode(), frames[1:], done)
+        else:
+            done("there is no place for values")
 
     def close(self) -> None:
         """Give nothing more, and remove what is kept in memory."""

@@ -21,7 +21,7 @@ class Relay:
     Args:
         folder: The private one.
         say: Called with exchange, peer and frames of each message of a process.
-        left: Called with exchange and peer when a process speaks no more, where that is to be told.
+        left: Called with exchange and peer when a process speaks no more.
     """
 
     def __init__(
@@ -31,13 +31,12 @@ class Relay:
         self._exchanges: dict[str, StreamListener] = {}
         self._payloads: dict[str, LargePayloads] = {}
 
-    def open(self, exchange: str, after: str = "", *, tells_left: bool = False) -> None:
+    def open(self, exchange: str, after: str = "") -> None:
         """Let processes speak there; idempotent.
 
         Args:
             exchange: Its name.
             after: Another one: what is said here comes after all that was said there.
-            tells_left: Whether to tell of processes that leave.
 
         Raises:
             OSError: The socket cannot be made.
@@ -46,7 +45,7 @@ class Relay:
             self._payloads[exchange] = LargePayloads(payloads_of(self._folder), exchange)
             path = os.path.join(self._folder, exchange)
             say = partial(self._say_after, after, exchange) if after else partial(self._take, exchange)
-            ended = partial(self._ended, exchange, tells_left)
+            ended = partial(self._ended, exchange)
             self._exchanges[exchange] = StreamListener(path, say, asyncio.get_running_loop(), ended=ended)
 
     def tell(self, exchange: str, peer: str, frames: list[bytes]) -> None:
@@ -77,10 +76,9 @@ class Relay:
     def _take(self, exchange: str, peer: str, frames: list[bytes]) -> None:
         self._say(exchange, peer, self._payloads[exchange].of(peer, frames))
 
-    def _ended(self, exchange: str, tells_left: bool, peer: str) -> None:
+    def _ended(self, exchange: str, peer: str) -> None:
         self._payloads[exchange].left(peer)
-        if tells_left:
-            self._left(exchange, peer)
+        self._left(exchange, peer)
 
     def close(self) -> None:
         """Hang up on everybody; idempotent."""

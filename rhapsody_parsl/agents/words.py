@@ -128,12 +128,10 @@ class Open(msgspec.Struct, tag="open", array_like=True, frozen=True):
     Attributes:
         exchange: Its name.
         after: Another one: what is said here comes after all that was said there.
-        tells_left: Whether to say which processes have left.
     """
 
     exchange: str
     after: str = ""
-    tells_left: bool = False
 
 
 class HangUp(msgspec.Struct, tag="hang up", array_like=True, frozen=True):

@@ -1,6 +1,7 @@
 """Counts the handles of values in a process, where a handle may go on any thread at any moment."""
 
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ class Handles:
     """A book of values for all threads.
 
     A handle may go also while its own thread is in here. So that is only noted, and done by whoever is next outside.
+    In a forked child all handles are copies: whoever holds them there, its parent decides what is needed.
 
     Args:
         dropped: Told of values that nobody needs any more, and how many handles of each there ever were. It must not
@@ -27,7 +29,7 @@ class Handles:
 
     def __init__(self, dropped: Callable[[Mapping[str, int]], None]) -> None:
         self._dropped = dropped
-        self._book, self._lock = Book(), threading.Lock()
+        self._book, self._lock, self._process = Book(), threading.Lock(), os.getpid()
         self._gone: deque[str] = deque()
 
     def __contains__(self, key: str) -> bool:
@@ -72,5 +74,5 @@ class Handles:
                             dropped[key] = entry.given
             finally:
                 self._lock.release()
-            if dropped:
+            if dropped and os.getpid() == self._process:
                 self._dropped(dropped)

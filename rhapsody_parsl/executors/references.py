@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from parsl.dataflow.memoization import id_for_memo
@@ -25,6 +26,7 @@ from rhapsody_parsl.executors.lineage import Lineage
 from rhapsody_parsl.hosts import folder, leftovers
 from rhapsody_parsl.hosts.data_files import DataFiles, Place
 from rhapsody_parsl.hosts.data_place import budget_of
+from rhapsody_parsl.hosts.incoming import Incoming
 from rhapsody_parsl.wire.value_messages import Copied, DropValues, FromValues, ToValues, ValuesCame, WantValue
 
 __all__ = ("References",)
@@ -79,6 +81,7 @@ class References:
         self.link_thread: int | None = None
         self._wanted: Wanted[Waiter] = Wanted()
         self._files = DataFiles(self.place)
+        self._incoming = Incoming(self._files)
         self._handles, self._lock = Handles(self._unneeded), threading.Lock()
         self._new = 0
         self._numbers = itertools.count(1)
@@ -253,6 +256,7 @@ class References:
 
     def _drop(self, keys: Sequence[str], *, unfinished: bool = False) -> None:
         """Remove values, here and in the blocks; also what is not whole of them."""
+        self._incoming.drop(keys)
         for key in keys:
             self._files.drop(key)
             self._where.pop(key, None)
@@ -288,13 +292,10 @@ class References:
                 self._answer(key, _LOST.format(where))
 
     def _came(self, copied: Copied) -> None:
-        problem = ""
-        try:
-            if isinstance(copied.payload, bytes) and copied.key in self._where:
-                self._files.write(copied.key, [copied.payload])
-        except OSError as why:
-            problem = str(why)
-        self._answer(copied.key, problem)
+        if isinstance(copied.payload, bytes) and copied.key in self._where:
+            self._incoming.write(copied.key, [copied.payload], partial(self._answer, copied.key))
+        else:
+            self._answer(copied.key, "")
 
     def _answer(self, key: str, reason: str) -> None:
         for waiter in self._waiting(lambda wanted: wanted.take(key)):

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from rhapsody_parsl.annotations.task_spec import TaskSpec, decode_spec
 from rhapsody_parsl.control.messages import AppTasks, TaskTable, TaskView, Wait
 from rhapsody_parsl.executors.blocks import Block
+from rhapsody_parsl.executors.specs import Specs
 from rhapsody_parsl.wire.examination import Examined, LaneReport, TaskPlace
 from rhapsody_parsl.wire.messages import Task
 from rhapsody_parsl.wire.totals import Totals
@@ -38,21 +38,8 @@ class Held(msgspec.Struct, frozen=True):
 
     def of_app(self, app: str) -> list[int]:
         """Return the numbers of an app's tasks, or with "" of all."""
-        names = _Names()
-        return sorted(task.id for task, _ in self.all() if not app or names.of(task) == app)
-
-
-class _Names:
-    """The names of tasks' apps; specifications are few."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, TaskSpec] = {}
-
-    def of(self, task: Task) -> str:
-        spec = self._known.get(task.spec)
-        if spec is None:
-            spec = self._known[task.spec] = decode_spec(task.spec)
-        return spec.name
+        specs = Specs()
+        return sorted(task.id for task, _ in self.all() if not app or specs.of(task).name == app)
 
 
 def why_undelivered(blocks: Sequence[Block], jobs: Mapping[str, str]) -> str:
@@ -89,8 +76,8 @@ def table(
         listed: Numbers of those to be told one by one.
         app: The one that is asked for; "" for all.
     """
-    names = _Names()
-    undelivered = Counter(names.of(task) for task in held.undelivered)
+    specs = Specs()
+    undelivered = Counter(specs.of(task).name for task in held.undelivered)
     silent = sorted(held.blocks.keys() - examined.keys())
     counts: dict[str, Counter[str]] = {name: Counter(undelivered=count) for name, count in undelivered.items()}
     for lane in (lane for each in examined.values() for lane in each.lanes):
@@ -98,14 +85,14 @@ def table(
             waiting=lane.waiting, running=lane.running, prefetched=lane.prefetched
         )
     for task in (task for block in silent for task in held.blocks[block]):
-        counts.setdefault(names.of(task), Counter()).update(waiting=1)
+        counts.setdefault(specs.of(task).name, Counter()).update(waiting=1)
     rows = [_row(name, counts.get(name, {}), ended.get(name, Totals())) for name in dict.fromkeys([*counts, *ended])]
     waits = [Wait(app=name, block="", tasks=n, asks="", oldest=0.0, why=held.cold) for name, n in undelivered.items()]
     waits += [_wait(lane, block) for block, each in examined.items() for lane in each.lanes if lane.waiting]
     return TaskTable(
         apps=tuple(sorted((row for row in rows if app in ("", row.app)), key=_weight)),
         waits=tuple(sorted((wait for wait in waits if app in ("", wait.app)), key=lambda wait: -wait.tasks)),
-        tasks=_listed(held, examined, listed, names),
+        tasks=_listed(held, examined, listed, specs),
         silent=tuple(silent),
     )
 
@@ -131,19 +118,21 @@ def _wait(lane: LaneReport, block: str) -> Wait:
     )
 
 
-def _listed(held: Held, examined: Mapping[str, Examined], listed: Sequence[int], names: _Names) -> tuple[TaskView, ...]:
+def _listed(held: Held, examined: Mapping[str, Examined], listed: Sequence[int], specs: Specs) -> tuple[TaskView, ...]:
     wanted = set(listed)
     places = {place.task: place for each in examined.values() for place in each.places}
-    views = [_view(task, block, names, places.get(task.id)) for task, block in held.all() if task.id in wanted]
+    views = [_view(task, block, specs, places.get(task.id)) for task, block in held.all() if task.id in wanted]
     return tuple(sorted(views, key=lambda view: view.task))
 
 
-def _view(task: Task, block: str, names: _Names, place: TaskPlace | None) -> TaskView:
+def _view(task: Task, block: str, specs: Specs, place: TaskPlace | None) -> TaskView:
     if place is None:
-        return TaskView(task=task.id, app=names.of(task), state="delivered" if block else "undelivered", block=block)
+        return TaskView(
+            task=task.id, app=specs.of(task).name, state="delivered" if block else "undelivered", block=block
+        )
     return TaskView(
         task=task.id,
-        app=names.of(task),
+        app=specs.of(task).name,
         state=place.state,
         runtime=place.runtime,
         block=block,

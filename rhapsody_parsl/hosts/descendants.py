@@ -1,5 +1,6 @@
 """Finds what is below a process, and ends it."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterable
@@ -90,13 +91,14 @@ def _to_end(process: psutil.Process) -> bool:
 
 
 def end_session(leader: int) -> None:
-    """SIGKILL what is left of a session whose leader was killed, with all below: they share no parent any more."""
+    """SIGKILL what is left of a session whose leader was killed, with all below: they share no parent any more.
+
+    As below any other process, what tidies up after the dead is spared.
+    """
     for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader and _to_end(process):
                 end_tree(process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
 
 
 def end_tree(pid: int) -> None:

@@ -136,14 +136,14 @@ def _reap() -> None:
 
 
 def _tidies(pid: int) -> bool:
-    """Whether it removes what the dead leave, and then leaves: multiprocessing's resource tracker, or a guard."""
+    """Whether it removes what the dead leave, and then leaves: a resource tracker of Python's or loky's, or a guard."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as line:
             arguments = line.read()
     except OSError:
         return False
     # a guard has the file for a word; an ssh that leads to one has it within a word, and has nothing to tidy
-    return b"multiprocessing.resource_tracker" in arguments or os.fsencode(__file__) in arguments.split(b"\0")
+    return b"resource_tracker import main" in arguments or os.fsencode(__file__) in arguments.split(b"\0")
 
 
 def kill_all(living: "Callable[[], list[int]]" = _children) -> None:

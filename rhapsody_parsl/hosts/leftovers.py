@@ -39,7 +39,7 @@ _MPI = (
 )  # fmt: skip
 _TOLD_BY_HYDRA = "/tmp/hydra_hwloc_xmlfile_*"  # noqa: S108 - wherever TMPDIR is
 """A host's processors, for ranks that start; removed by Hydra unless it is killed. Ranks do without."""
-_TRACKED = ("psm_*", "torch_*", "nccl-*")
+_TRACKED = ("psm_*", "torch_*", "nccl-*", "sem.mp-*", "sem.loky-*")
 """A tracker removes these with the processes that made them, unless it was killed."""
 _POOL = re.compile(r"D(.+)([DM])")
 _RUNTIME_POOL = re.compile(r"DD.*(inf|def|log)_?\d[DM]")
@@ -110,7 +110,7 @@ def _free(paths: "Iterable[str]") -> "set[str]":
 
 def _mapped(paths: "Iterable[str]") -> "set[str]":
     """Those of the files that a living process has mapped, as far as we see."""
-    wanted, used = set(paths), set[str]()
+    wanted, used = {path: _number(path) for path in paths}, set[str]()
     for entry in os.listdir("/proc") if wanted else ():
         if entry.isdigit():
             try:
@@ -118,8 +118,17 @@ def _mapped(paths: "Iterable[str]") -> "set[str]":
                     text = maps.read()
             except OSError:
                 continue
-            used |= {path for path in wanted if path in text}
+            used |= {path for path, number in wanted.items() if path in text or number in text}
     return used
+
+
+def _number(path: str) -> str:
+    """Return what tells a file in a list of maps, which has its first name: a semaphore is made under another one."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return path
+    return f" {os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x} {found.st_ino} "
 
 
 # --- what is whose ---------------------------------------------------------------------------------------------------
@@ -163,15 +172,13 @@ def mapped_by(pids: "Iterable[int]") -> "set[str]":
 
 
 def _named(pids: "Iterable[int]", patterns: "Sequence[str]") -> "set[str]":
-    found = set[str]()
+    used = set[str]()
     for pid in pids:
-        try:
-            with open(f"/proc/{pid}/maps") as maps:
-                named = {line.split(None, 5)[5].strip() for line in maps if f"{_MEMORY}/" in line}
-        except OSError:
-            continue
-        found |= {path for name in patterns for path in fnmatch.filter(named, os.path.join(_MEMORY, name))}
-    return {path for path in found if not path.endswith("(deleted)")}
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as maps:
+            used |= {" {3} {4} ".format(*line.split(None, 5)) for line in maps if f"{_MEMORY}/" in line}
+    names = os.listdir(_MEMORY) if used else ()
+    there = {os.path.join(_MEMORY, name) for pattern in patterns for name in fnmatch.filter(names, pattern)}
+    return {path for path in there if _number(path) in used}
 
 
 def unused_memory() -> "list[str]":

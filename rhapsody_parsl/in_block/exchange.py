@@ -86,7 +86,7 @@ class Exchange:
             self._near = Hub(f"ipc://{self._context.folder}/{self._name}", receive)
             after = self._after._name if self._after else ""
             for host in self._context.hosts.values():
-                host.open(self._name, partial(self._receive_far, host), after, tells_left=self._left is not None)
+                host.open(self._name, partial(self._receive_far, host), after)
 
     @property
     def folder(self) -> str:
@@ -126,7 +126,7 @@ class Exchange:
         host.send(self._name, peer, encode(message))
 
     def host_of(self, peer: str) -> Host | None:
-        """Return where a peer is that has spoken, or is expected; None on this host."""
+        """Return where a peer is that speaks, or is expected; None on this host."""
         return self._far.get(peer)
 
     def expect(self, peer: str, host: Host) -> None:
@@ -154,8 +154,10 @@ class Exchange:
         self._take(peer, message)
 
     def _receive_far(self, host: Host, peer: str, frames: list[bytes]) -> None:
-        if self._left and not frames:
-            self._left(peer)
+        if not frames:
+            if self._left:
+                self._left(peer)
+            self.forget(peer)
             return
         try:
             message = self._codec.decode(frames)

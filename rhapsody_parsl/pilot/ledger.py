@@ -274,8 +274,10 @@ class Ledger:
         for account in self.accounts.values():
             account.away = False
             self._note_freed(account)
-        yield
-        self.expect(late)
+        try:
+            yield
+        finally:
+            self.expect(late)
 
     def _note_freed(self, account: Account) -> None:
         account.pool.note(account)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from rhapsody_parsl.agents.host import Host, OfValues
 from rhapsody_parsl.agents.value_port import ValuePort
@@ -17,6 +18,7 @@ from rhapsody_parsl.agents.words import (
     ValueFetched,
 )
 from rhapsody_parsl.hosts.data_files import DataFiles
+from rhapsody_parsl.hosts.incoming import Incoming
 from rhapsody_parsl.pilot.moves import Move, Moves
 
 __all__ = ("Movers",)
@@ -30,6 +32,9 @@ class Movers:
         hosts: The others.
         arrived: Called with key, host and "" when a value is where it is wanted, with a reason when it cannot be.
         lacking: Called with key and host when no host has it; it is wanted no more then.
+
+    Attributes:
+        incoming: Writes what comes here in messages.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Movers:
         lacking: Callable[[str, Host | None], None],
     ) -> None:
         self._files, self._arrived, self._lacking = files, arrived, lacking
+        self.incoming = Incoming(files)
         self._listener = next((host.listener for host in hosts), None)
         self._moves: Moves[Host | None] = Moves()
         self._own: ValuePort | None = None
@@ -74,6 +80,7 @@ class Movers:
     def drop(self, key: str) -> list[Host]:
         """Nobody needs a value any more; return the other hosts that have it, or are about to."""
         there = self._moves.drop(key)
+        self.incoming.drop([key])
         if self._own:
             self._own.drop([key])
         return [host for host in there if host is not None]
@@ -140,13 +147,8 @@ class Movers:
     def _bring(self, move: Move[Host | None], content: bytes) -> None:
         if move.target is not None:
             move.target.send(VALUES, str(move.number), [move.key.encode(), content])
-            return
-        problem = ""
-        try:
-            self._files.write(move.key, [content])
-        except OSError as why:
-            problem = str(why)
-        self._ended(move.number, problem)
+        else:
+            self.incoming.write(move.key, [content], partial(self._ended, move.number))
 
     def _ended(self, number: int, problem: str) -> None:
         move = self._moves.ended(number, problem)

@@ -1,6 +1,5 @@
 """What the pilot does for values that are kept by reference: it knows where they lie, and has them moved."""
 
-import contextlib
 import os
 from collections.abc import Callable, Collection
 from functools import partial
@@ -168,8 +167,9 @@ class Values:
             case WantValue(key=key):
                 self._give(key)
             case ValuesCame(copies=copies, gone=gone, here=here):
-                self._keep(copies)
-                for key in (*(copied.key for copied in copies), *here):
+                for copied in copies:
+                    self._keep(copied)
+                for key in here:
                     self._came(key)
                 for key, reason in gone.items():
                     self._came(key, reason)
@@ -206,11 +206,12 @@ class Values:
             else:
                 self._movers.want(wanted, where)
 
-    def _keep(self, copies: Collection[Copied]) -> None:
-        for copied in copies:
-            if isinstance(copied.payload, bytes) and _is_key(copied.key):
-                with contextlib.suppress(OSError):  # no room: who needs it is told that it is gone
-                    self._files.write(copied.key, [copied.payload])
+    def _keep(self, copied: Copied) -> None:
+        came = partial(self._came, copied.key)
+        if isinstance(copied.payload, bytes) and _is_key(copied.key):
+            self._movers.incoming.write(copied.key, [copied.payload], came)
+        else:
+            came()
 
 
 def _place(config: BlockConfig, block: str, folder: str, *, seen: bool) -> Place:

@@ -38,7 +38,7 @@ class Answers:
 
     def __init__(self, path: str, line: int) -> None:
         made = _made(path)
-        atexit.register(_remove, path)  # fresh processes are many, and their folder stays as long as the block
+        atexit.register(_remove, made, path)  # fresh processes are many, and their folder stays as long as the block
         self.recv, self._descriptor = made.recv, made.fileno()
         self._poller = select.poll()
         self._poller.register(self._descriptor, select.POLLIN)  # first: who has answered and died has answered
@@ -74,9 +74,10 @@ def _mouth() -> socket.socket:
     return _made()
 
 
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
+def _remove(made: socket.socket, path: str) -> None:
+    if made.fileno() >= 0:  # else this is a forked child
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def _made(path: str = "") -> socket.socket:

@@ -1,6 +1,7 @@
 """A worker's end of a Unix stream socket: it sends from any thread, and its threads take turns to receive."""
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -17,7 +18,7 @@ Frames = Sequence[bytes]
 
 
 class StreamConnection:
-    """A worker's end: sends from any thread, receives on one.
+    """A worker's end: sends from any thread, receives on one. In a forked child it is closed.
 
     Args:
         address: The listener's.
@@ -35,6 +36,7 @@ class StreamConnection:
         self._inflow = Inflow(self._socket)
         self._arrived: deque[list[bytes]] = deque()
         self.gone, self.recv = False, self._socket.recv
+        os.register_at_fork(after_in_child=self._socket.close)
         self.send(greeting(name, None))
 
     def fileno(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _LEAST = 200
 """Milliseconds."""
+_MOMENT = 0.5
+"""Seconds that the end of a connection may take; longer takes one that looks up a name, which may hang."""
 
 
 class AsyncTcpConnection:
@@ -52,18 +55,23 @@ class AsyncTcpConnection:
         patience: float = 0.0,
         pass_on: Callable[[str, list[bytes]], None] = lambda _name, _frames: None,
     ) -> None:
-        self._context: zmq.Context[Any] = zmq.Context()
+        self._loop, self._patience = loop, patience
         self._receive, self._connected, self._hung_up, self._pass_on = receive, connected, hung_up, pass_on
-        self._name, self._address, self.heard = name, address, 0
+        self._name, self.heard = name, 0
+        self._open(address, proof)
+
+    def _open(self, address: str, proof: Proof) -> None:
+        """Connect, in a context of its own, whose thread looks up names."""
+        self._context: zmq.Context[Any] = zmq.Context()
         self._socket = quiet_socket(self._context, zmq.DEALER)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        if patience:
-            _be_quick(self._socket, max(_LEAST, int(patience * 1000)))
+        if self._patience:
+            _be_quick(self._socket, max(_LEAST, int(self._patience * 1000)))
         proof.unlock(self._socket)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._socket.connect(address)
-        self._pump = Pump(self._socket, loop, self._take)
-        self._watch = Pump(self._monitor, loop, self._note_connection)
+        self._pump = Pump(self._socket, self._loop, self._take)
+        self._watch = Pump(self._monitor, self._loop, self._note_connection)
 
     def send(self, frames: Frames) -> bool:
         """Send, never waiting; False when the connection is down."""
@@ -80,21 +88,26 @@ class AsyncTcpConnection:
 
     def turn(self, address: str, proof: Proof) -> None:
         """Be connected to another listener."""
-        with contextlib.suppress(zmq.ZMQError):  # it was none, as an address that nobody knows
-            self._socket.disconnect(self._address)
-        self._address = address
-        proof.unlock(self._socket)
-        self._socket.connect(address)
+        self._shut(0.0, within=0.0)
+        self._open(address, proof)
 
     def close(self, linger: float = 0.0) -> None:
         """Close; what was sent has `linger` s to leave. Idempotent."""
-        if self._socket.closed:
-            return
+        if not self._socket.closed:
+            self._shut(linger, within=linger + _MOMENT)
+
+    def _shut(self, linger: float, within: float) -> None:
+        """Close the socket, and wait for its end so long: a thread waits on."""
         self._socket.setsockopt(zmq.LINGER, int(linger * 1000))
         self._socket.disable_monitor()
         self._watch.close()
         self._pump.close()
-        self._context.term()
+        ending = threading.Thread(target=self._context.term, name="end of a connection", daemon=True)
+        try:
+            ending.start()
+            ending.join(within)
+        except RuntimeError:  # no thread can be had
+            self._context.term()
 
     def _take(self) -> None:
         for arrived in _arrived(self._socket):

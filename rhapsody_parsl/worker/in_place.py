@@ -79,6 +79,9 @@ def kept(files: DataFiles, key: str, pickle: Sequence[Buffer], buffers: Sequence
 
 
 def _forget(address: int, path: str) -> None:
-    _drafts.pop(address, None)
-    with suppress(OSError):  # it stays, under another name
-        os.unlink(path)
+    if _drafts.pop(address, None):
+        with suppress(OSError):  # it stays, under another name
+            os.unlink(path)
+
+
+os.register_at_fork(after_in_child=_drafts.clear)  # they are its parent's

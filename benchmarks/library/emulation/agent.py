@@ -54,7 +54,7 @@ class EmulatedAgent(NodeAgent):
     def cut(self, seconds: float) -> None:
         """End the connection, and let no other one be made for a while."""
         connection, wanted = self._connection, list[tuple[str, Keys]]()
-        connection._socket.disconnect(connection._address)
+        connection._socket.disconnect(_address(connection))
         connection.turn = lambda *way: wanted.append(way)  # type: ignore[method-assign]  # until then
         asyncio.get_running_loop().call_later(seconds, self._join, connection, wanted)
 
@@ -65,8 +65,12 @@ class EmulatedAgent(NodeAgent):
         if wanted:
             connection.turn(*wanted[-1])
         else:
-            connection._socket.connect(connection._address)
+            connection._socket.connect(_address(connection))
 
     def _do(self, order: ToAgent, frames: list[bytes]) -> None:
         if not isinstance(order, Environment | KeepValues):
             super()._do(order, frames)
+
+
+def _address(connection: AsyncTcpConnection) -> str:
+    return str(connection._socket.getsockopt_string(zmq.LAST_ENDPOINT))

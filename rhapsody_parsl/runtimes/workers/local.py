@@ -151,7 +151,7 @@ class LocalWorkers:
         return log_tail(self._log_of(name))
 
     def _remote(self, name: str) -> RemoteProcess | None:
-        host = self._exchange.host_of(name)
+        host = self._context.host(self.pool.host_of(name))
         return next((each for each in host.processes_of(self._on_end) if each.name == name), None) if host else None
 
     def _log_of(self, name: str) -> Path:

@@ -142,7 +142,7 @@ class Reader:
     def __init__(self, host: Host, folder: Path) -> None:
         self._host, self._codec = host, Codec[Returned](Returned)
         self._said: list[Returned] = []
-        host.open("readers", lambda _, frames: self._said.append(self._codec.decode(frames)))
+        host.open("readers", lambda _, frames: self._said.extend([self._codec.decode(frames)] if frames else ()))
         argv = [sys.executable, "-c", READER, str(folder / "readers")]
         self.backend = Backend(argv, folder.parent / "reader.log", host=host, grace=0.3)
 

@@ -1,12 +1,14 @@
 """Values at the driver: there while somebody needs them, gone in the same moment as the last who did."""
 
+import asyncio
 import gc
+import multiprocessing
 import os
 import pickle
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,22 @@ def test_what_a_task_leaves_that_fails_goes(values: References, cancelled: bool)
     assert lying(values) == []
 
 
+def test_a_forked_child_removes_no_value_of_its_parent(values: References) -> None:
+    """Its handles are copies, also those that it unpickles: concurrent.futures hands a `Ref` to its processes so."""
+    held = [values.put(1)]
+    if not (child := os.fork()):
+        held.clear()
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    assert lying(values) == ["put-1"]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        pool.submit(os.getpid).result()
+        later = values.put([2])
+        assert pool.submit(Ref.result, later).result() == [2]
+    assert lying(values) == ["put-1", "put-2"]
+    assert [ref.result() for ref in (*held, later)] == [1, [2]]
+
+
 def test_what_a_task_has_left_is_a_handle_here(values: References) -> None:
     Path(values.place.memory, "data", "7").touch()
     ref = open_value(pack_value(Left(Facts(values.token, "7", 5))))
@@ -143,7 +161,7 @@ def test_a_handle_that_the_user_has_opened_is_waited_for(values: References) -> 
     thread = threading.Thread(target=lambda: FOUND.append(ref.result()))
     thread.start()
     until(lambda: bool(SAID), 5)
-    values.told("3", ValuesCame([Copied("7", content(4))]))
+    come(values, Copied("7", content(4)))
     thread.join(5)
     assert FOUND == [4]
 
@@ -181,6 +199,19 @@ def left_in(values: References, block: str) -> Ref:
     return ref
 
 
+def come(values: References, copied: Copied) -> None:
+    """Have a block bring a value, on a loop as the link's."""
+
+    async def all_() -> None:
+        values.told("3", ValuesCame([copied]))
+        assert not values._files.has(copied.key), "the loop waits for no disk"
+        async with asyncio.timeout(10):
+            while copied.key in values._wanted.keys():  # noqa: SIM118 - no dict
+                await asyncio.sleep(0.01)
+
+    asyncio.run(all_())
+
+
 def content(value: Any) -> bytes:
     return b"".join(packed(value))
 
@@ -201,7 +232,7 @@ def test_a_value_of_another_host_is_asked_for_once(values: References, end: str)
     until(lambda: len(values._wanted._waiting.get("7", ())) == 3, 5)
     match end:
         case "came":
-            values.told("3", ValuesCame([Copied("7", content([1, 2]))]))
+            come(values, Copied("7", content([1, 2])))
         case "gone":
             values.told("3", ValuesCame([], {"7": "nobody held it"}))
         case "lost":
@@ -236,7 +267,7 @@ def test_a_block_gets_what_lies_here_or_in_another(values: References) -> None:
     values.told("4", WantValue("none"))
     values.told("3", WantValue(there.key))
     values.told("5", WantValue(here.key, sees=True))
-    values.told("3", ValuesCame([Copied(there.key, content(2))]))
+    come(values, Copied(there.key, content(2)))
     assert [
         ("4", ValuesCame([Copied(here.key, content(1))])),
         ("3", WantValue(there.key)),

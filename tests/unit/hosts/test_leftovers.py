@@ -1,13 +1,16 @@
 """What the dead leave, beside what the living use."""
 
 import mmap
+import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +132,21 @@ def test_what_is_another_users_stays(memory: Path) -> None:
     os.chown(path, 12345, -1)
     leftovers.sweep_memory()
     assert path.exists()
+
+
+@pytest.mark.parametrize("seen_by", ["_unused", "_mapped"])
+def test_a_semaphore_that_somebody_has_is_in_use(monkeypatch: pytest.MonkeyPatch, seen_by: str) -> None:
+    """Each look alone tells: it is mapped, not open, and by its maker under a first name that is gone."""
+    looks: dict[str, Callable[[Any], Any]] = {"_unused": lambda _: True, "_mapped": lambda _: set()}
+    monkeypatch.setattr(leftovers, *next(look for look in looks.items() if look[0] != seen_by))
+    lock = multiprocessing.get_context("spawn").Lock()
+    name = f"/dev/shm/sem.{lock._semlock.name[1:]}"  # type: ignore[attr-defined]  # noqa: S108 - glibc's choice
+    assert leftovers.mapped_by([os.getpid()]) >= {name}
+    assert leftovers.remove_unused([name])
+    assert os.path.exists(name)
+    copy = shutil.copy(name, f"{name}-copy")
+    assert not leftovers.remove_unused([copy]), "nobody has this one"
+    assert not os.path.exists(copy)
 
 
 def test_without_leases_the_old_and_unmapped_goes(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from rhapsody_parsl.hosts import folder, guard
+from rhapsody_parsl.hosts.descendants import end_session
 from rhapsody_parsl.hosts.process import Backend, asked, log_tail
 from testing import leaks
 from testing.processes import below
@@ -136,25 +137,53 @@ def test_a_guard_that_is_killed_is_followed_by_one_that_ends_and_sweeps_all(tmp_
     assert not list(tmp_path.glob("segment-*"))
 
 
-def test_shared_memory_goes_although_its_tracker_was_killed(tmp_path: Path) -> None:
-    code = (
-        "import pathlib, sys, time; from multiprocessing.shared_memory import SharedMemory\n"
-        "memory = SharedMemory(create=True, size=9); pathlib.Path(sys.argv[1]).write_text(memory.name); time.sleep(99)"
-    )
-    note = tmp_path / "name"
+# Shared memory and semaphores, multiprocessing's and under a name of loky's, as their owner goes on.
+TRACKED = """
+import _multiprocessing, multiprocessing, os, sys, time
+from multiprocessing.shared_memory import SharedMemory
+memory, lock = SharedMemory(create=True, size=9), multiprocessing.get_context("spawn").Lock()
+lokys = _multiprocessing.SemLock(1, 1, 1, f"/loky-{os.getpid()}-test", False)
+names = [memory.name, *(f"sem.{name[1:]}" for name in (lock._semlock.name, lokys.name))]
+with open(sys.argv[1] + ".new", "w") as note:
+    print(*(f"/dev/shm/{name}" for name in names), file=note)
+os.rename(note.name, sys.argv[1])
+time.sleep(99)
+"""
 
-    async def story() -> Path:
-        backend = Backend([sys.executable, "-c", code, str(note)], tmp_path / "log")
+
+def tracked(note: Path) -> list[Path]:
+    """Return what is there of a process's that has written this."""
+    until(note.exists)
+    found = [Path(word) for word in note.read_text().split()]
+    assert all(path.exists() for path in found)
+    return found
+
+
+def test_shared_memory_goes_although_its_tracker_was_killed(tmp_path: Path) -> None:
+    note = tmp_path / "names"
+
+    async def story() -> list[Path]:
+        backend = Backend([sys.executable, "-c", TRACKED, str(note)], tmp_path / "log")
         await backend.start()
-        await asyncio.to_thread(until, lambda: note.exists() and note.read_text())
+        found = await asyncio.to_thread(tracked, note)
         trackers = [found for found in below("resource_tracker") if found.ppid() != os.getpid()]
         assert trackers
         for tracker in trackers:
             tracker.kill()
         await backend.stop()
-        return Path("/dev/shm") / note.read_text()  # noqa: S108 - Python's choice
+        return found
 
-    assert not asyncio.run(story()).exists()
+    assert not [path for path in asyncio.run(story()) if path.exists()]
+
+
+def test_what_tidies_up_after_a_session_is_not_ended_with_it(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", TRACKED, str(tmp_path / "names")], start_new_session=True) as leader:
+        memory, semaphore, lokys = tracked(tmp_path / "names")
+        (tracker,) = below("resource_tracker", leader.pid)
+        leader.kill()
+    end_session(leader.pid)
+    until(lambda: not (memory.exists() or semaphore.exists() or alive(tracker.pid)))
+    lokys.unlink()  # of which no tracker knows
 
 
 def test_a_folder_is_removed_although_the_guard_holds_it(tmp_path: Path) -> None:

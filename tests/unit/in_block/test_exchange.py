@@ -10,7 +10,7 @@ import pytest
 from rhapsody_parsl.agents.host import Host
 from rhapsody_parsl.agents.large_payloads import folder_of
 from rhapsody_parsl.hosts.data_place import payloads_of
-from rhapsody_parsl.in_block.exchange import Exchange
+from rhapsody_parsl.in_block.exchange import Exchange, Peer
 from rhapsody_parsl.wire.channel import Spoke
 from rhapsody_parsl.wire.codec import Codec, encode
 from rhapsody_parsl.wire.messages import (
@@ -75,6 +75,24 @@ def test_a_peer_on_another_host_whose_words_break_who_hears_them_is_heard_no_mor
 
     asyncio.run(run())
     assert hung_up == [("workers", "w0")]
+
+
+def test_a_process_on_another_host_is_known_as_long_as_it_speaks(tmp_path: Path) -> None:
+    """There is one for each task with `isolation="process"` that has tasks of its own."""
+    far = cast("Host", FarHost())
+    left: list[str] = []
+
+    async def run() -> None:
+        exchange = Exchange(make_context(tmp_path, None, make_node("n0")), "workers", lambda *_: None, left=left.append)
+        for number in range(3):
+            exchange._receive_far(far, f"task-{number}", encode(Returned(1, [])))
+            assert Peer(exchange, f"task-{number}").host is far
+            exchange._receive_far(far, f"task-{number}", [])
+            assert Peer(exchange, f"task-{number}").host is None
+        assert exchange._far == {}
+
+    asyncio.run(run())
+    assert left == ["task-0", "task-1", "task-2"]
 
 
 LARGE = bytes(300_000)

@@ -262,3 +262,12 @@ def test_a_lease_of_one_node_gets_more_or_less_in_place() -> None:
     assert gang
     with pytest.raises(LedgerError):
         ledger.refit(gang, 1, 1.0)
+
+
+def test_hosts_that_are_late_are_late_again_whatever_is_done_with_them() -> None:
+    ledger = Ledger(make_nodes(2))
+    ledger.expect([ledger.accounts["n1"].node.host])
+    with pytest.raises(LedgerError), ledger.with_late():
+        ledger.acquire("a", [("n1", Part(1)), ("n1", Part(1))])
+    assert ledger.acquire("b", [("n1", Part(1))]) is None
+    assert ledger.acquire("b", [("n0", Part(1))])

@@ -1,5 +1,6 @@
 """What the pilot does for values: where they lie, what it brings, and what it removes."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,9 +111,17 @@ def test_away_from_the_driver_it_asks_once_and_keeps(apart: Told, folders: tuple
         apart.hear(AskValue(order, "put-1"))
     apart.hear(AskValue(3, "none"))
     assert apart.driver.said == [WantValue("put-1"), WantValue("none")]
-    apart.values.told(ValuesCame([Copied("put-1", b"value"), Copied("../8", b"none of ours")], {"none": "why"}))
+
+    async def come() -> None:
+        apart.values.told(ValuesCame([Copied("put-1", b"value"), Copied("../8", b"none of ours")], {"none": "why"}))
+        assert apart.peer.said == [ValueHere(3, "why")], "the loop waits for no disk"
+        async with asyncio.timeout(10):
+            while len(apart.peer.said) < 3:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(come())
     apart.hear(AskValue(4, "put-1"))
-    assert apart.peer.said == [ValueHere(1), ValueHere(2), ValueHere(3, "why"), ValueHere(4)]
+    assert apart.peer.said == [ValueHere(3, "why"), ValueHere(1), ValueHere(2), ValueHere(4)]
 
 
 def test_away_from_the_driver_it_gives_it_what_it_wants(apart: Told, folders: tuple[Path, Path, Path]) -> None:

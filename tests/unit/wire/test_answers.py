@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +131,35 @@ def test_a_child_that_is_forked_has_none_of_the_sockets(line: Line, tmp_path: Pa
     if not (child := os.fork()):
         os._exit(before - sockets())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) >= 3, "the two that hear, and the one that answers"
+
+
+FORKS = """
+import os, sys
+from rhapsody_parsl.wire.channel import Spoke
+from rhapsody_parsl.wire.messages import Quit
+spoke = Spoke(sys.argv[1], "asker")
+spoke.hear_answers()
+if not (child := os.fork()):
+    spoke.send(Quit())
+    spoke.post(Quit())
+    sys.exit(3)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(code, os.path.exists(os.path.dirname(sys.argv[1].removeprefix("ipc://")) + "/asker.answers"))
+"""
+
+
+def test_a_forked_child_that_leaves_says_nothing_and_takes_nothing_along(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "hub"))
+        door.listen()
+        program = [sys.executable, "-c", FORKS, f"ipc://{tmp_path}/hub"]
+        assert subprocess.run(program, capture_output=True, text=True, timeout=30, check=True).stdout == "3 True\n"
+        hub, _ = door.accept()
+    with hub:
+        heard = b"".join(iter(lambda: hub.recv(1000), b""))
+    assert b"asker" in heard
+    assert encode(Quit())[0] not in heard
+    assert not (tmp_path / "asker.answers").exists(), "its own end removes it"
 
 
 def sockets() -> int:

@@ -1,6 +1,9 @@
 """Messages of many names on one connection: those of one turn of the loop travel as one, and all arrive."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,3 +125,38 @@ def test_a_port_that_somebody_has_is_told(tmp_path: Path) -> None:
         listener.close()
 
     asyncio.run(act())
+
+
+HANGS = """
+import asyncio, socket, time
+from rhapsody_parsl.wire.curve import Keys
+from rhapsody_parsl.wire.tcp_connection import AsyncTcpConnection
+from rhapsody_parsl.wire.tcp_listener import TcpListener
+silent = socket.socket(type=socket.SOCK_DGRAM)
+silent.bind(("127.0.0.9", 53))
+async def turn():
+    loop, keys, there = asyncio.get_running_loop(), Keys.fresh(), asyncio.Event()
+    listener = TcpListener("tcp://127.0.0.1", print, keys, loop)
+    connection, other = (
+        AsyncTcpConnection(f"tcp://{name}.example:7000", name, keys, loop, receive=print,
+                           connected=lambda _: there.set(), hung_up=print)
+        for name in ("turns", "closes")
+    )
+    assert await asyncio.to_thread(silent.recv, 1000), "it is looked up"
+    began = time.monotonic()
+    connection.turn(listener.endpoint, keys)
+    await there.wait()
+    for each in (other, connection, listener):
+        each.close()
+    print(time.monotonic() - began)
+asyncio.run(turn())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have names looked up elsewhere")
+def test_a_name_whose_look_up_hangs_holds_up_neither_a_turn_nor_an_end(tmp_path: Path) -> None:
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.9\noptions timeout:5 attempts:2\n")
+    script = f'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec {sys.executable} -c "$0"'
+    command = ["unshare", "--mount", "--net", "sh", "-c", f"ip link set lo up && {script}", HANGS]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=25, check=True)
+    assert float(found.stdout) < 3

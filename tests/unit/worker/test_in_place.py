@@ -53,6 +53,17 @@ def test_to_leave_it_copies_nothing(folder: Path, wrap: Any) -> None:
     assert (drafts(folder), os.listdir(folder / "data")) == ([], ["7"])
 
 
+def test_a_forked_child_that_lets_go_of_it_removes_nothing(folder: Path) -> None:
+    array = empty(COUNT)
+    array[:] = 3
+    if not (child := os.fork()):
+        del array
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    references.left(7, Stays(array, 0))
+    assert references.opened(Facts("ours", "7", 0)).sum() == 3 * COUNT
+
+
 @pytest.mark.parametrize("of", [
     lambda array: array[1:], lambda array: array * 2, lambda array: (array, numpy.ones(3)), lambda array: 1,
 ])  # fmt: skip
