@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[1]
 KINDS = ("unit", "integration", "globus", "cluster")
 DEADLINES = {"integration": 180, "globus": 240, "cluster": 300}  # seconds; units have the 30 s of pyproject.toml
+_DEADLINE = pytest.StashKey[Any]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,6 +47,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
         if kind in DEADLINES and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(DEADLINES[kind]))
+
+
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Keep what pytest-timeout is about to set."""
+    item.stash[_DEADLINE] = settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give a second try a deadline of its own: the first one's ends with its failure."""
+    settings = item.stash.get(_DEADLINE, None)
+    if getattr(item, "execution_count", 1) > 1 and settings is not None and not settings.func_only:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
 
 
 def pytest_collection_finish() -> None:
