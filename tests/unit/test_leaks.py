@@ -25,6 +25,14 @@ print(server.getsockname()[1], flush=True)
 time.sleep(60)
 """
 HOLD = f"handle = open({{path!r}}, 'w'); print(flush=True); {SLEEP}"
+BUSY = """
+import os
+handle = open({path!r}, "w")
+print(flush=True)
+while True:
+    for one in [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]:
+        os.close(one)
+"""
 ORPHAN = f"""
 import subprocess, sys
 command = [sys.executable, "-c", {SLEEP!r}]
@@ -122,6 +130,19 @@ def test_what_a_wider_fixture_holds_passes(segment: Path, python: Start) -> None
     older.kill()
 
 
+def test_what_a_process_holds_passes_though_it_opens_and_closes_other_files(segment: Path, python: Start) -> None:
+    """Some of these files are listed as open, and are closed before the look at their names."""
+    busy = python(BUSY.format(path=str(segment)))
+    read_line(busy)
+    try:
+        for n in range(30):
+            with watch(grace=0):
+                segment.rename(SHM / f"{segment.name}-{n}")
+            (SHM / f"{segment.name}-{n}").rename(segment)
+    finally:
+        busy.kill()
+
+
 def test_what_ends_within_the_grace_passes(python: Start) -> None:
     started = time.monotonic()
     with watch(grace=10):
@@ -167,3 +188,19 @@ def test_a_second_try_says_why_it_was_needed(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reruns", "1")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*first try of of_some_kind/test_it.py::test_once (call)*", "*the first never works*"])
+
+
+def test_a_second_try_has_a_deadline_of_its_own(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
+    (pytester.mkdir("of_some_kind") / "test_it.py").write_text(
+        "import time, pytest\n"
+        "tries = []\n"
+        "@pytest.mark.timeout(1)\n"
+        "def test_hangs():\n"
+        "    tries.append(1)\n"
+        "    time.sleep(0.7 if len(tries) == 1 else 10)\n"
+        "    assert len(tries) == 2, 'the first never works'\n"
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reruns", "1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*Timeout (>1*"])
