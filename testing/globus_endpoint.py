@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -47,11 +46,7 @@ class CoreEndpoint:
 
 
 def init(user_dir: Path, name: str, template: str, wrap: Wrap = list) -> Path:
-    """Write an endpoint with `rhapsody-parsl globus init`, for the stand-in service, and return its folder.
-
-    An older one of the name goes: a test's second try finds what its first one left.
-    """
-    shutil.rmtree(user_dir / name, ignore_errors=True)
+    """Write an endpoint with `rhapsody-parsl globus init`, for the stand-in service, and return its folder."""
     file = user_dir / f"{name}.yaml.j2"
     file.write_text(f"local_compute_services: true\nheartbeat_period: 5\n{template}")
     file.chmod(0o644)

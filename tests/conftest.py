@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import signal
+import traceback
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -56,10 +57,22 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Give a second try a deadline of its own: the first one's ends with its failure."""
-    settings = item.stash.get(_DEADLINE, None)
-    if getattr(item, "execution_count", 1) > 1 and settings is not None and not settings.func_only:
-        item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
+    """Have a second try begin as the first one did: with its whole deadline, and with wide fixtures of its own."""
+    if getattr(item, "execution_count", 1) > 1:
+        settings = item.stash.get(_DEADLINE, None)
+        if settings is not None and not settings.func_only:
+            item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
+        _end_wide_fixtures(item)
+
+
+def _end_wide_fixtures(item: pytest.Item) -> None:
+    """End what a first try may have harmed; it has failed already, so what its end finds fails nobody."""
+    # where the tries are made, these are set aside for the next one
+    item.config.pluginmanager.getplugin("rerunfailures")._restore_suspended_finalizers(item)
+    try:
+        item.session._setupstate.teardown_exact(None)
+    except Exception:  # noqa: BLE001 - whatever the first try caused
+        traceback.print_exc()
 
 
 def pytest_collection_finish() -> None:

@@ -178,29 +178,3 @@ def test_a_module_that_leaves_something_unclosed_fails_and_no_other(pytester: py
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves_a_ring*", "*unclosed <socket.socket*"])
-
-
-def test_a_second_try_says_why_it_was_needed(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
-    (pytester.mkdir("of_some_kind") / "test_it.py").write_text(
-        "tries = []\ndef test_once():\n    tries.append(1)\n    assert len(tries) == 2, 'the first never works'\n"
-    )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reruns", "1")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*first try of of_some_kind/test_it.py::test_once (call)*", "*the first never works*"])
-
-
-def test_a_second_try_has_a_deadline_of_its_own(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
-    (pytester.mkdir("of_some_kind") / "test_it.py").write_text(
-        "import time, pytest\n"
-        "tries = []\n"
-        "@pytest.mark.timeout(1)\n"
-        "def test_hangs():\n"
-        "    tries.append(1)\n"
-        "    time.sleep(0.7 if len(tries) == 1 else 10)\n"
-        "    assert len(tries) == 2, 'the first never works'\n"
-    )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--reruns", "1")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*Timeout (>1*"])
