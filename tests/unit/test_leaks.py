@@ -134,13 +134,16 @@ def test_what_a_process_holds_passes_though_it_opens_and_closes_other_files(segm
     """Some of these files are listed as open, and are closed before the look at their names."""
     busy = python(BUSY.format(path=str(segment)))
     read_line(busy)
+    names = [SHM / f"{segment.name}-{n}" for n in range(30)]
     try:
-        for n in range(30):
+        path = segment
+        for name in names:
             with watch(grace=0):
-                segment.rename(SHM / f"{segment.name}-{n}")
-            (SHM / f"{segment.name}-{n}").rename(segment)
+                path = path.rename(name)
     finally:
         busy.kill()
+        for name in names:
+            name.unlink(missing_ok=True)
 
 
 def test_what_ends_within_the_grace_passes(python: Start) -> None:
