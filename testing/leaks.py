@@ -185,14 +185,15 @@ def _is_probe(path: Path) -> bool:
 def _held(pid: int, folder: Path) -> set[str]:
     """Return the names of the entries that a process has mapped or open, or in which it has a file so."""
     process = Path("/proc", str(pid))
-    held: set[str] = set()
+    paths: list[str] = []
     with contextlib.suppress(OSError):  # it may have ended, or belong to someone else
         maps = (process / "maps").read_text(errors="replace").splitlines()
-        paths = [line.split(maxsplit=5)[-1] for line in maps if f"{folder}/" in line]
-        paths += [os.readlink(link) for link in (process / "fd").iterdir()]
-        inside = [Path(path).relative_to(folder) for path in paths if Path(path).is_relative_to(folder)]
-        held = {path.parts[0] for path in inside if path.parts}
-    return held
+        paths += [line.split(maxsplit=5)[-1] for line in maps if f"{folder}/" in line]
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # a busy process has just closed this one
+                paths.append(os.readlink(link))
+    inside = [Path(path).relative_to(folder) for path in paths if Path(path).is_relative_to(folder)]
+    return {path.parts[0] for path in inside if path.parts}
 
 
 def _kill_all(before: Standing) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from globus_compute_sdk.sdk import executor as sdk
 
 from testing.globus_service import Service, environment, serve
 from testing.rabbitmq import SERVER, broker
@@ -32,3 +33,5 @@ def service(user_dir: Path, broker_url: str) -> Iterator[Service]:
         for name, value in environment(str(user_dir)).items():
             patch.setenv(name, value)
         yield service
+        for watcher in list(sdk._RESULT_WATCHERS.values()):  # they would stay, and the next broker is another
+            watcher.shutdown(cancel_futures=True)  # type: ignore[no-untyped-call]  # the SDK's

@@ -157,6 +157,19 @@ def test_errors_reach_the_client(small: CoreEndpoint, client: Client) -> None:
             submit(executor, {"rnks": 2}, functions.square, 1).result(TIMEOUT)
 
 
+def test_globus_compute_executor_beside_ours(small: CoreEndpoint, client: Client, tmp_path: Path) -> None:
+    remote = GlobusComputeExecutor(Executor(small.id, client=client), label="remote")
+    local = RhapsodyExecutor(label="here", runtimes=[LocalRuntime()], cores_per_node=1)
+    total = python_app(functions.total_app, executors=["remote"])
+    square = python_app(functions.square, executors=["here"])
+    with parsl.load(Config(executors=[remote, local], run_dir=str(tmp_path), initialize_logging=False)):
+        sums = [total([n, n], parsl_resource_specification=MPI2) for n in range(5)]
+        assert [each.result() for each in sums] == [(2 * n, 2) for n in range(5)]
+        assert square(square(3)).result() == 81
+        with pytest.raises(LookupError, match="not on rank 1"):
+            python_app(functions.fail_app, executors=["remote"])(parsl_resource_specification=MPI2).result()
+
+
 def test_a_killed_pilot_is_told(fresh: CoreEndpoint, client: Client) -> None:
     with Executor(fresh.id, client=client) as executor:
         before = pilots()
@@ -192,19 +205,6 @@ def test_a_wrong_template_is_told_by_its_path(service: Service, user_dir: Path, 
         words = "engine.runtimes.mpi.launcher: allowed are auto, .*, not 'sruhn'"
         with pytest.raises(TaskExecutionFailed, match=words):
             submit(executor, None, functions.square, 2).result(TIMEOUT)
-
-
-def test_globus_compute_executor_beside_ours(small: CoreEndpoint, client: Client, tmp_path: Path) -> None:
-    remote = GlobusComputeExecutor(Executor(small.id, client=client), label="remote")
-    local = RhapsodyExecutor(label="here", runtimes=[LocalRuntime()], cores_per_node=1)
-    total = python_app(functions.total_app, executors=["remote"])
-    square = python_app(functions.square, executors=["here"])
-    with parsl.load(Config(executors=[remote, local], run_dir=str(tmp_path), initialize_logging=False)):
-        sums = [total([n, n], parsl_resource_specification=MPI2) for n in range(5)]
-        assert [each.result() for each in sums] == [(2 * n, 2) for n in range(5)]
-        assert square(square(3)).result() == 81
-        with pytest.raises(LookupError, match="not on rank 1"):
-            python_app(functions.fail_app, executors=["remote"])(parsl_resource_specification=MPI2).result()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="all tests here run without privileges already")

@@ -18,6 +18,7 @@ from parsl.app.errors import BashExitFailure
 
 from rhapsody_parsl import MPI, Policy, annotate
 from rhapsody_parsl.errors import RuntimeLost, WalltimeExceeded, WorkerLost
+from rhapsody_parsl.hosts import leftovers
 from testing.processes import below, processes_of
 from testing.waiting import alive
 from tests.integration import found
@@ -326,11 +327,9 @@ def test_programs_that_a_rank_starts_are_worlds_of_their_own() -> None:
     """Alone it is a world of one; by the launch line one over the lease of the rank's gang."""
     code = "from mpi4py import MPI; import sys; sys.stdout.write(f'{MPI.COMM_WORLD.size}\\n')"
     app = python_app(annotate(MPI(ranks=2))(found.worlds))
-    before = set(Path("/dev/shm").iterdir())  # noqa: S108 - looked at
     assert app("PARSL_MPI_PREFIX", code).result(TIMEOUT) == ["1\n", "2\n2\n"]
     assert python_app(total)(2).result(TIMEOUT) == 4
-    for segment in set(Path("/dev/shm").iterdir()) - before:  # noqa: S108 - what Open MPI leaves of a world of one
-        segment.unlink(missing_ok=True)
+    leftovers.sweep_memory()  # what Open MPI leaves of a world of one
     shutil.rmtree(Path(tempfile.gettempdir(), f"ompi.{os.uname().nodename}.{os.getuid()}"), ignore_errors=True)
 
 

@@ -103,6 +103,7 @@ def test_readme_shows_the_first_script() -> None:
 
 def test_the_page_shows_the_runtime_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.delitem(sys.modules, "add_a_runtime", raising=False)  # its name is known by the import
     shown, used = examples(ROOT / "docs" / "runtimes" / "add_a_runtime.md")
     assert shown == (ROOT / "examples" / "add_a_runtime.py").read_text()
     exec(used, {"__name__": "page"})  # noqa: S102 - ours

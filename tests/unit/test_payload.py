@@ -113,11 +113,10 @@ def test_a_future_inside_a_list_is_named_as_one_with_what_to_do() -> None:
     assert "flow" not in str(caught.value)
 
 
-def named(word: str) -> str:
-    return word
-
-
 def test_a_function_is_written_once_also_where_its_result_stays_or_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(word: str) -> str:  # not written yet
+        return word
+
     dumps = Mock(wraps=dill.dumps)
     monkeypatch.setattr(dill, "dumps", dumps)
     for function in (named, Keeping(named, 7), Keeping(named, 7), Keeping(named, 8)):

@@ -37,7 +37,6 @@ def values(tmp_path: Path) -> Iterator[References]:
 
 SAID: list[tuple[str, ToValues]] = []
 """What blocks are told."""
-FOUND: list[Any] = []
 
 
 def iter_of_nothing() -> Iterator[int]:
@@ -158,12 +157,13 @@ def test_a_label_is_a_name(values: References, label: Any) -> None:
 def test_a_handle_that_the_user_has_opened_is_waited_for(values: References) -> None:
     first = left_in(values, "3")
     ref = pickle.loads(pickle.dumps(first))
-    thread = threading.Thread(target=lambda: FOUND.append(ref.result()))
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(ref.result()))
     thread.start()
     until(lambda: bool(SAID), 5)
     come(values, Copied("7", content(4)))
     thread.join(5)
-    assert FOUND == [4]
+    assert found == [4]
 
 
 def test_what_cannot_be_kept_is_told(values: References, monkeypatch: pytest.MonkeyPatch) -> None:
