@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,8 +170,10 @@ def _lost_entries(folder: Path, before: Iterable[str], strays: Iterable[psutil.P
     new = {name for name in os.listdir(folder) if not name.startswith(_OTHERS)} - set(before)
     if new:  # seldom, and the look at all processes is not free
         ours = {os.getpid(), *(process.pid for process in strays)}
+        names = _by_number(folder, new)
         for pid in set(psutil.pids()) - ours:
-            new -= _held(pid, folder)
+            new -= _held(pid, folder, names)
+        new &= set(os.listdir(folder))  # others may have removed theirs meanwhile
     return [folder / name for name in sorted(new) if not _is_probe(folder / name)]
 
 
@@ -182,18 +184,31 @@ def _is_probe(path: Path) -> bool:
         return False
 
 
-def _held(pid: int, folder: Path) -> set[str]:
-    """Return the names of the entries that a process has mapped or open, or in which it has a file so."""
+def _by_number(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the names by the number of the file: a semaphore is mapped by its maker under a name that is gone."""
+    numbers: dict[str, str] = {}
+    for name in names:
+        with contextlib.suppress(OSError):
+            numbers[str((folder / name).lstat().st_ino)] = name
+    return numbers
+
+
+def _held(pid: int, folder: Path, names: Mapping[str, str]) -> set[str]:
+    """Return the entries, of some by their number, that a process has mapped or open, or in which it has a file so."""
     process = Path("/proc", str(pid))
     paths: list[str] = []
+    held: set[str] = set()
     with contextlib.suppress(OSError):  # it may have ended, or belong to someone else
-        maps = (process / "maps").read_text(errors="replace").splitlines()
-        paths += [line.split(maxsplit=5)[-1] for line in maps if f"{folder}/" in line]
+        for line in (process / "maps").read_text(errors="replace").splitlines():
+            if f"{folder}/" in line:
+                *_, number, path = line.split(maxsplit=5)
+                paths.append(path)
+                held.add(names.get(number, ""))
         for link in (process / "fd").iterdir():
             with contextlib.suppress(OSError):  # a busy process has just closed this one
                 paths.append(os.readlink(link))
     inside = [Path(path).relative_to(folder) for path in paths if Path(path).is_relative_to(folder)]
-    return {path.parts[0] for path in inside if path.parts}
+    return held | {path.parts[0] for path in inside if path.parts}
 
 
 def _kill_all(before: Standing) -> None:

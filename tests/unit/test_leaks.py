@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from testing.leaks import LeakError, watch
+from testing.waiting import until
 
 SHM = Path("/dev/shm")  # noqa: S108 - the very place the watch looks at
 Start: TypeAlias = Callable[[str], "subprocess.Popen[str]"]
@@ -32,6 +33,13 @@ print(flush=True)
 while True:
     for one in [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]:
         os.close(one)
+"""
+LOCK = """
+import multiprocessing, time
+input()
+lock = multiprocessing.get_context("spawn").Lock()
+print(lock._semlock.name, flush=True)
+time.sleep(60)
 """
 ORPHAN = f"""
 import subprocess, sys
@@ -128,6 +136,18 @@ def test_what_a_wider_fixture_holds_passes(segment: Path, python: Start) -> None
         read_line(older)
         assert segment.exists()
     older.kill()
+
+
+def test_a_semaphore_of_a_wider_fixture_passes(python: Start) -> None:
+    """Its maker has mapped it under another name, which is gone."""
+    older = python(LOCK)
+    with watch(grace=0):
+        assert older.stdin is not None
+        print(file=older.stdin, flush=True)
+        name = SHM / f"sem.{read_line(older).removeprefix('/')}"
+        assert name.exists()
+    older.kill()
+    until(lambda: not name.exists())  # a helper of Python's removes it
 
 
 def test_what_a_process_holds_passes_though_it_opens_and_closes_other_files(segment: Path, python: Start) -> None:
