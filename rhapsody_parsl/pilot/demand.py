@@ -35,7 +35,7 @@ class Demand:
     """
 
     __slots__ = (
-        "_apart", "_part", "_spec", "by_size",
+        "_apart", "_key", "_part", "_spec", "by_size",
         "gpus", "labels", "least", "memory", "needs", "per_rank", "plain", "single", "whole",
     )  # fmt: skip
 
@@ -44,6 +44,7 @@ class Demand:
         self._spec, self._apart = spec, resources.groups if resources.is_mixed else None
         if resources.is_mixed:
             resources = msgspec.structs.replace(resources, gpus_per_rank=0.0)
+        self._key: Hashable | None = None
         self.memory = resources.memory
         self.labels = frozenset(policy.labels)
         self.per_rank = 0
@@ -72,7 +73,11 @@ class Demand:
     @property
     def key(self) -> Hashable:
         """The same for all that can use the same nodes."""
-        return self._part, self.memory, self.gpus, self.least, self.whole, self.labels, self.per_rank, self._apart
+        if self._key is None:  # most are asked for it never, or often
+            self._key = (
+                self._part, self.memory, self.gpus, self.least, self.whole, self.labels, self.per_rank, self._apart,
+            )  # fmt: skip
+        return self._key
 
     @property
     def size(self) -> float:

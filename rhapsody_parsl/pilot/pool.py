@@ -47,7 +47,7 @@ class Room:
     def available(self, enough: int) -> int:
         """Return how many parts there is room for, at most; counting stops at `enough`."""
         demand, levels = self.demand, self._levels.now()
-        self.asked = self._pool.changes
+        self.asked = self._pool.book.count
         if not levels.occupied >> demand.least:
             return 0
         if enough == 1:
