@@ -118,9 +118,10 @@ class Ladder:
 
     def restore(self) -> None:
         """A walk is over."""
-        aside, self._aside = self._aside, []
-        for shape in aside:
-            self.add(shape)
+        if self._aside:
+            aside, self._aside = self._aside, []
+            for shape in aside:
+                self.add(shape)
 
     def fitting_in(self, pool: Pool) -> Iterator[Shape[Lane]]:
         """Yield the first shape of each size that may find room on nodes of another pool and the open ones."""

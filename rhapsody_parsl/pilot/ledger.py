@@ -111,13 +111,12 @@ class Ledger:
         """
         if len(parts) > 1 and len({name for name, _ in parts}) != len(parts):
             raise LedgerError("a lease names a node twice", borrower)
-        wanted = [(self.accounts[name], part) for name, part in parts]
-        for account, part in wanted:
-            if not account.fits(part):
+        for name, part in parts:
+            if not self.accounts[name].fits(part):
                 return None
-        lent = [self._lend(account, part) for account, part in wanted]
+        lent = [self._lend(self.accounts[name], part) for name, part in parts]
         self._count += 1
-        shares, amounts = zip(*lent, strict=True) if lent else ((), ())
+        shares, amounts = tuple([share for share, _ in lent]), tuple([gpus for _, gpus in lent])
         amounts = _NO_GPUS if amounts == _NO_GPUS else amounts
         lease = Lease(self._count, borrower, shares, amounts, permanent, for_service)
         self._leases[lease.id] = lease
