@@ -1,6 +1,5 @@
 """Values by reference, at the driver: written, counted, removed when nobody needs them."""
 
-import contextlib
 import gc
 import itertools
 import os
@@ -256,10 +255,11 @@ class References:
 
     def _drop(self, keys: Sequence[str], *, unfinished: bool = False) -> None:
         """Remove values, here and in the blocks; also what is not whole of them."""
+        for key in keys:
+            self._where.pop(key, None)  # first: from then on it is not written here
         self._incoming.drop(keys)
         for key in keys:
             self._files.drop(key)
-            self._where.pop(key, None)
             if (block := block_of(key)) and not self._closed:
                 self._say(block, DropValues([key]))
         if keys and not self._closed:
@@ -293,9 +293,15 @@ class References:
 
     def _came(self, copied: Copied) -> None:
         if isinstance(copied.payload, bytes) and copied.key in self._where:
-            self._incoming.write(copied.key, [copied.payload], partial(self._answer, copied.key))
+            self._incoming.write(copied.key, [copied.payload], partial(self._written, copied.key))
         else:
             self._answer(copied.key, "")
+
+    def _written(self, key: str, problem: str) -> None:
+        """A value that has come is here, or is not; its block may have left meanwhile."""
+        self._answer(key, problem)
+        if block_of(key) in self._stopped and key not in self._handles:
+            self._files.drop(key)
 
     def _answer(self, key: str, reason: str) -> None:
         for waiter in self._waiting(lambda wanted: wanted.take(key)):
@@ -307,8 +313,12 @@ class References:
         if not reason and sees:
             answer = ValuesCame([], here=[key])
         elif not reason:
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 answer = ValuesCame([Copied(key, bytes(self._files.open(key)))])
+            except FileNotFoundError:
+                pass
+            except OSError as problem:  # as no descriptor or no memory is left
+                answer = ValuesCame([], {key: str(problem)})
         self._say(block, answer)
 
     def left(self, block: str) -> None:
@@ -317,7 +327,7 @@ class References:
             leftovers.remove_tree(os.path.join(self._disk, block))
         self._stopped.add(block)
         for key in self._waiting(Wanted.keys):
-            if self._where.get(key) == block:
+            if self._where.get(key) == block and key not in self._incoming:  # else it is here in a moment
                 self._answer(key, _LOST.format(block))
         for key in self._files.all():
             if block_of(key) == block and key not in self._handles:

@@ -23,6 +23,9 @@ class Incoming:
         self._coming: dict[str, asyncio.Task[None]] = {}
         self._dropped: set[asyncio.Task[None] | None] = set()
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._coming
+
     def write(self, key: str, pieces: Sequence[bytes], done: Callable[[str], None]) -> None:
         """Have a value here.
 

@@ -246,11 +246,63 @@ def test_a_value_of_another_host_is_asked_for_once(values: References, end: str)
     assert len(set(problems)) == (end != "came")
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_value_that_has_come_is_not_lost_with_its_block(values: References, held: bool) -> None:
+    """It is still being written when the block leaves; a block's own that nobody holds here goes then."""
+    refs = [values.arrived(Facts(values.token, "3-7", 5, "", "3"))]
+    values.told("4", WantValue("3-7"))
+    if not held:
+        refs.clear()
+    SAID.clear()
+
+    async def all_() -> None:
+        values.told("3", ValuesCame([Copied("3-7", content(4))]))
+        values.left("3")
+        async with asyncio.timeout(10):
+            while not SAID or values._incoming._coming:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(all_())
+    assert [("4", ValuesCame([Copied("3-7", content(4))]))] == SAID
+    assert lying(values) == ["3-7"] * held
+
+
+def test_a_value_that_comes_while_it_is_dropped_is_not_kept(
+    values: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any thread may drop it, while the link's hears of it."""
+    ref, drop = left_in(values, "3"), values._files.drop
+
+    def drop_slowly(key: str) -> None:
+        drop(key)
+        values.told("3", ValuesCame([Copied(key, content(4))]))
+
+    async def all_() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(values._files, "drop", drop_slowly)
+            ref.delete()
+        async with asyncio.timeout(10):
+            while values._incoming._coming:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(all_())
+    assert lying(values) == []
+
+
 def test_a_value_of_a_block_that_is_gone_is_lost(values: References) -> None:
     ref = left_in(values, "3")
     values.left("3")
     with pytest.raises(DataLost, match="block 3 has stopped"):
         ref.result()
+
+
+def test_who_wants_a_value_that_cannot_be_read_is_told(values: References) -> None:
+    Path(values.place.memory, "data", "7").mkdir()
+    values.told("4", WantValue("7"))
+    ((block, said),) = SAID
+    assert block == "4"
+    assert isinstance(said, ValuesCame)
+    assert "Is a directory" in said.gone["7"]
 
 
 def test_a_callback_does_not_wait_for_itself(values: References) -> None:
