@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from rhapsody_parsl.errors import RhapsodyError
@@ -76,7 +76,8 @@ class Link(threading.Thread):
     ) -> None:
         super().__init__(name="rhapsody-link", daemon=True)
         self._outcomes, self._period = outcomes, period
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._writers = asyncio.new_event_loop(), ThreadPoolExecutor(thread_name_prefix="rhapsody-values")
+        self._loop.set_default_executor(self._writers)
         self._lock = threading.Lock()
         self._roused = self._stopping = False
         self._incoming: deque[Task | Callable[[], None]] = deque()
@@ -270,6 +271,7 @@ class Link(threading.Thread):
             self._loop.run_forever()
         finally:
             self._front.close()
+            self._writers.shutdown(cancel_futures=True)  # all values are removed next: nobody is to write one
             for _ in range(_LAST_TURNS):
                 self._loop.stop()
                 self._loop.run_forever()
