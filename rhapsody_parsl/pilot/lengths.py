@@ -106,7 +106,7 @@ class ByWalltime(Generic[L]):
     def measure(self) -> None:
         """A task of the lane has ended: its like may be expected to take longer, or less long, from now on."""
         endless, scale = self._buckets.get(0.0), self._took.scale
-        if abs(scale - self._scale) > self._scale * _DRIFT:
+        if abs(scale - self._scale) > abs(self._scale) * _DRIFT:
             self._scale, changed = scale, list(self._buckets.values())
         else:
             changed = [] if endless is None else [endless]

@@ -82,5 +82,5 @@ class Took:
 
     @property
     def scale(self) -> float:
-        """What is expected of tasks with a walltime is in proportion to this."""
-        return self._seconds.most if self._part.mean is None else self._part.most
+        """What is expected of tasks with a walltime is in proportion to this; negative while that is no part of it."""
+        return -self._seconds.most if self._part.mean is None else self._part.most

@@ -86,3 +86,14 @@ def test_classes_are_as_wide_as_told() -> None:
         assert class_of(class_of(number, 32), 32) == class_of(number, 32)
     assert class_of(0.0, 32) == 0.0
     assert math.isfinite(class_of(1e300, 32))
+
+
+def test_a_part_of_the_walltime_is_no_time() -> None:
+    """A task without a walltime took one second, and then one with a walltime all of that."""
+    model = Model()
+    model.come(0, 3600.0, 1)
+    model.come(0, 5.0, 2)
+    model.end(0, 0.0, 10)
+    assert [entry[1] for entry, _ in model.lengths.up_to(6.0, unknown=False)] == [1]
+    model.end(0, 1.0, 100)
+    assert next(entry[1] for entry, _ in model.lengths.up_to(6.0, unknown=False)) == 2
