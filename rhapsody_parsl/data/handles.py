@@ -35,6 +35,11 @@ class Handles:
     def __contains__(self, key: str) -> bool:
         return key in self._book
 
+    @property
+    def are_copies(self) -> bool:
+        """Whether this is a forked child."""
+        return os.getpid() != self._process
+
     def ask(self, question: Callable[[Book], T]) -> T:
         """Return what somebody wants of the book."""
         with self._lock:
@@ -74,5 +79,5 @@ class Handles:
                             dropped[key] = entry.given
             finally:
                 self._lock.release()
-            if dropped and os.getpid() == self._process:
+            if dropped and not self.are_copies:
                 self._dropped(dropped)

@@ -37,7 +37,7 @@ counts objects, and not bytes."""
 _WRITER = "driver"
 _SHUT_DOWN = "its executor was shut down"
 _DELETED = "it was deleted, or nobody held it any more"
-
+_FORKED = "it lies in a block, and this process, which was forked, cannot ask for it"
 _LOST = "block {} has stopped, and the value lay there"
 
 T = TypeVar("T")
@@ -160,6 +160,8 @@ class References:
             DataLost: It is gone.
             RhapsodyError: This is the thread that it would come by.
         """
+        if self._handles.are_copies:
+            raise DataLost(ref.name, ref.size, _FORKED if self._where.get(ref.key) else _DELETED)
         reason = _SHUT_DOWN if self._closed else _DELETED
         if threading.get_ident() == self.link_thread:
             raise RhapsodyError("A future's callback cannot wait for a value of another host: call result() elsewhere.")

@@ -94,6 +94,25 @@ def test_a_forked_child_removes_no_value_of_its_parent(values: References) -> No
     assert [ref.result() for ref in (*held, later)] == [1, [2]]
 
 
+def test_a_forked_child_does_not_wait_for_a_value_of_a_block(values: References) -> None:
+    """Nobody would tell it that the value has come."""
+    ref = left_in(values, "3")
+    found = multiprocessing.get_context("fork").Queue()
+
+    def look() -> None:
+        with pytest.raises(DataLost, match="which was forked, cannot ask for it"):
+            ref.result()
+        found.put("lost")
+
+    child = multiprocessing.get_context("fork").Process(target=look)
+    child.start()
+    try:
+        assert found.get(timeout=5) == "lost"
+    finally:
+        child.kill()
+        child.join()
+
+
 def test_what_a_task_has_left_is_a_handle_here(values: References) -> None:
     Path(values.place.memory, "data", "7").touch()
     ref = open_value(pack_value(Left(Facts(values.token, "7", 5))))
