@@ -21,6 +21,7 @@ class FakeLeases:
         seekers: How many leases those want back who wait for some.
         resting: Numbers of those whose cores and GPUs others have.
         taken: Whether others still have them.
+        coming: How many requests of tasks wait for their turn.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class FakeLeases:
         self.returned: list[str] = []
         self.seekers = 0
         self.resting: list[int] = []
-        self.taken = False
+        self.taken, self.coming = False, 0
         self._count = 0
 
     def lend(self, borrower: str, wants: TaskSpec, key: str) -> Loan | None:
@@ -54,6 +55,10 @@ class FakeLeases:
     def lack(self, wants: TaskSpec, count: int) -> str:
         """Say whether there are ever as many."""
         return "" if count <= self._most else f"it has room for {self._most} of them at most"
+
+    def requests(self, _service: str) -> int:
+        """Return what the test says."""
+        return self.coming
 
     def rest(self, loan: Loan) -> Loan:
         """Note who lends on."""

@@ -282,6 +282,9 @@ class Leases(Protocol):
             count: How many.
         """
 
+    def requests(self, service: str, /) -> int:
+        """Return how many requests of tasks for a service wait for their turn."""
+
     def sought(self, loans: Sequence[Loan], now: float, rest: Collection[int] = ()) -> list[Loan]:
         """Return the fewest of these with which somebody starts who has waited long enough; [] where none helps.
 

@@ -147,6 +147,11 @@ class Backlog:
         """Return the lanes in which tasks wait."""
         return [lane for shape in self.waiting() for lane in shape.lanes if len(lane)]
 
+    def requests(self, service: str) -> int:
+        """Return how many requests for a service wait."""
+        shapes = [shape for shape in self._requests if shape.spec.service == service]
+        return sum(len(lane) for shape in shapes for lane in shape.lanes)
+
     def known_lanes(self) -> Iterator[Lane]:
         """Return all lanes, the empty ones too."""
         return iter(self._lanes)

@@ -76,6 +76,7 @@ class Core:
         self._starts = Starts()
         self._backlog = Backlog(runs.ledger, runtimes, default_runtime, windows, scheduling=scheduling or Fifo())
         runs.for_services.waiting = self._backlog.long_wanted
+        runs.for_services.requests = self._backlog.requests
         self._home: dict[int, Lane | ActiveRun] = {}
         self._last_starts = None if ends is None else LastStarts(ends, self._waits)
         self._late: list[int] = []

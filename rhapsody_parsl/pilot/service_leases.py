@@ -57,6 +57,7 @@ class ServiceLeases:
         lasting: Whether what is lent is out of the tasks' reach for good: while the block has not said what it holds.
         on_change: Called when waiting tasks may find more room than before, or less.
         waiting: Returns what tasks ask that have waited long enough at a time, the first claim first.
+        requests: Returns how many requests for a service wait.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ServiceLeases:
         self._best: Ledger | None = None  # the block beside services, as it was then; None when nobody waited
         self.on_change: Callable[[], None] = lambda: None
         self.waiting: Callable[[float], Iterable[Demand]] = lambda now: ()
+        self.requests: Callable[[str], int] = lambda service: 0
 
     def lend(self, borrower: str, wants: TaskSpec, key: str = "") -> Loan | None:
         """Lend something now, or return None."""

@@ -23,6 +23,10 @@ class Work(Protocol):
     def pending(self) -> int:
         """How many have not ended."""
 
+    @property
+    def to_come(self) -> int:
+        """How many more are to come of those that tasks have made by now."""
+
     def held(self, replica: Replica) -> int:
         """Return how many of them a replica holds."""
 
@@ -144,7 +148,7 @@ class Number:
 
     def go_on(self) -> None:
         """Do what had to wait: stop replicas that have nothing left to do, and start the next again that is to be."""
-        if self._closing and not self._work.pending:
+        if self._closing and not (self._work.pending or self._work.to_come):
             self._closing = False
             self._adjust(drain=True)
         for replica in self._replicas.there:

@@ -52,7 +52,7 @@ class Service:
         secret: str,
         on_change: Callable[[], None],
     ) -> None:
-        self.kind, self._context, self._on_change = kind, context, on_change
+        self.kind, self._context, self._leases, self._on_change = kind, context, leases, on_change
         self._hub, self.secret = hub, secret
         self.listener: Listener | None = None
         self.front: Front = NoFront()
@@ -98,6 +98,11 @@ class Service:
     def pending(self) -> int:
         """Requests that have not ended."""
         return (self.listener.pending if self.listener else 0) + self.front.pending(self.name)
+
+    @property
+    def to_come(self) -> int:
+        """Requests of tasks that wait for their turn, and are not here yet."""
+        return self._leases.requests(self.name)
 
     def held(self, replica: Replica) -> int:
         """Return how many of them a replica holds."""
@@ -164,6 +169,8 @@ class Service:
         if self._number.look(now):
             self.go_on()
             self._on_change()
+        elif self.parting:  # what was to come may have been cancelled
+            self.go_on()
 
     def spare(self, now: float) -> list[Replica]:
         """Return the replicas whose leases could go to tasks, the best to part with first."""

@@ -8,13 +8,13 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import parsl
 import pytest
 from parsl import Config, python_app
+from parsl.dataflow.futures import AppFuture
 from parsl.providers import LocalProvider
 
 import rhapsody_parsl
@@ -200,7 +200,7 @@ class Load:
 
     def __init__(self, service: str = "model") -> None:
         self.service = service
-        self.futures: dict[str, Future[Any]] = {}
+        self.futures: dict[str, AppFuture] = {}
 
     def more(self, count: int = 16) -> None:
         for _ in range(count):
@@ -213,6 +213,10 @@ class Load:
     def under_way(self) -> bool:
         """Whether some were answered, and some were not."""
         return 0 < self.answered() < len(self.futures)
+
+    def launched(self) -> bool:
+        """Whether Parsl has given all to the executor, which a thread of its own does."""
+        return all(future.task_record["exec_fu"] for future in self.futures.values())
 
     def check(self) -> None:
         assert {text: future.result(TIMEOUT) for text, future in self.futures.items()} == {
@@ -238,6 +242,7 @@ def test_a_service_that_is_stopped_answers_what_it_was_asked_before(executor: Rh
     model, load = executor.services["model"], Load()
     load.more(40)
     until(load.under_way)
+    until(load.launched)
     model.stop()
     with pytest.raises(ServiceFailed, match="it was stopped"):
         asked("abc", "model").result(TIMEOUT)

@@ -142,3 +142,13 @@ def test_some_lanes_are_taken_and_what_is_put_back_is_first() -> None:
     backlog.put(taken[2], 5.0)
     assert [task.id for task in lane.take(9)] == [0, 2]
     assert len(backlog) == 3
+
+
+def test_the_requests_of_a_service_are_counted_while_they_wait() -> None:
+    backlog = Backlog(Ledger(make_nodes(1)), {"vllm": FakeRuntime()}, "vllm", {"vllm": 2}, scheduling=Fifo())
+    for number, service in enumerate(("a", "b", "a")):
+        backlog.put(make_task(number, make_spec(runtime="vllm", service=service)), 0.0)
+    backlog.settle()
+    assert [backlog.requests(service) for service in "abc"] == [2, 1, 0]
+    backlog.take()
+    assert backlog.requests("a") == 0

@@ -136,6 +136,25 @@ def test_all_answer_what_was_asked_before_the_stop(monkeypatch: pytest.MonkeyPat
     life.run(story)
 
 
+def test_what_waits_for_its_turn_is_answered_before_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the service had is answered before it is given more."""
+    leases = FakeLeases()
+    life = Life(monkeypatch, leases)
+
+    async def story() -> None:
+        leases.coming = 3
+        life.served.serve(0)
+        life.served.relieved()
+        await life.settle()
+        assert life.states == {"s-0": "ready"}
+        leases.coming = 0  # they were cancelled: nobody is relieved
+        life.served.look(time.monotonic())
+        await life.settle()
+        assert life.states == {}
+
+    life.run(story)
+
+
 def test_without_drain_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     life = Life(monkeypatch, replicas=2)
 
