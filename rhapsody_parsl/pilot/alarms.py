@@ -34,16 +34,16 @@ class Alarms:
 
         Those that run side by side are measured from now, too.
         """
-        if not (active.lane.window or active.lane.beside):
-            first = active.first
-            if first is None or first.id == active.timed:
-                return
-            active.timed, active.walltime, given = first.id, self._walltime_of(first), ()
-            if active.walltime:
-                self._deadlines.add(now + active.walltime, active, first.id)
-        for task in given:
-            if walltime := self._walltime_of(task):
-                self._deadlines.add(now + walltime, active, task.id)
+        if active.lane.window or active.lane.beside:
+            for task in given:
+                self._limit(active, task.id, self._walltime_of(task), now)
+        elif (first := active.first) is not None and first.id != active.timed:
+            active.timed, active.walltime = first.id, self._walltime_of(first)
+            self._limit(active, first.id, active.walltime, now)
+
+    def _limit(self, active: ActiveRun, task: int, walltime: float, now: float) -> None:
+        if walltime:
+            self._deadlines.add(now + walltime, active, task)
 
     def passed(self, now: float) -> Iterator[tuple[ActiveRun, Task]]:
         """Yield the runs and tasks whose walltime has passed, once."""

@@ -118,10 +118,9 @@ class Ladder:
 
     def restore(self) -> None:
         """A walk is over."""
-        if self._aside:
-            aside, self._aside = self._aside, []
-            for shape in aside:
-                self.add(shape)
+        aside, self._aside = self._aside, []
+        for shape in aside:
+            self.add(shape)
 
     def fitting_in(self, pool: Pool) -> Iterator[Shape[Lane]]:
         """Yield the first shape of each size that may find room on nodes of another pool and the open ones."""
@@ -172,11 +171,8 @@ class Ladder:
 
     def _stay_below(self, place: int) -> None:
         """Leave out the rungs from a place on, and all for which there are not enough nodes now."""
-        top, rungs = min(self._top, place), self._rungs
-        if top:
-            found = rungs[0].room.available(rungs[-1].demand.needs)
-            top = min(top, self._reach(found)) if self.of_gangs or not found else top
-        self._top = top
+        top = min(self._top, place)
+        self._top = min(top, self._reach(self._rungs[0].room.available(self._most))) if top else 0
 
     def _reach(self, available: int) -> int:
         """Return how many rungs may find room where there are so many nodes, or ranks, for the lowest."""

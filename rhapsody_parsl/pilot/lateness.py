@@ -35,10 +35,8 @@ class Lateness(Generic[L]):
         while (front := self._fresh.front()) and now - front[0] > PATIENCE:
             self._fresh.pop()
             self._late.setdefault(front[1].gate, Ranking(_largest_first)).add(front[1])
-        fronts = [shape for gate in self._late if gate in ready and (shape := self._late_of(gate, now)) is not None]
-        if len(fronts) > 1:
-            return min(fronts, key=lambda shape: _largest_first(shape) or (0.0, 0))
-        return fronts[0] if fronts else None
+        fronts = [self._late_of(gate, now) for gate in self._late if gate in ready]
+        return min(filter(None, fronts), key=lambda shape: _largest_first(shape) or (0.0, 0), default=None)
 
     def _late_of(self, gate: str, now: float) -> Shape[L] | None:
         late = self._late[gate]
